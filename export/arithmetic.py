@@ -1,0 +1,125 @@
+"""The arithmetic that step rules are written in, once for TensorFlow graphs and once for float64 numpy.
+
+A rule sees arrays only through `+`, `-`, `*` and the functions here, so one rule gives the exported graph and the
+referee that the graph is checked against.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+Value: TypeAlias = Any  # a tensor of the graph, or an array of the referee; both have +, - and *
+Weights: TypeAlias = NDArray[np.float32]
+
+
+class Arithmetic(Protocol):
+    """What a step rule may compute with. Every `x` is of shape (B, ...)."""
+
+    def constant(self, weights: Weights) -> Value:
+        """Return `weights` as a value."""
+
+    def gather(self, table: Weights, ids: Value) -> Value:
+        """Return the rows `ids`, shape (B,), of `table`: shape (B, ...)."""
+
+    def matmul(self, x: Value, kernel: Weights) -> Value:
+        """Return x @ kernel, shape (B, N) for a kernel of shape (M, N)."""
+
+    def split(self, x: Value, parts: int) -> list[Value]:
+        """Split the last axis into `parts` equal ones."""
+
+    def activation(self, name: str, x: Value) -> Value:
+        """Apply the Keras activation `name`, one of `ACTIVATIONS`."""
+
+
+class TensorFlowArithmetic:
+    """Builds a float32 TensorFlow graph."""
+
+    def __init__(self) -> None:
+        """Start with no weights used."""
+        self._used: dict[int, Weights] = {}
+        self._activations = {
+            "linear": lambda x: x,
+            "relu": tf.nn.relu,
+            "tanh": tf.tanh,
+            "sigmoid": tf.sigmoid,
+            "softmax": tf.nn.softmax,
+            "hard_sigmoid": lambda x: tf.nn.relu6(x + 3.0) * np.float32(1 / 6),
+        }
+
+    def constant(self, weights: Weights) -> Value:
+        """See `Arithmetic.constant`."""
+        self._used[id(weights)] = weights
+        return tf.constant(weights, tf.float32)
+
+    def bytes_used(self) -> int:
+        """Return the size of all weights that went into the graph."""
+        return sum(weights.nbytes for weights in self._used.values())
+
+    def gather(self, table: Weights, ids: Value) -> Value:
+        """See `Arithmetic.gather`."""
+        return tf.gather(self.constant(table), ids)
+
+    def matmul(self, x: Value, kernel: Weights) -> Value:
+        """See `Arithmetic.matmul`."""
+        return tf.matmul(x, self.constant(kernel))
+
+    def split(self, x: Value, parts: int) -> list[Value]:
+        """See `Arithmetic.split`."""
+        return list(tf.split(x, parts, axis=-1))
+
+    def activation(self, name: str, x: Value) -> Value:
+        """See `Arithmetic.activation`."""
+        return self._activations[name](x)
+
+
+def _softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
+    result: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return result
+
+
+class Float64Arithmetic:
+    """Computes in numpy with float64: the referee whose rounding errors do not count."""
+
+    _ACTIVATIONS = {
+        "linear": lambda x: x,
+        "relu": lambda x: np.maximum(x, 0.0),
+        "tanh": np.tanh,
+        "sigmoid": lambda x: 0.5 * np.tanh(0.5 * x) + 0.5,  # exp(-x) would overflow
+        "softmax": _softmax,
+        "hard_sigmoid": lambda x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
+    }
+
+    def __init__(self) -> None:
+        """Start with no weights converted."""
+        self._constants: dict[int, tuple[Weights, NDArray[np.float64]]] = {}
+
+    def constant(self, weights: Weights) -> Value:
+        """See `Arithmetic.constant`."""
+        key = id(weights)  # rules hand in the same arrays at every step; holding them keeps their ids theirs
+        if key not in self._constants:
+            self._constants[key] = weights, weights.astype(np.float64)
+        return self._constants[key][1]
+
+    def gather(self, table: Weights, ids: Value) -> Value:
+        """See `Arithmetic.gather`."""
+        return self.constant(table)[ids]
+
+    def matmul(self, x: Value, kernel: Weights) -> Value:
+        """See `Arithmetic.matmul`."""
+        return x @ self.constant(kernel)
+
+    def split(self, x: Value, parts: int) -> list[Value]:
+        """See `Arithmetic.split`."""
+        return np.split(x, parts, axis=-1)
+
+    def activation(self, name: str, x: Value) -> Value:
+        """See `Arithmetic.activation`."""
+        return self._ACTIVATIONS[name](x)
+
+
+ACTIVATIONS = tuple(Float64Arithmetic._ACTIVATIONS)

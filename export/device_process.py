@@ -1,0 +1,76 @@
+"""The runtime in a process of its own, as on a device: no TensorFlow in it, and a crash there is an error here.
+
+(tflite-runtime cannot even build an interpreter in a process that imported TensorFlow before it.)
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.backend import backends_for, describe_backend
+from ..runtime.errors import BackendError, NoInterpreterError
+from ..runtime.trace import STATE_PREFIX, Trajectory
+
+
+def installed_backends(format: str) -> tuple[str, ...]:
+    """Return the names of the backends that work on this machine for files of `format`.
+
+    Raises:
+        NoInterpreterError: There is none; why each does not work is in the message.
+    """
+    probed = _probe()
+    working = tuple(name for name in backends_for(format) if probed[name] is None)
+    if not working:
+        reasons = "\n".join(f"  - {probed[name]}" for name in backends_for(format))
+        raise NoInterpreterError(f"No interpreter for .{format} files works here, so nothing can be proven:\n{reasons}")
+    return working
+
+
+def trace_in_process(
+    path: Path, ids: NDArray[np.int32], state: Mapping[str, NDArray[np.float32]], backend: str, *, every: bool = False
+) -> Trajectory:
+    """Do what `runtime.trace.trace` does, in a process of its own.
+
+    Raises:
+        BackendError: The process failed or crashed; what it said is in the message.
+    """
+    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
+        source, target = Path(folder, "input.npz"), Path(folder, "trajectory.npz")
+        np.savez(source, ids=ids, **{STATE_PREFIX + name: array for name, array in state.items()})
+        _run("trace", str(path), backend, str(source), str(target), *(["--every"] if every else []), backend=backend)
+        return Trajectory.from_file(target)
+
+
+def replay_in_process(path: Path, backend: str) -> None:
+    """Load the file at `path` on `backend` and replay its golden sequence, in a process of its own.
+
+    Raises:
+        BackendError: The process failed or crashed, or an answer is wrong; what it said is in the message.
+    """
+    _run("replay", str(path), backend, backend=backend)
+
+
+@lru_cache
+def _probe() -> dict[str, str | None]:
+    found: dict[str, str | None] = json.loads(_run("probe", backend=""))
+    return found
+
+
+def _run(*arguments: str, backend: str) -> str:
+    command = [sys.executable, "-m", "stepcell.runtime", *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    if process.returncode:
+        lines = [line for line in process.stderr.splitlines() if not line.startswith(("INFO:", "WARNING:"))]
+        who = describe_backend(backend) if backend else "The runtime"
+        how = f"crashed (signal {-process.returncode})" if process.returncode < 0 else "failed"
+        raise BackendError("\n".join([f"{who} {how} in a process of its own.", *lines]))
+    return process.stdout

@@ -1,0 +1,162 @@
+"""The exporter: from a Keras model to proven model files."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..runtime.errors import VocabularyError
+from ..runtime.manifest import Manifest
+from ..runtime.model_file import FORMATS, ONNX, TFLITE, seal, unseal
+from ..runtime.vocabulary import Vocabulary
+from ..runtime.whole_file import make_folder, move_whole_file, write_whole_file
+from .device_process import installed_backends, replay_in_process
+from .golden import golden_of
+from .graph import KerasModel
+from .onnx import onnx_payload
+from .parity import FLOAT32_TOLERANCE, STEPS, Parity, ParityCheck
+from .reference import KerasReference
+from .step_function import StepFunction, build_step_function
+from .tflite import tflite_payload
+
+_PAYLOADS: dict[str, Callable[[StepFunction], tuple[bytes, dict[str, int]]]] = {
+    TFLITE: tflite_payload,
+    ONNX: onnx_payload,
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export has written.
+
+    Attributes:
+        files: The model files and parity.json.
+        parity: What was measured, one entry per file, runtime and start state.
+    """
+
+    files: tuple[Path, ...]
+    parity: tuple[Parity, ...]
+
+
+def export(
+    model: KerasModel,
+    folder: str | Path,
+    *,
+    vocabulary: Vocabulary | None = None,
+    labels: Vocabulary | None = None,
+    name: str | None = None,
+    formats: Sequence[str] = FORMATS,
+    one_hot: bool = False,
+    training: Mapping[str, Any] | None = None,
+    steps: int = STEPS,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Exported:
+    """Write `model` as one-step model files into `folder`: model.tflite, model.onnx and parity.json.
+
+    Every file is stepped on every interpreter installed here, from two states, and compared with Keras on the whole
+    sequence; only then do the files appear, all together.
+
+    Args:
+        model: A built Sequential or functional Keras model; a stateful one keeps its carried state.
+        folder: Where to write; made if it is not there. Files of the same names are replaced.
+        vocabulary: The symbols by id; None: the ids themselves ("0", "1", ...).
+        labels: The symbols of the output, if the model does not predict the next symbol.
+        name: What to call the model; None: the name Keras has for it.
+        formats: "tflite", "onnx" or both.
+        one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
+        training: What to record about its training: problem, framing, longest_length, accuracy.
+        steps: How many symbols to carry the state over in the parity check.
+        progress: Is told what is being done.
+
+    Raises:
+        NotSteppableError: Something in the model cannot be stepped; all of it is named.
+        VocabularyError: The vocabulary or the labels do not have the size of the model's input or output.
+        NoInterpreterError: No interpreter is installed to prove a file on.
+        ParityError: A file does not answer as Keras does.
+        OutputError: The folder cannot be written.
+
+        Whatever is raised, nothing has been written.
+    """
+    folder = Path(folder)
+    make_folder(folder)
+    progress("taking the model apart")
+    step_function = build_step_function(model, one_hot=one_hot)
+    vocabulary, labels = _check_vocabularies(step_function, vocabulary, labels)
+    backends = {format: installed_backends(format) for format in formats}
+    progress(f"running Keras over {steps} steps from two states")
+    reference = KerasReference(model, one_hot=one_hot, from_logits=step_function.from_logits)
+    check = ParityCheck(step_function, reference, steps)
+    unproven = Manifest(
+        name=name or model.name,
+        vocabulary=vocabulary,
+        labels=labels,
+        output=step_function.output,
+        state=step_function.state,
+        cells=step_function.cells,
+        golden=golden_of(step_function),
+        training=dict(training or {}),
+        producer=f"stepcell {__version__}",
+    )
+    measured: list[Parity] = []
+    with tempfile.TemporaryDirectory(prefix=".stepcell-", dir=folder) as workshop:
+        finished = []
+        for format in formats:
+            progress(f"converting to {format}")
+            payload, requires = _PAYLOADS[format](step_function)
+            manifest = replace(unproven, requires=requires)
+            path = Path(workshop, f"model.{format}")
+            write_whole_file(path, seal(payload, manifest, format))
+            parity = check.measure(path, format, backends[format], progress)
+            check.require(path, parity, vocabulary, FLOAT32_TOLERANCE, "Nothing was written.")
+            manifest = replace(manifest, parity=tuple(entry.to_json() for entry in parity))
+            content = seal(payload, manifest, format)
+            unseal(content, path.name)
+            write_whole_file(path, content)
+            for backend in backends[format]:
+                replay_in_process(path, backend)
+            measured += parity
+            finished.append(path)
+        report = Path(workshop, "parity.json")
+        write_whole_file(report, _report(unproven.name, finished, measured))
+        for path in (*finished, report):
+            move_whole_file(path, folder / path.name)
+    return Exported(tuple(folder / path.name for path in (*finished, report)), tuple(measured))
+
+
+def _check_vocabularies(
+    step_function: StepFunction, vocabulary: Vocabulary | None, labels: Vocabulary | None
+) -> tuple[Vocabulary, Vocabulary | None]:
+    """Return vocabulary and labels of the right sizes, or raise VocabularyError with everything that is wrong."""
+    symbols, outputs = step_function.symbols, step_function.outputs
+    problems = []
+    if vocabulary is None:
+        vocabulary = Vocabulary.of_ids(symbols)
+        if labels is None and outputs != symbols:
+            labels = Vocabulary.of_ids(outputs)
+    elif len(vocabulary) != symbols:
+        problems.append(f"the model reads {symbols} symbols, the vocabulary has {len(vocabulary)}")
+    if labels is not None and len(labels) != outputs:
+        problems.append(f"the model answers with {outputs} probabilities, there are {len(labels)} labels")
+    if labels is None and outputs != symbols:
+        problems.append(
+            f"the model reads {symbols} symbols and answers with {outputs} probabilities: give a vocabulary of labels"
+        )
+    if problems:
+        raise VocabularyError(f"The vocabulary does not fit the model: {'; '.join(problems)}. Nothing was written.")
+    return vocabulary, labels
+
+
+def _report(name: str, files: Sequence[Path], parity: Sequence[Parity]) -> bytes:
+    report = {
+        "name": name,
+        "producer": f"stepcell {__version__}",
+        "tolerance": FLOAT32_TOLERANCE,
+        "files": {path.name: {"bytes": path.stat().st_size} for path in files},
+        "parity": [entry.to_json() for entry in parity],
+    }
+    return (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,142 @@
+"""What an exported file must answer: Keras on the whole sequence, and a float64 referee."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from ..runtime.errors import ParityError
+from ..runtime.trace import Trajectory
+from .arithmetic import Float64Arithmetic
+from .graph import KerasLayer, KerasModel, read_graph
+from .step_function import StepFunction
+
+State = Mapping[str, NDArray[np.float32]]
+# Local names of the state of each Keras layer, in the order in which `return_state` gives it. Written down here on
+# its own, and not taken from the step rules, so that a rule that swaps two of them is caught.
+_STATE_ORDER = {keras.layers.LSTM: ("h", "c"), keras.layers.GRU: ("h",), keras.layers.SimpleRNN: ("h",)}
+_SHORT = 32  # steps for the comparison of a model with itself taken apart
+_SELF_TOLERANCE = 1e-5
+
+
+class KerasReference:
+    """A Keras model on whole sequences, from any state, returning the last state.
+
+    The same Keras layers with the same weights, each recurrent one copied with `return_sequences=True` and
+    `return_state=True`; every layer sees the whole sequence at once, so nothing of stepcell's stepping is in it.
+    """
+
+    def __init__(self, model: KerasModel, *, one_hot: bool = False, from_logits: bool = False) -> None:
+        """Copy the recurrent layers of `model`, a steppable one; the options are those of its step function.
+
+        Raises:
+            ParityError: The copy does not answer as `model` itself does.
+        """
+        graph, _ = read_graph(model)
+        assert graph is not None, "the step function has been built from the same model"
+        self._graph = graph
+        self._size = graph.input_shape[-1] if one_hot else None
+        self._from_logits = from_logits
+        self._layers = [_with_state(call.layer) if _is_recurrent(call.layer) else call.layer for call in graph.calls]
+        self._run = tf.function(self._whole_sequence, reduce_retracing=True)
+        self._compare_with(model)
+
+    def run(self, ids: NDArray[np.int32], state: State | None = None) -> Trajectory:
+        """Return the answers to `ids`, shape (T,), from `state` (zeros if None), and the last state."""
+        answers, last = self._run(self._input(ids[None]), None if state is None else dict(state))
+        return Trajectory(np.asarray(answers)[0], {name: np.asarray(value) for name, value in last.items()})
+
+    def _input(self, ids: NDArray[np.int32]) -> Any:
+        return ids if self._size is None else np.eye(self._size, dtype=np.float32)[ids]
+
+    def _whole_sequence(self, x: Any, state: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+        values = {0: x}
+        last: dict[str, Any] = {}
+        number = 0
+        for call, layer in zip(self._graph.calls, self._layers, strict=True):
+            x = values[call.inputs[0]]
+            if _is_recurrent(layer):
+                names = [f"{local}{number}" for local in _STATE_ORDER[type(layer)]]
+                initial = None if state is None else [state[name] for name in names]
+                x, *after = layer(x, initial_state=initial, training=False)
+                last.update(zip(names, after, strict=True))
+                number += 1
+            elif isinstance(layer, keras.layers.Layer) and layer._call_has_training_arg:
+                x = layer(x, training=False)
+            else:
+                x = layer(x)
+            values[call.output] = x
+        answer = values[self._graph.output]
+        return (tf.nn.softmax(answer) if self._from_logits else answer), last
+
+    def _compare_with(self, model: KerasModel) -> None:
+        """Check on a short sequence that taking the model apart has not changed it."""
+        batch, steps = self._graph.input_shape[0] or 1, self._graph.input_shape[1] or _SHORT
+        size = self._size or _vocabulary_size(self._graph)
+        ids = np.random.default_rng(0).integers(0, size, (batch, steps), dtype=np.int32)
+        with _carried_state_kept(model):
+            whole = np.asarray(model(self._input(ids), training=False))
+        apart = np.asarray(self._run(self._input(ids), None)[0])
+        if self._from_logits:
+            whole = np.asarray(tf.nn.softmax(whole))
+        difference = float(np.abs(whole - (apart if whole.ndim == apart.ndim else apart[:, -1])).max())
+        if not difference <= _SELF_TOLERANCE:
+            raise ParityError(
+                f"The model {model.name!r} and its own layers, called one after the other, differ by {difference:.2g} "
+                f"within {steps} steps (allowed {_SELF_TOLERANCE:g}). Nothing was written."
+            )
+
+
+def run_float64(
+    step_function: StepFunction, ids: NDArray[np.int32], state: State, *, every: bool = False
+) -> Trajectory:
+    """Step `ids`, shape (T,), in float64 from `state`; record the last state, or each one."""
+    arithmetic = Float64Arithmetic()
+    current = {name: array.astype(np.float64) for name, array in state.items()}
+    answers = np.empty((len(ids), step_function.outputs))
+    states: dict[str, list[NDArray[np.float64]]] = {name: [] for name in current}
+    for step in range(len(ids)):
+        answer, current = step_function.advance(arithmetic, ids[step : step + 1], current)
+        answers[step] = answer[0]
+        if every or step == len(ids) - 1:
+            for name, array in current.items():
+                states[name].append(array[0])
+    return Trajectory(answers, {name: np.stack(arrays) for name, arrays in states.items()})
+
+
+def _is_recurrent(layer: KerasLayer) -> bool:
+    return type(layer) in _STATE_ORDER
+
+
+def _with_state(layer: KerasLayer) -> KerasLayer:
+    config = {**layer.get_config(), "return_sequences": True, "return_state": True, "stateful": False}
+    copy = type(layer).from_config(config)
+    copy.build((None, None, layer.trainable_variables[0].shape[0]))
+    copy.set_weights(layer.get_weights())
+    return copy
+
+
+def _vocabulary_size(graph: Any) -> int:
+    first = next(call.layer for call in graph.calls if call.inputs == (0,))
+    return int(getattr(first, "input_dim", None) or first.num_tokens)
+
+
+@contextmanager
+def _carried_state_kept(model: KerasModel) -> Iterator[None]:
+    """Call a stateful Keras model from zero state inside, and leave its carried state as it was."""
+    stateful = [layer for layer in model.layers if getattr(layer, "stateful", False)]
+    variables = [variable for layer in stateful for variable in tf.nest.flatten(layer.states)]
+    before = [np.array(variable) for variable in variables]
+    for layer in stateful:
+        layer.reset_state()
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)

@@ -1,0 +1,28 @@
+"""Layers that turn the id of a symbol into a vector."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from ..graph import KerasLayer
+from .rule import CannotStepError, Lookup, step_rule
+from .weights import weights_of
+
+
+@step_rule(keras.layers.Embedding)
+def embedding(layer: KerasLayer) -> Lookup:
+    """Return the embedding matrix, shape (V, N)."""
+    if layer.mask_zero:
+        raise CannotStepError("it masks symbol 0 (mask_zero), and masked steps have no step rule; "
+                              "leave padding out of the sequences and set mask_zero=False")  # fmt: skip
+    (table,) = weights_of(layer)
+    return Lookup(table)
+
+
+@step_rule(keras.layers.CategoryEncoding)
+def one_hot(layer: KerasLayer) -> Lookup:
+    """Return the identity, shape (V, V)."""
+    if layer.output_mode != "one_hot":
+        raise CannotStepError(f"its output_mode is {layer.output_mode!r}; one_hot can be stepped")
+    return Lookup(np.eye(layer.num_tokens, dtype=np.float32))

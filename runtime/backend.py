@@ -1,0 +1,145 @@
+"""Backends: the interpreters that can step a model file, behind one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BackendError, NoInterpreterError, StepcellError
+from .manifest import StateTensor
+from .model_file import ONNX, TFLITE, ModelFile, read_model_file
+
+State = Mapping[str, NDArray[np.float32]]
+
+
+class Backend(Protocol):
+    """One loaded interpreter with one state resident in its memory.
+
+    Whatever raises leaves the resident state as it was. Ids are not checked here: callers pass valid ones.
+    """
+
+    def step(self, id: int) -> None:
+        """Compute the answer to `id` and let the next state become the resident state."""
+
+    def peek(self, id: int) -> None:
+        """Compute the answer to `id`; the resident state stays."""
+
+    def absorb(self, ids: NDArray[np.int32]) -> None:
+        """Step all of `ids`, shape (T,) with T >= 1; the answer is the one to the last."""
+
+    def probabilities(self) -> NDArray[np.float32]:
+        """Return a copy of the last answer, float32 of shape (K,)."""
+
+    def read_state(self) -> dict[str, NDArray[np.float32]]:
+        """Return a copy of the resident state, each tensor float32 of shape (1, ...)."""
+
+    def write_state(self, state: State) -> None:
+        """Replace the resident state by a copy of `state`, whose names and shapes are those of the model."""
+
+
+# Backend name -> (model format, module of the backend here, distribution that must be installed, what to install).
+# Within a format the first usable one is taken: ai-edge-litert is the faster interpreter (1.2x at 256 units float32,
+# 3x with int8), and it does not mind a TensorFlow imported before it.
+_BACKENDS = {
+    "litert": (TFLITE, ".tflite_backend", "ai-edge-litert", "stepcell[litert]"),
+    "tflite": (TFLITE, ".tflite_backend", "tflite-runtime", "stepcell[tflite]"),
+    "onnxruntime": (ONNX, ".onnxruntime_backend", "onnxruntime", "stepcell[onnx]"),
+}
+BACKEND_NAMES = tuple(_BACKENDS)
+
+
+def backends_for(format: str) -> tuple[str, ...]:
+    """Return the names of the backends that can step files of `format`, the preferred one first."""
+    return tuple(name for name, (its_format, *_) in _BACKENDS.items() if its_format == format)
+
+
+def describe_backend(name: str) -> str:
+    """Return distribution and version of the backend `name`, "ai-edge-litert 2.3.0" for example."""
+    distribution = _BACKENDS[name][2]
+    try:
+        return f"{distribution} {version(distribution)}"
+    except PackageNotFoundError:
+        return distribution
+
+
+def open_backend(name: str, file: ModelFile) -> Backend:
+    """Load `file` into the interpreter `name`.
+
+    Raises:
+        NoInterpreterError: It is not installed.
+        BackendError: It is installed and cannot load the file.
+        ValueError: There is no backend of this name, or it is for another format.
+    """
+    if name not in backends_for(file.format):
+        names = ", ".join(repr(known) for known in backends_for(file.format))
+        raise ValueError(f"Backend {name!r} does not step .{file.format} files; these do: {names}.")
+    _, module, distribution, extra = _BACKENDS[name]
+    try:
+        backend: Backend = import_module(module, __package__).open_backend(name, file)
+        return backend
+    except ImportError as error:
+        raise NoInterpreterError(
+            f"The backend {name!r} needs {distribution}. Install it: pip install '{extra}'"
+        ) from error
+    except StepcellError:
+        raise
+    except Exception as error:  # interpreters raise whatever they like: RuntimeError, ValueError, their own classes
+        raise BackendError(f"{describe_backend(name)} cannot load {file.name}: {error}") from error
+
+
+def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
+    """Load `file` into the first interpreter that takes it; return its name and the backend.
+
+    Raises:
+        NoInterpreterError: None is installed for this format.
+        BackendError: Some are installed and none can load the file; what each said is in the message.
+    """
+    failures = []
+    for name in backends_for(file.format):
+        try:
+            return name, open_backend(name, file)
+        except NoInterpreterError:
+            continue
+        except BackendError as error:
+            failures.append(str(error))
+    if failures:
+        raise BackendError("\n".join(failures))
+    extra = {TFLITE: "stepcell[tflite]", ONNX: "stepcell[onnx]"}[file.format]
+    raise NoInterpreterError(f"Stepping a .{file.format} file needs an interpreter. Install one: pip install '{extra}'")
+
+
+def initial_state(state: tuple[StateTensor, ...]) -> dict[str, NDArray[np.float32]]:
+    """Return the state after a reset, each tensor float32 of shape (1, ...)."""
+    return {tensor.name: tensor.initial_value() for tensor in state}
+
+
+@lru_cache
+def probe_backends() -> dict[str, str | None]:
+    """Find out which interpreters really work here: name -> None, or why not.
+
+    Importing proves nothing (tflite-runtime imports with numpy 2 and then cannot build an interpreter), so each one
+    loads a tiny model and must give its known answers.
+    """
+    from .golden import replay_golden
+
+    found: dict[str, str | None] = {}
+    for name, (format, *_) in _BACKENDS.items():
+        try:
+            file = read_model_file(Path(__file__).with_name(f"probe.{format}"))
+            replay_golden(open_backend(name, file), file, name)
+            found[name] = None
+        except StepcellError as error:
+            found[name] = str(error)
+    return found
+
+
+def usable_backends(format: str) -> tuple[str, ...]:
+    """Return the names of the backends for `format` that work on this machine, in this process."""
+    return tuple(name for name in backends_for(format) if probe_backends()[name] is None)

@@ -1,0 +1,83 @@
+"""The one family of errors: `StepcellError` and its leaves.
+
+Each leaf also inherits the built-in exception a Python programmer would catch for it.
+Each message says what was found, what was expected and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class StepcellError(Exception):
+    """Anything stepcell refuses to do. Its text is meant to be read by a person."""
+
+    def __str__(self) -> str:
+        """Return the message as it was given (`KeyError` would put quotes around it)."""
+        return " ".join(str(argument) for argument in self.args)
+
+
+class VocabularyError(StepcellError, ValueError):
+    """A vocabulary that cannot be one: empty, repeated or wrongly typed symbols, or the wrong size."""
+
+
+class UnknownSymbolError(StepcellError, KeyError):
+    """A symbol that the vocabulary does not hold."""
+
+
+class StateMismatchError(StepcellError, ValueError):
+    """A state whose names, shapes or numbers do not fit the model."""
+
+
+class ModelFileError(StepcellError, ValueError):
+    """A model file that cannot be used. No byte of it has reached an interpreter."""
+
+
+class ForeignFileError(ModelFileError):
+    """A file without a stepcell manifest."""
+
+
+class DamagedFileError(ModelFileError):
+    """A file whose bytes are not those that were exported."""
+
+
+class NewerFormatError(ModelFileError):
+    """A file of a format that this version cannot read."""
+
+
+class ModelFileNotFoundError(StepcellError, FileNotFoundError):
+    """No model file where one was expected."""
+
+
+class NoInterpreterError(StepcellError, ImportError):
+    """No interpreter on this machine can step the file."""
+
+
+class BackendError(StepcellError, RuntimeError):
+    """An interpreter failed. The state is where it was before the call."""
+
+
+class GoldenMismatchError(StepcellError, RuntimeError):
+    """The interpreter's answers to the golden sequence are not the recorded ones."""
+
+
+class ParityError(StepcellError, ArithmeticError):
+    """The exported file and the Keras model do not answer alike. Nothing was written."""
+
+
+class NotSteppableError(StepcellError, ValueError):
+    """A Keras model that cannot be stepped. Every layer in the way is named."""
+
+
+class SourceError(StepcellError, ValueError):
+    """A run folder or Keras file that cannot be exported."""
+
+
+class ProblemError(StepcellError, ValueError):
+    """A training problem or an option of it that makes no sense."""
+
+
+class CorpusError(StepcellError, ValueError):
+    """A text that cannot be learned from: missing, empty, too short or not UTF-8."""
+
+
+class OutputError(StepcellError, OSError):
+    """A file or folder that cannot be written. What stood there before still stands there."""

@@ -1,0 +1,113 @@
+"""Models: a loaded file, immutable and shared by all of its streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .backend import describe_backend, initial_state, open_any_backend, open_backend
+from .golden import replay_golden
+from .manifest import Manifest
+from .model_file import ModelFile, read_model_file
+from .stream import Seat, State, Stream, checked_state
+from .vocabulary import Vocabulary
+
+
+def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -> Model:
+    """Load a model file made by `stepcell export`.
+
+    The file is verified (sha256) before any byte of it reaches an interpreter; then the golden sequence inside it is
+    replayed, a few dozen steps.
+
+    Args:
+        path: A .tflite or .onnx file.
+        backend: "litert", "tflite" or "onnxruntime"; None takes the first that is installed and loads the file.
+        golden: Replay the golden sequence.
+
+    Raises:
+        ModelFileNotFoundError: There is no such file.
+        ForeignFileError, DamagedFileError, NewerFormatError: It is not a file that can be used; see `ModelFileError`.
+        NoInterpreterError: No interpreter for this kind of file is installed.
+        BackendError: The interpreter cannot load it.
+        GoldenMismatchError: The interpreter's answers are not the recorded ones.
+        ValueError: There is no backend of this name for this kind of file.
+    """
+    file = read_model_file(path)
+    if backend is None:
+        backend, opened = open_any_backend(file)
+    else:
+        opened = open_backend(backend, file)
+    if golden:
+        replay_golden(opened, file, backend)
+    return Model(Seat(opened, backend, file))
+
+
+class Model:
+    """A model that can be stepped. Made by `load`.
+
+    It never changes and may be shared, by threads too: steps of different streams then wait for each other.
+    """
+
+    def __init__(self, seat: Seat) -> None:
+        """Wrap a loaded interpreter. Use `load` instead."""
+        self._seat = seat
+
+    @property
+    def file(self) -> ModelFile:
+        """The verified file this model was loaded from."""
+        return self._seat.file
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the file says about itself."""
+        return self._seat.file.manifest
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The symbols it reads."""
+        return self.manifest.vocabulary
+
+    @property
+    def output_vocabulary(self) -> Vocabulary:
+        """The symbols it answers with."""
+        return self.manifest.output_vocabulary
+
+    @property
+    def backend(self) -> str:
+        """The interpreter it runs on, with its version."""
+        return describe_backend(self._seat.backend_name)
+
+    def initial_state(self) -> State:
+        """Return the state after a reset: name -> float32 array of shape (1, ...)."""
+        return initial_state(self.manifest.state)
+
+    def step(self, symbol: str, state: Mapping[str, ArrayLike]) -> tuple[NDArray[np.float32], State]:
+        """Step once as a pure function: nothing is kept, the same arguments give the same result.
+
+        For reading and testing; a `Stream` does the same without copying the state in and out.
+
+        Args:
+            symbol: One symbol of the vocabulary.
+            state: The state before; see `initial_state`. It is not changed.
+
+        Returns:
+            The probabilities, float32 of shape (K,), and the next state.
+
+        Raises:
+            UnknownSymbolError: `symbol` is not in the vocabulary.
+            StateMismatchError: `state` is not a state of this model.
+            BackendError: The interpreter failed.
+        """
+        stream = Stream(self._seat, checked_state(state, self.file))
+        return stream.step(symbol).probabilities, stream.state
+
+    def stream(self) -> Stream:
+        """Return a new stream that starts from the initial state."""
+        return Stream(self._seat, self.initial_state())
+
+    def __repr__(self) -> str:
+        """Return file and interpreter in a line."""
+        return f"Model({self.file.name}, {len(self.vocabulary)} symbols, {self.backend})"

@@ -1,0 +1,98 @@
+"""Model files: one payload (what the interpreter reads) and one manifest, sealed together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from . import onnx_container, tflite_container
+from .errors import DamagedFileError, ForeignFileError, ModelFileNotFoundError
+from .manifest import Manifest
+
+TFLITE, ONNX = "tflite", "onnx"
+FORMATS = (TFLITE, ONNX)
+_CONTAINERS = {TFLITE: tflite_container, ONNX: onnx_container}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A verified model file in memory.
+
+    Attributes:
+        name: File name, for messages.
+        format: "tflite" or "onnx".
+        payload: The bytes for the interpreter, without the manifest; their sha256 is the fingerprint.
+        manifest: What the file says about itself.
+    """
+
+    name: str
+    format: str
+    payload: bytes
+    manifest: Manifest
+
+
+def seal(payload: bytes, manifest: Manifest, format: str) -> bytes:
+    """Return the bytes of a model file: `payload` with `manifest`, its fingerprint filled in."""
+    content = replace(manifest, fingerprint=sha256(payload).hexdigest()).to_bytes()
+    return _CONTAINERS[format].append_manifest(payload, content, sha256(content).hexdigest().encode())
+
+
+def read_model_file(path: str | Path) -> ModelFile:
+    """Read and verify the model file at `path`; no interpreter takes part.
+
+    Raises:
+        ModelFileNotFoundError: There is no such file.
+        ForeignFileError: It is not a TFLite or ONNX file, or carries no manifest.
+        DamagedFileError: A byte of it is not what was exported.
+        NewerFormatError: It is of a later format.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileNotFoundError(
+            f"There is no file {path}. Model files are made by: stepcell export RUN --out DIR"
+        ) from None
+    except OSError as error:
+        raise ModelFileNotFoundError(f"Cannot read {path}: {error.strerror or error}.") from error
+    return unseal(content, path.name)
+
+
+def unseal(content: bytes, name: str) -> ModelFile:
+    """Verify the bytes of a model file called `name`. Raises as `read_model_file` does."""
+    format = _format_of(content, name)
+    try:
+        parts = _CONTAINERS[format].split_manifest(content)
+    except ValueError as error:
+        raise DamagedFileError(f"{name} is damaged: {error}. Copy it again.") from error
+    if parts is None:
+        raise ForeignFileError(
+            f"{name} carries no stepcell manifest. stepcell runs files made by 'stepcell export'; "
+            "if this is one, it has been cut short: copy it again."
+        )
+    payload, manifest_bytes, checksum = parts
+    _compare(name, "manifest", manifest_bytes, "checksum beside it", checksum.decode(errors="replace"))
+    manifest = Manifest.from_bytes(manifest_bytes, name)
+    _compare(name, "content", payload, "manifest", manifest.fingerprint)
+    return ModelFile(name, format, payload, manifest)
+
+
+def _format_of(content: bytes, name: str) -> str:
+    suffix = Path(name).suffix.lstrip(".").lower()
+    if suffix in FORMATS:
+        return suffix  # a damaged first byte must not turn a known file into a foreign one
+    if tflite_container.is_tflite(content):
+        return TFLITE
+    if onnx_container.is_onnx(content):
+        return ONNX
+    raise ForeignFileError(f"{name} is neither a TFLite nor an ONNX file. stepcell runs files made by 'stepcell export'.")
+
+
+def _compare(name: str, part: str, content: bytes, witness: str, expected: str) -> None:
+    found = sha256(content).hexdigest()
+    if found != expected:
+        raise DamagedFileError(
+            f"{name} is damaged: its {part} has sha256 {found[:12]}..., its {witness} says {expected[:12]}... "
+            "Copy it again."
+        )

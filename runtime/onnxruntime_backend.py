@@ -1,0 +1,109 @@
+"""ONNX Runtime, stepped through io-binding over memory that this backend owns.
+
+Each state tensor has two buffers. A step reads one and writes the other, then they change places: nothing is copied,
+and a step that fails has written only to the buffer that does not count.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import Backend, State, initial_state
+from .errors import DamagedFileError
+from .manifest import Manifest
+from .model_file import ModelFile
+
+_ONNX_TYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
+_ERRORS_ONLY = 3  # log severity
+
+
+def open_backend(name: str, file: ModelFile) -> Backend:
+    """Load the verified .onnx `file`; `name` is "onnxruntime".
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # as in the TFLite backend
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _ERRORS_ONLY
+    session = onnxruntime.InferenceSession(file.payload, options, providers=["CPUExecutionProvider"])
+    _check_graph(session, file)
+    return OnnxRuntimeBackend(session, file.manifest)
+
+
+def _check_graph(session: Any, file: ModelFile) -> None:
+    """Compare the graph's names, dtypes and shapes with the manifest before anything is bound to it."""
+    manifest = file.manifest
+    state_in = {tensor.name: (np.float32, tensor.shape) for tensor in manifest.state}
+    outputs = {tensor.next: (np.float32, tensor.shape) for tensor in manifest.state}
+    outputs["probabilities"] = (np.float32, (len(manifest.output_vocabulary),))
+    wanted = ({"symbol": (np.int32, ()), **state_in}, outputs)
+    for nodes, expected in zip((session.get_inputs(), session.get_outputs()), wanted, strict=True):
+        found = {node.name: (_ONNX_TYPES.get(node.type), tuple(node.shape[1:])) for node in nodes}
+        if found != expected:
+            raise DamagedFileError(
+                f"{file.name} is not as its manifest says: the graph has {found}, the manifest promises {expected}. "
+                "Export the model again."
+            )
+
+
+class OnnxRuntimeBackend:
+    """One session with two sets of state buffers, and a binding for each direction between them."""
+
+    def __init__(self, session: Any, manifest: Manifest) -> None:
+        """Allocate the buffers and bind them. The resident state is the initial one."""
+        self._session = session
+        self._symbol = np.zeros(1, np.int32)
+        self._probabilities = np.zeros((1, len(manifest.output_vocabulary)), np.float32)
+        self._buffers = [initial_state(manifest.state) for _ in range(2)]
+        self._bindings = [self._bind(manifest, *self._buffers), self._bind(manifest, *reversed(self._buffers))]
+        self._side = 0  # which buffers hold the resident state; one assignment moves it, so nothing can tear it
+
+    def step(self, id: int) -> None:
+        """See `Backend.step`."""
+        self.peek(id)
+        self._side = 1 - self._side
+
+    def peek(self, id: int) -> None:
+        """See `Backend.peek`."""
+        self._symbol[0] = id
+        self._session.run_with_iobinding(self._bindings[self._side])
+
+    def absorb(self, ids: NDArray[np.int32]) -> None:
+        """See `Backend.absorb`: one step after the other, since the file holds the graph of one step."""
+        before = self.read_state()
+        try:
+            for id in ids.tolist():
+                self.step(id)
+        except BaseException:
+            self.write_state(before)
+            raise
+
+    def probabilities(self) -> NDArray[np.float32]:
+        """See `Backend.probabilities`."""
+        return self._probabilities[0].copy()
+
+    def read_state(self) -> dict[str, NDArray[np.float32]]:
+        """See `Backend.read_state`."""
+        return {name: array.copy() for name, array in self._buffers[self._side].items()}
+
+    def write_state(self, state: State) -> None:
+        """See `Backend.write_state`."""
+        for name, array in self._buffers[self._side].items():
+            array[...] = state[name]
+
+    def _bind(self, manifest: Manifest, source: State, target: State) -> Any:
+        binding = self._session.io_binding()
+        inputs = {"symbol": self._symbol, **source}
+        outputs = {"probabilities": self._probabilities, **{t.next: target[t.name] for t in manifest.state}}
+        for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
+            for name, array in arrays.items():
+                bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        return binding

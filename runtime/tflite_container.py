@@ -1,0 +1,62 @@
+"""Where the manifest lives in a .tflite file: a zip archive appended to it.
+
+Appended archives are TFLite's own convention for "associated files": every interpreter ignores them, and any zip
+program lists them.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+MANIFEST_NAME = "stepcell.json"
+CHECKSUM_NAME = "stepcell.json.sha256"
+_LARGEST_MANIFEST = 64 * 2**20  # bytes; far above any real one, far below what fills a small machine's memory
+_TIME_STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: equal manifests must give equal files
+_UNIX = 3
+
+
+def is_tflite(content: bytes) -> bool:
+    """Tell whether `content` begins as a TFLite file does."""
+    return content[4:8] == b"TFL3"
+
+
+def append_manifest(payload: bytes, manifest: bytes, checksum: bytes) -> bytes:
+    """Return `payload` followed by an archive that holds `manifest` and its `checksum`."""
+    file = io.BytesIO(payload)
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
+        for name, content in ((MANIFEST_NAME, manifest), (CHECKSUM_NAME, checksum)):
+            entry = zipfile.ZipInfo(name, _TIME_STAMP)
+            entry.create_system = _UNIX
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content)
+    return file.getvalue()
+
+
+def split_manifest(content: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Return (payload, manifest, checksum), or None where there is no archive with a manifest.
+
+    Raises:
+        ValueError: There is an archive, but it is not as `append_manifest` writes it.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            if MANIFEST_NAME not in {entry.filename for entry in entries}:
+                return None
+            if [entry.filename for entry in entries] != [MANIFEST_NAME, CHECKSUM_NAME]:
+                raise ValueError("its archive holds other files")
+            if any(e.compress_type != zipfile.ZIP_STORED or e.file_size > _LARGEST_MANIFEST for e in entries):
+                raise ValueError("its archive is compressed or too large")
+            start = entries[0].header_offset
+            if not 0 < start < len(content):
+                raise ValueError("its archive begins outside the file")
+            manifest, checksum = (archive.read(entry) for entry in entries)
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, OverflowError) as error:
+        if MANIFEST_NAME.encode() in content:
+            raise ValueError(f"its archive cannot be read: {error}") from error
+        return None
+    payload = content[:start]
+    if append_manifest(payload, manifest, checksum) != content:
+        raise ValueError("its archive has been changed")
+    return payload, manifest, checksum

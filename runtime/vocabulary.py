@@ -1,0 +1,152 @@
+"""The vocabulary: which symbol has which id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import UnknownSymbolError, VocabularyError
+
+# The escapes that let any symbol stand on one line of a terminal or a text file.
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    r"""The symbols a model knows, in the order of their ids.
+
+    Attributes:
+        symbols: The symbols; a symbol is any string that is not empty, its id is its position.
+        unknown: The symbol of `symbols` that stands for every symbol not listed; None: such symbols are refused.
+
+    Raises:
+        VocabularyError: No symbols, one twice, one that is not a string, or an `unknown` that is not listed.
+
+    >>> letters = Vocabulary(tuple("abc"))
+    >>> letters.encode("c"), letters.decode(0), len(letters)
+    (2, 'a', 3)
+    """
+
+    symbols: tuple[str, ...]
+    unknown: str | None = None
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the symbols and index them."""
+        problems = []
+        if not self.symbols:
+            problems.append("it has no symbols")
+        wrong = [symbol for symbol in self.symbols if not isinstance(symbol, str) or not symbol]
+        if wrong:
+            problems.append(f"symbols are strings and not empty, found {wrong[0]!r}")
+        else:
+            ids = {symbol: id for id, symbol in enumerate(self.symbols)}
+            object.__setattr__(self, "_ids", ids)
+            if len(ids) < len(self.symbols):
+                twice = next(symbol for id, symbol in enumerate(self.symbols) if ids[symbol] != id)
+                problems.append(f"the symbol {twice!r} stands in it twice")
+            if self.unknown is not None and self.unknown not in ids:
+                problems.append(f"the unknown symbol {self.unknown!r} is not one of its symbols")
+        if problems:
+            raise VocabularyError(f"This vocabulary cannot be used: {'; '.join(problems)}.")
+
+    @classmethod
+    def of_ids(cls, size: int) -> Vocabulary:
+        """Return the vocabulary "0", "1", ... of `size` ids, for models that come without symbols."""
+        return cls(tuple(str(id) for id in range(size)))
+
+    @classmethod
+    def of_text(cls, text: str) -> Vocabulary:
+        """Return the vocabulary of the characters of `text`, in order of their code points."""
+        return cls(tuple(sorted(set(text))))
+
+    @classmethod
+    def from_file_content(cls, content: str) -> Vocabulary:
+        r"""Read a vocabulary file: a JSON list of strings, or one symbol per line (`\n`, `\t`, `\\` escaped).
+
+        Raises:
+            VocabularyError: The content is neither, or its symbols are not a vocabulary.
+        """
+        if content.lstrip().startswith("["):
+            try:
+                symbols = json.loads(content)
+            except json.JSONDecodeError:
+                pass  # a vocabulary of one symbol per line may begin with "["
+            else:
+                return cls(tuple(symbols))
+        lines = (line.removesuffix("\r") for line in content.split("\n"))
+        return cls(tuple(unescape_symbol(line) for line in lines if line))
+
+    def __len__(self) -> int:
+        """Return how many symbols there are."""
+        return len(self.symbols)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the symbols in the order of their ids."""
+        return iter(self.symbols)
+
+    def __contains__(self, symbol: object) -> bool:
+        """Tell whether `symbol` is listed."""
+        return symbol in self._ids
+
+    def encode(self, symbol: str) -> int:
+        """Return the id of `symbol`.
+
+        Raises:
+            UnknownSymbolError: `symbol` is not listed and there is no unknown symbol to stand for it.
+        """
+        id = self._ids.get(symbol)
+        if id is not None:
+            return id
+        if self.unknown is not None and isinstance(symbol, str):
+            return self._ids[self.unknown]
+        raise UnknownSymbolError(f"Symbol {symbol!r} is not in the vocabulary ({self.describe()}).{self._hint(symbol)}")
+
+    def encode_all(self, symbols: Iterable[str]) -> NDArray[np.int32]:
+        """Return the ids of `symbols`, int32 of shape (T,).
+
+        Raises:
+            UnknownSymbolError: As `encode` does, for the first symbol that is not listed.
+        """
+        return np.fromiter((self.encode(symbol) for symbol in symbols), dtype=np.int32)
+
+    def decode(self, id: int) -> str:
+        """Return the symbol whose id is `id`.
+
+        Raises:
+            IndexError: There is no such id; negative ids do not count from the end.
+        """
+        if not 0 <= id < len(self.symbols):
+            raise IndexError(f"Id {id} is not one of 0 to {len(self.symbols) - 1}.")
+        return self.symbols[id]
+
+    def describe(self) -> str:
+        """Return the size and the first symbols in a few words, for messages."""
+        shown = ", ".join(repr(symbol) for symbol in self.symbols[:3])
+        return f"{len(self.symbols)} symbols: {shown}{', ...' if len(self.symbols) > 3 else ''}"
+
+    def _hint(self, symbol: object) -> str:
+        if not isinstance(symbol, str) and str(symbol) in self._ids:
+            return f" Symbols are strings: give {str(symbol)!r}."
+        return ""
+
+
+def escape_symbol(symbol: str) -> str:
+    r"""Return `symbol` on one line: newline as `\n`, tab as `\t`, carriage return as `\r`, backslash as `\\`."""
+    return "".join(_ESCAPES.get(character, character) for character in symbol)
+
+
+def unescape_symbol(line: str) -> str:
+    r"""Return the symbol that `escape_symbol` wrote as `line`; a backslash that begins no escape is itself."""
+    pieces = []
+    position = 0
+    while position < len(line):
+        pair = line[position : position + 2]
+        pieces.append(_UNESCAPES.get(pair, line[position]))
+        position += 2 if pair in _UNESCAPES else 1
+    return "".join(pieces)

@@ -1,0 +1,56 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from .errors import OutputError
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and its parents, and make sure that a file can be created there.
+
+    Raises:
+        OutputError: The folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"Cannot write to the folder {folder}: {error.strerror or error}.") from error
+
+
+def write_whole_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a crash leaves the old file or the new one, never a part.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder: without the two fsyncs a power cut
+    after the rename can still lose the content or the name.
+
+    Raises:
+        OutputError: The file cannot be written. What stood at `path` still stands there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        move_whole_file(temporary, path)
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def move_whole_file(temporary: Path, path: Path) -> None:
+    """Rename the finished file `temporary` to `path` (same folder or file system) and make the new name durable."""
+    os.replace(temporary, path)
+    if os.name == "posix":  # elsewhere a folder cannot be opened, and the rename is durable by itself
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,112 @@
+"""The echo problem: answer with the symbol of some steps ago."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.errors import ProblemError
+from ..runtime.vocabulary import Vocabulary
+from . import schedule
+from .problem import Block, Recipe, Streams
+from .score import Score
+
+_LANES = 32
+_RESETS = 0.1  # share of the chunks that begin from nothing: a device must also start well
+_STREAMS, _STREAM_LENGTH = 16, 1000
+_SOLVED = 0.9999
+
+
+@dataclass(frozen=True)
+class Echo:
+    """Random symbols come one at a time; the answer to each is the symbol `lag` steps before it.
+
+    Nothing but the state can know it. The first `lag` answers after a reset are not asked for.
+
+    Attributes:
+        symbols: Size of the alphabet "0", "1", ...
+        lag: Steps back; 0 is the symbol itself.
+
+    Raises:
+        ProblemError: Values that make no problem; all of them are named.
+    """
+
+    symbols: int = 100
+    lag: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        problems = []
+        if self.symbols < 2:
+            problems.append(f"an alphabet of {self.symbols} leaves nothing to remember, 2 or more do")
+        if self.lag < 0:
+            problems.append(f"the lag is {self.lag}, and the future cannot be echoed")
+        if problems:
+            raise ProblemError(f"This echo problem cannot be made: {'; '.join(problems)}.")
+
+    @property
+    def name(self) -> str:
+        """See `Problem.name`."""
+        return "echo"
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """See `Problem.vocabulary`."""
+        return Vocabulary.of_ids(self.symbols)
+
+    @property
+    def labels(self) -> Vocabulary:
+        """See `Problem.labels`: the answers are symbols of the same alphabet, and not the next ones."""
+        return self.vocabulary
+
+    @property
+    def recipe(self) -> Recipe:
+        """See `Problem.recipe`."""
+        return Recipe(
+            time_steps=max(25, 2 * self.lag),
+            learning_rate=0.01,
+            schedule=schedule.by_accuracy,
+            updates=50_000,
+            per_block=50,
+            evaluate_every=200,
+            xla=True,
+        )
+
+    def block(self, first: int, updates: int, seed: int) -> Block:
+        """See `Problem.block`: endless random streams, cut into chunks."""
+        steps = self.recipe.time_steps
+        chunks = np.stack([self._chunk(update, seed) for update in range(first - 1, first + updates)])  # (U + 1, T, B)
+        inputs = chunks[1:]
+        # A chunk is at least as long as the lag, so the answers stand in it or in the one before it.
+        targets = np.concatenate([chunks[:-1], inputs], axis=1)[:, steps - self.lag : 2 * steps - self.lag]
+        resets = np.stack([np.random.default_rng([seed, 4, u]).random(_LANES) for u in range(first, first + updates)])
+        fresh = resets < _RESETS
+        fresh[0] |= first == 0  # nothing comes before the first chunk
+        known = np.arange(steps)[:, None] >= self.lag  # (T, 1): within a chunk that begins from nothing
+        weights = (known | ~fresh[:, None, :]).astype(np.float32)
+        return Block(inputs, targets, weights, fresh)
+
+    def evaluations(self, seed: int) -> dict[str, Streams]:
+        """See `Problem.evaluations`: streams far longer than any chunk."""
+        inputs = np.random.default_rng([seed, 5]).integers(0, self.symbols, (_STREAM_LENGTH, _STREAMS), dtype=np.int32)
+        weights = np.ones(inputs.shape, np.float32)
+        weights[: self.lag] = 0
+        return {"carried": Streams(inputs, np.roll(inputs, self.lag, axis=0), weights, np.zeros(inputs.shape, bool))}
+
+    def is_solved(self, scores: Mapping[str, Score]) -> bool:
+        """See `Problem.is_solved`."""
+        return scores["carried"].accuracy >= _SOLVED
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Problem.to_json`."""
+        return {"symbols": self.symbols, "lag": self.lag}
+
+    def _chunk(self, update: int, seed: int) -> NDArray[np.int32]:
+        """Return the inputs of one update, shape (T, B); there is a chunk before the first."""
+        random = np.random.default_rng([seed, 6, update + 1])
+        return random.integers(0, self.symbols, (self.recipe.time_steps, _LANES), dtype=np.int32)

@@ -1,0 +1,71 @@
+"""The forward pass of a network over chunks of many sequences, fast, with the state going in and out."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import keras
+import tensorflow as tf
+
+from .sequence_cells import gru_sequence, lstm_sequence, rnn_sequence
+
+Tensor: TypeAlias = Any
+State: TypeAlias = list[Tensor]  # of each recurrent layer in turn: h, and c for an LSTM; each (B, U)
+
+
+class Forward:
+    """Computes what a model of `Network.build` computes, from the same Keras variables."""
+
+    def __init__(self, model: keras.Sequential) -> None:
+        """Take hold of the layers of `model`."""
+        first, *self._recurrent, self._head = model.layers
+        self._embedding = first if first.trainable else None
+
+    def zero_state(self, lanes: int) -> State:
+        """Return the state of `lanes` sequences that have not begun."""
+        per_layer = [2 if isinstance(layer, keras.layers.LSTM) else 1 for layer in self._recurrent]
+        return [
+            tf.zeros((lanes, layer.units))
+            for layer, count in zip(self._recurrent, per_layer, strict=True)
+            for _ in range(count)
+        ]
+
+    def logits(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk."""
+        following: State = []
+        remaining = list(state)
+        x: Tensor = None
+        for layer in self._recurrent:
+            h = remaining.pop(0)
+            projected = self._project(layer, ids, x)
+            recurrent_kernel = layer.cell.recurrent_kernel.value
+            if isinstance(layer, keras.layers.LSTM):
+                x, h, c = lstm_sequence(projected, recurrent_kernel, h, remaining.pop(0))
+                following += [h, c]
+            elif isinstance(layer, keras.layers.GRU):
+                x, h = gru_sequence(projected, recurrent_kernel, layer.cell.bias.value[1], h)
+                following += [h]
+            else:
+                x, h = rnn_sequence(projected, recurrent_kernel, h)
+                following += [h]
+        return _matmul(x, self._head.kernel.value) + self._head.bias.value, following
+
+    def _project(self, layer: Any, ids: Tensor, x: Tensor) -> Tensor:
+        """Return the input's share of the gates of `layer`, (T, B, G U); x is None for the first layer."""
+        kernel, bias = layer.cell.kernel.value, layer.cell.bias.value
+        if isinstance(layer, keras.layers.GRU):
+            bias = bias[0]  # of the input; the other is the recurrent one
+        if x is not None:
+            return _matmul(x, kernel) + bias
+        if self._embedding is None:
+            return tf.gather(kernel + bias, ids)  # the row of a symbol is its one-hot vector times the kernel
+        table = self._embedding.embeddings.value
+        if table.shape[0] <= ids.shape[0] * ids.shape[1]:
+            return tf.gather(tf.matmul(table, kernel) + bias, ids)
+        return _matmul(tf.gather(table, ids), kernel) + bias
+
+
+def _matmul(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return x @ kernel for x of shape (T, B, N) as one product of matrices."""
+    steps, lanes, size = x.shape
+    return tf.reshape(tf.matmul(tf.reshape(x, (steps * lanes, size)), kernel), (steps, lanes, kernel.shape[-1]))

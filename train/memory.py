@@ -1,0 +1,169 @@
+"""The memory problem: sequences that agree in the middle, so that only their beginning tells how they end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.errors import ProblemError
+from ..runtime.vocabulary import Vocabulary
+from . import schedule
+from .problem import Block, Recipe, Streams
+from .score import Score
+
+_LANES = 16
+_SURE = 0.02  # nats: the right answer has a probability of 98 % on average
+_CARRIED_SEQUENCES = 50  # in each evaluation stream: 50 times what gradients flow through
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Sequences to be known by heart, from the first symbol on.
+
+    A symbol is to be predicted where everything before it in its sequence leaves one possibility. The state is carried
+    from one sequence into the next half of the time, so that it does not matter whether a device resets between them.
+
+    Attributes:
+        sequences: The sequences, each of two symbols or more; they may differ in length.
+
+    Raises:
+        ProblemError: No sequences, one that is too short, or nothing in them that can be predicted.
+    """
+
+    sequences: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        """Check that there is something to learn."""
+        if not self.sequences or min(map(len, self.sequences)) < 2:
+            raise ProblemError("The memory problem needs sequences of two symbols or more.")
+        if not self._table[2].any():
+            raise ProblemError("Nothing in these sequences can be predicted: equal beginnings go on differently everywhere.")
+
+    @classmethod
+    def conflicting(cls, sequences: int = 2, length: int = 5, symbols: int | None = None) -> Memory:
+        """Return `sequences` sequences that begin and end with a symbol of their own and agree in between.
+
+        The default is the pair 3,0,1,2,3 and 4,0,1,2,4: after 2 comes 3 or 4, and only the symbol four steps back
+        tells which.
+
+        Args:
+            sequences: How many.
+            length: Symbols in each.
+            symbols: Size of the alphabet "0", "1", ...; the last `sequences` of them are the beginnings, the others
+                are passed through in order, again and again if need be. None: as many as the middle is long.
+
+        Raises:
+            ProblemError: The values do not go together; all problems are named.
+        """
+        size = sequences + length - 2 if symbols is None else symbols
+        problems = []
+        if sequences < 2:
+            problems.append(f"{sequences} sequences cannot conflict, 2 or more can")
+        if length < 3:
+            problems.append(f"sequences of {length} symbols have no middle, 3 or more have")
+        if size < sequences + 1:
+            problems.append(
+                f"an alphabet of {size} is too small for {sequences} sequences, {sequences + 1} is the least"
+            )
+        if problems:
+            raise ProblemError(f"This memory problem cannot be made: {'; '.join(problems)}.")
+        between = size - sequences
+        middle = [str(step % between) for step in range(length - 2)]
+        return cls(tuple((str(key), *middle, str(key)) for key in range(between, size)))
+
+    @property
+    def name(self) -> str:
+        """See `Problem.name`."""
+        return "memory"
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """See `Problem.vocabulary`: numbers in their order, other symbols in theirs."""
+        found = {symbol for sequence in self.sequences for symbol in sequence}
+        return Vocabulary(tuple(sorted(found, key=lambda s: (not s.isdecimal(), int(s) if s.isdecimal() else 0, s))))
+
+    @property
+    def labels(self) -> None:
+        """See `Problem.labels`."""
+        return
+
+    @property
+    def recipe(self) -> Recipe:
+        """See `Problem.recipe`."""
+        longest = self._table[0].shape[1]
+        return Recipe(
+            time_steps=longest,
+            learning_rate=0.01,
+            schedule=schedule.constant,
+            updates=5000,
+            per_block=25,
+            evaluate_every=25,
+            xla=longest > 50,
+        )
+
+    def block(self, first: int, updates: int, seed: int) -> Block:
+        """See `Problem.block`: each lane learns one sequence per update."""
+        inputs, targets, weights, lengths = self._table
+        chosen = np.stack([self._choose(update, seed)[0] for update in range(first, first + updates)])  # (U, B)
+        resets = np.stack([self._choose(update, seed)[1] for update in range(first, first + updates)])
+        before = np.stack([self._choose(update - 1, seed)[0] for update in range(first, first + updates)])
+        # What follows a shorter sequence in its lane is filling. It has no weight, and its state goes no further.
+        resets |= lengths[before] < inputs.shape[1]
+        by_time = (0, 2, 1)
+        return Block(
+            inputs[chosen].transpose(by_time), targets[chosen].transpose(by_time), weights[chosen].transpose(by_time), resets
+        )
+
+    def evaluations(self, seed: int) -> dict[str, Streams]:
+        """See `Problem.evaluations`: each sequence after a reset, and long rows of sequences without any reset."""
+        inputs, targets, weights, _ = (array.T for array in self._table)
+        once = np.zeros(inputs.shape, bool)
+        once[0] = True
+        carried = [self._row(np.random.default_rng([seed, 2, lane])) for lane in range(_LANES)]
+        steps = min(len(row[0]) for row in carried)
+        rows = [np.stack([row[part][:steps] for row in carried], axis=1) for part in range(3)]
+        return {
+            "carried": Streams(*rows, resets=np.zeros((steps, _LANES), bool)),
+            "per_sequence": Streams(inputs, targets, weights, once),
+        }
+
+    def is_solved(self, scores: Mapping[str, Score]) -> bool:
+        """See `Problem.is_solved`: everything is right and sure, with resets between sequences and without."""
+        return all(scores[name].accuracy == 1.0 and scores[name].nats < _SURE for name in ("carried", "per_sequence"))
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Problem.to_json`."""
+        return {"sequences": [list(sequence) for sequence in self.sequences]}
+
+    @cached_property
+    def _table(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.intp]]:
+        """Inputs, targets and weights of shape (sequences, longest), and the length of each sequence."""
+        following = defaultdict(set)
+        for sequence in self.sequences:
+            for position in range(1, len(sequence)):
+                following[sequence[:position]].add(sequence[position])
+        longest = max(map(len, self.sequences))
+        inputs = np.zeros((len(self.sequences), longest), np.int32)
+        targets, weights = inputs.copy(), inputs.astype(np.float32)
+        for row, sequence in enumerate(self.sequences):
+            ids = self.vocabulary.encode_all(sequence)
+            inputs[row, : len(ids)], targets[row, : len(ids) - 1] = ids, ids[1:]
+            weights[row, : len(ids) - 1] = [len(following[sequence[:p]]) == 1 for p in range(1, len(ids))]
+        return inputs, targets, weights, np.array([len(sequence) for sequence in self.sequences])
+
+    def _choose(self, update: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Return the sequence of each lane at `update`, and which lanes forget before it."""
+        random = np.random.default_rng([seed, 3, update + 1])
+        return random.integers(0, len(self.sequences), _LANES), random.random(_LANES) < 0.5
+
+    def _row(self, random: np.random.Generator) -> list[NDArray[Any]]:
+        """Return inputs, targets and weights of randomly chosen sequences, one after the other."""
+        inputs, targets, weights, lengths = self._table
+        chosen = random.integers(0, len(self.sequences), _CARRIED_SEQUENCES)
+        return [np.concatenate([array[row, : lengths[row]] for row in chosen]) for array in (inputs, targets, weights)]

@@ -1,0 +1,106 @@
+"""Problems: what there is to learn, as streams of symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.vocabulary import Vocabulary
+from .schedule import Schedule
+from .score import Score
+
+
+@dataclass(frozen=True)
+class Block:
+    """The data of several updates. U updates, T time steps, B lanes; lanes are streams learned side by side.
+
+    Attributes:
+        inputs: int32 of shape (U, T, B).
+        targets: int32 of the same shape: the right answer to each input.
+        weights: float32 of the same shape: 0 where there is nothing to answer yet.
+        resets: bool of shape (U, B): forget the state of this lane before this update. Otherwise it is carried over
+            from the update before, as a device carries it.
+    """
+
+    inputs: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    resets: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Streams to be evaluated one symbol at a time. T time steps, B streams.
+
+    Attributes:
+        inputs: int32 of shape (T, B).
+        targets: int32 of the same shape.
+        weights: float32 of the same shape: 1 where the answer counts.
+        resets: bool of the same shape: forget the state before this symbol.
+    """
+
+    inputs: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    resets: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a problem is best trained, unless its user knows better.
+
+    Attributes:
+        time_steps: Length of the chunks that gradients flow through.
+        learning_rate: The highest learning rate.
+        schedule: How it changes.
+        updates: Most updates to make.
+        per_block: Updates per call of the compiled loop; progress is shown and Ctrl-C heard between calls.
+        evaluate_every: Updates between evaluations.
+        xla: Compile with XLA: 2 to 4 seconds once, then 1.5 to 9 times faster.
+        patience: Evaluations without a better result after which training ends; None: never.
+    """
+
+    time_steps: int
+    learning_rate: float
+    schedule: Schedule
+    updates: int
+    per_block: int
+    evaluate_every: int
+    xla: bool
+    patience: int | None = None
+
+
+class Problem(Protocol):
+    """Something to learn. Everything it hands out follows from its values, the seed and the number of the update."""
+
+    @property
+    def name(self) -> str:
+        """What the problem is called: the sub-command that trains it."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The symbols of the inputs."""
+
+    @property
+    def labels(self) -> Vocabulary | None:
+        """The symbols of the targets; None: a target is the symbol that comes next."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How to train it."""
+
+    def block(self, first: int, updates: int, seed: int) -> Block:
+        """Return the data of `updates` updates from number `first` on."""
+
+    def evaluations(self, seed: int) -> dict[str, Streams]:
+        """Return the streams to judge a model by; `carried` is one of them and its state is never reset on the way."""
+
+    def is_solved(self, scores: Mapping[str, Score]) -> bool:
+        """Tell whether these scores on `evaluations` mean that there is nothing left to learn."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything needed to make this problem again."""

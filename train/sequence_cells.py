@@ -1,0 +1,174 @@
+"""LSTM, GRU and SimpleRNN over whole sequences, with their gradients written by hand.
+
+One loop over time forwards, one backwards, everything that does not depend on the recurrence taken out of both. Under
+XLA the automatic gradient of a loop takes time quadratic in its length (13.8, 60 and 609 ms for 100, 300 and 1,000
+steps); these take linear time, and at 20 to 64 units they are 2 to 4 times faster than Keras's own loop.
+
+Shapes: T time steps, B lanes, U units. `x` is the input's share of all gates, x @ kernel + bias, of shape (T, B, G U)
+for G gates in the order of Keras.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+
+Tensor: TypeAlias = Any
+
+
+def lstm_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all outputs (T, B, U), the last h and the last c (B, U); x is (T, B, 4 U), gates i, f, c, o."""
+
+    @tf.custom_gradient
+    def run(x: Tensor, kernel: Tensor, h0: Tensor, c0: Tensor) -> tuple[Any, Any]:
+        steps, units = x.shape[0], h0.shape[1]
+
+        def forward(t: Tensor, h: Tensor, c: Tensor, *written: Tensor) -> tuple[Any, ...]:
+            i, f, g, o = tf.split(inputs.read(t) + tf.matmul(h, kernel), 4, -1)
+            i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+            c = f * c + i * g
+            h = o * tf.tanh(c)
+            return t + 1, h, c, *_write(written, t, h, c, tf.concat([i, f, g, o], -1))
+
+        inputs = _read(x)
+        _, h, c, *written = _loop(0, steps, 1, forward, h0, c0, *_arrays(steps, 3))
+        hs, cs, gates = (array.stack() for array in written)
+
+        def gradient(d_hs: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Any, ...]:
+            i, f, g, o = tf.split(gates, 4, -1)
+            previous_c = tf.concat([c0[None], cs[:-1]], 0)
+            tanh_c = tf.tanh(cs)
+            through_c = _read(o * (1 - tanh_c * tanh_c))
+            factors_c = _read(tf.stack([g * i * (1 - i), previous_c * f * (1 - f), i * (1 - g * g)], 2))  # (T, B, 3, U)
+            factor_o, forget, outside = _read(tanh_c * o * (1 - o)), _read(f), _read(d_hs)
+            kernel_t = tf.transpose(kernel)
+
+            def backward(t: Tensor, d_h: Tensor, d_c: Tensor, written: Tensor) -> tuple[Any, ...]:
+                d_h = outside.read(t) + d_h
+                d_c = d_c + d_h * through_c.read(t)
+                d_ifg = tf.reshape(d_c[:, None] * factors_c.read(t), (-1, 3 * units))
+                d_x = tf.concat([d_ifg, d_h * factor_o.read(t)], -1)
+                return t - 1, tf.matmul(d_x, kernel_t), d_c * forget.read(t), written.write(t, d_x)
+
+            _, d_h0, d_c0, written = _loop(steps - 1, -1, -1, backward, d_h, d_c, *_arrays(steps, 1))
+            d_x = written.stack()
+            return d_x, _kernel_gradient(h0, hs, d_x), d_h0, d_c0
+
+        return (hs, h, c), gradient
+
+    outputs: tuple[Tensor, Tensor, Tensor] = run(x, recurrent_kernel, h, c)
+    return outputs
+
+
+def gru_sequence(x: Tensor, recurrent_kernel: Tensor, recurrent_bias: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all outputs (T, B, U) and the last (B, U); x is (T, B, 3 U), gates z, r, h, `reset_after` as in Keras."""
+
+    @tf.custom_gradient
+    def run(x: Tensor, kernel: Tensor, bias: Tensor, h0: Tensor) -> tuple[Any, Any]:
+        steps = x.shape[0]
+
+        def forward(t: Tensor, h: Tensor, *written: Tensor) -> tuple[Any, ...]:
+            x_z, x_r, x_new = tf.split(inputs.read(t), 3, -1)
+            h_z, h_r, h_new = tf.split(tf.matmul(h, kernel) + bias, 3, -1)
+            z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
+            new = tf.tanh(x_new + r * h_new)
+            h = new + z * (h - new)
+            return t + 1, h, *_write(written, t, h, tf.concat([z, r, new, h_new], -1))
+
+        inputs = _read(x)
+        _, h, *written = _loop(0, steps, 1, forward, h0, *_arrays(steps, 2))
+        hs, gates = (array.stack() for array in written)
+
+        def gradient(d_hs: Tensor, d_h: Tensor) -> tuple[Any, ...]:
+            z, r, new, h_new = tf.split(gates, 4, -1)
+            previous = tf.concat([h0[None], hs[:-1]], 0)
+            factor_new = (1 - z) * (1 - new * new)
+            factor_z = (previous - new) * z * (1 - z)
+            factor_r = factor_new * h_new * r * (1 - r)
+            # What reaches the recurrent product, and what reaches the input: they differ in the new state's share.
+            to_h = _read(tf.stack([factor_z, factor_r, factor_new * r], 2))  # (T, B, 3, U)
+            keep, outside = _read(z), _read(d_hs)
+            kernel_t = tf.transpose(kernel)
+            width = 3 * h0.shape[1]
+
+            def backward(t: Tensor, d_h: Tensor, written_h: Tensor, written_d: Tensor) -> tuple[Any, ...]:
+                d_h = outside.read(t) + d_h
+                d_recurrent = tf.reshape(d_h[:, None] * to_h.read(t), (-1, width))
+                before = d_h * keep.read(t) + tf.matmul(d_recurrent, kernel_t)
+                return t - 1, before, written_h.write(t, d_recurrent), written_d.write(t, d_h)
+
+            _, d_h0, written_h, written_d = _loop(steps - 1, -1, -1, backward, d_h, *_arrays(steps, 2))
+            d_recurrent, d_hs = written_h.stack(), written_d.stack()
+            d_z, d_r, _ = tf.split(d_recurrent, 3, -1)
+            d_x = tf.concat([d_z, d_r, d_hs * factor_new], -1)
+            return d_x, _kernel_gradient(h0, hs, d_recurrent), tf.reduce_sum(d_recurrent, [0, 1]), d_h0
+
+        return (hs, h), gradient
+
+    outputs: tuple[Tensor, Tensor] = run(x, recurrent_kernel, recurrent_bias, h)
+    return outputs
+
+
+def rnn_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all outputs (T, B, U) and the last (B, U) of a SimpleRNN with tanh; x is (T, B, U)."""
+
+    @tf.custom_gradient
+    def run(x: Tensor, kernel: Tensor, h0: Tensor) -> tuple[Any, Any]:
+        steps = x.shape[0]
+
+        def forward(t: Tensor, h: Tensor, written: Tensor) -> tuple[Any, ...]:
+            h = tf.tanh(inputs.read(t) + tf.matmul(h, kernel))
+            return t + 1, h, written.write(t, h)
+
+        inputs = _read(x)
+        _, h, written = _loop(0, steps, 1, forward, h0, *_arrays(steps, 1))
+        hs = written.stack()
+
+        def gradient(d_hs: Tensor, d_h: Tensor) -> tuple[Any, ...]:
+            factor, outside = _read(1 - hs * hs), _read(d_hs)
+            kernel_t = tf.transpose(kernel)
+
+            def backward(t: Tensor, d_h: Tensor, written: Tensor) -> tuple[Any, ...]:
+                d_x = (outside.read(t) + d_h) * factor.read(t)
+                return t - 1, tf.matmul(d_x, kernel_t), written.write(t, d_x)
+
+            _, d_h0, written = _loop(steps - 1, -1, -1, backward, d_h, *_arrays(steps, 1))
+            d_x = written.stack()
+            return d_x, _kernel_gradient(h0, hs, d_x), d_h0
+
+        return (hs, h), gradient
+
+    outputs: tuple[Tensor, Tensor] = run(x, recurrent_kernel, h)
+    return outputs
+
+
+def _loop(start: int, stop: int, direction: int, body: Any, *values: Any) -> Any:
+    """Run `body(t, *values)` for t from `start` up or down to `stop`, exclusive."""
+    return tf.while_loop(
+        lambda t, *_: t < stop if direction > 0 else t > stop,
+        body,
+        (start, *values),
+        maximum_iterations=abs(stop - start),
+        parallel_iterations=1,
+    )
+
+
+def _read(x: Tensor) -> Any:
+    """Return `x` as an array of its time steps."""
+    return tf.TensorArray(tf.float32, x.shape[0]).unstack(x)
+
+
+def _arrays(steps: int, count: int) -> list[Any]:
+    return [tf.TensorArray(tf.float32, steps) for _ in range(count)]
+
+
+def _write(arrays: tuple[Any, ...], t: Tensor, *values: Tensor) -> list[Any]:
+    return [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
+
+
+def _kernel_gradient(h0: Tensor, hs: Tensor, d_product: Tensor) -> Tensor:
+    """Return the gradient of the recurrent kernel: sum over time and lanes of h before the step times d_product."""
+    previous = tf.concat([h0[None], hs[:-1]], 0)
+    rows = tf.reshape(previous, (-1, previous.shape[-1]))
+    return tf.matmul(rows, tf.reshape(d_product, (-1, d_product.shape[-1])), transpose_a=True)
