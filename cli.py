@@ -1,1 +1,357 @@
-"""x."""
+"""The command `stepcell`: each command imports its room, calls one function of it, and prints.
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from stepcell.train import Network, Options, Problem
+
+
+class _Commands(TyperGroup):
+    """Shows what stepcell refuses as its message alone, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ImportError as error:
+            if type(error) is not ModuleNotFoundError:  # NoInterpreterError speaks for itself
+                _fail(str(error))
+            _fail(f"This command needs the package {error.name!r}. Install it: pip install 'stepcell[export]'")
+        except BrokenPipeError:  # whoever read our answers has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
+        except Exception as error:
+            from stepcell.runtime.errors import StepcellError
+
+            if not isinstance(error, StepcellError):
+                raise
+            _fail(str(error))
+
+
+app = typer.Typer(
+    cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Train, export and step recurrent models one symbol at a time, with their state in plain sight.",
+)  # fmt: skip
+train_app = typer.Typer(no_args_is_help=True, help="Train a network on a problem or on your own data.")
+app.add_typer(train_app, name="train")
+
+
+class Cell(str, Enum):
+    """The kinds of recurrent layers."""
+
+    lstm = "lstm"
+    gru = "gru"
+    rnn = "rnn"
+
+
+class Format(str, Enum):
+    """The formats of model files."""
+
+    tflite = "tflite"
+    onnx = "onnx"
+
+
+_Out = Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)]
+_Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
+_Cell = Annotated[Cell, typer.Option("--cell", help="Kind of recurrent layer.")]
+_Units = Annotated[int, typer.Option("--units", help="Units of each recurrent layer.")]
+_Layers = Annotated[int, typer.Option("--layers", help="Recurrent layers.")]
+_Embedding = Annotated[int, typer.Option("--embedding", help="Size of the embedding; 0: one-hot.")]
+_Minutes = Annotated[float | None, typer.Option("--minutes", help="Time limit for training.")]
+_Updates = Annotated[int | None, typer.Option("--updates", help="Most updates to make.")]
+_Rate = Annotated[float | None, typer.Option("--learning-rate", help="Highest learning rate; the problem knows one.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Steps = Annotated[int, typer.Option("--steps", min=2, help="Symbols to carry the state over in the parity check.")]
+_OneHot = Annotated[
+    bool, typer.Option("--one-hot", help="The model's input is one-hot vectors (batch, time, symbols).")
+]
+_Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite or onnxruntime.")]
+_ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
+
+
+@train_app.command("memory")
+def train_memory(
+    out: _Out,
+    sequence: Annotated[
+        list[str] | None, typer.Option("--sequence", help="A sequence of your own, symbols with commas; repeatable.")
+    ] = None,
+    sequences: Annotated[int, typer.Option("--sequences", help="Conflicting sequences to make.")] = 2,
+    length: Annotated[int, typer.Option("--length", help="Symbols in each of them.")] = 5,
+    symbols: Annotated[int | None, typer.Option("--symbols", help="Alphabet size; by default the least.")] = None,
+    cell: _Cell = Cell.lstm,
+    units: _Units = 20,
+    layers: _Layers = 1,
+    embedding: _Embedding = 0,
+    seed: _Seed = 0,
+    minutes: _Minutes = None,
+    updates: _Updates = None,
+    learning_rate: _Rate = None,
+    as_json: _Json = False,
+) -> None:
+    """Two sequences that agree in the middle: 3,0,1,2,3 and 4,0,1,2,4. Only memory tells how they end."""
+    _import_tensorflow()
+    from stepcell.train import Memory, Network, Options
+
+    if sequence:
+        problem = Memory(tuple(tuple(part.strip() for part in one.split(",")) for one in sequence))
+    else:
+        problem = Memory.conflicting(sequences, length, symbols)
+    _train(
+        problem,
+        Network(cell.value, units, layers, embedding),
+        Options(seed, learning_rate, updates, minutes),
+        out,
+        as_json,
+    )
+
+
+@train_app.command("echo")
+def train_echo(
+    out: _Out,
+    symbols: Annotated[int, typer.Option("--symbols", help="Alphabet size.")] = 100,
+    lag: Annotated[int, typer.Option("--lag", help="Answer with the symbol of so many steps ago.")] = 1,
+    cell: _Cell = Cell.lstm,
+    units: _Units = 64,
+    layers: _Layers = 1,
+    embedding: _Embedding = 0,
+    seed: _Seed = 0,
+    minutes: _Minutes = None,
+    updates: _Updates = None,
+    learning_rate: _Rate = None,
+    as_json: _Json = False,
+) -> None:
+    """Random symbols, one at a time; the answer is the symbol LAG steps ago, which only the state can know."""
+    _import_tensorflow()
+    from stepcell.train import Echo, Network, Options
+
+    network = Network(cell.value, units, layers, embedding)
+    _train(Echo(symbols, lag), network, Options(seed, learning_rate, updates, minutes), out, as_json)
+
+
+@train_app.command("text")
+def train_text(
+    file: Annotated[Path, typer.Argument(help="UTF-8 text.", show_default=False)],
+    out: _Out,
+    held_out: Annotated[float, typer.Option("--held-out", help="Share of the text, at its end, to judge by.")] = 0.1,
+    cell: _Cell = Cell.lstm,
+    units: _Units = 128,
+    layers: _Layers = 1,
+    embedding: _Embedding = 0,
+    seed: _Seed = 0,
+    minutes: _Minutes = None,
+    updates: _Updates = None,
+    learning_rate: _Rate = None,
+    as_json: _Json = False,
+) -> None:
+    """The next character of a file, judged on a part of it that was held out."""
+    _import_tensorflow()
+    from stepcell.train import Network, Options, Text
+
+    network = Network(cell.value, units, layers, embedding)
+    _train(Text.from_file(file, held_out), network, Options(seed, learning_rate, updates, minutes), out, as_json)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="Run folder, or a .keras file from anywhere.", show_default=False)],
+    out: _Out,
+    format: Annotated[
+        list[Format] | None, typer.Option("--format", help="File to write; repeatable. [default: both]")
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option("--vocabulary", help="Symbols by id: one per line, or a JSON list.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="Symbols of the output, if they are others.")] = None,
+    one_hot: _OneHot = False,
+    steps: _Steps = 10_000,
+    as_json: _Json = False,
+) -> None:
+    """Write a Keras model as one-step files, proven equal to Keras on every interpreter installed here."""
+    _import_tensorflow()
+    from stepcell.export import export as export_model
+    from stepcell.export import parity_table, read_source, read_vocabulary
+    from stepcell.runtime.console import print_table, working
+
+    read = read_source(source)
+    with working() as progress:
+        exported = export_model(
+            read.model,
+            out,
+            vocabulary=read_vocabulary(vocabulary) if vocabulary else read.vocabulary,
+            labels=read_vocabulary(labels) if labels else read.labels,
+            name=read.name,
+            formats=[one.value for one in format or Format],
+            one_hot=one_hot,
+            training=read.training,
+            sample=read.sample,
+            steps=steps,
+            progress=progress,
+        )
+    if as_json:
+        print(json.dumps({"files": [str(f) for f in exported.files], "parity": [p.to_json() for p in exported.parity]}))
+        return
+    print_table(*parity_table(exported.parity))
+    for path in exported.files:
+        print(f"{path}  {path.stat().st_size:,} bytes")
+
+
+@app.command()
+def check(
+    file: _ModelFile,
+    against: Annotated[Path, typer.Option("--against", help="Keras file or run folder.", show_default=False)],
+    steps: _Steps = 10_000,
+    one_hot: _OneHot = False,
+    as_json: _Json = False,
+) -> None:
+    """Step a model file on every interpreter installed here and compare it with the Keras model."""
+    _import_tensorflow()
+    from stepcell.export import check as check_file
+    from stepcell.export import parity_table, read_source
+    from stepcell.runtime.console import print_table, working
+
+    read = read_source(against)
+    with working() as progress:
+        results = check_file(file, read.model, one_hot=one_hot, sample=read.sample, steps=steps, progress=progress)
+    if as_json:
+        print(json.dumps([parity.to_json() for parity in results]))
+    else:
+        print_table(*parity_table(results))
+
+
+@app.command()
+def inspect(file: _ModelFile, as_json: _Json = False) -> None:
+    """Show what a model file says about itself, after verifying it; no interpreter is needed."""
+    from stepcell.runtime import read_model_file
+    from stepcell.runtime.describe import describe_manifest
+
+    manifest = read_model_file(file).manifest
+    print(
+        json.dumps(manifest.to_json(), ensure_ascii=False, indent=2) if as_json else describe_manifest(file, manifest)
+    )
+
+
+@app.command()
+def predict(
+    file: _ModelFile,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many of the most likely symbols to print.")] = 1,
+    backend: _Backend = None,
+    as_json: _Json = False,
+) -> None:
+    r"""Read symbols from stdin, one per line, and answer each with what comes next.
+
+    The state is carried from line to line. Newline, tab and backslash as symbols are written \n, \t and \\.
+    """
+    from stepcell.runtime import load
+    from stepcell.runtime.console import quiet_stderr
+    from stepcell.runtime.describe import answer_line
+    from stepcell.runtime.vocabulary import unescape_symbol
+
+    with quiet_stderr():
+        model = load(file, backend=backend)
+    stream = model.stream()
+    for line in open(sys.stdin.fileno(), encoding="utf-8", closefd=False):  # noqa: SIM115 (stdin is not ours to close)
+        text = line.rstrip("\r\n")
+        symbol = text if text in model.vocabulary else unescape_symbol(text)
+        prediction = stream.step(symbol)
+        print(answer_line(symbol, prediction, top, as_json=as_json), flush=True)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("build/memory"),
+    run: Annotated[Path, typer.Option("--run", help="Folder for the training run.")] = Path("runs/demo"),
+    seed: _Seed = 7,
+    steps: _Steps = 10_000,
+) -> None:
+    """Train the memory problem, export it, prove it, and step both sequences on every interpreter installed here."""
+    _import_tensorflow()
+    from stepcell.export import export as export_model
+    from stepcell.export import parity_table, read_source
+    from stepcell.export.device_process import installed_backends, trace_in_process
+    from stepcell.runtime import describe_backend, read_model_file
+    from stepcell.runtime.backend import initial_state
+    from stepcell.runtime.console import print_table, working
+    from stepcell.train import Memory, Network, Options
+
+    problem = Memory.conflicting()
+    _train(problem, Network(units=20), Options(seed), run, as_json=False)
+    source = read_source(run)
+    with working() as progress:
+        exported = export_model(
+            source.model, out, vocabulary=source.vocabulary, name="memory", training=source.training, steps=steps,
+            progress=progress,
+        )  # fmt: skip
+    print()
+    print_table(*parity_table(exported.parity))
+    rows = []
+    for path in exported.files[:-1]:
+        manifest = read_model_file(path).manifest
+        for backend in installed_backends(path.suffix[1:]):
+            row = [path.name, describe_backend(backend)]
+            for sequence in problem.sequences:
+                ids = manifest.vocabulary.encode_all(sequence[:-1])
+                last = trace_in_process(path, ids, initial_state(manifest.state), backend).probabilities[-1]
+                row.append(f"{manifest.vocabulary.decode(int(last.argmax()))}  ({last.max():.3f})")
+            rows.append(row)
+    asked = [f"after {','.join(s[:-2])} the symbol {s[-2]} is answered by" for s in problem.sequences]
+    print()
+    print_table(["file", "runtime", *asked], rows)
+
+
+def _train(problem: Problem, network: Network, options: Options, out: Path, as_json: bool) -> None:
+    from stepcell.runtime.console import print_table
+    from stepcell.train import fit, prepare_run_folder, score_table, training_progress, write_run_folder
+
+    prepare_run_folder(out)
+    with training_progress() as observe:
+        fitted = fit(problem, network, options, observe)
+    files = write_run_folder(out, problem, network, options, fitted)
+    if not any(path.suffix == ".png" for path in files):
+        _note("No curve.png without matplotlib: pip install 'stepcell[plot]'")
+    if as_json:
+        scores = {name: score.to_json() for name, score in fitted.scores.items()}
+        print(json.dumps({"out": str(out), "stopped": fitted.stopped, "scores": scores}))
+    else:
+        print(f"{problem.name}: stopped ({fitted.stopped}) {fitted.effort()}; {fitted.parameters:,} parameters")
+        print_table(*score_table(fitted.scores))
+        print(f"written to {out}")
+    if fitted.stopped == "interrupted":
+        raise SystemExit(130)
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow without its remarks about this machine's processor and graphics card."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from stepcell.runtime.console import quiet_stderr
+
+    with quiet_stderr():
+        import tensorflow  # noqa: F401
+    import logging
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _fail(text: str) -> None:
+    _note(text)
+    raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    app()

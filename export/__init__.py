@@ -1,0 +1,35 @@
+"""The kitchen: turns a Keras model into files whose state is in plain sight.
+
+    from stepcell.export import export
+
+    export(model, "build/mine", vocabulary=Vocabulary(tuple("abc")))
+
+Importing this package imports TensorFlow, which takes seconds.
+"""
+
+from .check import check
+from .export import Exported, export
+from .parity import STEPS, Parity
+from .report import parity_table
+from .source import Source, load_keras, read_source, read_vocabulary
+from .step_function import StepFunction, build_step_function
+from .step_rules import CannotStepError, LayerStep, Lookup, step_rule
+
+__all__ = [
+    "STEPS",
+    "CannotStepError",
+    "Exported",
+    "LayerStep",
+    "Lookup",
+    "Parity",
+    "Source",
+    "StepFunction",
+    "build_step_function",
+    "check",
+    "export",
+    "load_keras",
+    "parity_table",
+    "read_source",
+    "read_vocabulary",
+    "step_rule",
+]

@@ -1,4 +1,4 @@
-"""The arithmetic that step rules are written in, once for TensorFlow graphs and once for float64 numpy.
+"""The arithmetic that step rules are written in, once for TensorFlow graphs and once for numpy.
 
 A rule sees arrays only through `+`, `-`, `*` and the functions here, so one rule gives the exported graph and the
 referee that the graph is checked against.
@@ -6,6 +6,7 @@ referee that the graph is checked against.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -76,33 +77,36 @@ class TensorFlowArithmetic:
         return self._activations[name](x)
 
 
-def _softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _softmax(x: NDArray[np.floating]) -> NDArray[np.floating]:
     exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
-    result: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    result: NDArray[np.floating] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return result
 
 
-class Float64Arithmetic:
-    """Computes in numpy with float64: the referee whose rounding errors do not count."""
+_NUMPY_ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+    "sigmoid": lambda x: np.tanh(x * 0.5) * 0.5 + 0.5,  # 1 / (1 + exp(-x)) would overflow
+    "softmax": _softmax,
+    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+}
+ACTIVATIONS = tuple(_NUMPY_ACTIVATIONS)
 
-    _ACTIVATIONS = {
-        "linear": lambda x: x,
-        "relu": lambda x: np.maximum(x, 0.0),
-        "tanh": np.tanh,
-        "sigmoid": lambda x: 0.5 * np.tanh(0.5 * x) + 0.5,  # exp(-x) would overflow
-        "softmax": _softmax,
-        "hard_sigmoid": lambda x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
-    }
 
-    def __init__(self) -> None:
-        """Start with no weights converted."""
-        self._constants: dict[int, tuple[Weights, NDArray[np.float64]]] = {}
+class NumpyArithmetic:
+    """Computes in numpy: with float64 the referee, whose rounding errors do not count."""
+
+    def __init__(self, dtype: type[np.floating] = np.float64) -> None:
+        """Compute with numbers of `dtype`."""
+        self._dtype = dtype
+        self._constants: dict[int, tuple[Weights, NDArray[np.floating]]] = {}
 
     def constant(self, weights: Weights) -> Value:
         """See `Arithmetic.constant`."""
         key = id(weights)  # rules hand in the same arrays at every step; holding them keeps their ids theirs
         if key not in self._constants:
-            self._constants[key] = weights, weights.astype(np.float64)
+            self._constants[key] = weights, weights.astype(self._dtype)
         return self._constants[key][1]
 
     def gather(self, table: Weights, ids: Value) -> Value:
@@ -119,7 +123,4 @@ class Float64Arithmetic:
 
     def activation(self, name: str, x: Value) -> Value:
         """See `Arithmetic.activation`."""
-        return self._ACTIVATIONS[name](x)
-
-
-ACTIVATIONS = tuple(Float64Arithmetic._ACTIVATIONS)
+        return _NUMPY_ACTIVATIONS[name](x)

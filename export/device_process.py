@@ -36,9 +36,9 @@ def installed_backends(format: str) -> tuple[str, ...]:
 
 
 def trace_in_process(
-    path: Path, ids: NDArray[np.int32], state: Mapping[str, NDArray[np.float32]], backend: str, *, every: bool = False
+    path: Path, ids: NDArray[np.int32], state: Mapping[str, NDArray[np.float32]], backend: str, *, each: bool = False
 ) -> Trajectory:
-    """Do what `runtime.trace.trace` does, in a process of its own.
+    """Do what `runtime.trace.trace` does, or with `each` what `trace_each` does, in a process of its own.
 
     Raises:
         BackendError: The process failed or crashed; what it said is in the message.
@@ -46,7 +46,7 @@ def trace_in_process(
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
         source, target = Path(folder, "input.npz"), Path(folder, "trajectory.npz")
         np.savez(source, ids=ids, **{STATE_PREFIX + name: array for name, array in state.items()})
-        _run("trace", str(path), backend, str(source), str(target), *(["--every"] if every else []), backend=backend)
+        _run("trace", str(path), backend, str(source), str(target), *(["--each"] if each else []), backend=backend)
         return Trajectory.from_file(target)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ def export(
     formats: Sequence[str] = FORMATS,
     one_hot: bool = False,
     training: Mapping[str, Any] | None = None,
+    sample: Iterable[str] | None = None,
     steps: int = STEPS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Exported:
@@ -70,12 +71,14 @@ def export(
         formats: "tflite", "onnx" or both.
         one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
         training: What to record about its training: problem, framing, longest_length, accuracy.
+        sample: Symbols as they really occur, for the parity check; see `ParityCheck`.
         steps: How many symbols to carry the state over in the parity check.
         progress: Is told what is being done.
 
     Raises:
         NotSteppableError: Something in the model cannot be stepped; all of it is named.
         VocabularyError: The vocabulary or the labels do not have the size of the model's input or output.
+        UnknownSymbolError: The sample holds a symbol that the vocabulary does not.
         NoInterpreterError: No interpreter is installed to prove a file on.
         ParityError: A file does not answer as Keras does.
         OutputError: The folder cannot be written.
@@ -90,7 +93,8 @@ def export(
     backends = {format: installed_backends(format) for format in formats}
     progress(f"running Keras over {steps} steps from two states")
     reference = KerasReference(model, one_hot=one_hot, from_logits=step_function.from_logits)
-    check = ParityCheck(step_function, reference, steps)
+    sample_ids = None if sample is None else vocabulary.encode_all(sample)
+    check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)
     unproven = Manifest(
         name=name or model.name,
         vocabulary=vocabulary,

@@ -7,7 +7,7 @@ import numpy as np
 from ..runtime.golden import start_state
 from ..runtime.manifest import Golden, GoldenRun
 from .parity import FLOAT32_TOLERANCE
-from .reference import run_float64
+from .reference import run_numpy
 from .step_function import StepFunction
 
 # From the initial state, from a non-zero state, and once more after a reset.
@@ -21,7 +21,11 @@ def golden_of(step_function: StepFunction) -> Golden:
     random = np.random.default_rng(_SEED)
     ids = random.integers(0, step_function.symbols, max(steps for _, steps in _RUNS), dtype=np.int32)
     runs = [
-        (start, ids[:steps], run_float64(step_function, ids[:steps], start_state(start, step_function.state)).probabilities)
+        (
+            start,
+            ids[:steps],
+            run_numpy(step_function, ids[:steps], start_state(start, step_function.state)).probabilities,
+        )
         for start, steps in _RUNS
     ]
     likely = {int(id) for _, _, probabilities in runs for id in probabilities.argmax(axis=1)}

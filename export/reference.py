@@ -1,4 +1,4 @@
-"""What an exported file must answer: Keras on the whole sequence, and a float64 referee."""
+"""What an exported file must answer: Keras on the whole sequence, and numpy as referee."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..runtime.errors import ParityError
 from ..runtime.trace import Trajectory
-from .arithmetic import Float64Arithmetic
+from .arithmetic import NumpyArithmetic
 from .graph import KerasLayer, KerasModel, read_graph
 from .step_function import StepFunction
 
@@ -47,10 +47,15 @@ class KerasReference:
         self._run = tf.function(self._whole_sequence, reduce_retracing=True)
         self._compare_with(model)
 
-    def run(self, ids: NDArray[np.int32], state: State | None = None) -> Trajectory:
-        """Return the answers to `ids`, shape (T,), from `state` (zeros if None), and the last state."""
-        answers, last = self._run(self._input(ids[None]), None if state is None else dict(state))
+    def run(self, ids: NDArray[np.int32], state: State) -> Trajectory:
+        """Return the answers to the whole sequence `ids`, shape (T,), from `state`, and the last state."""
+        answers, last = self._run(self._input(ids[None]), dict(state))
         return Trajectory(np.asarray(answers)[0], {name: np.asarray(value) for name, value in last.items()})
+
+    def run_each(self, ids: NDArray[np.int32], states: State) -> Trajectory:
+        """Return the answers to each of `ids`, shape (T,), from its own of `states`, (T, ...), and the states after."""
+        answers, after = self._run(self._input(ids[:, None]), dict(states))
+        return Trajectory(np.asarray(answers)[:, 0], {name: np.asarray(value) for name, value in after.items()})
 
     def _input(self, ids: NDArray[np.int32]) -> Any:
         return ids if self._size is None else np.eye(self._size, dtype=np.float32)[ids]
@@ -93,21 +98,20 @@ class KerasReference:
             )
 
 
-def run_float64(
-    step_function: StepFunction, ids: NDArray[np.int32], state: State, *, every: bool = False
+def run_numpy(
+    step_function: StepFunction, ids: NDArray[np.int32], state: State, dtype: type[np.floating] = np.float64
 ) -> Trajectory:
-    """Step `ids`, shape (T,), in float64 from `state`; record the last state, or each one."""
-    arithmetic = Float64Arithmetic()
-    current = {name: array.astype(np.float64) for name, array in state.items()}
-    answers = np.empty((len(ids), step_function.outputs))
-    states: dict[str, list[NDArray[np.float64]]] = {name: [] for name in current}
+    """Step `ids`, shape (T,), from `state` in numpy; return the answers and the state after each step."""
+    arithmetic = NumpyArithmetic(dtype)
+    current = {name: array.astype(dtype) for name, array in state.items()}
+    answers = np.empty((len(ids), step_function.outputs), dtype)
+    states = {name: np.empty((len(ids), *array.shape[1:]), dtype) for name, array in current.items()}
     for step in range(len(ids)):
         answer, current = step_function.advance(arithmetic, ids[step : step + 1], current)
         answers[step] = answer[0]
-        if every or step == len(ids) - 1:
-            for name, array in current.items():
-                states[name].append(array[0])
-    return Trajectory(answers, {name: np.stack(arrays) for name, arrays in states.items()})
+        for name, array in current.items():
+            states[name][step] = array[0]
+    return Trajectory(answers, states)
 
 
 def _is_recurrent(layer: KerasLayer) -> bool:

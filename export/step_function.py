@@ -10,7 +10,7 @@ import numpy as np
 
 from ..runtime.errors import NotSteppableError
 from ..runtime.manifest import Cell, StateTensor
-from .arithmetic import Arithmetic, Float64Arithmetic, Value, Weights
+from .arithmetic import Arithmetic, NumpyArithmetic, Value, Weights
 from .graph import Graph, KerasModel, LayerCall, read_graph
 from .step_rules import CannotStepError, LayerStep, Lookup, rule_for
 
@@ -120,9 +120,13 @@ def _rule_result(call: LayerCall) -> LayerStep | Lookup:
     if rule is None:
         raise CannotStepError("it has no step rule; export a model without it")
     if len(call.inputs) != 1:
-        raise CannotStepError("it has several inputs (or a given initial_state); export a model where each layer has one")
+        raise CannotStepError(
+            "it has several inputs (or a given initial_state); export a model where each layer has one"
+        )
     if getattr(call.layer, "return_state", False):
-        raise CannotStepError("it returns its state; stepcell makes the state explicit by itself: set return_state=False")
+        raise CannotStepError(
+            "it returns its state; stepcell makes the state explicit by itself: set return_state=False"
+        )
     return rule(call.layer)
 
 
@@ -137,7 +141,10 @@ def _input_problems(graph: Graph, steps: list[tuple[LayerCall, LayerStep | Looku
     rank = len(graph.input_shape)
     if one_hot:
         if rank != 3 or graph.input_shape[-1] is None or any(reads_ids):
-            return [*misplaced, f"one-hot input has the shape (batch, time steps, symbols), this model's is {graph.input_shape}"]
+            return [
+                *misplaced,
+                f"one-hot input has the shape (batch, time steps, symbols), this model's is {graph.input_shape}",
+            ]
         return misplaced
     if reads_ids and not any(reads_ids):
         return [
@@ -185,7 +192,7 @@ def _plan(
             table, step = _fold(table, step)
             if not step.state and step.kernel is None and call.output != graph.output:
                 # A layer without a state sees nothing but the symbol, so it is a lookup itself.
-                answer, _ = step.apply(Float64Arithmetic(), table.astype(np.float64), {})
+                answer, _ = step.apply(NumpyArithmetic(), table.astype(np.float64), {})
                 lookups[call.output] = answer.astype(np.float32)
                 continue
         names = {local: f"{local}{len(cells)}" for local in step.state or ()}

@@ -13,7 +13,7 @@ from .arithmetic import TensorFlowArithmetic
 from .step_function import StepFunction
 
 STEP, ABSORB = "step", "absorb"
-# What a file holds whose weights were left outside (a variable in place of a constant), or that wants TensorFlow itself.
+# In a file whose weights were left outside (variables in place of constants), or that wants TensorFlow itself.
 _FORBIDDEN_OPERATORS = ("READ_VARIABLE", "VAR_HANDLE", "ASSIGN_VARIABLE", "CALL_ONCE", "CUSTOM")
 
 
@@ -40,7 +40,8 @@ def tflite_payload(step_function: StepFunction) -> tuple[bytes, dict[str, int]]:
     if forbidden or len(payload) < arithmetic.bytes_used():
         raise NotSteppableError(
             f"The TFLite converter made a file of {len(payload)} bytes for {arithmetic.bytes_used()} bytes of weights, "
-            f"with the operators {', '.join(sorted(operators))}. Its weights are missing, or it needs TensorFlow to run."
+            f"with the operators {', '.join(sorted(operators))}. Its weights are missing, or it "
+            "needs TensorFlow to run."
         )
     return payload, operators
 
@@ -72,7 +73,10 @@ def _absorb_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic)
 
 
 def _with_signature(
-    function: Callable[[Any, dict[str, Any]], dict[str, Any]], first: Any, step_function: StepFunction, batch: int | None
+    function: Callable[[Any, dict[str, Any]], dict[str, Any]],
+    first: Any,
+    step_function: StepFunction,
+    batch: int | None,
 ) -> Any:
     """Compile `function` for tensors that carry the names of the file format: signatures take them from the specs."""
     names = [tensor.name for tensor in step_function.state]

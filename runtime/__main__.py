@@ -16,7 +16,7 @@ import numpy as np
 from .backend import probe_backends
 from .errors import StepcellError
 from .model import load
-from .trace import STATE_PREFIX, trace
+from .trace import STATE_PREFIX, trace, trace_each
 from .whole_file import write_whole_file
 
 
@@ -29,9 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     for parser_with_model in (replay_parser, trace_parser):
         parser_with_model.add_argument("model", type=Path, help="model file")
         parser_with_model.add_argument("backend", help="backend to step it on")
-    trace_parser.add_argument("input", type=Path, help=".npz with `ids` (T,) and the start state as state/NAME")
+    trace_parser.add_argument("input", type=Path, help=".npz with `ids` (T,) and the state before as state/NAME")
     trace_parser.add_argument("output", type=Path, help=".npz to write the trajectory to")
-    trace_parser.add_argument("--every", action="store_true", help="record the state after every step")
+    trace_parser.add_argument("--each", action="store_true", help="each step from a state of its own")
     return parser
 
 
@@ -48,7 +48,8 @@ def main() -> int:
                 ids = archive["ids"]
                 states = [name for name in archive.files if name.startswith(STATE_PREFIX)]
                 state = {name.removeprefix(STATE_PREFIX): archive[name] for name in states}
-            trajectory = trace(arguments.model, ids, state, arguments.backend, every=arguments.every)
+            run = trace_each if arguments.each else trace
+            trajectory = run(arguments.model, ids, state, arguments.backend)
             write_whole_file(arguments.output, trajectory.to_bytes())
     except StepcellError as error:
         print(error, file=sys.stderr)

@@ -158,7 +158,11 @@ class Manifest:
                 "tolerance": golden.tolerance,
                 "outputs": list(golden.outputs),
                 "runs": [
-                    {"start": run.start, "ids": list(run.ids), "probabilities": [list(row) for row in run.probabilities]}
+                    {
+                        "start": run.start,
+                        "ids": list(run.ids),
+                        "probabilities": [list(row) for row in run.probabilities],
+                    }
                     for run in golden.runs
                 ],
             },
@@ -184,7 +188,9 @@ class Manifest:
         try:
             json_object = json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise DamagedFileError(f"{file_name} is damaged: its manifest is not JSON ({error}). Copy it again.") from error
+            raise DamagedFileError(
+                f"{file_name} is damaged: its manifest is not JSON ({error}). Copy it again."
+            ) from error
         found = json_object.get("format") if isinstance(json_object, dict) else None
         if isinstance(found, int) and found > FORMAT:
             raise NewerFormatError(
@@ -196,7 +202,8 @@ class Manifest:
         if manifest is None:
             problems = "; ".join(reader.problems) or f"its format is {found!r}"
             raise DamagedFileError(
-                f"{file_name} carries a manifest that is not one of format {FORMAT}: {problems}. Export the model again."
+                f"{file_name} carries a manifest that is not one of format {FORMAT}: {problems}. "
+                "Export the model again."
             )
         return manifest
 
@@ -287,7 +294,9 @@ class _Reader:
                 float(found["tolerance"]),
                 tuple(found["outputs"]),
                 tuple(
-                    GoldenRun(run["start"], tuple(run["ids"]), tuple(tuple(map(float, row)) for row in run["probabilities"]))
+                    GoldenRun(
+                        run["start"], tuple(run["ids"]), tuple(tuple(map(float, row)) for row in run["probabilities"])
+                    )
                     for run in found["runs"]
                 ),
             )

@@ -86,7 +86,9 @@ def _format_of(content: bytes, name: str) -> str:
         return TFLITE
     if onnx_container.is_onnx(content):
         return ONNX
-    raise ForeignFileError(f"{name} is neither a TFLite nor an ONNX file. stepcell runs files made by 'stepcell export'.")
+    raise ForeignFileError(
+        f"{name} is neither a TFLite nor an ONNX file. stepcell runs files made by 'stepcell export'."
+    )
 
 
 def _compare(name: str, part: str, content: bytes, witness: str, expected: str) -> None:

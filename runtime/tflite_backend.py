@@ -85,7 +85,9 @@ class HeldMemoryBackend:
         wrapper.AllocateTensors(self._subgraph)
         signature = interpreter._get_full_signature_list()[_STEP]
         self._indices = {**signature["inputs"], **signature["outputs"]}
-        self._tensors = {name: wrapper.tensor(self._interpreter, i, self._subgraph) for name, i in self._indices.items()}
+        self._tensors = {
+            name: wrapper.tensor(self._interpreter, i, self._subgraph) for name, i in self._indices.items()
+        }
         self._addresses = self._current_addresses()
         self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
         views = {name: memoryview(array.reshape(-1)) for name, array in self._tensors.items()}

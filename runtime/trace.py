@@ -6,12 +6,14 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .model import load
 
+State: TypeAlias = Mapping[str, NDArray[np.float32]]
 STATE_PREFIX = "state/"  # of the names of state tensors in .npz archives
 
 
@@ -21,16 +23,11 @@ class Trajectory:
 
     Attributes:
         probabilities: float of shape (T, K).
-        states: Name -> the states after each recorded step, float of shape (R, ...) without the batch dimension;
-            the last of them is the state after all T steps.
+        states: Name -> float of shape (R, ...): the states after the R recorded steps, the last one among them last.
     """
 
     probabilities: NDArray[np.floating]
     states: Mapping[str, NDArray[np.floating]]
-
-    def final_state(self) -> dict[str, NDArray[np.floating]]:
-        """Return the state after the last step."""
-        return {name: states[-1] for name, states in self.states.items()}
 
     def to_bytes(self) -> bytes:
         """Return an .npz archive of the trajectory."""
@@ -47,17 +44,17 @@ class Trajectory:
             return cls(archive["probabilities"], {name.removeprefix(STATE_PREFIX): archive[name] for name in names})
 
 
-def trace(
-    path: Path, ids: NDArray[np.int32], state: Mapping[str, NDArray[np.float32]], backend: str, *, every: bool = False
-) -> Trajectory:
-    """Step `ids` one at a time through the file at `path` as a device does, from `state`.
+def trace(path: Path, ids: NDArray[np.int32], state: State, backend: str) -> Trajectory:
+    """Step `ids` one at a time through the file at `path` as a device does, the state carried, from `state`.
 
     Args:
         path: A model file.
         ids: Symbol ids of shape (T,), T >= 1.
         state: Name -> float32 of shape (1, ...).
         backend: Name of the backend.
-        every: Record the state after every step, not only after the last.
+
+    Returns:
+        All answers, and the state after the last step.
 
     Raises:
         StepcellError: As `load` and `Stream.step` do.
@@ -66,11 +63,30 @@ def trace(
     stream = model.stream()
     stream.state = state
     symbols = model.vocabulary.symbols
-    probabilities = np.empty((len(ids), len(model.output_vocabulary)), np.float32)
-    states: dict[str, list[NDArray[np.float32]]] = {name: [] for name in state}
-    for step, id in enumerate(ids.tolist()):
-        probabilities[step] = stream.step(symbols[id]).probabilities
-        if every or step == len(ids) - 1:
-            for name, array in stream.state.items():
-                states[name].append(array[0])
-    return Trajectory(probabilities, {name: np.stack(arrays) for name, arrays in states.items()})
+    answers = [stream.step(symbols[id]).probabilities for id in ids.tolist()]
+    return Trajectory(np.stack(answers), stream.state)
+
+
+def trace_each(path: Path, ids: NDArray[np.int32], states: State, backend: str) -> Trajectory:
+    """Step each of `ids` once, from a state of its own: what one step does, whatever the steps before it did.
+
+    Args:
+        path: A model file.
+        ids: Symbol ids of shape (T,), T >= 1.
+        states: Name -> the state before each step, float32 of shape (T, ...).
+        backend: Name of the backend.
+
+    Returns:
+        All answers, and the state after each step.
+
+    Raises:
+        StepcellError: As `load` and `Model.step` do.
+    """
+    model = load(path, backend=backend, golden=False)
+    symbols = model.vocabulary.symbols
+    steps = [
+        model.step(symbols[id], {name: array[step : step + 1] for name, array in states.items()})
+        for step, id in enumerate(ids.tolist())
+    ]
+    following = {name: np.concatenate([after[name] for _, after in steps]) for name in states}
+    return Trajectory(np.stack([answer for answer, _ in steps]), following)

@@ -34,7 +34,7 @@ class Evaluator:
         return Score(right / count, nats / count, answers, len(streams.inputs))
 
     def score_all(self, evaluations: Mapping[str, Streams]) -> dict[str, Score]:
-        """Judge each of `evaluations`, and `carried` once more as `reset`: with the state forgotten before each symbol."""
+        """Judge each of `evaluations`, and `carried` once more as `reset`: the state forgotten before each symbol."""
         scores = {name: self.score(streams) for name, streams in evaluations.items()}
         carried = evaluations["carried"]
         forgetful = Streams(carried.inputs, carried.targets, carried.weights, np.ones(carried.inputs.shape, bool))

@@ -100,6 +100,12 @@ class Fitted:
     stopped: str
     parameters: int
 
+    def effort(self) -> str:
+        """Return how many updates it took and how long, in words."""
+        if not self.history:
+            return "before the first update"
+        return f"after {self.history[-1].update:,} updates, {self.history[-1].seconds:.1f} s"
+
 
 @dataclass
 class _Best:
@@ -154,7 +160,8 @@ def fit(
             if not math.isfinite(loss):
                 if not best.weights:
                     raise DivergedError(
-                        f"The loss is {loss} after {done + count} updates. Lower the learning rate, now {learning_rate:g}."
+                        f"The loss is {loss} after {done + count} updates. "
+                        f"Lower the learning rate, now {learning_rate:g}."
                     )
                 stopped = "diverged"
                 break

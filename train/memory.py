@@ -43,7 +43,9 @@ class Memory:
         if not self.sequences or min(map(len, self.sequences)) < 2:
             raise ProblemError("The memory problem needs sequences of two symbols or more.")
         if not self._table[2].any():
-            raise ProblemError("Nothing in these sequences can be predicted: equal beginnings go on differently everywhere.")
+            raise ProblemError(
+                "Nothing in these sequences can be predicted: equal beginnings go on differently everywhere."
+            )
 
     @classmethod
     def conflicting(cls, sequences: int = 2, length: int = 5, symbols: int | None = None) -> Memory:
@@ -117,7 +119,10 @@ class Memory:
         resets |= lengths[before] < inputs.shape[1]
         by_time = (0, 2, 1)
         return Block(
-            inputs[chosen].transpose(by_time), targets[chosen].transpose(by_time), weights[chosen].transpose(by_time), resets
+            inputs[chosen].transpose(by_time),
+            targets[chosen].transpose(by_time),
+            weights[chosen].transpose(by_time),
+            resets,
         )
 
     def evaluations(self, seed: int) -> dict[str, Streams]:

@@ -48,13 +48,15 @@ class Text:
         """Check that there is something to learn."""
         if len(self.content) < _SHORTEST:
             raise CorpusError(
-                f"{self.source or 'The text'} has {len(self.content)} characters; at least {_SHORTEST} are needed to learn "
-                "from some and judge by others."
+                f"{self.source or 'The text'} has {len(self.content)} characters; at least {_SHORTEST} are needed to "
+                "learn from some and judge by others."
             )
         if not 0 < self.held_out < 1:
             raise CorpusError(f"The share to hold out is {self.held_out}; give one between 0 and 1, 0.1 for example.")
         if self._learned < _SHORTEST // 2:
-            raise CorpusError(f"Only {self._learned} characters are left to learn from; hold out less than {self.held_out}.")
+            raise CorpusError(
+                f"Only {self._learned} characters are left to learn from; hold out less than {self.held_out}."
+            )
 
     @classmethod
     def from_file(cls, path: Path, held_out: float = 0.1) -> Text:
@@ -112,7 +114,9 @@ class Text:
         lanes = np.arange(self._lanes) * self._lane_length
         # (U, 1, 1) + (T, 1) + (B,): the place in the text of every input
         places = np.array(starts)[:, None, None] + np.arange(self._time_steps)[:, None] + lanes
-        resets = np.stack([np.random.default_rng([seed, 7, u]).random(self._lanes) for u in range(first, first + updates)])
+        resets = np.stack(
+            [np.random.default_rng([seed, 7, u]).random(self._lanes) for u in range(first, first + updates)]
+        )
         weights = np.ones(places.shape, np.float32)
         return Block(self._ids[places], self._ids[places + 1], weights, (resets < _RESETS) | np.array(fresh)[:, None])
 

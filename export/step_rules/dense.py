@@ -13,14 +13,14 @@ from .weights import weights_of
 
 @step_rule(keras.layers.Dense)
 def dense(layer: KerasLayer) -> LayerStep:
-    """Return activation(x @ kernel + bias), shape (B, units)."""
+    """Multiply by the kernel, add the bias, apply the activation: shape (B, units)."""
     kernel, *bias = weights_of(layer)
     return LayerStep(_elementwise(activation_name(layer.activation)), kernel, bias[0] if bias else None)
 
 
 @step_rule(keras.layers.Activation)
 def activation(layer: KerasLayer) -> LayerStep:
-    """Return activation(x)."""
+    """Apply the activation."""
     return LayerStep(_elementwise(activation_name(layer.activation)))
 
 

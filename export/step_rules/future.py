@@ -44,4 +44,6 @@ def convolution(layer: KerasLayer) -> LayerStep:
     """Refuse."""
     if layer.padding == "causal":
         raise CannotStepError("causal convolutions have no step rule in this version; use a recurrent layer")
-    raise CannotStepError(f"its padding is {layer.padding!r}, not 'causal', so it looks at the future; use a recurrent layer")
+    raise CannotStepError(
+        f"its padding is {layer.padding!r}, not 'causal', so it looks at the future; use a recurrent layer"
+    )

@@ -1,0 +1,68 @@
+"""Checks a finished model file against a Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..runtime.errors import StateMismatchError
+from ..runtime.model_file import read_model_file
+from .device_process import installed_backends, replay_in_process
+from .graph import KerasModel
+from .parity import FLOAT32_TOLERANCE, STEPS, Parity, ParityCheck
+from .reference import KerasReference
+from .step_function import build_step_function
+
+
+def check(
+    path: str | Path,
+    model: KerasModel,
+    *,
+    one_hot: bool = False,
+    sample: Iterable[str] | None = None,
+    steps: int = STEPS,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Parity]:
+    """Step the file at `path` on every interpreter installed here and compare it with `model`.
+
+    Args:
+        path: A model file.
+        model: The Keras model it should be.
+        one_hot: The model's input is one-hot vectors.
+        sample: Symbols as they really occur; see `ParityCheck`.
+        steps: How many symbols to carry the state over.
+        progress: Is told what is being done.
+
+    Returns:
+        One entry per runtime and start state, all within the tolerance.
+
+    Raises:
+        ModelFileError: The file cannot be used.
+        NotSteppableError: `model` cannot be stepped.
+        StateMismatchError: The file is of a model with other symbols or another state.
+        ParityError: They do not answer alike.
+    """
+    path = Path(path)
+    file = read_model_file(path)
+    step_function = build_step_function(model, one_hot=one_hot)
+    shapes = {
+        "symbols": (len(file.manifest.vocabulary), step_function.symbols),
+        "outputs": (len(file.manifest.output_vocabulary), step_function.outputs),
+        "state": (
+            {tensor.name: tensor.shape for tensor in file.manifest.state},
+            {tensor.name: tensor.shape for tensor in step_function.state},
+        ),
+    }
+    others = [f"{name} {found} and not {expected}" for name, (found, expected) in shapes.items() if found != expected]
+    if others:
+        raise StateMismatchError(f"{path.name} is not of the model {model.name!r}: it has {'; '.join(others)}.")
+    backends = installed_backends(file.format)
+    progress(f"running Keras over {steps} steps from two states")
+    reference = KerasReference(model, one_hot=one_hot, from_logits=step_function.from_logits)
+    sample_ids = None if sample is None else file.manifest.vocabulary.encode_all(sample)
+    parity_check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)
+    results = parity_check.measure(path, file.format, backends, progress)
+    parity_check.require(path, results, file.manifest.vocabulary, FLOAT32_TOLERANCE)
+    for backend in backends:
+        replay_in_process(path, backend)
+    return results

@@ -1,0 +1,109 @@
+"""What can be exported: a run folder, or a .keras file from anywhere."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ..runtime.errors import SourceError
+from ..runtime.vocabulary import Vocabulary, unescape_symbol
+from .graph import KerasModel
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Keras model with what is known about it.
+
+    Attributes:
+        model: The model.
+        name: What to call it: the name of the folder or of the file.
+        vocabulary: Its symbols; None if nobody has said.
+        labels: The symbols of its output, where these are others.
+        training: What to record about its training.
+        sample: Symbols as they really occur, for the parity check.
+    """
+
+    model: KerasModel
+    name: str
+    vocabulary: Vocabulary | None = None
+    labels: Vocabulary | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    sample: tuple[str, ...] | None = None
+
+
+def read_source(path: str | Path) -> Source:
+    """Read a run folder (model.keras, run.json and sample.txt), the model.keras in one, or a .keras file.
+
+    Raises:
+        SourceError: There is nothing at `path`, or it cannot be read.
+        VocabularyError: The vocabulary of the run folder is none.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    run_file = folder / "run.json"
+    if not run_file.exists() or not (path.is_dir() or path.name == "model.keras"):
+        return Source(load_keras(folder / "model.keras" if path.is_dir() else path), path.resolve().stem)
+    model = load_keras(folder / "model.keras")
+    try:
+        run = json.loads(run_file.read_bytes())
+        vocabulary, labels = Vocabulary(tuple(run["vocabulary"])), run.get("labels")
+        lines = (folder / "sample.txt").read_bytes().decode().splitlines()
+        return Source(
+            model,
+            folder.resolve().name,
+            vocabulary,
+            None if labels is None else Vocabulary(tuple(labels)),
+            dict(run.get("training", {})),
+            tuple(unescape_symbol(line) for line in lines) or None,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"The run folder {folder} is damaged: {error!r}. Copy model.keras out of it and export "
+            "that with --vocabulary."
+        ) from error
+
+
+def load_keras(path: Path) -> KerasModel:
+    """Load a .keras file; code inside it is never executed (Keras's safe mode stays on).
+
+    Raises:
+        SourceError: It is missing, damaged, or needs code that this process does not have.
+    """
+    if not path.exists():
+        raise SourceError(
+            f"There is no Keras model at {path}. Train one (stepcell train memory --out {path.parent}) or give a "
+            ".keras file or a run folder."
+        )
+    if not zipfile.is_zipfile(path):
+        raise SourceError(
+            f"{path} is not a .keras file, or is damaged. Save the model again: model.save('{path.stem}.keras')"
+        )
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever the damaged or unknown part ran into
+        reason = str(error).strip().split("\n")[0]
+        hint = ""
+        if "Lambda" in str(error) or "unsafe" in str(error):
+            hint = " A Lambda layer holds arbitrary code, which is not run: replace it by layers of Keras."
+        elif "register_keras_serializable" in str(error) or "custom" in str(error).lower():
+            hint = " Custom objects are not known here: load it in Python with them and call stepcell.export.export()."
+        raise SourceError(f"Keras cannot load {path}: {reason}{hint}") from error
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read a vocabulary file: a JSON list, or one symbol per line.
+
+    Raises:
+        SourceError: It cannot be read.
+        VocabularyError: It holds no vocabulary.
+    """
+    try:
+        return Vocabulary.from_file_content(path.read_bytes().decode())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"Cannot read the vocabulary {path}: {error}.") from error

@@ -1,0 +1,52 @@
+"""How commands show things: tables on stdout, what is being done on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
+    """Print a table to stdout, framed on a terminal and in plain columns elsewhere, and a note under it."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*header, caption=note or None, caption_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+        return
+    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
+    for line in [header, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if note:
+        print(note)
+
+
+@contextmanager
+def working() -> Iterator[Callable[[str], None]]:
+    """Give a function that shows what is being done: on a terminal, nothing elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("starting") as status:
+        yield status.update
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Drop what C++ libraries write to stderr meanwhile. Exceptions pass, and with them what matters."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
