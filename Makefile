@@ -1,0 +1,41 @@
+# Every target sets up what it needs. PYTHON names another interpreter: make test PYTHON=python3.12
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test lint smoke bench constraints clean
+
+demo: $(READY)            ## train, export, prove and step the memory problem
+	$(BIN)/stepcell demo
+
+test: $(READY)            ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(READY)            ## ruff, and mypy over the package as it is installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/lib build/bdist.* build/lint
+	$(BIN)/python -m pip install --quiet --no-deps --target build/lint .
+	rm -rf build/lib build/bdist.*
+	cd build/lint && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../mypy -p stepcell
+
+smoke:                    ## a fresh environment with stepcell[tflite] alone steps the golden file
+	PYTHON=$(PYTHON) sh tests/smoke.sh
+
+bench: $(READY)           ## speed of a step, as ratios within one process
+	$(BIN)/python benchmarks/step.py
+
+constraints: $(READY)     ## resolve the versions in constraints.txt anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.10 --all-extras --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --output-file constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

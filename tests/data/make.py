@@ -1,0 +1,61 @@
+"""Makes the model files that are checked in: python tests/data/make.py
+
+memory.tflite and memory.onnx: the trained memory model, so that the runtime can be tested without TensorFlow and so
+that a later version is seen to read what this one wrote. runtime/probe.*: the tiny model that shows whether an
+interpreter works.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from stepcell.export import build_step_function, export, read_source
+from stepcell.export.golden import golden_of
+from stepcell.export.onnx import onnx_payload
+from stepcell.export.tflite import tflite_payload
+from stepcell.runtime import Manifest, Vocabulary
+from stepcell.runtime.model_file import seal
+from stepcell.train import Memory, Network, Options, fit, write_run_folder
+
+DATA = Path(__file__).parent
+ROOT = DATA.parent.parent
+
+
+def make_probe() -> None:
+    """Write runtime/probe.tflite and runtime/probe.onnx: two symbols, one unit."""
+    layers = [
+        keras.layers.Embedding(2, 1),
+        keras.layers.SimpleRNN(1, return_sequences=True),
+        keras.layers.Dense(2, activation="softmax"),
+    ]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
+    model.set_weights([np.array(w, "float32") for w in ([[-1], [1]], [[0.7]], [[0.5]], [0.1], [[2, -2]], [0.2, 0])])
+    step_function = build_step_function(model)
+    manifest = Manifest(
+        "probe", Vocabulary.of_ids(2), step_function.state, step_function.cells, golden=golden_of(step_function)
+    )
+    for format, payload in (("tflite", tflite_payload), ("onnx", onnx_payload)):
+        (ROOT / f"runtime/probe.{format}").write_bytes(seal(payload(step_function)[0], manifest, format))
+
+
+def make_memory() -> None:
+    """Write tests/data/memory.tflite and tests/data/memory.onnx."""
+    problem, network, options = Memory.conflicting(), Network(units=20), Options(seed=7)
+    with tempfile.TemporaryDirectory() as folder:
+        run, build = Path(folder, "memory"), Path(folder, "build")
+        run.mkdir()
+        write_run_folder(run, problem, network, options, fit(problem, network, options))
+        source = read_source(run)
+        exported = export(
+            source.model, build, vocabulary=source.vocabulary, name="memory", training=source.training, sample=source.sample
+        )
+        for path in exported.files[:-1]:
+            (DATA / path.name.replace("model", "memory")).write_bytes(path.read_bytes())
+
+
+if __name__ == "__main__":
+    make_probe()
+    make_memory()

@@ -1,0 +1,83 @@
+"""The package is what it claims to be, wherever it is installed from."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+def run_isolated(code: str) -> str:
+    """Run `code` in a fresh process that sees installed packages alone."""
+    command = [sys.executable, "-I", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_every_folder_with_code_is_listed_as_a_package():
+    folders = {path.parent for path in ROOT.rglob("__init__.py") if not {".venv", "build"} & set(path.parts)}
+    names = {"stepcell" if f == ROOT else "stepcell." + ".".join(f.relative_to(ROOT).parts) for f in folders}
+    assert names == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_cli_is_the_only_module_beside_the_package_file():
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "cli.py"}
+
+
+def test_no_committed_file_names_a_package_index():
+    pattern = re.compile("|".join(["index" + "-url", "pypi.org/" + "simple", "files.python" + "hosted"]))
+    offenders = [p for p in tracked_files() if p.suffix not in {".tflite", ".onnx", ".png"} and pattern.search(p.read_text())]
+    assert offenders == []
+
+
+def test_runtime_imports_no_tensorflow():
+    loaded = run_isolated("import stepcell.runtime, sys; print(*sys.modules)").split()
+    unwanted = {"tensorflow", "keras", "typer", "rich", "h5py", "onnx", "tf2onnx", "stepcell.train", "stepcell.export"}
+    assert unwanted & set(loaded) == set()
+
+
+def test_stepping_a_file_imports_no_tensorflow():
+    code = f"""
+import sys
+from stepcell.runtime import load
+for name in ("memory.tflite", "memory.onnx"):
+    load({str(ROOT / "tests/data")!r} + "/" + name).stream().step("3")
+print(*sys.modules)
+"""
+    loaded = run_isolated(code).split()
+    assert {"tensorflow", "keras", "typer", "h5py", "onnx", "tf2onnx"} & set(loaded) == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"]])
+def test_help_imports_neither_tensorflow_nor_numpy(arguments):
+    code = f"""
+import sys
+from stepcell.cli import app
+try:
+    app({arguments!r})
+except SystemExit:
+    print("LOADED", *sys.modules)
+"""
+    loaded = run_isolated(code).partition("LOADED")[2].split()
+    assert loaded
+    assert {"tensorflow", "numpy", "keras"} & set(loaded) == set()
+
+
+def test_the_version_of_the_installed_package_is_that_of_the_code():
+    import importlib.metadata
+
+    import stepcell
+
+    assert importlib.metadata.version("stepcell") == stepcell.__version__
+    assert f"## {stepcell.__version__}" in (ROOT / "CHANGELOG.md").read_text()
