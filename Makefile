@@ -28,8 +28,8 @@ bench: $(READY)           ## speed of a step, as ratios within one process
 
 constraints: $(READY)     ## resolve the versions in constraints.txt anew
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.10 --all-extras --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --output-file constraints.txt
+	$(BIN)/uv pip compile --universal --python-version 3.10 --all-extras --no-header --no-annotate --upgrade \
+	  pyproject.toml --output-file constraints.txt
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -26,17 +26,16 @@ class _Commands(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except ImportError as error:
-            if type(error) is not ModuleNotFoundError:  # NoInterpreterError speaks for itself
-                _fail(str(error))
-            _fail(f"This command needs the package {error.name!r}. Install it: pip install 'stepcell[export]'")
+        except ModuleNotFoundError as error:
+            if error.name not in ("tensorflow", "keras", "onnx", "tf2onnx"):
+                raise
+            _fail(f"This command needs the package {error.name}. Install it: pip install 'stepcell[export]'")
         except BrokenPipeError:  # whoever read our answers has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
         except Exception as error:
-            from stepcell.runtime.errors import StepcellError
-
-            if not isinstance(error, StepcellError):
+            errors = sys.modules.get("stepcell.runtime.errors")  # not loaded: then it is none of ours
+            if errors is None or not isinstance(error, errors.StepcellError):
                 raise
             _fail(str(error))
 
@@ -284,6 +283,7 @@ def demo(
     from stepcell.runtime import describe_backend, read_model_file
     from stepcell.runtime.backend import initial_state
     from stepcell.runtime.console import print_table, working
+    from stepcell.runtime.trace import Course
     from stepcell.train import Memory, Network, Options
 
     problem = Memory.conflicting()
@@ -303,7 +303,8 @@ def demo(
             row = [path.name, describe_backend(backend)]
             for sequence in problem.sequences:
                 ids = manifest.vocabulary.encode_all(sequence[:-1])
-                last = trace_in_process(path, ids, initial_state(manifest.state), backend).probabilities[-1]
+                course = Course(ids, initial_state(manifest.state))
+                last = trace_in_process(path, backend, {"demo": course})["demo"].probabilities[-1]
                 row.append(f"{manifest.vocabulary.decode(int(last.argmax()))}  ({last.max():.3f})")
             rows.append(row)
     asked = [f"after {','.join(s[:-2])} the symbol {s[-2]} is answered by" for s in problem.sequences]

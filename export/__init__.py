@@ -7,8 +7,9 @@
 Importing this package imports TensorFlow, which takes seconds.
 """
 
+from ..runtime.errors import NotSteppableError, ParityError, SourceError
 from .check import check
-from .export import Exported, export
+from .exporter import Exported, export
 from .parity import STEPS, Parity
 from .report import parity_table
 from .source import Source, load_keras, read_source, read_vocabulary
@@ -21,8 +22,11 @@ __all__ = [
     "Exported",
     "LayerStep",
     "Lookup",
+    "NotSteppableError",
     "Parity",
+    "ParityError",
     "Source",
+    "SourceError",
     "StepFunction",
     "build_step_function",
     "check",

@@ -119,7 +119,8 @@ class NumpyArithmetic:
 
     def split(self, x: Value, parts: int) -> list[Value]:
         """See `Arithmetic.split`."""
-        return np.split(x, parts, axis=-1)
+        size = x.shape[-1] // parts
+        return [x[..., part * size : (part + 1) * size] for part in range(parts)]  # np.split takes ten times as long
 
     def activation(self, name: str, x: Value) -> Value:
         """See `Arithmetic.activation`."""

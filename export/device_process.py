@@ -13,12 +13,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ..runtime.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
 from ..runtime.backend import backends_for, describe_backend
 from ..runtime.errors import BackendError, NoInterpreterError
-from ..runtime.trace import STATE_PREFIX, Trajectory
+from ..runtime.trace import Course, Trajectory
 
 
 def installed_backends(format: str) -> tuple[str, ...]:
@@ -35,19 +33,17 @@ def installed_backends(format: str) -> tuple[str, ...]:
     return working
 
 
-def trace_in_process(
-    path: Path, ids: NDArray[np.int32], state: Mapping[str, NDArray[np.float32]], backend: str, *, each: bool = False
-) -> Trajectory:
-    """Do what `runtime.trace.trace` does, or with `each` what `trace_each` does, in a process of its own.
+def trace_in_process(path: Path, backend: str, courses: Mapping[str, Course]) -> dict[str, Trajectory]:
+    """Do what `runtime.trace.trace` does for each of `courses`, in a process of its own.
 
     Raises:
         BackendError: The process failed or crashed; what it said is in the message.
     """
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        source, target = Path(folder, "input.npz"), Path(folder, "trajectory.npz")
-        np.savez(source, ids=ids, **{STATE_PREFIX + name: array for name, array in state.items()})
-        _run("trace", str(path), backend, str(source), str(target), *(["--each"] if each else []), backend=backend)
-        return Trajectory.from_file(target)
+        for name, course in courses.items():
+            Path(folder, name + COURSE_SUFFIX).write_bytes(course.to_bytes())
+        _run("trace", str(path), backend, folder, backend=backend)
+        return {name: Trajectory.from_file(Path(folder, name + TRAJECTORY_SUFFIX)) for name in courses}
 
 
 def replay_in_process(path: Path, backend: str) -> None:

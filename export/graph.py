@@ -82,11 +82,13 @@ def _append_calls(model: KerasModel, inputs: tuple[int, ...], calls: list[LayerC
         for node in by_depth[depth]:
             if isinstance(node.operation, keras.layers.InputLayer):
                 continue
-            read = tuple(numbers[id(tensor)] for tensor in node.arguments.keras_tensors)
+            mask = node.arguments.kwargs.get("mask")  # comes from a layer that is refused for making it
+            read = tuple(numbers[id(tensor)] for tensor in node.arguments.keras_tensors if tensor is not mask)
             if isinstance(node.operation, keras.Model) and _functional(node.operation):
                 number = _append_calls(node.operation, read, calls)
             else:
                 number = 1 + max((call.output for call in calls), default=0)
                 calls.append(LayerCall(node.operation, read, number))
-            numbers[id(node.outputs[0])] = number
+            # A layer with several outputs is refused later; until then they share a number.
+            numbers.update({id(tensor): number for tensor in node.outputs})
     return numbers[id(functional.outputs[0])]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..runtime.backend import describe_backend, initial_state
 from ..runtime.errors import ParityError
-from ..runtime.trace import State, Trajectory
+from ..runtime.trace import Course, Trajectory
 from ..runtime.vocabulary import Vocabulary
 from .arithmetic import NumpyArithmetic
 from .device_process import trace_in_process
@@ -92,10 +92,9 @@ class Parity:
 
 @dataclass(frozen=True)
 class _Sequence:
-    """Symbols, the state or states before them, and what is right."""
+    """Symbols with the state or states before them, what is right, and what rounding alone does."""
 
-    ids: NDArray[np.int32]
-    state: State
+    course: Course
     expected: Trajectory
     rounding: float
 
@@ -129,17 +128,17 @@ class ParityCheck:
             INITIAL: initial,
             RANDOM: {n: random.uniform(-0.9, 0.9, a.shape).astype(np.float32) for n, a in initial.items()},
         }
-        for start, state in starts.items():
-            exact = run_numpy(step_function, carried, state)
-            rounded = run_numpy(step_function, carried, state, np.float32)
+        all_exact = run_numpy(step_function, carried, list(starts.values()))
+        all_rounded = run_numpy(step_function, carried, list(starts.values()), np.float32)
+        for (start, state), exact, rounded in zip(starts.items(), all_exact, all_rounded, strict=True):
             rounding = max(_difference(exact, rounded))
-            self._sequences[start] = _Sequence(carried, state, reference.run(carried, state), rounding)
+            self._sequences[start] = _Sequence(Course(carried, state), reference.run(carried, state), rounding)
         # Every symbol once or more, in the states of the carried sequence from the random start.
         count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
         ids = random.permutation(np.resize(np.arange(step_function.symbols, dtype=np.int32), count))
         states = {name: np.resize(array, (count, *array.shape[1:])) for name, array in exact.states.items()}
         each = {name: array.astype(np.float32) for name, array in states.items()}
-        self._sequences[EACH] = _Sequence(ids, each, reference.run_each(ids, each), 0.0)
+        self._sequences[EACH] = _Sequence(Course(ids, each, each=True), reference.run_each(ids, each), 0.0)
 
     def measure(
         self, path: Path, format: str, backends: Sequence[str], progress: Callable[[str], None] = lambda _: None
@@ -150,12 +149,12 @@ class ParityCheck:
             BackendError: An interpreter fails on the file.
         """
         results = []
+        courses = {start: sequence.course for start, sequence in self._sequences.items()}
         for backend in backends:
-            steps = len(self._sequences[INITIAL].ids)
+            steps = len(courses[INITIAL].ids)
             progress(f"{path.suffix[1:]} on {describe_backend(backend)}: {steps} carried steps from two states")
-            for start, sequence in self._sequences.items():
-                found = trace_in_process(path, sequence.ids, sequence.state, backend, each=start == EACH)
-                results.append(self._compare(backend, format, start, sequence, found))
+            for start, found in trace_in_process(path, backend, courses).items():
+                results.append(self._compare(backend, format, start, found))
         return results
 
     def require(
@@ -172,7 +171,7 @@ class ParityCheck:
         # The comparison of each step tells best where the fault is.
         worst = max(failed, key=lambda parity: (parity.start == EACH, parity.error))
         assert worst.first_step is not None, "what does not hold is off somewhere"
-        symbol = vocabulary.decode(int(self._sequences[worst.start].ids[worst.first_step - 1]))
+        symbol = vocabulary.decode(int(self._sequences[worst.start].course.ids[worst.first_step - 1]))
         how = "each from a given state" if worst.start == EACH else f"carried from the {worst.start} state"
         raise ParityError(
             f"Keras and {path.name} differ by {worst.error:.2g} within {worst.steps} steps, {how} "
@@ -181,8 +180,9 @@ class ParityCheck:
             f"{consequence}".rstrip()
         )
 
-    def _compare(self, backend: str, format: str, start: str, sequence: _Sequence, found: Trajectory) -> Parity:
-        expected, steps = sequence.expected, len(sequence.ids)
+    def _compare(self, backend: str, format: str, start: str, found: Trajectory) -> Parity:
+        ids, expected = self._sequences[start].course.ids, self._sequences[start].expected
+        steps = len(ids)
         errors = {"probabilities": _per_step(found.probabilities - expected.probabilities)}
         for name, array in found.states.items():
             errors[f"next_{name}"] = _per_step(_relative(array, expected.states[name]))
@@ -191,7 +191,7 @@ class ParityCheck:
         first_step, _, first_tensor = min(off, default=(None, 0.0, None))
         best = expected.probabilities.argmax(axis=1)
         is_next = self._step_function.outputs == self._step_function.symbols
-        following = sequence.ids[1:] if is_next and start != EACH else best[:-1]
+        following = ids[1:] if is_next and start != EACH else best[:-1]
         return Parity(
             backend=backend,
             runtime=describe_backend(backend),
@@ -204,7 +204,7 @@ class ParityCheck:
             first_tensor=first_tensor,
             argmax_agreement=float((found.probabilities.argmax(axis=1) == best).mean()),
             nll_change=_nll(found.probabilities[:-1], following) - _nll(expected.probabilities[:-1], following),
-            rounding=sequence.rounding,
+            rounding=self._sequences[start].rounding,
         )
 
 
@@ -218,8 +218,9 @@ def _typical_ids(step_function: StepFunction, steps: int, random: np.random.Gene
     ids[0] = random.integers(0, step_function.symbols)
     for step in range(1, steps):
         answer, state = step_function.advance(arithmetic, ids[step - 1 : step], state)
-        ids[step] = random.choice(step_function.symbols, p=answer[0] / answer[0].sum())
-    return ids
+        # The first symbol at which the summed probabilities pass a random share of their total.
+        ids[step] = np.searchsorted(np.cumsum(answer[0]), random.random() * answer[0].sum(), side="right")
+    return np.minimum(ids, step_function.symbols - 1)
 
 
 def _difference(one: Trajectory, other: Trajectory) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,16 +12,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ..runtime.errors import ParityError
-from ..runtime.trace import Trajectory
+from ..runtime.trace import State, Trajectory
 from .arithmetic import NumpyArithmetic
 from .graph import KerasLayer, KerasModel, read_graph
 from .step_function import StepFunction
 
-State = Mapping[str, NDArray[np.float32]]
 # Local names of the state of each Keras layer, in the order in which `return_state` gives it. Written down here on
 # its own, and not taken from the step rules, so that a rule that swaps two of them is caught.
 _STATE_ORDER = {keras.layers.LSTM: ("h", "c"), keras.layers.GRU: ("h",), keras.layers.SimpleRNN: ("h",)}
-_SHORT = 32  # steps for the comparison of a model with itself taken apart
+_SHORT = 8  # steps for the comparison of a model with itself taken apart
 _SELF_TOLERANCE = 1e-5
 
 
@@ -99,19 +98,20 @@ class KerasReference:
 
 
 def run_numpy(
-    step_function: StepFunction, ids: NDArray[np.int32], state: State, dtype: type[np.floating] = np.float64
-) -> Trajectory:
-    """Step `ids`, shape (T,), from `state` in numpy; return the answers and the state after each step."""
+    step_function: StepFunction, ids: NDArray[np.int32], starts: Sequence[State], dtype: type[np.floating] = np.float64
+) -> list[Trajectory]:
+    """Step `ids`, shape (T,), in numpy from each of `starts`; return the answers and the state after each step."""
     arithmetic = NumpyArithmetic(dtype)
-    current = {name: array.astype(dtype) for name, array in state.items()}
-    answers = np.empty((len(ids), step_function.outputs), dtype)
-    states = {name: np.empty((len(ids), *array.shape[1:]), dtype) for name, array in current.items()}
-    for step in range(len(ids)):
-        answer, current = step_function.advance(arithmetic, ids[step : step + 1], current)
-        answers[step] = answer[0]
+    current = {name: np.concatenate([start[name] for start in starts]).astype(dtype) for name in starts[0]}
+    answers = np.empty((len(starts), len(ids), step_function.outputs), dtype)
+    states = {name: np.empty((len(starts), len(ids), *array.shape[1:]), dtype) for name, array in current.items()}
+    for step, id in enumerate(ids):
+        answers[:, step], current = step_function.advance(arithmetic, np.full(len(starts), id), current)
         for name, array in current.items():
-            states[name][step] = array[0]
-    return Trajectory(answers, states)
+            states[name][:, step] = array
+    return [
+        Trajectory(answers[lane], {name: array[lane] for name, array in states.items()}) for lane in range(len(starts))
+    ]
 
 
 def _is_recurrent(layer: KerasLayer) -> bool:
@@ -121,7 +121,7 @@ def _is_recurrent(layer: KerasLayer) -> bool:
 def _with_state(layer: KerasLayer) -> KerasLayer:
     config = {**layer.get_config(), "return_sequences": True, "return_state": True, "stateful": False}
     copy = type(layer).from_config(config)
-    copy.build((None, None, layer.trainable_variables[0].shape[0]))
+    copy.build((None, None, layer.weights[0].shape[0]))
     copy.set_weights(layer.get_weights())
     return copy
 

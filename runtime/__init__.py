@@ -22,6 +22,7 @@ from .errors import (
     StepcellError,
     UnknownSymbolError,
     VocabularyError,
+    WrongBackendError,
 )
 from .manifest import Cell, Golden, GoldenRun, Manifest, StateTensor
 from .model import Model, load
@@ -54,6 +55,7 @@ __all__ = [
     "UnknownSymbolError",
     "Vocabulary",
     "VocabularyError",
+    "WrongBackendError",
     "describe_backend",
     "load",
     "probe_backends",

@@ -11,13 +11,13 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from .backend import probe_backends
 from .errors import StepcellError
 from .model import load
-from .trace import STATE_PREFIX, trace, trace_each
+from .trace import Course, trace
 from .whole_file import write_whole_file
+
+COURSE_SUFFIX, TRAJECTORY_SUFFIX = ".course.npz", ".trajectory.npz"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,9 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     for parser_with_model in (replay_parser, trace_parser):
         parser_with_model.add_argument("model", type=Path, help="model file")
         parser_with_model.add_argument("backend", help="backend to step it on")
-    trace_parser.add_argument("input", type=Path, help=".npz with `ids` (T,) and the state before as state/NAME")
-    trace_parser.add_argument("output", type=Path, help=".npz to write the trajectory to")
-    trace_parser.add_argument("--each", action="store_true", help="each step from a state of its own")
+    trace_parser.add_argument("folder", type=Path, help="has a NAME.course.npz, gets a NAME.trajectory.npz for each")
     return parser
 
 
@@ -44,13 +42,10 @@ def main() -> int:
         elif arguments.command == "replay":
             load(arguments.model, backend=arguments.backend)
         else:
-            with np.load(arguments.input) as archive:
-                ids = archive["ids"]
-                states = [name for name in archive.files if name.startswith(STATE_PREFIX)]
-                state = {name.removeprefix(STATE_PREFIX): archive[name] for name in states}
-            run = trace_each if arguments.each else trace
-            trajectory = run(arguments.model, ids, state, arguments.backend)
-            write_whole_file(arguments.output, trajectory.to_bytes())
+            model = load(arguments.model, backend=arguments.backend, golden=False)
+            for source in sorted(arguments.folder.glob("*" + COURSE_SUFFIX)):
+                target = source.with_name(source.name.replace(COURSE_SUFFIX, TRAJECTORY_SUFFIX))
+                write_whole_file(target, trace(model, Course.from_file(source)).to_bytes())
     except StepcellError as error:
         print(error, file=sys.stderr)
         return 1

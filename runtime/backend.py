@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BackendError, NoInterpreterError, StepcellError
+from .errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
 from .manifest import StateTensor
 from .model_file import ONNX, TFLITE, ModelFile, read_model_file
 
@@ -75,11 +75,11 @@ def open_backend(name: str, file: ModelFile) -> Backend:
     Raises:
         NoInterpreterError: It is not installed.
         BackendError: It is installed and cannot load the file.
-        ValueError: There is no backend of this name, or it is for another format.
+        WrongBackendError: There is no backend of this name, or it is for another format.
     """
     if name not in backends_for(file.format):
         names = ", ".join(repr(known) for known in backends_for(file.format))
-        raise ValueError(f"Backend {name!r} does not step .{file.format} files; these do: {names}.")
+        raise WrongBackendError(f"Backend {name!r} does not step .{file.format} files; these do: {names}.")
     _, module, distribution, extra = _BACKENDS[name]
     try:
         backend: Backend = import_module(module, __package__).open_backend(name, file)

@@ -51,6 +51,10 @@ class NoInterpreterError(StepcellError, ImportError):
     """No interpreter on this machine can step the file."""
 
 
+class WrongBackendError(StepcellError, ValueError):
+    """A backend that does not exist, or that does not step files of this format."""
+
+
 class BackendError(StepcellError, RuntimeError):
     """An interpreter failed. The state is where it was before the call."""
 

@@ -33,7 +33,7 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -
         NoInterpreterError: No interpreter for this kind of file is installed.
         BackendError: The interpreter cannot load it.
         GoldenMismatchError: The interpreter's answers are not the recorded ones.
-        ValueError: There is no backend of this name for this kind of file.
+        WrongBackendError: There is no backend of this name for this kind of file.
     """
     file = read_model_file(path)
     if backend is None:

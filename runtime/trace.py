@@ -11,10 +11,36 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import load
+from .model import Model
 
 State: TypeAlias = Mapping[str, NDArray[np.float32]]
-STATE_PREFIX = "state/"  # of the names of state tensors in .npz archives
+_STATE_PREFIX = "state/"  # of the names of state tensors in .npz archives
+
+
+@dataclass(frozen=True)
+class Course:
+    """Symbols to step, and where to start from.
+
+    Attributes:
+        ids: Symbol ids of shape (T,), T >= 1.
+        state: Name -> the state before the first step, float32 of shape (1, ...); where `each` is set, the state before
+            every step, (T, ...).
+        each: Step each symbol from its own state and carry nothing: what one step does, whatever came before it.
+    """
+
+    ids: NDArray[np.int32]
+    state: State
+    each: bool = False
+
+    def to_bytes(self) -> bytes:
+        """Return an .npz archive."""
+        return _to_npz({"ids": self.ids, "each": np.array(self.each)}, self.state)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Course:
+        """Read what `to_bytes` returned from the file `path`."""
+        arrays, state = _from_npz(path)
+        return cls(arrays["ids"], state, bool(arrays["each"]))
 
 
 @dataclass(frozen=True)
@@ -30,63 +56,45 @@ class Trajectory:
     states: Mapping[str, NDArray[np.floating]]
 
     def to_bytes(self) -> bytes:
-        """Return an .npz archive of the trajectory."""
-        file = io.BytesIO()
-        arrays = {STATE_PREFIX + name: states for name, states in self.states.items()}
-        np.savez(file, probabilities=self.probabilities, **arrays)
-        return file.getvalue()
+        """Return an .npz archive."""
+        return _to_npz({"probabilities": self.probabilities}, self.states)
 
     @classmethod
     def from_file(cls, path: Path) -> Trajectory:
         """Read what `to_bytes` returned from the file `path`."""
-        with np.load(path) as archive:
-            names = [name for name in archive.files if name.startswith(STATE_PREFIX)]
-            return cls(archive["probabilities"], {name.removeprefix(STATE_PREFIX): archive[name] for name in names})
+        arrays, states = _from_npz(path)
+        return cls(arrays["probabilities"], states)
 
 
-def trace(path: Path, ids: NDArray[np.int32], state: State, backend: str) -> Trajectory:
-    """Step `ids` one at a time through the file at `path` as a device does, the state carried, from `state`.
-
-    Args:
-        path: A model file.
-        ids: Symbol ids of shape (T,), T >= 1.
-        state: Name -> float32 of shape (1, ...).
-        backend: Name of the backend.
+def trace(model: Model, course: Course) -> Trajectory:
+    """Step `course` through `model` one symbol at a time, as a device does.
 
     Returns:
-        All answers, and the state after the last step.
+        All answers; the state after the last step, or with `course.each` after every step.
 
     Raises:
-        StepcellError: As `load` and `Stream.step` do.
+        StepcellError: As `Stream.step` does.
     """
-    model = load(path, backend=backend, golden=False)
+    symbols = [model.vocabulary.decode(id) for id in course.ids.tolist()]
+    if course.each:
+        names = course.state
+        steps = [model.step(x, {n: course.state[n][t : t + 1] for n in names}) for t, x in enumerate(symbols)]
+        after = {name: np.concatenate([state[name] for _, state in steps]) for name in names}
+        return Trajectory(np.stack([answer for answer, _ in steps]), after)
     stream = model.stream()
-    stream.state = state
-    symbols = model.vocabulary.symbols
-    answers = [stream.step(symbols[id]).probabilities for id in ids.tolist()]
+    stream.state = course.state
+    answers = [stream.step(symbol).probabilities for symbol in symbols]
     return Trajectory(np.stack(answers), stream.state)
 
 
-def trace_each(path: Path, ids: NDArray[np.int32], states: State, backend: str) -> Trajectory:
-    """Step each of `ids` once, from a state of its own: what one step does, whatever the steps before it did.
+def _to_npz(arrays: Mapping[str, NDArray[np.generic]], states: Mapping[str, NDArray[np.floating]]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays, **{_STATE_PREFIX + name: array for name, array in states.items()})
+    return file.getvalue()
 
-    Args:
-        path: A model file.
-        ids: Symbol ids of shape (T,), T >= 1.
-        states: Name -> the state before each step, float32 of shape (T, ...).
-        backend: Name of the backend.
 
-    Returns:
-        All answers, and the state after each step.
-
-    Raises:
-        StepcellError: As `load` and `Model.step` do.
-    """
-    model = load(path, backend=backend, golden=False)
-    symbols = model.vocabulary.symbols
-    steps = [
-        model.step(symbols[id], {name: array[step : step + 1] for name, array in states.items()})
-        for step, id in enumerate(ids.tolist())
-    ]
-    following = {name: np.concatenate([after[name] for _, after in steps]) for name in states}
-    return Trajectory(np.stack([answer for answer, _ in steps]), following)
+def _from_npz(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.floating]]]:
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    states = {n.removeprefix(_STATE_PREFIX): array for n, array in arrays.items() if n.startswith(_STATE_PREFIX)}
+    return {name: array for name, array in arrays.items() if not name.startswith(_STATE_PREFIX)}, states

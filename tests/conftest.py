@@ -10,30 +10,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Once TensorFlow has been imported, tflite-runtime can no longer build an interpreter in the same process.
 importlib.import_module("tflite_runtime.interpreter")
 
-import keras
-import numpy as np
 import pytest
+from models import DATA, MEMORY, RUNTIMES
+
 from stepcell.export import Exported, export, read_source
 from stepcell.runtime import Model, load
-from stepcell.train import Fitted, Memory, Network, Options, fit, prepare_run_folder, write_run_folder
-
-DATA = Path(__file__).with_name("data")
-# (backend, file) for every interpreter; all of them are installed with the extra `dev`.
-RUNTIMES = [("litert", "memory.tflite"), ("tflite", "memory.tflite"), ("onnxruntime", "memory.onnx")]
-MEMORY = Memory.conflicting()
-
-
-def sharp_model(cell: str, layers: int, *, units: int = 12, symbols: int = 7, embedding: int = 5, seed: int = 1, **options):
-    """An untrained model whose answers depend strongly on its state: the last kernel is ten times the usual."""
-    random = np.random.default_rng(seed)
-    layer = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}[cell]
-    stack = [layer(units + 2 * n, return_sequences=True, **options) for n in range(layers)]
-    first = [keras.layers.Embedding(symbols, embedding)] if embedding else []
-    source = keras.Input((None,), dtype="int32") if embedding else keras.Input((None, symbols))
-    model = keras.Sequential([source, *first, *stack, keras.layers.Dense(symbols, activation="softmax")])
-    weights = [random.normal(0, 1 / np.sqrt(w.shape[0]), w.shape).astype("float32") for w in model.get_weights()]
-    model.set_weights([*weights[:-2], 10 * weights[-2], weights[-1]])
-    return model
+from stepcell.train import Fitted, Network, Options, fit, prepare_run_folder, write_run_folder
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from conftest import DATA
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import DATA
+
 from stepcell.runtime import (
     Cell,
     DamagedFileError,
@@ -156,7 +157,9 @@ def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
     monkeypatch.setattr("stepcell.runtime.manifest.FORMAT", 2)
     newer = seal(file.payload, file.manifest, format)
     monkeypatch.setattr("stepcell.runtime.manifest.FORMAT", 1)
-    with pytest.raises(NewerFormatError, match=r"has format 2; this stepcell reads format 1. Upgrade with: pip install"):
+    with pytest.raises(
+        NewerFormatError, match=r"has format 2; this stepcell reads format 1. Upgrade with: pip install"
+    ):
         unseal(newer, f"memory.{format}")
 
 
@@ -166,7 +169,10 @@ def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
         ({"format": 0}, "format is 0"),
         ({"state": []}, "state is empty"),
         ({"state": [{"name": "h0", "next": "next_c0", "dtype": "float32", "shape": [2], "initial": 0}]}, "not paired"),
-        ({"state": [{"name": "h0", "next": "next_h0", "dtype": "float32", "shape": [10**12], "initial": 0}]}, "the shape"),
+        (
+            {"state": [{"name": "h0", "next": "next_h0", "dtype": "float32", "shape": [10**12], "initial": 0}]},
+            "the shape",
+        ),
         ({"vocabulary": {"symbols": ["a", "a"]}}, "twice"),
         ({"target": {"kind": "colour"}}, "target.kind"),
         ({"golden": {"runs": 3}}, "golden is incomplete"),
@@ -227,4 +233,6 @@ def test_the_names_in_an_onnx_file_are_those_of_the_format():
     assert {value.name for value in model.graph.input} == {"symbol", "h0", "c0"}
     assert {value.name for value in model.graph.output} == {"probabilities", "next_h0", "next_c0"}
     assert (model.ir_version, model.opset_import[0].version) == (8, 17)
-    assert {value.type.tensor_type.shape.dim[0].dim_param for value in [*model.graph.input, *model.graph.output]} == {"B"}
+    assert {value.type.tensor_type.shape.dim[0].dim_param for value in [*model.graph.input, *model.graph.output]} == {
+        "B"
+    }

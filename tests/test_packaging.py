@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+import tomllib
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -37,7 +37,9 @@ def test_cli_is_the_only_module_beside_the_package_file():
 
 def test_no_committed_file_names_a_package_index():
     pattern = re.compile("|".join(["index" + "-url", "pypi.org/" + "simple", "files.python" + "hosted"]))
-    offenders = [p for p in tracked_files() if p.suffix not in {".tflite", ".onnx", ".png"} and pattern.search(p.read_text())]
+    offenders = [
+        p for p in tracked_files() if p.suffix not in {".tflite", ".onnx", ".png"} and pattern.search(p.read_text())
+    ]
     assert offenders == []
 
 

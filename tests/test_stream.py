@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from stepcell.runtime import BackendError, StateMismatchError, UnknownSymbolError
 
 SYMBOLS = st.lists(st.sampled_from("01234"), min_size=1, max_size=30)

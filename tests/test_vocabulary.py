@@ -7,6 +7,7 @@ import doctest
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stepcell.runtime import UnknownSymbolError, Vocabulary, VocabularyError, vocabulary
 from stepcell.runtime.vocabulary import escape_symbol, unescape_symbol
 
@@ -42,7 +43,9 @@ def test_a_vocabulary_file_may_have_windows_line_ends():
 
 
 def test_an_unknown_symbol_is_refused_with_the_symbols_that_exist():
-    with pytest.raises(UnknownSymbolError, match=r"Symbol 'Ä' is not in the vocabulary \(26 symbols: 'A', 'B', 'C', ...\)"):
+    with pytest.raises(
+        UnknownSymbolError, match=r"Symbol 'Ä' is not in the vocabulary \(26 symbols: 'A', 'B', 'C', ...\)"
+    ):
         Vocabulary.of_text("ABCDEFGHIJKLMNOPQRSTUVWXYZ").encode("Ä")
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from . import schedule
+from .network import CELLS
 from .problem import Block, Recipe, Streams
 from .score import Score
 
@@ -69,7 +70,7 @@ class Echo:
         """See `Problem.recipe`."""
         return Recipe(
             time_steps=max(25, 2 * self.lag),
-            learning_rate=0.01,
+            learning_rate=dict.fromkeys(CELLS, 0.01),
             schedule=schedule.by_accuracy,
             updates=50_000,
             per_block=50,

@@ -154,7 +154,7 @@ def fit(
             done = history[-1].update if history else 0
             used = _used(done, most, time.monotonic() - began, options.minutes)
             factor = recipe.schedule(used, history[-1].accuracy if history else 0.0)
-            learning_rate = (options.learning_rate or recipe.learning_rate) * factor
+            learning_rate = (options.learning_rate or recipe.learning_rate[network.cell]) * factor
             count = min(recipe.per_block, most - done) if most else recipe.per_block
             loss, accuracy = updater.learn(problem.block(done, count, options.seed), learning_rate)
             if not math.isfinite(loss):

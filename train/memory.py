@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from . import schedule
+from .network import CELLS
 from .problem import Block, Recipe, Streams
 from .score import Score
 
@@ -101,7 +102,7 @@ class Memory:
         longest = self._table[0].shape[1]
         return Recipe(
             time_steps=longest,
-            learning_rate=0.01,
+            learning_rate=dict.fromkeys(CELLS, 0.01),
             schedule=schedule.constant,
             updates=5000,
             per_block=25,

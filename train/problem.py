@@ -55,7 +55,7 @@ class Recipe:
 
     Attributes:
         time_steps: Length of the chunks that gradients flow through.
-        learning_rate: The highest learning rate.
+        learning_rate: The highest learning rate for each kind of cell.
         schedule: How it changes.
         updates: Most updates to make.
         per_block: Updates per call of the compiled loop; progress is shown and Ctrl-C heard between calls.
@@ -65,7 +65,7 @@ class Recipe:
     """
 
     time_steps: int
-    learning_rate: float
+    learning_rate: Mapping[str, float]
     schedule: Schedule
     updates: int
     per_block: int

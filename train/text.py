@@ -18,7 +18,7 @@ from . import schedule
 from .problem import Block, Recipe, Streams
 from .score import Score
 
-_TIME_STEPS, _LANES = 100, 64
+_TIME_STEPS, _LANES = 50, 64
 _RESETS = 0.02  # share of the chunks that begin from nothing
 _SHORTEST = 64  # characters
 _EPOCHS = 15
@@ -99,7 +99,7 @@ class Text:
         updates = max(500, _EPOCHS * self._chunks)
         return Recipe(
             time_steps=self._time_steps,
-            learning_rate=0.006,
+            learning_rate={"lstm": 0.02, "gru": 0.01, "rnn": 0.02},
             schedule=schedule.cosine,
             updates=updates,
             per_block=10,

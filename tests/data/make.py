@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+
 from stepcell.export import build_step_function, export, read_source
 from stepcell.export.golden import golden_of
 from stepcell.export.onnx import onnx_payload
@@ -50,7 +51,12 @@ def make_memory() -> None:
         write_run_folder(run, problem, network, options, fit(problem, network, options))
         source = read_source(run)
         exported = export(
-            source.model, build, vocabulary=source.vocabulary, name="memory", training=source.training, sample=source.sample
+            source.model,
+            build,
+            vocabulary=source.vocabulary,
+            name="memory",
+            training=source.training,
+            sample=source.sample,
         )
         for path in exported.files[:-1]:
             (DATA / path.name.replace("model", "memory")).write_bytes(path.read_bytes())
