@@ -9,7 +9,7 @@ from ..runtime.errors import StateMismatchError
 from ..runtime.model_file import read_model_file
 from .device_process import installed_backends, replay_in_process
 from .graph import KerasModel
-from .parity import FLOAT32_TOLERANCE, STEPS, Parity, ParityCheck
+from .parity import STEPS, Parity, ParityCheck
 from .reference import KerasReference
 from .step_function import build_step_function
 
@@ -62,7 +62,7 @@ def check(
     sample_ids = None if sample is None else file.manifest.vocabulary.encode_all(sample)
     parity_check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)
     results = parity_check.measure(path, file.format, backends, progress)
-    parity_check.require(path, results, file.manifest.vocabulary, FLOAT32_TOLERANCE)
+    parity_check.require(path, results, file.manifest.vocabulary)
     for backend in backends:
         replay_in_process(path, backend)
     return results

@@ -116,7 +116,7 @@ def export(
             path = Path(workshop, f"model.{format}")
             write_whole_file(path, seal(payload, manifest, format))
             parity = check.measure(path, format, backends[format], progress)
-            check.require(path, parity, vocabulary, FLOAT32_TOLERANCE, "Nothing was written.")
+            check.require(path, parity, vocabulary, "Nothing was written.")
             manifest = replace(manifest, parity=tuple(entry.to_json() for entry in parity))
             content = seal(payload, manifest, format)
             unseal(content, path.name)

@@ -109,6 +109,7 @@ class ParityCheck:
         *,
         steps: int = STEPS,
         sample: NDArray[np.int32] | None = None,
+        tolerance: float = FLOAT32_TOLERANCE,
     ) -> None:
         """Run Keras and the referee.
 
@@ -118,7 +119,9 @@ class ParityCheck:
             steps: Symbols in the carried sequence.
             sample: Ids as they really occur, repeated up to `steps`; None: a model of next symbols writes its own
                 sequence, any other gets uniformly random symbols.
+            tolerance: Largest difference allowed.
         """
+        self._tolerance = tolerance
         self._step_function = step_function
         random = np.random.default_rng(_SEED)
         initial = initial_state(step_function.state)
@@ -157,15 +160,13 @@ class ParityCheck:
                 results.append(self._compare(backend, format, start, found))
         return results
 
-    def require(
-        self, path: Path, results: Sequence[Parity], vocabulary: Vocabulary, tolerance: float, consequence: str = ""
-    ) -> None:
+    def require(self, path: Path, results: Sequence[Parity], vocabulary: Vocabulary, consequence: str = "") -> None:
         """Raise unless all `results` hold.
 
         Raises:
             ParityError: With the largest difference, and the step, tensor and symbol where it is.
         """
-        failed = [parity for parity in results if not parity.holds(tolerance)]
+        failed = [parity for parity in results if not parity.holds(self._tolerance)]
         if not failed:
             return
         # The comparison of each step tells best where the fault is.
@@ -175,9 +176,8 @@ class ParityCheck:
         how = "each from a given state" if worst.start == EACH else f"carried from the {worst.start} state"
         raise ParityError(
             f"Keras and {path.name} differ by {worst.error:.2g} within {worst.steps} steps, {how} "
-            f"(allowed {tolerance:g}); first at step {worst.first_step} in {worst.first_tensor}, symbol {symbol!r}, on "
-            f"{worst.runtime}. "
-            f"{consequence}".rstrip()
+            f"(allowed {self._tolerance:g}); first at step {worst.first_step} in {worst.first_tensor}, symbol "
+            f"{symbol!r}, on {worst.runtime}. {consequence}".rstrip()
         )
 
     def _compare(self, backend: str, format: str, start: str, found: Trajectory) -> Parity:
@@ -187,7 +187,11 @@ class ParityCheck:
         for name, array in found.states.items():
             errors[f"next_{name}"] = _per_step(_relative(array, expected.states[name]))
         # Of a carried state only the last is known, so its error belongs to the last step.
-        off = {(steps - len(e) + int(i) + 1, -float(e[i]), n) for n, e in errors.items() for i in _first(e)}
+        off = {
+            (steps - len(e) + int(i) + 1, -float(e[i]), n)
+            for n, e in errors.items()
+            for i in np.flatnonzero(e > self._tolerance)[:1]
+        }
         first_step, _, first_tensor = min(off, default=(None, 0.0, None))
         best = expected.probabilities.argmax(axis=1)
         is_next = self._step_function.outputs == self._step_function.symbols
@@ -233,11 +237,6 @@ def _per_step(errors: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the largest absolute value of each step, shape (T,); not a number counts as infinite."""
     largest = np.abs(errors).reshape(len(errors), -1).max(axis=1)
     return np.where(np.isnan(largest), np.inf, largest)
-
-
-def _first(errors: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Return the index of the first error above the tolerance, shape (1,), or none, shape (0,)."""
-    return np.flatnonzero(errors > FLOAT32_TOLERANCE)[:1]
 
 
 def _relative(found: NDArray[np.floating], expected: NDArray[np.floating]) -> NDArray[np.floating]:

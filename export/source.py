@@ -85,15 +85,43 @@ def load_keras(path: Path) -> KerasModel:
             f"{path} is not a .keras file, or is damaged. Save the model again: model.save('{path.stem}.keras')"
         )
     try:
+        custom = _custom_objects(path)
+        if custom:
+            raise SourceError(
+                f"{path} needs code that is not known here: {', '.join(custom)}. Load it in Python with its custom "
+                "objects and call stepcell.export.export(model, ...)."
+            )
         return keras.models.load_model(path, compile=False)
+    except SourceError:
+        raise
     except Exception as error:  # Keras raises whatever the damaged or unknown part ran into
         reason = str(error).strip().split("\n")[0]
-        hint = ""
-        if "Lambda" in str(error) or "unsafe" in str(error):
-            hint = " A Lambda layer holds arbitrary code, which is not run: replace it by layers of Keras."
-        elif "register_keras_serializable" in str(error) or "custom" in str(error).lower():
-            hint = " Custom objects are not known here: load it in Python with them and call stepcell.export.export()."
-        raise SourceError(f"Keras cannot load {path}: {reason}{hint}") from error
+        if "Lambda" in str(error):
+            reason = "its Lambda layer holds arbitrary code, which is not run. Replace it by layers of Keras"
+        raise SourceError(f"Keras cannot load {path}: {reason}.") from error
+
+
+def _custom_objects(path: Path) -> list[str]:
+    """Return the names of the classes and functions in a .keras file that are not part of Keras and not registered."""
+    with zipfile.ZipFile(path) as archive:
+        pending = [json.loads(archive.read("config.json"))]
+    found = set()
+    while pending:
+        part = pending.pop()
+        pending += part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
+        if not isinstance(part, dict) or "class_name" not in part or "registered_name" not in part:
+            continue
+        module, name = part.get("module") or "", part["class_name"]
+        if name == "function":
+            name = str(part.get("config"))
+            known = hasattr(keras.activations, name) or keras.saving.get_registered_object(name) is not None
+        else:
+            known = module.split(".")[0] in ("keras", "builtins") or (
+                keras.saving.get_registered_object(part["registered_name"] or name) is not None
+            )
+        if not known:
+            found.add(name)
+    return sorted(found)
 
 
 def read_vocabulary(path: Path) -> Vocabulary:

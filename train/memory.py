@@ -99,32 +99,27 @@ class Memory:
     @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
-        longest = self._table[0].shape[1]
+        lengths = self._table[3]
+        # Sequences of different lengths are learned two by two at least, so that each is seen to follow every other.
+        steps = int(max(lengths)) * (1 if max(lengths) == min(lengths) else 2)
         return Recipe(
-            time_steps=longest,
+            time_steps=steps,
             learning_rate=dict.fromkeys(CELLS, 0.01),
             schedule=schedule.constant,
             updates=5000,
             per_block=25,
             evaluate_every=25,
-            xla=longest > 50,
+            xla=steps > 50,
         )
 
     def block(self, first: int, updates: int, seed: int) -> Block:
-        """See `Problem.block`: each lane learns one sequence per update."""
-        inputs, targets, weights, lengths = self._table
-        chosen = np.stack([self._choose(update, seed)[0] for update in range(first, first + updates)])  # (U, B)
-        resets = np.stack([self._choose(update, seed)[1] for update in range(first, first + updates)])
-        before = np.stack([self._choose(update - 1, seed)[0] for update in range(first, first + updates)])
-        # What follows a shorter sequence in its lane is filling. It has no weight, and its state goes no further.
-        resets |= lengths[before] < inputs.shape[1]
-        by_time = (0, 2, 1)
-        return Block(
-            inputs[chosen].transpose(by_time),
-            targets[chosen].transpose(by_time),
-            weights[chosen].transpose(by_time),
-            resets,
-        )
+        """See `Problem.block`: each lane learns whole sequences, as many as fit into a chunk."""
+        chunks = [self._chunk(update, seed) for update in range(first - 1, first + updates)]
+        inputs, targets, weights = (np.stack([chunk[part] for chunk in chunks[1:]]) for part in range(3))
+        resets = np.stack([chunk[4] for chunk in chunks[1:]])
+        # What fills the end of a chunk has no weight, and its state goes no further.
+        resets |= np.stack([chunk[3] for chunk in chunks[:-1]])
+        return Block(inputs, targets, weights, resets)
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
         """See `Problem.evaluations`: each sequence after a reset, and long rows of sequences without any reset."""
@@ -163,10 +158,23 @@ class Memory:
             weights[row, : len(ids) - 1] = [len(following[sequence[:p]]) == 1 for p in range(1, len(ids))]
         return inputs, targets, weights, np.array([len(sequence) for sequence in self.sequences])
 
-    def _choose(self, update: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Return the sequence of each lane at `update`, and which lanes forget before it."""
+    def _chunk(self, update: int, seed: int) -> tuple[NDArray[Any], ...]:
+        """Return inputs, targets and weights (T, B) of one update; which lanes end in filling; which begin anew."""
         random = np.random.default_rng([seed, 3, update + 1])
-        return random.integers(0, len(self.sequences), _LANES), random.random(_LANES) < 0.5
+        inputs, targets, weights, lengths = self._table
+        steps = self.recipe.time_steps
+        chunk = [np.zeros((steps, _LANES), array.dtype) for array in (inputs, targets, weights)]
+        drawn = random.integers(0, len(lengths), (_LANES, steps // min(lengths)))
+        used = np.zeros(_LANES, int)
+        for lane in range(_LANES):
+            for row in drawn[lane]:
+                end = used[lane] + lengths[row]
+                if end > steps:
+                    break
+                for target, source in zip(chunk, (inputs, targets, weights), strict=True):
+                    target[used[lane] : end, lane] = source[row, : lengths[row]]
+                used[lane] = end
+        return *chunk, used < steps, random.random(_LANES) < 0.5
 
     def _row(self, random: np.random.Generator) -> list[NDArray[Any]]:
         """Return inputs, targets and weights of randomly chosen sequences, one after the other."""

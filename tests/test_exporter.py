@@ -1,0 +1,231 @@
+"""Exporting: what is written, when it is not, and that it is the same every time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+from models import sharp_model
+
+from stepcell.export import ParityError, SourceError, check, export, load_keras, read_source
+from stepcell.export.parity import ParityCheck
+from stepcell.runtime import (
+    DamagedFileError,
+    NoInterpreterError,
+    StateMismatchError,
+    UnknownSymbolError,
+    Vocabulary,
+    VocabularyError,
+    load,
+    read_model_file,
+)
+from stepcell.runtime.errors import OutputError
+
+L = keras.layers
+FEW = {"steps": 50}
+
+
+def test_the_same_model_exported_twice_gives_the_same_bytes_even_in_another_process(memory_run, tmp_path):
+    code = f"""
+import sys
+from stepcell.export import export, read_source
+source = read_source({str(memory_run)!r})
+for folder in (sys.argv[1], sys.argv[1] + "/again"):
+    export(source.model, folder, vocabulary=source.vocabulary, name="m", sample=source.sample, steps=50)
+"""
+    for name in ("one", "other"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True, capture_output=True)
+    for name in ("model.tflite", "model.onnx", "parity.json"):
+        contents = {(tmp_path / f / name).read_bytes() for f in ("one", "one/again", "other", "other/again")}
+        assert len(contents) == 1
+
+
+def test_an_export_writes_the_files_and_what_was_measured(exported_memory):
+    names = [path.name for path in exported_memory.files]
+    assert names == ["model.tflite", "model.onnx", "parity.json"]
+    folder = exported_memory.files[0].parent
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    report = json.loads((folder / "parity.json").read_text())
+    assert report["files"]["model.onnx"]["bytes"] == (folder / "model.onnx").stat().st_size
+    assert len(report["parity"]) == 9
+    assert all(entry["max_abs_error"] <= 1e-5 for entry in report["parity"])
+
+
+def test_the_manifest_says_what_was_trained_and_measured(exported_memory):
+    manifest = read_model_file(exported_memory.files[0]).manifest
+    assert manifest.name == "memory"
+    assert manifest.vocabulary.symbols == tuple("01234")
+    assert manifest.training["problem"] == "memory"
+    assert manifest.training["accuracy"] == 1.0
+    assert {entry["runtime"].split()[0] for entry in manifest.parity} == {"ai-edge-litert", "tflite-runtime"}
+    assert (manifest.cells[0].kind, manifest.cells[0].units) == ("lstm", 20)
+    assert manifest.requires["FULLY_CONNECTED"] == 1
+
+
+def test_an_exported_file_knows_the_memory_problem(exported_memory):
+    for path in exported_memory.files[:-1]:
+        stream = load(path).stream()
+        assert [stream.step(symbol).symbol for symbol in "3012"] == ["0", "1", "2", "3"]
+        stream.reset()
+        assert [stream.step(symbol).symbol for symbol in "4012"] == ["0", "1", "2", "4"]
+
+
+def test_a_foreign_model_without_a_vocabulary_gets_its_ids_as_symbols(tmp_path):
+    exported = export(sharp_model("gru", 1), tmp_path, formats=["onnx"], **FEW)
+    assert load(exported.files[0]).vocabulary.symbols == tuple("0123456")
+
+
+def test_a_model_that_answers_with_labels_says_so(tmp_path):
+    layers = [L.Embedding(6, 4), L.LSTM(5), L.Dense(3, activation="softmax")]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
+    labels = Vocabulary(("idle", "busy", "broken"))
+    exported = export(model, tmp_path, vocabulary=Vocabulary(tuple("abcdef")), labels=labels, formats=["onnx"], **FEW)
+    opened = load(exported.files[0])
+    assert opened.manifest.to_json()["target"]["kind"] == "label"
+    assert opened.stream().step("c").symbol in labels
+
+
+def test_a_saved_keras_file_is_exported_like_the_model_itself(tmp_path):
+    model = sharp_model("gru", 1)
+    path = tmp_path / "mine.keras"
+    model.save(path)
+    source = read_source(path)
+    assert (source.name, source.vocabulary) == ("mine", None)
+    assert all(np.array_equal(a, b) for a, b in zip(source.model.get_weights(), model.get_weights(), strict=True))
+
+
+def test_the_model_file_in_a_run_folder_brings_its_vocabulary(memory_run):
+    for path in (memory_run, memory_run / "model.keras"):
+        source = read_source(path)
+        assert source.vocabulary.symbols == tuple("01234")
+        assert source.sample[:5] in {tuple("30123"), tuple("40124")}
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "labels", "problem"),
+    [
+        (tuple("abc"), None, "reads 7 symbols, the vocabulary has 3"),
+        (tuple("abcdefg"), tuple("xy"), "answers with 7 probabilities, there are 2 labels"),
+    ],
+)
+def test_a_vocabulary_of_the_wrong_size_is_refused(vocabulary, labels, problem, tmp_path):
+    with pytest.raises(VocabularyError, match=problem):
+        export(
+            sharp_model("rnn", 1),
+            tmp_path,
+            vocabulary=Vocabulary(vocabulary),
+            labels=labels and Vocabulary(labels),
+            **FEW,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_with_unknown_symbols_is_refused(tmp_path):
+    with pytest.raises(UnknownSymbolError, match="'x' is not in the vocabulary"):
+        export(sharp_model("rnn", 1), tmp_path, sample="0123x", **FEW)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_done(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="Cannot write to the folder"):
+        export(sharp_model("rnn", 1), tmp_path / "file" / "build", **FEW)
+
+
+def test_without_an_interpreter_nothing_can_be_proven_and_nothing_is_written(tmp_path, monkeypatch):
+    reason = "The backend 'onnxruntime' needs onnxruntime. Install it: pip install 'stepcell[onnx]'"
+    monkeypatch.setattr("stepcell.export.device_process._probe", lambda: {"onnxruntime": reason})
+    with pytest.raises(NoInterpreterError, match=r"stepcell\[onnx\]"):
+        export(sharp_model("rnn", 1), tmp_path, formats=["onnx"], **FEW)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_leaves_the_files_of_the_last_one(tmp_path, monkeypatch):
+    export(sharp_model("rnn", 1), tmp_path, formats=["onnx"], **FEW)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("stepcell.export.exporter.ParityCheck", partial(ParityCheck, tolerance=0.0))
+    with pytest.raises(ParityError):
+        export(sharp_model("rnn", 1, seed=2), tmp_path, formats=["onnx"], **FEW)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_checking_a_file_against_its_model_gives_what_was_measured(exported_memory, memory_run):
+    source = read_source(memory_run)
+    results = check(exported_memory.files[0], source.model, sample=source.sample, steps=200)
+    assert {parity.backend for parity in results} == {"litert", "tflite"}
+    assert all(parity.error <= 1e-5 for parity in results)
+
+
+def test_checking_a_file_against_another_model_of_the_same_shape_fails(exported_memory, memory_run):
+    model = read_source(memory_run).model
+    weights = model.get_weights()
+    model.set_weights([*weights[:-1], weights[-1] + np.float32([0.01, 0, 0, 0, 0])])
+    with pytest.raises(ParityError, match="Keras and model.onnx differ"):
+        check(exported_memory.files[1], model, steps=50)
+
+
+def test_checking_a_file_against_a_model_of_another_shape_says_what_differs(exported_memory):
+    with pytest.raises(StateMismatchError, match="symbols 5 and not 7"):
+        check(exported_memory.files[0], sharp_model("gru", 2), **FEW)
+
+
+def test_checking_a_damaged_file_never_reaches_an_interpreter(exported_memory, memory_run, tmp_path):
+    content = bytearray(exported_memory.files[0].read_bytes())
+    content[2000] ^= 8
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError):
+        check(path, read_source(memory_run).model, **FEW)
+
+
+def test_a_missing_keras_model_is_said_to_be_missing(tmp_path):
+    with pytest.raises(SourceError, match="There is no Keras model"):
+        read_source(tmp_path / "none.keras")
+    with pytest.raises(SourceError, match=r"There is no Keras model at .*model\.keras"):
+        read_source(tmp_path)
+
+
+def test_a_damaged_keras_file_is_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    sharp_model("rnn", 1).save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SourceError, match="is not a .keras file, or is damaged"):
+        load_keras(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(SourceError, match="Keras cannot load"):
+        load_keras(path)
+
+
+def test_the_code_of_a_lambda_layer_is_never_run(tmp_path):
+    path = tmp_path / "model.keras"
+    layers = [L.Embedding(6, 4), L.Lambda(lambda x: x * 2, output_shape=(None, 4)), L.LSTM(5), L.Dense(6, "softmax")]
+    keras.Sequential([keras.Input((None,), dtype="int32"), *layers]).save(path)
+    with pytest.raises(SourceError, match="Lambda layer holds arbitrary code, which is not run"):
+        load_keras(path)
+
+
+def test_a_custom_layer_is_named(tmp_path):
+    class Doubling(L.Layer):
+        def call(self, x):
+            return 2 * x
+
+    path = tmp_path / "model.keras"
+    layers = [L.Embedding(6, 4), Doubling(), L.LSTM(5), L.Dense(6, "softmax")]
+    keras.Sequential([keras.Input((None,), dtype="int32"), *layers]).save(path)
+    with pytest.raises(SourceError, match="Doubling"):
+        load_keras(path)
+
+
+def test_a_damaged_run_folder_is_refused(memory_run, tmp_path):
+    for path in memory_run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "run.json").write_text('{"vocabulary": 5}')
+    with pytest.raises(SourceError, match="The run folder .* is damaged"):
+        read_source(tmp_path)

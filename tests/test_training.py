@@ -1,0 +1,302 @@
+"""Training: the arithmetic is Keras's, the problems are what they say, and models are judged as they will be used."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from models import MEMORY
+
+from stepcell.runtime.errors import CorpusError, OutputError, ProblemError
+from stepcell.train import (
+    DivergedError,
+    Echo,
+    Memory,
+    Network,
+    Options,
+    Streams,
+    Text,
+    fit,
+    prepare_run_folder,
+    write_run_folder,
+)
+from stepcell.train import fit as fit_function
+from stepcell.train.evaluate import Evaluator
+from stepcell.train.forward import Forward
+
+WORDS = "the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40
+
+
+def random_network(cell, *, layers=2, embedding=0, symbols=6, outputs=5):
+    return Network(cell, 7, layers, embedding).build(symbols, outputs, seed=3)
+
+
+@pytest.mark.parametrize("embedding", [0, 3])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_the_fast_forward_pass_equals_keras_on_the_whole_sequence(cell, embedding):
+    model = random_network(cell, embedding=embedding)
+    forward = Forward(model)
+    ids = np.random.default_rng(0).integers(0, 6, (9, 4), dtype=np.int32)
+    logits, state = forward.logits(tf.constant(ids[:5]), forward.zero_state(4))
+    more, _ = forward.logits(tf.constant(ids[5:]), state)
+    found = tf.nn.softmax(tf.concat([logits, more], 0))
+    assert np.abs(np.asarray(model(ids.T)).transpose(1, 0, 2) - found).max() < 1e-6
+
+
+@pytest.mark.parametrize("embedding", [0, 3])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_the_gradients_written_by_hand_equal_those_of_keras(cell, embedding):
+    model = random_network(cell, embedding=embedding)
+    forward = Forward(model)
+    random = np.random.default_rng(0)
+    ids, targets = (random.integers(0, 5, (9, 4), dtype=np.int32) for _ in range(2))
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        logits, _ = forward.logits(tf.constant(ids), forward.zero_state(4))
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
+    by_hand = tape.gradient(loss, [v.value for v in variables])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(targets.T, model(ids.T)))
+    for ours, theirs in zip(by_hand, tape.gradient(loss, [v.value for v in variables]), strict=True):
+        assert np.abs(tf.convert_to_tensor(ours) - tf.convert_to_tensor(theirs)).max() < 1e-6
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_long_sequence_in_chunks_has_the_same_state_as_in_one(cell):
+    forward = Forward(random_network(cell))
+    ids = tf.constant(np.random.default_rng(1).integers(0, 6, (12, 3), dtype=np.int32))
+    _, whole = forward.logits(ids, forward.zero_state(3))
+    state = forward.zero_state(3)
+    for chunk in (ids[:5], ids[5:6], ids[6:]):
+        _, state = forward.logits(chunk, state)
+    assert all(np.abs(a - b).max() < 1e-6 for a, b in zip(whole, state, strict=True))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_evaluation_one_symbol_at_a_time_equals_keras_on_the_whole_sequence(cell):
+    model = random_network(cell)
+    random = np.random.default_rng(0)
+    ids, targets = (random.integers(0, 5, (11, 4), dtype=np.int32) for _ in range(2))
+    weights = (random.random((11, 4)) < 0.7).astype("f4")
+    probabilities = np.asarray(model(ids.T)).transpose(1, 0, 2)
+    right = np.take_along_axis(probabilities, targets[..., None], -1)[..., 0]
+    score = Evaluator(model, xla=False).score(Streams(ids, targets, weights, np.zeros(ids.shape, bool)))
+    assert score.nats == pytest.approx((-np.log(right) * weights).sum() / weights.sum(), abs=1e-5)
+    assert score.accuracy == pytest.approx(((probabilities.argmax(-1) == targets) * weights).sum() / weights.sum())
+
+
+def test_evaluation_forgets_where_it_is_told_to():
+    model = random_network("lstm")
+    ids = np.full((6, 1), 2, np.int32)
+    resets = np.array([[0], [0], [1], [0], [1], [1]], bool)
+    evaluator = Evaluator(model, xla=False)
+    found = evaluator.score(Streams(ids, ids, np.ones(ids.shape, "f4"), resets)).nats
+    fresh = -np.log(np.asarray(model(np.full((1, 2), 2)))[0, :, 2])
+    assert found == pytest.approx(np.mean([*fresh, *fresh, fresh[0], fresh[0]]), abs=1e-5)
+
+
+def test_the_memory_problem_is_solved_by_every_kind_of_cell():
+    for cell in ("lstm", "gru", "rnn"):
+        fitted = fit(MEMORY, Network(cell, 20), Options(seed=1))
+        assert fitted.stopped == "solved"
+        assert fitted.scores["carried"].accuracy == fitted.scores["per_sequence"].accuracy == 1.0
+        assert fitted.scores["reset"].accuracy < 0.95  # without memory one of the two endings is always wrong
+
+
+def test_a_larger_memory_problem_is_solved():
+    fitted = fit(Memory.conflicting(sequences=5, length=10), Network(units=24), Options(seed=1))
+    assert fitted.stopped == "solved"
+
+
+def test_sequences_of_different_lengths_and_any_symbols_are_learned():
+    problem = Memory((("on", "a", "b", "a", "off"), ("off", "b", "on"), ("é", "a", "b", "é")))
+    fitted = fit(problem, Network("gru", 20), Options(seed=1))
+    assert fitted.stopped == "solved"
+
+
+def test_an_echo_is_learned_and_holds_on_streams_far_longer_than_training():
+    problem = Echo(symbols=5, lag=2)
+    fitted = fit(problem, Network("gru", 32), Options(seed=1))
+    assert fitted.stopped == "solved"
+    assert fitted.scores["carried"].steps >= 10 * problem.recipe.time_steps
+    assert fitted.scores["carried"].accuracy >= 0.9999
+    assert fitted.scores["reset"].accuracy < 0.5
+
+
+def test_a_text_is_learned_from_its_first_part_and_judged_on_its_last():
+    fitted = fit(Text(WORDS), Network("gru", 24), Options(seed=1, updates=200))
+    assert fitted.scores["carried"].nats < 1.0 < fitted.scores["reset"].nats
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit():
+    one, same, other = (fit(MEMORY, Network(units=8), Options(seed=s, updates=30)).model for s in (5, 5, 6))
+    pairs = zip(one.get_weights(), same.get_weights(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    assert not np.array_equal(one.get_weights()[1], other.get_weights()[1])
+
+
+def test_training_reads_and_moves_no_global_random_state():
+    np.random.seed(1)
+    keras.utils.set_random_seed(1)
+    before = np.random.get_state()[1].copy()
+    fit(MEMORY, Network(units=4), Options(seed=5, updates=1))
+    assert np.array_equal(np.random.get_state()[1], before)
+
+
+@pytest.mark.parametrize("problem", [MEMORY, Echo(7, 3), Text(WORDS)], ids=lambda problem: problem.name)
+def test_blocks_do_not_depend_on_how_updates_are_divided_among_them(problem):
+    whole = problem.block(0, 12, seed=4)
+    parts = [problem.block(first, count, seed=4) for first, count in ((0, 5), (5, 1), (6, 6))]
+    for name in ("inputs", "targets", "weights", "resets"):
+        assert np.array_equal(getattr(whole, name), np.concatenate([getattr(part, name) for part in parts]))
+
+
+def test_an_echo_block_asks_for_the_symbol_some_steps_back_and_for_nothing_unknown():
+    lag = 3
+    block = Echo(50, lag).block(0, 40, seed=0)
+    steps, lanes = block.inputs.shape[1:]
+    seen = [[] for _ in range(lanes)]
+    for update, lane in itertools.product(range(40), range(lanes)):
+        if block.resets[update, lane]:
+            seen[lane] = []
+        for step in range(steps):
+            seen[lane].append(block.inputs[update, step, lane])
+            known = len(seen[lane]) > lag
+            assert block.weights[update, step, lane] == known
+            if known:
+                assert block.targets[update, step, lane] == seen[lane][-1 - lag]
+
+
+def test_a_text_block_goes_on_where_the_lane_ended_and_never_reaches_the_held_out_part():
+    problem = Text(WORDS)
+    block = problem.block(0, 30, seed=0)
+    text = problem.content
+    learned = text[: round(len(text) * 0.9)]
+    spell = lambda ids: "".join(problem.vocabulary.decode(int(id)) for id in ids)  # noqa: E731
+    for update, lane in itertools.product(range(30), range(block.inputs.shape[2])):
+        inputs, targets = spell(block.inputs[update, :, lane]), spell(block.targets[update, :, lane])
+        assert inputs[1:] == targets[:-1]
+        assert inputs + targets[-1] in learned
+        if update and not block.resets[update, lane]:
+            assert spell(block.inputs[update - 1, :, lane]) + inputs in learned
+
+
+def test_a_memory_block_never_scores_what_cannot_be_known():
+    problem = Memory((("a", "b", "c"), ("a", "d", "c")))
+    inputs, _, weights, _ = problem._table
+    assert weights.tolist() == [[0, 1, 0], [0, 1, 0]]  # after a comes b or d; after the last symbol anything
+    assert inputs.shape == (2, 3)
+
+
+def test_the_default_memory_problem_is_the_published_pair():
+    assert MEMORY.sequences == (tuple("30123"), tuple("40124"))
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: Memory.conflicting(sequences=1, length=2, symbols=1), "cannot conflict.*no middle.*too small"),
+        (lambda: Memory(()), "needs sequences"),
+        (lambda: Memory((("a", "b"), ("a", "c"))), "Nothing in these sequences can be predicted"),
+        (lambda: Echo(symbols=1, lag=-1), "leaves nothing to remember.*cannot be echoed"),
+        (lambda: Network("lstn", 0, 0, -1), "'lstn'.*units is 0.*layers is 0.*embedding is -1"),
+        (lambda: Options(seed=-1, updates=0, minutes=-2.0), "updates is 0.*minutes is -2.0.*seed is -1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_all_problems_at_once(make, problem):
+    with pytest.raises(ProblemError, match=problem):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"", "is empty"), (b"abc", "has 3 characters; at least 64"), (b"\xff\xfe" * 50, "not UTF-8: byte 0 is 0xff")],
+)
+def test_a_text_that_cannot_be_learned_from_is_refused(content, problem, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=problem):
+        Text.from_file(path)
+
+
+def test_a_missing_text_is_said_to_be_missing(tmp_path):
+    with pytest.raises(CorpusError, match="Cannot read the text"):
+        Text.from_file(tmp_path / "none.txt")
+
+
+def test_the_shortest_text_allowed_can_be_trained():
+    assert fit(Text(WORDS[:64]), Network(units=4), Options(updates=2)).stopped == "updates"
+
+
+def test_a_loss_that_is_not_a_number_ends_training_with_a_reason():
+    with pytest.raises(DivergedError, match=r"The loss is nan after \d+ updates. Lower the learning rate"):
+        fit(MEMORY, Network("rnn", 4), Options(learning_rate=1e38, updates=50))
+
+
+def test_ctrl_c_keeps_what_was_learned():
+    def interrupt(row):
+        if row.update >= 50:
+            raise KeyboardInterrupt
+
+    fitted = fit(Echo(), Network(units=8), Options(), interrupt)
+    assert fitted.stopped == "interrupted"
+    assert fitted.history[-1].update == 50
+    assert fitted.scores["carried"].answers > 0
+
+
+def test_a_time_limit_ends_training():
+    fitted = fit(Text(WORDS), Network(units=4), Options(minutes=0.02))
+    assert fitted.stopped == "minutes"
+
+
+def test_the_best_weights_are_kept_and_not_the_last(monkeypatch):
+    seen = []
+    real = Evaluator.score
+
+    def score(self, streams):
+        result = real(self, streams)
+        seen.append((result.nats, self._head.kernel.numpy()))
+        return result
+
+    monkeypatch.setattr(Evaluator, "score", score)
+    fitted = fit(Text(WORDS), Network(units=6), Options(updates=150, learning_rate=0.5))
+    best = min(seen[:-2], key=lambda pair: pair[0])  # the last two are the final evaluation
+    assert np.array_equal(fitted.model.get_layer("probabilities").kernel.numpy(), best[1])
+
+
+def test_a_run_folder_holds_everything_needed_to_repeat_the_run(memory_run, fitted_memory):
+    assert {path.name for path in memory_run.iterdir()} == {
+        "model.keras", "run.json", "metrics.json", "history.csv", "sample.txt", "curve.png",
+    }  # fmt: skip
+    run = json.loads((memory_run / "run.json").read_text())
+    again = fit_function(
+        Memory(tuple(map(tuple, run["problem"]["sequences"]))), Network(**run["network"]), Options(**run["options"])
+    )
+    saved = keras.models.load_model(memory_run / "model.keras").get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(saved, again.model.get_weights(), strict=True))
+    metrics = json.loads((memory_run / "metrics.json").read_text())
+    assert metrics["carried"]["accuracy"] == fitted_memory.scores["carried"].accuracy
+    assert (memory_run / "history.csv").read_text().startswith("update,seconds,")
+    assert (memory_run / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_earlier_run_moves_aside(memory_run, fitted_memory, tmp_path):
+    folder = tmp_path / "run"
+    for _ in range(3):
+        prepare_run_folder(folder)
+        write_run_folder(folder, MEMORY, Network(units=20), Options(seed=7), fitted_memory)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.previous"]
+    assert (tmp_path / "run.previous" / "model.keras").exists()
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="is not empty and holds no run"):
+        prepare_run_folder(tmp_path)
+    with pytest.raises(OutputError, match="Cannot write"):
+        prepare_run_folder(Path("/dev/null/run"))
