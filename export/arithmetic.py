@@ -11,10 +11,11 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
+
+from ..runtime.arrays import Float32, Floats
 
 Value: TypeAlias = Any  # a tensor of the graph, or an array of the referee; both have +, - and *
-Weights: TypeAlias = NDArray[np.float32]
+Weights: TypeAlias = Float32
 
 
 class Arithmetic(Protocol):
@@ -77,9 +78,9 @@ class TensorFlowArithmetic:
         return self._activations[name](x)
 
 
-def _softmax(x: NDArray[np.floating]) -> NDArray[np.floating]:
+def _softmax(x: Floats) -> Floats:
     exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
-    result: NDArray[np.floating] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    result: Floats = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return result
 
 
@@ -97,10 +98,10 @@ ACTIVATIONS = tuple(_NUMPY_ACTIVATIONS)
 class NumpyArithmetic:
     """Computes in numpy: with float64 the referee, whose rounding errors do not count."""
 
-    def __init__(self, dtype: type[np.floating] = np.float64) -> None:
+    def __init__(self, dtype: type[np.floating[Any]] = np.float64) -> None:
         """Compute with numbers of `dtype`."""
         self._dtype = dtype
-        self._constants: dict[int, tuple[Weights, NDArray[np.floating]]] = {}
+        self._constants: dict[int, tuple[Weights, Floats]] = {}
 
     def constant(self, weights: Weights) -> Value:
         """See `Arithmetic.constant`."""

@@ -44,7 +44,7 @@ def _rename(graph: Any) -> None:
     fixed = {value.name for value in [*graph.input, *graph.output]}
     weights = {weight.name: weight for weight in graph.initializer}
     names: dict[str, str] = {"": ""}
-    ordered = []
+    ordered: list[Any] = []
     for number, node in enumerate(graph.node):
         node.name = f"{node.op_type}_{number}"
         for name in node.input:

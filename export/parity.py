@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..runtime.arrays import AnyArray, Floats, Ids
 from ..runtime.backend import describe_backend, initial_state
 from ..runtime.errors import ParityError
 from ..runtime.trace import Course, Trajectory
@@ -108,7 +108,7 @@ class ParityCheck:
         reference: KerasReference,
         *,
         steps: int = STEPS,
-        sample: NDArray[np.int32] | None = None,
+        sample: Ids | None = None,
         tolerance: float = FLOAT32_TOLERANCE,
     ) -> None:
         """Run Keras and the referee.
@@ -212,7 +212,7 @@ class ParityCheck:
         )
 
 
-def _typical_ids(step_function: StepFunction, steps: int, random: np.random.Generator) -> NDArray[np.int32]:
+def _typical_ids(step_function: StepFunction, steps: int, random: np.random.Generator) -> Ids:
     """Return a sequence that the model may meet: its own predictions, drawn by their probabilities and fed back."""
     if step_function.outputs != step_function.symbols:
         return random.integers(0, step_function.symbols, steps, dtype=np.int32)
@@ -233,17 +233,18 @@ def _difference(one: Trajectory, other: Trajectory) -> list[float]:
     return [float(_per_step(other.probabilities - one.probabilities).max()), *states]
 
 
-def _per_step(errors: NDArray[np.floating]) -> NDArray[np.floating]:
+def _per_step(errors: Floats) -> Floats:
     """Return the largest absolute value of each step, shape (T,); not a number counts as infinite."""
     largest = np.abs(errors).reshape(len(errors), -1).max(axis=1)
     return np.where(np.isnan(largest), np.inf, largest)
 
 
-def _relative(found: NDArray[np.floating], expected: NDArray[np.floating]) -> NDArray[np.floating]:
+def _relative(found: Floats, expected: Floats) -> Floats:
     """Return the difference, relative where the expected value is above 1: a cell state has no bound."""
-    return (found - expected) / np.maximum(1.0, np.abs(expected))
+    difference: Floats = (found - expected) / np.maximum(1.0, np.abs(expected))
+    return difference
 
 
-def _nll(probabilities: NDArray[np.floating], following: NDArray[np.integer]) -> float:
+def _nll(probabilities: Floats, following: AnyArray) -> float:
     chosen = probabilities[np.arange(len(following)), following].astype(np.float64)
     return float(-np.log(np.maximum(chosen, 1e-30)).mean()) if len(following) else 0.0

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from ..runtime.arrays import Ids
 from ..runtime.errors import ParityError
 from ..runtime.trace import State, Trajectory
 from .arithmetic import NumpyArithmetic
@@ -46,17 +46,17 @@ class KerasReference:
         self._run = tf.function(self._whole_sequence, reduce_retracing=True)
         self._compare_with(model)
 
-    def run(self, ids: NDArray[np.int32], state: State) -> Trajectory:
+    def run(self, ids: Ids, state: State) -> Trajectory:
         """Return the answers to the whole sequence `ids`, shape (T,), from `state`, and the last state."""
         answers, last = self._run(self._input(ids[None]), dict(state))
         return Trajectory(np.asarray(answers)[0], {name: np.asarray(value) for name, value in last.items()})
 
-    def run_each(self, ids: NDArray[np.int32], states: State) -> Trajectory:
+    def run_each(self, ids: Ids, states: State) -> Trajectory:
         """Return the answers to each of `ids`, shape (T,), from its own of `states`, (T, ...), and the states after."""
         answers, after = self._run(self._input(ids[:, None]), dict(states))
         return Trajectory(np.asarray(answers)[:, 0], {name: np.asarray(value) for name, value in after.items()})
 
-    def _input(self, ids: NDArray[np.int32]) -> Any:
+    def _input(self, ids: Ids) -> Any:
         return ids if self._size is None else np.eye(self._size, dtype=np.float32)[ids]
 
     def _whole_sequence(self, x: Any, state: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
@@ -98,7 +98,7 @@ class KerasReference:
 
 
 def run_numpy(
-    step_function: StepFunction, ids: NDArray[np.int32], starts: Sequence[State], dtype: type[np.floating] = np.float64
+    step_function: StepFunction, ids: Ids, starts: Sequence[State], dtype: type[np.floating[Any]] = np.float64
 ) -> list[Trajectory]:
     """Step `ids`, shape (T,), in numpy from each of `starts`; return the answers and the state after each step."""
     arithmetic = NumpyArithmetic(dtype)

@@ -92,7 +92,7 @@ def build_step_function(model: KerasModel, *, one_hot: bool = False) -> StepFunc
             f"The model {getattr(model, 'name', '')!r} cannot be stepped one symbol at a time:\n{listed}\n"
             "Nothing was converted."
         )
-    first = Lookup(np.eye(graph.input_shape[-1], dtype=np.float32)) if one_hot else _first_lookup(steps)
+    first = Lookup(np.eye(graph.input_shape[-1] or 0, dtype=np.float32)) if one_hot else _first_lookup(steps)
     stages, state, cells = _plan(graph, steps, first if one_hot else None)
 
     def advance(a: Arithmetic, ids: Value, state: Mapping[str, Value]) -> tuple[Value, dict[str, Value]]:

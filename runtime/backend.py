@@ -9,14 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from .arrays import Float32, Ids
 from .errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
 from .manifest import StateTensor
 from .model_file import ONNX, TFLITE, ModelFile, read_model_file
 
-State = Mapping[str, NDArray[np.float32]]
+State = Mapping[str, Float32]
 
 
 class Backend(Protocol):
@@ -31,13 +29,13 @@ class Backend(Protocol):
     def peek(self, id: int) -> None:
         """Compute the answer to `id`; the resident state stays."""
 
-    def absorb(self, ids: NDArray[np.int32]) -> None:
+    def absorb(self, ids: Ids) -> None:
         """Step all of `ids`, shape (T,) with T >= 1; the answer is the one to the last."""
 
-    def probabilities(self) -> NDArray[np.float32]:
+    def probabilities(self) -> Float32:
         """Return a copy of the last answer, float32 of shape (K,)."""
 
-    def read_state(self) -> dict[str, NDArray[np.float32]]:
+    def read_state(self) -> dict[str, Float32]:
         """Return a copy of the resident state, each tensor float32 of shape (1, ...)."""
 
     def write_state(self, state: State) -> None:
@@ -115,7 +113,7 @@ def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
     raise NoInterpreterError(f"Stepping a .{file.format} file needs an interpreter. Install one: pip install '{extra}'")
 
 
-def initial_state(state: tuple[StateTensor, ...]) -> dict[str, NDArray[np.float32]]:
+def initial_state(state: tuple[StateTensor, ...]) -> dict[str, Float32]:
     """Return the state after a reset, each tensor float32 of shape (1, ...)."""
     return {tensor.name: tensor.initial_value() for tensor in state}
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Float32
 from .backend import Backend, describe_backend, initial_state
 from .errors import GoldenMismatchError
 from .manifest import StateTensor
 from .model_file import ModelFile
 
 
-def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, NDArray[np.float32]]:
+def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, Float32]:
     """Return the state that a golden run starts from; `Golden` documents "initial" and "ramp"."""
     if start == "initial":
         return initial_state(state)

@@ -9,8 +9,8 @@ from math import isfinite, prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Float32
 from .errors import DamagedFileError, NewerFormatError, VocabularyError
 from .vocabulary import Vocabulary
 
@@ -37,7 +37,7 @@ class StateTensor:
         """The name of the output that becomes this input at the next step. Pairs are made by name alone."""
         return f"next_{self.name}"
 
-    def initial_value(self) -> NDArray[np.float32]:
+    def initial_value(self) -> Float32:
         """Return the value after a reset, float32 of shape (1, *shape)."""
         return np.full((1, *self.shape), self.initial, np.float32)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .arrays import Float32
 from .backend import describe_backend, initial_state, open_any_backend, open_backend
 from .golden import replay_golden
 from .manifest import Manifest
@@ -84,7 +84,7 @@ class Model:
         """Return the state after a reset: name -> float32 array of shape (1, ...)."""
         return initial_state(self.manifest.state)
 
-    def step(self, symbol: str, state: Mapping[str, ArrayLike]) -> tuple[NDArray[np.float32], State]:
+    def step(self, symbol: str, state: Mapping[str, ArrayLike]) -> tuple[Float32, State]:
         """Step once as a pure function: nothing is kept, the same arguments give the same result.
 
         For reading and testing; a `Stream` does the same without copying the state in and out.

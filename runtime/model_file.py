@@ -5,14 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from . import onnx_container, tflite_container
 from .errors import DamagedFileError, ForeignFileError, ModelFileNotFoundError
 from .manifest import Manifest
 
 TFLITE, ONNX = "tflite", "onnx"
+
+
+class Container(Protocol):
+    """What a module must offer that knows where the manifest lives in one format."""
+
+    def append_manifest(self, payload: bytes, manifest: bytes, checksum: bytes) -> bytes:
+        """Return the file: `payload` with `manifest` and its `checksum`."""
+
+    def split_manifest(self, content: bytes) -> tuple[bytes, bytes, bytes] | None:
+        """Return payload, manifest and checksum, None where there is no manifest; raise ValueError for damage."""
+
+
 FORMATS = (TFLITE, ONNX)
-_CONTAINERS = {TFLITE: tflite_container, ONNX: onnx_container}
+_CONTAINERS: dict[str, Container] = {TFLITE: tflite_container, ONNX: onnx_container}
 
 
 @dataclass(frozen=True)

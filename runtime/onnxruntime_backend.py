@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Float32, Ids
 from .backend import Backend, State, initial_state
 from .errors import DamagedFileError
 from .manifest import Manifest
@@ -76,7 +76,7 @@ class OnnxRuntimeBackend:
         self._symbol[0] = id
         self._session.run_with_iobinding(self._bindings[self._side])
 
-    def absorb(self, ids: NDArray[np.int32]) -> None:
+    def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`: one step after the other, since the file holds the graph of one step."""
         before = self.read_state()
         try:
@@ -86,11 +86,11 @@ class OnnxRuntimeBackend:
             self.write_state(before)
             raise
 
-    def probabilities(self) -> NDArray[np.float32]:
+    def probabilities(self) -> Float32:
         """See `Backend.probabilities`."""
-        return self._probabilities[0].copy()
+        return self._probabilities.reshape(-1).copy()
 
-    def read_state(self) -> dict[str, NDArray[np.float32]]:
+    def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
         return {name: array.copy() for name, array in self._buffers[self._side].items()}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Float32
 from .vocabulary import Vocabulary
 
 
@@ -18,7 +18,7 @@ class Prediction:
 
     __slots__ = ("_vocabulary", "probabilities")
 
-    def __init__(self, probabilities: NDArray[np.float32], vocabulary: Vocabulary) -> None:
+    def __init__(self, probabilities: Float32, vocabulary: Vocabulary) -> None:
         """Wrap `probabilities`, shape (K,), over the K symbols of `vocabulary`."""
         self.probabilities = probabilities
         self._vocabulary = vocabulary

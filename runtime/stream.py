@@ -7,14 +7,15 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .arrays import Float32
 from .backend import Backend, describe_backend, initial_state
 from .errors import BackendError, StateMismatchError, StepcellError, UnknownSymbolError
 from .model_file import ModelFile
 from .prediction import Prediction
 
-State = dict[str, NDArray[np.float32]]
+State = dict[str, Float32]
 
 
 class Seat:

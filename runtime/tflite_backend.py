@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Float32, Ids
 from .backend import Backend, State
 from .errors import BackendError, DamagedFileError
 from .manifest import Manifest
@@ -53,7 +53,7 @@ def _check_signatures(interpreter: Any, file: ModelFile) -> None:
     state_in = {tensor.name: (np.float32, tensor.shape) for tensor in manifest.state}
     outputs = {tensor.next: (np.float32, tensor.shape) for tensor in manifest.state}
     outputs["probabilities"] = (np.float32, (len(manifest.output_vocabulary),))
-    expected = {
+    expected: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         _STEP: ({"symbol": (np.int32, ()), **state_in}, outputs),
         _ABSORB: ({"symbols": (np.int32, ()), **state_in}, outputs),
     }
@@ -96,7 +96,7 @@ class HeldMemoryBackend:
         self._probabilities = self._tensors["probabilities"].reshape(-1)
         self._invoke = wrapper.Invoke
         self._absorber: Any = None
-        self._last: NDArray[np.float32] | None = None  # the answer of `absorb`, which has its own output tensor
+        self._last: Float32 | None = None  # the answer of `absorb`, which has its own output tensor
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
 
     def step(self, id: int) -> None:
@@ -110,7 +110,7 @@ class HeldMemoryBackend:
         self._symbol[0] = id
         self._invoke(self._subgraph)
 
-    def absorb(self, ids: NDArray[np.int32]) -> None:
+    def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`."""
         if self._absorber is None:
             self._absorber = self._interpreter.get_signature_runner(_ABSORB)
@@ -120,11 +120,11 @@ class HeldMemoryBackend:
         _copy_all([(self._tensors[name], outputs[next]) for name, next in self._names])
         self._last = outputs["probabilities"].reshape(-1)
 
-    def probabilities(self) -> NDArray[np.float32]:
+    def probabilities(self) -> Float32:
         """See `Backend.probabilities`."""
         return (self._probabilities if self._last is None else self._last).copy()
 
-    def read_state(self) -> dict[str, NDArray[np.float32]]:
+    def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
         return {name: self._tensors[name].copy() for name, _ in self._names}
 
@@ -158,7 +158,7 @@ class SignatureRunnerBackend:
         self._absorb = interpreter.get_signature_runner(_ABSORB)
         self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
         self._state = {tensor.name: tensor.initial_value() for tensor in manifest.state}
-        self._outputs: dict[str, NDArray[np.float32]] = {}
+        self._outputs: dict[str, Float32] = {}
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
@@ -169,16 +169,16 @@ class SignatureRunnerBackend:
         """See `Backend.peek`."""
         self._outputs = self._step(symbol=np.array([id], np.int32), **self._state)
 
-    def absorb(self, ids: NDArray[np.int32]) -> None:
+    def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`."""
         self._outputs = self._absorb(symbols=ids, **self._state)
         self._feed_back()
 
-    def probabilities(self) -> NDArray[np.float32]:
+    def probabilities(self) -> Float32:
         """See `Backend.probabilities`."""
         return self._outputs["probabilities"].reshape(-1).copy()
 
-    def read_state(self) -> dict[str, NDArray[np.float32]]:
+    def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
         return {name: array.copy() for name, array in self._state.items()}
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import AnyArray, Float32, Floats, Ids
 from .model import Model
 
-State: TypeAlias = Mapping[str, NDArray[np.float32]]
+State: TypeAlias = Mapping[str, Float32]
 _STATE_PREFIX = "state/"  # of the names of state tensors in .npz archives
 
 
@@ -28,7 +28,7 @@ class Course:
         each: Step each symbol from its own state and carry nothing: what one step does, whatever came before it.
     """
 
-    ids: NDArray[np.int32]
+    ids: Ids
     state: State
     each: bool = False
 
@@ -52,8 +52,8 @@ class Trajectory:
         states: Name -> float of shape (R, ...): the states after the R recorded steps, the last one among them last.
     """
 
-    probabilities: NDArray[np.floating]
-    states: Mapping[str, NDArray[np.floating]]
+    probabilities: Floats
+    states: Mapping[str, Floats]
 
     def to_bytes(self) -> bytes:
         """Return an .npz archive."""
@@ -87,13 +87,13 @@ def trace(model: Model, course: Course) -> Trajectory:
     return Trajectory(np.stack(answers), stream.state)
 
 
-def _to_npz(arrays: Mapping[str, NDArray[np.generic]], states: Mapping[str, NDArray[np.floating]]) -> bytes:
+def _to_npz(arrays: Mapping[str, AnyArray], states: Mapping[str, Floats]) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays, **{_STATE_PREFIX + name: array for name, array in states.items()})
     return file.getvalue()
 
 
-def _from_npz(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.floating]]]:
+def _from_npz(path: Path) -> tuple[dict[str, AnyArray], dict[str, Floats]]:
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     states = {n.removeprefix(_STATE_PREFIX): array for n, array in arrays.items() if n.startswith(_STATE_PREFIX)}

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Ids
 from .errors import UnknownSymbolError, VocabularyError
 
 # The escapes that let any symbol stand on one line of a terminal or a text file.
@@ -107,7 +107,7 @@ class Vocabulary:
             return self._ids[self.unknown]
         raise UnknownSymbolError(f"Symbol {symbol!r} is not in the vocabulary ({self.describe()}).{self._hint(symbol)}")
 
-    def encode_all(self, symbols: Iterable[str]) -> NDArray[np.int32]:
+    def encode_all(self, symbols: Iterable[str]) -> Ids:
         """Return the ids of `symbols`, int32 of shape (T,).
 
         Raises:

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..runtime.arrays import Ids
 from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from . import schedule
@@ -107,7 +107,7 @@ class Echo:
         """See `Problem.to_json`."""
         return {"symbols": self.symbols, "lag": self.lag}
 
-    def _chunk(self, update: int, seed: int) -> NDArray[np.int32]:
+    def _chunk(self, update: int, seed: int) -> Ids:
         """Return the inputs of one update, shape (T, B); there is a chunk before the first."""
         random = np.random.default_rng([seed, 6, update + 1])
         return random.integers(0, self.symbols, (self.recipe.time_steps, _LANES), dtype=np.int32)

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from ..runtime.arrays import Float32
 from ..runtime.errors import ProblemError, StepcellError
 from .evaluate import Evaluator
 from .forward import Forward, State
@@ -112,7 +111,7 @@ class _Best:
     """The best weights so far."""
 
     nats: float = math.inf
-    weights: list[NDArray[np.float32]] = field(default_factory=list)
+    weights: list[Float32] = field(default_factory=list)
     evaluations_since: int = 0
 
 
@@ -235,12 +234,12 @@ class _Updater:
         self._state: State = []
         self._run = tf.function(self._updates, jit_compile=xla, autograph=False)
 
-    def weights(self) -> list[NDArray[np.float32]]:
+    def weights(self) -> list[Float32]:
         """Return a copy of the weights."""
-        weights: list[NDArray[np.float32]] = self.model.get_weights()
+        weights: list[Float32] = self.model.get_weights()
         return weights
 
-    def set_weights(self, weights: list[NDArray[np.float32]]) -> None:
+    def set_weights(self, weights: list[Float32]) -> None:
         """Put weights back."""
         self.model.set_weights(weights)
 
@@ -259,8 +258,9 @@ class _Updater:
 
         def body(update: Any, loss: Any, accuracy: Any, state: State) -> tuple[Any, Any, Any, State]:
             keep = 1.0 - tf.cast(tf.gather(resets, update), tf.float32)[:, None]
-            block = (tf.gather(array, update) for array in (inputs, targets, weights))
-            its_loss, its_accuracy, state = self._update(*block, [tensor * keep for tensor in state])
+            its_inputs, its_targets, its_weights = (tf.gather(array, update) for array in (inputs, targets, weights))
+            state = [tensor * keep for tensor in state]
+            its_loss, its_accuracy, state = self._update(its_inputs, its_targets, its_weights, state)
             return update + 1, loss + its_loss / count, accuracy + its_accuracy / count, state
 
         start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0), state)

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..runtime.arrays import AnyArray, Float32, Ids
 from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from . import schedule
@@ -123,15 +123,15 @@ class Memory:
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
         """See `Problem.evaluations`: each sequence after a reset, and long rows of sequences without any reset."""
-        inputs, targets, weights, _ = (array.T for array in self._table)
-        once = np.zeros(inputs.shape, bool)
+        inputs, targets, weights, _ = self._table
+        once = np.zeros(inputs.T.shape, bool)
         once[0] = True
         carried = [self._row(np.random.default_rng([seed, 2, lane])) for lane in range(_LANES)]
         steps = min(len(row[0]) for row in carried)
         rows = [np.stack([row[part][:steps] for row in carried], axis=1) for part in range(3)]
         return {
-            "carried": Streams(*rows, resets=np.zeros((steps, _LANES), bool)),
-            "per_sequence": Streams(inputs, targets, weights, once),
+            "carried": Streams(rows[0], rows[1], rows[2], np.zeros((steps, _LANES), bool)),
+            "per_sequence": Streams(inputs.T, targets.T, weights.T, once),
         }
 
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
@@ -143,7 +143,7 @@ class Memory:
         return {"sequences": [list(sequence) for sequence in self.sequences]}
 
     @cached_property
-    def _table(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.intp]]:
+    def _table(self) -> tuple[Ids, Ids, Float32, AnyArray]:
         """Inputs, targets and weights of shape (sequences, longest), and the length of each sequence."""
         following = defaultdict(set)
         for sequence in self.sequences:
@@ -158,7 +158,7 @@ class Memory:
             weights[row, : len(ids) - 1] = [len(following[sequence[:p]]) == 1 for p in range(1, len(ids))]
         return inputs, targets, weights, np.array([len(sequence) for sequence in self.sequences])
 
-    def _chunk(self, update: int, seed: int) -> tuple[NDArray[Any], ...]:
+    def _chunk(self, update: int, seed: int) -> tuple[AnyArray, ...]:
         """Return inputs, targets and weights (T, B) of one update; which lanes end in filling; which begin anew."""
         random = np.random.default_rng([seed, 3, update + 1])
         inputs, targets, weights, lengths = self._table
@@ -176,7 +176,7 @@ class Memory:
                 used[lane] = end
         return *chunk, used < steps, random.random(_LANES) < 0.5
 
-    def _row(self, random: np.random.Generator) -> list[NDArray[Any]]:
+    def _row(self, random: np.random.Generator) -> list[AnyArray]:
         """Return inputs, targets and weights of randomly chosen sequences, one after the other."""
         inputs, targets, weights, lengths = self._table
         chosen = random.integers(0, len(self.sequences), _CARRIED_SEQUENCES)

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ..runtime.arrays import AnyArray, Float32, Ids
 from ..runtime.vocabulary import Vocabulary
 from .schedule import Schedule
 from .score import Score
@@ -26,10 +24,10 @@ class Block:
             from the update before, as a device carries it.
     """
 
-    inputs: NDArray[np.int32]
-    targets: NDArray[np.int32]
-    weights: NDArray[np.float32]
-    resets: NDArray[np.bool_]
+    inputs: Ids
+    targets: Ids
+    weights: Float32
+    resets: AnyArray
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,10 @@ class Streams:
         resets: bool of the same shape: forget the state before this symbol.
     """
 
-    inputs: NDArray[np.int32]
-    targets: NDArray[np.int32]
-    weights: NDArray[np.float32]
-    resets: NDArray[np.bool_]
+    inputs: Ids
+    targets: Ids
+    weights: Float32
+    resets: AnyArray
 
 
 @dataclass(frozen=True)

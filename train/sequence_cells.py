@@ -20,7 +20,7 @@ Tensor: TypeAlias = Any
 def lstm_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return all outputs (T, B, U), the last h and the last c (B, U); x is (T, B, 4 U), gates i, f, c, o."""
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def run(x: Tensor, kernel: Tensor, h0: Tensor, c0: Tensor) -> tuple[Any, Any]:
         steps, units = x.shape[0], h0.shape[1]
 
@@ -64,7 +64,7 @@ def lstm_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor, c: Tensor) -> 
 def gru_sequence(x: Tensor, recurrent_kernel: Tensor, recurrent_bias: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """Return all outputs (T, B, U) and the last (B, U); x is (T, B, 3 U), gates z, r, h, `reset_after` as in Keras."""
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def run(x: Tensor, kernel: Tensor, bias: Tensor, h0: Tensor) -> tuple[Any, Any]:
         steps = x.shape[0]
 
@@ -113,7 +113,7 @@ def gru_sequence(x: Tensor, recurrent_kernel: Tensor, recurrent_bias: Tensor, h:
 def rnn_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """Return all outputs (T, B, U) and the last (B, U) of a SimpleRNN with tanh; x is (T, B, U)."""
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def run(x: Tensor, kernel: Tensor, h0: Tensor) -> tuple[Any, Any]:
         steps = x.shape[0]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..runtime.arrays import Ids
 from ..runtime.errors import CorpusError
 from ..runtime.vocabulary import Vocabulary
 from . import schedule
@@ -140,7 +140,7 @@ class Text:
         }
 
     @cached_property
-    def _ids(self) -> NDArray[np.int32]:
+    def _ids(self) -> Ids:
         return self.vocabulary.encode_all(self.content)
 
     @property
