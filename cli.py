@@ -10,7 +10,7 @@ import os
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -253,7 +253,7 @@ def predict(
 
     The state is carried from line to line. Newline, tab and backslash as symbols are written \n, \t and \\.
     """
-    from stepcell.runtime import load
+    from stepcell.runtime import StepcellError, load
     from stepcell.runtime.console import quiet_stderr
     from stepcell.runtime.describe import answer_line
     from stepcell.runtime.vocabulary import unescape_symbol
@@ -261,10 +261,14 @@ def predict(
     with quiet_stderr():
         model = load(file, backend=backend)
     stream = model.stream()
-    for line in open(sys.stdin.fileno(), encoding="utf-8", closefd=False):  # noqa: SIM115 (stdin is not ours to close)
+    stdin = open(sys.stdin.fileno(), encoding="utf-8", closefd=False)  # noqa: SIM115 (stdin is not ours to close)
+    for number, line in enumerate(stdin, start=1):
         text = line.rstrip("\r\n")
         symbol = text if text in model.vocabulary else unescape_symbol(text)
-        prediction = stream.step(symbol)
+        try:
+            prediction = stream.step(symbol)
+        except StepcellError as error:
+            _fail(f"Line {number}: {error}")
         print(answer_line(symbol, prediction, top, as_json=as_json), flush=True)
 
 
@@ -349,7 +353,7 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _fail(text: str) -> None:
+def _fail(text: str) -> NoReturn:
     _note(text)
     raise SystemExit(1) from None
 

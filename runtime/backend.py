@@ -113,6 +113,17 @@ def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
     raise NoInterpreterError(f"Stepping a .{file.format} file needs an interpreter. Install one: pip install '{extra}'")
 
 
+def absorb_by_steps(backend: Backend, ids: Ids) -> None:
+    """Do what `Backend.absorb` promises with one step after the other."""
+    before = backend.read_state()
+    try:
+        for id in ids.tolist():
+            backend.step(id)
+    except BaseException:
+        backend.write_state(before)
+        raise
+
+
 def initial_state(state: tuple[StateTensor, ...]) -> dict[str, Float32]:
     """Return the state after a reset, each tensor float32 of shape (1, ...)."""
     return {tensor.name: tensor.initial_value() for tensor in state}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Float32, Ids
-from .backend import Backend, State, initial_state
+from .backend import Backend, State, absorb_by_steps, initial_state
 from .errors import DamagedFileError
 from .manifest import Manifest
 from .model_file import ModelFile
@@ -77,14 +77,8 @@ class OnnxRuntimeBackend:
         self._session.run_with_iobinding(self._bindings[self._side])
 
     def absorb(self, ids: Ids) -> None:
-        """See `Backend.absorb`: one step after the other, since the file holds the graph of one step."""
-        before = self.read_state()
-        try:
-            for id in ids.tolist():
-                self.step(id)
-        except BaseException:
-            self.write_state(before)
-            raise
+        """See `Backend.absorb`; an ONNX file holds the graph of one step."""
+        absorb_by_steps(self, ids)
 
     def probabilities(self) -> Float32:
         """See `Backend.probabilities`."""

@@ -120,7 +120,7 @@ class Stream:
             return Prediction(backend.probabilities(), self._output_vocabulary)
 
     def absorb(self, symbols: Iterable[str]) -> Prediction | None:
-        """Feed a whole history at once: the same state and the same answer as stepping it, in less time.
+        """Feed a whole history at once: the same state and the same answer as stepping it, bit for bit.
 
         Args:
             symbols: Symbols of the vocabulary, in order. They are all checked before the first is fed.

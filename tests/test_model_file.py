@@ -223,6 +223,8 @@ def test_the_names_in_a_tflite_file_are_those_of_the_format():
         "step": {**names, "inputs": [*names["inputs"], "symbol"]},
         "absorb": {**names, "inputs": [*names["inputs"], "symbols"]},
     }
+    # `step` is what plain invoke() runs, and where tflite-runtime 2.14 runs XNNPACK.
+    assert interpreter._interpreter.GetSubgraphIndexFromSignature("step") == 0
     details = interpreter.get_signature_runner("step").get_input_details()
     assert details["symbol"]["dtype"] == np.int32
     assert list(details["h0"]["shape_signature"]) == [-1, 20]
