@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from models import DATA
+
 from stepcell.runtime import read_model_file
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

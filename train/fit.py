@@ -220,7 +220,8 @@ def _finish(
             best.weights = updater.weights()
     updater.set_weights(best.weights)
     scores = evaluator.score_all(evaluations)
-    return Fitted(updater.model, scores, tuple(history), stopped, updater.model.count_params())
+    parameters = sum(math.prod(variable.shape) for variable in updater.model.trainable_variables)
+    return Fitted(updater.model, scores, tuple(history), stopped, parameters)
 
 
 class _Updater:
