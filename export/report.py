@@ -7,14 +7,26 @@ from collections.abc import Sequence
 from .parity import FLOAT32_TOLERANCE, Parity
 
 
+_STARTS = {"initial": "initial, carried", "random": "random, carried", "each": "given at each step"}
+
+
 def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]], str]:
     """Return header, rows and a note."""
-    header = ["file", "runtime", "from state", "steps", "probabilities", "state", "same answer", "change of NLL"]
+    header = [
+        "file",
+        "runtime",
+        "state before",
+        "steps",
+        "probabilities",
+        "state after",
+        "same answer",
+        "change of NLL",
+    ]
     rows = [
         [
             parity.format,
             parity.runtime,
-            parity.start,
+            _STARTS[parity.start],
             f"{parity.steps:,}",
             f"{parity.max_abs_error:.1e}",
             f"{parity.max_state_error:.1e}",
@@ -23,5 +35,5 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
         ]
         for parity in results
     ]
-    note = f"probabilities, state: largest difference from Keras; allowed: {FLOAT32_TOLERANCE:g}"
+    note = f"probabilities, state after: largest difference from Keras; allowed: {FLOAT32_TOLERANCE:g}"
     return header, rows, note
