@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from .parity import FLOAT32_TOLERANCE, Parity
 
-
 _STARTS = {"initial": "initial, carried", "random": "random, carried", "each": "given at each step"}
 
 

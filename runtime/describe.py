@@ -26,8 +26,8 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         "producer": manifest.producer,
     }
     parity = [
-        f"{entry.get('max_abs_error')} from Keras over {entry.get('steps')} steps carried from the {entry.get('start')} "
-        f"state on {entry.get('runtime')}"
+        f"{entry.get('max_abs_error')} from Keras over {entry.get('steps')} steps carried from the "
+        f"{entry.get('start')} state on {entry.get('runtime')}"
         for entry in manifest.parity
         if entry.get("start") != "each"
     ]
