@@ -8,15 +8,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from enum import Enum
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from stepcell.train import Network, Options, Problem
+    from stepcell.train import Problem
+else:
+    Problem = Any  # the annotations are read at run time, when TensorFlow must not be imported
 
 
 class _Commands(TyperGroup):
@@ -56,6 +60,14 @@ class Cell(str, Enum):
     rnn = "rnn"
 
 
+class Schedule(str, Enum):
+    """The ways in which the learning rate changes."""
+
+    constant = "constant"
+    by_accuracy = "by_accuracy"
+    cosine = "cosine"
+
+
 class Format(str, Enum):
     """The formats of model files."""
 
@@ -65,13 +77,6 @@ class Format(str, Enum):
 
 _Out = Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)]
 _Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
-_Cell = Annotated[Cell, typer.Option("--cell", help="Kind of recurrent layer.")]
-_Units = Annotated[int, typer.Option("--units", help="Units of each recurrent layer.")]
-_Layers = Annotated[int, typer.Option("--layers", help="Recurrent layers.")]
-_Embedding = Annotated[int, typer.Option("--embedding", help="Size of the embedding; 0: one-hot.")]
-_Minutes = Annotated[float | None, typer.Option("--minutes", help="Time limit for training.")]
-_Updates = Annotated[int | None, typer.Option("--updates", help="Most updates to make.")]
-_Rate = Annotated[float | None, typer.Option("--learning-rate", help="Highest learning rate; the problem knows one.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Steps = Annotated[int, typer.Option("--steps", min=2, help="Symbols to carry the state over in the parity check.")]
 _OneHot = Annotated[
@@ -81,86 +86,118 @@ _Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: li
 _ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
 
 
-@train_app.command("memory")
-def train_memory(
+def _trains(name: str, units: int) -> Callable[[Callable[..., Problem]], Callable[..., Problem]]:
+    """Make the decorated function, which makes a problem from options of its own, the command `train NAME`.
+
+    The command has those options and the common ones of `_train`; `units` is the default of --units.
+    """
+
+    def register(make_problem: Callable[..., Problem]) -> Callable[..., Problem]:
+        hints = {**get_type_hints(_train, include_extras=True), **get_type_hints(make_problem, include_extras=True)}
+        own = list(signature(make_problem).parameters)
+        parameters = {**signature(make_problem).parameters, **signature(_train).parameters}
+        del parameters["problem"]
+        parameters["units"] = parameters["units"].replace(default=units)
+
+        def command(**given: Any) -> None:
+            _import_tensorflow()
+            problem = make_problem(**{option: given.pop(option) for option in own})
+            _train(problem, **given)
+
+        keyword = Parameter.KEYWORD_ONLY
+        command.__signature__ = Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=keyword, annotation=hints[p.name]) for p in parameters.values()]
+        )
+        command.__annotations__ = {name: hints[name] for name in parameters}
+        command.__doc__ = make_problem.__doc__
+        train_app.command(name)(command)
+        return make_problem
+
+    return register
+
+
+def _train(
+    problem: Any,
     out: _Out,
+    cell: Annotated[Cell, typer.Option("--cell", help="Kind of recurrent layer.")] = Cell.lstm,
+    units: Annotated[int, typer.Option("--units", help="Units of each recurrent layer.")] = 64,
+    layers: Annotated[int, typer.Option("--layers", help="Recurrent layers.")] = 1,
+    embedding: Annotated[int, typer.Option("--embedding", help="Size of the embedding; 0: one-hot.")] = 0,
+    dropout: Annotated[float, typer.Option("--dropout", help="Share of the outputs dropped while training.")] = 0.0,
+    forget_bias: Annotated[float, typer.Option("--forget-bias", help="Initial bias of the forget gate.")] = 1.0,
+    chrono: Annotated[
+        int | None, typer.Option("--chrono", help="Initialise the gates for lags of so many steps; 0: do not.")
+    ] = None,
+    seed: _Seed = 0,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="The highest one.")] = None,
+    schedule: Annotated[
+        Schedule | None, typer.Option("--schedule", help="How the learning rate changes; the problem knows.")
+    ] = None,
+    clip_norm: Annotated[float, typer.Option("--clip-norm", help="Gradients are scaled down to this norm.")] = 1.0,
+    updates: Annotated[int | None, typer.Option("--updates", help="Most updates to make.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Time limit for training.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    as_json: _Json = False,
+) -> None:
+    from stepcell.runtime.console import print_table
+    from stepcell.train import Network, Options, begin_run, finish_run, fit, score_table, training_progress
+
+    network = Network(cell.value, units, layers, embedding, dropout, forget_bias, chrono)
+    options = Options(seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm)
+    checkpoint = begin_run(out, problem, network, options, resume=resume)
+    with training_progress() as observe:
+        fitted = fit(problem, network, options, observe, checkpoint=checkpoint, resume=resume)
+    files = finish_run(out, problem, network, options, fitted)
+    if not any(path.suffix == ".png" for path in files):
+        _note("No curve.png without matplotlib: pip install 'stepcell[plot]'")
+    if as_json:
+        scores = {name: score.to_json() for name, score in fitted.scores.items()}
+        print(json.dumps({"out": str(out), "stopped": fitted.stopped, "scores": scores}))
+    else:
+        print(f"{problem.name}: stopped ({fitted.stopped}) {fitted.effort()}; {fitted.parameters:,} parameters")
+        print_table(*score_table(fitted.scores))
+        print(f"written to {out}")
+    if fitted.stopped == "interrupted":
+        raise SystemExit(130)
+
+
+@_trains("memory", units=20)
+def train_memory(
     sequence: Annotated[
         list[str] | None, typer.Option("--sequence", help="A sequence of your own, symbols with commas; repeatable.")
     ] = None,
     sequences: Annotated[int, typer.Option("--sequences", help="Conflicting sequences to make.")] = 2,
     length: Annotated[int, typer.Option("--length", help="Symbols in each of them.")] = 5,
     symbols: Annotated[int | None, typer.Option("--symbols", help="Alphabet size; by default the least.")] = None,
-    cell: _Cell = Cell.lstm,
-    units: _Units = 20,
-    layers: _Layers = 1,
-    embedding: _Embedding = 0,
-    seed: _Seed = 0,
-    minutes: _Minutes = None,
-    updates: _Updates = None,
-    learning_rate: _Rate = None,
-    as_json: _Json = False,
-) -> None:
+) -> Problem:
     """Two sequences that agree in the middle: 3,0,1,2,3 and 4,0,1,2,4. Only memory tells how they end."""
-    _import_tensorflow()
-    from stepcell.train import Memory, Network, Options
+    from stepcell.train import Memory
 
     if sequence:
-        problem = Memory(tuple(tuple(part.strip() for part in one.split(",")) for one in sequence))
-    else:
-        problem = Memory.conflicting(sequences, length, symbols)
-    _train(
-        problem,
-        Network(cell.value, units, layers, embedding),
-        Options(seed, learning_rate, updates, minutes),
-        out,
-        as_json,
-    )
+        return Memory(tuple(tuple(part.strip() for part in one.split(",")) for one in sequence))
+    return Memory.conflicting(sequences, length, symbols)
 
 
-@train_app.command("echo")
+@_trains("echo", units=64)
 def train_echo(
-    out: _Out,
     symbols: Annotated[int, typer.Option("--symbols", help="Alphabet size.")] = 100,
     lag: Annotated[int, typer.Option("--lag", help="Answer with the symbol of so many steps ago.")] = 1,
-    cell: _Cell = Cell.lstm,
-    units: _Units = 64,
-    layers: _Layers = 1,
-    embedding: _Embedding = 0,
-    seed: _Seed = 0,
-    minutes: _Minutes = None,
-    updates: _Updates = None,
-    learning_rate: _Rate = None,
-    as_json: _Json = False,
-) -> None:
+) -> Problem:
     """Random symbols, one at a time; the answer is the symbol LAG steps ago, which only the state can know."""
-    _import_tensorflow()
-    from stepcell.train import Echo, Network, Options
+    from stepcell.train import Echo
 
-    network = Network(cell.value, units, layers, embedding)
-    _train(Echo(symbols, lag), network, Options(seed, learning_rate, updates, minutes), out, as_json)
+    return Echo(symbols, lag)
 
 
-@train_app.command("text")
+@_trains("text", units=128)
 def train_text(
     file: Annotated[Path, typer.Argument(help="UTF-8 text.", show_default=False)],
-    out: _Out,
     held_out: Annotated[float, typer.Option("--held-out", help="Share of the text, at its end, to judge by.")] = 0.1,
-    cell: _Cell = Cell.lstm,
-    units: _Units = 128,
-    layers: _Layers = 1,
-    embedding: _Embedding = 0,
-    seed: _Seed = 0,
-    minutes: _Minutes = None,
-    updates: _Updates = None,
-    learning_rate: _Rate = None,
-    as_json: _Json = False,
-) -> None:
+) -> Problem:
     """The next character of a file, judged on a part of it that was held out."""
-    _import_tensorflow()
-    from stepcell.train import Network, Options, Text
+    from stepcell.train import Text
 
-    network = Network(cell.value, units, layers, embedding)
-    _train(Text.from_file(file, held_out), network, Options(seed, learning_rate, updates, minutes), out, as_json)
+    return Text.from_file(file, held_out)
 
 
 @app.command()
@@ -288,10 +325,10 @@ def demo(
     from stepcell.runtime.backend import initial_state
     from stepcell.runtime.console import print_table, working
     from stepcell.runtime.trace import Course
-    from stepcell.train import Memory, Network, Options
+    from stepcell.train import Memory
 
     problem = Memory.conflicting()
-    _train(problem, Network(units=20), Options(seed), run, as_json=False)
+    _train(problem, run, units=20, seed=seed)
     source = read_source(run)
     with working() as progress:
         exported = export_model(
@@ -314,27 +351,6 @@ def demo(
     asked = [f"after {','.join(s[:-2])} the symbol {s[-2]} is answered by" for s in problem.sequences]
     print()
     print_table(["file", "runtime", *asked], rows)
-
-
-def _train(problem: Problem, network: Network, options: Options, out: Path, as_json: bool) -> None:
-    from stepcell.runtime.console import print_table
-    from stepcell.train import fit, prepare_run_folder, score_table, training_progress, write_run_folder
-
-    prepare_run_folder(out)
-    with training_progress() as observe:
-        fitted = fit(problem, network, options, observe)
-    files = write_run_folder(out, problem, network, options, fitted)
-    if not any(path.suffix == ".png" for path in files):
-        _note("No curve.png without matplotlib: pip install 'stepcell[plot]'")
-    if as_json:
-        scores = {name: score.to_json() for name, score in fitted.scores.items()}
-        print(json.dumps({"out": str(out), "stopped": fitted.stopped, "scores": scores}))
-    else:
-        print(f"{problem.name}: stopped ({fitted.stopped}) {fitted.effort()}; {fitted.parameters:,} parameters")
-        print_table(*score_table(fitted.scores))
-        print(f"written to {out}")
-    if fitted.stopped == "interrupted":
-        raise SystemExit(130)
 
 
 def _import_tensorflow() -> None:

@@ -79,6 +79,10 @@ class ProblemError(StepcellError, ValueError):
     """A training problem or an option of it that makes no sense."""
 
 
+class ResumeError(StepcellError, ValueError):
+    """A training that cannot be continued: no checkpoint, a damaged one, or one of another training."""
+
+
 class CorpusError(StepcellError, ValueError):
     """A text that cannot be learned from: missing, empty, too short or not UTF-8."""
 

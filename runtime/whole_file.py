@@ -45,6 +45,12 @@ def write_whole_file(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished_files(folder: Path) -> None:
+    """Remove what `write_whole_file` was writing in `folder` when its process was killed."""
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
 def move_whole_file(temporary: Path, path: Path) -> None:
     """Rename the finished file `temporary` to `path` (same folder or file system) and make the new name durable."""
     os.replace(temporary, path)

@@ -21,9 +21,9 @@ from stepcell.train import (
     Options,
     Streams,
     Text,
+    begin_run,
+    finish_run,
     fit,
-    prepare_run_folder,
-    write_run_folder,
 )
 from stepcell.train import fit as fit_function
 from stepcell.train.evaluate import Evaluator
@@ -288,8 +288,8 @@ def test_a_run_folder_holds_everything_needed_to_repeat_the_run(memory_run, fitt
 def test_an_earlier_run_moves_aside(memory_run, fitted_memory, tmp_path):
     folder = tmp_path / "run"
     for _ in range(3):
-        prepare_run_folder(folder)
-        write_run_folder(folder, MEMORY, Network(units=20), Options(seed=7), fitted_memory)
+        begin_run(folder, MEMORY, Network(units=20), Options(seed=7))
+        finish_run(folder, MEMORY, Network(units=20), Options(seed=7), fitted_memory)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.previous"]
     assert (tmp_path / "run.previous" / "model.keras").exists()
 
@@ -297,6 +297,6 @@ def test_an_earlier_run_moves_aside(memory_run, fitted_memory, tmp_path):
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match="is not empty and holds no run"):
-        prepare_run_folder(tmp_path)
+        begin_run(tmp_path, MEMORY, Network(), Options())
     with pytest.raises(OutputError, match="Cannot write"):
-        prepare_run_folder(Path("/dev/null/run"))
+        begin_run(Path("/dev/null/run"), MEMORY, Network(), Options())

@@ -9,14 +9,16 @@ Importing this package imports TensorFlow, which takes seconds.
 """
 
 from .echo import Echo
-from .fit import DivergedError, Fitted, Options, Row, fit
+from .engine import DivergedError, Fitted, fit
 from .memory import Memory
 from .network import Network
+from .options import Options
 from .problem import Block, Problem, Recipe, Streams
 from .report import score_table, training_progress
-from .run_folder import prepare_run_folder, write_run_folder
+from .run_folder import begin_run, finish_run
 from .score import Score
 from .text import Text
+from .training_state import Row
 
 __all__ = [
     "Block",
@@ -32,9 +34,9 @@ __all__ = [
     "Score",
     "Streams",
     "Text",
+    "begin_run",
+    "finish_run",
     "fit",
-    "prepare_run_folder",
     "score_table",
     "training_progress",
-    "write_run_folder",
 ]

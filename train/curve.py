@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from .fit import Row
+from .training_state import Row
 
 
 def draw_curve(history: Sequence[Row]) -> bytes | None:

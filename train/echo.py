@@ -12,7 +12,6 @@ import numpy as np
 from ..runtime.arrays import Ids
 from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
-from . import schedule
 from .network import CELLS
 from .problem import Block, Recipe, Streams
 from .score import Score
@@ -71,7 +70,7 @@ class Echo:
         return Recipe(
             time_steps=max(25, 2 * self.lag),
             learning_rate=dict.fromkeys(CELLS, 0.01),
-            schedule=schedule.by_accuracy,
+            schedule="by_accuracy",
             updates=50_000,
             per_block=50,
             evaluate_every=200,

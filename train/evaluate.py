@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .forward import layers_of
 from .problem import Streams
 from .score import Score
 
@@ -21,7 +22,7 @@ class Evaluator:
 
     def __init__(self, model: keras.Sequential, *, xla: bool) -> None:
         """Take hold of the layers of `model`, one of `Network.build`."""
-        first, *self._recurrent, self._head = model.layers
+        first, *self._recurrent, self._head = layers_of(model)
         self._first = first
         self._run = tf.function(self._step_through, jit_compile=xla, autograph=False)
 

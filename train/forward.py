@@ -18,8 +18,9 @@ class Forward:
 
     def __init__(self, model: keras.Sequential) -> None:
         """Take hold of the layers of `model`."""
-        first, *self._recurrent, self._head = model.layers
+        first, *self._recurrent, self._head = layers_of(model)
         self._embedding = first if first.trainable else None
+        self._dropout = next((layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)), 0.0)
 
     def zero_state(self, lanes: int) -> State:
         """Return the state of `lanes` sequences that have not begun."""
@@ -30,12 +31,18 @@ class Forward:
             for _ in range(count)
         ]
 
-    def logits(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk."""
+    def logits(self, ids: Tensor, state: State, *, dropout_seed: Tensor = None) -> tuple[Tensor, State]:
+        """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk.
+
+        Args:
+            ids: int32.
+            state: Before the chunk.
+            dropout_seed: int32 of shape (2,): what dropout follows from; None: there is none.
+        """
         following: State = []
         remaining = list(state)
         x: Tensor = None
-        for layer in self._recurrent:
+        for number, layer in enumerate(self._recurrent):
             h = remaining.pop(0)
             projected = self._project(layer, ids, x)
             recurrent_kernel = layer.cell.recurrent_kernel.value
@@ -48,6 +55,10 @@ class Forward:
             else:
                 x, h = rnn_sequence(projected, recurrent_kernel, h)
                 following += [h]
+            if self._dropout and dropout_seed is not None:
+                # Between layers and not in the recurrence (Zaremba et al. 2014), drawn anew at every step.
+                drawn = tf.random.stateless_uniform(x.shape, dropout_seed + tf.constant([number << 24, 0]))
+                x = tf.where(drawn >= self._dropout, x / (1 - self._dropout), 0.0)
         return _matmul(x, self._head.kernel.value) + self._head.bias.value, following
 
     def _project(self, layer: Any, ids: Tensor, x: Tensor) -> Tensor:
@@ -69,3 +80,8 @@ def _matmul(x: Tensor, kernel: Tensor) -> Tensor:
     """Return x @ kernel for x of shape (T, B, N) as one product of matrices."""
     steps, lanes, size = x.shape
     return tf.reshape(tf.matmul(tf.reshape(x, (steps * lanes, size)), kernel), (steps, lanes, kernel.shape[-1]))
+
+
+def layers_of(model: keras.Sequential) -> list[Any]:
+    """Return the layers of a model of `Network.build` that compute something: lookup, recurrent layers, head."""
+    return [layer for layer in model.layers if not isinstance(layer, keras.layers.Dropout)]

@@ -13,7 +13,6 @@ import numpy as np
 from ..runtime.arrays import AnyArray, Float32, Ids
 from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
-from . import schedule
 from .network import CELLS
 from .problem import Block, Recipe, Streams
 from .score import Score
@@ -105,7 +104,7 @@ class Memory:
         return Recipe(
             time_steps=steps,
             learning_rate=dict.fromkeys(CELLS, 0.01),
-            schedule=schedule.constant,
+            schedule="constant",
             updates=5000,
             per_block=25,
             evaluate_every=25,

@@ -22,6 +22,10 @@ class Network:
         units: Units of each recurrent layer.
         layers: Recurrent layers.
         embedding: Size of the embedding; 0: one-hot, which is an embedding with the identity that is not learned.
+        dropout: Share of each recurrent layer's outputs that is dropped while training.
+        forget_bias: Initial bias of the forget gate of an LSTM (Gers et al. 2000: 1 lets it remember from the start).
+        chrono: Initialise the gates for lags of up to so many steps (Tallec and Ollivier 2018); 0: do not; None: as the
+            problem needs it.
 
     Raises:
         ProblemError: A value that no network can have; all of them are named.
@@ -31,22 +35,33 @@ class Network:
     units: int = 64
     layers: int = 1
     embedding: int = 0
+    dropout: float = 0.0
+    forget_bias: float = 1.0
+    chrono: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         problems = []
         if self.cell not in CELLS:
             problems.append(f"the cell is {self.cell!r}, not one of {', '.join(CELLS)}")
-        for name, least in (("units", 1), ("layers", 1), ("embedding", 0)):
-            if getattr(self, name) < least:
+        for name, least in (("units", 1), ("layers", 1), ("embedding", 0), ("chrono", 0)):
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 problems.append(f"{name} is {getattr(self, name)}, at least {least} is needed")
+        if not 0 <= self.dropout < 1:
+            problems.append(f"dropout is {self.dropout}, it must be 0 or more and below 1")
         if problems:
             raise ProblemError(f"This network cannot be built: {'; '.join(problems)}.")
 
-    def build(self, symbols: int, outputs: int, seed: int) -> keras.Sequential:
+    def build(self, symbols: int, outputs: int, seed: int, *, longest_lag: int = 0) -> keras.Sequential:
         """Return the Keras model: ids (B, T) in, probabilities (B, T, `outputs`) out.
 
         Every initial weight follows from `seed`; no global random state is read or moved.
+
+        Args:
+            symbols: Size of the vocabulary.
+            outputs: Size of the output vocabulary.
+            seed: Of the initial weights.
+            longest_lag: What `chrono` is where it is None.
         """
         seeds = iter(np.random.SeedSequence([seed, 1]).generate_state(2 * self.layers + 2).tolist())
         glorot, orthogonal = keras.initializers.GlorotUniform, keras.initializers.Orthogonal
@@ -68,11 +83,30 @@ class Network:
                 name=f"{self.cell}_{number}",
             )
             model.add(layer)
+            self._set_gates(layer, longest_lag if self.chrono is None else self.chrono, [seed, 2, number])
+            if self.dropout:
+                model.add(keras.layers.Dropout(self.dropout, name=f"dropout_{number}"))
         head = keras.layers.Dense(
             outputs, activation="softmax", kernel_initializer=glorot(seed=next(seeds)), name="probabilities"
         )
         model.add(head)
         return model
+
+    def _set_gates(self, layer: keras.Layer, lag: int, seed: list[int]) -> None:
+        """Set the initial biases of the gates that decide how long `layer` remembers."""
+        if self.cell == "rnn" or (lag < 3 and (self.cell == "gru" or self.forget_bias == 1.0)):
+            return
+        units = self.units
+        bias = np.array(layer.cell.bias)
+        # A gate with bias log(t) forgets over about t steps, so biases of log(1 .. lag) cover all time scales.
+        scales = np.log(np.random.default_rng(seed).uniform(1, max(lag, 3) - 1, units))
+        if self.cell == "gru":
+            bias[0, :units] = scales  # the update gate keeps the state where it is open
+        elif lag < 3:
+            bias[units : 2 * units] = self.forget_bias
+        else:
+            bias[:units], bias[units : 2 * units] = -scales, scales
+        layer.cell.bias.assign(bias)
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from .fit import Row
 from .score import Score
+from .training_state import Row
 
 _MEANINGS = {
     "carried": "state carried from symbol to symbol, never reset",

@@ -5,46 +5,65 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..runtime.errors import OutputError
+from ..runtime.errors import OutputError, ResumeError
 from ..runtime.vocabulary import escape_symbol
-from ..runtime.whole_file import make_folder, move_whole_file, write_whole_file
+from ..runtime.whole_file import make_folder, remove_unfinished_files, write_whole_file
 from .curve import draw_curve
-from .fit import Fitted, Options, Row
+from .engine import Fitted
 from .network import Network
+from .options import Options
 from .problem import Problem
+from .training_state import Row
 
 MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
+CHECKPOINT_FILE = "checkpoint.npz"
 _SAMPLE = 10_000  # symbols
 _PREVIOUS = ".previous"  # appended to the name of a folder that an earlier run moves to
 
 
-def prepare_run_folder(folder: Path) -> None:
-    """Make sure, before hours are spent, that the run can be written to `folder`.
+def begin_run(folder: Path, problem: Problem, network: Network, options: Options, *, resume: bool = False) -> Path:
+    """Make `folder` ready for a run, before hours are spent, and write into it what is going to be run.
+
+    An earlier run there moves to the folder's name with ".previous" appended. With `resume` that is the run to go on
+    with.
+
+    Returns:
+        Where the run keeps its checkpoint.
 
     Raises:
-        OutputError: It cannot be written, or it holds files that no run has left there.
+        OutputError: The folder cannot be written, or holds files that no run has left there.
+        ResumeError: There is nothing to go on with, or it is another run; all differences are named.
     """
+    if resume:
+        _check_resumable(folder, _describe_plan(problem, network, options))
+        remove_unfinished_files(folder)
+        return folder / CHECKPOINT_FILE
     make_folder(folder.parent)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / RUN_FILE).exists():
-        raise OutputError(f"{folder} is not empty and holds no run. Give --out a folder of its own.")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / RUN_FILE).exists():
+            raise OutputError(f"{folder} is not empty and holds no run. Give --out a folder of its own.")
+        _move_aside(folder)
     make_folder(folder)
+    write_whole_file(folder / RUN_FILE, _as_json(_describe_plan(problem, network, options)))
+    return folder / CHECKPOINT_FILE
 
 
-def write_run_folder(folder: Path, problem: Problem, network: Network, options: Options, fitted: Fitted) -> list[Path]:
-    """Write the run into `folder`; an earlier run there moves to the folder's name with ".previous" appended.
+def finish_run(folder: Path, problem: Problem, network: Network, options: Options, fitted: Fitted) -> list[Path]:
+    """Write what a run has made into its folder, each file whole.
 
     The files: model.keras (the Keras model), run.json (everything needed to repeat the run, and the vocabulary),
     metrics.json (the evaluation), history.csv (a line per block of updates), sample.txt (symbols as they really occur,
-    one per line, for the exporter to check on), curve.png (where matplotlib is installed).
+    one per line, for the exporter to check on), curve.png (where matplotlib is installed). The checkpoint is removed,
+    unless the run was interrupted and can go on.
 
     Returns:
         The files written.
@@ -53,45 +72,73 @@ def write_run_folder(folder: Path, problem: Problem, network: Network, options: 
         OutputError: The folder cannot be written.
     """
     contents = {
-        RUN_FILE: _as_json(_describe_run(problem, network, options, fitted)),
         METRICS_FILE: _as_json({name: score.to_json() for name, score in fitted.scores.items()}),
         HISTORY_FILE: _as_csv(fitted.history).encode(),
         SAMPLE_FILE: _sample(problem, options.seed).encode(),
+        MODEL_FILE: _keras_file(fitted),
     }
     curve = draw_curve(fitted.history)
     if curve is not None:
         contents[CURVE_FILE] = curve
+    contents[RUN_FILE] = _as_json({**_describe_plan(problem, network, options), **_describe_result(problem, fitted)})
+    for name, content in contents.items():  # run.json last: it says that all others are there
+        write_whole_file(folder / name, content)
+    if fitted.stopped != "interrupted":
+        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return [folder / name for name in contents]
+
+
+def _move_aside(folder: Path) -> None:
+    previous = folder.with_name(folder.name + _PREVIOUS)
     try:
-        # Everything is finished beside the folder, then the folder changes places with it.
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as workshop:
-            finished = Path(workshop, folder.name)
-            finished.mkdir()
-            for name, content in contents.items():
-                write_whole_file(finished / name, content)
-            fitted.model.save(finished / MODEL_FILE)
-            write_whole_file(finished / MODEL_FILE, (finished / MODEL_FILE).read_bytes())
-            if any(folder.iterdir()):
-                previous = folder.with_name(folder.name + _PREVIOUS)
-                if previous.exists():
-                    previous.rename(Path(workshop, "before-that"))
-                folder.rename(previous)
-            else:
-                folder.rmdir()
-            move_whole_file(finished, folder)
+        if previous.exists():
+            shutil.rmtree(previous)
+        folder.rename(previous)
     except OSError as error:
-        raise OutputError(f"Cannot write the run folder {folder}: {error.strerror or error}.") from error
-    return [folder / name for name in (MODEL_FILE, *contents)]
+        raise OutputError(f"Cannot move the earlier run {folder} to {previous}: {error.strerror or error}.") from error
 
 
-def _describe_run(problem: Problem, network: Network, options: Options, fitted: Fitted) -> dict[str, Any]:
-    last = fitted.history[-1] if fitted.history else None
+def _check_resumable(folder: Path, plan: dict[str, Any]) -> None:
+    try:
+        found = json.loads((folder / RUN_FILE).read_bytes())
+        stopped = found.get("stopped")
+    except FileNotFoundError:
+        raise ResumeError(f"There is no run in {folder} to go on with. Start it without --resume.") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise ResumeError(f"{folder / RUN_FILE} is damaged ({error}). Start again without --resume.") from error
+    if stopped not in (None, "interrupted"):
+        raise ResumeError(f"The run in {folder} is finished ({stopped}); there is nothing to go on with.")
+    # As JSON, because tuples come back as lists.
+    wanted = json.loads(json.dumps(plan))
+    differing = [part for part in ("problem", "network", "options") if found.get(part) != wanted[part]]
+    if differing:
+        listed = "\n".join(f"  - {part}: {found.get(part)}, now {wanted[part]}" for part in differing)
+        raise ResumeError(f"The run in {folder} was started differently. Repeat its command with --resume:\n{listed}")
+
+
+def _keras_file(fitted: Fitted) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="stepcell-") as workshop:
+        path = Path(workshop, MODEL_FILE)
+        fitted.model.save(path)
+        return path.read_bytes()
+
+
+def _describe_plan(problem: Problem, network: Network, options: Options) -> dict[str, Any]:
     return {
         "producer": f"stepcell {__version__}",
         "problem": {"name": problem.name, **problem.to_json()},
         "network": network.to_json(),
-        "options": asdict(options),
+        "options": options.to_json(),
         "vocabulary": list(problem.vocabulary.symbols),
         "labels": None if problem.labels is None else list(problem.labels.symbols),
+        "packages": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
+        "stopped": None,
+    }
+
+
+def _describe_result(problem: Problem, fitted: Fitted) -> dict[str, Any]:
+    last = fitted.history[-1] if fitted.history else None
+    return {
         "training": {
             "problem": problem.name,
             "framing": "truncated BPTT over chunks, state carried between them, random resets",
@@ -102,7 +149,6 @@ def _describe_run(problem: Problem, network: Network, options: Options, fitted: 
         "updates": last.update if last else 0,
         "seconds": round(last.seconds, 1) if last else 0.0,
         "parameters": fitted.parameters,
-        "packages": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
     }
 
 

@@ -28,3 +28,6 @@ def cosine(used: float, accuracy: float) -> float:
     if used < _WARM_UP:
         return max(used / _WARM_UP, 0.1)
     return _LAST + (1 - _LAST) * 0.5 * (1 + cos(pi * min(used, 1.0)))
+
+
+SCHEDULES: dict[str, Schedule] = {"constant": constant, "by_accuracy": by_accuracy, "cosine": cosine}

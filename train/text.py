@@ -14,7 +14,6 @@ import numpy as np
 from ..runtime.arrays import Ids
 from ..runtime.errors import CorpusError
 from ..runtime.vocabulary import Vocabulary
-from . import schedule
 from .problem import Block, Recipe, Streams
 from .score import Score
 
@@ -100,7 +99,7 @@ class Text:
         return Recipe(
             time_steps=self._time_steps,
             learning_rate={"lstm": 0.02, "gru": 0.01, "rnn": 0.02},
-            schedule=schedule.cosine,
+            schedule="cosine",
             updates=updates,
             per_block=10,
             evaluate_every=max(50, updates // 15),

@@ -19,7 +19,7 @@ from stepcell.export.onnx import onnx_payload
 from stepcell.export.tflite import tflite_payload
 from stepcell.runtime import Manifest, Vocabulary
 from stepcell.runtime.model_file import seal
-from stepcell.train import Memory, Network, Options, fit, write_run_folder
+from stepcell.train import Memory, Network, Options, finish_run, fit
 
 DATA = Path(__file__).parent
 ROOT = DATA.parent.parent
@@ -48,7 +48,7 @@ def make_memory() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run, build = Path(folder, "memory"), Path(folder, "build")
         run.mkdir()
-        write_run_folder(run, problem, network, options, fit(problem, network, options))
+        finish_run(run, problem, network, options, fit(problem, network, options))
         source = read_source(run)
         exported = export(
             source.model,

@@ -1,0 +1,51 @@
+"""What the user decides about training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..runtime.errors import ProblemError
+from .schedule import SCHEDULES
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train; None leaves it to the problem's recipe.
+
+    Attributes:
+        seed: Everything random follows from it. Equal seeds give equal weights, except with a time limit.
+        learning_rate: The highest learning rate.
+        schedule: How the learning rate changes, one of `SCHEDULES`.
+        updates: Most updates to make.
+        minutes: Time limit, compilation included, the last evaluation not.
+        clip_norm: Gradients are scaled down to this norm, all of them together.
+
+    Raises:
+        ProblemError: A value that makes no sense; all of them are named.
+    """
+
+    seed: int = 0
+    learning_rate: float | None = None
+    schedule: str | None = None
+    updates: int | None = None
+    minutes: float | None = None
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        problems = [
+            f"{name} is {getattr(self, name)}, it must be above 0"
+            for name in ("learning_rate", "updates", "minutes", "clip_norm")
+            if getattr(self, name) is not None and not getattr(self, name) > 0
+        ]
+        if self.seed < 0:
+            problems.append(f"the seed is {self.seed}, it must not be below 0")
+        if self.schedule is not None and self.schedule not in SCHEDULES:
+            problems.append(f"the schedule is {self.schedule!r}, not one of {', '.join(SCHEDULES)}")
+        if problems:
+            raise ProblemError(f"These training options cannot be used: {'; '.join(problems)}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as a JSON object."""
+        return asdict(self)
