@@ -10,7 +10,7 @@ demo: $(READY)            ## train, export, prove and step the memory problem
 	$(BIN)/stepcell demo
 
 test: $(READY)            ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(READY)            ## ruff, and mypy over the package as it is installed
 	$(BIN)/ruff check .

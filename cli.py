@@ -189,6 +189,37 @@ def train_echo(
     return Echo(symbols, lag)
 
 
+@_trains("recall", units=64)
+def train_recall(
+    lag: Annotated[int, typer.Option("--lag", help="Distractors between the key and the question.")] = 100,
+    keys: Annotated[int, typer.Option("--keys", help="Different keys.")] = 10,
+    distractors: Annotated[int, typer.Option("--distractors", help="Different distractors.")] = 8,
+    extra: Annotated[int, typer.Option("--extra", help="Up to so many distractors more.")] = 0,
+) -> Problem:
+    """A key, LAG random distractors, and the question what the key was."""
+    from stepcell.train import Recall
+
+    return Recall(lag, keys, distractors, extra)
+
+
+@_trains("reber", units=16)
+def train_reber() -> Problem:
+    """The embedded Reber grammar: the second symbol of a string decides the second to last."""
+    from stepcell.train import Reber
+
+    return Reber()
+
+
+@_trains("order", units=32)
+def train_order(
+    marks: Annotated[int, typer.Option("--marks", help="2 or 3.")] = 2,
+) -> Problem:
+    """Marked symbols far apart in a sequence of 100; at its end their order is asked for."""
+    from stepcell.train import Order
+
+    return Order(marks)
+
+
 @_trains("text", units=128)
 def train_text(
     file: Annotated[Path, typer.Argument(help="UTF-8 text.", show_default=False)],

@@ -61,7 +61,7 @@ def test_a_resumed_training_ends_with_the_same_weights_bit_for_bit(training, tmp
     resumed = fit(problem, network, options, checkpoint=checkpoint, resume=True)
     assert same(weights(whole), weights(resumed))
     assert whole.scores == resumed.scores
-    strip = lambda rows: [(row.update, row.loss, row.accuracy, row.carried) for row in rows]  # noqa: E731
+    strip = lambda rows: [(row.update, row.loss, row.accuracy, row.judged) for row in rows]  # noqa: E731
     assert strip(whole.history) == strip(resumed.history)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import keras
@@ -19,6 +20,9 @@ from stepcell.train import (
     Memory,
     Network,
     Options,
+    Order,
+    Reber,
+    Recall,
     Streams,
     Text,
     begin_run,
@@ -188,9 +192,8 @@ def test_a_text_block_goes_on_where_the_lane_ended_and_never_reaches_the_held_ou
 
 def test_a_memory_block_never_scores_what_cannot_be_known():
     problem = Memory((("a", "b", "c"), ("a", "d", "c")))
-    inputs, _, weights, _ = problem._table
-    assert weights.tolist() == [[0, 1, 0], [0, 1, 0]]  # after a comes b or d; after the last symbol anything
-    assert inputs.shape == (2, 3)
+    for episode in problem.examples(0):
+        assert episode.weights.tolist() == [0, 1, 0]  # after a comes b or d; after the last symbol anything
 
 
 def test_the_default_memory_problem_is_the_published_pair():
@@ -300,3 +303,70 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
         begin_run(tmp_path, MEMORY, Network(), Options())
     with pytest.raises(OutputError, match="Cannot write"):
         begin_run(Path("/dev/null/run"), MEMORY, Network(), Options())
+
+
+def test_reber_strings_follow_the_grammar_and_know_what_may_come_next():
+    problem = Reber()
+    grammar = re.compile(r"B([TP])B(T(S)*X(X(T)*V|.)*|P.*)E\1E")
+    for episode in problem.examples(seed=0):
+        string = "".join(problem.vocabulary.decode(int(id)) for id in episode.inputs)
+        assert grammar.fullmatch(string), string
+        assert episode.allowed[np.arange(len(episode) - 1), episode.targets[:-1]].all()
+        assert set(episode.allowed[:-1].sum(axis=1)) <= {1, 2}
+        assert episode.allowed[-3].sum() == 1  # only the second symbol tells which
+
+
+def test_the_reber_grammar_is_learned():
+    assert fit(Reber(), Network(units=16), Options(seed=1)).stopped == "solved"
+
+
+def test_a_key_is_recalled_over_a_long_lag_and_over_twice_that():
+    fitted = fit(Recall(lag=40, keys=4), Network(units=24), Options(seed=1))
+    assert fitted.stopped == "solved"
+    assert fitted.scores["twice_the_lag"].accuracy == 1.0
+
+
+def test_a_recall_sequence_asks_for_its_key_at_its_end_alone():
+    problem = Recall(lag=5, keys=3, extra=4)
+    for episode in problem.examples(seed=0):
+        symbols = [problem.vocabulary.decode(int(id)) for id in episode.inputs]
+        assert 7 <= len(symbols) <= 11
+        assert symbols[0] == problem.labels.decode(int(episode.targets[-1]))
+        assert symbols[-1] == "?"
+        assert all(symbol.startswith("d") for symbol in symbols[1:-1])
+        assert episode.weights.tolist() == [0] * (len(symbols) - 1) + [1]
+
+
+def test_an_order_sequence_asks_for_the_order_of_its_marks():
+    for marks in (2, 3):
+        problem = Order(marks)
+        for episode in problem.examples(seed=0):
+            symbols = [problem.vocabulary.decode(int(id)) for id in episode.inputs]
+            assert "".join(s for s in symbols if s in "XY") == problem.labels.decode(int(episode.targets[-1]))
+            assert 100 <= len(symbols) <= 110
+
+
+def test_chrono_initialisation_spreads_the_gates_over_all_time_scales_up_to_the_lag():
+    lstm = Network("lstm", 200, chrono=100).build(5, 5, seed=0).layers[1]
+    i, f, _, _ = np.split(np.array(lstm.cell.bias), 4)
+    assert np.allclose(i, -f)
+    assert 0 <= f.min() < 1
+    assert np.log(90) < f.max() <= np.log(99)
+    gru = Network("gru", 200, chrono=100).build(5, 5, seed=0).layers[1]
+    assert np.log(90) < np.array(gru.cell.bias)[0, :200].max() <= np.log(99)
+    plain = Network("lstm", 4, forget_bias=3.0).build(5, 5, seed=0).layers[1]
+    assert np.array(plain.cell.bias).tolist() == [0] * 4 + [3] * 4 + [0] * 8
+
+
+def test_dropout_acts_in_training_and_not_in_evaluation():
+    model = Network("lstm", 50, dropout=0.5).build(5, 5, seed=0)
+    forward = Forward(model)
+    ids = tf.constant(np.random.default_rng(0).integers(0, 5, (6, 3), dtype=np.int32))
+    plain, dropped, again, other = (
+        forward.logits(ids, forward.zero_state(3), dropout_seed=seed)[0].numpy()
+        for seed in (None, tf.constant([1, 2]), tf.constant([1, 2]), tf.constant([1, 3]))
+    )
+    assert np.abs(np.asarray(model(ids.numpy().T)).transpose(1, 0, 2) - tf.nn.softmax(plain)).max() < 1e-6
+    assert not np.allclose(plain, dropped)
+    assert np.array_equal(dropped, again)
+    assert not np.array_equal(dropped, other)

@@ -13,7 +13,10 @@ from .engine import DivergedError, Fitted, fit
 from .memory import Memory
 from .network import Network
 from .options import Options
+from .order import Order
 from .problem import Block, Problem, Recipe, Streams
+from .reber import Reber
+from .recall import Recall
 from .report import score_table, training_progress
 from .run_folder import begin_run, finish_run
 from .score import Score
@@ -28,7 +31,10 @@ __all__ = [
     "Memory",
     "Network",
     "Options",
+    "Order",
     "Problem",
+    "Reber",
+    "Recall",
     "Recipe",
     "Row",
     "Score",

@@ -9,7 +9,7 @@ from .training_state import Row
 
 
 def draw_curve(history: Sequence[Row]) -> bytes | None:
-    """Return a PNG of loss and accuracy over updates, learned and carried; None without matplotlib."""
+    """Return a PNG of loss and accuracy over updates, while learning and judged; None without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -19,14 +19,14 @@ def draw_curve(history: Sequence[Row]) -> bytes | None:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     updates = [row.update for row in history]
-    judged = [row for row in history if row.carried is not None]
+    judged = [row for row in history if row.judged is not None]
     left.plot(updates, [row.loss for row in history], color="tab:blue", label="while learning")
-    left.plot([r.update for r in judged], [r.carried.nats for r in judged if r.carried], "o-", color="tab:orange",
-              label="carried streams")  # fmt: skip
+    left.plot([r.update for r in judged], [r.judged.nats for r in judged if r.judged], "o-", color="tab:orange",
+              label="evaluation")  # fmt: skip
     left.set(xlabel="updates", ylabel="loss (nats per symbol)", ylim=(0, None))
     right.plot(updates, [100 * row.accuracy for row in history], color="tab:blue", label="while learning")
-    right.plot([r.update for r in judged], [100 * r.carried.accuracy for r in judged if r.carried], "o-",
-               color="tab:orange", label="carried streams")  # fmt: skip
+    right.plot([r.update for r in judged], [100 * r.judged.accuracy for r in judged if r.judged], "o-",
+               color="tab:orange", label="evaluation")  # fmt: skip
     right.set(xlabel="updates", ylabel="accuracy (%)", ylim=(0, 102))
     for axes in (left, right):
         axes.grid(alpha=0.3)

@@ -138,12 +138,12 @@ class _Training:
             if not math.isfinite(loss):
                 return self._diverge(done, learning_rate, loss)
         used = self._used(done)
-        carried = None
+        judged = None
         if used >= 1.0:
             state.stopped = "updates" if most and done >= most else "minutes"
         elif done % recipe.evaluate_every < count:
-            carried = self._judge()
-        row = Row(done, time.monotonic() - self._began, used, learning_rate, loss, accuracy, carried)
+            judged = self._judge()
+        row = Row(done, time.monotonic() - self._began, used, learning_rate, loss, accuracy, judged)
         if count > 0:
             state.history.append(row)
         return row
@@ -152,7 +152,7 @@ class _Training:
         """Put the best weights back and evaluate them in full."""
         state, updater = self.state, self._updater
         if state.stopped in ("updates", "minutes", "interrupted"):  # the last weights have not been judged yet
-            last = self._evaluator.score(self._evaluations["carried"])
+            last = self._evaluator.score(self._evaluations[self._recipe.judged_by])
             if last.nats <= state.best_nats or not state.best_weights:
                 state.best_weights = updater.weights()
         updater.set_weights(state.best_weights)
@@ -169,17 +169,17 @@ class _Training:
     def _judge(self) -> Score:
         """Evaluate, remember the best weights, and decide whether to stop."""
         scores = {name: self._evaluator.score(streams) for name, streams in self._evaluations.items()}
-        carried, state = scores["carried"], self.state
+        judged, state = scores[self._recipe.judged_by], self.state
         solved = self._problem.is_solved(scores)
-        if carried.nats < state.best_nats or solved:
-            state.best_nats, state.best_weights, state.evaluations_since = carried.nats, self._updater.weights(), 0
+        if judged.nats < state.best_nats or solved:
+            state.best_nats, state.best_weights, state.evaluations_since = judged.nats, self._updater.weights(), 0
         else:
             state.evaluations_since += 1
         if solved:
             state.stopped = "solved"
         elif self._recipe.patience and state.evaluations_since >= self._recipe.patience:
             state.stopped = "no longer improving"
-        return carried
+        return judged
 
     def _diverge(self, done: int, learning_rate: float, loss: float) -> Row:
         """Stop with the best weights there are, or raise where there are none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -28,7 +29,8 @@ class Evaluator:
 
     def score(self, streams: Streams) -> Score:
         """Judge the answers to `streams`."""
-        arrays = (streams.inputs, streams.targets, streams.weights, streams.resets)
+        allowed = np.zeros((0,), bool) if streams.allowed is None else streams.allowed
+        arrays = (streams.inputs, streams.targets, streams.weights, streams.resets, allowed)
         right, nats = (float(total) for total in self._run(*(tf.constant(array) for array in arrays)))
         answers = int((streams.weights > 0).sum())
         count = max(float(streams.weights.sum()), 1.0)
@@ -38,10 +40,10 @@ class Evaluator:
         """Judge each of `evaluations`, and `carried` once more as `reset`: the state forgotten before each symbol."""
         scores = {name: self.score(streams) for name, streams in evaluations.items()}
         carried = evaluations["carried"]
-        forgetful = Streams(carried.inputs, carried.targets, carried.weights, np.ones(carried.inputs.shape, bool))
+        forgetful = replace(carried, resets=np.ones(carried.inputs.shape, bool))
         return {**scores, "reset": self.score(forgetful)}
 
-    def _step_through(self, inputs: Any, targets: Any, weights: Any, resets: Any) -> tuple[Any, Any]:
+    def _step_through(self, inputs: Any, targets: Any, weights: Any, resets: Any, allowed: Any) -> tuple[Any, Any]:
         lanes = inputs.shape[1]
         zeros = [[tf.zeros((lanes, size)) for size in _state_sizes(layer)] for layer in self._recurrent]
 
@@ -54,7 +56,12 @@ class Evaluator:
                 x, after = layer.cell(x, [tensor * keep for tensor in tensors], training=False)
                 following.append(list(after))
             probabilities = self._head(x)
-            hit = tf.cast(tf.equal(tf.argmax(probabilities, -1, tf.int32), target), tf.float32)
+            if allowed.shape[0]:
+                may = tf.gather(allowed, t)
+                worst = tf.reduce_min(tf.where(may, probabilities, 1.0), -1)
+                hit = tf.cast(worst > tf.reduce_max(tf.where(may, 0.0, probabilities), -1), tf.float32)
+            else:
+                hit = tf.cast(tf.equal(tf.argmax(probabilities, -1, tf.int32), target), tf.float32)
             chosen = tf.gather(probabilities, target, axis=1, batch_dims=1)
             right += tf.cast(tf.reduce_sum(hit * weight), tf.float64)
             nats -= tf.cast(tf.reduce_sum(tf.math.log(tf.maximum(chosen, 1e-30)) * weight), tf.float64)

@@ -10,24 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.arrays import AnyArray, Float32, Ids
 from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
+from .episodes import Episode, EpisodeProblem
 from .network import CELLS
-from .problem import Block, Recipe, Streams
+from .problem import Recipe
 from .score import Score
 
-_LANES = 16
 _SURE = 0.02  # nats: the right answer has a probability of 98 % on average
-_CARRIED_SEQUENCES = 50  # in each evaluation stream: 50 times what gradients flow through
 
 
 @dataclass(frozen=True)
-class Memory:
+class Memory(EpisodeProblem):
     """Sequences to be known by heart, from the first symbol on.
 
-    A symbol is to be predicted where everything before it in its sequence leaves one possibility. The state is carried
-    from one sequence into the next half of the time, so that it does not matter whether a device resets between them.
+    A symbol is to be predicted where everything before it in its sequence leaves one possibility.
 
     Attributes:
         sequences: The sequences, each of two symbols or more; they may differ in length.
@@ -42,7 +39,7 @@ class Memory:
         """Check that there is something to learn."""
         if not self.sequences or min(map(len, self.sequences)) < 2:
             raise ProblemError("The memory problem needs sequences of two symbols or more.")
-        if not self._table[2].any():
+        if not any(episode.weights.any() for episode in self._episodes):
             raise ProblemError(
                 "Nothing in these sequences can be predicted: equal beginnings go on differently everywhere."
             )
@@ -98,9 +95,9 @@ class Memory:
     @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
-        lengths = self._table[3]
+        lengths = [len(sequence) for sequence in self.sequences]
         # Sequences of different lengths are learned two by two at least, so that each is seen to follow every other.
-        steps = int(max(lengths)) * (1 if max(lengths) == min(lengths) else 2)
+        steps = max(lengths) * (1 if max(lengths) == min(lengths) else 2)
         return Recipe(
             time_steps=steps,
             learning_rate=dict.fromkeys(CELLS, 0.01),
@@ -111,27 +108,13 @@ class Memory:
             xla=steps > 50,
         )
 
-    def block(self, first: int, updates: int, seed: int) -> Block:
-        """See `Problem.block`: each lane learns whole sequences, as many as fit into a chunk."""
-        chunks = [self._chunk(update, seed) for update in range(first - 1, first + updates)]
-        inputs, targets, weights = (np.stack([chunk[part] for chunk in chunks[1:]]) for part in range(3))
-        resets = np.stack([chunk[4] for chunk in chunks[1:]])
-        # What fills the end of a chunk has no weight, and its state goes no further.
-        resets |= np.stack([chunk[3] for chunk in chunks[:-1]])
-        return Block(inputs, targets, weights, resets)
+    def draw(self, random: np.random.Generator) -> Episode:
+        """See `EpisodeProblem.draw`."""
+        return self._episodes[int(random.integers(0, len(self.sequences)))]
 
-    def evaluations(self, seed: int) -> dict[str, Streams]:
-        """See `Problem.evaluations`: each sequence after a reset, and long rows of sequences without any reset."""
-        inputs, targets, weights, _ = self._table
-        once = np.zeros(inputs.T.shape, bool)
-        once[0] = True
-        carried = [self._row(np.random.default_rng([seed, 2, lane])) for lane in range(_LANES)]
-        steps = min(len(row[0]) for row in carried)
-        rows = [np.stack([row[part][:steps] for row in carried], axis=1) for part in range(3)]
-        return {
-            "carried": Streams(rows[0], rows[1], rows[2], np.zeros((steps, _LANES), bool)),
-            "per_sequence": Streams(inputs.T, targets.T, weights.T, once),
-        }
+    def examples(self, seed: int) -> list[Episode]:
+        """See `EpisodeProblem.examples`: here all there are."""
+        return self._episodes
 
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`: everything is right and sure, with resets between sequences and without."""
@@ -142,41 +125,15 @@ class Memory:
         return {"sequences": [list(sequence) for sequence in self.sequences]}
 
     @cached_property
-    def _table(self) -> tuple[Ids, Ids, Float32, AnyArray]:
-        """Inputs, targets and weights of shape (sequences, longest), and the length of each sequence."""
+    def _episodes(self) -> list[Episode]:
+        """One for each sequence."""
         following = defaultdict(set)
         for sequence in self.sequences:
             for position in range(1, len(sequence)):
                 following[sequence[:position]].add(sequence[position])
-        longest = max(map(len, self.sequences))
-        inputs = np.zeros((len(self.sequences), longest), np.int32)
-        targets, weights = inputs.copy(), inputs.astype(np.float32)
-        for row, sequence in enumerate(self.sequences):
-            ids = self.vocabulary.encode_all(sequence)
-            inputs[row, : len(ids)], targets[row, : len(ids) - 1] = ids, ids[1:]
-            weights[row, : len(ids) - 1] = [len(following[sequence[:p]]) == 1 for p in range(1, len(ids))]
-        return inputs, targets, weights, np.array([len(sequence) for sequence in self.sequences])
+        return [self._episode(sequence, following) for sequence in self.sequences]
 
-    def _chunk(self, update: int, seed: int) -> tuple[AnyArray, ...]:
-        """Return inputs, targets and weights (T, B) of one update; which lanes end in filling; which begin anew."""
-        random = np.random.default_rng([seed, 3, update + 1])
-        inputs, targets, weights, lengths = self._table
-        steps = self.recipe.time_steps
-        chunk = [np.zeros((steps, _LANES), array.dtype) for array in (inputs, targets, weights)]
-        drawn = random.integers(0, len(lengths), (_LANES, steps // min(lengths)))
-        used = np.zeros(_LANES, int)
-        for lane in range(_LANES):
-            for row in drawn[lane]:
-                end = used[lane] + lengths[row]
-                if end > steps:
-                    break
-                for target, source in zip(chunk, (inputs, targets, weights), strict=True):
-                    target[used[lane] : end, lane] = source[row, : lengths[row]]
-                used[lane] = end
-        return *chunk, used < steps, random.random(_LANES) < 0.5
-
-    def _row(self, random: np.random.Generator) -> list[AnyArray]:
-        """Return inputs, targets and weights of randomly chosen sequences, one after the other."""
-        inputs, targets, weights, lengths = self._table
-        chosen = random.integers(0, len(self.sequences), _CARRIED_SEQUENCES)
-        return [np.concatenate([array[row, : lengths[row]] for row in chosen]) for array in (inputs, targets, weights)]
+    def _episode(self, sequence: tuple[str, ...], following: Mapping[tuple[str, ...], set[str]]) -> Episode:
+        ids = self.vocabulary.encode_all(sequence)
+        weights = [len(following[sequence[:position]]) == 1 for position in range(1, len(ids))]
+        return Episode(ids, np.append(ids[1:], np.int32(0)), np.array([*weights, False], np.float32))

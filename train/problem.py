@@ -38,12 +38,15 @@ class Streams:
         targets: int32 of the same shape.
         weights: float32 of the same shape: 1 where the answer counts.
         resets: bool of the same shape: forget the state before this symbol.
+        allowed: bool of shape (T, B, K): all outputs that would be right, where there are several. An answer is then
+            right if each of them is more likely than every other output. None: the target alone is right.
     """
 
     inputs: Ids
     targets: Ids
     weights: Float32
     resets: AnyArray
+    allowed: AnyArray | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Recipe:
         evaluate_every: Updates between evaluations.
         xla: Compile with XLA: 2 to 4 seconds once, then 1.5 to 9 times faster.
         patience: Evaluations without a better result after which training ends; None: never.
+        judged_by: The evaluation that decides which weights are the best.
         longest_lag: Steps over which something has to be remembered, for the initialisation of the gates; 0: as Keras.
     """
 
@@ -70,6 +74,7 @@ class Recipe:
     evaluate_every: int
     xla: bool
     patience: int | None = None
+    judged_by: str = "carried"
     longest_lag: int = 0
 
 

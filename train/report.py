@@ -11,12 +11,14 @@ from .training_state import Row
 _MEANINGS = {
     "carried": "state carried from symbol to symbol, never reset",
     "per_sequence": "state reset before each sequence",
+    "twice_the_lag": "state reset before each sequence, twice the lag of training",
     "reset": "state reset before each symbol: no memory",
 }
+_WORTH_A_WARNING = 0.01  # of accuracy
 
 
-def score_table(scores: Mapping[str, Score]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows."""
+def score_table(scores: Mapping[str, Score]) -> tuple[list[str], list[list[str]], str]:
+    """Return header, rows, and a warning where the state must not be carried as far as a device might."""
     header = ["one symbol at a time", "accuracy", "nats", "bits", "steps"]
     rows = [
         [
@@ -28,7 +30,13 @@ def score_table(scores: Mapping[str, Score]) -> tuple[list[str], list[list[str]]
         ]
         for name, score in scores.items()
     ]
-    return header, rows
+    warning = ""
+    if "per_sequence" in scores and scores["carried"].accuracy < scores["per_sequence"].accuracy - _WORTH_A_WARNING:
+        warning = (
+            f"Reset the state before each sequence: carried on from one into the next, the accuracy falls from "
+            f"{100 * scores['per_sequence'].accuracy:.1f} to {100 * scores['carried'].accuracy:.1f} %."
+        )
+    return header, rows, warning
 
 
 @contextmanager
@@ -45,8 +53,8 @@ def training_progress() -> Iterator[Callable[[Row], None]]:
 
         def observe(row: Row) -> None:
             nonlocal judged
-            if row.carried:
-                judged = f", carried {100 * row.carried.accuracy:.1f} % {row.carried.nats:.3f} nats"
+            if row.judged:
+                judged = f", evaluation {100 * row.judged.accuracy:.1f} % {row.judged.nats:.3f} nats"
             text = f"update {row.update}, loss {row.loss:.3f}, accuracy {100 * row.accuracy:.1f} %{judged}"
             progress.update(task, completed=row.used, description=text)
 

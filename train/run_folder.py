@@ -141,9 +141,11 @@ def _describe_result(problem: Problem, fitted: Fitted) -> dict[str, Any]:
     return {
         "training": {
             "problem": problem.name,
-            "framing": "truncated BPTT over chunks, state carried between them, random resets",
+            "framing": "truncated BPTT over chunks, state carried between them, random resets"
+            if problem.recipe.judged_by == "carried"
+            else "BPTT over whole sequences, state reset before each",
             "longest_length": problem.recipe.time_steps,
-            "accuracy": fitted.scores["carried"].accuracy,
+            "accuracy": fitted.scores[problem.recipe.judged_by].accuracy,
         },
         "stopped": fitted.stopped,
         "updates": last.update if last else 0,
@@ -165,8 +167,8 @@ def _as_json(content: dict[str, Any]) -> bytes:
 def _as_csv(history: Sequence[Row]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["update", "seconds", "learning_rate", "loss", "accuracy", "carried_accuracy", "carried_nats"])
+    writer.writerow(["update", "seconds", "learning_rate", "loss", "accuracy", "judged_accuracy", "judged_nats"])
     for row in history:
-        carried = (row.carried.accuracy, row.carried.nats) if row.carried else ("", "")
-        writer.writerow([row.update, round(row.seconds, 3), row.learning_rate, row.loss, row.accuracy, *carried])
+        judged = (row.judged.accuracy, row.judged.nats) if row.judged else ("", "")
+        writer.writerow([row.update, round(row.seconds, 3), row.learning_rate, row.loss, row.accuracy, *judged])
     return file.getvalue()

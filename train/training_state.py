@@ -30,7 +30,7 @@ class Row:
         learning_rate: During the block.
         loss: Mean loss of the block in nats.
         accuracy: Accuracy on the block, while learning it.
-        carried: The evaluation on carried streams, where one was made.
+        judged: The evaluation on streams that are not learned from, where one was made.
     """
 
     update: int
@@ -39,7 +39,7 @@ class Row:
     learning_rate: float
     loss: float
     accuracy: float
-    carried: Score | None = None
+    judged: Score | None = None
 
 
 @dataclass
@@ -48,7 +48,7 @@ class TrainingState:
 
     Attributes:
         history: A row for each block of updates.
-        best_nats: The best evaluation on carried streams so far.
+        best_nats: The best evaluation so far.
         best_weights: The weights it was made with; empty before the first.
         evaluations_since: How many evaluations have not been better since.
         stopped: Why training ended; empty while it goes on.
@@ -104,7 +104,7 @@ def read_checkpoint(path: Path) -> tuple[TrainingState, Snapshot]:
         with np.load(path) as archive:
             arrays = {name: archive[name] for name in archive.files}
         plain = json.loads(arrays.pop("plain").tobytes())
-        history = [Row(**{**row, "carried": row["carried"] and Score(**row["carried"])}) for row in plain["history"]]
+        history = [Row(**{**row, "judged": row["judged"] and Score(**row["judged"])}) for row in plain["history"]]
         groups: dict[str, list[AnyArray]] = {"weights": [], "optimizer": [], "carried": [], "best": []}
         for name, array in arrays.items():
             groups[name.split("/")[0]].append(array)
