@@ -149,13 +149,13 @@ def _train(
         fitted = fit(problem, network, options, observe, checkpoint=checkpoint, resume=resume)
     files = finish_run(out, problem, network, options, fitted)
     if not any(path.suffix == ".png" for path in files):
-        _note("No curve.png without matplotlib: pip install 'stepcell[plot]'")
+        _note("No pictures without matplotlib: pip install 'stepcell[plot]'")
     if as_json:
         scores = {name: score.to_json() for name, score in fitted.scores.items()}
         print(json.dumps({"out": str(out), "stopped": fitted.stopped, "scores": scores}))
     else:
         print(f"{problem.name}: stopped ({fitted.stopped}) {fitted.effort()}; {fitted.parameters:,} parameters")
-        print_table(*score_table(fitted.scores))
+        print_table(*score_table(fitted, problem.recipe.time_steps))
         print(f"written to {out}")
     if fitted.stopped == "interrupted":
         raise SystemExit(130)

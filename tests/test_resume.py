@@ -108,7 +108,7 @@ def test_a_training_killed_at_any_moment_leaves_no_half_written_file_and_goes_on
 
     one, other = (keras.models.load_model(f / "model.keras").get_weights() for f in (folder, whole))
     assert same(one, other)
-    finished = {"model.keras", "run.json", "metrics.json", "history.csv", "sample.txt", "curve.png"}
+    finished = {"model.keras", "run.json", "metrics.json", "history.csv", "sample.txt", "curve.png", "state.png"}
     assert {path.name for path in folder.iterdir()} == finished
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -23,13 +24,16 @@ from stepcell.train import (
     Order,
     Reber,
     Recall,
+    Score,
     Streams,
     Text,
     begin_run,
     finish_run,
     fit,
+    score_table,
 )
 from stepcell.train import fit as fit_function
+from stepcell.train.answers import Answers, windows
 from stepcell.train.evaluate import Evaluator
 from stepcell.train.forward import Forward
 
@@ -274,7 +278,7 @@ def test_the_best_weights_are_kept_and_not_the_last(monkeypatch):
 
 def test_a_run_folder_holds_everything_needed_to_repeat_the_run(memory_run, fitted_memory):
     assert {path.name for path in memory_run.iterdir()} == {
-        "model.keras", "run.json", "metrics.json", "history.csv", "sample.txt", "curve.png",
+        "model.keras", "run.json", "metrics.json", "history.csv", "sample.txt", "curve.png", "state.png",
     }  # fmt: skip
     run = json.loads((memory_run / "run.json").read_text())
     again = fit_function(
@@ -370,3 +374,49 @@ def test_dropout_acts_in_training_and_not_in_evaluation():
     assert not np.allclose(plain, dropped)
     assert np.array_equal(dropped, again)
     assert not np.array_equal(dropped, other)
+
+
+def test_answers_are_counted_by_the_number_of_symbols_since_the_last_reset():
+    inputs = np.zeros((6, 2), np.int32)
+    resets = np.array([[0, 0], [0, 0], [0, 1], [1, 0], [0, 0], [0, 0]], bool)
+    right = np.array([[1, 0], [1, 1], [0, 1], [1, 1], [1, 1], [0, 1]], bool)
+    streams = Streams(inputs, inputs, np.ones(inputs.shape, "f4"), resets)
+    answers = Answers(streams, right, np.zeros(inputs.shape, "f4"), inputs)
+    assert answers.positions().T.tolist() == [[1, 2, 3, 1, 2, 3], [1, 2, 1, 2, 3, 4]]
+    rows = [(row["from"], row["answers"], row["accuracy"]) for row in answers.by_position()]
+    assert rows == [(1, 4, 0.75), (2, 7, 5 / 7), (4, 1, 1.0)]
+
+
+def test_a_confusion_table_counts_targets_by_rows():
+    targets, named = np.array([[0], [1], [1], [2]]), np.array([[0], [1], [2], [2]])
+    weights = np.array([[1], [1], [1], [0]], "f4")
+    streams = Streams(targets, targets, weights, np.zeros((4, 1), bool))
+    table = Answers(streams, targets == named, weights, named).confusion(3)
+    assert table.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def test_a_window_holds_the_symbols_before_its_answer_and_begins_from_nothing():
+    inputs = np.arange(40, dtype=np.int32).reshape(20, 2)
+    streams = Streams(inputs, inputs + 1, np.ones(inputs.shape, "f4"), np.zeros(inputs.shape, bool))
+    drawn = windows(streams, 5, 30, seed=0)
+    assert drawn.inputs.shape == (5, 30)
+    assert (np.diff(drawn.inputs, axis=0) == 2).all()  # one lane, one step after the other
+    assert (drawn.targets[-1] == drawn.inputs[-1] + 1).all()
+    assert drawn.weights.sum(axis=0).tolist() == [1] * 30
+    assert drawn.resets.sum(axis=0).tolist() == [1] * 30
+
+
+def test_a_state_that_does_not_last_is_warned_of_with_numbers():
+    fitted = fit(Recall(lag=20, keys=3), Network(units=16), Options(seed=1))
+    warning = score_table(fitted, 22)[2]
+    assert warning.startswith("Reset the state before each sequence")
+    inputs = np.zeros((4000, 1), np.int32)
+    streams = Streams(inputs, inputs, np.ones(inputs.shape, "f4"), np.zeros(inputs.shape, bool))
+    right = np.arange(4000)[:, None] < 600
+    forgetful = replace(
+        fitted, scores={"carried": Score(0.2, 1.0, 1, 1)}, carried=Answers(streams, right, inputs, inputs)
+    )
+    assert score_table(forgetful, 500)[2].startswith(
+        "The state does not last: 100.0 % of the answers are right within the 500 symbols that were learned at once, 0.0 % "
+        "from symbol 2048 on."
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 from ..runtime.errors import StepcellError
+from .answers import Answers
 from .evaluate import Evaluator
 from .network import Network
 from .options import Options
@@ -37,6 +38,7 @@ class Fitted:
         history: One row per block.
         stopped: Why training ended: "solved", "updates", "minutes", "no longer improving", "diverged", "interrupted".
         parameters: How many trainable numbers the model has.
+        carried: Every answer on the carried streams.
     """
 
     model: keras.Sequential
@@ -44,6 +46,7 @@ class Fitted:
     history: tuple[Row, ...]
     stopped: str
     parameters: int
+    carried: Answers
 
     def effort(self) -> str:
         """Return how many updates it took and how long, in words."""
@@ -156,9 +159,10 @@ class _Training:
             if last.nats <= state.best_nats or not state.best_weights:
                 state.best_weights = updater.weights()
         updater.set_weights(state.best_weights)
-        scores = self._evaluator.score_all(self._evaluations)
+        scores = self._evaluator.score_all(self._evaluations, self._recipe.time_steps, self._options.seed)
+        carried = self._evaluator.answers(self._evaluations["carried"])
         parameters = sum(math.prod(variable.shape) for variable in updater.model.trainable_variables)
-        return Fitted(updater.model, scores, tuple(state.history), state.stopped, parameters)
+        return Fitted(updater.model, scores, tuple(state.history), state.stopped, parameters, carried)
 
     def _used(self, updates: int) -> float:
         """Return the share of the budget that is used up: of updates or of time, whichever is further."""

@@ -10,9 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .answers import Answers, windows
 from .forward import layers_of
 from .problem import Streams
 from .score import Score
+
+_WINDOWS = 2_000  # drawn for the windowed evaluation
 
 
 class Evaluator:
@@ -27,51 +30,66 @@ class Evaluator:
         self._first = first
         self._run = tf.function(self._step_through, jit_compile=xla, autograph=False)
 
+    def answers(self, streams: Streams) -> Answers:
+        """Return the answers to `streams`."""
+        allowed = np.zeros((0,), bool) if streams.allowed is None else streams.allowed
+        arrays = (streams.inputs, streams.targets, streams.resets, allowed)
+        right, nats, named = (np.asarray(array) for array in self._run(*(tf.constant(array) for array in arrays)))
+        return Answers(streams, right, nats, named)
+
     def score(self, streams: Streams) -> Score:
         """Judge the answers to `streams`."""
-        allowed = np.zeros((0,), bool) if streams.allowed is None else streams.allowed
-        arrays = (streams.inputs, streams.targets, streams.weights, streams.resets, allowed)
-        right, nats = (float(total) for total in self._run(*(tf.constant(array) for array in arrays)))
-        answers = int((streams.weights > 0).sum())
-        count = max(float(streams.weights.sum()), 1.0)
-        return Score(right / count, nats / count, answers, len(streams.inputs))
+        return self.answers(streams).score()
 
-    def score_all(self, evaluations: Mapping[str, Streams]) -> dict[str, Score]:
-        """Judge each of `evaluations`, and `carried` once more as `reset`: the state forgotten before each symbol."""
+    def score_all(self, evaluations: Mapping[str, Streams], window: int, seed: int) -> dict[str, Score]:
+        """Judge each of `evaluations`, and `carried` in two other ways.
+
+        Args:
+            evaluations: Streams by name.
+            window: Longest chunk that was learned.
+            seed: Of the windows that are drawn.
+
+        Returns:
+            Scores by name; `windowed` sees the last `window` symbols from nothing before each answer, `reset` the last
+            one alone.
+        """
         scores = {name: self.score(streams) for name, streams in evaluations.items()}
         carried = evaluations["carried"]
+        if window <= len(carried.inputs):
+            drawn = windows(carried, window, _WINDOWS, seed)
+            if drawn.inputs.shape[1]:
+                scores["windowed"] = self.score(drawn)
         forgetful = replace(carried, resets=np.ones(carried.inputs.shape, bool))
         return {**scores, "reset": self.score(forgetful)}
 
-    def _step_through(self, inputs: Any, targets: Any, weights: Any, resets: Any, allowed: Any) -> tuple[Any, Any]:
-        lanes = inputs.shape[1]
+    def _step_through(self, inputs: Any, targets: Any, resets: Any, allowed: Any) -> tuple[Any, Any, Any]:
+        steps, lanes = inputs.shape
         zeros = [[tf.zeros((lanes, size)) for size in _state_sizes(layer)] for layer in self._recurrent]
 
-        def body(t: Any, right: Any, nats: Any, state: Any) -> tuple[Any, Any, Any, Any]:
+        def body(t: Any, right: Any, nats: Any, named: Any, state: Any) -> tuple[Any, ...]:
             keep = 1.0 - tf.cast(tf.gather(resets, t), tf.float32)[:, None]
-            target, weight = tf.gather(targets, t), tf.gather(weights, t)
+            target = tf.gather(targets, t)
             x = self._first(tf.gather(inputs, t))
             following = []
             for layer, tensors in zip(self._recurrent, state, strict=True):
                 x, after = layer.cell(x, [tensor * keep for tensor in tensors], training=False)
                 following.append(list(after))
             probabilities = self._head(x)
+            best = tf.argmax(probabilities, -1, tf.int32)
             if allowed.shape[0]:
                 may = tf.gather(allowed, t)
                 worst = tf.reduce_min(tf.where(may, probabilities, 1.0), -1)
-                hit = tf.cast(worst > tf.reduce_max(tf.where(may, 0.0, probabilities), -1), tf.float32)
+                hit = worst > tf.reduce_max(tf.where(may, 0.0, probabilities), -1)
             else:
-                hit = tf.cast(tf.equal(tf.argmax(probabilities, -1, tf.int32), target), tf.float32)
+                hit = tf.equal(best, target)
             chosen = tf.gather(probabilities, target, axis=1, batch_dims=1)
-            right += tf.cast(tf.reduce_sum(hit * weight), tf.float64)
-            nats -= tf.cast(tf.reduce_sum(tf.math.log(tf.maximum(chosen, 1e-30)) * weight), tf.float64)
-            return t + 1, right, nats, following
+            surprise = -tf.math.log(tf.maximum(chosen, 1e-30))
+            return t + 1, right.write(t, hit), nats.write(t, surprise), named.write(t, best), following
 
-        zero = tf.constant(0.0, tf.float64)
-        steps = inputs.shape[0]
-        start = (tf.constant(0), zero, zero, zeros)
-        _, right, nats, _ = tf.while_loop(lambda t, *_: t < steps, body, start, maximum_iterations=steps)
-        return right, nats
+        arrays = [tf.TensorArray(dtype, steps, element_shape=(lanes,)) for dtype in (tf.bool, tf.float32, tf.int32)]
+        start = (tf.constant(0), *arrays, zeros)
+        _, right, nats, named, _ = tf.while_loop(lambda t, *_: t < steps, body, start, maximum_iterations=steps)
+        return right.stack(), nats.stack(), named.stack()
 
 
 def _state_sizes(layer: Any) -> list[int]:

@@ -17,17 +17,17 @@ class Forward:
     """Computes what a model of `Network.build` computes, from the same Keras variables."""
 
     def __init__(self, model: keras.Sequential) -> None:
-        """Take hold of the layers of `model`."""
-        first, *self._recurrent, self._head = layers_of(model)
+        """Take hold of the layers of `model`; `recurrent` are the recurrent ones, first to last."""
+        first, *self.recurrent, self._head = layers_of(model)
         self._embedding = first if first.trainable else None
         self._dropout = next((layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)), 0.0)
 
     def zero_state(self, lanes: int) -> State:
         """Return the state of `lanes` sequences that have not begun."""
-        per_layer = [2 if isinstance(layer, keras.layers.LSTM) else 1 for layer in self._recurrent]
+        per_layer = [2 if isinstance(layer, keras.layers.LSTM) else 1 for layer in self.recurrent]
         return [
             tf.zeros((lanes, layer.units))
-            for layer, count in zip(self._recurrent, per_layer, strict=True)
+            for layer, count in zip(self.recurrent, per_layer, strict=True)
             for _ in range(count)
         ]
 
@@ -42,7 +42,7 @@ class Forward:
         following: State = []
         remaining = list(state)
         x: Tensor = None
-        for number, layer in enumerate(self._recurrent):
+        for number, layer in enumerate(self.recurrent):
             h = remaining.pop(0)
             projected = self._project(layer, ids, x)
             recurrent_kernel = layer.cell.recurrent_kernel.value

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .score import Score
+from .engine import Fitted
 from .training_state import Row
 
 _MEANINGS = {
     "carried": "state carried from symbol to symbol, never reset",
     "per_sequence": "state reset before each sequence",
     "twice_the_lag": "state reset before each sequence, twice the lag of training",
+    "windowed": "only the last symbols in view, as many as were learned at once",
     "reset": "state reset before each symbol: no memory",
 }
 _WORTH_A_WARNING = 0.01  # of accuracy
+_ENOUGH = 100  # answers to judge by
 
 
-def score_table(scores: Mapping[str, Score]) -> tuple[list[str], list[list[str]], str]:
-    """Return header, rows, and a warning where the state must not be carried as far as a device might."""
+def score_table(fitted: Fitted, learned_steps: int) -> tuple[list[str], list[list[str]], str]:
+    """Return header, rows, and a warning where the state must not be carried as far as a device might.
+
+    Args:
+        fitted: What was trained.
+        learned_steps: Longest chunk that gradients went through.
+    """
     header = ["one symbol at a time", "accuracy", "nats", "bits", "steps"]
     rows = [
         [
@@ -28,15 +35,28 @@ def score_table(scores: Mapping[str, Score]) -> tuple[list[str], list[list[str]]
             f"{score.to_json()['bits_per_symbol']:.4f}",
             f"{score.steps:,}",
         ]
-        for name, score in scores.items()
+        for name, score in fitted.scores.items()
     ]
-    warning = ""
-    if "per_sequence" in scores and scores["carried"].accuracy < scores["per_sequence"].accuracy - _WORTH_A_WARNING:
-        warning = (
+    return header, rows, "\n".join(_warnings(fitted, learned_steps))
+
+
+def _warnings(fitted: Fitted, learned_steps: int) -> list[str]:
+    carried, sequence = fitted.scores["carried"], fitted.scores.get("per_sequence")
+    if sequence is not None and carried.accuracy < sequence.accuracy - _WORTH_A_WARNING:
+        return [
             f"Reset the state before each sequence: carried on from one into the next, the accuracy falls from "
-            f"{100 * scores['per_sequence'].accuracy:.1f} to {100 * scores['carried'].accuracy:.1f} %."
-        )
-    return header, rows, warning
+            f"{100 * sequence.accuracy:.1f} to {100 * carried.accuracy:.1f} %."
+        ]
+    rows = fitted.carried.by_position()
+    near = [row["accuracy"] for row in rows if row["to"] <= learned_steps]
+    far = [row for row in rows if row["from"] > learned_steps and row["answers"] >= _ENOUGH]
+    if near and far and far[-1]["accuracy"] < near[-1] - _WORTH_A_WARNING:
+        return [
+            f"The state does not last: {100 * near[-1]:.1f} % of the answers are right within the {learned_steps} "
+            f"symbols that were learned at once, {100 * far[-1]['accuracy']:.1f} % from symbol {far[-1]['from']} on. "
+            "Reset it on the device, or train with longer chunks."
+        ]
+    return []
 
 
 @contextmanager

@@ -21,12 +21,14 @@ from .engine import Fitted
 from .network import Network
 from .options import Options
 from .problem import Problem
+from .state_picture import draw_state
 from .training_state import Row
 
 MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
-CHECKPOINT_FILE = "checkpoint.npz"
+STATE_FILE, CHECKPOINT_FILE = "state.png", "checkpoint.npz"
 _SAMPLE = 10_000  # symbols
+_MOST_CONFUSED = 30  # symbols in a confusion table
 _PREVIOUS = ".previous"  # appended to the name of a folder that an earlier run moves to
 
 
@@ -62,7 +64,7 @@ def finish_run(folder: Path, problem: Problem, network: Network, options: Option
 
     The files: model.keras (the Keras model), run.json (everything needed to repeat the run, and the vocabulary),
     metrics.json (the evaluation), history.csv (a line per block of updates), sample.txt (symbols as they really occur,
-    one per line, for the exporter to check on), curve.png (where matplotlib is installed). The checkpoint is removed,
+    one per line, for the exporter to check on), and with matplotlib curve.png and state.png. The checkpoint is removed,
     unless the run was interrupted and can go on.
 
     Returns:
@@ -72,14 +74,16 @@ def finish_run(folder: Path, problem: Problem, network: Network, options: Option
         OutputError: The folder cannot be written.
     """
     contents = {
-        METRICS_FILE: _as_json({name: score.to_json() for name, score in fitted.scores.items()}),
+        METRICS_FILE: _as_json(_describe_metrics(fitted)),
         HISTORY_FILE: _as_csv(fitted.history).encode(),
         SAMPLE_FILE: _sample(problem, options.seed).encode(),
         MODEL_FILE: _keras_file(fitted),
     }
-    curve = draw_curve(fitted.history)
-    if curve is not None:
-        contents[CURVE_FILE] = curve
+    pictures = {
+        CURVE_FILE: draw_curve(fitted.history),
+        STATE_FILE: draw_state(fitted.model, problem.evaluations(options.seed), problem.vocabulary),
+    }
+    contents.update({name: picture for name, picture in pictures.items() if picture is not None})
     contents[RUN_FILE] = _as_json({**_describe_plan(problem, network, options), **_describe_result(problem, fitted)})
     for name, content in contents.items():  # run.json last: it says that all others are there
         write_whole_file(folder / name, content)
@@ -158,6 +162,16 @@ def _sample(problem: Problem, seed: int) -> str:
     """Return the beginning of a carried evaluation stream, one symbol per line."""
     ids = problem.evaluations(seed)["carried"].inputs[:_SAMPLE, 0]
     return "".join(f"{escape_symbol(problem.vocabulary.decode(int(id)))}\n" for id in ids)
+
+
+def _describe_metrics(fitted: Fitted) -> dict[str, Any]:
+    """Return all scores, the carried one by position too, and for few symbols which is taken for which."""
+    metrics: dict[str, Any] = {name: score.to_json() for name, score in fitted.scores.items()}
+    metrics["carried"]["by_position"] = fitted.carried.by_position()
+    outputs = fitted.model.output_shape[-1]
+    if outputs <= _MOST_CONFUSED:
+        metrics["carried"]["confusion"] = fitted.carried.confusion(outputs).tolist()
+    return metrics
 
 
 def _as_json(content: dict[str, Any]) -> bytes:

@@ -1,0 +1,92 @@
+"""The state over time as a picture: what a network remembers, to look at."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..runtime.arrays import AnyArray, Floats
+from ..runtime.vocabulary import Vocabulary, escape_symbol
+from .forward import Forward
+from .problem import Streams
+
+_MOST_STEPS = 96
+_MOST_LABELS = 48  # symbols written under the picture; more would not be legible
+
+
+def draw_state(model: keras.Sequential, evaluations: Mapping[str, Streams], vocabulary: Vocabulary) -> bytes | None:
+    """Return a PNG of the state of every recurrent unit after every symbol; None without matplotlib.
+
+    Sequences one after the other where the problem has sequences, resets marked; else the beginning of a stream.
+
+    Args:
+        model: One of `Network.build`.
+        evaluations: The problem's.
+        vocabulary: The problem's.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    ids, resets = _symbols(evaluations)
+    states = _states(model, ids, resets)
+    height = max(2.0, min(8.0, 0.5 + 0.06 * sum(array.shape[1] for array in states.values())))
+    figure = Figure(figsize=(max(5.0, 0.16 * len(ids)), height + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    ratios = [array.shape[1] for array in states.values()]
+    rows = figure.subplots(len(states), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
+    for axes, (name, array) in zip(rows, states.items(), strict=True):
+        limit = float(np.abs(array).max()) or 1.0
+        image = axes.imshow(array.T, aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
+        figure.colorbar(image, ax=axes)
+        axes.set_ylabel(f"{name}: {array.shape[1]} units")
+        axes.set_yticks([])
+        for step in np.flatnonzero(resets):
+            axes.axvline(step - 0.5, color="black", linewidth=1.5)
+    if len(ids) <= _MOST_LABELS:
+        rows[-1].set_xticks(range(len(ids)), [escape_symbol(vocabulary.decode(int(id))) for id in ids], fontsize=7)
+        rows[-1].set_xlabel("symbols; a line is a reset")
+    else:
+        rows[-1].set_xlabel("steps; a line is a reset")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    return file.getvalue()
+
+
+def _symbols(evaluations: Mapping[str, Streams]) -> tuple[AnyArray, AnyArray]:
+    """Return the ids to show and where the state is reset before them, both of shape (T,)."""
+    if "per_sequence" not in evaluations:
+        carried = evaluations["carried"].inputs[:_MOST_STEPS, 0]
+        return carried, np.zeros(len(carried), bool)
+    streams = evaluations["per_sequence"]
+    ids: list[int] = []
+    resets: list[bool] = []
+    for lane in range(streams.inputs.shape[1]):
+        length = int(np.flatnonzero(streams.weights[:, lane]).max()) + 1
+        if ids and len(ids) + length > _MOST_STEPS:
+            break
+        ids += streams.inputs[: min(length, _MOST_STEPS), lane].tolist()
+        resets += [step == 0 for step in range(min(length, _MOST_STEPS))]
+    return np.array(ids), np.array(resets)
+
+
+def _states(model: keras.Sequential, ids: AnyArray, resets: AnyArray) -> dict[str, Floats]:
+    """Return name -> the state after each step, float of shape (T, U)."""
+    forward = Forward(model)
+    names = [
+        f"{part}{number}"
+        for number, layer in enumerate(forward.recurrent)
+        for part in ("hc" if isinstance(layer, keras.layers.LSTM) else "h")
+    ]
+    state: list[Any] = forward.zero_state(1)
+    rows = []
+    for id, reset in zip(ids, resets, strict=True):
+        _, state = forward.logits(tf.constant([[id]], tf.int32), forward.zero_state(1) if reset else state)
+        rows.append([np.array(tensor)[0] for tensor in state])
+    return {name: np.stack([row[index] for row in rows]) for index, name in enumerate(names)}
