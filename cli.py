@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused o
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -28,15 +29,23 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8")
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             if error.name not in ("tensorflow", "keras", "onnx", "tf2onnx"):
                 raise
-            _fail(f"This command needs the package {error.name}. Install it: pip install 'stepcell[export]'")
+            extra = "train" if sys.argv[1:2] == ["train"] else "export"
+            _fail(f"This command needs the package {error.name}. Install it: pip install 'stepcell[{extra}]'")
         except BrokenPipeError:  # whoever read our answers has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
+        except OSError as error:
+            if type(error).__module__.startswith("stepcell."):
+                _fail(str(error))
+            _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error))
         except Exception as error:
             errors = sys.modules.get("stepcell.runtime.errors")  # not loaded: then it is none of ours
             if errors is None or not isinstance(error, errors.StepcellError):
@@ -50,6 +59,23 @@ app = typer.Typer(
 )  # fmt: skip
 train_app = typer.Typer(no_args_is_help=True, help="Train a network on a problem or on your own data.")
 app.add_typer(train_app, name="train")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from stepcell import __version__
+
+        print(f"stepcell {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train, export and step recurrent models one symbol at a time, with their state in plain sight."""
 
 
 class Cell(str, Enum):
@@ -139,15 +165,24 @@ def _train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     as_json: _Json = False,
 ) -> None:
-    from stepcell.runtime.console import print_table
-    from stepcell.train import Network, Options, begin_run, finish_run, fit, score_table, training_progress
+    from stepcell.runtime.console import print_table, uninterrupted
+    from stepcell.train import Network, Options, Run, fit, score_table, training_progress
 
     network = Network(cell.value, units, layers, embedding, dropout, forget_bias, chrono)
     options = Options(seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm)
-    checkpoint = begin_run(out, problem, network, options, resume=resume)
-    with training_progress() as observe:
-        fitted = fit(problem, network, options, observe, checkpoint=checkpoint, resume=resume)
-    files = finish_run(out, problem, network, options, fitted)
+    run = Run(out, problem, network, options, resume=resume)
+    with training_progress() as show:
+
+        def observe(row: Any) -> None:
+            run.begin()
+            show(row)
+
+        fitted = fit(problem, network, options, observe, checkpoint=run.checkpoint, resume=resume)
+    if not fitted.history:
+        _note("Interrupted before anything was learned. Nothing was written.")
+        raise SystemExit(130)
+    with uninterrupted():
+        files = run.finish(fitted)
     if not any(path.suffix == ".png" for path in files):
         _note("No pictures without matplotlib: pip install 'stepcell[plot]'")
     if as_json:
@@ -252,13 +287,15 @@ def export(
     from stepcell.export import parity_table, read_source, read_vocabulary
     from stepcell.runtime.console import print_table, working
 
-    read = read_source(source)
+    read = read_source(source).with_symbols(
+        read_vocabulary(vocabulary) if vocabulary else None, read_vocabulary(labels) if labels else None
+    )
     with working() as progress:
         exported = export_model(
             read.model,
             out,
-            vocabulary=read_vocabulary(vocabulary) if vocabulary else read.vocabulary,
-            labels=read_vocabulary(labels) if labels else read.labels,
+            vocabulary=read.vocabulary,
+            labels=read.labels,
             name=read.name,
             formats=[one.value for one in format or Format],
             one_hot=one_hot,
@@ -329,9 +366,13 @@ def predict(
     with quiet_stderr():
         model = load(file, backend=backend)
     stream = model.stream()
-    stdin = open(sys.stdin.fileno(), encoding="utf-8", closefd=False)  # noqa: SIM115 (stdin is not ours to close)
-    for number, line in enumerate(stdin, start=1):
-        text = line.rstrip("\r\n")
+    if sys.stdin is None:
+        _fail("There is no stdin to read symbols from.")
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            text = line.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            _fail(f"Line {number} is not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}.")
         symbol = text if text in model.vocabulary else unescape_symbol(text)
         try:
             prediction = stream.step(symbol)

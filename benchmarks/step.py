@@ -139,9 +139,9 @@ def main() -> None:
                 runtime = name.split(", ")[1]
                 by_hand = next(t for n, t in best.items() if n.endswith(runtime) and not n.startswith("Stream"))
                 table.setdefault(name, []).append(f"{microseconds:7.2f} ({microseconds / by_hand:4.2f})")
-    print("".ljust(52) + "".join(f"V={symbols} U={units}".ljust(18) for symbols, units in SHAPES))
+    print("".ljust(52) + "".join(f"V={symbols} U={units}".ljust(18) for symbols, units in SHAPES).rstrip())
     for name, cells in table.items():
-        print(name.ljust(52) + "".join(cell.ljust(18) for cell in cells))
+        print((name.ljust(52) + "".join(cell.ljust(18) for cell in cells)).rstrip())
     print("in brackets: ratio to the way by hand on the same interpreter")
 
 

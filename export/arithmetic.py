@@ -58,8 +58,12 @@ class TensorFlowArithmetic:
         return tf.constant(weights, tf.float32)
 
     def bytes_used(self) -> int:
-        """Return the size of all weights that went into the graph."""
-        return sum(weights.nbytes for weights in self._used.values())
+        """Return the size of all weights that went into the graph; equal ones and those that are all 0 do not count.
+
+        (A converter stores equal ones once and drops an addition of 0.)
+        """
+        different = {weights.tobytes() for weights in self._used.values() if weights.any()}
+        return sum(map(len, different))
 
     def gather(self, table: Weights, ids: Value) -> Value:
         """See `Arithmetic.gather`."""

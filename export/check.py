@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..runtime.errors import StateMismatchError
 from ..runtime.model_file import read_model_file
+from ..runtime.vocabulary import Vocabulary
 from .device_process import installed_backends, replay_in_process
 from .graph import KerasModel
 from .parity import STEPS, Parity, ParityCheck
@@ -20,6 +21,8 @@ def check(
     *,
     one_hot: bool = False,
     sample: Iterable[str] | None = None,
+    vocabulary: Vocabulary | None = None,
+    labels: Vocabulary | None = None,
     steps: int = STEPS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Parity]:
@@ -30,6 +33,8 @@ def check(
         model: The Keras model it should be.
         one_hot: The model's input is one-hot vectors.
         sample: Symbols as they really occur; see `ParityCheck`.
+        vocabulary: The symbols that the file should have; None: any.
+        labels: The symbols that it should answer with; None: any.
         steps: How many symbols to carry the state over.
         progress: Is told what is being done.
 
@@ -45,7 +50,7 @@ def check(
     path = Path(path)
     file = read_model_file(path)
     step_function = build_step_function(model, one_hot=one_hot)
-    shapes = {
+    shapes: dict[str, tuple[object, object]] = {
         "symbols": (len(file.manifest.vocabulary), step_function.symbols),
         "outputs": (len(file.manifest.output_vocabulary), step_function.outputs),
         "state": (
@@ -53,6 +58,12 @@ def check(
             {tensor.name: tensor.shape for tensor in step_function.state},
         ),
     }
+    for name, wanted, found in (
+        ("vocabulary", vocabulary, file.manifest.vocabulary),
+        ("labels", labels, file.manifest.labels),
+    ):
+        if wanted is not None and found is not None and wanted.symbols != found.symbols:
+            shapes[name] = (found.describe(), wanted.describe())
     others = [f"{name} {found} and not {expected}" for name, (found, expected) in shapes.items() if found != expected]
     if others:
         raise StateMismatchError(f"{path.name} is not of the model {model.name!r}: it has {'; '.join(others)}.")

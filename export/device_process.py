@@ -29,7 +29,10 @@ def installed_backends(format: str) -> tuple[str, ...]:
     working = tuple(name for name in backends_for(format) if probed[name] is None)
     if not working:
         reasons = "\n".join(f"  - {probed[name]}" for name in backends_for(format))
-        raise NoInterpreterError(f"No interpreter for .{format} files works here, so nothing can be proven:\n{reasons}")
+        raise NoInterpreterError(
+            f"No interpreter for .{format} files works here, so nothing can be proven:\n{reasons}\n"
+            "Or export the other format alone (--format)."
+        )
     return working
 
 

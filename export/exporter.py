@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..runtime.errors import VocabularyError
+from ..runtime.errors import OutputError, VocabularyError, WrongFormatError
 from ..runtime.manifest import Manifest
 from ..runtime.model_file import FORMATS, ONNX, TFLITE, seal, unseal
 from ..runtime.vocabulary import Vocabulary
@@ -47,8 +48,8 @@ def export(
     model: KerasModel,
     folder: str | Path,
     *,
-    vocabulary: Vocabulary | None = None,
-    labels: Vocabulary | None = None,
+    vocabulary: Vocabulary | Iterable[str] | None = None,
+    labels: Vocabulary | Iterable[str] | None = None,
     name: str | None = None,
     formats: Sequence[str] = FORMATS,
     one_hot: bool = False,
@@ -82,13 +83,56 @@ def export(
         NoInterpreterError: No interpreter is installed to prove a file on.
         ParityError: A file does not answer as Keras does.
         OutputError: The folder cannot be written.
+        WrongFormatError: There is no such format.
 
         Whatever is raised, nothing has been written.
     """
     folder = Path(folder)
+    formats = _check_formats(formats)
+    symbols, answers = _as_vocabulary(vocabulary), _as_vocabulary(labels)
+    fresh = not folder.exists()
     make_folder(folder)
+    try:
+        return _export(
+            model,
+            folder,
+            symbols,
+            answers,
+            name or model.name,
+            formats,
+            one_hot,
+            training or {},
+            sample,
+            steps,
+            progress,
+        )
+    except BaseException:
+        if fresh:
+            with suppress(OSError):
+                folder.rmdir()  # nothing was written, so nothing is left behind
+        raise
+
+
+def _export(
+    model: KerasModel,
+    folder: Path,
+    vocabulary: Vocabulary | None,
+    labels: Vocabulary | None,
+    name: str,
+    formats: Sequence[str],
+    one_hot: bool,
+    training: Mapping[str, Any],
+    sample: Iterable[str] | None,
+    steps: int,
+    progress: Callable[[str], None],
+) -> Exported:
+    """Do what `export` promises, into a folder that exists."""
+    targets = [folder / f"model.{format}" for format in formats] + [folder / "parity.json"]
+    in_the_way = [str(path) for path in targets if path.is_dir()]
+    if in_the_way:
+        raise OutputError(f"Cannot write {', '.join(in_the_way)}: it is a folder. Move it, or give another --out.")
     progress("taking the model apart")
-    step_function = build_step_function(model, one_hot=one_hot)
+    step_function = build_step_function(model, one_hot=one_hot, name=name)
     vocabulary, labels = _check_vocabularies(step_function, vocabulary, labels)
     backends = {format: installed_backends(format) for format in formats}
     progress(f"running Keras over {steps} steps from two states")
@@ -96,14 +140,14 @@ def export(
     sample_ids = None if sample is None else vocabulary.encode_all(sample)
     check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)
     unproven = Manifest(
-        name=name or model.name,
+        name=name.encode(errors="replace").decode(),
         vocabulary=vocabulary,
         labels=labels,
         output=step_function.output,
         state=step_function.state,
         cells=step_function.cells,
         golden=golden_of(step_function),
-        training=dict(training or {}),
+        training=dict(training),
         producer=f"stepcell {__version__}",
     )
     measured: list[Parity] = []
@@ -128,8 +172,23 @@ def export(
         report = Path(workshop, "parity.json")
         write_whole_file(report, _report(unproven.name, finished, measured))
         for path in (*finished, report):
-            move_whole_file(path, folder / path.name)
+            try:
+                move_whole_file(path, folder / path.name)
+            except OSError as error:
+                raise OutputError(f"Cannot write {folder / path.name}: {error.strerror or error}.") from error
     return Exported(tuple(folder / path.name for path in (*finished, report)), tuple(measured))
+
+
+def _as_vocabulary(symbols: Vocabulary | Iterable[str] | None) -> Vocabulary | None:
+    return symbols if symbols is None or isinstance(symbols, Vocabulary) else Vocabulary(tuple(symbols))
+
+
+def _check_formats(formats: Sequence[str]) -> list[str]:
+    """Return the formats once each, or raise WrongFormatError."""
+    given = [formats] if isinstance(formats, str) else list(dict.fromkeys(formats))
+    if not given or not set(given) <= set(FORMATS):
+        raise WrongFormatError(f"The formats are {given}; give one or both of {', '.join(FORMATS)}.")
+    return given
 
 
 def _check_vocabularies(

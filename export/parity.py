@@ -17,7 +17,7 @@ import numpy as np
 
 from ..runtime.arrays import AnyArray, Floats, Ids
 from ..runtime.backend import describe_backend, initial_state
-from ..runtime.errors import ParityError
+from ..runtime.errors import NotSteppableError, ParityError
 from ..runtime.trace import Course, Trajectory
 from ..runtime.vocabulary import Vocabulary
 from .arithmetic import NumpyArithmetic
@@ -125,6 +125,18 @@ class ParityCheck:
         self._step_function = step_function
         random = np.random.default_rng(_SEED)
         initial = initial_state(step_function.state)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            self._run(reference, initial, random, steps, sample)
+
+    def _run(
+        self,
+        reference: KerasReference,
+        initial: State,
+        random: np.random.Generator,
+        steps: int,
+        sample: Ids | None,
+    ) -> None:
+        step_function = self._step_function
         carried = np.resize(sample, steps) if sample is not None else _typical_ids(step_function, steps, random)
         self._sequences: dict[str, _Sequence] = {}
         starts = {
@@ -134,8 +146,15 @@ class ParityCheck:
         all_exact = run_numpy(step_function, carried, list(starts.values()))
         all_rounded = run_numpy(step_function, carried, list(starts.values()), np.float32)
         for (start, state), exact, rounded in zip(starts.items(), all_exact, all_rounded, strict=True):
+            _require_finite(exact)
             rounding = max(_difference(exact, rounded))
-            self._sequences[start] = _Sequence(Course(carried, state), reference.run(carried, state), rounding)
+            expected = reference.run(carried, state)
+            if expected.states.keys() != exact.states.keys():
+                raise ParityError(
+                    f"Keras gives the state {sorted(expected.states)}, its step rules {sorted(exact.states)}: a step "
+                    "rule with a state of its own can not be proven yet. Nothing was written."
+                )
+            self._sequences[start] = _Sequence(Course(carried, state), expected, rounding)
         # Every symbol once or more, in the states of the carried sequence from the random start.
         count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
         ids = random.permutation(np.resize(np.arange(step_function.symbols, dtype=np.int32), count))
@@ -212,6 +231,17 @@ class ParityCheck:
         )
 
 
+def _require_finite(trajectory: Trajectory) -> None:
+    """Raise where a state grows beyond all numbers: such a model has no answer that a file could agree with."""
+    for name, states in trajectory.states.items():
+        wrong = np.flatnonzero(~np.isfinite(states).reshape(len(states), -1).all(axis=1))
+        if wrong.size:
+            raise NotSteppableError(
+                f"The state of this model grows without bound: {name} is no longer finite after {wrong[0] + 1} steps. "
+                "Use a bounded activation, tanh for example. Nothing was written."
+            )
+
+
 def _typical_ids(step_function: StepFunction, steps: int, random: np.random.Generator) -> Ids:
     """Return a sequence that the model may meet: its own predictions, drawn by their probabilities and fed back."""
     if step_function.outputs != step_function.symbols:
@@ -223,8 +253,9 @@ def _typical_ids(step_function: StepFunction, steps: int, random: np.random.Gene
     for step in range(1, steps):
         answer, state = step_function.advance(arithmetic, ids[step - 1 : step], state)
         # The first symbol at which the summed probabilities pass a random share of their total.
-        ids[step] = np.searchsorted(np.cumsum(answer[0]), random.random() * answer[0].sum(), side="right")
-    return np.minimum(ids, step_function.symbols - 1)
+        drawn = np.searchsorted(np.cumsum(answer[0]), random.random() * answer[0].sum(), side="right")
+        ids[step] = min(int(drawn), step_function.symbols - 1)
+    return ids
 
 
 def _difference(one: Trajectory, other: Trajectory) -> list[float]:

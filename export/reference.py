@@ -42,7 +42,7 @@ class KerasReference:
         self._graph = graph
         self._size = graph.input_shape[-1] if one_hot else None
         self._from_logits = from_logits
-        self._layers = [_with_state(call.layer) if _is_recurrent(call.layer) else call.layer for call in graph.calls]
+        self._layers = [_reference_layer(call.layer) for call in graph.calls]
         self._run = tf.function(self._whole_sequence, reduce_retracing=True)
         self._compare_with(model)
 
@@ -84,8 +84,8 @@ class KerasReference:
         batch, steps = self._graph.input_shape[0] or 1, self._graph.input_shape[1] or _SHORT
         size = self._size or _vocabulary_size(self._graph)
         ids = np.random.default_rng(0).integers(0, size, (batch, steps), dtype=np.int32)
-        with _carried_state_kept(model):
-            whole = np.asarray(model(self._input(ids), training=False))
+        with _carried_state_kept([call.layer for call in self._graph.calls]):
+            whole = np.asarray(tf.nest.flatten(model(self._input(ids), training=False))[0])
         apart = np.asarray(self._run(self._input(ids), None)[0])
         if self._from_logits:
             whole = np.asarray(tf.nn.softmax(whole))
@@ -118,8 +118,17 @@ def _is_recurrent(layer: KerasLayer) -> bool:
     return type(layer) in _STATE_ORDER
 
 
+def _reference_layer(layer: KerasLayer) -> Any:
+    """Return what computes `layer` on whole sequences of any length, with the state in and out if it has one."""
+    if isinstance(layer, keras.layers.CategoryEncoding):
+        # The layer itself drops the time axis of sequences of one symbol and refuses sequences of unknown length.
+        return lambda ids: tf.one_hot(tf.cast(ids, tf.int32), layer.num_tokens)
+    return _with_state(layer) if _is_recurrent(layer) else layer
+
+
 def _with_state(layer: KerasLayer) -> KerasLayer:
-    config = {**layer.get_config(), "return_sequences": True, "return_state": True, "stateful": False}
+    explicit = {"return_sequences": True, "return_state": True, "stateful": False, "unroll": False}
+    config = {**layer.get_config(), **explicit}
     copy = type(layer).from_config(config)
     copy.build((None, None, layer.weights[0].shape[0]))
     copy.set_weights(layer.get_weights())
@@ -132,9 +141,9 @@ def _vocabulary_size(graph: Any) -> int:
 
 
 @contextmanager
-def _carried_state_kept(model: KerasModel) -> Iterator[None]:
-    """Call a stateful Keras model from zero state inside, and leave its carried state as it was."""
-    stateful = [layer for layer in model.layers if getattr(layer, "stateful", False)]
+def _carried_state_kept(layers: Sequence[KerasLayer]) -> Iterator[None]:
+    """Let stateful layers begin from zero inside, and leave the state they carry as it was."""
+    stateful = [layer for layer in layers if getattr(layer, "stateful", False)]
     variables = [variable for layer in stateful for variable in tf.nest.flatten(layer.states)]
     before = [np.array(variable) for variable in variables]
     for layer in stateful:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,14 @@ class Source:
     training: Mapping[str, Any] = field(default_factory=dict)
     sample: tuple[str, ...] | None = None
 
+    def with_symbols(self, vocabulary: Vocabulary | None, labels: Vocabulary | None) -> Source:
+        """Return the same model with other symbols for its ids, where they are given; the sample is translated."""
+        sample = self.sample
+        if vocabulary is not None and sample is not None and self.vocabulary is not None:
+            fits = len(vocabulary) == len(self.vocabulary)
+            sample = tuple(vocabulary.symbols[self.vocabulary.encode(s)] for s in sample) if fits else None
+        return replace(self, vocabulary=vocabulary or self.vocabulary, labels=labels or self.labels, sample=sample)
+
 
 def read_source(path: str | Path) -> Source:
     """Read a run folder (model.keras, run.json and sample.txt), the model.keras in one, or a .keras file.
@@ -53,7 +61,8 @@ def read_source(path: str | Path) -> Source:
     try:
         run = json.loads(run_file.read_bytes())
         vocabulary, labels = Vocabulary(tuple(run["vocabulary"])), run.get("labels")
-        lines = (folder / "sample.txt").read_bytes().decode().splitlines()
+        # Not splitlines(): it splits at form feeds and other symbols of a text.
+        lines = (folder / "sample.txt").read_bytes().decode().split("\n")[:-1]
         return Source(
             model,
             folder.resolve().name,
@@ -77,7 +86,7 @@ def load_keras(path: Path) -> KerasModel:
     """
     if not path.exists():
         raise SourceError(
-            f"There is no Keras model at {path}. Train one (stepcell train memory --out {path.parent}) or give a "
+            f"There is no Keras model at {path}. Train one (stepcell train memory --out runs/memory) or give a "
             ".keras file or a run folder."
         )
     if not zipfile.is_zipfile(path):
@@ -104,6 +113,8 @@ def load_keras(path: Path) -> KerasModel:
 def _custom_objects(path: Path) -> list[str]:
     """Return the names of the classes and functions in a .keras file that are not part of Keras and not registered."""
     with zipfile.ZipFile(path) as archive:
+        if "config.json" not in archive.namelist():
+            raise SourceError(f"{path} is not a .keras file. Give the model that Keras saved, or its run folder.")
         pending = [json.loads(archive.read("config.json"))]
     found = set()
     while pending:
@@ -132,6 +143,11 @@ def read_vocabulary(path: Path) -> Vocabulary:
         VocabularyError: It holds no vocabulary.
     """
     try:
-        return Vocabulary.from_file_content(path.read_bytes().decode())
+        content = path.read_bytes().decode("utf-8-sig")
+        if path.suffix == ".json":
+            json.loads(content)  # or it would pass for a list of lines
+        return Vocabulary.from_file_content(content)
+    except json.JSONDecodeError as error:
+        raise SourceError(f"The vocabulary {path} is not JSON: {error}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"Cannot read the vocabulary {path}: {error}.") from error

@@ -64,12 +64,13 @@ class _Stage:
         return self.layer.apply(a, x, {local: state[name] for local, name in self.names.items()})
 
 
-def build_step_function(model: KerasModel, *, one_hot: bool = False) -> StepFunction:
+def build_step_function(model: KerasModel, *, one_hot: bool = False, name: str | None = None) -> StepFunction:
     """Take `model` apart.
 
     Args:
         model: A built Sequential or functional Keras model.
         one_hot: Its input is one-hot vectors, float of shape (B, T, V), and is to be stepped by id.
+        name: What to call it in messages; None: as Keras does.
 
     Raises:
         NotSteppableError: Something in it cannot be stepped; everything in the way is named.
@@ -89,7 +90,7 @@ def build_step_function(model: KerasModel, *, one_hot: bool = False) -> StepFunc
     if problems or graph is None:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise NotSteppableError(
-            f"The model {getattr(model, 'name', '')!r} cannot be stepped one symbol at a time:\n{listed}\n"
+            f"The model {name or getattr(model, 'name', '')!r} cannot be stepped one symbol at a time:\n{listed}\n"
             "Nothing was converted."
         )
     first = Lookup(np.eye(graph.input_shape[-1] or 0, dtype=np.float32)) if one_hot else _first_lookup(steps)
@@ -122,6 +123,14 @@ def _rule_result(call: LayerCall) -> LayerStep | Lookup:
     if len(call.inputs) != 1:
         raise CannotStepError(
             "it has several inputs (or a given initial_state); export a model where each layer has one"
+        )
+    if getattr(call.layer, "compute_dtype", "float32") not in ("float32", "float64"):
+        raise CannotStepError(
+            f"it computes in {call.layer.compute_dtype}; load the model with the dtype policy float32"
+        )
+    if getattr(call.layer, "lora_enabled", False) or getattr(call.layer, "quantization_mode", None):
+        raise CannotStepError(
+            "it is quantized or has LoRA weights beside its own; export the float32 model it came from"
         )
     if getattr(call.layer, "return_state", False):
         raise CannotStepError(
@@ -182,6 +191,7 @@ def _plan(
     stages: list[_Stage] = []
     state: list[StateTensor] = []
     cells: list[Cell] = []
+    stateful = 0
     for call, step in steps:
         if isinstance(step, Lookup):
             lookups[call.output] = step.table
@@ -195,7 +205,8 @@ def _plan(
                 answer, _ = step.apply(NumpyArithmetic(), table.astype(np.float64), {})
                 lookups[call.output] = answer.astype(np.float32)
                 continue
-        names = {local: f"{local}{len(cells)}" for local in step.state or ()}
+        names = {local: f"{local}{stateful}" for local in step.state or ()}
+        stateful += bool(step.state)
         state += [StateTensor(names[local], shape) for local, shape in (step.state or {}).items()]
         cells += [step.cell] if step.cell else []
         stages.append(_Stage(source, call.output, table, step, names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
@@ -89,7 +90,10 @@ def open_backend(name: str, file: ModelFile) -> Backend:
     except StepcellError:
         raise
     except Exception as error:  # interpreters raise whatever they like: RuntimeError, ValueError, their own classes
-        raise BackendError(f"{describe_backend(name)} cannot load {file.name}: {error}") from error
+        hint = ""
+        if name == "tflite" and "tensorflow" in sys.modules:
+            hint = ". It cannot in a process that imported TensorFlow before it: use ai-edge-litert there"
+        raise BackendError(f"{describe_backend(name)} cannot load {file.name}: {error}{hint}") from error
 
 
 def open_any_backend(file: ModelFile) -> tuple[str, Backend]:

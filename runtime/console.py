@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
     """Print a table to stdout, framed on a terminal and in plain columns elsewhere, and a note under it."""
+    if sys.stdout is None:  # closed by whoever started us
+        return
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -42,7 +46,11 @@ def working() -> Iterator[Callable[[str], None]]:
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Drop what C++ libraries write to stderr meanwhile. Exceptions pass, and with them what matters."""
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed by whoever started us
+        yield
+        return
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
@@ -50,3 +58,16 @@ def quiet_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until what is done meanwhile is done; only the main thread can."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

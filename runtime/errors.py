@@ -55,6 +55,10 @@ class WrongBackendError(StepcellError, ValueError):
     """A backend that does not exist, or that does not step files of this format."""
 
 
+class WrongFormatError(StepcellError, ValueError):
+    """A file format that does not exist."""
+
+
 class BackendError(StepcellError, RuntimeError):
     """An interpreter failed. The state is where it was before the call."""
 

@@ -92,13 +92,15 @@ def unseal(content: bytes, name: str) -> ModelFile:
 
 
 def _format_of(content: bytes, name: str) -> str:
+    looks_like = {TFLITE: tflite_container.is_tflite(content), ONNX: onnx_container.is_onnx(content)}
     suffix = Path(name).suffix.lstrip(".").lower()
+    if looks_like.get(suffix):
+        return suffix
+    for format, likely in looks_like.items():
+        if likely:
+            return format
     if suffix in FORMATS:
         return suffix  # a damaged first byte must not turn a known file into a foreign one
-    if tflite_container.is_tflite(content):
-        return TFLITE
-    if onnx_container.is_onnx(content):
-        return ONNX
     raise ForeignFileError(
         f"{name} is neither a TFLite nor an ONNX file. stepcell runs files made by 'stepcell export'."
     )

@@ -63,8 +63,9 @@ class Stream:
     """One sequence of symbols on its way through a model.
 
     Made by `Model.stream()`. What it answers depends on every symbol since the last `reset()` and on nothing else: no
-    other stream of the model, no other thread. Use one stream from one thread at a time. Whatever raises leaves
-    the state where it was.
+    other stream of the model, no other thread. Use one stream from one thread at a time. A call that fails leaves the
+    state where it was. Ctrl-C in the middle of a call leaves it where it was or where the call would have moved it,
+    never between.
     """
 
     def __init__(self, seat: Seat, state: State, symbols_seen: int = 0) -> None:
@@ -180,6 +181,14 @@ class Stream:
             return error
         backend = describe_backend(self._seat.backend_name)
         return BackendError(f"{backend} failed on {self._seat.file.name}: {error}. The stream has not moved.")
+
+    def __copy__(self) -> Stream:
+        """Return a fork."""
+        return self.fork()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
+        """Return a fork."""
+        return self.fork()
 
     def __repr__(self) -> str:
         """Return model and position in a line."""

@@ -41,9 +41,9 @@ class Vocabulary:
         problems = []
         if not self.symbols:
             problems.append("it has no symbols")
-        wrong = [symbol for symbol in self.symbols if not isinstance(symbol, str) or not symbol]
+        wrong = [symbol for symbol in self.symbols if not _is_symbol(symbol)]
         if wrong:
-            problems.append(f"symbols are strings and not empty, found {wrong[0]!r}")
+            problems.append(f"symbols are strings of Unicode and not empty, found {wrong[0]!r}")
         else:
             ids = {symbol: id for id, symbol in enumerate(self.symbols)}
             object.__setattr__(self, "_ids", ids)
@@ -134,6 +134,13 @@ class Vocabulary:
         if not isinstance(symbol, str) and str(symbol) in self._ids:
             return f" Symbols are strings: give {str(symbol)!r}."
         return ""
+
+
+def _is_symbol(symbol: object) -> bool:
+    try:
+        return isinstance(symbol, str) and bool(symbol.encode())
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
 
 
 def escape_symbol(symbol: str) -> str:

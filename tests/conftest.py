@@ -15,7 +15,7 @@ from models import DATA, MEMORY, RUNTIMES
 
 from stepcell.export import Exported, export, read_source
 from stepcell.runtime import Model, load
-from stepcell.train import Fitted, Network, Options, begin_run, finish_run, fit
+from stepcell.train import Fitted, Network, Options, Run, fit
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +26,7 @@ def fitted_memory() -> Fitted:
 @pytest.fixture(scope="session")
 def memory_run(fitted_memory, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "memory"
-    begin_run(folder, MEMORY, Network(units=20), Options(seed=7))
-    finish_run(folder, MEMORY, Network(units=20), Options(seed=7), fitted_memory)
+    Run(folder, MEMORY, Network(units=20), Options(seed=7)).finish(fitted_memory)
     return folder
 
 

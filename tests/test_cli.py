@@ -83,7 +83,8 @@ def test_predict_ends_quietly_when_its_reader_does():
         shell=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         stdout, stderr = process.communicate()
-    assert stdout == "0\n0\n" or len(stdout.splitlines()) == 2
+    assert stdout.splitlines()[0] == "0"
+    assert len(stdout.splitlines()) == 2
     assert "Error" not in stderr
 
 
@@ -171,3 +172,42 @@ def test_ctrl_c_during_training_keeps_what_was_learned(tmp_path):
     assert "stopped (interrupted)" in stdout
     assert json.loads((tmp_path / "run" / "run.json").read_text())["stopped"] == "interrupted"
     assert (tmp_path / "run" / "model.keras").exists()
+
+
+def test_predict_says_which_line_is_not_utf_8():
+    command = [str(Path(sys.executable).with_name("stepcell")), "predict", TFLITE]
+    result = subprocess.run(command, input=b"3\n\xff\n", capture_output=True, check=False)
+    assert (result.returncode, result.stdout) == (1, b"0\n")
+    assert result.stderr == b"Line 2 is not UTF-8: byte 1 is 0xff.\n"
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">/dev/full", ">&-"])
+def test_closed_and_full_pipes_give_no_traceback(redirection):
+    command = f"printf '3\\n' | {Path(sys.executable).with_name('stepcell')} predict {TFLITE} {redirection}"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in result.stderr
+
+
+def test_predict_answers_with_stderr_closed():
+    command = f"printf '3\\n' | {Path(sys.executable).with_name('stepcell')} predict {TFLITE} 2>&-"
+    assert subprocess.run(command, shell=True, capture_output=True, text=True, check=False).stdout == "0\n"
+
+
+def test_the_version_is_printed():
+    import stepcell as package
+
+    assert stepcell("--version").stdout == f"stepcell {package.__version__}\n"
+
+
+def test_ctrl_c_before_anything_is_learned_writes_nothing(tmp_path):
+    code = (
+        "import sys; from stepcell.train import engine\n"
+        "def learn_block(self): raise KeyboardInterrupt\n"
+        "engine._Training.learn_block = learn_block\n"
+        "from stepcell.cli import app; app(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "train", "memory", "--out", "run"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 130
+    assert "Nothing was written" in result.stderr
+    assert not list((tmp_path / "run").iterdir())

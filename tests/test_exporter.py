@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -13,9 +14,19 @@ import numpy as np
 import pytest
 from models import sharp_model
 
-from stepcell.export import ParityError, SourceError, check, export, load_keras, read_source
+from stepcell.export import (
+    NotSteppableError,
+    ParityError,
+    SourceError,
+    check,
+    export,
+    load_keras,
+    read_source,
+    read_vocabulary,
+)
 from stepcell.export.parity import ParityCheck
 from stepcell.runtime import (
+    BackendError,
     DamagedFileError,
     NoInterpreterError,
     StateMismatchError,
@@ -25,7 +36,8 @@ from stepcell.runtime import (
     load,
     read_model_file,
 )
-from stepcell.runtime.errors import OutputError
+from stepcell.runtime.errors import OutputError, WrongFormatError
+from stepcell.train import Network, Options, Run, Text, fit
 
 L = keras.layers
 FEW = {"steps": 50}
@@ -229,3 +241,137 @@ def test_a_damaged_run_folder_is_refused(memory_run, tmp_path):
     (tmp_path / "run.json").write_text('{"vocabulary": 5}')
     with pytest.raises(SourceError, match="The run folder .* is damaged"):
         read_source(tmp_path)
+
+
+@pytest.mark.parametrize("steps", [None, 8])
+def test_a_model_with_a_one_hot_layer_is_exported(steps, tmp_path):
+    layers = [L.CategoryEncoding(5, output_mode="one_hot"), L.LSTM(6, return_sequences=True), L.Dense(5, "softmax")]
+    model = keras.Sequential([keras.Input((steps,), dtype="int32"), *layers])
+    assert len(export(model, tmp_path, **FEW).parity) == 9
+
+
+def test_an_unrolled_model_is_exported(tmp_path):
+    layers = [L.Embedding(5, 3), L.GRU(6, unroll=True), L.Dense(5, "softmax")]
+    export(keras.Sequential([keras.Input((8,), dtype="int32"), *layers]), tmp_path, **FEW)
+
+
+def test_a_model_with_a_named_output_is_exported(tmp_path):
+    source = keras.Input((None,), dtype="int32")
+    output = L.Dense(5, "softmax")(L.GRU(6)(L.Embedding(5, 3)(source)))
+    export(keras.Model(source, {"next": output}), tmp_path, formats=["onnx"], **FEW)
+
+
+def test_the_carried_state_of_a_nested_model_is_neither_used_nor_moved(tmp_path):
+    lstm = L.LSTM(4, stateful=True, return_sequences=True)
+    inner = keras.Sequential([keras.Input(batch_shape=(1, None, 3)), lstm])
+    source = keras.Input(batch_shape=(1, None), dtype="int32")
+    model = keras.Model(source, L.Dense(5, "softmax")(inner(L.Embedding(5, 3)(source))))
+    model(np.ones((1, 4)))
+    before = [np.array(state) for state in lstm.states]
+    export(model, tmp_path, formats=["onnx"], **FEW)
+    assert all(np.array_equal(a, np.array(b)) for a, b in zip(before, lstm.states, strict=True))
+
+
+def test_a_file_without_the_bias_that_is_all_zero_is_not_refused_as_too_small(tmp_path):
+    layers = [L.Embedding(3000, 4), L.LSTM(4), L.Dense(3000, "softmax")]
+    export(keras.Sequential([keras.Input((None,), dtype="int32"), *layers]), tmp_path, formats=["tflite"], steps=20)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_a_model_that_computes_in_half_precision_is_refused_with_what_to_do(policy, tmp_path):
+    layers = [L.Embedding(5, 3), L.LSTM(4, dtype=policy, name="half"), L.Dense(5, "softmax")]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
+    with pytest.raises(NotSteppableError, match=r"half \(LSTM\): it computes in b?float16; .* dtype policy float32"):
+        export(model, tmp_path / "build", **FEW)
+    assert not (tmp_path / "build").exists()
+
+
+def test_a_quantized_layer_is_refused(tmp_path):
+    model = sharp_model("lstm", 1)
+    model.layers[0].enable_lora(2)
+    with pytest.raises(NotSteppableError, match="LoRA"):
+        export(model, tmp_path, **FEW)
+
+
+def test_a_state_that_grows_without_bound_is_refused(tmp_path):
+    ones = keras.initializers.Constant(1.0)
+    rnn = L.SimpleRNN(4, activation="relu", kernel_initializer=ones, recurrent_initializer=ones)
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), L.Embedding(5, 3, ones), rnn, L.Dense(5, "softmax")])
+    with pytest.raises(NotSteppableError, match="grows without bound: h0 is no longer finite after"):
+        export(model, tmp_path, steps=1000)
+
+
+def test_absorb_miswired_alone_is_noticed(tmp_path, monkeypatch):
+    from stepcell.export import tflite
+
+    right = tflite._absorb_graph
+
+    def wrong(step_function, arithmetic):
+        def advance(a, ids, state):
+            answer, following = step_function.advance(a, ids, state)
+            return answer, {**following, "h0": following["c0"], "c0": following["h0"]}
+
+        return right(replace(step_function, advance=advance), arithmetic)
+
+    monkeypatch.setattr(tflite, "_absorb_graph", wrong)
+    with pytest.raises(BackendError, match="absorbs the golden sequence of model.tflite to another end"):
+        export(sharp_model("lstm", 1), tmp_path, formats=["tflite"], **FEW)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_way_is_said_before_anything_is_written(tmp_path):
+    (tmp_path / "parity.json").mkdir()
+    with pytest.raises(OutputError, match=r"parity\.json: it is a folder"):
+        export(sharp_model("rnn", 1), tmp_path, **FEW)
+    assert [path.name for path in tmp_path.iterdir()] == ["parity.json"]
+
+
+def test_formats_are_checked_and_count_once(tmp_path):
+    for formats in ([], ["h5"], "h5"):
+        with pytest.raises(WrongFormatError, match="one or both of tflite, onnx"):
+            export(sharp_model("rnn", 1), tmp_path, formats=formats, **FEW)
+    assert len(export(sharp_model("rnn", 1), tmp_path, formats=["onnx", "onnx"], **FEW).files) == 2
+
+
+def test_a_vocabulary_may_be_any_sequence_of_symbols(tmp_path):
+    exported = export(sharp_model("rnn", 1), tmp_path, vocabulary="abcdefg", formats=["onnx"], **FEW)
+    assert load(exported.files[0]).vocabulary.symbols == tuple("abcdefg")
+
+
+def test_other_symbols_for_the_same_ids_translate_the_sample(memory_run, tmp_path):
+    source = read_source(memory_run).with_symbols(Vocabulary(("null", "one", "two", "three", "four")), None)
+    assert set(source.sample) <= set(source.vocabulary)
+    exported = export(
+        source.model, tmp_path, vocabulary=source.vocabulary, sample=source.sample, formats=["onnx"], **FEW
+    )
+    stream = load(exported.files[0]).stream()
+    assert [stream.step(s).symbol for s in ("three", "null", "one", "two")] == ["null", "one", "two", "three"]
+    original = read_source(memory_run)
+    with pytest.raises(StateMismatchError, match="vocabulary 5 symbols: 'null'.* and not 5 symbols: '0'"):
+        check(exported.files[0], original.model, vocabulary=original.vocabulary, **FEW)
+
+
+def test_symbols_that_break_lines_elsewhere_go_through_the_run_folder(tmp_path):
+    odd = "\f\v\x1c\x1d\x1e\x85\u2028\u2029\n\r\té🎵\\"
+    problem = Text(odd * 20)
+    run = Run(tmp_path / "run", problem, Network(units=4), Options(updates=3))
+    run.finish(fit(problem, Network(units=4), Options(updates=3)))
+    source = read_source(tmp_path / "run")
+    assert set(source.sample) <= set(odd)
+    exported = export(
+        source.model, tmp_path / "build", vocabulary=source.vocabulary, sample=source.sample, formats=["onnx"], **FEW
+    )
+    assert set(load(exported.files[0]).vocabulary) == set(odd)
+
+
+def test_a_vocabulary_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "symbols.txt").write_bytes(b"\xef\xbb\xbfa\nb\n")
+    assert read_vocabulary(tmp_path / "symbols.txt").symbols == ("a", "b")
+    (tmp_path / "symbols.json").write_text('["a", "b"')
+    with pytest.raises(SourceError, match="is not JSON"):
+        read_vocabulary(tmp_path / "symbols.json")
+
+
+def test_a_zip_that_keras_did_not_write_is_said_to_be_none(exported_memory):
+    with pytest.raises(SourceError, match="is not a .keras file"):
+        load_keras(exported_memory.files[0])

@@ -238,3 +238,11 @@ def test_the_names_in_an_onnx_file_are_those_of_the_format():
     assert {value.type.tensor_type.shape.dim[0].dim_param for value in [*model.graph.input, *model.graph.output]} == {
         "B"
     }
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_is_known_by_its_content_whatever_it_is_called(format, tmp_path):
+    for name in ("model", "model.bak", "model.tflite", "model.onnx"):
+        path = tmp_path / name
+        path.write_bytes(FILES[format].read_bytes())
+        assert load(path).stream().step("3").symbol == "0"

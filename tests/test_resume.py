@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from stepcell.runtime.errors import ResumeError
-from stepcell.train import Echo, Network, Options, Text, begin_run, fit
+from stepcell.train import Echo, Network, Options, Run, Text, fit
 from stepcell.train.training_state import read_checkpoint
 
 TEXT = Text("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40)
@@ -128,15 +128,15 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 def test_another_command_cannot_go_on_with_a_run(tmp_path):
     problem, network, options = TRAININGS["text in two layers"]
     with pytest.raises(ResumeError, match="There is no run"):
-        begin_run(tmp_path, problem, network, options, resume=True)
-    begin_run(tmp_path, problem, network, options)
-    begin_run(tmp_path, problem, network, options, resume=True)
+        Run(tmp_path, problem, network, options, resume=True)
+    Run(tmp_path, problem, network, options).begin()
+    Run(tmp_path, problem, network, options, resume=True)
     with pytest.raises(ResumeError, match="started differently.*\n.*- network: .*'units': 9.*now .*'units': 10"):
-        begin_run(tmp_path, problem, Network("gru", 10, layers=2, embedding=4), options, resume=True)
+        Run(tmp_path, problem, Network("gru", 10, layers=2, embedding=4), options, resume=True)
 
 
 def test_a_finished_run_cannot_go_on(memory_run):
     from models import MEMORY
 
     with pytest.raises(ResumeError, match="is finished \\(solved\\)"):
-        begin_run(memory_run, MEMORY, Network(units=20), Options(seed=7), resume=True)
+        Run(memory_run, MEMORY, Network(units=20), Options(seed=7), resume=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from threading import Thread
 
 import numpy as np
@@ -208,3 +209,12 @@ def test_streams_of_one_model_may_be_stepped_by_different_threads(model):
     for thread in threads:
         thread.join()
     assert all(found[number] == expected for number in range(4))
+
+
+def test_a_copy_of_a_stream_is_a_fork(model):
+    stream = model.stream()
+    answers(stream, "30")
+    for duplicate in (copy.copy(stream), copy.deepcopy(stream)):
+        assert same_state(duplicate.state, stream.state)
+        duplicate.step("4")
+        assert not same_state(duplicate.state, stream.state)

@@ -76,6 +76,7 @@ def test_an_id_outside_the_vocabulary_is_refused(id):
         (("a", "b", "a"), None, "'a' stands in it twice"),
         (("a", ""), None, "not empty"),
         (("a", 3), None, "found 3"),
+        (("a", "\ud800"), None, "strings of Unicode"),
         (("a",), "?", "'\\?' is not one of its symbols"),
     ],
 )

@@ -18,7 +18,7 @@ from .problem import Block, Problem, Recipe, Streams
 from .reber import Reber
 from .recall import Recall
 from .report import score_table, training_progress
-from .run_folder import begin_run, finish_run
+from .run_folder import Run
 from .score import Score
 from .text import Text
 from .training_state import Row
@@ -37,11 +37,10 @@ __all__ = [
     "Recall",
     "Recipe",
     "Row",
+    "Run",
     "Score",
     "Streams",
     "Text",
-    "begin_run",
-    "finish_run",
     "fit",
     "score_table",
     "training_progress",

@@ -93,7 +93,8 @@ class Echo:
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
         """See `Problem.evaluations`: streams far longer than any chunk."""
-        inputs = np.random.default_rng([seed, 5]).integers(0, self.symbols, (_STREAM_LENGTH, _STREAMS), dtype=np.int32)
+        shape = (max(_STREAM_LENGTH, 10 * self.recipe.time_steps), _STREAMS)
+        inputs = np.random.default_rng([seed, 5]).integers(0, self.symbols, shape, dtype=np.int32)
         weights = np.ones(inputs.shape, np.float32)
         weights[: self.lag] = 0
         return {"carried": Streams(inputs, np.roll(inputs, self.lag, axis=0), weights, np.zeros(inputs.shape, bool))}

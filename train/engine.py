@@ -38,7 +38,8 @@ class Fitted:
         history: One row per block.
         stopped: Why training ended: "solved", "updates", "minutes", "no longer improving", "diverged", "interrupted".
         parameters: How many trainable numbers the model has.
-        carried: Every answer on the carried streams.
+        carried: Every answer on the carried streams; None where Ctrl-C cut the evaluation short, and then some scores
+            may be missing too.
     """
 
     model: keras.Sequential
@@ -46,7 +47,7 @@ class Fitted:
     history: tuple[Row, ...]
     stopped: str
     parameters: int
-    carried: Answers
+    carried: Answers | None
 
     def effort(self) -> str:
         """Return how many updates it took and how long, in words."""
@@ -152,15 +153,26 @@ class _Training:
         return row
 
     def finish(self) -> Fitted:
-        """Put the best weights back and evaluate them in full."""
+        """Put the best weights back and evaluate them in full; Ctrl-C cuts the evaluation short and loses nothing."""
         state, updater = self.state, self._updater
-        if state.stopped in ("updates", "minutes", "interrupted"):  # the last weights have not been judged yet
-            last = self._evaluator.score(self._evaluations[self._recipe.judged_by])
-            if last.nats <= state.best_nats or not state.best_weights:
-                state.best_weights = updater.weights()
-        updater.set_weights(state.best_weights)
-        scores = self._evaluator.score_all(self._evaluations, self._recipe.time_steps, self._options.seed)
-        carried = self._evaluator.answers(self._evaluations["carried"])
+        scores: dict[str, Score] = {}
+        carried = None
+        try:
+            if state.stopped in ("updates", "minutes", "interrupted"):  # the last weights have not been judged yet
+                last = self._evaluator.score(self._evaluations[self._recipe.judged_by])
+                if not math.isfinite(last.nats) and not state.best_weights:
+                    raise DivergedError(
+                        f"The answers are {last.nats} after {state.update} updates. Lower the learning rate."
+                    )
+                if last.nats <= state.best_nats or not state.best_weights:
+                    state.best_weights = updater.weights()
+            updater.set_weights(state.best_weights)
+            scores = self._evaluator.score_all(self._evaluations, self._recipe.time_steps, self._options.seed)
+            carried = self._evaluator.answers(self._evaluations["carried"])
+        except KeyboardInterrupt:
+            state.stopped = "interrupted"
+            if state.best_weights:
+                updater.set_weights(state.best_weights)
         parameters = sum(math.prod(variable.shape) for variable in updater.model.trainable_variables)
         return Fitted(updater.model, scores, tuple(state.history), state.stopped, parameters, carried)
 

@@ -26,7 +26,7 @@ def score_table(fitted: Fitted, learned_steps: int) -> tuple[list[str], list[lis
         fitted: What was trained.
         learned_steps: Longest chunk that gradients went through.
     """
-    header = ["one symbol at a time", "accuracy", "nats", "bits", "steps"]
+    header = ["one symbol at a time", "accuracy", "nats", "bits", "stream length"]
     rows = [
         [
             _MEANINGS[name],
@@ -41,6 +41,8 @@ def score_table(fitted: Fitted, learned_steps: int) -> tuple[list[str], list[lis
 
 
 def _warnings(fitted: Fitted, learned_steps: int) -> list[str]:
+    if fitted.carried is None:
+        return ["Evaluation was cut short."]
     carried, sequence = fitted.scores["carried"], fitted.scores.get("per_sequence")
     if sequence is not None and carried.accuracy < sequence.accuracy - _WORTH_A_WARNING:
         return [

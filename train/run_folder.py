@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,79 +27,106 @@ from .training_state import Row
 MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
 STATE_FILE, CHECKPOINT_FILE = "state.png", "checkpoint.npz"
+_ALL_FILES = (
+    MODEL_FILE, RUN_FILE, METRICS_FILE, HISTORY_FILE, SAMPLE_FILE, CURVE_FILE, STATE_FILE, CHECKPOINT_FILE,
+)  # fmt: skip
 _SAMPLE = 10_000  # symbols
 _MOST_CONFUSED = 30  # symbols in a confusion table
 _PREVIOUS = ".previous"  # appended to the name of a folder that an earlier run moves to
 
 
-def begin_run(folder: Path, problem: Problem, network: Network, options: Options, *, resume: bool = False) -> Path:
-    """Make `folder` ready for a run, before hours are spent, and write into it what is going to be run.
-
-    An earlier run there moves to the folder's name with ".previous" appended. With `resume` that is the run to go on
-    with.
-
-    Returns:
-        Where the run keeps its checkpoint.
-
-    Raises:
-        OutputError: The folder cannot be written, or holds files that no run has left there.
-        ResumeError: There is nothing to go on with, or it is another run; all differences are named.
-    """
-    if resume:
-        _check_resumable(folder, _describe_plan(problem, network, options))
-        remove_unfinished_files(folder)
-        return folder / CHECKPOINT_FILE
-    make_folder(folder.parent)
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / RUN_FILE).exists():
-            raise OutputError(f"{folder} is not empty and holds no run. Give --out a folder of its own.")
-        _move_aside(folder)
-    make_folder(folder)
-    write_whole_file(folder / RUN_FILE, _as_json(_describe_plan(problem, network, options)))
-    return folder / CHECKPOINT_FILE
-
-
-def finish_run(folder: Path, problem: Problem, network: Network, options: Options, fitted: Fitted) -> list[Path]:
-    """Write what a run has made into its folder, each file whole.
+class Run:
+    """One training and the folder it leaves behind.
 
     The files: model.keras (the Keras model), run.json (everything needed to repeat the run, and the vocabulary),
     metrics.json (the evaluation), history.csv (a line per block of updates), sample.txt (symbols as they really occur,
-    one per line, for the exporter to check on), and with matplotlib curve.png and state.png. The checkpoint is removed,
-    unless the run was interrupted and can go on.
-
-    Returns:
-        The files written.
-
-    Raises:
-        OutputError: The folder cannot be written.
+    one per line, for the exporter to check on), and with matplotlib curve.png and state.png; checkpoint.npz while it is
+    not finished.
     """
-    contents = {
-        METRICS_FILE: _as_json(_describe_metrics(fitted)),
-        HISTORY_FILE: _as_csv(fitted.history).encode(),
-        SAMPLE_FILE: _sample(problem, options.seed).encode(),
-        MODEL_FILE: _keras_file(fitted),
-    }
-    pictures = {
-        CURVE_FILE: draw_curve(fitted.history),
-        STATE_FILE: draw_state(fitted.model, problem.evaluations(options.seed), problem.vocabulary),
-    }
-    contents.update({name: picture for name, picture in pictures.items() if picture is not None})
-    contents[RUN_FILE] = _as_json({**_describe_plan(problem, network, options), **_describe_result(problem, fitted)})
-    for name, content in contents.items():  # run.json last: it says that all others are there
-        write_whole_file(folder / name, content)
-    if fitted.stopped != "interrupted":
-        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-    return [folder / name for name in contents]
+
+    def __init__(
+        self, folder: Path, problem: Problem, network: Network, options: Options, *, resume: bool = False
+    ) -> None:
+        """Make sure, before hours are spent, that the run can be written to `folder`. Nothing there is changed yet.
+
+        Args:
+            folder: Where to write; made if it is not there.
+            problem: What is learned.
+            network: By what.
+            options: How.
+            resume: Go on with the run in `folder`.
+
+        Raises:
+            OutputError: The folder cannot be written, or holds files that no run has left there.
+            ResumeError: There is nothing to go on with, or it is another run; all differences are named.
+        """
+        self._folder = folder.resolve()
+        self._problem, self._options = problem, options
+        self._plan = _describe_plan(problem, network, options)
+        self._begun = resume
+        self.checkpoint = self._folder / CHECKPOINT_FILE
+        if resume:
+            _check_resumable(self._folder, self._plan)
+            remove_unfinished_files(self._folder)
+            return
+        make_folder(self._folder)
+        if any(self._folder.iterdir()) and not (self._folder / RUN_FILE).exists():
+            raise OutputError(f"{folder} is not empty and holds no run. Give --out a folder of its own.")
+
+    def begin(self) -> None:
+        """Take the folder, once something has been learned: an earlier run's files move to FOLDER.previous.
+
+        Raises:
+            OutputError: They cannot be moved, or the folder cannot be written.
+        """
+        if self._begun:
+            return
+        if (self._folder / RUN_FILE).exists():
+            _move_aside(self._folder)
+        write_whole_file(self._folder / RUN_FILE, _as_json({**self._plan, "stopped": None}))
+        self._begun = True
+
+    def finish(self, fitted: Fitted) -> list[Path]:
+        """Write what has been learned, each file whole; remove the checkpoint unless the run can go on from it.
+
+        Returns:
+            The files written.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        self.begin()
+        problem, seed = self._problem, self._options.seed
+        contents = {
+            METRICS_FILE: _as_json(_describe_metrics(fitted)),
+            HISTORY_FILE: _as_csv(fitted.history).encode(),
+            SAMPLE_FILE: _sample(problem, seed).encode(),
+            MODEL_FILE: _keras_file(fitted),
+        }
+        pictures = {
+            CURVE_FILE: draw_curve(fitted.history),
+            STATE_FILE: draw_state(fitted.model, problem.evaluations(seed), problem.vocabulary),
+        }
+        contents.update({name: picture for name, picture in pictures.items() if picture is not None})
+        contents[RUN_FILE] = _as_json({**self._plan, **_describe_result(problem, fitted)})
+        for name, content in contents.items():  # run.json last: it says that all others are there
+            write_whole_file(self._folder / name, content)
+        if fitted.stopped != "interrupted":
+            self.checkpoint.unlink(missing_ok=True)
+        return [self._folder / name for name in contents]
 
 
 def _move_aside(folder: Path) -> None:
+    """Move the files of a run, and nothing else, out of `folder`; only files of an older run make room for them."""
     previous = folder.with_name(folder.name + _PREVIOUS)
+    make_folder(previous)
     try:
-        if previous.exists():
-            shutil.rmtree(previous)
-        folder.rename(previous)
+        for name in _ALL_FILES:
+            (previous / name).unlink(missing_ok=True)
+            if (folder / name).exists():
+                (folder / name).replace(previous / name)
     except OSError as error:
-        raise OutputError(f"Cannot move the earlier run {folder} to {previous}: {error.strerror or error}.") from error
+        raise OutputError(f"Cannot move the earlier run to {previous}: {error.strerror or error}.") from error
 
 
 def _check_resumable(folder: Path, plan: dict[str, Any]) -> None:
@@ -136,20 +163,21 @@ def _describe_plan(problem: Problem, network: Network, options: Options) -> dict
         "vocabulary": list(problem.vocabulary.symbols),
         "labels": None if problem.labels is None else list(problem.labels.symbols),
         "packages": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
-        "stopped": None,
+        "recipe": asdict(problem.recipe),
     }
 
 
 def _describe_result(problem: Problem, fitted: Fitted) -> dict[str, Any]:
     last = fitted.history[-1] if fitted.history else None
+    judged_by = problem.recipe.judged_by
     return {
         "training": {
             "problem": problem.name,
             "framing": "truncated BPTT over chunks, state carried between them, random resets"
-            if problem.recipe.judged_by == "carried"
+            if judged_by == "carried"
             else "BPTT over whole sequences, state reset before each",
             "longest_length": problem.recipe.time_steps,
-            "accuracy": fitted.scores[problem.recipe.judged_by].accuracy,
+            "accuracy": fitted.scores[judged_by].accuracy if judged_by in fitted.scores else None,
         },
         "stopped": fitted.stopped,
         "updates": last.update if last else 0,
@@ -167,6 +195,8 @@ def _sample(problem: Problem, seed: int) -> str:
 def _describe_metrics(fitted: Fitted) -> dict[str, Any]:
     """Return all scores, the carried one by position too, and for few symbols which is taken for which."""
     metrics: dict[str, Any] = {name: score.to_json() for name, score in fitted.scores.items()}
+    if fitted.carried is None:
+        return metrics
     metrics["carried"]["by_position"] = fitted.carried.by_position()
     outputs = fitted.model.output_shape[-1]
     if outputs <= _MOST_CONFUSED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +56,9 @@ def draw_state(model: keras.Sequential, evaluations: Mapping[str, Streams], voca
     else:
         rows[-1].set_xlabel("steps; a line is a reset")
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a symbol that the font does not have is drawn as a box
+        figure.savefig(file, format="png", dpi=120)
     return file.getvalue()
 
 

@@ -65,7 +65,7 @@ class Text:
             CorpusError: It is missing, unreadable, not UTF-8, empty or too short.
         """
         try:
-            content = path.read_bytes().decode()
+            content = path.read_bytes().decode("utf-8-sig")
         except OSError as error:
             raise CorpusError(f"Cannot read the text {path}: {error.strerror or error}.") from error
         except UnicodeDecodeError as error:

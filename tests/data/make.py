@@ -19,7 +19,7 @@ from stepcell.export.onnx import onnx_payload
 from stepcell.export.tflite import tflite_payload
 from stepcell.runtime import Manifest, Vocabulary
 from stepcell.runtime.model_file import seal
-from stepcell.train import Memory, Network, Options, finish_run, fit
+from stepcell.train import Memory, Network, Options, Run, fit
 
 DATA = Path(__file__).parent
 ROOT = DATA.parent.parent
@@ -47,8 +47,7 @@ def make_memory() -> None:
     problem, network, options = Memory.conflicting(), Network(units=20), Options(seed=7)
     with tempfile.TemporaryDirectory() as folder:
         run, build = Path(folder, "memory"), Path(folder, "build")
-        run.mkdir()
-        finish_run(run, problem, network, options, fit(problem, network, options))
+        Run(run, problem, network, options).finish(fit(problem, network, options))
         source = read_source(run)
         exported = export(
             source.model,
