@@ -18,7 +18,7 @@ import numpy as np
 from ..runtime.arrays import AnyArray, Floats, Ids
 from ..runtime.backend import describe_backend, initial_state
 from ..runtime.errors import NotSteppableError, ParityError
-from ..runtime.trace import Course, Trajectory
+from ..runtime.trace import Course, State, Trajectory
 from ..runtime.vocabulary import Vocabulary
 from .arithmetic import NumpyArithmetic
 from .device_process import trace_in_process
