@@ -464,12 +464,9 @@ def test_a_state_that_does_not_last_is_warned_of_with_numbers():
     fitted = fit(Recall(lag=20, keys=3), Network(units=16), Options(seed=1))
     warning = score_table(fitted, 22)[2]
     assert warning.startswith("Reset the state before each sequence")
-    inputs = np.zeros((4000, 1), np.int32)
-    streams = Streams(inputs, inputs, np.ones(inputs.shape, "f4"), np.zeros(inputs.shape, bool))
-    right = np.arange(4000)[:, None] < 600
-    forgetful = replace(
-        fitted, scores={"carried": Score(0.2, 1.0, 1, 1)}, carried=Answers(streams, right, inputs, inputs)
-    )
-    warning = score_table(forgetful, 500)[2]
-    assert "100.0 % of the answers are right within the 500 symbols that were learned at once" in warning
-    assert "0.0 % from symbol 2048 on" in warning
+    scores = {"carried": Score(0.2, 1.0, 1, 4000), "windowed": Score(0.9, 1.0, 1, 25)}
+    warning = score_table(replace(fitted, scores=scores), 25)[2]
+    assert "90.0 % of the answers are right with only the last 25 symbols in view" in warning
+    assert "20.0 % with the state carried over 4,000" in warning
+    scores = {"carried": Score(0.9, 1.0, 1, 4000), "windowed": Score(0.9, 1.0, 1, 25)}
+    assert score_table(replace(fitted, scores=scores), 25)[2] == ""

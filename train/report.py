@@ -16,7 +16,6 @@ _MEANINGS = {
     "reset": "state reset before each symbol: no memory",
 }
 _WORTH_A_WARNING = 0.01  # of accuracy
-_ENOUGH = 100  # answers to judge by
 
 
 def score_table(fitted: Fitted, learned_steps: int) -> tuple[list[str], list[list[str]], str]:
@@ -49,14 +48,12 @@ def _warnings(fitted: Fitted, learned_steps: int) -> list[str]:
             f"Reset the state before each sequence: carried on from one into the next, the accuracy falls from "
             f"{100 * sequence.accuracy:.1f} to {100 * carried.accuracy:.1f} %."
         ]
-    rows = fitted.carried.by_position()
-    near = [row["accuracy"] for row in rows if row["to"] <= learned_steps]
-    far = [row for row in rows if row["from"] > learned_steps and row["answers"] >= _ENOUGH]
-    if near and far and far[-1]["accuracy"] < near[-1] - _WORTH_A_WARNING:
+    windowed = fitted.scores.get("windowed")
+    if windowed is not None and carried.accuracy < windowed.accuracy - _WORTH_A_WARNING:
         return [
-            f"The state does not last: {100 * near[-1]:.1f} % of the answers are right within the {learned_steps} "
-            f"symbols that were learned at once, {100 * far[-1]['accuracy']:.1f} % from symbol {far[-1]['from']} on. "
-            "Reset it on the device, or train with longer chunks."
+            f"The state does not last: {100 * windowed.accuracy:.1f} % of the answers are right with only the last "
+            f"{learned_steps} symbols in view, as many as were learned at once, and {100 * carried.accuracy:.1f} % "
+            f"with the state carried over {carried.steps:,}. Reset it on the device, or train with longer chunks."
         ]
     return []
 
