@@ -10,6 +10,7 @@ from typing import Protocol
 from . import onnx_container, tflite_container
 from .errors import DamagedFileError, ForeignFileError, ModelFileNotFoundError
 from .manifest import Manifest
+from .manifest_reader import read_manifest
 
 TFLITE, ONNX = "tflite", "onnx"
 
@@ -86,7 +87,7 @@ def unseal(content: bytes, name: str) -> ModelFile:
         )
     payload, manifest_bytes, checksum = parts
     _compare(name, "manifest", manifest_bytes, "checksum beside it", checksum.decode(errors="replace"))
-    manifest = Manifest.from_bytes(manifest_bytes, name)
+    manifest = read_manifest(manifest_bytes, name)
     _compare(name, "content", payload, "manifest", manifest.fingerprint)
     return ModelFile(name, format, payload, manifest)
 

@@ -28,6 +28,7 @@ from stepcell.runtime import (
     load,
     read_model_file,
 )
+from stepcell.runtime.manifest_reader import read_manifest
 from stepcell.runtime.model_file import FORMATS, ONNX, TFLITE, seal, unseal
 
 FILES = {TFLITE: DATA / "memory.tflite", ONNX: DATA / "memory.onnx"}
@@ -183,19 +184,19 @@ def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
 def test_a_manifest_that_makes_no_sense_is_refused(change, problem):
     content = read_model_file(FILES[TFLITE]).manifest.to_json() | change
     with pytest.raises(DamagedFileError, match=problem):
-        Manifest.from_bytes(json.dumps(content).encode(), "memory.tflite")
+        read_manifest(json.dumps(content).encode(), "memory.tflite")
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 def test_any_json_in_place_of_a_manifest_is_refused_cleanly(content):
     with pytest.raises(ModelFileError):
-        Manifest.from_bytes(json.dumps(content).encode(), "memory.tflite")
+        read_manifest(json.dumps(content).encode(), "memory.tflite")
 
 
 def test_every_problem_of_a_manifest_is_named_at_once():
     content = read_model_file(FILES[TFLITE]).manifest.to_json() | {"state": [], "name": None}
     with pytest.raises(DamagedFileError, match="state is empty.*name is not"):
-        Manifest.from_bytes(json.dumps(content).encode(), "memory.tflite")
+        read_manifest(json.dumps(content).encode(), "memory.tflite")
 
 
 def test_the_manifest_of_a_tflite_file_is_a_zip_entry_that_any_tool_reads():

@@ -1,0 +1,142 @@
+"""Reads manifests, which may hold anything at all, and says everything that is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from math import isfinite, prod
+from typing import Any
+
+from .errors import DamagedFileError, NewerFormatError, VocabularyError
+from .manifest import FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
+from .vocabulary import Vocabulary
+
+
+def read_manifest(content: bytes, file_name: str) -> Manifest:
+    """Read a manifest; `file_name` is for the messages.
+
+    Raises:
+        NewerFormatError: The format number is higher than this version's.
+        DamagedFileError: It is not JSON, or not a manifest; every problem is named.
+    """
+    try:
+        json_object = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{file_name} is damaged: its manifest is not JSON ({error}). Copy it again.") from error
+    found = json_object.get("format") if isinstance(json_object, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise NewerFormatError(
+            f"{file_name} has format {found}; this stepcell reads format {FORMAT}. "
+            "Upgrade with: pip install -U stepcell"
+        )
+    reader = _Reader()
+    manifest = reader.manifest(json_object) if found == FORMAT else None
+    if manifest is None:
+        problems = "; ".join(reader.problems) or f"its format is {found!r}"
+        raise DamagedFileError(
+            f"{file_name} carries a manifest that is not one of format {FORMAT}: {problems}. Export the model again."
+        )
+    return manifest
+
+
+class _Reader:
+    """Turns a JSON object into a `Manifest` and collects what is wrong with it on the way."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def manifest(self, top: Json) -> Manifest | None:
+        vocabulary = self.vocabulary(top, "vocabulary")
+        target = self.value(top, "target", dict)
+        labels = self.vocabulary(target, "vocabulary") if target.get("kind") == "label" else None
+        if target.get("kind") not in ("next", "label"):
+            self.problems.append("target.kind is neither 'next' nor 'label'")
+        output = self.value(top, "output", dict)
+        if output.get("activation") not in ("softmax", "sigmoid"):
+            self.problems.append("output.activation is neither 'softmax' nor 'sigmoid'")
+        state = tuple(self.state_tensor(entry) for entry in self.objects(top, "state"))
+        if not state or len({tensor.name for tensor in state}) < len(state):
+            self.problems.append("state is empty or names a tensor twice")
+        cells = tuple(self.cell(entry) for entry in self.objects(top, "cells"))
+        size = len(labels or vocabulary or ())
+        golden = self.golden(top, vocabulary, size) if top.get("golden") is not None else None
+        strings = {name: self.value(top, name, str) for name in ("name", "fingerprint", "quantization", "producer")}
+        training, requires = self.value(top, "training", dict), self.value(top, "requires", dict)
+        parity = tuple(self.objects(top, "parity"))
+        if self.problems or vocabulary is None:
+            return None
+        activation = output["activation"]
+        return Manifest(
+            vocabulary=vocabulary, labels=labels, output=activation, state=state, cells=cells, golden=golden,
+            training=training, requires=requires, parity=parity, **strings,
+        )  # fmt: skip
+
+    def value(self, top: Json, name: str, kind: type) -> Any:
+        found = top.get(name) if isinstance(top, dict) else None
+        if not isinstance(found, kind) or isinstance(found, bool):
+            self.problems.append(f"{name} is not a JSON {kind.__name__}")
+            return kind()
+        return found
+
+    def objects(self, top: Json, name: str) -> list[Json]:
+        found = self.value(top, name, list)
+        if not all(isinstance(entry, dict) for entry in found):
+            self.problems.append(f"{name} is not a list of objects")
+            return []
+        return list(found)
+
+    def vocabulary(self, top: Json, name: str) -> Vocabulary | None:
+        found = self.value(top, name, dict)
+        try:
+            return Vocabulary(tuple(self.value(found, "symbols", list)), found.get("unknown"))
+        except (VocabularyError, TypeError) as error:
+            self.problems.append(str(error))
+            return None
+
+    def state_tensor(self, entry: Json) -> StateTensor:
+        shape, initial = self.value(entry, "shape", list), entry.get("initial")
+        if not shape or not all(type(size) is int and size > 0 for size in shape) or prod(shape) >= 2**31:
+            self.problems.append(f"the shape of state {entry.get('name')!r} is {shape}")
+            shape = [1]
+        if not isinstance(initial, (int, float)) or not isfinite(initial):
+            self.problems.append(f"the initial value of state {entry.get('name')!r} is {initial!r}")
+            initial = 0.0
+        tensor = StateTensor(self.value(entry, "name", str), tuple(shape), float(initial))
+        if entry.get("next") != tensor.next or entry.get("dtype") != "float32":
+            self.problems.append(f"state {tensor.name!r} is not float32 or is not paired with {tensor.next!r}")
+        return tensor
+
+    def cell(self, entry: Json) -> Cell:
+        known = {name: entry[name] for name in Cell.__dataclass_fields__ if name in entry}
+        try:
+            return Cell(**known)
+        except TypeError as error:
+            self.problems.append(f"a cell is incomplete ({error})")
+            return Cell("", 0, "")
+
+    def golden(self, top: Json, vocabulary: Vocabulary | None, size: int) -> Golden | None:
+        found = self.value(top, "golden", dict)
+        try:
+            golden = Golden(
+                float(found["tolerance"]),
+                tuple(found["outputs"]),
+                tuple(
+                    GoldenRun(
+                        run["start"], tuple(run["ids"]), tuple(tuple(map(float, row)) for row in run["probabilities"])
+                    )
+                    for run in found["runs"]
+                ),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            self.problems.append(f"golden is incomplete ({error!r})")
+            return None
+        symbols = len(vocabulary or ())
+        good = all(type(id) is int and 0 <= id < size for id in golden.outputs) and all(
+            run.start in ("initial", "ramp")
+            and all(type(id) is int and 0 <= id < symbols for id in run.ids)
+            and len(run.probabilities) == len(run.ids)
+            and all(len(row) == len(golden.outputs) for row in run.probabilities)
+            for run in golden.runs
+        )
+        if not good:
+            self.problems.append("golden holds ids or rows that do not fit")
+        return golden
