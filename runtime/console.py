@@ -15,10 +15,13 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str 
     if sys.stdout is None:  # closed by whoever started us
         return
     if sys.stdout.isatty():
+        from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(*header, caption=note or None, caption_justify="left")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=note or None, caption_justify="left")
+        for name in header:
+            table.add_column(name, overflow="fold")  # nothing is cut off where the terminal is narrow
         for row in rows:
             table.add_row(*row)
         Console().print(table)
