@@ -35,9 +35,9 @@ ROWS: dict[str, tuple[Callable[[], Problem], Network, int]] = {
     "echo-1": (lambda: Echo(100, 1), Network(units=64), 5),
     "echo-2": (lambda: Echo(100, 2), Network(units=64), 5),
     "echo-5": (lambda: Echo(100, 5), Network("gru", units=128), 5),
-    "recall-100": (lambda: Recall(100), Network("gru", units=64), 10),
-    "recall-500": (lambda: Recall(500), Network("gru", units=64), 5),
-    "recall-1000": (lambda: Recall(1000), Network("lstm", units=64), 3),
+    "recall-100": (lambda: Recall(100), Network(units=64), 10),
+    "recall-500": (lambda: Recall(500), Network(units=64), 5),
+    "recall-1000": (lambda: Recall(1000), Network(units=64), 3),
 }
 # Units, lanes, time steps; 96 symbols.
 CORPUS = [(50, 32, 25), (64, 64, 64), (128, 64, 100), (256, 64, 64)]
