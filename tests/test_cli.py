@@ -164,7 +164,9 @@ def test_ctrl_c_during_training_keeps_what_was_learned(tmp_path):
 
     command = [str(Path(sys.executable).with_name("stepcell")), "train", "echo", "--units", "4", "--out", "run"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        time.sleep(15)
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / "run.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)  # it is written once something has been learned
         assert process.poll() is None
         os.kill(process.pid, signal.SIGINT)
         stdout, _ = process.communicate(timeout=60)
