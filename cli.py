@@ -162,6 +162,10 @@ def _train(
     clip_norm: Annotated[float, typer.Option("--clip-norm", help="Gradients are scaled down to this norm.")] = 1.0,
     updates: Annotated[int | None, typer.Option("--updates", help="Most updates to make.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time limit for training.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", help="Processor threads. [default: 1 below 256 units, else all]"),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -169,7 +173,7 @@ def _train(
     from stepcell.train import Network, Options, Run, fit, score_table, training_progress
 
     network = Network(cell.value, units, layers, embedding, dropout, forget_bias, chrono)
-    options = Options(seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm)
+    options = Options(seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm, threads)
     run = Run(out, problem, network, options, resume=resume)
     with training_progress() as show:
 

@@ -18,7 +18,7 @@ from .score import Score
 
 _LANES = 32
 _RESETS = 0.1  # share of the chunks that begin from nothing: a device must also start well
-_STREAMS, _STREAM_LENGTH = 16, 1000
+_STREAMS, _STREAM_LENGTH = 16, 2000
 _SOLVED = 0.9999
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,15 @@ from .answers import Answers
 from .evaluate import Evaluator
 from .network import Network
 from .options import Options
-from .problem import Problem, Recipe
+from .problem import Problem, Recipe, Streams
 from .schedule import SCHEDULES
 from .score import Score
+from .threads import use_threads
 from .training_state import Row, TrainingState, read_checkpoint, write_checkpoint
 from .updater import Updater
 
 _CHECKPOINT_SECONDS = 20.0
+_LEARNED = 0.95  # accuracy on a block at which the next problem of a curriculum comes
 
 
 class DivergedError(StepcellError, ArithmeticError):
@@ -86,6 +88,7 @@ def fit(
         OutputError: The checkpoint cannot be written.
     """
     options = options or Options()
+    use_threads(options.threads, network)
     training = _Training(problem, network, options)
     if resume and checkpoint is not None:
         training.restore(checkpoint)
@@ -108,6 +111,7 @@ class _Training:
         self.state = TrainingState()
         self._problem, self._options = problem, options
         self._recipe: Recipe = problem.recipe
+        self._stages = (*self._recipe.curriculum, problem)
         outputs = len(problem.vocabulary if problem.labels is None else problem.labels)
         model = network.build(len(problem.vocabulary), outputs, options.seed, longest_lag=self._recipe.longest_lag)
         self._updater = Updater(model, seed=options.seed, clip_norm=options.clip_norm, xla=self._recipe.xla)
@@ -131,13 +135,14 @@ class _Training:
     def learn_block(self) -> Row:
         """Make a block of updates and evaluate if it is time; set `state.stopped` when there is nothing more to do."""
         state, recipe, most = self.state, self._recipe, self._most
+        stage = self._stage()
         factor = self._schedule(self._used(state.update), state.history[-1].accuracy if state.history else 0.0)
         learning_rate = self._learning_rate * factor
         count = min(recipe.per_block, most - state.update) if most else recipe.per_block
         done = state.update + max(count, 0)
         loss, accuracy = math.nan, math.nan
         if count > 0:
-            block = self._problem.block(state.update, count, self._options.seed)
+            block = self._stages[stage].block(state.update, count, self._options.seed)
             loss, accuracy = self._updater.learn(block, state.update, learning_rate)
             if not math.isfinite(loss):
                 return self._diverge(done, learning_rate, loss)
@@ -145,9 +150,9 @@ class _Training:
         judged = None
         if used >= 1.0:
             state.stopped = "updates" if most and done >= most else "minutes"
-        elif done % recipe.evaluate_every < count:
+        elif done % recipe.evaluate_every < count and stage == len(recipe.curriculum):
             judged = self._judge()
-        row = Row(done, time.monotonic() - self._began, used, learning_rate, loss, accuracy, judged)
+        row = Row(done, time.monotonic() - self._began, used, learning_rate, loss, accuracy, judged, stage)
         if count > 0:
             state.history.append(row)
         return row
@@ -167,14 +172,20 @@ class _Training:
                 if last.nats <= state.best_nats or not state.best_weights:
                     state.best_weights = updater.weights()
             updater.set_weights(state.best_weights)
-            scores = self._evaluator.score_all(self._evaluations, self._recipe.time_steps, self._options.seed)
-            carried = self._evaluator.answers(self._evaluations["carried"])
+            scores, carried = self._evaluator.score_all(self._evaluations, self._recipe.time_steps, self._options.seed)
         except KeyboardInterrupt:
             state.stopped = "interrupted"
             if state.best_weights:
                 updater.set_weights(state.best_weights)
         parameters = sum(math.prod(variable.shape) for variable in updater.model.trainable_variables)
         return Fitted(updater.model, scores, tuple(state.history), state.stopped, parameters, carried)
+
+    def _stage(self) -> int:
+        """Return which problem of the curriculum comes next: the one after the last if that has been learned."""
+        if not self.state.history:
+            return 0
+        last = self.state.history[-1]
+        return min(last.stage + (last.accuracy > _LEARNED), len(self._recipe.curriculum))
 
     def _used(self, updates: int) -> float:
         """Return the share of the budget that is used up: of updates or of time, whichever is further."""
@@ -184,7 +195,7 @@ class _Training:
 
     def _judge(self) -> Score:
         """Evaluate, remember the best weights, and decide whether to stop."""
-        scores = {name: self._evaluator.score(streams) for name, streams in self._evaluations.items()}
+        scores = _Scores(self._evaluator, self._evaluations)
         judged, state = scores[self._recipe.judged_by], self.state
         solved = self._problem.is_solved(scores)
         if judged.nats < state.best_nats or solved:
@@ -205,3 +216,22 @@ class _Training:
             )
         self.state.stopped = "diverged"
         return Row(done, time.monotonic() - self._began, self._used(done), learning_rate, loss, math.nan)
+
+
+class _Scores(Mapping[str, Score]):
+    """The scores of some weights on `evaluations`; each is made when it is asked for, and not again."""
+
+    def __init__(self, evaluator: Evaluator, evaluations: Mapping[str, Streams]) -> None:
+        self._evaluator, self._evaluations = evaluator, evaluations
+        self._made: dict[str, Score] = {}
+
+    def __getitem__(self, name: str) -> Score:
+        if name not in self._made:
+            self._made[name] = self._evaluator.score(self._evaluations[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._evaluations)
+
+    def __len__(self) -> int:
+        return len(self._evaluations)

@@ -41,7 +41,7 @@ class Evaluator:
         """Judge the answers to `streams`."""
         return self.answers(streams).score()
 
-    def score_all(self, evaluations: Mapping[str, Streams], window: int, seed: int) -> dict[str, Score]:
+    def score_all(self, evaluations: Mapping[str, Streams], window: int, seed: int) -> tuple[dict[str, Score], Answers]:
         """Judge each of `evaluations`, and `carried` in two other ways.
 
         Args:
@@ -51,16 +51,17 @@ class Evaluator:
 
         Returns:
             Scores by name; `windowed` sees the last `window` symbols from nothing before each answer, `reset` the last
-            one alone.
+            one alone. And every answer to `carried`.
         """
-        scores = {name: self.score(streams) for name, streams in evaluations.items()}
+        answers = {name: self.answers(streams) for name, streams in evaluations.items()}
+        scores = {name: given.score() for name, given in answers.items()}
         carried = evaluations["carried"]
         if window <= len(carried.inputs):
             drawn = windows(carried, window, _WINDOWS, seed)
             if drawn.inputs.shape[1]:
                 scores["windowed"] = self.score(drawn)
         forgetful = replace(carried, resets=np.ones(carried.inputs.shape, bool))
-        return {**scores, "reset": self.score(forgetful)}
+        return {**scores, "reset": self.score(forgetful)}, answers["carried"]
 
     def _step_through(self, inputs: Any, targets: Any, resets: Any, allowed: Any) -> tuple[Any, Any, Any]:
         steps, lanes = inputs.shape

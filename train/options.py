@@ -20,6 +20,7 @@ class Options:
         updates: Most updates to make.
         minutes: Time limit, compilation included, the last evaluation not.
         clip_norm: Gradients are scaled down to this norm, all of them together.
+        threads: That TensorFlow computes with. Other numbers give weights that differ in their last bits.
 
     Raises:
         ProblemError: A value that makes no sense; all of them are named.
@@ -31,12 +32,13 @@ class Options:
     updates: int | None = None
     minutes: float | None = None
     clip_norm: float = 1.0
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         problems = [
             f"{name} is {getattr(self, name)}, it must be above 0"
-            for name in ("learning_rate", "updates", "minutes", "clip_norm")
+            for name in ("learning_rate", "updates", "minutes", "clip_norm", "threads")
             if getattr(self, name) is not None and not getattr(self, name) > 0
         ]
         if self.seed < 0:

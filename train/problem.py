@@ -64,6 +64,7 @@ class Recipe:
         patience: Evaluations without a better result after which training ends; None: never.
         judged_by: The evaluation that decides which weights are the best.
         longest_lag: Steps over which something has to be remembered, for the initialisation of the gates; 0: as Keras.
+        curriculum: Easier problems of the same vocabularies to be learned first, one after the other.
     """
 
     time_steps: int
@@ -76,6 +77,7 @@ class Recipe:
     patience: int | None = None
     judged_by: str = "carried"
     longest_lag: int = 0
+    curriculum: tuple[Problem, ...] = ()
 
 
 class Problem(Protocol):

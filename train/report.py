@@ -74,7 +74,8 @@ def training_progress() -> Iterator[Callable[[Row], None]]:
             nonlocal judged
             if row.judged:
                 judged = f", evaluation {100 * row.judged.accuracy:.1f} % {row.judged.nats:.3f} nats"
-            text = f"update {row.update}, loss {row.loss:.3f}, accuracy {100 * row.accuracy:.1f} %{judged}"
+            stage = f"stage {row.stage + 1}, " if row.stage else ""
+            text = f"update {row.update}, {stage}loss {row.loss:.3f}, accuracy {100 * row.accuracy:.1f} %{judged}"
             progress.update(task, completed=row.used, description=text)
 
         yield observe

@@ -211,8 +211,12 @@ def _as_json(content: dict[str, Any]) -> bytes:
 def _as_csv(history: Sequence[Row]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["update", "seconds", "learning_rate", "loss", "accuracy", "judged_accuracy", "judged_nats"])
+    writer.writerow(
+        ["update", "seconds", "learning_rate", "loss", "accuracy", "judged_accuracy", "judged_nats", "stage"]
+    )
     for row in history:
         judged = (row.judged.accuracy, row.judged.nats) if row.judged else ("", "")
-        writer.writerow([row.update, round(row.seconds, 3), row.learning_rate, row.loss, row.accuracy, *judged])
+        writer.writerow(
+            [row.update, round(row.seconds, 3), row.learning_rate, row.loss, row.accuracy, *judged, row.stage]
+        )
     return file.getvalue()

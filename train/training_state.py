@@ -31,6 +31,7 @@ class Row:
         loss: Mean loss of the block in nats.
         accuracy: Accuracy on the block, while learning it.
         judged: The evaluation on streams that are not learned from, where one was made.
+        stage: Which problem was learned: 0 the first of the curriculum, in the end the problem itself.
     """
 
     update: int
@@ -40,6 +41,7 @@ class Row:
     loss: float
     accuracy: float
     judged: Score | None = None
+    stage: int = 0
 
 
 @dataclass
