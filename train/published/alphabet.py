@@ -18,7 +18,7 @@ from .answering import answers, one_hot, share
 from .letters import ALL, CHANCE, SIZE, build, code, reporter, streamed
 from .outcome import Outcome, refuse_if, silent
 
-_TRIPLES = 1_000
+_DRAWN = 1_000  # windows of random letters
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class AlphabetWindow:
         """See `PublishedRecipe.run`.
 
         `random letters` are windows of letters drawn at random, each to be followed by the one after its last: what
-        is right if the network has learned the alphabet, and not the windows. `shuffled` are the learned samples in
-        another order, in one batch.
+        is right if the network has learned the alphabet, and not the windows. `shuffled` are the learned samples in one
+        batch but in another order: no change means that nothing is passed on within a batch.
         """
         keras.utils.set_random_seed(seed)
         began = time.process_time()
@@ -80,11 +80,12 @@ class AlphabetWindow:
         seconds = time.process_time() - began
         details: dict[str, float | str] = {"chance": CHANCE}
         random = np.random.default_rng(seed)
-        order = random.permutation(len(x))
-        details["shuffled"] = share(answers(model, x[order], len(x)) == targets[order])
+        if not self.batch:
+            order = random.permutation(len(x))
+            details["shuffled"] = share(answers(model, x[order], len(x)) == targets[order])
         if self.window > 1:
-            drawn = random.integers(0, SIZE - 1, (_TRIPLES, self.window))  # nothing follows Z
-            details["random letters"] = share(answers(model, self.inputs(drawn), _TRIPLES) == drawn[:, -1] + 1)
+            drawn = random.integers(0, SIZE - 1, (_DRAWN, self.window))  # nothing follows Z
+            details["random letters"] = share(answers(model, self.inputs(drawn), _DRAWN) == drawn[:, -1] + 1)
         right: AnyArray = answers(model, x, len(x)) == targets
         return Outcome(share(right), None if self.as_features else streamed(model), seconds, details)
 
