@@ -72,7 +72,8 @@ class EchoPrevious:
         epochs: Sequences that are shown.
         context: Numbers in each sample, the last one being the current: 1, or 5 as the cure of the tutorial.
         batch: Samples in each batch; 6 is published for a context of 1, and 5 for one of 5.
-        whole_sequence: Show each sequence as one sample of 24 time steps, with an answer after each.
+        whole_sequence: Show each sequence as one sample of 24 time steps, with an answer after each. That is one
+            update for each sequence and not 4 or 24, so it takes about 4,000 of them.
 
     Raises:
         ProblemError: The values make no recipe.
