@@ -9,7 +9,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -122,19 +123,22 @@ def _trains(name: str, units: int) -> Callable[[Callable[..., Problem]], Callabl
         hints = {**get_type_hints(_train, include_extras=True), **get_type_hints(make_problem, include_extras=True)}
         own = list(signature(make_problem).parameters)
         parameters = {**signature(make_problem).parameters, **signature(_train).parameters}
-        del parameters["problem"]
+        del parameters["problem"], parameters["fixed"]
         parameters["units"] = parameters["units"].replace(default=units)
 
-        def command(**given: Any) -> None:
+        def command(context: typer.Context, **given: Any) -> None:
             _import_tensorflow()
+            sources = {option: context.get_parameter_source(option) for option in given}
+            fixed = {option for option, source in sources.items() if source and source.name == "COMMANDLINE"}
             problem = make_problem(**{option: given.pop(option) for option in own})
-            _train(problem, **given)
+            _train(problem, **given, fixed=fixed)
 
         keyword = Parameter.KEYWORD_ONLY
+        context = Parameter("context", keyword, annotation=typer.Context)
         command.__signature__ = Signature(  # type: ignore[attr-defined]
-            [p.replace(kind=keyword, annotation=hints[p.name]) for p in parameters.values()]
+            [context, *(p.replace(kind=keyword, annotation=hints[p.name]) for p in parameters.values())]
         )
-        command.__annotations__ = {name: hints[name] for name in parameters}
+        command.__annotations__ = {"context": typer.Context, **{name: hints[name] for name in parameters}}
         command.__doc__ = make_problem.__doc__
         train_app.command(name)(command)
         return make_problem
@@ -167,18 +171,34 @@ def _train(
         typer.Option("--threads", help="Processor threads. [default: 1 below 256 units, else all]"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    search: Annotated[
+        int | None,
+        typer.Option(
+            "--search", min=1, metavar="TRIALS",
+            help="Try so many networks and keep the smallest that solves it: searches --cell, --units, --layers and "
+            "--learning-rate, but not those that are given; --updates and --minutes are for each.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", help="Folder to write the history to for TensorBoard.")
+    ] = None,
     as_json: _Json = False,
-) -> None:
+    fixed: Collection[str] = (),
+) -> None:  # fmt: skip
     from stepcell.runtime.console import print_table, uninterrupted
-    from stepcell.train import Network, Options, Run, fit, score_table, training_progress
+    from stepcell.train import Network, Options, Run, fit, score_table, tensorboard_log, training_progress
 
     network = Network(cell.value, units, layers, embedding, dropout, forget_bias, chrono)
     options = Options(seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm, threads)
+    if search:
+        _search(problem, network, options, out, search, fixed, resume, tensorboard, as_json)
+        return
     run = Run(out, problem, network, options, resume=resume)
-    with training_progress() as show:
+    with training_progress() as show, tensorboard_log(tensorboard, resume=resume) as log:
 
         def observe(row: Any) -> None:
             run.begin()
+            log(row)
             show(row)
 
         fitted = fit(problem, network, options, observe, checkpoint=run.checkpoint, resume=resume)
@@ -197,6 +217,38 @@ def _train(
         print_table(*score_table(fitted, problem.recipe.time_steps))
         print(f"written to {out}")
     if fitted.stopped == "interrupted":
+        raise SystemExit(130)
+
+
+def _search(
+    problem: Any, network: Any, options: Any, out: Path, trials: int, fixed: Collection[str], resume: bool,
+    tensorboard: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    from stepcell.runtime.console import print_table
+    from stepcell.train import tensorboard_log, training_progress
+    from stepcell.train.search import search
+    from stepcell.train.search_report import describe_candidate, search_table
+    from stepcell.train.search_space import SEARCHED
+
+    @contextmanager
+    def watch(number: int, candidate: Any, resumed: bool) -> Iterator[Callable[[Any], None]]:
+        folder = tensorboard and tensorboard / f"trial-{number:02}"
+        label = describe_candidate(number, trials, candidate)
+        with training_progress(label) as show, tensorboard_log(folder, resume=resumed) as log:
+            yield lambda row: (log(row), show(row))[0]
+
+    fixed = set(fixed) & set(SEARCHED)
+    searched = search(problem, network, options, out, trials, fixed=fixed, resume=resume, watch=watch)
+    if not searched.trials:
+        _note("Interrupted before a trial came to its end; with --resume it goes on.")
+        raise SystemExit(130)
+    if as_json:
+        print(json.dumps({"out": str(out), **searched.to_json()}))
+    else:
+        print_table(*search_table(searched))
+        if searched.best:
+            print(f"written to {out}")
+    if searched.interrupted:
         raise SystemExit(130)
 
 

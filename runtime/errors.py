@@ -93,3 +93,7 @@ class CorpusError(StepcellError, ValueError):
 
 class OutputError(StepcellError, OSError):
     """A file or folder that cannot be written. What stood there before still stands there."""
+
+
+class MissingPackageError(StepcellError, ImportError):
+    """An optional package that is not installed. The text says which extra brings it."""

@@ -20,6 +20,7 @@ from .recall import Recall
 from .report import score_table, training_progress
 from .run_folder import Run
 from .score import Score
+from .tensorboard import tensorboard_log
 from .text import Text
 from .training_state import Row
 
@@ -43,5 +44,6 @@ __all__ = [
     "Text",
     "fit",
     "score_table",
+    "tensorboard_log",
     "training_progress",
 ]

@@ -59,13 +59,13 @@ def _warnings(fitted: Fitted, learned_steps: int) -> list[str]:
 
 
 @contextmanager
-def training_progress() -> Iterator[Callable[[Row], None]]:
-    """Give an observer for `fit` that moves a bar on a terminal and does nothing elsewhere."""
+def training_progress(label: str = "training") -> Iterator[Callable[[Row], None]]:
+    """Give an observer for `fit` that moves a bar on a terminal, `label` before it, and does nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (TextColumn(label), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("compiling", total=1.0)
         judged = ""

@@ -27,9 +27,12 @@ from .training_state import Row
 MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
 STATE_FILE, CHECKPOINT_FILE = "state.png", "checkpoint.npz"
+PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE = "search.json", "search.csv", "search.png"  # of a search
 _ALL_FILES = (
     MODEL_FILE, RUN_FILE, METRICS_FILE, HISTORY_FILE, SAMPLE_FILE, CURVE_FILE, STATE_FILE, CHECKPOINT_FILE,
+    PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE,
 )  # fmt: skip
+_CHECKPOINTS = "checkpoint.*.npz"  # of the trials of a search
 _SAMPLE = 10_000  # symbols
 _MOST_CONFUSED = 30  # symbols in a confusion table
 _PREVIOUS = ".previous"  # appended to the name of a folder that an earlier run moves to
@@ -45,7 +48,14 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, problem: Problem, network: Network, options: Options, *, resume: bool = False
+        self,
+        folder: Path,
+        problem: Problem,
+        network: Network,
+        options: Options,
+        *,
+        resume: bool = False,
+        taken: bool = False,
     ) -> None:
         """Make sure, before hours are spent, that the run can be written to `folder`. Nothing there is changed yet.
 
@@ -55,6 +65,7 @@ class Run:
             network: By what.
             options: How.
             resume: Go on with the run in `folder`.
+            taken: A search has taken the folder; the run replaces the one that was its best before.
 
         Raises:
             OutputError: The folder cannot be written, or holds files that no run has left there.
@@ -63,15 +74,13 @@ class Run:
         self._folder = folder.resolve()
         self._problem, self._options = problem, options
         self._plan = _describe_plan(problem, network, options)
-        self._begun = resume
+        self._begun = resume or taken
         self.checkpoint = self._folder / CHECKPOINT_FILE
         if resume:
             _check_resumable(self._folder, self._plan)
             remove_unfinished_files(self._folder)
-            return
-        make_folder(self._folder)
-        if any(self._folder.iterdir()) and not (self._folder / RUN_FILE).exists():
-            raise OutputError(f"{folder} is not empty and holds no run. Give --out a folder of its own.")
+        elif not taken:
+            check_free(self._folder)
 
     def begin(self) -> None:
         """Take the folder, once something has been learned: an earlier run's files move to FOLDER.previous.
@@ -81,9 +90,8 @@ class Run:
         """
         if self._begun:
             return
-        if (self._folder / RUN_FILE).exists():
-            _move_aside(self._folder)
-        write_whole_file(self._folder / RUN_FILE, _as_json({**self._plan, "stopped": None}))
+        move_aside(self._folder)
+        write_whole_file(self._folder / RUN_FILE, as_json({**self._plan, "stopped": None}))
         self._begun = True
 
     def finish(self, fitted: Fitted) -> list[Path]:
@@ -98,7 +106,7 @@ class Run:
         self.begin()
         problem, seed = self._problem, self._options.seed
         contents = {
-            METRICS_FILE: _as_json(_describe_metrics(fitted)),
+            METRICS_FILE: as_json(_describe_metrics(fitted)),
             HISTORY_FILE: _as_csv(fitted.history).encode(),
             SAMPLE_FILE: _sample(problem, seed).encode(),
             MODEL_FILE: _keras_file(fitted),
@@ -108,7 +116,7 @@ class Run:
             STATE_FILE: draw_state(fitted.model, problem.evaluations(seed), problem.vocabulary),
         }
         contents.update({name: picture for name, picture in pictures.items() if picture is not None})
-        contents[RUN_FILE] = _as_json({**self._plan, **_describe_result(problem, fitted)})
+        contents[RUN_FILE] = as_json({**self._plan, **_describe_result(problem, fitted)})
         for name, content in contents.items():  # run.json last: it says that all others are there
             write_whole_file(self._folder / name, content)
         if fitted.stopped != "interrupted":
@@ -116,8 +124,29 @@ class Run:
         return [self._folder / name for name in contents]
 
 
-def _move_aside(folder: Path) -> None:
-    """Move the files of a run, and nothing else, out of `folder`; only files of an older run make room for them."""
+def check_free(folder: Path) -> None:
+    """Make sure that a run can be written to `folder`, which is made if it is not there.
+
+    Raises:
+        OutputError: It cannot be written, or holds files that no run has left there.
+    """
+    make_folder(folder)
+    if any(folder.iterdir()) and not _holds_a_run(folder):
+        raise OutputError(f"{folder} is not empty and holds no run. Give --out a folder of its own.")
+
+
+def _holds_a_run(folder: Path) -> bool:
+    return (folder / RUN_FILE).exists() or (folder / PLAN_FILE).exists()
+
+
+def move_aside(folder: Path) -> None:
+    """Move the files of a run, if there is one, out of `folder`; only files of an older run make room for them.
+
+    Raises:
+        OutputError: They cannot be moved.
+    """
+    if not _holds_a_run(folder):
+        return
     previous = folder.with_name(folder.name + _PREVIOUS)
     make_folder(previous)
     try:
@@ -125,6 +154,8 @@ def _move_aside(folder: Path) -> None:
             (previous / name).unlink(missing_ok=True)
             if (folder / name).exists():
                 (folder / name).replace(previous / name)
+        for path in folder.glob(_CHECKPOINTS):
+            path.unlink()
     except OSError as error:
         raise OutputError(f"Cannot move the earlier run to {previous}: {error.strerror or error}.") from error
 
@@ -139,12 +170,18 @@ def _check_resumable(folder: Path, plan: dict[str, Any]) -> None:
         raise ResumeError(f"{folder / RUN_FILE} is damaged ({error}). Start again without --resume.") from error
     if stopped not in (None, "interrupted"):
         raise ResumeError(f"The run in {folder} is finished ({stopped}); there is nothing to go on with.")
-    # As JSON, because tuples come back as lists.
-    wanted = json.loads(json.dumps(plan))
-    differing = [part for part in ("problem", "network", "options") if found.get(part) != wanted[part]]
+    differing = differences(found, plan, ("problem", "network", "options"))
     if differing:
-        listed = "\n".join(f"  - {part}: {found.get(part)}, now {wanted[part]}" for part in differing)
-        raise ResumeError(f"The run in {folder} was started differently. Repeat its command with --resume:\n{listed}")
+        raise ResumeError(
+            f"The run in {folder} was started differently. Repeat its command with --resume:\n{differing}"
+        )
+
+
+def differences(found: dict[str, Any], plan: dict[str, Any], parts: Sequence[str]) -> str:
+    """Return a line for each of `parts` that is not the same in both; empty where all are."""
+    wanted = json.loads(json.dumps(plan))  # as JSON, because tuples come back as lists
+    differing = [part for part in parts if found.get(part) != wanted[part]]
+    return "\n".join(f"  - {part}: {found.get(part)}, now {wanted[part]}" for part in differing)
 
 
 def _keras_file(fitted: Fitted) -> bytes:
@@ -204,7 +241,8 @@ def _describe_metrics(fitted: Fitted) -> dict[str, Any]:
     return metrics
 
 
-def _as_json(content: dict[str, Any]) -> bytes:
+def as_json(content: dict[str, Any]) -> bytes:
+    """Return `content` as a file that people can read."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 

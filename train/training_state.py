@@ -83,6 +83,7 @@ def write_checkpoint(path: Path, state: TrainingState, snapshot: Snapshot) -> No
         "history": [asdict(row) for row in state.history],
         "best_nats": state.best_nats if math.isfinite(state.best_nats) else None,
         "evaluations_since": state.evaluations_since,
+        "stopped": state.stopped,
     }
     groups: dict[str, Sequence[AnyArray]] = {
         "weights": snapshot.weights,
@@ -111,7 +112,7 @@ def read_checkpoint(path: Path) -> tuple[TrainingState, Snapshot]:
         for name, array in arrays.items():
             groups[name.split("/")[0]].append(array)
         best_nats = math.inf if plain["best_nats"] is None else plain["best_nats"]
-        state = TrainingState(history, best_nats, tuple(groups["best"]), plain["evaluations_since"])
+        state = TrainingState(history, best_nats, tuple(groups["best"]), plain["evaluations_since"], plain["stopped"])
         return state, Snapshot(tuple(groups["weights"]), tuple(groups["optimizer"]), tuple(groups["carried"]))
     except FileNotFoundError:
         raise ResumeError(f"There is no checkpoint {path} to go on from. Start without --resume.") from None
