@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import tensorflow as tf
@@ -10,6 +11,7 @@ from models import MEMORY
 
 from stepcell.runtime.errors import OutputError
 from stepcell.train import Network, Options, Row, fit, tensorboard_log
+from stepcell.train.training_state import read_checkpoint, write_checkpoint
 
 LEARNING = {"learning/loss", "learning/accuracy", "learning/rate"}
 HELD_OUT = {"held_out/nats", "held_out/accuracy"}
@@ -36,7 +38,7 @@ def wait_for_the_next_second():
 
 def test_loss_accuracy_and_learning_rate_of_each_block_and_every_evaluation_are_written(tmp_path):
     with tensorboard_log(tmp_path / "board") as log:
-        fitted = fit(MEMORY, Network(units=6), Options(seed=1, updates=110), log)
+        fitted = fit(MEMORY, Network("rnn", 3), Options(seed=1, updates=110), log)
     scalars = shown(tmp_path / "board")
     assert set(scalars) == LEARNING | HELD_OUT
     assert scalars["learning/loss"] == {row.update: pytest.approx(row.loss) for row in fitted.history}
@@ -45,27 +47,41 @@ def test_loss_accuracy_and_learning_rate_of_each_block_and_every_evaluation_are_
     assert scalars["held_out/nats"] == judged
 
 
-class CrashError(Exception):
-    """The process is gone."""
-
-
 def test_a_resumed_training_appends_at_the_right_step(tmp_path):
     board, checkpoint = tmp_path / "board", tmp_path / "checkpoint.npz"
-    arguments = (MEMORY, Network(units=6), Options(seed=1, updates=200))
-
-    def crash_after(log, last, begun):
-        def observe(row):
-            log(row)
-            if row.update == last:
-                raise CrashError
-
-        return observe
-
-    # The checkpoint is that of update 50; what was written after it is written again.
+    problem, network = MEMORY, Network("rnn", 3)
     with tensorboard_log(board) as log:
-        fit(MEMORY, Network(units=6), Options(seed=1, updates=50), log, checkpoint=checkpoint)
-    for update in (75, 100):
-        with tensorboard_log(board, resume=True) as log:
-            log(Row(update, 1.0, 0.5, 0.01, 99.0, 0.0))
-    with pytest.raises(CrashError), tensorboard_log(board, resume=True) as log:
-        fit(*arguments, crash_after(log, 125, begun=True))
+        first = fit(problem, network, Options(seed=1, updates=50), log, checkpoint=checkpoint)
+        log(replace(first.history[-1], update=75, loss=99.0))  # after the checkpoint, so it will be made again
+    state, snapshot = read_checkpoint(checkpoint)
+    write_checkpoint(checkpoint, replace(state, stopped=""), snapshot)
+    wait_for_the_next_second()
+    with tensorboard_log(board, resume=True) as log:
+        whole = fit(problem, network, Options(seed=1, updates=125), log, checkpoint=checkpoint, resume=True)
+    assert [row.update for row in whole.history] == [25, 50, 75, 100, 125]
+    assert shown(board)["learning/loss"] == {row.update: pytest.approx(row.loss) for row in whole.history}
+
+
+def test_a_new_training_in_the_same_folder_replaces_what_was_shown(tmp_path):
+    row = Row(50, 1.0, 0.5, 0.01, 0.3, 0.9)
+    with tensorboard_log(tmp_path) as log:
+        log(replace(row, update=10))
+        log(row)
+    wait_for_the_next_second()
+    with tensorboard_log(tmp_path) as log:
+        log(replace(row, update=20))
+    assert shown(tmp_path)["learning/loss"] == {20: pytest.approx(0.3)}
+
+
+def test_nothing_is_written_before_something_is_learned(tmp_path):
+    with tensorboard_log(tmp_path):
+        pass
+    with tensorboard_log(None) as log:
+        log(Row(1, 1.0, 0.5, 0.01, 0.3, 0.9))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="Cannot write to the folder"), tensorboard_log(tmp_path / "file"):
+        raise AssertionError("training began")
