@@ -25,6 +25,9 @@ else:
     Problem = Any  # the annotations are read at run time, when TensorFlow must not be imported
 
 
+_NO_MEMORY = "This machine has not enough memory for that. Smaller numbers of units, symbols or steps need less."
+
+
 class _Commands(TyperGroup):
     """Shows what stepcell refuses as its message alone, without a traceback."""
 
@@ -47,7 +50,11 @@ class _Commands(TyperGroup):
             if type(error).__module__.startswith("stepcell."):
                 _fail(str(error))
             _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error))
+        except MemoryError:
+            _fail(_NO_MEMORY)
         except Exception as error:
+            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which is not imported here
+                _fail(_NO_MEMORY)
             errors = sys.modules.get("stepcell.runtime.errors")  # not loaded: then it is none of ours
             if errors is None or not isinstance(error, errors.StepcellError):
                 raise

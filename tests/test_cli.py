@@ -129,6 +129,34 @@ def test_wrong_usage_exits_with_2(arguments):
     assert stepcell(*arguments).returncode == 2
 
 
+def test_too_little_memory_is_one_line(monkeypatch):
+    class ResourceExhaustedError(Exception):
+        """As TensorFlow calls its own."""
+
+    for error in (MemoryError(), ResourceExhaustedError("OOM when allocating a tensor")):
+
+        def exhaust(error=error):
+            raise error
+
+        monkeypatch.setattr("stepcell.cli._import_tensorflow", exhaust)
+        result = CliRunner().invoke(app, ["train", "memory", "--out", "run"])
+        assert result.exit_code == 1
+        assert result.stderr.startswith("This machine has not enough memory")
+
+
+def test_a_full_disk_ends_training_with_one_line(tmp_path):
+    code = (
+        "import resource, sys; from stepcell.cli import app\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); app(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "train", "memory", "--cell", "rnn", "--updates", "1", "--out", "run"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Cannot write ")
+    assert len(result.stderr.splitlines()) == 1
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"run.json"}  # no part of a file
+
+
 def test_the_whole_path_works_from_training_to_a_prediction(tmp_path):
     trained = stepcell("train", "memory", "--out", "runs/memory", "--seed", "7", "--json", cwd=tmp_path)
     assert json.loads(trained.stdout)["stopped"] == "solved"

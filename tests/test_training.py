@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from stepcell.train import fit as fit_function
 from stepcell.train.answers import Answers, windows
 from stepcell.train.evaluate import Evaluator
 from stepcell.train.forward import Forward
+from stepcell.train.updater import Updater
 
 WORDS = "the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40
 
@@ -212,6 +214,11 @@ def test_the_default_memory_problem_is_the_published_pair():
         (lambda: Echo(symbols=1, lag=-1), "leaves nothing to remember.*cannot be echoed"),
         (lambda: Network("lstn", 0, 0, -1), "'lstn'.*units is 0.*layers is 0.*embedding is -1"),
         (lambda: Options(seed=-1, updates=0, minutes=-2.0), "updates is 0.*minutes is -2.0.*seed is -1"),
+        (lambda: Options(seed=2**31, learning_rate=np.inf, clip_norm=np.nan), "rate is inf.*norm is nan.*2147483647"),
+        (lambda: Network(units=10**8, layers=99), "units is 100000000, 8192 is the most; layers is 99"),
+        (lambda: Network(forget_bias=np.nan, dropout=np.nan), "dropout is nan.*forget gate is nan"),
+        (lambda: Echo(symbols=10**8, lag=10**5), "too large to be one-hot, 10000.*lag of 100000, 1000 is the most"),
+        (lambda: Recall(lag=10**8, keys=1, distractors=0), "keys is 1.*distractors is 0.*lag is 100000000, 10000"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_all_problems_at_once(make, problem):
@@ -221,7 +228,13 @@ def test_what_makes_no_sense_is_refused_with_all_problems_at_once(make, problem)
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"", "is empty"), (b"abc", "has 3 characters; at least 64"), (b"\xff\xfe" * 50, "not UTF-8: byte 0 is 0xff")],
+    [
+        (b"", "is empty"),
+        (b"abc", "has 3 characters; at least 64"),
+        (b"\xff\xfe" * 50, "not UTF-8: byte 0 is 0xff"),
+        ("hello world\n".encode("utf-16") * 9, "not UTF-8: byte 0 is 0xff"),
+        (b"a" * 500, "repeats one character, 'a'; there is nothing to predict"),
+    ],
 )
 def test_a_text_that_cannot_be_learned_from_is_refused(content, problem, tmp_path):
     path = tmp_path / "text.txt"
@@ -230,9 +243,20 @@ def test_a_text_that_cannot_be_learned_from_is_refused(content, problem, tmp_pat
         Text.from_file(path)
 
 
-def test_a_missing_text_is_said_to_be_missing(tmp_path):
-    with pytest.raises(CorpusError, match="Cannot read the text"):
+def test_a_missing_text_is_said_to_be_missing_and_a_folder_to_be_one(tmp_path):
+    with pytest.raises(CorpusError, match="Cannot read the text.*No such file"):
         Text.from_file(tmp_path / "none.txt")
+    with pytest.raises(CorpusError, match="Cannot read the text.*Is a directory"):
+        Text.from_file(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser reads everything")
+def test_a_text_that_may_not_be_read_is_refused(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(WORDS)
+    path.chmod(0)
+    with pytest.raises(CorpusError, match="Permission denied"):
+        Text.from_file(path)
 
 
 def test_the_shortest_text_allowed_can_be_trained():
@@ -242,6 +266,23 @@ def test_the_shortest_text_allowed_can_be_trained():
 def test_a_loss_that_is_not_a_number_ends_training_with_a_reason():
     with pytest.raises(DivergedError, match=r"The loss is nan after \d+ updates. Lower the learning rate"):
         fit(MEMORY, Network("rnn", 4), Options(learning_rate=1e38, updates=50))
+
+
+def test_a_loss_that_is_lost_later_keeps_the_best_weights_and_says_when(monkeypatch):
+    learn, kept = Updater.learn, []
+
+    def learn_and_fail(self, block, first, learning_rate):
+        if first == 75:
+            kept.extend(self.weights())
+            self.set_weights([np.full_like(weight, np.nan) for weight in kept])
+            return float("nan"), 0.0
+        return learn(self, block, first, learning_rate)
+
+    monkeypatch.setattr(Updater, "learn", learn_and_fail)
+    fitted = fit(MEMORY, Network("rnn", 4), Options(learning_rate=0.003))
+    assert (fitted.stopped, fitted.history[-1].update) == ("diverged", 75)
+    assert all(np.array_equal(a, b) for a, b in zip(fitted.model.get_weights(), kept, strict=True))
+    assert "After update 75 the loss was no longer a finite number" in score_table(fitted, 5)[2]
 
 
 def test_ctrl_c_keeps_what_was_learned():

@@ -19,6 +19,7 @@ from .score import Score
 _LANES = 32
 _RESETS = 0.1  # share of the chunks that begin from nothing: a device must also start well
 _STREAMS, _STREAM_LENGTH = 16, 2000
+_MOST_SYMBOLS, _LONGEST_LAG = 10_000, 1_000  # tables grow with the square of the one, chunks with the other
 _SOLVED = 0.9999
 
 
@@ -44,8 +45,12 @@ class Echo:
         problems = []
         if self.symbols < 2:
             problems.append(f"an alphabet of {self.symbols} leaves nothing to remember, 2 or more do")
+        if self.symbols > _MOST_SYMBOLS:
+            problems.append(f"an alphabet of {self.symbols} is too large to be one-hot, {_MOST_SYMBOLS} is the most")
         if self.lag < 0:
             problems.append(f"the lag is {self.lag}, and the future cannot be echoed")
+        if self.lag > _LONGEST_LAG:
+            problems.append(f"no network echoes over a lag of {self.lag}, {_LONGEST_LAG} is the most")
         if problems:
             raise ProblemError(f"This echo problem cannot be made: {'; '.join(problems)}.")
 

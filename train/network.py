@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..runtime.errors import ProblemError
 
+_MOST_UNITS, _MOST_LAYERS = 8_192, 64  # a layer of so many units takes gigabytes to train
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
 
 
@@ -47,8 +49,13 @@ class Network:
         for name, least in (("units", 1), ("layers", 1), ("embedding", 0), ("chrono", 0)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 problems.append(f"{name} is {getattr(self, name)}, at least {least} is needed")
+        for name, most in (("units", _MOST_UNITS), ("layers", _MOST_LAYERS), ("embedding", _MOST_UNITS)):
+            if getattr(self, name) > most:
+                problems.append(f"{name} is {getattr(self, name)}, {most} is the most")
         if not 0 <= self.dropout < 1:
             problems.append(f"dropout is {self.dropout}, it must be 0 or more and below 1")
+        if not math.isfinite(self.forget_bias):
+            problems.append(f"the bias of the forget gate is {self.forget_bias}, it must be finite")
         if problems:
             raise ProblemError(f"This network cannot be built: {'; '.join(problems)}.")
 

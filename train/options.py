@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 from ..runtime.errors import ProblemError
 from .schedule import SCHEDULES
+
+_HIGHEST_SEED = 2**31 - 1  # TensorFlow takes it as an int32
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,12 @@ class Options:
     def __post_init__(self) -> None:
         """Check the values."""
         problems = [
-            f"{name} is {getattr(self, name)}, it must be above 0"
+            f"{name} is {getattr(self, name)}, it must be above 0 and finite"
             for name in ("learning_rate", "updates", "minutes", "clip_norm", "threads")
-            if getattr(self, name) is not None and not getattr(self, name) > 0
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < inf
         ]
-        if self.seed < 0:
-            problems.append(f"the seed is {self.seed}, it must not be below 0")
+        if not 0 <= self.seed <= _HIGHEST_SEED:
+            problems.append(f"the seed is {self.seed}, it must be from 0 to {_HIGHEST_SEED}")
         if self.schedule is not None and self.schedule not in SCHEDULES:
             problems.append(f"the schedule is {self.schedule!r}, not one of {', '.join(SCHEDULES)}")
         if problems:

@@ -21,6 +21,7 @@ _QUESTION = "?"
 _LANES = 32
 _ASKED = 5  # times in each chunk that is learned from, beside the question at its end
 _GO_ON = 0.25  # share of the chunks that may go on in the next one
+_LONGEST_LAG, _MOST = 10_000, 5_000  # chunks are as long as the one, tables grow with the square of the other
 _TWICE = 64  # sequences of twice the lag
 
 
@@ -57,6 +58,11 @@ class Recall(EpisodeProblem):
             f"{name} is {getattr(self, name)}, {least} is the least"
             for name, least in (("lag", 1), ("keys", 2), ("distractors", 1), ("extra", 0))
             if getattr(self, name) < least
+        ]
+        problems += [
+            f"{name} is {getattr(self, name)}, {most} is the most"
+            for name, most in (("lag", _LONGEST_LAG), ("extra", _LONGEST_LAG), ("keys", _MOST), ("distractors", _MOST))
+            if getattr(self, name) > most
         ]
         if problems:
             raise ProblemError(f"This recall problem cannot be made: {'; '.join(problems)}.")

@@ -40,6 +40,11 @@ def score_table(fitted: Fitted, learned_steps: int) -> tuple[list[str], list[lis
 
 
 def _warnings(fitted: Fitted, learned_steps: int) -> list[str]:
+    if fitted.stopped == "diverged":
+        return [
+            f"After update {fitted.history[-1].update:,} the loss was no longer a finite number. Kept are the weights "
+            "that were best before. Lower --learning-rate."
+        ]
     if fitted.carried is None:
         return ["Evaluation was cut short."]
     carried, sequence = fitted.scores["carried"], fitted.scores.get("per_sequence")

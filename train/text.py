@@ -36,7 +36,7 @@ class Text:
         source: Where it came from, for the record.
 
     Raises:
-        CorpusError: It is too short.
+        CorpusError: It is too short, or repeats one character.
     """
 
     content: str = field(repr=False)
@@ -49,6 +49,10 @@ class Text:
             raise CorpusError(
                 f"{self.source or 'The text'} has {len(self.content)} characters; at least {_SHORTEST} are needed to "
                 "learn from some and judge by others."
+            )
+        if len(set(self.content)) == 1:
+            raise CorpusError(
+                f"{self.source or 'The text'} repeats one character, {self.content[0]!r}; there is nothing to predict."
             )
         if not 0 < self.held_out < 1:
             raise CorpusError(f"The share to hold out is {self.held_out}; give one between 0 and 1, 0.1 for example.")
