@@ -1,4 +1,8 @@
-"""The search for the smallest network that solves a problem, a training per trial."""
+"""The search for the smallest network that solves a problem, a training per trial.
+
+Optuna, not KerasTuner, proposes what to try next, see `proposals`. The trials stand in a CSV file, from which its
+sampler is told of all of them anew each time, so that a resumed search proposes what an uninterrupted one would have.
+"""
 
 from __future__ import annotations
 
