@@ -1,16 +1,16 @@
 """Published systems with recurrent memory: what was claimed, what their recipes give, and what stepcell makes of them.
 
-    from pathlib import Path
+from pathlib import Path
 
-    from stepcell.train.reproduction import Reproduction, systems
+from stepcell.train.reproduction import Reproduction, systems
 
-    reproduction = Reproduction(Path("runs/reproduce"))
-    reproduction.run(systems(["memory"]), seeds=3)
+reproduction = Reproduction(Path("runs/reproduce"))
+reproduction.run(systems(["memory"]), seeds=3)
 """
 
-from .picture import draw_systems
+from .report import write_report
 from .reproduction import Reproduction, Result
 from .systems import SYSTEMS, systems
-from .table import as_json, as_markdown, table
+from .table import TITLES, as_json, table
 
-__all__ = ["SYSTEMS", "Reproduction", "Result", "as_json", "as_markdown", "draw_systems", "systems", "table"]
+__all__ = ["SYSTEMS", "TITLES", "Reproduction", "Result", "as_json", "systems", "table", "write_report"]

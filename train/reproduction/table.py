@@ -18,7 +18,7 @@ _HEADER = [
 _PAPER_HEADER = [
     "experiment", "what is learned", "published", "sequences", "stepcell", "sequences", "criterion met", "CPU-s", "verdict",
 ]  # fmt: skip
-_TITLES = {
+TITLES = {
     "tutorials": "Tutorials",
     "questions": "What their readers ask",
     "extensions": "What they propose to try next",
@@ -62,7 +62,7 @@ def as_markdown(reproduction: Reproduction, chosen: Sequence[System], machine: s
         machine: Where it was measured, in words.
     """
     parts = ["# Published recurrent systems, claimed and measured", "", _EXPLANATION, "", f"Measured on {machine}."]
-    for group, title in _TITLES.items():
+    for group, title in TITLES.items():
         header, rows = table(reproduction, chosen, group)
         if rows:
             parts += ["", f"## {title}", "", *_markdown(header, rows), ""]
@@ -125,7 +125,8 @@ def _ours(outcomes: Sequence[Outcome]) -> str:
 
 def _paper_row(system: System, ours: Sequence[Outcome]) -> list[str]:
     experiment = system.experiment
-    assert experiment is not None
+    if experiment is None:
+        raise ValueError(f"{system.name} is no experiment of a paper")
     sequences = [float(outcome.details["sequences"]) for outcome in ours if "sequences" in outcome.details]
     met = [float(value) for o in ours for name, value in o.details.items() if "error below" in name]
     return [
