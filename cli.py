@@ -276,15 +276,53 @@ def train_memory(
     return Memory.conflicting(sequences, length, symbols)
 
 
+@_trains("alphabet", units=32)
+def train_alphabet(
+    symbols: Annotated[int, typer.Option("--symbols", help="Letters; above 26 they are numbers.")] = 26,
+    cyclic: Annotated[bool, typer.Option("--cyclic/--no-cyclic", help="After Z comes A, or nothing.")] = True,
+    scrambled: Annotated[
+        int | None, typer.Option("--scrambled", help="Seed of another fixed order of the letters.")
+    ] = None,
+    shortest: Annotated[int, typer.Option("--shortest", help="Letters in the shortest sequence.")] = 1,
+    longest: Annotated[int, typer.Option("--longest", help="Letters in the longest sequence.")] = 5,
+) -> Problem:
+    """The next letter after each letter, in sequences that begin anywhere and have any length."""
+    from stepcell.train import Alphabet
+
+    return Alphabet(symbols, cyclic, scrambled, shortest, longest)
+
+
 @_trains("echo", units=64)
 def train_echo(
     symbols: Annotated[int, typer.Option("--symbols", help="Alphabet size.")] = 100,
     lag: Annotated[int, typer.Option("--lag", help="Answer with the symbol of so many steps ago.")] = 1,
+    missing: Annotated[
+        float, typer.Option("--missing", help='Share of the inputs in whose place "missing" comes.')
+    ] = 0.0,
 ) -> Problem:
     """Random symbols, one at a time; the answer is the symbol LAG steps ago, which only the state can know."""
     from stepcell.train import Echo
 
-    return Echo(symbols, lag)
+    return Echo(symbols, lag, missing)
+
+
+@_trains("replay", units=64)
+def train_replay(
+    symbols: Annotated[int, typer.Option("--symbols", help="Alphabet size.")] = 10,
+    length: Annotated[int, typer.Option("--length", help="Symbols in a sequence.")] = 5,
+    first: Annotated[int, typer.Option("--first", help="First symbol to be asked for, counted from 0.")] = 0,
+    count: Annotated[
+        int | None, typer.Option("--count", help="How many are asked for. [default: all from --first on]")
+    ] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Ask for the last of them first.")] = False,
+    shortest: Annotated[
+        int | None, typer.Option("--shortest", help="Symbols in the shortest sequence, if they vary.")
+    ] = None,
+) -> Problem:
+    """A random sequence, then one "?" per answer: the sequence again, a part of it, or backwards."""
+    from stepcell.train import Replay
+
+    return Replay(symbols, length, first, count, reverse, shortest)
 
 
 @_trains("recall", units=64)

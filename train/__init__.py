@@ -8,6 +8,7 @@
 Importing this package imports TensorFlow, which takes seconds.
 """
 
+from .alphabet import Alphabet
 from .echo import Echo
 from .engine import DivergedError, Fitted, fit
 from .memory import Memory
@@ -17,6 +18,7 @@ from .order import Order
 from .problem import Block, Problem, Recipe, Streams
 from .reber import Reber
 from .recall import Recall
+from .replay import Replay
 from .report import score_table, training_progress
 from .run_folder import Run
 from .score import Score
@@ -25,6 +27,7 @@ from .text import Text
 from .training_state import Row
 
 __all__ = [
+    "Alphabet",
     "Block",
     "DivergedError",
     "Echo",
@@ -37,6 +40,7 @@ __all__ = [
     "Reber",
     "Recall",
     "Recipe",
+    "Replay",
     "Row",
     "Run",
     "Score",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.arrays import Ids
+from ..runtime.arrays import Float32, Ids
 from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from .network import CELLS
@@ -21,6 +21,7 @@ _RESETS = 0.1  # share of the chunks that begin from nothing: a device must also
 _STREAMS, _STREAM_LENGTH = 16, 2000
 _MOST_SYMBOLS, _LONGEST_LAG = 10_000, 1_000  # tables grow with the square of the one, chunks with the other
 _SOLVED = 0.9999
+_MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Echo:
     Attributes:
         symbols: Size of the alphabet "0", "1", ...
         lag: Steps back; 0 is the symbol itself.
+        missing: Share of the inputs in whose place "missing" comes. It is never an answer: what was missing is not
+            asked for.
 
     Raises:
         ProblemError: Values that make no problem; all of them are named.
@@ -39,6 +42,7 @@ class Echo:
 
     symbols: int = 100
     lag: int = 1
+    missing: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -51,6 +55,8 @@ class Echo:
             problems.append(f"the lag is {self.lag}, and the future cannot be echoed")
         if self.lag > _LONGEST_LAG:
             problems.append(f"no network echoes over a lag of {self.lag}, {_LONGEST_LAG} is the most")
+        if not 0 <= self.missing < 1:
+            problems.append(f"the share of missing inputs is {self.missing}, it must be 0 or more and below 1")
         if problems:
             raise ProblemError(f"This echo problem cannot be made: {'; '.join(problems)}.")
 
@@ -62,12 +68,12 @@ class Echo:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """See `Problem.vocabulary`."""
-        return Vocabulary.of_ids(self.symbols)
+        return Vocabulary((*self.labels.symbols, _MISSING)) if self.missing else self.labels
 
-    @property
+    @cached_property
     def labels(self) -> Vocabulary:
         """See `Problem.labels`: the answers are symbols of the same alphabet, and not the next ones."""
-        return self.vocabulary
+        return Vocabulary.of_ids(self.symbols)
 
     @property
     def recipe(self) -> Recipe:
@@ -94,15 +100,16 @@ class Echo:
         fresh[0] |= first == 0  # nothing comes before the first chunk
         known = np.arange(steps)[:, None] >= self.lag  # (T, 1): within a chunk that begins from nothing
         weights = (known | ~fresh[:, None, :]).astype(np.float32)
-        return Block(inputs, targets, weights, fresh)
+        return Block(inputs, *self._asked(targets, weights), fresh)
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
         """See `Problem.evaluations`: streams far longer than any chunk."""
         shape = (max(_STREAM_LENGTH, 10 * self.recipe.time_steps), _STREAMS)
-        inputs = np.random.default_rng([seed, 5]).integers(0, self.symbols, shape, dtype=np.int32)
+        inputs = self._inputs(np.random.default_rng([seed, 5]), shape)
         weights = np.ones(inputs.shape, np.float32)
         weights[: self.lag] = 0
-        return {"carried": Streams(inputs, np.roll(inputs, self.lag, axis=0), weights, np.zeros(inputs.shape, bool))}
+        asked = self._asked(np.roll(inputs, self.lag, axis=0), weights)
+        return {"carried": Streams(inputs, *asked, np.zeros(inputs.shape, bool))}
 
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`."""
@@ -110,9 +117,18 @@ class Echo:
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
-        return {"symbols": self.symbols, "lag": self.lag}
+        return {"symbols": self.symbols, "lag": self.lag, "missing": self.missing}
 
     def _chunk(self, update: int, seed: int) -> Ids:
         """Return the inputs of one update, shape (T, B); there is a chunk before the first."""
-        random = np.random.default_rng([seed, 6, update + 1])
-        return random.integers(0, self.symbols, (self.recipe.time_steps, _LANES), dtype=np.int32)
+        return self._inputs(np.random.default_rng([seed, 6, update + 1]), (self.recipe.time_steps, _LANES))
+
+    def _inputs(self, random: np.random.Generator, shape: tuple[int, int]) -> Ids:
+        """Return random inputs, int32 of shape `shape`, some of them missing; that id comes after all others."""
+        inputs = random.integers(0, self.symbols, shape, dtype=np.int32)
+        return np.where(random.random(shape) < self.missing, np.int32(self.symbols), inputs) if self.missing else inputs
+
+    def _asked(self, targets: Ids, weights: Float32) -> tuple[Ids, Float32]:
+        """Return targets and weights without those that are missing; a target has to be some output all the same."""
+        there = targets < self.symbols
+        return np.where(there, targets, np.int32(0)), weights * there

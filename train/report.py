@@ -11,6 +11,7 @@ from .training_state import Row
 _MEANINGS = {
     "carried": "state carried from symbol to symbol, never reset",
     "per_sequence": "state reset before each sequence",
+    "from_each": "from each letter on and on, as if given its own answers",
     "twice_the_lag": "state reset before each sequence, twice the lag of training",
     "windowed": "only the last symbols in view, as many as were learned at once",
     "reset": "state reset before each symbol: no memory",
