@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 
 import numpy as np
 
@@ -31,11 +32,13 @@ class Answers:
         """Return the figures over all answers that count."""
         weights = self.streams.weights
         count = max(float(weights.sum()), 1.0)
+        worst = float(self.nats.max(where=weights > 0, initial=0.0))
         return Score(
             float((self.right * weights).sum()) / count,
             float((self.nats.astype(np.float64) * weights).sum()) / count,
             int((weights > 0).sum()),
             len(weights),
+            exp(-worst),
         )
 
     def positions(self) -> AnyArray:

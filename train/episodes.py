@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -13,7 +12,8 @@ from ..runtime.arrays import AnyArray, Float32, Ids
 from .problem import Block, Recipe, Streams
 
 _STREAMS = 16
-_CARRIED_EPISODES = 50  # in a row, in each stream that a model is judged by
+# Sequences in a row in each stream that a model is judged by: 50, fewer if they are long, never less than 10.
+_MOST_CARRIED, _LEAST_CARRIED, _CARRIED_STEPS = 50, 10, 10_000
 _EXAMPLES = 256
 
 
@@ -44,15 +44,20 @@ class EpisodeProblem(ABC):
     Whole sequences are laid one after the other into the chunks of each lane, as many as fit, and learned from end to
     end. What is left at the end of a chunk is filled with symbols that have no weight, and the state behind them goes
     no further: padding is never learned and never seen.
-
-    Attributes:
-        resets: Share of the chunks that begin from nothing; the others begin with the state that the sequence before
-            has left. 1: a device has to reset between sequences. Less: it need not.
-        lanes: Streams learned side by side.
     """
 
-    resets: ClassVar[float] = 0.5
-    lanes: ClassVar[int] = 16
+    @property
+    def resets(self) -> float:
+        """Share of the chunks that begin from nothing; the others go on from the sequence before.
+
+        1: a device has to reset between sequences. Less: it need not.
+        """
+        return 0.5
+
+    @property
+    def lanes(self) -> int:
+        """Streams learned side by side."""
+        return 16
 
     @property
     @abstractmethod
@@ -62,6 +67,11 @@ class EpisodeProblem(ABC):
     @abstractmethod
     def draw(self, random: np.random.Generator) -> Episode:
         """Return a sequence that follows from `random` alone."""
+
+    def supply(self, random: np.random.Generator) -> Iterator[Episode]:
+        """Yield the sequences that an update learns from, without end."""
+        while True:
+            yield self.draw(random)
 
     def examples(self, seed: int) -> list[Episode]:
         """Return the sequences that a model is judged by one at a time: others than it learns from."""
@@ -82,9 +92,10 @@ class EpisodeProblem(ABC):
     def rows(self, seed: int) -> Streams:
         """Return streams of sequences one after the other, the state never reset."""
         lanes = []
+        count = max(_LEAST_CARRIED, min(_MOST_CARRIED, _CARRIED_STEPS // self.recipe.time_steps))
         for lane in range(_STREAMS):
             random = np.random.default_rng([seed, 2, lane])
-            lanes.append(joined([self.draw(random) for _ in range(_CARRIED_EPISODES)]))
+            lanes.append(joined([self.draw(random) for _ in range(count)]))
         steps = min(map(len, lanes))
         streams = side_by_side([_cut(lane, steps) for lane in lanes])
         return Streams(
@@ -97,9 +108,10 @@ class EpisodeProblem(ABC):
         steps = self.recipe.time_steps
         chunk = [np.zeros((steps, self.lanes), dtype) for dtype in (np.int32, np.int32, np.float32)]
         used = np.zeros(self.lanes, int)
+        supply = self.supply(random)
         for lane in range(self.lanes):
-            while True:
-                episode = self.draw(random)
+            while used[lane] < steps:
+                episode = next(supply)
                 end = used[lane] + len(episode)
                 if end > steps:
                     break

@@ -15,7 +15,7 @@ from .forward import layers_of
 from .problem import Streams
 from .score import Score
 
-_WINDOWS = 2_000  # drawn for the windowed evaluation
+_WINDOWS, _WINDOW_STEPS = 2_000, 200_000  # most windows drawn for the windowed evaluation, most steps in all
 
 
 class Evaluator:
@@ -57,7 +57,7 @@ class Evaluator:
         scores = {name: given.score() for name, given in answers.items()}
         carried = evaluations["carried"]
         if window <= len(carried.inputs):
-            drawn = windows(carried, window, _WINDOWS, seed)
+            drawn = windows(carried, window, min(_WINDOWS, max(_WINDOW_STEPS // window, 1)), seed)
             if drawn.inputs.shape[1]:
                 scores["windowed"] = self.score(drawn)
         forgetful = replace(carried, resets=np.ones(carried.inputs.shape, bool))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ..runtime.arrays import Float32
 from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from .episodes import Episode, EpisodeProblem
@@ -18,6 +19,11 @@ from .problem import Recipe
 from .score import Score
 
 _SURE = 0.02  # nats: the right answer has a probability of 98 % on average
+_LOWEST = 0.75  # and never less than this: then every output is less than 0.25 off (Hochreiter and Schmidhuber 1997)
+_LONG = 50  # symbols: what depends on anything further back needs gates and emphasis of its own
+# What an answer weighs that nothing nearer than _LONG symbols tells, in answers of a whole sequence. Otherwise all
+# others are learned first, which teaches the gates to forget, and no gradient reaches the beginning any more.
+_EMPHASIS = 3
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,16 @@ class Memory(EpisodeProblem):
         return
 
     @property
+    def resets(self) -> float:
+        """See `EpisodeProblem.resets`; a memory that is to last is hard to overwrite, so it begins from nothing."""
+        return 1.0 if self._is_long else super().resets
+
+    @property
+    def lanes(self) -> int:
+        """See `EpisodeProblem.lanes`; of long sequences the few there are will do."""
+        return min(max(2, len(self.sequences)), super().lanes) if self._is_long else super().lanes
+
+    @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
         lengths = [len(sequence) for sequence in self.sequences]
@@ -104,25 +120,52 @@ class Memory(EpisodeProblem):
             schedule="constant",
             updates=5000,
             per_block=25,
-            evaluate_every=25,
+            evaluate_every=50 if self._is_long else 25,
             xla=steps > 50,
+            judged_by="per_sequence" if self._is_long else "carried",
+            longest_lag=self._reach if self._is_long else 0,
         )
 
     def draw(self, random: np.random.Generator) -> Episode:
         """See `EpisodeProblem.draw`."""
         return self._episodes[int(random.integers(0, len(self.sequences)))]
 
+    def supply(self, random: np.random.Generator) -> Iterator[Episode]:
+        """See `EpisodeProblem.supply`: each sequence as often as every other.
+
+        Where one answer in a hundred tells the sequences apart, a majority by chance would teach more than the answer.
+        """
+        while True:
+            for number in random.permutation(len(self.sequences)):
+                episode, far = self._episodes[number], self._context[number] > _LONG
+                emphasis = np.where(far, np.float32(_EMPHASIS * len(episode)), np.float32(1))
+                yield replace(episode, weights=episode.weights * emphasis)
+
     def examples(self, seed: int) -> list[Episode]:
         """See `EpisodeProblem.examples`: here all there are."""
         return self._episodes
 
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
-        """See `Problem.is_solved`: everything is right and sure, with resets between sequences and without."""
-        return all(scores[name].accuracy == 1.0 and scores[name].nats < _SURE for name in ("carried", "per_sequence"))
+        """See `Problem.is_solved`: everything is right and sure, with resets between sequences and without.
+
+        Long sequences need the resets, as in Hochreiter and Schmidhuber 1997.
+        """
+        judged = [scores[name] for name in ("per_sequence", "carried")[: 1 if self._is_long else 2]]
+        return all(score.accuracy == 1.0 and score.nats < _SURE and score.lowest > _LOWEST for score in judged)
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
         return {"sequences": [list(sequence) for sequence in self.sequences]}
+
+    @cached_property
+    def _reach(self) -> int:
+        """Symbols back to the furthest that an answer depends on."""
+        pairs = zip(self._context, self._episodes, strict=True)
+        return int(max((context * (episode.weights > 0)).max() for context, episode in pairs))
+
+    @property
+    def _is_long(self) -> bool:
+        return self._reach > _LONG
 
     @cached_property
     def _episodes(self) -> list[Episode]:
@@ -132,6 +175,23 @@ class Memory(EpisodeProblem):
             for position in range(1, len(sequence)):
                 following[sequence[:position]].add(sequence[position])
         return [self._episode(sequence, following) for sequence in self.sequences]
+
+    @cached_property
+    def _context(self) -> list[Float32]:
+        """For each sequence, how many of the last symbols it takes to know what follows each, shape (L,)."""
+        episodes = self._episodes
+        inputs = np.concatenate([np.append(episode.inputs, np.int32(-1)) for episode in episodes])
+        # -1 stands where nothing is asked; nothing runs through the -1 between two sequences.
+        answers = np.concatenate(
+            [np.append(np.where(e.weights > 0, e.targets, np.int32(-1)), np.int32(-1)) for e in episodes]
+        )
+        alike = np.zeros(len(inputs) + 1, int)  # symbols up to each place that are those up to the present place
+        needed = np.ones(len(inputs), np.float32)
+        for place, symbol in enumerate(inputs):
+            alike[1:] = np.where(inputs == symbol, alike[:-1] + 1, 0) if symbol >= 0 else 0
+            needed[place] += alike[1:].max(where=(answers != answers[place]) & (answers >= 0), initial=0)
+        ends = np.cumsum([len(episode) + 1 for episode in episodes])[:-1]
+        return [part[: len(e)] for part, e in zip(np.split(needed, ends), episodes, strict=True)]
 
     def _episode(self, sequence: tuple[str, ...], following: Mapping[tuple[str, ...], set[str]]) -> Episode:
         ids = self.vocabulary.encode_all(sequence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +41,6 @@ class Replay(EpisodeProblem):
     Raises:
         ProblemError: Values that make no problem; all of them are named.
     """
-
-    lanes: ClassVar[int] = 32
 
     symbols: int = 10
     length: int = 5
@@ -85,6 +83,11 @@ class Replay(EpisodeProblem):
     def labels(self) -> Vocabulary:
         """See `Problem.labels`: the symbols."""
         return Vocabulary.of_ids(self.symbols)
+
+    @property
+    def lanes(self) -> int:
+        """See `EpisodeProblem.lanes`."""
+        return 32
 
     @property
     def recipe(self) -> Recipe:

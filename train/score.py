@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, log, nan
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,14 @@ class Score:
         nats: Mean negative log-probability of the right answer.
         answers: How many answers counted.
         steps: Length of the streams.
+        lowest: The lowest probability that a right answer was given; nan: not known.
     """
 
     accuracy: float
     nats: float
     answers: int
     steps: int
+    lowest: float = nan
 
     def to_json(self) -> dict[str, float]:
         """Return the figures, with bits per symbol and perplexity, as a JSON object."""
@@ -31,4 +33,5 @@ class Score:
             "perplexity": exp(min(self.nats, 700.0)),
             "answers": self.answers,
             "steps": self.steps,
+            "lowest_probability": self.lowest,
         }
