@@ -201,6 +201,7 @@ def _train(
         _search(problem, network, options, out, search, fixed, resume, tensorboard, as_json)
         return
     run = Run(out, problem, network, options, resume=resume)
+    resume = resume and run.checkpoint.exists()  # a crash may have come before the first
     with training_progress() as show, tensorboard_log(tensorboard, resume=resume) as log:
 
         def observe(row: Any) -> None:

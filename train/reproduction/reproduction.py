@@ -85,7 +85,9 @@ class Reproduction:
         return next((r for r in self.results if (r.system, r.way, r.recipe, r.seed) == wanted), None)
 
     def outcomes(self, system: System, way: str) -> list[Outcome]:
-        """Return all outcomes of one way of a system, by seed."""
+        """Return all outcomes of one way of a system, by seed; none if the system is not trained in that way."""
+        if way not in ways(system):
+            return []
         recipe = describe(system, way)
         found = [r for r in self.results if (r.system, r.way, r.recipe) == (system.name, way, recipe)]
         return [result.outcome for result in sorted(found, key=lambda result: result.seed)]

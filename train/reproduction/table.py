@@ -16,7 +16,8 @@ _HEADER = [
     "system", "what is learned", "claimed", "as published", "streamed", "CPU-s", "stepcell", "CPU-s", "verdict",
 ]  # fmt: skip
 _PAPER_HEADER = [
-    "experiment", "what is learned", "published", "sequences", "stepcell", "sequences", "criterion met", "CPU-s", "verdict",
+    "experiment", "what is learned", "published", "sequences", "stepcell", "sequences", "criterion met", "CPU-s",
+    "verdict",
 ]  # fmt: skip
 TITLES = {
     "tutorials": "Tutorials",
@@ -27,7 +28,7 @@ TITLES = {
 
 
 def table(reproduction: Reproduction, chosen: Sequence[System], group: str) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows for the systems of one group; variants of a recipe stand below it."""
+    """Return header and rows for the systems of one group, without empty columns; variants stand below their recipe."""
     rows = []
     for system in chosen:
         if system.group != group:
@@ -50,7 +51,9 @@ def table(reproduction: Reproduction, chosen: Sequence[System], group: str) -> t
         )
         for way in system.variants:
             rows.append(["", f"- {way}", "", *_as_cells(reproduction.outcomes(system, way)), "", "", ""])
-    return (_PAPER_HEADER if group == "paper" else _HEADER), rows
+    header = _PAPER_HEADER if group == "paper" else _HEADER
+    used = [column for column in range(len(header)) if any(row[column] for row in rows)]
+    return [header[column] for column in used], [[row[column] for column in used] for row in rows]
 
 
 def as_markdown(reproduction: Reproduction, chosen: Sequence[System], machine: str) -> str:

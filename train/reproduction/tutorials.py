@@ -36,9 +36,9 @@ TUTORIALS: tuple[System, ...] = (
         "echo-mistake",
         Echo(100, 1),
         Network(units=64),
-        "State goes from row i of a batch to row i of the next: with batches of 6 it holds the number of six steps ago, "
-        "and the wanted one is nowhere. With batches of 1 it is there, but gradients that end after one step do not "
-        "teach the cell to keep it. Gradients through the same sequences do.",
+        "State goes from row i of a batch to row i of the next: with batches of 6 it holds the number of six steps "
+        "ago, and the wanted one is nowhere. With batches of 1 it is there, but gradients that end after one step do "
+        "not teach the cell to keep it. Gradients through the same sequences do.",
         batch_of_1=EchoPrevious(batch=1),
         gradients_through_the_sequence=EchoPrevious(epochs=4_000, batch=1, whole_sequence=True),
     ),
@@ -81,8 +81,8 @@ TUTORIALS: tuple[System, ...] = (
         "alphabet-variable",
         _ALPHABET,
         _SMALL,
-        "Padding with zeros is padding with A, which costs little here but is luck; a mask says what is meant. stepcell "
-        "has no padding symbol anywhere.",
+        "Padding with zeros is padding with A, which costs little here but is luck; a mask says what is meant. "
+        "stepcell has no padding symbol anywhere.",
         masked=AlphabetVariable(masked=True),
     ),
 )
