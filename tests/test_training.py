@@ -217,7 +217,7 @@ def test_the_default_memory_problem_is_the_published_pair():
         (lambda: Options(seed=2**31, learning_rate=np.inf, clip_norm=np.nan), "rate is inf.*norm is nan.*2147483647"),
         (lambda: Network(units=10**8, layers=99), "units is 100000000, 8192 is the most; layers is 99"),
         (lambda: Network(forget_bias=np.nan, dropout=np.nan), "dropout is nan.*forget gate is nan"),
-        (lambda: Echo(symbols=10**8, lag=10**5), "too large to be one-hot, 10000.*lag of 100000, 1000 is the most"),
+        (lambda: Echo(symbols=10**8, lag=10**5), "too large to be one-hot, 10000.*lag of 100000, 10000 is the most"),
         (lambda: Recall(lag=10**8, keys=1, distractors=0), "keys is 1.*distractors is 0.*lag is 100000000, 10000"),
     ],
 )

@@ -19,7 +19,7 @@ from .score import Score
 _LANES = 32
 _RESETS = 0.1  # share of the chunks that begin from nothing: a device must also start well
 _STREAMS, _STREAM_LENGTH = 16, 2000
-_MOST_SYMBOLS, _LONGEST_LAG = 10_000, 1_000  # tables grow with the square of the one, chunks with the other
+_MOST_SYMBOLS, _LONGEST_LAG = 10_000, 10_000  # tables grow with the square of the one, chunks with the other
 _SOLVED = 0.9999
 _MISSING = "missing"
 
