@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from threading import current_thread, main_thread
 
 
@@ -31,6 +33,14 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str 
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if note:
         print(note)
+
+
+def import_quietly(package: str) -> None:
+    """Import a package without its remarks about this machine's processor and graphics card."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_stderr():
+        import_module(package)
+    logging.getLogger(package).setLevel(logging.ERROR)
 
 
 @contextmanager

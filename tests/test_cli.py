@@ -135,10 +135,10 @@ def test_too_little_memory_is_one_line(monkeypatch):
 
     for error in (MemoryError(), ResourceExhaustedError("OOM when allocating a tensor")):
 
-        def exhaust(error=error):
+        def exhaust(package, error=error):
             raise error
 
-        monkeypatch.setattr("stepcell.cli._import_tensorflow", exhaust)
+        monkeypatch.setattr("stepcell.runtime.console.import_quietly", exhaust)
         result = CliRunner().invoke(app, ["train", "memory", "--out", "run"])
         assert result.exit_code == 1
         assert result.stderr.startswith("This machine has not enough memory")

@@ -5,26 +5,30 @@
     fitted = fit(Memory.conflicting(), Network(units=20), Options(seed=7))
     print(fitted.scores["carried"].accuracy)
 
-Importing this package imports TensorFlow, which takes seconds.
+TensorFlow, which takes seconds, is imported with the first name that is taken from here.
 """
 
-from .alphabet import Alphabet
-from .echo import Echo
-from .engine import DivergedError, Fitted, fit
-from .memory import Memory
-from .network import Network
-from .options import Options
-from .order import Order
-from .problem import Block, Problem, Recipe, Streams
-from .reber import Reber
-from .recall import Recall
-from .replay import Replay
-from .report import score_table, training_progress
-from .run_folder import Run
-from .score import Score
-from .tensorboard import tensorboard_log
-from .text import Text
-from .training_state import Row
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .alphabet import Alphabet
+    from .echo import Echo
+    from .engine import DivergedError, Fitted, fit
+    from .memory import Memory
+    from .network import Network
+    from .options import Options
+    from .order import Order
+    from .problem import Block, Problem, Recipe, Streams
+    from .reber import Reber
+    from .recall import Recall
+    from .replay import Replay
+    from .report import score_table, training_progress
+    from .run_folder import Run
+    from .score import Score
+    from .tensorboard import tensorboard_log
+    from .text import Text
+    from .training_state import Row
 
 __all__ = [
     "Alphabet",
@@ -51,3 +55,43 @@ __all__ = [
     "tensorboard_log",
     "training_progress",
 ]
+
+_HOMES = {
+    "alphabet": ("Alphabet",),
+    "echo": ("Echo",),
+    "engine": (
+        "DivergedError",
+        "Fitted",
+        "fit",
+    ),
+    "memory": ("Memory",),
+    "network": ("Network",),
+    "options": ("Options",),
+    "order": ("Order",),
+    "problem": (
+        "Block",
+        "Problem",
+        "Recipe",
+        "Streams",
+    ),
+    "reber": ("Reber",),
+    "recall": ("Recall",),
+    "replay": ("Replay",),
+    "report": (
+        "score_table",
+        "training_progress",
+    ),
+    "run_folder": ("Run",),
+    "score": ("Score",),
+    "tensorboard": ("tensorboard_log",),
+    "text": ("Text",),
+    "training_state": ("Row",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for."""
+    for module, homed in _HOMES.items():
+        if name in homed:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

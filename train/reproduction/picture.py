@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..published import Outcome
 from .reproduction import OURS, PUBLISHED, Reproduction
 from .system import System
 
@@ -21,17 +22,17 @@ def draw_systems(reproduction: Reproduction, chosen: Sequence[System]) -> bytes 
     places = np.arange(len(measured))
     figure = Figure(figsize=(11, 1.5 + 0.32 * len(measured)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    styles = (
+    styles: tuple[tuple[str, Callable[[Outcome], float | None], str, str, str], ...] = (
         (PUBLISHED, lambda outcome: outcome.accuracy, "tab:red", "o", "as published, by its own measure"),
         (PUBLISHED, lambda outcome: outcome.streamed, "tab:orange", "x", "as published, streamed"),
         (OURS, lambda outcome: outcome.accuracy, "tab:blue", "o", "stepcell, streamed"),
     )
     for way, value, color, marker, label in styles:
         points = [
-            (100 * value(outcome), place)
+            (100 * share, place)
             for place, system in enumerate(measured)
-            for outcome in reproduction.outcomes(system, way)
-            if value(outcome) is not None
+            for share in map(value, reproduction.outcomes(system, way))
+            if share is not None
         ]
         if points:
             left.scatter(*zip(*points, strict=True), color=color, marker=marker, s=28, alpha=0.7, label=label)
