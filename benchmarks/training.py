@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from stepcell.train import Echo, Memory, Network, Options, Order, Problem, Reber, Recall, fit
+from stepcell.train import Alphabet, Echo, Memory, Network, Options, Order, Problem, Reber, Recall, Replay, fit
 from stepcell.train.problem import Block
 from stepcell.train.updater import Updater
 
@@ -30,11 +30,20 @@ ROWS: dict[str, tuple[Callable[[], Problem], Network, int]] = {
     "memory": (Memory.conflicting, Network(units=20), 30),
     "alphabet": (lambda: Memory((tuple(ALPHABET),)), Network(units=32), 10),
     "context": (lambda: Memory((tuple("ABCDEFABCXYZ"),)), Network(units=24), 10),
+    "patterns": (lambda: Memory((tuple("AAAABBBCCD"),)), Network(units=24), 10),
+    "cyclic": (Alphabet, Network(units=32), 10),
+    "scrambled": (lambda: Alphabet(scrambled=1), Network(units=32), 10),
+    "variable": (lambda: Alphabet(cyclic=False), Network(units=32), 10),
+    "memory-100": (lambda: Memory.conflicting(length=102), Network(units=64), 5),
+    "memory-1000": (lambda: Memory.conflicting(length=1002), Network(units=64), 3),
     "reber": (Reber, Network(units=16), 10),
     "order": (Order, Network(units=32), 5),
     "echo-1": (lambda: Echo(100, 1), Network(units=64), 5),
     "echo-2": (lambda: Echo(100, 2), Network(units=64), 5),
     "echo-5": (lambda: Echo(100, 5), Network("gru", units=128), 5),
+    "missing": (lambda: Echo(100, 1, missing=0.2), Network(units=64), 5),
+    "replay": (Replay, Network(units=64), 5),
+    "reverse": (lambda: Replay(reverse=True), Network(units=64), 5),
     "recall-100": (lambda: Recall(100), Network(units=64), 10),
     "recall-500": (lambda: Recall(500), Network(units=64), 5),
     "recall-1000": (lambda: Recall(1000), Network(units=64), 3),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from stepcell.runtime.errors import ProblemError
-from stepcell.train import Alphabet, Echo, Memory, Network, Options, Replay, fit
+from stepcell.train import Alphabet, Echo, Memory, Network, Options, Replay, Streams, fit
+from stepcell.train.answers import Answers
 
 ALPHABETS = [
     Alphabet(),
@@ -17,6 +19,14 @@ ALPHABETS = [
     Alphabet(symbols=40, cyclic=False, shortest=3, longest=39),
     Alphabet(symbols=2, longest=9),
 ]
+
+
+@pytest.fixture(autouse=True)
+def without_xla(monkeypatch):
+    """Compiling with it would take most of the time."""
+    for problem in (Echo, Memory, Replay):
+        recipe = problem.recipe.fget
+        monkeypatch.setattr(problem, "recipe", property(lambda self, recipe=recipe: replace(recipe(self), xla=False)))
 
 
 def spell(vocabulary, ids):
@@ -144,6 +154,36 @@ def test_an_echo_is_learned_although_some_inputs_are_missing():
     assert fitted.stopped == "solved"
 
 
+def test_an_answer_that_only_a_distant_symbol_tells_weighs_more_while_learning_and_not_when_judged():
+    problem = Memory.conflicting(length=80)
+    block = problem.block(0, 1, seed=0)
+    assert sorted(block.inputs[0, 0]) == [78, 79]  # each sequence is learned equally often
+    assert block.resets.all()
+    weights = block.weights[0, :, 0]
+    assert weights[-2] > weights[:-2].sum()
+    assert weights[-1] == 0
+    assert problem.recipe.longest_lag == 79
+    assert set(problem.evaluations(seed=0)["per_sequence"].weights.ravel()) == {0, 1}
+    near = Memory((tuple(f"{n}" for n in range(80)),))
+    assert near.recipe.longest_lag == 0  # the symbol before tells each of these, however long the sequence is
+    assert near.block(0, 1, seed=0).weights.max() == 1
+
+
+def test_a_first_symbol_is_remembered_over_a_long_sequence():
+    fitted = fit(Memory.conflicting(length=60), Network(units=32), Options(seed=1))
+    assert fitted.stopped == "solved"
+    # Every output is less than 0.25 off: the criterion of Hochreiter and Schmidhuber 1997.
+    assert fitted.scores["per_sequence"].lowest > 0.75
+
+
+def test_a_score_knows_the_lowest_probability_of_a_right_answer():
+    ids = np.zeros((3, 1), np.int32)
+    weights = np.array([[1], [1], [0]], np.float32)
+    streams = Streams(ids, ids, weights, np.zeros((3, 1), bool))
+    nats = -np.log(np.array([[0.9], [0.5], [0.1]], np.float32))  # the last is not asked for
+    assert Answers(streams, ids == 0, nats, ids).score().lowest == pytest.approx(0.5)
+
+
 def test_a_pattern_in_which_symbols_repeat_is_known_by_heart():
     fitted = fit(Memory((tuple("AAAABBBCCD"),)), Network(units=24), Options(seed=1))
     assert fitted.stopped == "solved"
@@ -155,9 +195,12 @@ def test_a_pattern_in_which_symbols_repeat_is_known_by_heart():
     [
         (
             lambda: Alphabet(symbols=1, scrambled=-1, shortest=0, longest=-1),
-            "alphabet of 1.*order is -1.*shortest sequence has 0.*longest sequence has -1 letters and the shortest 0",
+            "alphabet of 1.*order is -1.*shortest sequence has 0.*longest sequence has -1 letters, the shortest 0",
         ),
-        (lambda: Alphabet(cyclic=False, longest=26), "26 letters has no next one in an alphabet of 26.*one of 25 has"),
+        (
+            lambda: Alphabet(cyclic=False, longest=26),
+            "26 letters, and nothing comes after the last.*25 is the most",
+        ),
         (
             lambda: Replay(symbols=1, length=0, first=-1, count=0, shortest=2),
             "alphabet of 1.*sequence of 0.*from 1 to 0.*first is -1.*count is 0",

@@ -56,11 +56,13 @@ class Alphabet(EpisodeProblem):
         if self.shortest < 1:
             problems.append(f"the shortest sequence has {self.shortest} letters, 1 is the least")
         if self.longest < self.shortest:
-            problems.append(f"the longest sequence has {self.longest} letters and the shortest {self.shortest}")
+            problems.append(
+                f"the longest sequence has {self.longest} letters, fewer than the shortest with {self.shortest}"
+            )
         elif not self.cyclic and self.longest >= self.symbols >= 2:
             problems.append(
-                f"a sequence of {self.longest} letters has no next one in an alphabet of {self.symbols} that is not "
-                f"cyclic, one of {self.symbols - 1} has"
+                f"the longest sequence has {self.longest} letters, and nothing comes after the last of "
+                f"{self.symbols} letters unless they are cyclic; {self.symbols - 1} is the most"
             )
         if problems:
             raise ProblemError(f"This alphabet problem cannot be made: {'; '.join(problems)}.")

@@ -116,7 +116,7 @@ class Memory(EpisodeProblem):
         steps = max(lengths) * (1 if max(lengths) == min(lengths) else 2)
         return Recipe(
             time_steps=steps,
-            learning_rate=dict.fromkeys(CELLS, 0.01),
+            learning_rate=dict.fromkeys(CELLS, 0.02 if self._is_long else 0.01),
             schedule="constant",
             updates=5000,
             per_block=25,

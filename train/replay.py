@@ -17,6 +17,7 @@ from .problem import Recipe
 from .score import Score
 
 _PROMPT = "?"
+_SEQUENCES = 4  # in a chunk
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,12 @@ class Replay(EpisodeProblem):
             problems.append(f"first is {self.first}, it is counted from 0")
         if self.count is not None and self.count < 1:
             problems.append(f"count is {self.count}, 1 is the least")
-        if self.first + (self.count or 1) > shortest >= 1 and self.first >= 0:
-            last = self.first + (self.count or 1) - 1
-            problems.append(f"symbol {last}, counted from 0, is asked for in a sequence of {shortest}")
+        asked = self.first + (self.count or 1)
+        if self.first >= 0 and 1 <= shortest < asked:
+            problems.append(
+                f"symbol {asked - 1}, counted from 0, is asked for in a sequence of {shortest}: "
+                f"first and count together may be {shortest} at most"
+            )
         if problems:
             raise ProblemError(f"This replay problem cannot be made: {'; '.join(problems)}.")
 
@@ -91,10 +95,11 @@ class Replay(EpisodeProblem):
 
     @property
     def recipe(self) -> Recipe:
-        """See `Problem.recipe`."""
+        """See `Problem.recipe`; several sequences to a chunk, so that one learns what the one before must not leave."""
+        asked = self.length - self.first if self.count is None else self.count
         return Recipe(
-            time_steps=2 * self.length - self.first if self.count is None else self.length + self.count,
-            learning_rate=dict.fromkeys(CELLS, 0.01),
+            time_steps=_SEQUENCES * (self.length + asked),
+            learning_rate=dict.fromkeys(CELLS, 0.03),
             schedule="by_accuracy",
             updates=50_000,
             per_block=50,
