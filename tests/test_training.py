@@ -511,3 +511,17 @@ def test_a_state_that_does_not_last_is_warned_of_with_numbers():
     assert "20.0 % with the state carried over 4,000" in warning
     scores = {"carried": Score(0.9, 1.0, 1, 4000), "windowed": Score(0.9, 1.0, 1, 25)}
     assert score_table(replace(fitted, scores=scores), 25)[2] == ""
+
+
+def test_a_curriculum_goes_from_problem_to_problem_as_each_is_learned(monkeypatch):
+    recipe = Echo.recipe.fget
+    monkeypatch.setattr(Echo, "recipe", property(lambda self: replace(recipe(self), xla=False)))
+    problem = Echo(3, 8)
+    assert [easier.lag for easier in problem.recipe.curriculum] == [1, 2, 3, 4, 5, 6, 7]
+    fitted = fit(problem, Network("gru", units=32), Options(updates=600))
+    stages = [row.stage for row in fitted.history]
+    assert stages == sorted(stages)
+    assert stages[-1] > 0
+    for before, after in itertools.pairwise(fitted.history):
+        assert after.stage - before.stage == (before.accuracy > 0.95)
+    assert not any(row.judged for row in fitted.history if row.stage < 7)  # judged by the problem itself alone

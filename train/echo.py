@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ _RESETS = 0.1  # share of the chunks that begin from nothing: a device must also
 _STREAMS, _STREAM_LENGTH = 16, 2000
 _MOST_SYMBOLS, _LONGEST_LAG = 10_000, 10_000  # tables grow with the square of the one, chunks with the other
 _SOLVED = 0.9999
+_LONG = 8  # lags from here on need a curriculum: 10 numbers out of 100 are 66 bits that move on at every step
 _MISSING = "missing"
 
 
@@ -77,15 +78,17 @@ class Echo:
 
     @property
     def recipe(self) -> Recipe:
-        """See `Problem.recipe`."""
+        """See `Problem.recipe`; a long lag is learned over all shorter ones, one after the other."""
+        is_long = self.lag >= _LONG
         return Recipe(
             time_steps=max(25, 2 * self.lag),
-            learning_rate=dict.fromkeys(CELLS, 0.01),
+            learning_rate=dict.fromkeys(CELLS, 0.004 if is_long else 0.01),
             schedule="by_accuracy",
             updates=50_000,
             per_block=50,
             evaluate_every=200,
             xla=True,
+            curriculum=tuple(replace(self, lag=lag) for lag in range(1, self.lag)) if is_long else (),
         )
 
     def block(self, first: int, updates: int, seed: int) -> Block:

@@ -23,6 +23,7 @@ _ASKED = 5  # times in each chunk that is learned from, beside the question at i
 _GO_ON = 0.25  # share of the chunks that may go on in the next one
 _LONGEST_LAG, _MOST = 10_000, 5_000  # chunks are as long as the one, tables grow with the square of the other
 _TWICE = 64  # sequences of twice the lag
+_SURE = 0.8  # the least probability of a right answer: no output is 0.2 off or more, the criterion of experiment 2c
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,9 @@ class Recall(EpisodeProblem):
         return {**super().evaluations(seed), "twice_the_lag": side_by_side(twice.examples(seed)[:_TWICE])}
 
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
-        """See `Problem.is_solved`: every key is recalled, at twice the lag too."""
-        return all(scores[name].accuracy == 1.0 for name in ("per_sequence", "twice_the_lag"))
+        """See `Problem.is_solved`: every key is recalled and none with doubt, at twice the lag too."""
+        names = ("per_sequence", "twice_the_lag")
+        return all(scores[name].accuracy == 1.0 and scores[name].lowest > _SURE for name in names)
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
