@@ -195,7 +195,7 @@ def test_a_pattern_in_which_symbols_repeat_is_known_by_heart():
     [
         (
             lambda: Alphabet(symbols=1, scrambled=-1, shortest=0, longest=-1),
-            "alphabet of 1.*order is -1.*shortest sequence has 0.*longest sequence has -1 letters, the shortest 0",
+            "alphabet of 1.*order is -1.*shortest sequence has 0.*longest sequence has -1 letters, fewer than",
         ),
         (
             lambda: Alphabet(cyclic=False, longest=26),

@@ -70,7 +70,7 @@ def train_replay(
     length: Annotated[int, typer.Option("--length", help="Symbols in a sequence.")] = 5,
     first: Annotated[int, typer.Option("--first", help="First symbol to be asked for, counted from 0.")] = 0,
     count: Annotated[
-        int | None, typer.Option("--count", help="How many are asked for. [default: all from --first on]")
+        int | None, typer.Option("--count", help="How many are asked for; by default all from --first on.")
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="Ask for the last of them first.")] = False,
     shortest: Annotated[

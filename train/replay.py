@@ -99,7 +99,7 @@ class Replay(EpisodeProblem):
         asked = self.length - self.first if self.count is None else self.count
         return Recipe(
             time_steps=_SEQUENCES * (self.length + asked),
-            learning_rate=dict.fromkeys(CELLS, 0.03),
+            learning_rate=dict.fromkeys(CELLS, 0.04),
             schedule="by_accuracy",
             updates=50_000,
             per_block=50,

@@ -96,7 +96,7 @@ def train(
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time limit for training.")] = None,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", help="Processor threads. [default: 1 below 256 units, else all]"),
+        typer.Option("--threads", help="Processor threads; by default one below 256 units, else all."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     search: Annotated[
