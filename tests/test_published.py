@@ -139,6 +139,17 @@ def test_the_context_of_five_contains_the_answer():
     assert np.array_equal(inputs[-1], SEQUENCE[-5:])
 
 
+def test_the_contexts_of_five_in_batches_of_five_make_each_row_an_unbroken_stream():
+    inputs, _ = EchoPrevious(context=5, batch=5).samples(SEQUENCE)
+    for row in range(5):
+        assert np.array_equal(inputs[row::5].ravel(), SEQUENCE[row + 1 : row + 21])
+
+
+def test_the_echo_can_be_built_without_carried_state():
+    assert not EchoPrevious(context=5, batch=5, stateful=False).build().layers[0].stateful
+    assert EchoPrevious(context=5, batch=5).build().layers[0].stateful
+
+
 def test_a_window_is_shown_side_by_side_or_one_after_the_other():
     windows = np.array([[0, 1, 2], [13, 14, 15]])
     assert AlphabetWindow(window=3, as_features=True).inputs(windows).tolist()[1] == [
