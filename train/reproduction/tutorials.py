@@ -25,10 +25,10 @@ TUTORIALS: tuple[System, ...] = (
         "memory",
         Memory.conflicting(),
         Network(units=20),
-        "Gradients never cross a step, so no memory is learned: what a random LSTM happens to keep is read out, and a "
-        "frozen one does as well. A softmax helps; gradients through the whole sequence settle it.",
+        "Gradients never cross a step, so no memory is learned: what a random LSTM happens to keep is read out, and "
+        "one that is frozen does as well, given time. Gradients through the whole sequence settle it.",
         with_a_softmax=MemoryRecipe(output="softmax"),
-        frozen_LSTM_with_a_softmax=MemoryRecipe(output="softmax", frozen=True),
+        frozen_LSTM_1000_epochs=MemoryRecipe(epochs=1_000, frozen=True),
         state_ignored=MemoryRecipe(stateful=False),
     ),
     _system("echo-current", Echo(100, 0), Network(units=15), "It is shown the answer: no memory is needed."),
@@ -46,8 +46,10 @@ TUTORIALS: tuple[System, ...] = (
         "echo-context",
         Echo(100, 1),
         Network(units=64),
-        "The window holds the answer, so nothing has to be remembered from call to call; stepped one number at a time, "
-        "as a device gets them, the same weights fail.",
+        "The window holds the answer. The batches of 5 happen to fit the windows of 5, so that each row is one "
+        "unbroken stream, and the state carried along is what lets the weights be stepped one number at a time. Trained "
+        "on the same windows without carried state they fail there.",
+        state_not_carried=EchoPrevious(context=5, batch=5, stateful=False),
     ),
     _system(
         "alphabet-letter",
