@@ -47,8 +47,8 @@ TUTORIALS: tuple[System, ...] = (
         Echo(100, 1),
         Network(units=64),
         "The window holds the answer. The batches of 5 happen to fit the windows of 5, so that each row is one "
-        "unbroken stream, and the state carried along is what lets the weights be stepped one number at a time. Trained "
-        "on the same windows without carried state they fail there.",
+        "unbroken stream, and the state carried along is what lets the weights be stepped one number at a time. "
+        "Trained on the same windows without carried state they fail there.",
         state_not_carried=EchoPrevious(context=5, batch=5, stateful=False),
     ),
     _system(
