@@ -4,8 +4,8 @@
     python benchmarks/training.py memory echo-1         # some rows
     python benchmarks/training.py --seeds 3 recall-100
 
-Everything is computed with one thread. A row is solved when its problem says so: on carried streams or on unseen sequences, one symbol at a time. CPU-seconds
-count all threads, compilation included. `corpus` compares symbols per CPU-second with `model.fit(stateful=True)`.
+Everything is computed with one thread. A row is solved when its problem says so: on carried streams or on unseen
+sequences, one symbol at a time. CPU-seconds include compilation. `corpus` compares symbols per CPU-second with `model.fit(stateful=True)`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def solve(name: str, seeds: int | None) -> None:
         accuracies.append(fitted.scores[make().recipe.judged_by].accuracy)
         solved += fitted.stopped == "solved"
     cost = (
-        f"CPU-s median {np.median(seconds):6.1f}  worst {max(seconds):6.1f}  updates median {np.median(updates):6.0f}"
+        f"CPU-s median {np.median(seconds):6.1f}  worst {max(seconds):6.1f}  updates {np.median(updates):6.0f}"
     )
     how_well = f"solved {solved:>2} of {len(seconds):<3} worst accuracy {100 * min(accuracies):7.3f} %"
     print(f"{name:<12} {network.cell:<4} {network.units:<4} {how_well}  {cost}", flush=True)
