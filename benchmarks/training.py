@@ -5,7 +5,8 @@
     python benchmarks/training.py --seeds 3 recall-100
 
 Everything is computed with one thread. A row is solved when its problem says so: on carried streams or on unseen
-sequences, one symbol at a time. CPU-seconds include compilation. `corpus` compares symbols per CPU-second with `model.fit(stateful=True)`.
+sequences, one symbol at a time. CPU-seconds include compilation. `corpus` compares symbols per CPU-second with
+`model.fit(stateful=True)`.
 """
 
 from __future__ import annotations
