@@ -18,6 +18,7 @@ from .score import Score
 
 _PROMPT = "?"
 _SEQUENCES = 4  # in a chunk
+_LONG = 8  # symbols: from here on a smaller learning rate ends nearer to perfect
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Replay(EpisodeProblem):
         asked = self.length - self.first if self.count is None else self.count
         return Recipe(
             time_steps=_SEQUENCES * (self.length + asked),
-            learning_rate=dict.fromkeys(CELLS, 0.04),
+            learning_rate=dict.fromkeys(CELLS, 0.04 if self.length < _LONG else 0.02),
             schedule="by_accuracy",
             updates=50_000,
             per_block=50,
