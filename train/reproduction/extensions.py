@@ -55,8 +55,8 @@ EXTENSIONS: tuple[System, ...] = (
     System(
         "memory-1000",
         "extensions",
-        "two sequences of 1,000 symbols over an alphabet of 100 that agree in the middle",
-        Memory.conflicting(2, 1000, 100),
+        "two sequences of 1,000 symbols that agree in the middle",
+        Memory.conflicting(2, 1000),
         Network(units=64),
         "As above, ten times as long.",
     ),
