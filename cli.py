@@ -100,7 +100,7 @@ _ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx."
 def reproduce(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Systems or groups of them; --list shows which. [default: all]", show_default=False),
+        typer.Argument(help="Systems or groups of them, see --list; by default all.", show_default=False),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of each training.")] = 3,
     out: Annotated[
@@ -151,7 +151,7 @@ def export(
     source: Annotated[Path, typer.Argument(help="Run folder, or a .keras file from anywhere.", show_default=False)],
     out: _Out,
     format: Annotated[
-        list[Format] | None, typer.Option("--format", help="File to write; repeatable. [default: both]")
+        list[Format] | None, typer.Option("--format", help="File to write; repeatable; by default both.")
     ] = None,
     vocabulary: Annotated[
         Path | None, typer.Option("--vocabulary", help="Symbols by id: one per line, or a JSON list.")

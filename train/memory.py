@@ -24,7 +24,8 @@ _LONG = 50  # symbols: what depends on anything further back needs gates and emp
 _VERY_LONG = 300  # from here on a small learning rate is needed
 # What an answer weighs that nothing nearer than _LONG symbols tells, in answers of a whole sequence. Otherwise all
 # others are learned first, which teaches the gates to forget, and no gradient reaches the beginning any more.
-_EMPHASIS = {False: 3, True: 10}  # by _VERY_LONG
+_EMPHASIS = 3.0
+_EMPHASIS_FIRST, _EMPHASIS_THEN = 10.0, 0.1  # of very long sequences: once it is known, the others have their turn
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class Memory(EpisodeProblem):
             xla=steps > 50,
             judged_by="per_sequence" if self._is_long else "carried",
             longest_lag=self._reach if self._is_long else 0,
+            curriculum=(_FarFirst(self.sequences),) if is_very_long else (),
         )
 
     def draw(self, random: np.random.Generator) -> Episode:
@@ -140,7 +142,7 @@ class Memory(EpisodeProblem):
         while True:
             for number in random.permutation(len(self.sequences)):
                 episode, far = self._episodes[number], self._context[number] > _LONG
-                emphasis = np.where(far, np.float32(_EMPHASIS[self._reach > _VERY_LONG] * len(episode)), np.float32(1))
+                emphasis = np.where(far, np.float32(self._emphasis * len(episode)), np.float32(1))
                 yield replace(episode, weights=episode.weights * emphasis)
 
     def examples(self, seed: int) -> list[Episode]:
@@ -165,6 +167,10 @@ class Memory(EpisodeProblem):
         """Symbols back to the furthest that an answer depends on."""
         pairs = zip(self._context, self._episodes, strict=True)
         return int(max((context * (episode.weights > 0)).max() for context, episode in pairs))
+
+    @property
+    def _emphasis(self) -> float:
+        return _EMPHASIS_THEN if self._reach > _VERY_LONG else _EMPHASIS
 
     @property
     def _is_long(self) -> bool:
@@ -200,3 +206,11 @@ class Memory(EpisodeProblem):
         ids = self.vocabulary.encode_all(sequence)
         weights = [len(following[sequence[:position]]) == 1 for position in range(1, len(ids))]
         return Episode(ids, np.append(ids[1:], np.int32(0)), np.array([*weights, False], np.float32))
+
+
+class _FarFirst(Memory):
+    """The same sequences, and hardly anything counts but what nothing near tells."""
+
+    @property
+    def _emphasis(self) -> float:
+        return _EMPHASIS_FIRST
