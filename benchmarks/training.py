@@ -43,6 +43,7 @@ ROWS: dict[str, tuple[Callable[[], Problem], Network, int]] = {
     "echo-1": (lambda: Echo(100, 1), Network(units=64), 5),
     "echo-2": (lambda: Echo(100, 2), Network(units=64), 5),
     "echo-5": (lambda: Echo(100, 5), Network("gru", units=128), 5),
+    "echo-10": (lambda: Echo(100, 10), Network("gru", units=256), 3),
     "missing": (lambda: Echo(100, 1, missing=0.2), Network(units=64), 5),
     "replay": (Replay, Network(units=64), 5),
     "reverse": (lambda: Replay(reverse=True), Network(units=64), 5),
@@ -66,9 +67,7 @@ def solve(name: str, seeds: int | None) -> None:
         updates.append(fitted.history[-1].update)
         accuracies.append(fitted.scores[make().recipe.judged_by].accuracy)
         solved += fitted.stopped == "solved"
-    cost = (
-        f"CPU-s median {np.median(seconds):6.1f}  worst {max(seconds):6.1f}  updates {np.median(updates):6.0f}"
-    )
+    cost = f"CPU-s median {np.median(seconds):6.1f}  worst {max(seconds):6.1f}  updates {np.median(updates):6.0f}"
     how_well = f"solved {solved:>2} of {len(seconds):<3} worst accuracy {100 * min(accuracies):7.3f} %"
     print(f"{name:<12} {network.cell:<4} {network.units:<4} {how_well}  {cost}", flush=True)
 
