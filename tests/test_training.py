@@ -525,3 +525,5 @@ def test_a_curriculum_goes_from_problem_to_problem_as_each_is_learned(monkeypatc
     for before, after in itertools.pairwise(fitted.history):
         assert after.stage - before.stage == (before.accuracy > 0.95)
     assert not any(row.judged for row in fitted.history if row.stage < 7)  # judged by the problem itself alone
+    at_once = fit(problem, Network("gru", units=8), Options(updates=200, curriculum=False))
+    assert {row.stage for row in at_once.history} == {0}

@@ -111,7 +111,7 @@ class _Training:
         self.state = TrainingState()
         self._problem, self._options = problem, options
         self._recipe: Recipe = problem.recipe
-        self._stages = (*self._recipe.curriculum, problem)
+        self._stages = (*(self._recipe.curriculum if options.curriculum else ()), problem)
         outputs = len(problem.vocabulary if problem.labels is None else problem.labels)
         model = network.build(len(problem.vocabulary), outputs, options.seed, longest_lag=self._recipe.longest_lag)
         self._updater = Updater(model, seed=options.seed, clip_norm=options.clip_norm, xla=self._recipe.xla)
@@ -150,7 +150,7 @@ class _Training:
         judged = None
         if used >= 1.0:
             state.stopped = "updates" if most and done >= most else "minutes"
-        elif done % recipe.evaluate_every < count and stage == len(recipe.curriculum):
+        elif done % recipe.evaluate_every < count and stage == len(self._stages) - 1:
             judged = self._judge()
         row = Row(done, time.monotonic() - self._began, used, learning_rate, loss, accuracy, judged, stage)
         if count > 0:
@@ -185,7 +185,7 @@ class _Training:
         if not self.state.history:
             return 0
         last = self.state.history[-1]
-        return min(last.stage + (last.accuracy > _LEARNED), len(self._recipe.curriculum))
+        return min(last.stage + (last.accuracy > _LEARNED), len(self._stages) - 1)
 
     def _used(self, updates: int) -> float:
         """Return the share of the budget that is used up: of updates or of time, whichever is further."""

@@ -23,6 +23,7 @@ class Options:
         updates: Most updates to make.
         minutes: Time limit, compilation included, the last evaluation not.
         clip_norm: Gradients are scaled down to this norm, all of them together.
+        curriculum: Learn the easier problems first that the problem proposes.
         threads: That TensorFlow computes with. Other numbers give weights that differ in their last bits.
 
     Raises:
@@ -36,6 +37,7 @@ class Options:
     minutes: float | None = None
     clip_norm: float = 1.0
     threads: int | None = None
+    curriculum: bool = True
 
     def __post_init__(self) -> None:
         """Check the values."""

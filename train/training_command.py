@@ -92,6 +92,9 @@ def train(
         Schedule | None, typer.Option("--schedule", help="How the learning rate changes; the problem knows.")
     ] = None,
     clip_norm: Annotated[float, typer.Option("--clip-norm", help="Gradients are scaled down to this norm.")] = 1.0,
+    curriculum: Annotated[
+        bool, typer.Option("--curriculum/--no-curriculum", help="Learn easier problems first where there are some.")
+    ] = True,
     updates: Annotated[int | None, typer.Option("--updates", help="Most updates to make.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time limit for training.")] = None,
     threads: Annotated[
@@ -123,7 +126,9 @@ def train(
     from .tensorboard import tensorboard_log
 
     network = Network(cell.value, units, layers, embedding, dropout, forget_bias, chrono)
-    options = Options(seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm, threads)
+    options = Options(
+        seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm, threads, curriculum
+    )
     if search:
         _search(problem, network, options, out, search, fixed, resume, tensorboard, as_json)
         return
