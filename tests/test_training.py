@@ -518,12 +518,12 @@ def test_a_curriculum_goes_from_problem_to_problem_as_each_is_learned(monkeypatc
     monkeypatch.setattr(Echo, "recipe", property(lambda self: replace(recipe(self), xla=False)))
     problem = Echo(3, 8)
     assert [easier.lag for easier in problem.recipe.curriculum] == [1, 2, 3, 4, 5, 6, 7]
-    fitted = fit(problem, Network("gru", units=32), Options(updates=600))
+    fitted = fit(problem, Network("gru", units=32), Options(updates=250))
     stages = [row.stage for row in fitted.history]
     assert stages == sorted(stages)
     assert stages[-1] > 0
     for before, after in itertools.pairwise(fitted.history):
         assert after.stage - before.stage == (before.accuracy > 0.95)
     assert not any(row.judged for row in fitted.history if row.stage < 7)  # judged by the problem itself alone
-    at_once = fit(problem, Network("gru", units=8), Options(updates=200, curriculum=False))
+    at_once = fit(problem, Network("gru", units=8), Options(updates=50, curriculum=False))
     assert {row.stage for row in at_once.history} == {0}
