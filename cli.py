@@ -265,6 +265,46 @@ def predict(
         print(answer_line(symbol, prediction, top, as_json=as_json), flush=True)
 
 
+class TargetName(str, Enum):
+    """The machines that the doctor knows."""
+
+    pi_bookworm_64 = "pi-bookworm-64"
+    pi_bookworm_32 = "pi-bookworm-32"
+    pi_trixie_64 = "pi-trixie-64"
+    pi_trixie_32 = "pi-trixie-32"
+    this = "this"
+
+
+@app.command()
+def doctor(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Model file, whoever made it. [default: what the target can run at all]", show_default=False
+        ),
+    ] = None,
+    target: Annotated[TargetName, typer.Option("--target", help="The machine to deploy to.")] = TargetName.this,
+    as_json: _Json = False,
+) -> None:
+    """Say whether a file will load and run on a machine, why not, and what to install there. Exit code 0: it runs.
+
+    On this machine every interpreter that is installed loads it, replays its golden sequence and is timed.
+    """
+    try:
+        import numpy  # noqa: F401
+    except ImportError as error:  # on a Pi often for want of a C library that the wheel does not bring
+        reasons = [line for line in str(error).splitlines() if "Original error" in line] or [str(error)]
+        remedy = "sudo apt install python3-numpy libopenblas0"
+        _fail(f"does not run here: numpy cannot be imported ({reasons[0]}). Try: {remedy}")
+    from stepcell.doctor import as_json as diagnosis_as_json
+    from stepcell.doctor import as_text, diagnose, find_target
+
+    diagnosis = diagnose(file, find_target(target.value))
+    print(json.dumps(diagnosis_as_json(diagnosis), ensure_ascii=False) if as_json else as_text(diagnosis))
+    if not diagnosis.runs:
+        raise SystemExit(1)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("build/memory"),

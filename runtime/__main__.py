@@ -1,7 +1,7 @@
 """The runtime as a program, for callers that want it in a process of its own.
 
 `python -m stepcell.runtime` steps a file without TensorFlow in the process, as on a device, and without taking the
-caller down if an interpreter crashes. People use the command `stepcell`; this serves the exporter.
+caller down if an interpreter crashes. People use the command `stepcell`; this serves the exporter and the doctor.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 import sys
 from pathlib import Path
 
-from .backend import probe_backends
+from .backend import open_any_file, probe_backends
 from .errors import StepcellError
+from .measure import measure
 from .model import load
 from .trace import Course, trace
 from .whole_file import write_whole_file
@@ -26,7 +27,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("probe", help="print which interpreters work here, as JSON: name to null or the reason")
     replay_parser = commands.add_parser("replay", help="load a file, which replays its golden sequence")
     trace_parser = commands.add_parser("trace", help="step a file and write down everything it answers")
-    for parser_with_model in (replay_parser, trace_parser):
+    measure_parser = commands.add_parser("measure", help="load a file, replay its golden sequence and time its steps")
+    open_parser = commands.add_parser("open", help="load any file, whoever made it, and step nothing")
+    for parser_with_model in (replay_parser, trace_parser, measure_parser, open_parser):
         parser_with_model.add_argument("model", type=Path, help="model file")
         parser_with_model.add_argument("backend", help="backend to step it on")
     trace_parser.add_argument("folder", type=Path, help="has a NAME.course.npz, gets a NAME.trajectory.npz for each")
@@ -41,6 +44,10 @@ def main() -> int:
             print(json.dumps(probe_backends()))
         elif arguments.command == "replay":
             load(arguments.model, backend=arguments.backend)
+        elif arguments.command == "measure":
+            print(json.dumps(measure(arguments.model, arguments.backend)))
+        elif arguments.command == "open":
+            open_any_file(arguments.backend, arguments.model.read_bytes(), arguments.model.name)
         else:
             model = load(arguments.model, backend=arguments.backend, golden=False)
             for source in sorted(arguments.folder.glob("*" + COURSE_SUFFIX)):

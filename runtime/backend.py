@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from .arrays import Float32, Ids
 from .errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
@@ -60,13 +60,17 @@ def backends_for(format: str) -> tuple[str, ...]:
 
 def describe_backend(name: str) -> str:
     """Return distribution and version of the backend `name`, "ai-edge-litert 2.3.0" for example."""
+    return f"{_BACKENDS[name][2]} {installed_version(_BACKENDS[name][2]) or ''}".rstrip()
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return which version of `distribution` is installed, None where none is (Debian's packages may not say)."""
     from importlib.metadata import PackageNotFoundError, version  # takes a fifth of the time to import this package
 
-    distribution = _BACKENDS[name][2]
     try:
-        return f"{distribution} {version(distribution)}"
+        return version(distribution)
     except PackageNotFoundError:
-        return distribution
+        return None
 
 
 def open_backend(name: str, file: ModelFile) -> Backend:
@@ -80,13 +84,30 @@ def open_backend(name: str, file: ModelFile) -> Backend:
     if name not in backends_for(file.format):
         names = ", ".join(repr(known) for known in backends_for(file.format))
         raise WrongBackendError(f"Backend {name!r} does not step .{file.format} files; these do: {names}.")
+    backend: Backend = _call(name, file.name, "open_backend", file)
+    return backend
+
+
+def open_any_file(name: str, content: bytes, file_name: str) -> None:
+    """Load a file, whoever made it, into the interpreter `name` and let go of it again: to see whether it can.
+
+    What is damaged may crash the process, so call this in one of its own.
+
+    Raises:
+        NoInterpreterError: The interpreter is not installed.
+        BackendError: It cannot load the file.
+    """
+    _call(name, file_name, "open_interpreter", content)
+
+
+def _call(name: str, file_name: str, function: str, content: ModelFile | bytes) -> Any:
+    """Call `function` of the module of the backend `name`, and let what goes wrong be one of our errors."""
     _, module, distribution, extra = _BACKENDS[name]
     try:
-        backend: Backend = import_module(module, __package__).open_backend(name, file)
-        return backend
+        return getattr(import_module(module, __package__), function)(name, content)
     except ImportError as error:
         raise NoInterpreterError(
-            f"The backend {name!r} needs {distribution}. Install it: pip install '{extra}'"
+            f"The backend {name!r} needs {distribution} ({error}). Install it: pip install '{extra}'"
         ) from error
     except StepcellError:
         raise
@@ -94,7 +115,7 @@ def open_backend(name: str, file: ModelFile) -> Backend:
         hint = ""
         if name == "tflite" and "tensorflow" in sys.modules:
             hint = ". It cannot in a process that imported TensorFlow before it: use ai-edge-litert there"
-        raise BackendError(f"{describe_backend(name)} cannot load {file.name}: {error}{hint}") from error
+        raise BackendError(f"{describe_backend(name)} cannot load {file_name}: {error}{hint}") from error
 
 
 def open_any_backend(file: ModelFile) -> tuple[str, Backend]:

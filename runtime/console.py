@@ -28,11 +28,19 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str 
             table.add_row(*row)
         Console().print(table)
         return
-    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
-    for line in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for line in format_table(header, rows):
+        print(line)
     if note:
         print(note)
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table in plain columns."""
+    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [header, *rows]
+    ]
 
 
 def import_quietly(package: str) -> None:

@@ -75,7 +75,7 @@ def read_model_file(path: str | Path) -> ModelFile:
 
 def unseal(content: bytes, name: str) -> ModelFile:
     """Verify the bytes of a model file called `name`. Raises as `read_model_file` does."""
-    format = _format_of(content, name)
+    format = format_of(content, name)
     try:
         parts = _CONTAINERS[format].split_manifest(content)
     except ValueError as error:
@@ -92,7 +92,8 @@ def unseal(content: bytes, name: str) -> ModelFile:
     return ModelFile(name, format, payload, manifest)
 
 
-def _format_of(content: bytes, name: str) -> str:
+def format_of(content: bytes, name: str) -> str:
+    """Return the format of a file called `name`, "tflite" or "onnx"; raise ForeignFileError where it is neither."""
     looks_like = {TFLITE: tflite_container.is_tflite(content), ONNX: onnx_container.is_onnx(content)}
     suffix = Path(name).suffix.lstrip(".").lower()
     if looks_like.get(suffix):

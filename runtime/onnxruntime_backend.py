@@ -27,15 +27,20 @@ def open_backend(name: str, file: ModelFile) -> Backend:
         ImportError: onnxruntime is not installed.
         DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
     """
+    session = open_interpreter(name, file.payload)
+    _check_graph(session, file)
+    return OnnxRuntimeBackend(session, file.manifest)
+
+
+def open_interpreter(name: str, payload: bytes) -> Any:
+    """Return a session for the graph `payload`; `name` is "onnxruntime"."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # as in the TFLite backend
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
-    session = onnxruntime.InferenceSession(file.payload, options, providers=["CPUExecutionProvider"])
-    _check_graph(session, file)
-    return OnnxRuntimeBackend(session, file.manifest)
+    return onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
 
 
 def _check_graph(session: Any, file: ModelFile) -> None:

@@ -34,10 +34,7 @@ def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend
         ImportError: The interpreter is not installed.
         DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
     """
-    module = import_module(_MODULES[name])
-    # One thread: at one symbol a step a second thread costs 25 to 500 times more than it brings.
-    interpreter = module.Interpreter(model_content=file.payload, num_threads=1)
-    interpreter.allocate_tensors()  # before any signature runner: their answers differ otherwise
+    interpreter = open_interpreter(name, file.payload)
     _check_signatures(interpreter, file)
     wrapper = getattr(interpreter, "_interpreter", None)
     needed = ("Invoke", "tensor", "AllocateTensors", "GetSubgraphIndexFromSignature")
@@ -48,6 +45,15 @@ def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend
     if public or not reachable:
         return SignatureRunnerBackend(interpreter, file.manifest, absorbs=absorbs)
     return HeldMemoryBackend(interpreter, wrapper, file.manifest, absorbs=absorbs)
+
+
+def open_interpreter(name: str, payload: bytes) -> Any:
+    """Return the interpreter `name` with the graph `payload`, its tensors allocated."""
+    module = import_module(_MODULES[name])
+    # One thread: at one symbol a step a second thread costs 25 to 500 times more than it brings.
+    interpreter = module.Interpreter(model_content=payload, num_threads=1)
+    interpreter.allocate_tensors()  # before any signature runner: their answers differ otherwise
+    return interpreter
 
 
 def _check_signatures(interpreter: Any, file: ModelFile) -> None:

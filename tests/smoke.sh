@@ -31,5 +31,7 @@ assert not unwanted, unwanted
 print(f"{model}: after 3,0,1,2 comes {answers['3']}, after 4,0,1,2 comes {answers['4']}")
 PY
 printf '4\n0\n1\n2\n' | "$work/venv/bin/stepcell" predict "$root/tests/data/memory.tflite" | tail -n 1 | grep -qx 4
+"$work/venv/bin/stepcell" doctor "$root/tests/data/memory.tflite" | tee "$work/diagnosis" | sed -n 1p
+grep -q "^runs here on " "$work/diagnosis"
 "$work/venv/bin/python" -m pip list 2>/dev/null | tail -n +3 | awk '{printf "%s%s %s", sep, $1, $2; sep=", "} END {print ""}'
 echo "smoke: passed"

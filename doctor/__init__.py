@@ -1,0 +1,10 @@
+"""The doctor: says before deployment whether a file will load and run on a machine, and what to install there.
+
+It imports the runtime alone, so it works wherever a file can be stepped.
+"""
+
+from .diagnosis import Diagnosis, Finding, diagnose
+from .report import as_json, as_text
+from .target import TARGET_NAMES, find_target
+
+__all__ = ["TARGET_NAMES", "Diagnosis", "Finding", "as_json", "as_text", "diagnose", "find_target"]

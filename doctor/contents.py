@@ -1,0 +1,109 @@
+"""What a file is and what it asks of an interpreter, read from its bytes; no interpreter takes part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..runtime.errors import DamagedFileError, ForeignFileError, ModelFileError, ModelFileNotFoundError
+from ..runtime.flatbuffer import FlatbufferError
+from ..runtime.manifest import Manifest
+from ..runtime.model_file import TFLITE, format_of, unseal
+from ..runtime.onnx_graph import OnnxGraph, OnnxGraphError, read_onnx_graph
+from ..runtime.tflite_graph import TfliteGraph, read_tflite_graph
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A file, as far as it can be read.
+
+    Attributes:
+        path: The file.
+        bytes: Its size.
+        format: "tflite" or "onnx", None where it is neither.
+        graph: What stands in it, None where that cannot be read.
+        manifest: What it says about itself, None where it says nothing or is damaged.
+        problem: Why stepcell cannot use it, "" where it can.
+        foreign: It is a whole file that carries no manifest.
+    """
+
+    path: Path
+    bytes: int
+    format: str | None
+    graph: TfliteGraph | OnnxGraph | None
+    manifest: Manifest | None
+    problem: str
+    foreign: bool = False
+
+    def describe(self) -> str:
+        """Return what kind of file it is, in a line."""
+        parts = [f"{self.path}: {self.bytes:,} bytes"]
+        if self.manifest is not None:
+            parts += ["sha256 verified", self.manifest.quantization, f"made by {self.manifest.producer or 'unknown'}"]
+        elif self.foreign:
+            parts.append("no stepcell manifest")
+        return ", ".join(parts)
+
+    def needs(self) -> str:
+        """Return what it asks of an interpreter, "" where that cannot be read."""
+        if isinstance(self.graph, TfliteGraph):
+            names: dict[int, list[str]] = {}
+            for name, custom, version in sorted(self.graph.operators):
+                names.setdefault(version, []).append(custom or name)
+            return "; ".join(f"version {version} of {', '.join(names[version])}" for version in sorted(names))
+        if isinstance(self.graph, OnnxGraph):
+            opsets = ", ".join(f"{name or 'ONNX'} {version}" for name, version in sorted(self.graph.opsets.items()))
+            types = ", ".join(sorted({type for _, type in self.graph.operators}))
+            return f"IR version {self.graph.ir_version}, opset {opsets}; operators: {types}"
+        return ""
+
+    def interface(self) -> list[str]:
+        """Return the inputs and outputs of the graph, a line for each."""
+        if isinstance(self.graph, OnnxGraph):
+            return [
+                f"{side} {value.name}: {value.type} {list(value.shape or ())}"
+                for side, values in (("input ", self.graph.inputs), ("output", self.graph.outputs))
+                for value in values
+            ]
+        if isinstance(self.graph, TfliteGraph):
+            first = self.graph.subgraphs[0]
+            tensors = [("input ", first.tensors[i]) for i in first.inputs]
+            tensors += [("output", first.tensors[i]) for i in first.outputs]
+            return [f"{side} {tensor.name}: {tensor.type} {list(tensor.dynamic)}" for side, tensor in tensors]
+        return []
+
+
+def read_contents(path: Path) -> Contents:
+    """Read the file at `path`; whatever it holds ends in a description.
+
+    Raises:
+        ModelFileNotFoundError: There is no such file, or it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileNotFoundError(f"Cannot read {path}: {error.strerror or error}.") from error
+    try:
+        format = format_of(content, path.name)
+    except ForeignFileError as error:
+        return Contents(path, len(content), None, None, None, str(error))
+    graph, unreadable = _read_graph(content, format)
+    try:
+        file = unseal(content, path.name)
+    except ForeignFileError as error:
+        problem = f"{path.name} is damaged: {unreadable}. Copy it again." if unreadable else str(error)
+        return Contents(path, len(content), format, graph, None, problem, foreign=not unreadable)
+    except ModelFileError as error:
+        # The graph of a damaged file says nothing about the file that it should be.
+        graph = None if isinstance(error, DamagedFileError) else graph
+        return Contents(path, len(content), format, graph, None, str(error))
+    problem = f"{path.name} is whole, and its graph cannot be read: {unreadable}. Export the model again."
+    return Contents(path, len(content), format, graph, file.manifest, problem if unreadable else "")
+
+
+def _read_graph(content: bytes, format: str) -> tuple[TfliteGraph | OnnxGraph | None, str]:
+    """Return the graph, or None and why it cannot be read."""
+    try:
+        return (read_tflite_graph if format == TFLITE else read_onnx_graph)(content), ""
+    except (FlatbufferError, OnnxGraphError) as error:
+        return None, str(error)

@@ -1,0 +1,198 @@
+"""The diagnosis: everything found out about a file and a target, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..runtime.backend import installed_version
+from ..runtime.model_file import FORMATS
+from .contents import Contents, read_contents
+from .obstacles import file_obstacles, obstacles
+from .supply import INTERPRETERS, Interpreter, numpy_problem, supply
+from .target import Target, text_of
+from .trial import Trial, is_installed, try_any_file, try_interpreter, try_model_file
+
+_OLDEST_PYTHON = (3, 10)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found out about one interpreter.
+
+    Attributes:
+        interpreter: Which one.
+        version: The version that is installed or that the target gets, None where it can have none.
+        installed: It is there; None for a target elsewhere.
+        problems: Why it does not run the file, or does not work at all; nothing: it does.
+        trial: What it did here, None where nothing was tried.
+        commands: What to type to get it.
+    """
+
+    interpreter: Interpreter
+    version: str | None
+    installed: bool | None
+    problems: tuple[str, ...]
+    trial: Trial | None
+    commands: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Distribution and version."""
+        return f"{self.interpreter.distribution} {self.version or ''}".rstrip()
+
+    def reasons(self) -> list[str]:
+        """Return the problems as sentences that stand for themselves."""
+        return [p if p.startswith(self.interpreter.distribution) else f"{self.name}: {p}" for p in self.problems]
+
+    @property
+    def takes_it(self) -> bool:
+        """Whether nothing speaks against it, once it is installed."""
+        return self.version is not None and not self.problems
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs now, on this machine, or would on the target."""
+        return self.takes_it and self.installed is not False
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Whether a file runs on a target, and why.
+
+    Attributes:
+        target: The machine.
+        contents: The file, None where the question was what the machine can run at all.
+        findings: One for each interpreter for this kind of file.
+        problems: What speaks against the file or the machine on every interpreter.
+        runs: The answer.
+        verdict: The answer in a line.
+        advice: What to do next, and what to type; nothing where it runs already or nothing helps.
+    """
+
+    target: Target
+    contents: Contents | None
+    findings: tuple[Finding, ...]
+    problems: tuple[str, ...]
+    runs: bool
+    verdict: str
+    advice: tuple[str, ...]
+
+
+def diagnose(path: Path | None, target: Target) -> Diagnosis:
+    """Find out whether the file at `path` runs on `target`; None: what the target can run at all.
+
+    On this machine every interpreter is tried, in a process of its own.
+
+    Raises:
+        ModelFileNotFoundError: There is no such file.
+    """
+    contents = None if path is None else read_contents(path)
+    problems = _machine_problems(target)
+    formats: tuple[str, ...] = FORMATS
+    if contents is not None:
+        problems += file_obstacles(contents.graph) if contents.graph else []
+        problems += [contents.problem] if contents.problem else []
+        formats = (contents.format,) if contents.format else ()
+    usable = contents is None or contents.graph is not None
+    findings = [_find(one, target, contents) for one in INTERPRETERS if one.format in formats] if usable else []
+    running = [finding for finding in findings if finding.runs]
+    runs = bool(running) and not problems
+    return Diagnosis(
+        target=target,
+        contents=contents,
+        findings=tuple(findings),
+        problems=tuple(problems),
+        runs=runs,
+        verdict=_verdict(target, contents, findings, running, problems),
+        advice=_advice(target, contents, findings, problems),
+    )
+
+
+def _advice(target: Target, contents: Contents | None, findings: list[Finding], problems: list[str]) -> tuple[str, ...]:
+    if problems:
+        return ()
+    lines: list[str] = []
+    for format in FORMATS if contents is None else (contents.format,):
+        able = [f for f in findings if f.interpreter.format == format and f.takes_it and f.installed is not True]
+        if able and not any(f.runs and f.installed for f in findings if f.interpreter.format == format):
+            able.sort(key=lambda f: f.interpreter.extra == "litert")  # stepcell[tflite] is the same on every machine
+            lines += [command for command in able[0].commands if command not in lines]
+    if contents is not None and not any(finding.takes_it for finding in findings):
+        for interpreter in INTERPRETERS:
+            if interpreter.format != contents.format and supply(interpreter, target).version:
+                lines.append(
+                    f"export the model with --format {interpreter.format}: {interpreter.distribution} "
+                    f"{supply(interpreter, target).version} steps that there"
+                )
+                break
+    return tuple(lines)
+
+
+def _machine_problems(target: Target) -> list[str]:
+    if target.python < _OLDEST_PYTHON:
+        return [f"stepcell needs Python {text_of(_OLDEST_PYTHON)}, there is {text_of(target.python)}"]
+    return []
+
+
+def _find(interpreter: Interpreter, target: Target, contents: Contents | None) -> Finding:
+    source = supply(interpreter, target)
+    graph = contents.graph if contents else None
+    if target.is_this_machine and is_installed(interpreter.backend):
+        version = installed_version(interpreter.distribution) or ""
+        wrong_numpy = numpy_problem(interpreter, target)
+        trial = _try(interpreter, contents)
+        known = obstacles(graph, interpreter, version) if graph else []
+        problems = []
+        if trial.failure:
+            problems = [*([wrong_numpy] if wrong_numpy else known), trial.failure]
+        elif trial.golden_error is None:
+            problems = known  # it loads, but nothing proves that its answers are right
+        return Finding(interpreter, version, True, tuple(problems), trial, source.commands)
+    installed = False if target.is_this_machine else None
+    if source.version is None:
+        return Finding(interpreter, None, installed, (source.missing,), None, ())
+    found = obstacles(graph, interpreter, source.version) if graph else []
+    return Finding(interpreter, source.version, installed, tuple(found), None, source.commands)
+
+
+def _try(interpreter: Interpreter, contents: Contents | None) -> Trial:
+    if contents is None:
+        return try_interpreter(interpreter.backend, interpreter.format)
+    if contents.manifest is None:
+        return try_any_file(contents.path, interpreter.backend)
+    return try_model_file(contents.path, interpreter.backend)
+
+
+def _verdict(
+    target: Target, contents: Contents | None, findings: list[Finding], running: list[Finding], problems: list[str]
+) -> str:
+    where = "here" if target.is_this_machine else f"on {target.name}"
+    if contents is None and not problems:
+        return _capabilities(target, where, findings)
+    if problems:
+        extra = ""
+        if contents is not None and contents.foreign and running and problems == [contents.problem]:
+            extra = f" ({_listed(running)} {'loads' if len(running) == 1 else 'load'} its graph)"
+        return f"does not run {where}: {problems[0].rstrip('.')}{extra}"
+    if running:
+        return f"runs {where}{' on ' if target.is_this_machine else ': '}{_listed(running)}"
+    ready = [finding for finding in findings if finding.takes_it]
+    if ready:
+        return f"does not run {where} yet: install {' or '.join(finding.name for finding in ready)}"
+    return f"does not run {where}: {'; '.join(finding.reasons()[0] for finding in findings)}"
+
+
+def _capabilities(target: Target, where: str, findings: list[Finding]) -> str:
+    parts = []
+    for format in FORMATS:
+        running = [finding for finding in findings if finding.runs and finding.interpreter.format == format]
+        parts.append(f".{format} files on {_listed(running)}" if running else f"no .{format} files")
+    if not any(finding.runs for finding in findings):
+        return f"no model file runs {where}{' yet' if any(f.takes_it for f in findings) else ''}"
+    return f"{'this machine' if target.is_this_machine else target.name} steps {', '.join(parts)}"
+
+
+def _listed(findings: list[Finding]) -> str:
+    names = [finding.name for finding in findings]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,84 @@
+"""A diagnosis as text and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..runtime.console import format_table
+from .diagnosis import Diagnosis, Finding
+
+_HEADER = ("interpreter", "available", "takes the file", "golden sequence", "us per step")
+
+
+def as_text(diagnosis: Diagnosis) -> str:
+    """Return the verdict, then what it rests on."""
+    contents = diagnosis.contents
+    lines = [diagnosis.verdict, "", f"target  {diagnosis.target.describe()}"]
+    if contents is not None:
+        lines.append(f"file    {contents.describe()}")
+        lines += [f"needs   {contents.needs()}"] if contents.needs() else []
+        if contents.foreign:
+            lines += [f"graph   {line}" for line in contents.interface()]
+    if diagnosis.findings:
+        rows = [_row(finding, diagnosis) for finding in diagnosis.findings]
+        kept = [c for c in range(len(_HEADER)) if any(row[c] for row in rows)]
+        lines += ["", *format_table([_HEADER[c] for c in kept], [[row[c] for c in kept] for row in rows])]
+    reasons = [*diagnosis.problems, *(reason for finding in diagnosis.findings for reason in finding.reasons())]
+    lines += ["", *(f"  - {reason}" for reason in reasons)] if reasons else []
+    lines += ["", "what to do", *(f"  {line}" for line in diagnosis.advice)] if diagnosis.advice else []
+    return "\n".join(lines)
+
+
+def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return everything that was found out, as a JSON object."""
+    target, contents = diagnosis.target, diagnosis.contents
+    return {
+        "runs": diagnosis.runs,
+        "verdict": diagnosis.verdict,
+        "target": {
+            "name": target.name,
+            "python": list(target.python),
+            "machine": target.machine,
+            "glibc": list(target.glibc) if target.glibc else None,
+            "numpy": target.numpy,
+        },
+        "file": None
+        if contents is None
+        else {
+            "path": str(contents.path),
+            "bytes": contents.bytes,
+            "format": contents.format,
+            "manifest": contents.manifest is not None,
+            "needs": contents.needs(),
+        },
+        "problems": list(diagnosis.problems),
+        "interpreters": [
+            {
+                "backend": finding.interpreter.backend,
+                "distribution": finding.interpreter.distribution,
+                "version": finding.version,
+                "installed": finding.installed,
+                "runs": finding.runs,
+                "problems": list(finding.problems),
+                "golden_error": finding.trial.golden_error if finding.trial else None,
+                "us_per_step": finding.trial.us_per_step if finding.trial else None,
+                "install": list(finding.commands),
+            }
+            for finding in diagnosis.findings
+        ],
+        "advice": list(diagnosis.advice),
+    }
+
+
+def _row(finding: Finding, diagnosis: Diagnosis) -> list[str]:
+    available = {True: "installed", False: "not installed", None: "can be installed"}[finding.installed]
+    if finding.version is None:
+        available = "does not exist"
+    takes = ""
+    if diagnosis.contents is not None and finding.version is not None:
+        takes = "no" if finding.problems else "yes"
+    trial = finding.trial
+    error = trial.golden_error if trial else None
+    time = trial.us_per_step if trial else None
+    golden = "" if diagnosis.contents is None or error is None else f"right to {error:.1e}"
+    return [finding.name, available, takes, golden, "" if time is None else f"{time:.2f}"]

@@ -1,0 +1,125 @@
+"""Where interpreters come from: which of them a target can have, and what to type for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..runtime.model_file import ONNX, TFLITE
+from .target import Target, Version, text_of, version_of
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One interpreter and the wheels it comes as.
+
+    Attributes:
+        backend: Name of the backend.
+        format: What it steps.
+        distribution: What pip and apt call it.
+        version: The version that the wheels are of.
+        extra: What brings it, whatever the target.
+        python: The lowest and the highest Python with wheels; None: no highest one.
+        glibc: Machine -> the oldest glibc that its Linux wheels run with.
+        numpy_below: It needs an older numpy than this, whatever its metadata say.
+        apt: Debian package, "" for none.
+    """
+
+    backend: str
+    format: str
+    distribution: str
+    version: str
+    extra: str
+    python: tuple[Version, Version | None]
+    glibc: dict[str, Version]
+    numpy_below: int | None = None
+    apt: str = ""
+
+
+# As the tags of the wheels say. tflite-runtime was built against numpy 1 and its metadata forget to say so: with
+# numpy 2 it is imported, and then cannot build an interpreter.
+INTERPRETERS = (
+    Interpreter(
+        "litert", TFLITE, "ai-edge-litert", "2.3", "litert", ((3, 10), None), {"x86_64": (2, 27), "aarch64": (2, 27)}
+    ),
+    Interpreter(
+        "tflite", TFLITE, "tflite-runtime", "2.14", "tflite", ((3, 9), (3, 11)),
+        {"x86_64": (2, 17), "aarch64": (2, 34), "armv7l": (2, 34)}, numpy_below=2,
+    ),
+    Interpreter(
+        "onnxruntime", ONNX, "onnxruntime", "1.31", "onnx", ((3, 10), None),
+        {"x86_64": (2, 28), "aarch64": (2, 28)}, apt="python3-onnxruntime",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Supply:
+    """How a target gets an interpreter.
+
+    Attributes:
+        version: Which version it gets, None where there is none for it.
+        commands: What to type there, in order.
+        missing: Why there is none, "" where there is one.
+    """
+
+    version: str | None
+    commands: tuple[str, ...] = ()
+    missing: str = ""
+
+
+def supply(interpreter: Interpreter, target: Target) -> Supply:
+    """Find out how `target` gets `interpreter`."""
+    missing = _why_no_wheel(interpreter, target)
+    if not missing:
+        return Supply(interpreter.version, _pip_commands(interpreter, target))
+    if interpreter.distribution in target.apt:
+        packages = ("python3-venv", "python3-numpy", interpreter.apt)
+        return Supply(target.apt[interpreter.distribution], _with_debian_packages(packages, "stepcell"))
+    return Supply(None, missing=missing)
+
+
+def _why_no_wheel(interpreter: Interpreter, target: Target) -> str:
+    """Say why there is no wheel of `interpreter` for `target`, "" where there is one or pip alone can know."""
+    if target.system != "linux":
+        return "" if interpreter.numpy_below is None else f"{interpreter.distribution} has wheels for Linux alone"
+    lowest, highest = interpreter.python
+    oldest_glibc = interpreter.glibc.get(target.machine)
+    problems = []
+    if oldest_glibc is None:
+        problems.append(f"for {target.machine}")
+    elif target.glibc is None:
+        problems.append("for a C library other than glibc")
+    elif target.glibc < oldest_glibc:
+        problems.append(f"for glibc below {text_of(oldest_glibc)}")
+    if target.python < lowest or (highest is not None and target.python > highest):
+        problems.append(f"for Python {text_of(target.python)}")
+    return f"{interpreter.distribution} has no wheels {' or '.join(problems)}" if problems else ""
+
+
+def _pip_commands(interpreter: Interpreter, target: Target) -> tuple[str, ...]:
+    # The extra `tflite` brings tflite-runtime where it has wheels, and ai-edge-litert elsewhere.
+    newer = target.system != "linux" or target.python > (3, 11)
+    what = f"'stepcell[{'tflite' if interpreter.format == TFLITE and newer else interpreter.extra}]'"
+    if target.machine == "armv7l" and "numpy" in target.apt:  # there are no numpy wheels for it
+        return _with_debian_packages(("python3-venv", "python3-numpy"), what)
+    return (f"pip install {what}",)
+
+
+def _with_debian_packages(packages: tuple[str, ...], what: str) -> tuple[str, ...]:
+    return (
+        f"sudo apt install {' '.join(packages)}",
+        "python3 -m venv --system-site-packages ~/stepcell",
+        f"~/stepcell/bin/pip install {what}",
+    )
+
+
+def numpy_problem(interpreter: Interpreter, target: Target) -> str:
+    """Say why `interpreter` does not work with the numpy that is installed, "" where it does."""
+    if interpreter.numpy_below is None or target.numpy is None:
+        return ""
+    if version_of(target.numpy)[0] < interpreter.numpy_below:
+        return ""
+    return (
+        f"{interpreter.distribution} needs numpy < {interpreter.numpy_below} although it does not say so; here is "
+        f"numpy {target.numpy}: pip install 'numpy<{interpreter.numpy_below}'"
+    )
