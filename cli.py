@@ -85,12 +85,23 @@ class Format(str, Enum):
     onnx = "onnx"
 
 
+class Quantization(str, Enum):
+    """The precisions of weights that can be asked for; float32 is always written."""
+
+    float16 = "float16"
+    int8 = "int8"
+
+
 _Out = Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)]
 _Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Steps = Annotated[int, typer.Option("--steps", min=2, help="Symbols to carry the state over in the parity check.")]
 _OneHot = Annotated[
     bool, typer.Option("--one-hot", help="The model's input is one-hot vectors (batch, time, symbols).")
+]
+_Accept = Annotated[
+    list[Quantization] | None,
+    typer.Option("--accept", help="Let files of this precision differ from Keras by more than its gate; repeatable."),
 ]
 _Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite or onnxruntime.")]
 _ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
@@ -153,6 +164,11 @@ def export(
     format: Annotated[
         list[Format] | None, typer.Option("--format", help="File to write; repeatable; by default both.")
     ] = None,
+    quantize: Annotated[
+        list[Quantization] | None,
+        typer.Option("--quantize", help="Write files with smaller weights too; repeatable."),
+    ] = None,
+    accept: _Accept = None,
     vocabulary: Annotated[
         Path | None, typer.Option("--vocabulary", help="Symbols by id: one per line, or a JSON list.")
     ] = None,
@@ -165,8 +181,8 @@ def export(
     from stepcell.runtime.console import import_quietly
 
     import_quietly("tensorflow")
+    from stepcell.export import comparison_table, read_source, read_vocabulary, recommendations
     from stepcell.export import export as export_model
-    from stepcell.export import parity_table, read_source, read_vocabulary
     from stepcell.runtime.console import print_table, working
 
     read = read_source(source).with_symbols(
@@ -180,6 +196,8 @@ def export(
             labels=read.labels,
             name=read.name,
             formats=[one.value for one in format or Format],
+            quantize=[one.value for one in quantize or ()],
+            accept=[one.value for one in accept or ()],
             one_hot=one_hot,
             training=read.training,
             sample=read.sample,
@@ -187,11 +205,13 @@ def export(
             progress=progress,
         )
     if as_json:
-        print(json.dumps({"files": [str(f) for f in exported.files], "parity": [p.to_json() for p in exported.parity]}))
+        report = json.loads(exported.files[-1].read_bytes())
+        print(json.dumps({**report, "files": [str(path) for path in exported.files]}))
         return
-    print_table(*parity_table(exported.parity))
-    for path in exported.files:
-        print(f"{path}  {path.stat().st_size:,} bytes")
+    print_table(*comparison_table(exported.parity, exported.sizes))
+    for sentence in recommendations(exported.parity, exported.sizes):
+        print(sentence)
+    print(f"written: {', '.join(map(str, exported.files))}")
 
 
 @app.command()
@@ -199,10 +219,17 @@ def check(
     file: _ModelFile,
     against: Annotated[Path, typer.Option("--against", help="Keras file or run folder.", show_default=False)],
     steps: _Steps = 10_000,
+    accept: _Accept = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw error against step into this PNG file.", show_default=False)
+    ] = None,
     one_hot: _OneHot = False,
     as_json: _Json = False,
 ) -> None:
-    """Step a model file on every interpreter installed here and compare it with the Keras model."""
+    """Step a model file on every interpreter installed here and compare it with the Keras model.
+
+    A quantised file is held against the gate of its precision.
+    """
     from stepcell.runtime.console import import_quietly
 
     import_quietly("tensorflow")
@@ -212,7 +239,10 @@ def check(
 
     read = read_source(against)
     with working() as progress:
-        results = check_file(file, read.model, one_hot=one_hot, sample=read.sample, steps=steps, progress=progress)
+        results = check_file(
+            file, read.model, one_hot=one_hot, sample=read.sample, steps=steps, plot=plot, progress=progress,
+            accept=[one.value for one in accept or ()],
+        )  # fmt: skip
     if as_json:
         print(json.dumps([parity.to_json() for parity in results]))
     else:

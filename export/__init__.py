@@ -9,14 +9,17 @@ Importing this package imports TensorFlow, which takes seconds.
 
 from ..runtime.errors import NotSteppableError, ParityError, SourceError
 from .check import check
+from .comparison import comparison_table, recommendations
 from .exporter import Exported, export
 from .parity import STEPS, Parity
+from .precision import QUANTIZATIONS
 from .report import parity_table
 from .source import Source, load_keras, read_source, read_vocabulary
 from .step_function import StepFunction, build_step_function
 from .step_rules import CannotStepError, LayerStep, Lookup, step_rule
 
 __all__ = [
+    "QUANTIZATIONS",
     "STEPS",
     "CannotStepError",
     "Exported",
@@ -30,10 +33,12 @@ __all__ = [
     "StepFunction",
     "build_step_function",
     "check",
+    "comparison_table",
     "export",
     "load_keras",
     "parity_table",
     "read_source",
     "read_vocabulary",
+    "recommendations",
     "step_rule",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..runtime.arrays import Float32, Floats
+from .precision import Rounding, as_they_are
 
 Value: TypeAlias = Any  # a tensor of the graph, or an array of the referee; both have +, - and *
 Weights: TypeAlias = Float32
@@ -40,8 +41,9 @@ class Arithmetic(Protocol):
 class TensorFlowArithmetic:
     """Builds a float32 TensorFlow graph."""
 
-    def __init__(self) -> None:
-        """Start with no weights used."""
+    def __init__(self, rounding: Rounding = as_they_are) -> None:
+        """Start with no weights used; all of them go through `rounding` first."""
+        self._rounding = rounding
         self._used: dict[int, Weights] = {}
         self._activations = {
             "linear": lambda x: x,
@@ -55,7 +57,7 @@ class TensorFlowArithmetic:
     def constant(self, weights: Weights) -> Value:
         """See `Arithmetic.constant`."""
         self._used[id(weights)] = weights
-        return tf.constant(weights, tf.float32)
+        return tf.constant(self._rounding(weights), tf.float32)
 
     def bytes_used(self) -> int:
         """Return the size of all weights that went into the graph; equal ones and those that are all 0 do not count.
@@ -102,16 +104,17 @@ ACTIVATIONS = tuple(_NUMPY_ACTIVATIONS)
 class NumpyArithmetic:
     """Computes in numpy: with float64 the referee, whose rounding errors do not count."""
 
-    def __init__(self, dtype: type[np.floating[Any]] = np.float64) -> None:
-        """Compute with numbers of `dtype`."""
+    def __init__(self, dtype: type[np.floating[Any]] = np.float64, rounding: Rounding = as_they_are) -> None:
+        """Compute with numbers of `dtype`, and with weights that have gone through `rounding`."""
         self._dtype = dtype
+        self._rounding = rounding
         self._constants: dict[int, tuple[Weights, Floats]] = {}
 
     def constant(self, weights: Weights) -> Value:
         """See `Arithmetic.constant`."""
         key = id(weights)  # rules hand in the same arrays at every step; holding them keeps their ids theirs
         if key not in self._constants:
-            self._constants[key] = weights, weights.astype(self._dtype)
+            self._constants[key] = weights, self._rounding(weights).astype(self._dtype)
         return self._constants[key][1]
 
     def gather(self, table: Weights, ids: Value) -> Value:

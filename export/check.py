@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ..runtime.errors import StateMismatchError
+from ..runtime.errors import StateMismatchError, WrongFormatError
 from ..runtime.model_file import read_model_file
 from ..runtime.vocabulary import Vocabulary
+from ..runtime.whole_file import write_whole_file
 from .device_process import installed_backends, replay_in_process
 from .graph import KerasModel
 from .parity import STEPS, Parity, ParityCheck
+from .picture import draw_errors
+from .precision import GATES, check_quantizations
 from .reference import KerasReference
 from .step_function import build_step_function
 
@@ -24,6 +27,8 @@ def check(
     vocabulary: Vocabulary | None = None,
     labels: Vocabulary | None = None,
     steps: int = STEPS,
+    accept: Sequence[str] = (),
+    plot: str | Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Parity]:
     """Step the file at `path` on every interpreter installed here and compare it with `model`.
@@ -36,6 +41,8 @@ def check(
         vocabulary: The symbols that the file should have; None: any.
         labels: The symbols that it should answer with; None: any.
         steps: How many symbols to carry the state over.
+        accept: Precisions whose files may be beyond their gate.
+        plot: Where to draw the error of every step, as PNG; drawn even if the file does not pass.
         progress: Is told what is being done.
 
     Returns:
@@ -46,9 +53,18 @@ def check(
         NotSteppableError: `model` cannot be stepped.
         StateMismatchError: The file is of a model with other symbols or another state.
         ParityError: They do not answer alike.
+        WrongFormatError: The weights of the file have a precision without a gate, or `accept` names none.
+        MissingPackageError, OutputError: The picture cannot be drawn or written.
     """
     path = Path(path)
     file = read_model_file(path)
+    quantization = file.manifest.quantization
+    if quantization not in GATES:
+        raise WrongFormatError(
+            f"{path.name} has weights of {quantization!r}; what can be checked is {', '.join(GATES)}. "
+            "A later version may know more: pip install -U stepcell"
+        )
+    accepted = quantization in check_quantizations(accept)
     step_function = build_step_function(model, one_hot=one_hot)
     shapes: dict[str, tuple[object, object]] = {
         "symbols": (len(file.manifest.vocabulary), step_function.symbols),
@@ -72,8 +88,11 @@ def check(
     reference = KerasReference(model, one_hot=one_hot, from_logits=step_function.from_logits)
     sample_ids = None if sample is None else file.manifest.vocabulary.encode_all(sample)
     parity_check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)
-    results = parity_check.measure(path, file.format, backends, progress)
-    parity_check.require(path, results, file.manifest.vocabulary)
+    results = parity_check.measure(path, file.format, backends, progress, quantization)
+    if plot is not None:
+        write_whole_file(Path(plot), draw_errors(f"{path.name} ({quantization}) against Keras", results))
+    if not accepted:
+        parity_check.require(path, results, file.manifest.vocabulary)
     for backend in backends:
         replay_in_process(path, backend)
     return results

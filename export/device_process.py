@@ -49,13 +49,16 @@ def trace_in_process(path: Path, backend: str, courses: Mapping[str, Course]) ->
         return {name: Trajectory.from_file(Path(folder, name + TRAJECTORY_SUFFIX)) for name in courses}
 
 
-def replay_in_process(path: Path, backend: str) -> None:
+def replay_in_process(path: Path, backend: str) -> float:
     """Load the file at `path` on `backend` and replay its golden sequence, in a process of its own.
+
+    Returns:
+        The largest difference from the recorded answers.
 
     Raises:
         BackendError: The process failed or crashed, or an answer is wrong; what it said is in the message.
     """
-    _run("replay", str(path), backend, backend=backend)
+    return float(_run("replay", str(path), backend, backend=backend))
 
 
 @lru_cache

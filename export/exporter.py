@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..runtime.errors import OutputError, VocabularyError, WrongFormatError
+from ..runtime.errors import OutputError, ParityError, VocabularyError, WrongFormatError
 from ..runtime.manifest import Manifest
 from ..runtime.model_file import FORMATS, ONNX, TFLITE, seal, unseal
 from ..runtime.vocabulary import Vocabulary
 from ..runtime.whole_file import make_folder, move_whole_file, write_whole_file
+from .comparison import recommendations
 from .device_process import installed_backends, replay_in_process
-from .golden import golden_of
+from .golden import golden_of, with_measured_tolerance
 from .graph import KerasModel
 from .onnx import onnx_payload
-from .parity import FLOAT32_TOLERANCE, STEPS, Parity, ParityCheck
+from .parity import STEPS, Parity, ParityCheck
+from .precision import FLOAT32, GATES, INT8, check_quantizations, file_name
 from .reference import KerasReference
 from .step_function import StepFunction, build_step_function
 from .tflite import tflite_payload
 
-_PAYLOADS: dict[str, Callable[[StepFunction], tuple[bytes, dict[str, int]]]] = {
+_PAYLOADS: dict[str, Callable[[StepFunction, str], tuple[bytes, dict[str, int]]]] = {
     TFLITE: tflite_payload,
     ONNX: onnx_payload,
 }
@@ -38,10 +40,12 @@ class Exported:
     Attributes:
         files: The model files and parity.json.
         parity: What was measured, one entry per file, runtime and start state.
+        sizes: Name of each model file -> its bytes.
     """
 
     files: tuple[Path, ...]
     parity: tuple[Parity, ...]
+    sizes: Mapping[str, int]
 
 
 def export(
@@ -52,13 +56,15 @@ def export(
     labels: Vocabulary | Iterable[str] | None = None,
     name: str | None = None,
     formats: Sequence[str] = FORMATS,
+    quantize: Sequence[str] = (),
+    accept: Sequence[str] = (),
     one_hot: bool = False,
     training: Mapping[str, Any] | None = None,
     sample: Iterable[str] | None = None,
     steps: int = STEPS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Exported:
-    """Write `model` as one-step model files into `folder`: model.tflite, model.onnx and parity.json.
+    """Write `model` as one-step model files into `folder`: model.tflite, model.onnx, ... and parity.json.
 
     Every file is stepped on every interpreter installed here, from two states, and compared with Keras on the whole
     sequence; only then do the files appear, all together.
@@ -70,6 +76,9 @@ def export(
         labels: The symbols of the output, if the model does not predict the next symbol.
         name: What to call the model; None: the name Keras has for it.
         formats: "tflite", "onnx" or both.
+        quantize: "float16", "int8" or both: files with smaller weights, beside those of float32.
+        accept: Precisions of `quantize` that are written even where their answers are beyond the gate of that
+            precision; the figures stand in the file.
         one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
         training: What to record about its training: problem, framing, longest_length, accuracy.
         sample: Symbols as they really occur, for the parity check; see `ParityCheck`.
@@ -83,12 +92,12 @@ def export(
         NoInterpreterError: No interpreter is installed to prove a file on.
         ParityError: A file does not answer as Keras does.
         OutputError: The folder cannot be written.
-        WrongFormatError: There is no such format.
+        WrongFormatError: There is no such format or precision.
 
         Whatever is raised, nothing has been written.
     """
     folder = Path(folder)
-    formats = _check_formats(formats)
+    formats, quantizations = _check_formats(formats), check_quantizations(quantize)
     symbols, answers = _as_vocabulary(vocabulary), _as_vocabulary(labels)
     fresh = not folder.exists()
     make_folder(folder)
@@ -99,7 +108,8 @@ def export(
             symbols,
             answers,
             name or model.name,
-            formats,
+            [(quantization, format) for quantization in (FLOAT32, *quantizations) for format in formats],
+            check_quantizations(accept),
             one_hot,
             training or {},
             sample,
@@ -119,22 +129,23 @@ def _export(
     vocabulary: Vocabulary | None,
     labels: Vocabulary | None,
     name: str,
-    formats: Sequence[str],
+    kinds: Sequence[tuple[str, str]],
+    accept: Sequence[str],
     one_hot: bool,
     training: Mapping[str, Any],
     sample: Iterable[str] | None,
     steps: int,
     progress: Callable[[str], None],
 ) -> Exported:
-    """Do what `export` promises, into a folder that exists."""
-    targets = [folder / f"model.{format}" for format in formats] + [folder / "parity.json"]
+    """Do what `export` promises, into a folder that exists; `kinds` are the files as (precision, format)."""
+    targets = [folder / file_name(format, quantization) for quantization, format in kinds] + [folder / "parity.json"]
     in_the_way = [str(path) for path in targets if path.is_dir()]
     if in_the_way:
         raise OutputError(f"Cannot write {', '.join(in_the_way)}: it is a folder. Move it, or give another --out.")
     progress("taking the model apart")
     step_function = build_step_function(model, one_hot=one_hot, name=name)
     vocabulary, labels = _check_vocabularies(step_function, vocabulary, labels)
-    backends = {format: installed_backends(format) for format in formats}
+    backends = {format: installed_backends(format) for _, format in kinds}
     progress(f"running Keras over {steps} steps from two states")
     reference = KerasReference(model, one_hot=one_hot, from_logits=step_function.from_logits)
     sample_ids = None if sample is None else vocabulary.encode_all(sample)
@@ -146,21 +157,32 @@ def _export(
         output=step_function.output,
         state=step_function.state,
         cells=step_function.cells,
-        golden=golden_of(step_function),
         training=dict(training),
         producer=f"stepcell {__version__}",
     )
+    goldens = {quantization: golden_of(step_function, quantization) for quantization in dict(kinds)}
     measured: list[Parity] = []
+    refusals: dict[str, list[str]] = {}  # precision -> what was wrong with its files
     with tempfile.TemporaryDirectory(prefix=".stepcell-", dir=folder) as workshop:
         finished = []
-        for format in formats:
-            progress(f"converting to {format}")
-            payload, requires = _PAYLOADS[format](step_function)
-            manifest = replace(unproven, requires=requires)
-            path = Path(workshop, f"model.{format}")
+        for quantization, format in kinds:
+            progress(f"converting to {quantization} {format}")
+            payload, requires = _PAYLOADS[format](step_function, quantization)
+            manifest = replace(unproven, golden=goldens[quantization], quantization=quantization, requires=requires)
+            path = Path(workshop, file_name(format, quantization))
             write_whole_file(path, seal(payload, manifest, format))
-            parity = check.measure(path, format, backends[format], progress)
-            check.require(path, parity, vocabulary, "Nothing was written.")
+            parity = check.measure(path, format, backends[format], progress, quantization)
+            try:
+                check.require(path, parity, vocabulary, "Nothing was written." if quantization == FLOAT32 else "")
+            except ParityError as error:
+                if quantization == FLOAT32:
+                    raise
+                if quantization not in accept:
+                    refusals.setdefault(quantization, []).append(str(error))
+                    continue
+            if quantization == INT8:
+                worst = max(replay_in_process(path, backend) for backend in backends[format])
+                manifest = replace(manifest, golden=with_measured_tolerance(goldens[INT8], worst))
             manifest = replace(manifest, parity=tuple(entry.to_json() for entry in parity))
             content = seal(payload, manifest, format)
             unseal(content, path.name)
@@ -169,14 +191,27 @@ def _export(
                 replay_in_process(path, backend)
             measured += parity
             finished.append(path)
+        if refusals:
+            raise ParityError(_refused(refusals))
+        sizes = {path.name: path.stat().st_size for path in finished}
         report = Path(workshop, "parity.json")
-        write_whole_file(report, _report(unproven.name, finished, measured))
+        write_whole_file(report, _report(unproven.name, sizes, measured))
         for path in (*finished, report):
             try:
                 move_whole_file(path, folder / path.name)
             except OSError as error:
                 raise OutputError(f"Cannot write {folder / path.name}: {error.strerror or error}.") from error
-    return Exported(tuple(folder / path.name for path in (*finished, report)), tuple(measured))
+    return Exported(tuple(folder / path.name for path in (*finished, report)), tuple(measured), sizes)
+
+
+def _refused(refusals: Mapping[str, Sequence[str]]) -> str:
+    """Return what is wrong with quantised files, all of it, and what to do: `refusals` by precision."""
+    problems = [problem for of_precision in refusals.values() for problem in of_precision]
+    without = ", ".join(f"--quantize {name}" for name in refusals)
+    accepting = " ".join(f"--accept {name}" for name in refusals)
+    return "\n".join(
+        [*problems, f"Nothing was written. Leave out {without}, or have the files as they are with: {accepting}"]
+    )
 
 
 def _as_vocabulary(symbols: Vocabulary | Iterable[str] | None) -> Vocabulary | None:
@@ -214,12 +249,16 @@ def _check_vocabularies(
     return vocabulary, labels
 
 
-def _report(name: str, files: Sequence[Path], parity: Sequence[Parity]) -> bytes:
+def _report(name: str, sizes: Mapping[str, int], parity: Sequence[Parity]) -> bytes:
     report = {
         "name": name,
         "producer": f"stepcell {__version__}",
-        "tolerance": FLOAT32_TOLERANCE,
-        "files": {path.name: {"bytes": path.stat().st_size} for path in files},
-        "parity": [entry.to_json() for entry in parity],
+        "gates": {entry.quantization: GATES[entry.quantization].to_json() for entry in parity},
+        "files": {file: {"bytes": size} for file, size in sizes.items()},
+        "parity": [
+            {"file": file_name(entry.format, entry.quantization), **entry.to_json(), "microseconds": entry.microseconds}
+            for entry in parity
+        ],
+        "recommendations": recommendations(parity, sizes),
     }
     return (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()

@@ -8,6 +8,8 @@ from typing import Any
 import onnx
 
 from .arithmetic import TensorFlowArithmetic
+from .onnx_weights import store_as_half, store_as_int8
+from .precision import FLOAT16, FLOAT32, INT8, rounding_of
 from .step_function import StepFunction
 from .tflite import step_graph
 
@@ -15,8 +17,8 @@ OPSET = 17  # tf2onnx refuses 19 and later
 IR_VERSION = 8  # the first for opset 17; newer ones are refused by older devices
 
 
-def onnx_payload(step_function: StepFunction) -> tuple[bytes, dict[str, int]]:
-    """Convert `step_function` to float32 ONNX: the graph of one step.
+def onnx_payload(step_function: StepFunction, quantization: str = FLOAT32) -> tuple[bytes, dict[str, int]]:
+    """Convert `step_function` to ONNX with weights of the precision `quantization`: the graph of one step.
 
     Returns:
         The payload, and the opset and IR version it requires.
@@ -24,13 +26,17 @@ def onnx_payload(step_function: StepFunction) -> tuple[bytes, dict[str, int]]:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    function = step_graph(step_function, TensorFlowArithmetic())
+    function = step_graph(step_function, TensorFlowArithmetic(rounding_of(quantization)))
     model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "stepcell", ""
     model.graph.name, model.graph.doc_string = "step", ""
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    if quantization == FLOAT16:
+        store_as_half(model.graph)
+    elif quantization == INT8:
+        store_as_int8(model.graph)
     _rename(model.graph)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True), {"opset": OPSET, "ir_version": IR_VERSION}

@@ -15,6 +15,7 @@ from ..runtime.errors import ParityError
 from ..runtime.trace import State, Trajectory
 from .arithmetic import NumpyArithmetic
 from .graph import KerasLayer, KerasModel, read_graph
+from .precision import Rounding, as_they_are
 from .step_function import StepFunction
 
 # Local names of the state of each Keras layer, in the order in which `return_state` gives it. Written down here on
@@ -98,10 +99,14 @@ class KerasReference:
 
 
 def run_numpy(
-    step_function: StepFunction, ids: Ids, starts: Sequence[State], dtype: type[np.floating[Any]] = np.float64
+    step_function: StepFunction,
+    ids: Ids,
+    starts: Sequence[State],
+    dtype: type[np.floating[Any]] = np.float64,
+    rounding: Rounding = as_they_are,
 ) -> list[Trajectory]:
     """Step `ids`, shape (T,), in numpy from each of `starts`; return the answers and the state after each step."""
-    arithmetic = NumpyArithmetic(dtype)
+    arithmetic = NumpyArithmetic(dtype, rounding)
     current = {name: np.concatenate([start[name] for start in starts]).astype(dtype) for name in starts[0]}
     answers = np.empty((len(starts), len(ids), step_function.outputs), dtype)
     states = {name: np.empty((len(starts), len(ids), *array.shape[1:]), dtype) for name, array in current.items()}

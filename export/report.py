@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
-from .parity import FLOAT32_TOLERANCE, Parity
+from .parity import EACH, Parity
+from .precision import GATES, Gate
 
 _STARTS = {"initial": "initial, carried", "random": "random, carried", "each": "given at each step"}
 
 
 def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]], str]:
-    """Return header, rows and a note."""
+    """Return header, rows and a note; the rows are one per file, runtime and start state."""
     header = [
         "file",
+        "weights",
         "runtime",
         "state before",
         "steps",
@@ -20,10 +23,12 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
         "state after",
         "same answer",
         "change of NLL",
+        "first, last tenth",
     ]
     rows = [
         [
             parity.format,
+            parity.quantization,
             parity.runtime,
             _STARTS[parity.start],
             f"{parity.steps:,}",
@@ -31,8 +36,29 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
             f"{parity.max_state_error:.1e}",
             f"{100 * parity.argmax_agreement:.2f} %",
             f"{parity.nll_change:+.1e} nats",
+            "" if parity.start == EACH else f"{parity.error_first_tenth:.1e}, {parity.error_last_tenth:.1e}",
         ]
         for parity in results
     ]
-    note = f"probabilities, state after: largest difference from Keras; allowed: {FLOAT32_TOLERANCE:g}"
-    return header, rows, note
+    limits = "; ".join(f"{name} {_limits(GATES[name])}" for name in dict.fromkeys(p.quantization for p in results))
+    return (
+        header,
+        rows,
+        (
+            "probabilities, state after: largest difference from Keras; first, last tenth: mean over these steps\n"
+            f"allowed: {limits}"
+        ),
+    )
+
+
+def _limits(gate: Gate) -> str:
+    """Return what `gate` limits, in words."""
+    limits = []
+    if gate.error < inf:
+        limits.append(f"probabilities {gate.error:g}")
+    limits.append(f"state after a single step {gate.state:g}")
+    if gate.agreement:
+        limits.append(f"same answer from {100 * gate.agreement:g} %")
+    if gate.nll < inf:
+        limits.append(f"change of NLL {gate.nll:g} nats")
+    return ", ".join(limits)

@@ -11,7 +11,9 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from ..runtime.errors import NotSteppableError
 from .arithmetic import TensorFlowArithmetic
+from .precision import BYTES_PER_WEIGHT, FLOAT16, FLOAT32, INT8, rounding_of
 from .step_function import StepFunction
+from .tflite_layout import pack_again
 
 STEP, ABSORB = "step", "absorb"
 # The converter orders signatures by name, and tflite-runtime 2.14 runs XNNPACK in the first subgraph alone: 19.6
@@ -19,18 +21,25 @@ STEP, ABSORB = "step", "absorb"
 _STEP_WHILE_CONVERTING = "aaaa"
 # In a file whose weights were left outside (variables in place of constants), or that wants TensorFlow itself.
 _FORBIDDEN_OPERATORS = ("READ_VARIABLE", "VAR_HANDLE", "ASSIGN_VARIABLE", "CALL_ONCE", "CUSTOM")
+# The highest versions that tflite-runtime 2.14 registers; it refuses a file with later ones, and that with a message
+# about an old TensorFlow. Converters of today write later ones for some quantised operators.
+_HIGHEST_VERSIONS = {
+    "ADD": 5, "BATCH_MATMUL": 4, "CONCATENATION": 4, "DEQUANTIZE": 5, "EMBEDDING_LOOKUP": 3, "FULLY_CONNECTED": 10,
+    "GATHER": 6, "LESS": 3, "LOGISTIC": 3, "MEAN": 3, "MUL": 7, "QUANTIZE": 3, "RSQRT": 2, "SLICE": 6, "SOFTMAX": 3,
+    "SPLIT": 4, "STRIDED_SLICE": 8, "SUB": 5, "TANH": 3, "WHILE": 1,
+}  # fmt: skip
 
 
-def tflite_payload(step_function: StepFunction) -> tuple[bytes, dict[str, int]]:
-    """Convert `step_function` to float32 TFLite.
+def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> tuple[bytes, dict[str, int]]:
+    """Convert `step_function` to TFLite with weights of the precision `quantization`.
 
     Returns:
         The payload with its two signatures, and the highest version of each operator in it.
 
     Raises:
-        NotSteppableError: The converter made a file that cannot be right.
+        NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
     """
-    arithmetic = TensorFlowArithmetic()
+    arithmetic = TensorFlowArithmetic(rounding_of(quantization))
     module = tf.Module()  # holds functions alone: with Keras layers in it, the file would come out without weights
     module.step = step_graph(step_function, arithmetic)
     module.absorb = _absorb_graph(step_function, arithmetic)
@@ -41,16 +50,45 @@ def tflite_payload(step_function: StepFunction) -> tuple[bytes, dict[str, int]]:
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
-        payload = _rename_signature(converter.convert(), _STEP_WHILE_CONVERTING, STEP)
+        _quantize(converter, quantization)
+        payload = pack_again(converter.convert(), {_STEP_WHILE_CONVERTING: STEP})
     operators = operator_versions(payload)
     forbidden = [name for name in _FORBIDDEN_OPERATORS if name in operators]
-    if forbidden or len(payload) < arithmetic.bytes_used():
+    weight_bytes = arithmetic.bytes_used() * BYTES_PER_WEIGHT[quantization] // BYTES_PER_WEIGHT[FLOAT32]
+    if forbidden or len(payload) < weight_bytes:
         raise NotSteppableError(
-            f"The TFLite converter made a file of {len(payload)} bytes for {arithmetic.bytes_used()} bytes of weights, "
+            f"The TFLite converter made a file of {len(payload)} bytes for {weight_bytes} bytes of weights, "
             f"with the operators {', '.join(sorted(operators))}. Its weights are missing, or it "
             "needs TensorFlow to run."
         )
+    _check_versions(operators, quantization)
     return payload, operators
+
+
+def _quantize(converter: Any, quantization: str) -> None:
+    if quantization == FLOAT32:
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantization == FLOAT16:
+        converter.target_spec.supported_types = [tf.float16]
+    if quantization == INT8:
+        # Scales per row would be more exact, but make FULLY_CONNECTED version 12.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+
+
+def _check_versions(operators: dict[str, int], quantization: str) -> None:
+    """Raise where a file needs more than the oldest interpreter has that it is meant for."""
+    later = [
+        f"{name} version {version} (at most {_HIGHEST_VERSIONS[name]})"
+        for name, version in operators.items()
+        if version > _HIGHEST_VERSIONS.get(name, version)
+    ]
+    if later:
+        raise NotSteppableError(
+            f"The TFLite converter made a {quantization} file that tflite-runtime 2.14 cannot load: it has "
+            f"{', '.join(later)}. Nothing was written. Install the TensorFlow of constraints.txt, which makes one that "
+            "loads, or leave this precision out."
+        )
 
 
 def step_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic) -> Any:
@@ -97,22 +135,6 @@ def _with_signature(
 
 def _named(step_function: StepFunction, probabilities: Any, following: dict[str, Any]) -> dict[str, Any]:
     return {"probabilities": probabilities, **{t.next: following[t.name] for t in step_function.state}}
-
-
-def _rename_signature(payload: bytes, name: str, new_name: str) -> bytes:
-    """Return `payload` with the signature `name` called `new_name`, which is as long: no other byte moves."""
-    import flatbuffers
-
-    content = bytearray(payload)
-    model = schema.Model.GetRootAs(payload, 0)
-    for index in range(model.SignatureDefsLength()):
-        signature = model.SignatureDefs(index)
-        if signature.SignatureKey() == name.encode():
-            # Where the generated accessor SignatureKey() reads: field 2 of the table, a string behind its length.
-            field = signature._tab.Pos + signature._tab.Offset(4 + 2 * 2)
-            length = field + flatbuffers.encode.Get(flatbuffers.packer.uoffset, payload, field)
-            content[length + 4 : length + 4 + len(name)] = new_name.encode()
-    return bytes(content)
 
 
 def operator_versions(payload: bytes) -> dict[str, int]:

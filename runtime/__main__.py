@@ -11,10 +11,12 @@ import json
 import sys
 from pathlib import Path
 
-from .backend import open_any_file, probe_backends
+from .backend import open_any_file, open_backend, probe_backends
 from .errors import StepcellError
+from .golden import replay_golden
 from .measure import measure
 from .model import load
+from .model_file import read_model_file
 from .trace import Course, trace
 from .whole_file import write_whole_file
 
@@ -25,7 +27,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stepcell.runtime", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("probe", help="print which interpreters work here, as JSON: name to null or the reason")
-    replay_parser = commands.add_parser("replay", help="load a file, which replays its golden sequence")
+    replay_parser = commands.add_parser(
+        "replay", help="load a file, which replays its golden sequence, and print how far off it was"
+    )
     trace_parser = commands.add_parser("trace", help="step a file and write down everything it answers")
     measure_parser = commands.add_parser("measure", help="load a file, replay its golden sequence and time its steps")
     open_parser = commands.add_parser("open", help="load any file, whoever made it, and step nothing")
@@ -43,7 +47,8 @@ def main() -> int:
         if arguments.command == "probe":
             print(json.dumps(probe_backends()))
         elif arguments.command == "replay":
-            load(arguments.model, backend=arguments.backend)
+            file = read_model_file(arguments.model)
+            print(replay_golden(open_backend(arguments.backend, file), file, arguments.backend))
         elif arguments.command == "measure":
             print(json.dumps(measure(arguments.model, arguments.backend)))
         elif arguments.command == "open":

@@ -95,7 +95,7 @@ class Manifest:
         cells: The recurrent layers, first to last.
         golden: The known answer; None while a file is being made.
         training: What it was trained on and how far: problem, framing, longest_length, accuracy.
-        quantization: Precision of the weights: "float32".
+        quantization: Precision of the weights: "float32", "float16" or "int8" (dynamic range).
         parity: What was measured before the file was written, one entry per runtime.
         requires: What an interpreter must support: `tflite_ops` (op name to version), or `opset` and `ir_version`.
         producer: Program and version that wrote the file.

@@ -40,8 +40,8 @@ def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend
     needed = ("Invoke", "tensor", "AllocateTensors", "GetSubgraphIndexFromSignature")
     reachable = hasattr(interpreter, "_get_full_signature_list") and all(hasattr(wrapper, entry) for entry in needed)
     # tflite-runtime 2.14 runs XNNPACK in `step` alone: there `absorb` takes 1.4 to 1.7 times as long as stepping, and
-    # rounds differently.
-    absorbs = name != "tflite"
+    # rounds differently. With float16 weights both interpreters turn all of them to float32 anew at each symbol.
+    absorbs = name != "tflite" and file.manifest.quantization != "float16"
     if public or not reachable:
         return SignatureRunnerBackend(interpreter, file.manifest, absorbs=absorbs)
     return HeldMemoryBackend(interpreter, wrapper, file.manifest, absorbs=absorbs)

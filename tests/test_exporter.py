@@ -25,6 +25,7 @@ from stepcell.export import (
     read_vocabulary,
 )
 from stepcell.export.parity import ParityCheck
+from stepcell.export.precision import Gate
 from stepcell.runtime import (
     BackendError,
     DamagedFileError,
@@ -49,13 +50,21 @@ import sys
 from stepcell.export import export, read_source
 source = read_source({str(memory_run)!r})
 for folder in (sys.argv[1], sys.argv[1] + "/again"):
-    export(source.model, folder, vocabulary=source.vocabulary, name="m", sample=source.sample, steps=50)
+    export(source.model, folder, vocabulary=source.vocabulary, name="m", sample=source.sample, steps=50,
+           quantize=["float16", "int8"], accept=["int8"])
 """
     for name in ("one", "other"):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True, capture_output=True)
-    for name in ("model.tflite", "model.onnx", "parity.json"):
-        contents = {(tmp_path / f / name).read_bytes() for f in ("one", "one/again", "other", "other/again")}
-        assert len(contents) == 1
+    folders = [tmp_path / folder for folder in ("one", "one/again", "other", "other/again")]
+    files = sorted(path.name for path in folders[0].glob("model.*"))
+    assert len(files) == 6
+    for name in files:
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1
+    reports = [json.loads((folder / "parity.json").read_bytes()) for folder in folders]
+    for report in reports:  # all but the time a step takes, and what follows from it
+        assert all(entry.pop("microseconds") != 0 for entry in report["parity"])
+        assert len(report.pop("recommendations")) == 3
+    assert all(report == reports[0] for report in reports)
 
 
 def test_an_export_writes_the_files_and_what_was_measured(exported_memory):
@@ -161,7 +170,9 @@ def test_without_an_interpreter_nothing_can_be_proven_and_nothing_is_written(tmp
 def test_a_failed_export_leaves_the_files_of_the_last_one(tmp_path, monkeypatch):
     export(sharp_model("rnn", 1), tmp_path, formats=["onnx"], **FEW)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr("stepcell.export.exporter.ParityCheck", partial(ParityCheck, tolerance=0.0))
+    monkeypatch.setattr(
+        "stepcell.export.exporter.ParityCheck", partial(ParityCheck, gates={"float32": Gate(error=0.0)})
+    )
     with pytest.raises(ParityError):
         export(sharp_model("rnn", 1, seed=2), tmp_path, formats=["onnx"], **FEW)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -9,7 +9,8 @@ import pytest
 from models import sharp_model
 
 from stepcell.export import ParityError, build_step_function, export, exporter
-from stepcell.export.parity import EACH, FLOAT32_TOLERANCE, STEPS, ParityCheck
+from stepcell.export.parity import EACH, STEPS, ParityCheck
+from stepcell.export.precision import FLOAT32_TOLERANCE
 from stepcell.export.reference import KerasReference
 
 CELLS = {
@@ -70,8 +71,8 @@ def test_a_miswired_state_is_noticed_and_nothing_is_written(fault, format, tmp_p
         model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(7, "softmax")])
     right = exporter._PAYLOADS[format]
 
-    def wrong(step_function):
-        return right(replace(step_function, advance=miswired(step_function.advance, fault)))
+    def wrong(step_function, quantization):
+        return right(replace(step_function, advance=miswired(step_function.advance, fault)), quantization)
 
     monkeypatch.setitem(exporter._PAYLOADS, format, wrong)
     with pytest.raises(
@@ -109,7 +110,7 @@ def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state
                 answer, state = wrong(arithmetic, course.ids[step : step + 1], state)
                 rows.append(answer[0])
             found = Trajectory(np.stack(rows), state)
-        assert not check._compare("litert", "tflite", start, found).holds(FLOAT32_TOLERANCE)
+        assert not check._compare("litert", "tflite", start, found).holds
 
 
 def test_the_first_step_alone_cannot_notice_swapped_states(check_and_model):
@@ -144,8 +145,8 @@ def test_a_chaotic_model_that_is_miswired_is_still_noticed(tmp_path, monkeypatch
     model.set_weights(weights)
     right = exporter._PAYLOADS["onnx"]
 
-    def wrong(step_function):
-        return right(replace(step_function, advance=miswired(step_function.advance, "never fed back")))
+    def wrong(step_function, quantization):
+        return right(replace(step_function, advance=miswired(step_function.advance, "never fed back")), quantization)
 
     monkeypatch.setitem(exporter._PAYLOADS, "onnx", wrong)
     with pytest.raises(ParityError, match="each from a given state"):

@@ -1,0 +1,61 @@
+"""The bytes of a TFLite file: packs what the converter made once more, without what only a debugger reads.
+
+A file of 256 units in int8 has 390 KB of weights, and the converter puts 13 KB around them: names of inner tensors,
+empty buffers and empty tables. None of that is needed to run it, and a third of it goes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import flatbuffers
+from tensorflow.lite.python import schema_py_generated as schema
+
+_FILE_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16  # bytes; interpreters read weights in place, and `force_align` of schema.fbs asks for this
+_EMPTY = 0  # the buffer that stands for "no content" (schema.fbs)
+
+
+class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+    """A buffer whose content is aligned; the generated code forgets `force_align`."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.content = content
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802
+        vector = None
+        if self.content:
+            builder.StartVector(1, len(self.content), _ALIGNMENT)
+            builder.head -= len(self.content)
+            builder.Bytes[builder.head : builder.head + len(self.content)] = self.content
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
+def pack_again(payload: bytes, signature_names: Mapping[str, str]) -> bytes:
+    """Return the TFLite file `payload` without names of tensors, and with the signatures called by their new names."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(payload, 0))
+    for signature in model.signatureDefs:
+        old = signature.signatureKey.decode()
+        signature.signatureKey = signature_names.get(old, old)
+    contents = [b"" if buffer.data is None else bytes(bytearray(buffer.data)) for buffer in model.buffers]
+    # Equal contents once: the converter gives each tensor that is computed an empty buffer of its own.
+    places: dict[bytes, int] = {b"": _EMPTY}
+    for content in contents:
+        places.setdefault(content, len(places))
+    for tensor in (tensor for subgraph in model.subgraphs for tensor in subgraph.tensors):
+        tensor.name = None
+        tensor.buffer = places[contents[tensor.buffer]]
+        if tensor.quantization is not None and tensor.quantization.scale is None:
+            tensor.quantization = None
+    for entry in model.metadata or ():
+        entry.buffer = places[contents[entry.buffer]]
+    model.buffers = [_AlignedBuffer(content) for content in places]
+    builder = flatbuffers.Builder(len(payload))
+    builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
+    return bytes(builder.Output())
