@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
@@ -16,7 +14,10 @@ from pathlib import Path
 from ..runtime.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
 from ..runtime.backend import backends_for, describe_backend
 from ..runtime.errors import BackendError, NoInterpreterError
+from ..runtime.own_process import run_runtime
 from ..runtime.trace import Course, Trajectory
+
+_LONGEST = 3600.0  # seconds; nothing should take so long, and nothing may wait for ever
 
 
 def installed_backends(format: str) -> tuple[str, ...]:
@@ -68,11 +69,8 @@ def _probe() -> dict[str, str | None]:
 
 
 def _run(*arguments: str, backend: str) -> str:
-    command = [sys.executable, "-m", "stepcell.runtime", *arguments]
-    process = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
-    if process.returncode:
-        lines = [line for line in process.stderr.splitlines() if not line.startswith(("INFO:", "WARNING:"))]
+    outcome = run_runtime(*arguments, timeout=_LONGEST)
+    if outcome.failure is not None:
         who = describe_backend(backend) if backend else "The runtime"
-        how = f"crashed (signal {-process.returncode})" if process.returncode < 0 else "failed"
-        raise BackendError("\n".join([f"{who} {how} in a process of its own.", *lines]))
-    return process.stdout
+        raise BackendError(f"{who} failed in a process of its own: {outcome.failure}")
+    return outcome.output
