@@ -25,7 +25,7 @@ _VERY_LONG = 300  # from here on a small learning rate is needed
 # What an answer weighs that nothing nearer than _LONG symbols tells, in answers of a whole sequence. Otherwise all
 # others are learned first, which teaches the gates to forget, and no gradient reaches the beginning any more.
 _EMPHASIS = 3.0
-_EMPHASIS_FIRST, _EMPHASIS_THEN = 10.0, 1.0  # of very long sequences: once it is known, the others have their turn
+_EMPHASIS_FIRST, _EMPHASIS_THEN = 10.0, 0.1  # of very long sequences: once it is known, the others have their turn
 
 
 @dataclass(frozen=True)
