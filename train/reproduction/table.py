@@ -69,7 +69,10 @@ def as_markdown(reproduction: Reproduction, chosen: Sequence[System], machine: s
         header, rows = table(reproduction, chosen, group)
         if rows:
             parts += ["", f"## {title}", "", *_markdown(header, rows), ""]
-            parts += [_remark(reproduction, system) for system in chosen if system.group == group]
+            alike: dict[str, list[str]] = {}
+            for system in (one for one in chosen if one.group == group):
+                alike.setdefault(_remark(reproduction, system), []).append(system.name)
+            parts += [f"- **{', '.join(names)}**: {remark}" for remark, names in alike.items()]
     return "\n".join(parts) + "\n"
 
 
@@ -152,7 +155,7 @@ def _source(system: System) -> str:
 
 
 def _remark(reproduction: Reproduction, system: System) -> str:
-    """Return the reason, what else was measured, and the source, as an item of a list."""
+    """Return the reason, what else was measured, and the source."""
     measured = []
     for way in (PUBLISHED, *system.variants):
         outcomes = reproduction.outcomes(system, way)
@@ -163,7 +166,7 @@ def _remark(reproduction: Reproduction, system: System) -> str:
             measured.append(f"{way}: {', '.join(found)}")
     also = f" Also measured: {'; '.join(measured)}." if measured else ""
     source = _source(system)
-    return f"- **{system.name}**: {system.reason}{also}{f' Source: {source}' if source else ''}"
+    return f"{system.reason}{also}{f' Source: {source}' if source else ''}"
 
 
 def _mean(values: Sequence[float | str]) -> str:
