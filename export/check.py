@@ -13,7 +13,7 @@ from .device_process import installed_backends, replay_in_process
 from .graph import KerasModel
 from .parity import STEPS, Parity, ParityCheck
 from .picture import draw_errors
-from .precision import GATES, check_quantizations
+from .precision import FLOAT32, GATES, check_quantizations
 from .reference import KerasReference
 from .step_function import build_step_function
 
@@ -92,7 +92,8 @@ def check(
     if plot is not None:
         write_whole_file(Path(plot), draw_errors(f"{path.name} ({quantization}) against Keras", results))
     if not accepted:
-        parity_check.require(path, results, file.manifest.vocabulary)
+        consequence = "" if quantization == FLOAT32 else f"To let that pass: --accept {quantization}"
+        parity_check.require(path, results, file.manifest.vocabulary, consequence)
     for backend in backends:
         replay_in_process(path, backend)
     return results

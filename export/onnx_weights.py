@@ -74,10 +74,10 @@ def _integer_product(
 ) -> list[Node]:
     """Return the nodes of x @ W, in the pattern that onnxruntime fuses to one kernel."""
     x, name = node.input
-    integers, scales = _quantize(matrix, axis=0)  # (M, N), (1, N)
+    integers, scales = _quantize(matrix)  # (M, N), (N,)
     out = node.output[0]
     stored = add(f"{name}_integers", (integers + _MIDDLE).astype(np.uint8))
-    middle, scale = add(f"{name}_middle", np.array(_MIDDLE, np.uint8)), add(f"{name}_scale", scales[0])
+    middle, scale = add(f"{name}_middle", np.array(_MIDDLE, np.uint8)), add(f"{name}_scale", scales)
     parts = [f"{x}_quantized", f"{x}_scale", f"{x}_zero"]
     nodes = [] if x in quantized else [helper.make_node("DynamicQuantizeLinear", [x], parts)]
     quantized.add(x)
@@ -91,24 +91,23 @@ def _integer_product(
 
 
 def _integer_lookup(node: Node, table: Float32, add: Callable[[str, AnyArray], str]) -> list[Node]:
-    """Return the nodes of a lookup of rows, each stored with a scale of its own."""
+    """Return the nodes of a lookup of rows; as for products, each column of the table has a scale."""
     name, ids = node.input
-    integers, scales = _quantize(table, axis=1)  # (V, N), (V, 1)
+    integers, scales = _quantize(table)  # (V, N), (N,)
     out = node.output[0]
-    stored, scale = add(f"{name}_rows", integers.astype(np.int8)), add(f"{name}_row_scales", scales)
+    stored, scale = add(f"{name}_rows", integers.astype(np.int8)), add(f"{name}_scale", scales)
     return [
         helper.make_node("Gather", [stored, ids], [f"{out}_integers"], axis=0),
         helper.make_node("Cast", [f"{out}_integers"], [f"{out}_floats"], to=TensorProto.FLOAT),
-        helper.make_node("Gather", [scale, ids], [f"{out}_scale"], axis=0),
-        helper.make_node("Mul", [f"{out}_floats", f"{out}_scale"], [out]),
+        helper.make_node("Mul", [f"{out}_floats", scale], [out]),
     ]
 
 
-def _quantize(matrix: Float32, axis: int) -> tuple[Float32, Float32]:
-    """Return whole numbers from -127 to 127 and scales, one along `axis`, whose product is nearest to `matrix`."""
-    largest = np.abs(matrix).max(axis=axis, keepdims=True)
-    scales = np.where(largest > 0, largest, 1).astype(np.float32) / np.float32(127)
-    return np.round(matrix / scales), scales
+def _quantize(matrix: Float32) -> tuple[Float32, Float32]:
+    """Return whole numbers from -127 to 127, (M, N), and a scale per column, (N,): together nearest to `matrix`."""
+    largest = np.abs(matrix).max(axis=0)
+    scales = np.where(largest > 0, largest, 1) / 127
+    return np.round(matrix / scales).astype(np.float32), scales.astype(np.float32)
 
 
 def _replace_nodes(graph: Graph, nodes: list[Node]) -> None:

