@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeAlias
 
 import keras
 
 KerasModel: TypeAlias = Any
 KerasLayer: TypeAlias = Any
+Shape: TypeAlias = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,48 @@ class LayerCall:
 
     Attributes:
         layer: The layer, or a Keras operation that is none (`x + y` on symbolic tensors).
-        inputs: Numbers of the values it reads.
+        inputs: Numbers of the values it reads, without the mask.
         output: Number of the value it makes.
+        input_shapes: Shapes of the inputs as Keras has them, with the batch and, if `timed`, the time steps.
+        output_shape: Likewise of the output.
+        timed: All its inputs have a time axis (axis 1). False inside of TimeDistributed, and after a recurrent layer
+            with return_sequences=False.
+        mixed: Some of its inputs have a time axis and some have none.
+        mask: Number of the value that masks its time steps, or None.
+        operands: Arguments of an operation, in order: a position in `inputs`, or a constant.
+        outputs: How many values it makes.
+        padding: How many zeros stand before the sequence it reads (ZeroPadding1D).
     """
 
     layer: KerasLayer
     inputs: tuple[int, ...]
     output: int
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+    timed: bool = True
+    mixed: bool = False
+    mask: int | None = None
+    operands: tuple[Operand, ...] = ()
+    outputs: int = 1
+    padding: int = 0
+
+    @property
+    def step_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the inputs in a step: without batch and time."""
+        return tuple(shape[2 if self.timed else 1 :] for shape in self.input_shapes)
+
+    @property
+    def whole(self) -> bool:
+        """Whether its output has a time axis if its input has one."""
+        return bool(getattr(self.layer, "return_sequences", True))
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An argument of a Keras operation: the input at `position`, or `constant` where that is None."""
+
+    position: int | None
+    constant: Any = None
 
 
 @dataclass(frozen=True)
@@ -31,16 +69,18 @@ class Graph:
     """The calls of a model, each after those whose values it reads; value 0 is the input of the model.
 
     Attributes:
-        calls: All calls, nested models taken apart.
+        calls: All calls, nested models and TimeDistributed taken apart.
         output: Number of the value that is the output of the model.
         input_shape: Shape of the input with the batch, None where it is not fixed.
         input_dtype: Its dtype as Keras names it.
+        output_shape: Shape of the output in a step: without batch and time.
     """
 
     calls: tuple[LayerCall, ...]
     output: int
-    input_shape: tuple[int | None, ...]
+    input_shape: Shape
     input_dtype: str
+    output_shape: Shape
 
 
 def read_graph(model: KerasModel) -> tuple[Graph | None, list[str]]:
@@ -60,10 +100,11 @@ def read_graph(model: KerasModel) -> tuple[Graph | None, list[str]]:
             f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each can be stepped"
         )
         return None, problems
-    calls: list[LayerCall] = []
-    output = _append_calls(model, (0,), calls)
+    reader = _Reader()
+    (output,) = reader.read(model, [0])
     source = model.inputs[0]
-    return Graph(tuple(calls), output, tuple(source.shape), str(source.dtype)), []
+    output_shape = tuple(model.outputs[0].shape[2 if reader.timed[output] else 1 :])
+    return Graph(tuple(reader.calls), output, tuple(source.shape), str(source.dtype), output_shape), []
 
 
 def _functional(model: KerasModel) -> Any:
@@ -73,22 +114,74 @@ def _functional(model: KerasModel) -> Any:
     return model if hasattr(model, "_nodes_by_depth") else None
 
 
-def _append_calls(model: KerasModel, inputs: tuple[int, ...], calls: list[LayerCall]) -> int:
-    """Append the calls of `model`, given the numbers of its input values; return the number of its output."""
-    functional = _functional(model)
-    numbers = {id(tensor): number for tensor, number in zip(functional.inputs, inputs, strict=True)}
-    by_depth = functional._nodes_by_depth
-    for depth in sorted(by_depth, reverse=True):
-        for node in by_depth[depth]:
-            if isinstance(node.operation, keras.layers.InputLayer):
-                continue
-            mask = node.arguments.kwargs.get("mask")  # comes from a layer that is refused for making it
-            read = tuple(numbers[id(tensor)] for tensor in node.arguments.keras_tensors if tensor is not mask)
-            if isinstance(node.operation, keras.Model) and _functional(node.operation):
-                number = _append_calls(node.operation, read, calls)
-            else:
-                number = 1 + max((call.output for call in calls), default=0)
-                calls.append(LayerCall(node.operation, read, number))
-            # A layer with several outputs is refused later; until then they share a number.
-            numbers.update({id(tensor): number for tensor in node.outputs})
-    return numbers[id(functional.outputs[0])]
+class _Reader:
+    """Numbers the values of a model and of the models inside it."""
+
+    def __init__(self) -> None:
+        self.calls: list[LayerCall] = []
+        self._numbers = count(1)
+        self.timed = {0: True}
+
+    def read(self, model: KerasModel, inputs: Sequence[int]) -> list[int]:
+        """Append the calls of `model`, given the numbers of its input values; return those of its outputs."""
+        functional = _functional(model)
+        numbers = {id(tensor): number for tensor, number in zip(functional.inputs, inputs, strict=True)}
+        by_depth = functional._nodes_by_depth
+        for depth in sorted(by_depth, reverse=True):
+            for node in by_depth[depth]:
+                if not isinstance(node.operation, keras.layers.InputLayer):
+                    made = self._node(node, numbers)
+                    numbers.update({id(tensor): n for tensor, n in zip(node.outputs, made, strict=True)})
+        return [numbers[id(tensor)] for tensor in functional.outputs]
+
+    def _node(self, node: Any, numbers: dict[int, int]) -> list[int]:
+        layer = node.operation
+        masks = [mask for mask in keras.tree.flatten(node.arguments.kwargs.get("mask")) if mask is not None]
+        tensors = [t for t in node.arguments.keras_tensors if not any(t is mask for mask in masks)]
+        inputs = [numbers[id(tensor)] for tensor in tensors]
+        timed = all(self.timed[number] for number in inputs)
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        output_shape = tuple(node.outputs[0].shape)
+        inner = layer.layer if timed and type(layer) is keras.layers.TimeDistributed else None
+        if inner is not None:
+            shapes = [shape[:1] + shape[2:] for shape in shapes]
+            output_shape = output_shape[:1] + output_shape[2:]
+        stepped = layer if inner is None else inner
+        before = {number: self.timed[number] for number in inputs}
+        if inner is not None:
+            self.timed.update(dict.fromkeys(inputs, False))
+        if isinstance(stepped, keras.Model) and _functional(stepped):
+            made = self.read(stepped, inputs)
+        else:
+            made = [next(self._numbers) for _ in node.outputs]
+            call = LayerCall(
+                layer=stepped,
+                inputs=tuple(inputs),
+                output=made[0],
+                input_shapes=tuple(shapes),
+                output_shape=output_shape,
+                timed=timed and inner is None,
+                mixed=len(set(before.values())) > 1,
+                mask=numbers[id(masks[0])] if masks else None,
+                operands=() if isinstance(stepped, keras.layers.Layer) else tuple(_operands(node, tensors)),
+                outputs=len(made),
+            )
+            self.calls.append(call)
+            self.timed.update(dict.fromkeys(made, call.timed and call.whole))
+        self.timed.update(before)
+        if inner is not None:
+            self.timed.update(dict.fromkeys(made, True))
+        return made
+
+
+def _operands(node: Any, tensors: list[Any]) -> Iterator[Operand]:
+    positions = {id(tensor): position for position, tensor in enumerate(tensors)}
+    pending = [*node.arguments.args, *node.arguments.kwargs.values()]
+    while pending:
+        argument = pending.pop(0)
+        if isinstance(argument, (list, tuple)):
+            pending = [*argument, *pending]
+        elif id(argument) in positions:
+            yield Operand(positions[id(argument)])
+        else:
+            yield Operand(None, argument)

@@ -26,6 +26,7 @@ from ..runtime.vocabulary import Vocabulary
 from .arithmetic import NumpyArithmetic
 from .device_process import trace_in_process
 from .precision import FLOAT32, GATES, Gate
+from .reached import KnownAnswers, answers_from_reached_states
 from .reference import KerasReference, run_numpy
 from .step_function import StepFunction
 
@@ -43,8 +44,8 @@ class Parity:
         backend: Name of the backend.
         runtime: Interpreter and version.
         format: "tflite" or "onnx".
-        start: "initial" or "random": the state before the first step, carried from there; "each": every step began
-            from the referee's state.
+        start: "initial" or "random": the state before the first step, carried from there (random numbers, or a state
+            that the model reaches where Keras lets none in); "each": every step began from the referee's state.
         steps: Symbols stepped.
         max_abs_error: Largest difference of a probability.
         max_state_error: Largest difference of a state tensor, relative for values above 1: after the last step where
@@ -104,21 +105,6 @@ class Parity:
         return {**rounded, "within_gate": self.holds}
 
 
-@dataclass(frozen=True)
-class _Sequence:
-    """Symbols with the state or states before them, what is right, and what rounding alone does to the figures."""
-
-    course: Course
-    expected: Trajectory
-    rounding: float
-    agreement: float
-    nll_change: float
-
-    def proves(self, gate: Gate) -> bool:
-        """Tell whether rounding alone stays within `gate`; where it does not, a file that does not proves nothing."""
-        return not gate.missed(self.rounding, self.agreement, self.nll_change)
-
-
 class ParityCheck:
     """The sequences that one model is checked on, and what Keras answers to them.
 
@@ -163,7 +149,16 @@ class ParityCheck:
     ) -> None:
         step_function = self._step_function
         carried = np.resize(sample, steps) if sample is not None else _typical_ids(step_function, steps, random)
-        self._sequences: dict[str, _Sequence] = {}
+        # Every symbol once or more, later in the states of the carried sequence.
+        count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
+        ids = random.permutation(np.resize(np.arange(step_function.symbols, dtype=np.int32), count))
+        self._sequences: dict[str, KnownAnswers] = {}
+        if not reference.carries(tensor.name for tensor in step_function.state):
+            known = answers_from_reached_states(
+                step_function, reference, carried, initial, ids, self._known, self._gates[FLOAT32].error
+            )
+            self._sequences.update(zip((INITIAL, RANDOM, EACH), known, strict=True))
+            return
         starts = {
             INITIAL: initial,
             RANDOM: {n: random.uniform(-0.9, 0.9, a.shape).astype(np.float32) for n, a in initial.items()},
@@ -172,29 +167,22 @@ class ParityCheck:
         all_rounded = run_numpy(step_function, carried, list(starts.values()), np.float32)
         for (start, state), exact, rounded in zip(starts.items(), all_exact, all_rounded, strict=True):
             _require_finite(exact)
-            rounding = max(_difference(exact, rounded))
-            expected = reference.run(carried, state)
-            if expected.states.keys() != exact.states.keys():
-                raise ParityError(
-                    f"Keras gives the state {sorted(expected.states)}, its step rules {sorted(exact.states)}: a step "
-                    "rule with a state of its own can not be proven yet. Nothing was written."
-                )
-            rounded_answers, best = rounded.probabilities, exact.probabilities.argmax(axis=1)
-            following = self._following(carried, best)
-            self._sequences[start] = _Sequence(
-                Course(carried, state),
-                expected,
-                rounding,
-                _agreement(rounded_answers, best),
-                _nll(rounded_answers, following) - _nll(exact.probabilities, following),
-            )
-        # Every symbol once or more, in the states of the carried sequence from the random start.
-        count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
-        ids = random.permutation(np.resize(np.arange(step_function.symbols, dtype=np.int32), count))
+            self._sequences[start] = self._known(Course(carried, state), reference.run(carried, state), exact, rounded)
         states = {name: np.resize(array, (count, *array.shape[1:])) for name, array in exact.states.items()}
         each = {name: array.astype(np.float32) for name, array in states.items()}
-        expected = reference.run_each(ids, each)
-        self._sequences[EACH] = _Sequence(Course(ids, each, each=True), expected, 0.0, 1.0, 0.0)
+        self._sequences[EACH] = KnownAnswers(Course(ids, each, each=True), reference.run_each(ids, each))
+
+    def _known(self, course: Course, expected: Trajectory, exact: Trajectory, rounded: Trajectory) -> KnownAnswers:
+        """Return what is right, and what rounding alone does to it: float64 arithmetic against float32."""
+        rounded_answers, best = rounded.probabilities, exact.probabilities.argmax(axis=1)
+        following = self._following(course.ids, best)
+        return KnownAnswers(
+            course,
+            expected,
+            max(_difference(exact, rounded)),
+            _agreement(rounded_answers, best),
+            _nll(rounded_answers, following) - _nll(exact.probabilities, following),
+        )
 
     def measure(
         self,

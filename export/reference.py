@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import keras
@@ -17,19 +18,17 @@ from .arithmetic import NumpyArithmetic
 from .graph import KerasLayer, KerasModel, read_graph
 from .precision import Rounding, as_they_are
 from .step_function import StepFunction
+from .whole_sequence import whole_call
 
-# Local names of the state of each Keras layer, in the order in which `return_state` gives it. Written down here on
-# its own, and not taken from the step rules, so that a rule that swaps two of them is caught.
-_STATE_ORDER = {keras.layers.LSTM: ("h", "c"), keras.layers.GRU: ("h",), keras.layers.SimpleRNN: ("h",)}
-_SHORT = 8  # steps for the comparison of a model with itself taken apart
+_SHORT = 64  # steps for the comparison of a model with itself taken apart
 _SELF_TOLERANCE = 1e-5
 
 
 class KerasReference:
     """A Keras model on whole sequences, from any state, returning the last state.
 
-    The same Keras layers with the same weights, each recurrent one copied with `return_sequences=True` and
-    `return_state=True`; every layer sees the whole sequence at once, so nothing of stepcell's stepping is in it.
+    The same Keras layers with the same weights, each of which sees the whole sequence at once, so nothing of stepcell's
+    stepping is in it. A layer whose state Keras does not let in and out begins from its initial state.
     """
 
     def __init__(self, model: KerasModel, *, one_hot: bool = False, from_logits: bool = False) -> None:
@@ -43,13 +42,20 @@ class KerasReference:
         self._graph = graph
         self._size = graph.input_shape[-1] if one_hot else None
         self._from_logits = from_logits
-        self._layers = [_reference_layer(call.layer) for call in graph.calls]
-        self._run = tf.function(self._whole_sequence, reduce_retracing=True)
+        self._calls = [whole_call(call) for call in graph.calls]
+        self._run = tf.function(self._whole_sequence, autograph=False, reduce_retracing=True)
         self._compare_with(model)
 
-    def run(self, ids: Ids, state: State) -> Trajectory:
-        """Return the answers to the whole sequence `ids`, shape (T,), from `state`, and the last state."""
-        answers, last = self._run(self._input(ids[None]), dict(state))
+    def carries(self, names: Iterable[str]) -> bool:
+        """Tell whether the state tensors that can be let into the Keras layers and out of them are `names`."""
+        return set(names) == {name for names in self._state_names() for name in names}
+
+    def run(self, ids: Ids, state: State | None) -> Trajectory:
+        """Return the answers to the whole sequence `ids`, shape (T,), from `state`, and the last state.
+
+        None is the initial state of all layers.
+        """
+        answers, last = self._run(self._input(ids[None]), None if state is None else dict(state))
         return Trajectory(np.asarray(answers)[0], {name: np.asarray(value) for name, value in last.items()})
 
     def run_each(self, ids: Ids, states: State) -> Trajectory:
@@ -63,28 +69,28 @@ class KerasReference:
     def _whole_sequence(self, x: Any, state: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         values = {0: x}
         last: dict[str, Any] = {}
-        number = 0
-        for call, layer in zip(self._graph.calls, self._layers, strict=True):
-            x = values[call.inputs[0]]
-            if _is_recurrent(layer):
-                names = [f"{local}{number}" for local in _STATE_ORDER[type(layer)]]
-                initial = None if state is None else [state[name] for name in names]
-                x, *after = layer(x, initial_state=initial, training=False)
-                last.update(zip(names, after, strict=True))
-                number += 1
-            elif isinstance(layer, keras.layers.Layer) and layer._call_has_training_arg:
-                x = layer(x, training=False)
-            else:
-                x = layer(x)
-            values[call.output] = x
+        for call, layer, names in zip(self._graph.calls, self._calls, self._state_names(), strict=True):
+            initial = None if state is None else [state[name] for name in names]
+            mask = None if call.mask is None else values[call.mask]
+            y, after = layer.run([values[number] for number in call.inputs], initial, mask)
+            values[call.output] = tf.identity(y)  # without the mask that Keras hangs on tensors: it is given where used
+            last.update(zip(names, after, strict=True))
         answer = values[self._graph.output]
         return (tf.nn.softmax(answer) if self._from_logits else answer), last
+
+    def _state_names(self) -> list[list[str]]:
+        """Return the names in the file of the state of each call: numbered by cell, first to last."""
+        number = count()
+        return [
+            [f"{local}{n}" for group in layer.state for n in [next(number)] for local in group] for layer in self._calls
+        ]
 
     def _compare_with(self, model: KerasModel) -> None:
         """Check on a short sequence that taking the model apart has not changed it."""
         batch, steps = self._graph.input_shape[0] or 1, self._graph.input_shape[1] or _SHORT
         size = self._size or _vocabulary_size(self._graph)
         ids = np.random.default_rng(0).integers(0, size, (batch, steps), dtype=np.int32)
+        ids[:, ::3] = 0  # the symbol that may be masked
         with _carried_state_kept([call.layer for call in self._graph.calls]):
             whole = np.asarray(tf.nest.flatten(model(self._input(ids), training=False))[0])
         apart = np.asarray(self._run(self._input(ids), None)[0])
@@ -119,30 +125,9 @@ def run_numpy(
     ]
 
 
-def _is_recurrent(layer: KerasLayer) -> bool:
-    return type(layer) in _STATE_ORDER
-
-
-def _reference_layer(layer: KerasLayer) -> Any:
-    """Return what computes `layer` on whole sequences of any length, with the state in and out if it has one."""
-    if isinstance(layer, keras.layers.CategoryEncoding):
-        # The layer itself drops the time axis of sequences of one symbol and refuses sequences of unknown length.
-        return lambda ids: tf.one_hot(tf.cast(ids, tf.int32), layer.num_tokens)
-    return _with_state(layer) if _is_recurrent(layer) else layer
-
-
-def _with_state(layer: KerasLayer) -> KerasLayer:
-    explicit = {"return_sequences": True, "return_state": True, "stateful": False, "unroll": False}
-    config = {**layer.get_config(), **explicit}
-    copy = type(layer).from_config(config)
-    copy.build((None, None, layer.weights[0].shape[0]))
-    copy.set_weights(layer.get_weights())
-    return copy
-
-
 def _vocabulary_size(graph: Any) -> int:
-    first = next(call.layer for call in graph.calls if call.inputs == (0,))
-    return int(getattr(first, "input_dim", None) or first.num_tokens)
+    layers = [call.layer for call in graph.calls if call.inputs == (0,) and isinstance(call.layer, keras.layers.Layer)]
+    return min(int(getattr(layer, "input_dim", None) or layer.num_tokens) for layer in layers)
 
 
 @contextmanager

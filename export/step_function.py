@@ -6,20 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import keras
 import numpy as np
 
 from ..runtime.errors import NotSteppableError
 from ..runtime.manifest import Cell, StateTensor
-from .arithmetic import Arithmetic, NumpyArithmetic, Value, Weights
+from .arithmetic import Arithmetic, Value
 from .graph import Graph, KerasModel, LayerCall, read_graph
-from .step_rules import CannotStepError, LayerStep, Lookup, rule_for
+from .output import output_activation
+from .plan import Steps, plan
+from .step_rules import CannotStepError, LayerStep, Lookup, apply_rule
 
 # (arithmetic, symbol ids (B,), state) -> (output (B, K), next state); the state by its names in the file.
 Advance: TypeAlias = Callable[[Arithmetic, Value, Mapping[str, Value]], tuple[Value, dict[str, Value]]]
-
-# A lookup is folded into the layer after it (one row instead of a matrix product at each step) unless the table would
-# make the file this much larger than the two matrices it replaces.
-_LARGEST_GROWTH = 2**20 // 4  # float32 numbers: 1 MiB
 
 
 @dataclass(frozen=True)
@@ -45,25 +44,6 @@ class StepFunction:
     advance: Advance
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """One layer of the step function: where its input comes from and where its state goes."""
-
-    source: int
-    output: int
-    table: Weights | None  # where given, the input is the row of the symbol
-    layer: LayerStep
-    names: Mapping[str, str]  # local name of a state tensor -> name in the file
-
-    def run(self, a: Arithmetic, ids: Value, values: Mapping[int, Value], state: Mapping[str, Value]) -> Value:
-        x = values[self.source] if self.table is None else a.gather(self.table, ids)
-        if self.layer.kernel is not None:
-            x = a.matmul(x, self.layer.kernel)
-        if self.layer.bias is not None:
-            x = x + a.constant(self.layer.bias)
-        return self.layer.apply(a, x, {local: state[name] for local, name in self.names.items()})
-
-
 def build_step_function(model: KerasModel, *, one_hot: bool = False, name: str | None = None) -> StepFunction:
     """Take `model` apart.
 
@@ -76,16 +56,20 @@ def build_step_function(model: KerasModel, *, one_hot: bool = False, name: str |
         NotSteppableError: Something in it cannot be stepped; everything in the way is named.
     """
     graph, problems = read_graph(model)
-    steps: list[tuple[LayerCall, LayerStep | Lookup]] = []
+    steps: list[tuple[LayerCall, Lookup | tuple[LayerStep, ...]]] = []
+    zeros: dict[int, int] = {}  # number of a value -> zeros before its sequence
     for call in graph.calls if graph else ():
         try:
-            steps.append((call, _rule_result(call)))
+            padded = replace(call, padding=max(zeros.get(number, 0) for number in call.inputs) if call.inputs else 0)
+            steps.append((call, apply_rule(padded)))
+            if isinstance(call.layer, keras.layers.ZeroPadding1D):
+                zeros[call.output] = call.layer.padding[0]
         except CannotStepError as error:
             problems.append(f"{call.layer.name} ({type(call.layer).__name__}): {error}")
     if graph is not None:
         problems += _input_problems(graph, steps, one_hot)
-        output, from_logits = _output_activation(graph, problems)
-        if not problems and not any(isinstance(s, LayerStep) and s.state for _, s in steps):
+        output, from_logits = output_activation(graph, problems)
+        if not problems and not any(step.state for _, found in steps for step in _layer_steps(found)):
             problems.append("the model has no recurrent layer, so there is no state to step")
     if problems or graph is None:
         listed = "\n".join(f"  - {problem}" for problem in problems)
@@ -93,137 +77,61 @@ def build_step_function(model: KerasModel, *, one_hot: bool = False, name: str |
             f"The model {name or getattr(model, 'name', '')!r} cannot be stepped one symbol at a time:\n{listed}\n"
             "Nothing was converted."
         )
-    first = Lookup(np.eye(graph.input_shape[-1] or 0, dtype=np.float32)) if one_hot else _first_lookup(steps)
-    stages, state, cells = _plan(graph, steps, first if one_hot else None)
+    if one_hot:
+        input_table = np.eye(graph.input_shape[-1] or 0, dtype=np.float32)
+    else:
+        symbols = min(len(found.table) for _, found in steps if isinstance(found, Lookup))
+        input_table = np.arange(symbols, dtype=np.float32)
+    planned = plan(graph, steps, input_table)
 
     def advance(a: Arithmetic, ids: Value, state: Mapping[str, Value]) -> tuple[Value, dict[str, Value]]:
         values: dict[int, Value] = {}
         following: dict[str, Value] = {}
-        for stage in stages:
+        for stage in planned.stages:
             values[stage.output], moved = stage.run(a, ids, values, state)
-            following.update({stage.names[local]: value for local, value in moved.items()})
+            following.update(moved)
         answer = values[graph.output]
         return (a.activation("softmax", answer) if from_logits else answer), following
 
     return StepFunction(
-        symbols=first.table.shape[0],
+        symbols=len(input_table),
         outputs=int(model.outputs[0].shape[-1]),
         output=output,
         from_logits=from_logits,
-        state=tuple(state),
-        cells=tuple(cells),
+        state=planned.state,
+        cells=planned.cells,
         advance=advance,
     )
 
 
-def _rule_result(call: LayerCall) -> LayerStep | Lookup:
-    rule = rule_for(call.layer)
-    if rule is None:
-        raise CannotStepError("it has no step rule; export a model without it")
-    if len(call.inputs) != 1:
-        raise CannotStepError(
-            "it has several inputs (or a given initial_state); export a model where each layer has one"
-        )
-    if getattr(call.layer, "compute_dtype", "float32") not in ("float32", "float64"):
-        raise CannotStepError(
-            f"it computes in {call.layer.compute_dtype}; load the model with the dtype policy float32"
-        )
-    if getattr(call.layer, "lora_enabled", False) or getattr(call.layer, "quantization_mode", None):
-        raise CannotStepError(
-            "it is quantized or has LoRA weights beside its own; export the float32 model it came from"
-        )
-    if getattr(call.layer, "return_state", False):
-        raise CannotStepError(
-            "it returns its state; stepcell makes the state explicit by itself: set return_state=False"
-        )
-    return rule(call.layer)
+def _layer_steps(found: Lookup | tuple[LayerStep, ...]) -> tuple[LayerStep, ...]:
+    return () if isinstance(found, Lookup) else found
 
 
-def _input_problems(graph: Graph, steps: list[tuple[LayerCall, LayerStep | Lookup]], one_hot: bool) -> list[str]:
+def _input_problems(graph: Graph, steps: Steps, one_hot: bool) -> list[str]:
     """Say what is wrong with the way symbols enter the model."""
-    reads_ids = [isinstance(step, Lookup) for call, step in steps if call.inputs == (0,)]
-    misplaced = [
+    problems = [
         f"{call.layer.name} ({type(call.layer).__name__}): it reads the output of another layer as symbol ids"
-        for call, step in steps
-        if isinstance(step, Lookup) and call.inputs != (0,)
+        for call, found in steps
+        if isinstance(found, Lookup) and call.inputs != (0,)
     ]
-    rank = len(graph.input_shape)
+    readers = [(call, found) for call, found in steps if 0 in call.inputs]
+    shape = graph.input_shape
     if one_hot:
-        if rank != 3 or graph.input_shape[-1] is None or any(reads_ids):
-            return [
-                *misplaced,
-                f"one-hot input has the shape (batch, time steps, symbols), this model's is {graph.input_shape}",
-            ]
-        return misplaced
-    if reads_ids and not any(reads_ids):
-        return [
-            *misplaced,
-            f"its input {graph.input_shape} is vectors and not symbol ids; if they are one-hot symbols, say so "
-            "(--one-hot); float features cannot be stepped in this version",
+        if len(shape) != 3 or shape[-1] is None or any(isinstance(found, Lookup) for _, found in readers):
+            problems.append(f"one-hot input has the shape (batch, time steps, symbols), this model's is {shape}")
+    elif readers and not any(isinstance(found, Lookup) for _, found in readers):
+        problems.append(
+            f"its input {shape} is vectors and not symbol ids; if they are one-hot symbols, say so "
+            "(--one-hot); float features cannot be stepped in this version"
+        )
+    elif readers and len(shape) != 2:
+        problems.append(f"its input of symbol ids has the shape {shape}; give it (batch, time steps)")
+    elif readers:
+        problems += [
+            f"{call.layer.name} ({type(call.layer).__name__}): it reads symbol ids as if they were numbers; put an "
+            "Embedding or CategoryEncoding before it"
+            for call, found in readers
+            if isinstance(call.layer, keras.layers.Layer) and not isinstance(found, Lookup)
         ]
-    return misplaced
-
-
-def _output_activation(graph: Graph, problems: list[str]) -> tuple[str, bool]:
-    """Return what the outputs are, and whether the softmax is still to be applied; append what is wrong."""
-    last = next((call.layer for call in graph.calls if call.output == graph.output), None)
-    name = getattr(getattr(last, "activation", None), "__name__", None)
-    if name in ("softmax", "sigmoid") and not hasattr(last, "recurrent_activation"):
-        return name, False
-    if name == "linear" and getattr(last, "units", 0) > 1 and not hasattr(last, "return_sequences"):
-        return "softmax", True
-    problems.append(
-        f"it ends in {getattr(last, 'name', 'its input')!r}, whose output is no probabilities; "
-        "end it in a Dense layer with softmax or sigmoid, or with logits of 2 symbols and more"
-    )
-    return "", False
-
-
-def _first_lookup(steps: list[tuple[LayerCall, LayerStep | Lookup]]) -> Lookup:
-    return next(step for call, step in steps if isinstance(step, Lookup))
-
-
-def _plan(
-    graph: Graph, steps: list[tuple[LayerCall, LayerStep | Lookup]], input_lookup: Lookup | None
-) -> tuple[list[_Stage], list[StateTensor], list[Cell]]:
-    """Order the stages, fold lookups and name the state tensors by the number of their recurrent layer."""
-    lookups: dict[int, Weights] = {} if input_lookup is None else {0: input_lookup.table}
-    stages: list[_Stage] = []
-    state: list[StateTensor] = []
-    cells: list[Cell] = []
-    stateful = 0
-    for call, step in steps:
-        if isinstance(step, Lookup):
-            lookups[call.output] = step.table
-            continue
-        (source,) = call.inputs
-        table = lookups.get(source)
-        if table is not None:
-            table, step = _fold(table, step)
-            if not step.state and step.kernel is None and call.output != graph.output:
-                # A layer without a state sees nothing but the symbol, so it is a lookup itself.
-                answer, _ = step.apply(NumpyArithmetic(), table.astype(np.float64), {})
-                lookups[call.output] = answer.astype(np.float32)
-                continue
-        names = {local: f"{local}{stateful}" for local in step.state or ()}
-        stateful += bool(step.state)
-        state += [StateTensor(names[local], shape) for local, shape in (step.state or {}).items()]
-        cells += [step.cell] if step.cell else []
-        stages.append(_Stage(source, call.output, table, step, names))
-    return stages, state, cells
-
-
-def _fold(table: Weights, step: LayerStep) -> tuple[Weights, LayerStep]:
-    """Return the table of x @ kernel + bias for all symbols x, and the step without kernel and bias.
-
-    Where that table would be too large the step keeps its kernel.
-    """
-    if step.kernel is None:
-        return table, step
-    growth = table.shape[0] * step.kernel.shape[1] - table.size - step.kernel.size
-    if growth > _LARGEST_GROWTH:
-        return table, step
-    folded = table.astype(np.float64) @ step.kernel
-    if step.bias is not None:
-        folded = folded + step.bias
-    return folded.astype(np.float32), replace(step, kernel=None, bias=None)
+    return problems

@@ -21,8 +21,9 @@ class StateTensor:
     """One tensor of the state: input `name` of a step, output `next` of the same step.
 
     Attributes:
-        name: "h0", "c0", "h1", ...: h or c, then the index of the recurrent layer.
-        shape: Shape without the batch dimension, (U,) for U units.
+        name: "h0", "c0", "h1", "past2", ...: what it is, then the index of the layer with a state.
+        shape: Shape without the batch dimension, (U,) for U units, (steps, channels) for the past inputs of a
+            convolution.
         initial: Value of every element after a reset.
     """
 

@@ -28,3 +28,12 @@ def sharp_model(
     weights = [random.normal(0, 1 / np.sqrt(w.shape[0]), w.shape).astype("float32") for w in model.get_weights()]
     model.set_weights([*weights[:-2], 10 * weights[-2], weights[-1]])
     return model
+
+
+def with_random_weights(model: keras.Model, seed: int = 2) -> keras.Model:
+    """The model with weights of which none is special: no zero bias, no variance of 1."""
+    random = np.random.default_rng(seed)
+    for variable in model.weights:
+        values = random.normal(0, 0.3, variable.shape)
+        variable.assign(np.abs(values) + 0.2 if "variance" in variable.name else values)
+    return model

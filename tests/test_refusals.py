@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from stepcell.export import NotSteppableError, build_step_function, export
+from stepcell.export import LayerStep, NotSteppableError, build_step_function, export, step_rule
 
 L = keras.layers
 SOFTMAX = {"activation": "softmax"}
@@ -18,7 +18,8 @@ def sequential(*layers):
 
 def test_all_offenders_are_named_at_once_with_reason_and_remedy(tmp_path):
     model = sequential(
-        L.Embedding(6, 4, mask_zero=True, name="look"),
+        L.Embedding(6, 4),
+        L.UpSampling1D(2, name="more"),
         L.Bidirectional(L.LSTM(5, return_sequences=True), name="both"),
         L.Conv1D(4, 3, padding="same", name="wide"),
         L.LSTM(5, return_sequences=True, go_backwards=True, name="back"),
@@ -29,7 +30,7 @@ def test_all_offenders_are_named_at_once_with_reason_and_remedy(tmp_path):
         export(model, tmp_path)
     message = str(caught.value)
     for name, reason in {
-        "look (Embedding)": "masks symbol 0",
+        "more (UpSampling1D)": "other time steps",
         "both (Bidirectional)": "from its end too, so it looks at the future; use its forward layer",
         "wide (Conv1D)": "padding is 'same'",
         "back (LSTM)": "go_backwards",
@@ -44,22 +45,54 @@ def test_all_offenders_are_named_at_once_with_reason_and_remedy(tmp_path):
     ("layers", "reason"),
     [
         (
-            [L.Embedding(6, 4), L.LSTM(5, return_sequences=True), L.LayerNormalization(), L.Dense(6, **SOFTMAX)],
-            "no step rule",
+            [L.Embedding(6, 4), L.LSTM(5), L.SpectralNormalization(L.Dense(6)), L.Dense(6, **SOFTMAX)],
+            r"SpectralNormalization\): it has no step rule.*or write one",
         ),
         (
-            [L.Embedding(6, 4), L.LSTM(5, activation="gelu"), L.Dense(6, **SOFTMAX)],
-            "activation 'gelu' has no step rule",
+            [L.Embedding(6, 4), L.LSTM(5), L.Dense(6, activation="sparsemax"), L.Dense(6, **SOFTMAX)],
+            "activation 'sparsemax' has no step rule",
         ),
         (
-            [L.Embedding(6, 4), L.Conv1D(4, 3, padding="causal"), L.LSTM(3), L.Dense(6, **SOFTMAX)],
-            "causal convolutions",
+            [L.Embedding(6, 4), L.Conv1D(4, 3, padding="causal", strides=2), L.LSTM(3), L.Dense(6, **SOFTMAX)],
+            "strides are 2",
         ),
         ([L.Embedding(6, 4), L.Dense(6, **SOFTMAX)], "no recurrent layer"),
         ([L.Embedding(6, 4), L.LSTM(5)], "output is no probabilities"),
         ([L.Embedding(6, 4), L.LSTM(5), L.Dense(1)], "output is no probabilities"),
         ([L.CategoryEncoding(6, output_mode="multi_hot"), L.Dense(6, **SOFTMAX)], "output_mode is 'multi_hot'"),
         ([L.Embedding(6, 4), L.Flatten(), L.Dense(6, **SOFTMAX)], "whole sequence"),
+        ([L.Embedding(6, 4), L.GRU(3), L.Reshape((3, 1))], r"its output has the shape \(3, 1\) in a step"),
+        *(
+            ([L.Embedding(6, 4), layer, L.GRU(3), L.Dense(6, **SOFTMAX)], reason)
+            for layer, reason in [
+                (L.Conv1D(4, 3), "output is 2 steps shorter than the sequence; use padding='causal'"),
+                (L.DepthwiseConv1D(3), r"2 steps shorter.*ZeroPadding1D\(\(2, 0\)\)"),
+                (L.SeparableConv1D(4, 3, padding="same"), r"padding is 'same'.*ZeroPadding1D"),
+                (L.MaxPooling1D(2), "strides are 2"),
+                (L.AveragePooling1D(2, strides=1), "1 steps shorter"),
+                (L.ZeroPadding1D((2, 0)), "it reads a sequence with zeros before its beginning"),
+                (L.ZeroPadding1D(1), r"1 zeros behind the sequence.*padding=\(2, 0\)"),
+                (L.Cropping1D(1), "other time steps"),
+                (L.LayerNormalization(axis=1), "along axis .*looks at the future"),
+                (L.BatchNormalization(axis=1), "along axis .*looks at the future"),
+                (L.GroupNormalization(2), "over all time steps"),
+                (L.Softmax(axis=1), "along axis .*looks at the future"),
+                (L.PReLU(), "another slope for each time step"),
+                (L.Normalization(axis=1, mean=[0.0] * 8, variance=[1.0] * 8), "another value for each time step"),
+                (L.Permute((2, 1)), "move the time"),
+                (L.Reshape((4, 8)), "mixes the time steps"),
+                (L.EinsumDense("abc,bd->adc", output_shape=(5, 4)), "mixes the time steps"),
+                (L.RNN(L.LSTMCell(3), go_backwards=True, return_sequences=True), "go_backwards"),
+            ]
+        ),
+        (
+            [L.Embedding(6, 4), L.LSTM(5), L.RepeatVector(3), L.GRU(3, name="decoder"), L.Dense(6, **SOFTMAX)],
+            "decoder .*made within one step",
+        ),
+        (
+            [L.Embedding(6, 4), L.LSTM(5), L.RepeatVector(3), L.TimeDistributed(L.Dense(3)), L.Dense(6, **SOFTMAX)],
+            "made within one step",
+        ),
     ],
 )
 def test_a_layer_that_cannot_be_stepped_is_refused_with_its_reason(layers, reason):
@@ -67,6 +100,39 @@ def test_a_layer_that_cannot_be_stepped_is_refused_with_its_reason(layers, reaso
     model = keras.Sequential([source, *layers])
     with pytest.raises(NotSteppableError, match=reason):
         build_step_function(model)
+
+
+def test_a_cell_without_a_rule_is_refused():
+    class MyCell(L.LSTMCell):
+        pass
+
+    with pytest.raises(NotSteppableError, match="its cell MyCell has no step rule"):
+        build_step_function(sequential(L.Embedding(6, 4), L.RNN([MyCell(5), L.GRUCell(3)]), L.Dense(6, **SOFTMAX)))
+
+
+def test_a_sequence_and_its_last_answer_cannot_be_mixed():
+    source = keras.Input((None,), dtype="int32")
+    x = L.Embedding(6, 4)(source)
+    mixed = L.Add(name="mix")([L.GRU(4, return_sequences=True)(x), L.Reshape((1, 4))(L.GRU(4)(x))])
+    with pytest.raises(NotSteppableError, match="mix .*return_sequences=False"):
+        build_step_function(keras.Model(source, L.Dense(6, **SOFTMAX)(mixed)))
+
+
+def test_symbol_ids_are_no_numbers():
+    source = keras.Input((None,), dtype="int32")
+    x = L.Concatenate()([L.Embedding(6, 4)(source), L.Reshape((-1, 1))(source)])
+    with pytest.raises(NotSteppableError, match="reads symbol ids as if they were numbers"):
+        build_step_function(keras.Model(source, L.Dense(6, **SOFTMAX)(L.GRU(3)(x))))
+
+
+def test_a_step_rule_whose_state_has_a_name_that_could_collide_is_refused():
+    class Mine(L.Layer):
+        def call(self, x):
+            return x
+
+    step_rule(Mine)(lambda layer: LayerStep(lambda a, x, state: (x, state), state={"h1": (4,)}))
+    with pytest.raises(NotSteppableError, match="calls a state 'h1'; use a word that does not end in a digit"):
+        build_step_function(sequential(L.Embedding(6, 4), Mine(), L.LSTM(5), L.Dense(6, **SOFTMAX)))
 
 
 def test_a_lambda_layer_is_refused():

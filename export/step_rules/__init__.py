@@ -1,17 +1,35 @@
 """The rules by which Keras layers are stepped; importing this package registers all of them."""
 
-from . import dense, future, lookup, recurrent
-from .rule import CannotStepError, LayerStep, Lookup, Rule, rule_for, step_rule
+from . import (
+    convolution,
+    dense,
+    elementwise,
+    future,
+    lookup,
+    masking,
+    merge,
+    normalization,
+    operations,
+    recurrent,
+    shape,
+)
+from .rule import CannotStepError, LayerStep, Lookup, apply_rule, step_rule
 
 __all__ = [
     "CannotStepError",
     "LayerStep",
     "Lookup",
-    "Rule",
+    "apply_rule",
+    "convolution",
     "dense",
+    "elementwise",
     "future",
     "lookup",
+    "masking",
+    "merge",
+    "normalization",
+    "operations",
     "recurrent",
-    "rule_for",
+    "shape",
     "step_rule",
 ]

@@ -18,15 +18,26 @@ def bidirectional(layer: KerasLayer) -> LayerStep:
                           "use its forward layer alone and train again")  # fmt: skip
 
 
-@step_rule(
-    _LAYERS.GlobalAveragePooling1D, _LAYERS.GlobalMaxPooling1D, _LAYERS.Flatten,
-)  # fmt: skip
+@step_rule(_LAYERS.GlobalAveragePooling1D, _LAYERS.GlobalMaxPooling1D)
 def whole_sequence(layer: KerasLayer) -> LayerStep:
     """Refuse."""
     raise CannotStepError(f"{_WHOLE_SEQUENCE}; let a recurrent layer with return_sequences=False sum it up")
 
 
-@step_rule(_LAYERS.Attention, _LAYERS.AdditiveAttention, _LAYERS.MultiHeadAttention, _LAYERS.GroupQueryAttention)
+@step_rule(_LAYERS.Cropping1D, _LAYERS.UpSampling1D, _LAYERS.Conv1DTranspose)
+def other_steps(layer: KerasLayer) -> LayerStep:
+    """Refuse."""
+    raise CannotStepError("its output has other time steps than its input; leave it out, and let the caller do it")
+
+
+@step_rule(_LAYERS.Dot, several=True)
+def dot(layer: KerasLayer) -> LayerStep:
+    """Refuse."""
+    raise CannotStepError("it multiplies whole tensors; use Multiply and a Dense layer")
+
+
+@step_rule(_LAYERS.Attention, _LAYERS.AdditiveAttention, _LAYERS.MultiHeadAttention, _LAYERS.GroupQueryAttention,
+           several=True)  # fmt: skip
 def attention(layer: KerasLayer) -> LayerStep:
     """Refuse."""
     raise CannotStepError(f"{_WHOLE_SEQUENCE}, and its memory grows with it; use a recurrent layer")
@@ -37,13 +48,3 @@ def lambda_layer(layer: KerasLayer) -> LayerStep:
     """Refuse."""
     raise CannotStepError("it holds arbitrary code, and what that does in a step cannot be known; "
                           "use layers of Keras, Activation for example")  # fmt: skip
-
-
-@step_rule(_LAYERS.Conv1D, _LAYERS.SeparableConv1D, _LAYERS.DepthwiseConv1D)
-def convolution(layer: KerasLayer) -> LayerStep:
-    """Refuse."""
-    if layer.padding == "causal":
-        raise CannotStepError("causal convolutions have no step rule in this version; use a recurrent layer")
-    raise CannotStepError(
-        f"its padding is {layer.padding!r}, not 'causal', so it looks at the future; use a recurrent layer"
-    )

@@ -12,10 +12,7 @@ from .weights import weights_of
 
 @step_rule(keras.layers.Embedding)
 def embedding(layer: KerasLayer) -> Lookup:
-    """Return the embedding matrix, shape (V, N)."""
-    if layer.mask_zero:
-        raise CannotStepError("it masks symbol 0 (mask_zero), and masked steps have no step rule; "
-                              "leave padding out of the sequences and set mask_zero=False")  # fmt: skip
+    """Return the embedding matrix, shape (V, N). With mask_zero Keras writes the mask down as operations."""
     (table,) = weights_of(layer)
     return Lookup(table)
 

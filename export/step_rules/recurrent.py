@@ -1,24 +1,26 @@
-"""LSTM, GRU and SimpleRNN, in the layouts of Keras 3.
+"""LSTM, GRU and SimpleRNN, as layers or as cells of RNN, in the layouts of Keras 3.
 
 Gate orders: LSTM i, f, c, o; GRU z, r, h.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import keras
 
 from ...runtime.manifest import Cell
 from ..arithmetic import ACTIVATIONS, Arithmetic, Value, Weights
-from ..graph import KerasLayer
+from ..graph import KerasLayer, LayerCall
 from .rule import CannotStepError, LayerStep, State, step_rule
 from .weights import weights_of
 
 
-@step_rule(keras.layers.LSTM)
-def lstm(layer: KerasLayer) -> LayerStep:
+def _lstm(cell: KerasLayer) -> LayerStep:
     """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
-    kernel, recurrent_kernel, bias = _weights(layer)
-    gate, squash = activation_name(layer.recurrent_activation), activation_name(layer.activation)
+    kernel, recurrent_kernel, bias = _weights(cell)
+    gate, squash = activation_name(cell.recurrent_activation), activation_name(cell.activation)
 
     def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
         # x: (B, 4 U), the input's share of all gates
@@ -27,18 +29,17 @@ def lstm(layer: KerasLayer) -> LayerStep:
         h = a.activation(gate, o) * a.activation(squash, c)
         return h, {"h": h, "c": c}
 
-    units = layer.units
+    units = cell.units
     return LayerStep(
         apply, kernel, bias, {"h": (units,), "c": (units,)}, Cell("lstm", units, squash, recurrent_activation=gate)
     )
 
 
-@step_rule(keras.layers.GRU)
-def gru(layer: KerasLayer) -> LayerStep:
+def _gru(cell: KerasLayer) -> LayerStep:
     """Cho et al. 2014; with `reset_after` the variant of cuDNN, which has two biases."""
-    kernel, recurrent_kernel, bias = _weights(layer)
-    gate, squash = activation_name(layer.recurrent_activation), activation_name(layer.activation)
-    units, reset_after = layer.units, bool(layer.reset_after)
+    kernel, recurrent_kernel, bias = _weights(cell)
+    gate, squash = activation_name(cell.recurrent_activation), activation_name(cell.activation)
+    units, reset_after = cell.units, bool(cell.reset_after)
     recurrent_bias = None
     if reset_after and bias is not None:  # shape (2, 3 U): of the input, of the state
         bias, recurrent_bias = bias[0].copy(), bias[1].copy()
@@ -65,21 +66,47 @@ def gru(layer: KerasLayer) -> LayerStep:
         h = new + z * (h - new)
         return h, {"h": h}
 
-    cell = Cell("gru", units, squash, recurrent_activation=gate, reset_after=reset_after)
-    return LayerStep(after if reset_after else before, kernel, bias, {"h": (units,)}, cell)
+    described = Cell("gru", units, squash, recurrent_activation=gate, reset_after=reset_after)
+    return LayerStep(after if reset_after else before, kernel, bias, {"h": (units,)}, described)
 
 
-@step_rule(keras.layers.SimpleRNN)
-def simple_rnn(layer: KerasLayer) -> LayerStep:
+def _simple_rnn(cell: KerasLayer) -> LayerStep:
     """Elman 1990."""
-    kernel, recurrent_kernel, bias = _weights(layer)
-    squash = activation_name(layer.activation)
+    kernel, recurrent_kernel, bias = _weights(cell)
+    squash = activation_name(cell.activation)
 
     def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
         h = a.activation(squash, x + a.matmul(state["h"], recurrent_kernel))  # (B, U)
         return h, {"h": h}
 
-    return LayerStep(apply, kernel, bias, {"h": (layer.units,)}, Cell("rnn", layer.units, squash))
+    return LayerStep(apply, kernel, bias, {"h": (cell.units,)}, Cell("rnn", cell.units, squash))
+
+
+_CELLS: dict[type, Callable[[KerasLayer], LayerStep]] = {
+    keras.layers.LSTMCell: _lstm,
+    keras.layers.GRUCell: _gru,
+    keras.layers.SimpleRNNCell: _simple_rnn,
+}
+
+
+@step_rule(keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN, keras.layers.RNN)
+def recurrent(layer: KerasLayer, call: LayerCall) -> list[LayerStep]:
+    """Step the cell of the layer; stacked cells one after the other, each with a state of its own."""
+    if layer.go_backwards:
+        raise CannotStepError("it reads the sequence from its end (go_backwards), so it looks at the future; "
+                              "train it forwards")  # fmt: skip
+    if not call.timed:
+        raise CannotStepError("it reads a sequence that is made within one step and not the one that is stepped; "
+                              "leave it out, or set return_sequences=True before it")  # fmt: skip
+    stacked = type(layer.cell) is keras.layers.StackedRNNCells
+    cells = layer.cell.cells if stacked else [layer.cell]
+    unknown = sorted({type(cell).__name__ for cell in cells if type(cell) not in _CELLS})
+    if unknown:
+        known = ", ".join(cell.__name__ for cell in _CELLS)
+        raise CannotStepError(f"its cell {', '.join(unknown)} has no step rule; these have: {known}, and these stacked")
+    # Keras repeats the output before a masked step, which for all of these cells is h.
+    zeros = bool(layer.zero_output_for_mask)
+    return [replace(_CELLS[type(cell)](cell), held=lambda s: s["h"] * 0.0 if zeros else s["h"]) for cell in cells]
 
 
 def activation_name(activation: object) -> str:
@@ -90,9 +117,6 @@ def activation_name(activation: object) -> str:
     return name
 
 
-def _weights(layer: KerasLayer) -> tuple[Weights, Weights, Weights | None]:
-    if layer.go_backwards:
-        raise CannotStepError("it reads the sequence from its end (go_backwards), so it looks at the future; "
-                              "train it forwards")  # fmt: skip
-    kernel, recurrent_kernel, *bias = weights_of(layer)
+def _weights(cell: KerasLayer) -> tuple[Weights, Weights, Weights | None]:
+    kernel, recurrent_kernel, *bias = weights_of(cell)
     return kernel, recurrent_kernel, bias[0] if bias else None

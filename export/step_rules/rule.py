@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ...runtime.manifest import Cell
 from ..arithmetic import Arithmetic, Value, Weights
-from ..graph import KerasLayer
+from ..graph import KerasLayer, LayerCall
 
 State: TypeAlias = Mapping[str, Value]
-# (arithmetic, input, state) -> (output, next state); the input is of shape (B, ...), the names of the state are local.
-Apply: TypeAlias = Callable[[Arithmetic, Value, State], tuple[Value, State]]
+# (arithmetic, input, state) -> (output, next state); the input is of shape (B, ...), or a list of such where the layer
+# has several; the names of the state are local.
+Apply: TypeAlias = Callable[[Arithmetic, Any, State], tuple[Value, State]]
 
 
 class CannotStepError(Exception):
@@ -35,8 +37,10 @@ class LayerStep:
             that a lookup before the layer can be folded into it.
         kernel: float32 of shape (M, N), or None.
         bias: float32 of shape (N,), or None for none.
-        state: Local name ("h", "c") -> shape without the batch.
+        state: Local name ("h", "c") -> shape without the batch. The name in the file gets a number behind it, so a
+            local name does not end in a digit.
         cell: What to write into the manifest for a recurrent layer.
+        held: The output of a masked step, in which the state stays as it is; None: the layer knows no masks.
     """
 
     apply: Apply
@@ -44,27 +48,137 @@ class LayerStep:
     bias: Weights | None = None
     state: Mapping[str, tuple[int, ...]] | None = None
     cell: Cell | None = None
+    held: Callable[[State], Value] | None = None
 
 
-Rule: TypeAlias = Callable[[KerasLayer], LayerStep | Lookup]
-_RULES: dict[type, Rule] = {}
+Steps: TypeAlias = LayerStep | Lookup | Sequence[LayerStep]
+Rule: TypeAlias = Callable[[KerasLayer, LayerCall], Steps]
+UserRule: TypeAlias = Callable[..., Steps]
 
 
-def step_rule(*layer_types: type) -> Callable[[Rule], Rule]:
+@dataclass(frozen=True)
+class _Registered:
+    rule: Rule
+    several: bool
+    padded: bool
+
+
+_RULES: dict[type, _Registered] = {}
+
+
+def step_rule(*layer_types: type, several: bool = False, padded: bool = False) -> Callable[[UserRule], UserRule]:
     """Register the decorated function as the rule for `layer_types`.
 
-    The function gets the built layer and returns its `LayerStep` or `Lookup`, or raises `CannotStepError`.
-    Subclasses do not inherit a rule: they may do something else in a step.
+    The function gets the built layer, and if it has a second parameter the `LayerCall`, which knows the shapes. It
+    returns the `LayerStep` or `Lookup`, or several `LayerStep` to be done one after the other, or raises
+    `CannotStepError`. Subclasses do not inherit a rule: they may do something else in a step.
+
+    Args:
+        layer_types: The types of layers.
+        several: The layer may have several inputs (or none but constants).
+        padded: The layer may read a sequence with zeros before its beginning (ZeroPadding1D).
     """
 
-    def register(rule: Rule) -> Rule:
+    def register(rule: UserRule) -> UserRule:
+        takes_call = len(inspect.signature(rule).parameters) > 1
+        with_call: Rule = rule if takes_call else lambda layer, _: rule(layer)
         for layer_type in layer_types:
-            _RULES[layer_type] = rule
+            _RULES[layer_type] = _Registered(with_call, several, padded)
         return rule
 
     return register
 
 
-def rule_for(layer: KerasLayer) -> Rule | None:
-    """Return the rule for the type of `layer`, or None."""
-    return _RULES.get(type(layer))
+def apply_rule(call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
+    """Return what the rule for the layer of `call` says.
+
+    Raises:
+        CannotStepError: There is no rule, it refuses, or the layer is used in a way that no rule can follow.
+    """
+    layer = call.layer
+    registered = _RULES.get(type(layer))
+    if registered is None:
+        raise CannotStepError(
+            "it has no step rule; export a model without it, or write one (stepcell.export.step_rule) if it needs "
+            "nothing that comes later"
+        )
+    _require_plain(call, registered)
+    steps = registered.rule(layer, call)
+    if isinstance(steps, Lookup):
+        return steps
+    chain = (steps,) if isinstance(steps, LayerStep) else tuple(steps)
+    if call.mask is not None and any(step.state and step.held is None for step in chain):
+        raise CannotStepError("it has a state and gets masked steps, and its step rule does not say what it does then")
+    for name in (name for step in chain for name in step.state or ()):
+        if not name.isidentifier() or name[-1].isdigit() or name.startswith("next_"):
+            raise CannotStepError(f"its step rule calls a state {name!r}; use a word that does not end in a digit")
+    return chain
+
+
+def _require_plain(call: LayerCall, registered: _Registered) -> None:
+    layer = call.layer
+    if call.outputs != 1 or getattr(layer, "return_state", False):
+        raise CannotStepError(
+            "it returns its state or other values beside its output; stepcell makes the state explicit by itself: "
+            "set return_state=False"
+        )
+    if call.mixed:
+        raise CannotStepError(
+            f"its inputs {call.input_shapes} are a whole sequence and what a layer with return_sequences=False makes "
+            "of one; set return_sequences=True there, or False everywhere"
+        )
+    if len(call.inputs) != 1 and not registered.several:
+        raise CannotStepError("it has several inputs (or a given initial_state); leave it with one")
+    if call.padding and not registered.padded:
+        raise CannotStepError(
+            "it reads a sequence with zeros before its beginning (ZeroPadding1D), which only a convolution or pooling "
+            "of that width takes back; move it behind that"
+        )
+    if getattr(layer, "compute_dtype", "float32") not in ("float32", "float64"):
+        raise CannotStepError(f"it computes in {layer.compute_dtype}; load the model with the dtype policy float32")
+    if getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None):
+        raise CannotStepError(
+            "it is quantized or has LoRA weights beside its own; export the float32 model it came from"
+        )
+
+
+def types_named(module: Any, *names: str) -> list[type]:
+    """Return the layers or operations of these names that this version of Keras has in `module`."""
+    return [getattr(module, name) for name in names if hasattr(module, name)]
+
+
+def stateless(function: Callable[[Arithmetic, Any], Value]) -> LayerStep:
+    """Return the step of a layer without weights to fold and without a state."""
+
+    def apply(a: Arithmetic, x: Any, state: State) -> tuple[Value, State]:
+        return function(a, x), {}
+
+    return LayerStep(apply)
+
+
+def axes_of(call: LayerCall, axis: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the Keras axes `axis` of the first input as axes of a step, where 0 is the first after the batch.
+
+    Raises:
+        CannotStepError: One of them is the batch or the time.
+    """
+    rank = len(call.input_shapes[0])
+    given = [axis] if isinstance(axis, int) else list(axis)
+    found = sorted(a % rank - (2 if call.timed else 1) for a in given)
+    if found and found[0] < 0:
+        raise CannotStepError(
+            f"it works along axis {axis} of {call.input_shapes[0]}, which is the time or the batch, so it looks at the "
+            "future; use the last axis"
+        )
+    return tuple(found)
+
+
+def shapes_of(call: LayerCall) -> list[tuple[int, ...]]:
+    """Return the shapes of the inputs in a step.
+
+    Raises:
+        CannotStepError: One of them is not known.
+    """
+    if any(size is None for shape in call.step_shapes for size in shape):
+        raise CannotStepError(f"the shape of its input {call.input_shapes} is not known; fix all of it but the time")
+    return [tuple(size or 0 for size in shape) for shape in call.step_shapes]

@@ -1,0 +1,98 @@
+"""Parity for layers whose state Keras does not let in or out: a step rule of one's own, with a state of its own.
+
+Keras can run such a layer on a whole sequence from its beginning alone. So the non-zero states are those that the
+referee reaches after some steps, and Keras is run from the beginning up to there and on. What the state after a step
+must be is the referee's word, which the answers of Keras vouch for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..runtime.arrays import Floats, Ids
+from ..runtime.errors import ParityError
+from ..runtime.trace import Course, State, Trajectory
+from .arithmetic import NumpyArithmetic
+from .precision import Gate
+from .reference import KerasReference, run_numpy
+from .step_function import StepFunction
+
+_PREFIX = 200  # steps before the sequence that begins in the middle
+_FIRST = 64  # steps over which the step rules must equal Keras whatever rounding does later
+
+
+@dataclass(frozen=True)
+class KnownAnswers:
+    """Symbols with the state or states before them, what is right, and what rounding alone does to the figures.
+
+    Attributes:
+        course: The symbols and states.
+        expected: The right answers.
+        rounding: Largest difference between float64 and float32 arithmetic.
+        agreement: Share of steps at which both name the same most likely symbol.
+        nll_change: From float64 to float32, in nats.
+    """
+
+    course: Course
+    expected: Trajectory
+    rounding: float = 0.0
+    agreement: float = 1.0
+    nll_change: float = 0.0
+
+    def proves(self, gate: Gate) -> bool:
+        """Tell whether rounding alone stays within `gate`; where it does not, a file that does not proves nothing."""
+        return not gate.missed(self.rounding, self.agreement, self.nll_change)
+
+
+def answers_from_reached_states(
+    step_function: StepFunction,
+    reference: KerasReference,
+    carried: Ids,
+    initial: State,
+    singles: Ids,
+    known_answers: Callable[[Course, Trajectory, Trajectory, Trajectory], KnownAnswers],
+    tolerance: float,
+) -> tuple[KnownAnswers, KnownAnswers, KnownAnswers]:
+    """Return what is right from the initial state, from a reached state, and for single steps from reached states.
+
+    Args:
+        step_function: The model taken apart.
+        reference: The model as Keras runs it.
+        carried: Ids of the carried sequence, (T,).
+        initial: The state after a reset.
+        singles: Ids of the single steps, (N,).
+        known_answers: Makes them of course, right answers, and what the referee answers in float64 and float32.
+        tolerance: Largest difference of an answer between the step rules and Keras in the first steps.
+
+    Raises:
+        ParityError: The step rules do not answer as Keras does.
+    """
+    ids = np.concatenate([np.resize(carried[::-1], _PREFIX), carried]).astype(np.int32)
+    known = []
+    for sequence, skipped in ((carried, 0), (ids, _PREFIX)):
+        exact, rounded = (run_numpy(step_function, sequence, [initial], dtype)[0] for dtype in (np.float64, np.float32))
+        whole = reference.run(sequence, None).probabilities
+        off = float(np.abs(whole[:_FIRST] - exact.probabilities[:_FIRST]).max())
+        if not off <= tolerance:
+            raise ParityError(
+                f"The step rules answer otherwise than Keras: off by {off:.2g} within the first {_FIRST} steps "
+                f"(allowed {tolerance:g}). Correct the step rule of your own layer. Nothing was written."
+            )
+        start = initial if not skipped else _single(exact.states, skipped - 1)
+        expected = Trajectory(whole[skipped:], {name: array[-1:] for name, array in exact.states.items()})
+        exact, rounded = (Trajectory(t.probabilities[skipped:], t.states) for t in (exact, rounded))
+        known.append(known_answers(Course(sequence[skipped:], start), expected, exact, rounded))
+    states = {name: np.resize(array, (len(singles), *array.shape[1:])) for name, array in exact.states.items()}
+    each = {name: array.astype(np.float32) for name, array in states.items()}
+    widened = {name: array.astype(np.float64) for name, array in each.items()}
+    answers, after = step_function.advance(NumpyArithmetic(), singles, widened)
+    return known[0], known[1], KnownAnswers(Course(singles, each, each=True), Trajectory(answers, after))
+
+
+def _single(states: Any, step: int) -> dict[str, Any]:
+    found: dict[str, Floats] = {name: array[step : step + 1].astype(np.float32) for name, array in states.items()}
+    return found
