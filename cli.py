@@ -244,7 +244,7 @@ def check(
             accept=[one.value for one in accept or ()],
         )  # fmt: skip
     if as_json:
-        print(json.dumps([parity.to_json() for parity in results]))
+        print(json.dumps([{**parity.to_json(), "microseconds": parity.microseconds} for parity in results]))
     else:
         print_table(*parity_table(results))
 

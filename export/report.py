@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import inf
 
 from .parity import EACH, Parity
-from .precision import GATES, Gate
+from .precision import FLOAT32, GATES, Gate
 
 _STARTS = {"initial": "initial, carried", "random": "random, carried", "each": "given at each step"}
 
@@ -15,11 +15,10 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
     """Return header, rows and a note; the rows are one per file, runtime and start state."""
     header = [
         "file",
-        "weights",
         "runtime",
         "state before",
         "steps",
-        "probabilities",
+        "probabilities, at",
         "state after",
         "same answer",
         "change of NLL",
@@ -27,12 +26,11 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
     ]
     rows = [
         [
-            parity.format,
-            parity.quantization,
+            parity.format if parity.quantization == FLOAT32 else f"{parity.format} {parity.quantization}",
             parity.runtime,
             _STARTS[parity.start],
             f"{parity.steps:,}",
-            f"{parity.max_abs_error:.1e}",
+            f"{parity.max_abs_error:.1e}, {parity.errors.argmax() + 1:,}",
             f"{parity.max_state_error:.1e}",
             f"{100 * parity.argmax_agreement:.2f} %",
             f"{parity.nll_change:+.1e} nats",
@@ -41,22 +39,21 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
         for parity in results
     ]
     limits = "; ".join(f"{name} {_limits(GATES[name])}" for name in dict.fromkeys(p.quantization for p in results))
-    return (
-        header,
-        rows,
-        (
-            "probabilities, state after: largest difference from Keras; first, last tenth: mean over these steps\n"
-            f"allowed: {limits}"
-        ),
+    note = (
+        "probabilities, state after: largest difference from Keras, and its step; first, last tenth: mean over them\n"
+        f"allowed: {limits}"
     )
+    return header, rows, note
 
 
 def _limits(gate: Gate) -> str:
     """Return what `gate` limits, in words."""
     limits = []
-    if gate.error < inf:
-        limits.append(f"probabilities {gate.error:g}")
-    limits.append(f"state after a single step {gate.state:g}")
+    if gate.error == gate.state:
+        limits.append(f"probabilities and states {gate.error:g}")
+    else:
+        limits += [f"probabilities {gate.error:g}"] if gate.error < inf else []
+        limits.append(f"state after a single step {gate.state:g}")
     if gate.agreement:
         limits.append(f"same answer from {100 * gate.agreement:g} %")
     if gate.nll < inf:

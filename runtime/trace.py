@@ -16,7 +16,7 @@ from .arrays import AnyArray, Float32, Floats, Ids
 from .model import Model
 
 State: TypeAlias = Mapping[str, Float32]
-_BLOCK = 500  # steps whose time is taken together; the fastest block is the least disturbed one
+_BLOCK = 100  # steps whose time is taken together; the fastest block is the least disturbed one
 _STATE_PREFIX = "state/"  # of the names of state tensors in .npz archives
 
 

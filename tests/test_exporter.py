@@ -47,15 +47,18 @@ FEW = {"steps": 50}
 def test_the_same_model_exported_twice_gives_the_same_bytes_even_in_another_process(memory_run, tmp_path):
     code = f"""
 import sys
-from stepcell.export import export, read_source
+from stepcell.export import build_step_function, export, read_source
+from stepcell.export.onnx import onnx_payload
+from stepcell.export.tflite import tflite_payload
 source = read_source({str(memory_run)!r})
-for folder in (sys.argv[1], sys.argv[1] + "/again"):
-    export(source.model, folder, vocabulary=source.vocabulary, name="m", sample=source.sample, steps=50,
-           quantize=["float16", "int8"], accept=["int8"])
+if sys.argv[1].endswith("other"):  # as the second export of its process, which must not count anything on
+    tflite_payload(build_step_function(source.model)), onnx_payload(build_step_function(source.model))
+export(source.model, sys.argv[1], vocabulary=source.vocabulary, name="m", sample=source.sample, steps=50,
+       quantize=["float16", "int8"], accept=["int8"])
 """
-    for name in ("one", "other"):
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True, capture_output=True)
-    folders = [tmp_path / folder for folder in ("one", "one/again", "other", "other/again")]
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True)
     files = sorted(path.name for path in folders[0].glob("model.*"))
     assert len(files) == 6
     for name in files:
@@ -64,7 +67,7 @@ for folder in (sys.argv[1], sys.argv[1] + "/again"):
     for report in reports:  # all but the time a step takes, and what follows from it
         assert all(entry.pop("microseconds") != 0 for entry in report["parity"])
         assert len(report.pop("recommendations")) == 3
-    assert all(report == reports[0] for report in reports)
+    assert reports[0] == reports[1]
 
 
 def test_an_export_writes_the_files_and_what_was_measured(exported_memory):
