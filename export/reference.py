@@ -20,7 +20,7 @@ from .precision import Rounding, as_they_are
 from .step_function import StepFunction
 from .whole_sequence import whole_call
 
-_SHORT = 64  # steps for the comparison of a model with itself taken apart
+_SHORT = 8  # more where there are windows: steps for the comparison of a model with itself taken apart
 _SELF_TOLERANCE = 1e-5
 
 
@@ -87,7 +87,10 @@ class KerasReference:
 
     def _compare_with(self, model: KerasModel) -> None:
         """Check on a short sequence that taking the model apart has not changed it."""
-        batch, steps = self._graph.input_shape[0] or 1, self._graph.input_shape[1] or _SHORT
+        batch, steps = (
+            self._graph.input_shape[0] or 1,
+            self._graph.input_shape[1] or _SHORT + sum(call.past for call in self._calls),
+        )
         size = self._size or _vocabulary_size(self._graph)
         ids = np.random.default_rng(0).integers(0, size, (batch, steps), dtype=np.int32)
         ids[:, ::3] = 0  # the symbol that may be masked

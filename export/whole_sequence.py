@@ -34,10 +34,12 @@ class WholeCall:
     Attributes:
         run: The computation.
         state: Local names of its state tensors, one tuple for each that is numbered by itself.
+        past: How many past inputs it looks at.
     """
 
     run: Run
     state: tuple[tuple[str, ...], ...] = ()
+    past: int = 0
 
 
 def whole_call(call: LayerCall) -> WholeCall:
@@ -111,4 +113,4 @@ def _windowed(layer: KerasLayer, length: int, channels: int | None) -> WholeCall
         joined = tf.concat([past, x], axis=1) if length else x
         return copy(joined), [joined[:, tf.shape(x)[1] :]] if length else []
 
-    return WholeCall(run, (("past",),) if length else ())
+    return WholeCall(run, (("past",),) if length else (), length)
