@@ -1,0 +1,86 @@
+"""Random causal architectures through the whole export, on every interpreter installed here.
+
+    python benchmarks/architectures.py --count 300
+
+Each is exported (Keras on the whole sequence against the files one symbol at a time, carried from two states and step
+by step), and then absorbed in chunks and with its state taken out and put back in the middle. One line each, as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with suppress(ImportError):  # before TensorFlow, or it cannot build an interpreter any more
+    importlib.import_module("tflite_runtime.interpreter")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import keras
+import numpy as np
+from architectures import difference_of_ways, random_model
+
+from stepcell.export import export
+from stepcell.export.device_process import installed_backends
+from stepcell.runtime.errors import StepcellError
+
+TOLERANCE = 1e-5
+
+
+def try_one(seed: int, steps: int) -> dict[str, object]:
+    """Export the architecture of `seed` and return what was measured, or the error."""
+    random = np.random.default_rng(seed)
+    keras.backend.clear_session()
+    model = random_model(lambda options: options[random.integers(len(options))])
+    layers = [type(layer).__name__ for layer in model.layers[1:]]
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            exported = export(model, folder, steps=steps)
+        except StepcellError as error:
+            return {"seed": seed, "failed": str(error), "layers": layers}
+        ids, cut = random.integers(0, model.output_shape[-1], 40), int(random.integers(1, 39))
+        ways = [
+            difference_of_ways(path, backend, ids, cut)
+            for path in exported.files[:-1]
+            for backend in installed_backends(path.suffix[1:])
+        ]
+    proven = all(parity.holds(TOLERANCE) for parity in exported.parity) and max(ways) <= TOLERANCE
+    return {
+        "seed": seed,
+        "failed": None if proven else "ways differ",
+        "error": float(f"{max(parity.error for parity in exported.parity):.1e}"),
+        "rounding": float(f"{max(parity.rounding for parity in exported.parity):.1e}"),
+        "ways": float(f"{max(ways):.1e}"),
+        "cpu_seconds": round(time.process_time() - began, 1),
+        "layers": layers,
+    }
+
+
+def main() -> int:
+    """Try all of them; return 1 if one failed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=300, help="how many architectures")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--steps", type=int, default=1000, help="carried steps in the parity check")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore", message="Layer .* was passed an input with a mask")
+    results = []
+    for seed in range(options.first, options.first + options.count):
+        results.append(try_one(seed, options.steps))
+        print(json.dumps(results[-1]), flush=True)
+    failed = [result["seed"] for result in results if result["failed"]]
+    print(f"{len(results)} architectures, {len(failed)} failed {failed or ''}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
