@@ -335,6 +335,67 @@ def doctor(
         raise SystemExit(1)
 
 
+class Activation(str, Enum):
+    """What the numbers are that a model answers with."""
+
+    softmax = "softmax"
+    sigmoid = "sigmoid"
+    logits = "logits"
+
+
+@app.command()
+def adopt(
+    file: Annotated[Path, typer.Argument(help="File of one step, .tflite or .onnx.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="File to write; may be the same.", show_default=False)],
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", help="An input and the output that is its next value, [NAME:]IN=OUT; repeatable."),
+    ] = None,
+    symbol: Annotated[str | None, typer.Option("--symbol", help="Input that takes the symbol.")] = None,
+    output: Annotated[str | None, typer.Option("--output", help="Output that answers.")] = None,
+    activation: Annotated[
+        Activation | None, typer.Option("--activation", help="What it answers with. [default: what it looks like]")
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option("--vocabulary", help="Symbols by id: one per line, or a JSON list.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="Symbols of the output, if they are others.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What to call the model. [default: FILE]")] = None,
+    signature: Annotated[str | None, typer.Option("--signature", help="TFLite signature that is one step.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept pairs that were inferred.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Give a file that stepcell did not make a manifest, after seeing it step; then every command works on it.
+
+    Pairs of states that are not given are inferred from names and shapes and shown for confirmation.
+    """
+    from stepcell.adopt import Adopted, Proposal, read_symbols
+    from stepcell.adopt import adopt as adopt_file
+
+    def confirm(proposal: Proposal) -> bool:
+        for pair in proposal.inferred:
+            typer.echo(f"inferred: --state {pair}", err=True)
+        if yes or not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
+            return yes
+        return typer.confirm("Is that right?", err=True)
+
+    adopted = adopt_file(
+        file, out, states=state or (), symbol=symbol, output=output,
+        activation=activation.value if activation else None,
+        vocabulary=read_symbols(vocabulary) if vocabulary else None,
+        labels=read_symbols(labels) if labels else None, name=name, signature=signature, confirm=confirm,
+    )  # fmt: skip
+    if not isinstance(adopted, Adopted):
+        typer.echo("Nothing was written. Repeat the command with --yes, or with these or other pairs.", err=True)
+        raise SystemExit(2)
+    if as_json:
+        print(json.dumps({"file": str(adopted.path), "graph": adopted.manifest.to_json()["graph"]}, ensure_ascii=False))
+        return
+    for remark in adopted.remarks:
+        print(remark)
+    print(f"{adopted.path}  {adopted.path.stat().st_size:,} bytes, stepped on {' and '.join(adopted.runtimes)}")
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("build/memory"),

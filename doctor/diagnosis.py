@@ -110,6 +110,11 @@ def diagnose(path: Path | None, target: Target) -> Diagnosis:
 
 
 def _advice(target: Target, contents: Contents | None, findings: list[Finding], problems: list[str]) -> tuple[str, ...]:
+    if contents is not None and contents.foreign and problems == [contents.problem]:
+        return (
+            "give it a manifest, if its state goes in and comes out: "
+            f"stepcell adopt {contents.path} --vocabulary FILE --out FILE",
+        )
     if problems:
         return ()
     lines: list[str] = []
@@ -174,7 +179,10 @@ def _verdict(
         extra = ""
         if contents is not None and contents.foreign and running and problems == [contents.problem]:
             extra = f" ({_listed(running)} {'loads' if len(running) == 1 else 'load'} its graph)"
-        return f"does not run {where}: {problems[0].rstrip('.')}{extra}"
+        first = problems[0]
+        if contents is not None and contents.foreign:
+            first = first.split(". ")[0]  # the rest is among the reasons
+        return f"does not run {where}: {first.rstrip('.')}{extra}"
     if running:
         return f"runs {where}{' on ' if target.is_this_machine else ': '}{_listed(running)}"
     ready = [finding for finding in findings if finding.takes_it]

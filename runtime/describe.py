@@ -18,13 +18,15 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         "fingerprint": manifest.fingerprint,
         "symbols": manifest.vocabulary.describe(),
         "answers": "the next symbol" if manifest.labels is None else f"a label ({manifest.labels.describe()})",
-        "cells": ", ".join(f"{cell.kind} {cell.units}" for cell in manifest.cells),
+        "cells": ", ".join(f"{cell.kind} {cell.units}" for cell in manifest.cells) or "unknown",
         "weights": f"{manifest.quantization}; {manifest.output} output",
         "state": ", ".join(f"{tensor.name} {(1, *tensor.shape)} -> {tensor.next}" for tensor in manifest.state),
         "training": ", ".join(f"{name} {value}" for name, value in manifest.training.items()) or "unknown",
         "requires": ", ".join(f"{name} {value}" for name, value in manifest.requires.items()),
         "producer": manifest.producer,
     }
+    if manifest.wiring is not None:
+        lines["graph"] = manifest.wiring.describe()
     parity = [
         f"{entry.get('max_abs_error')} from Keras over {entry.get('steps')} steps carried from the "
         f"{entry.get('start')} state on {entry.get('runtime')}"

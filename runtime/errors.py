@@ -75,6 +75,10 @@ class NotSteppableError(StepcellError, ValueError):
     """A Keras model that cannot be stepped. Every layer in the way is named."""
 
 
+class AdoptionError(StepcellError, ValueError):
+    """A file that cannot be given a manifest. Everything in the way is named."""
+
+
 class SourceError(StepcellError, ValueError):
     """A run folder or Keras file that cannot be exported."""
 

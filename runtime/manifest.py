@@ -11,8 +11,10 @@ import numpy as np
 
 from .arrays import Float32
 from .vocabulary import Vocabulary
+from .wiring import Wiring
 
 FORMAT = 1
+WIRED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
 Json = Mapping[str, Any]
 
 
@@ -101,6 +103,7 @@ class Manifest:
         requires: What an interpreter must support: `tflite_ops` (op name to version), or `opset` and `ir_version`.
         producer: Program and version that wrote the file.
         fingerprint: sha256 of the model payload, in hex: the file without this manifest.
+        wiring: Where all this stands in a graph that stepcell did not make; None: under the names of format 1.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Manifest:
     requires: Json = field(default_factory=dict)
     producer: str = ""
     fingerprint: str = ""
+    wiring: Wiring | None = None
 
     @property
     def output_vocabulary(self) -> Vocabulary:
@@ -126,7 +130,7 @@ class Manifest:
         """Return the manifest as a JSON object."""
         golden = self.golden
         return {
-            "format": FORMAT,
+            "format": FORMAT if self.wiring is None else WIRED_FORMAT,
             "name": self.name,
             "fingerprint": self.fingerprint,
             "vocabulary": _vocabulary_to_json(self.vocabulary),
@@ -170,6 +174,7 @@ class Manifest:
             "parity": [dict(entry) for entry in self.parity],
             "requires": dict(self.requires),
             "producer": self.producer,
+            **({} if self.wiring is None else {"graph": self.wiring.to_json()}),
         }
 
     def to_bytes(self) -> bytes:

@@ -7,8 +7,9 @@ from math import isfinite, prod
 from typing import Any
 
 from .errors import DamagedFileError, NewerFormatError, VocabularyError
-from .manifest import FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
+from .manifest import FORMAT, WIRED_FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
 from .vocabulary import Vocabulary
+from .wiring import Wiring, read_wiring
 
 
 def read_manifest(content: bytes, file_name: str) -> Manifest:
@@ -23,17 +24,18 @@ def read_manifest(content: bytes, file_name: str) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{file_name} is damaged: its manifest is not JSON ({error}). Copy it again.") from error
     found = json_object.get("format") if isinstance(json_object, dict) else None
-    if isinstance(found, int) and found > FORMAT:
+    if isinstance(found, int) and found > WIRED_FORMAT:
         raise NewerFormatError(
-            f"{file_name} has format {found}; this stepcell reads format {FORMAT}. "
+            f"{file_name} has format {found}; this stepcell reads format {WIRED_FORMAT} and older. "
             "Upgrade with: pip install -U stepcell"
         )
     reader = _Reader()
-    manifest = reader.manifest(json_object) if found == FORMAT else None
+    manifest = reader.manifest(json_object) if found in (FORMAT, WIRED_FORMAT) else None
     if manifest is None:
         problems = "; ".join(reader.problems) or f"its format is {found!r}"
         raise DamagedFileError(
-            f"{file_name} carries a manifest that is not one of format {FORMAT}: {problems}. Export the model again."
+            f"{file_name} carries a manifest that is not one of format {found or FORMAT}: {problems}. "
+            "Export the model again."
         )
     return manifest
 
@@ -62,12 +64,13 @@ class _Reader:
         strings = {name: self.value(top, name, str) for name in ("name", "fingerprint", "quantization", "producer")}
         training, requires = self.value(top, "training", dict), self.value(top, "requires", dict)
         parity = tuple(self.objects(top, "parity"))
+        wiring = self.wiring(top, state, len(vocabulary or ()), size)
         if self.problems or vocabulary is None:
             return None
         activation = output["activation"]
         return Manifest(
             vocabulary=vocabulary, labels=labels, output=activation, state=state, cells=cells, golden=golden,
-            training=training, requires=requires, parity=parity, **strings,
+            training=training, requires=requires, parity=parity, wiring=wiring, **strings,
         )  # fmt: skip
 
     def value(self, top: Json, name: str, kind: type) -> Any:
@@ -112,6 +115,19 @@ class _Reader:
         except TypeError as error:
             self.problems.append(f"a cell is incomplete ({error})")
             return Cell("", 0, "")
+
+    def wiring(self, top: Json, state: tuple[StateTensor, ...], symbols: int, outputs: int) -> Wiring | None:
+        if (top["format"] == WIRED_FORMAT) != ("graph" in top):
+            self.problems.append(f"graph stands in manifests of format {WIRED_FORMAT} and in no others")
+        if "graph" not in top:
+            return None
+        try:
+            wiring = read_wiring(top["graph"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            self.problems.append(f"graph is incomplete ({error!r})")
+            return None
+        self.problems += wiring.problems({tensor.name: prod(tensor.shape) for tensor in state}, symbols, outputs)
+        return wiring
 
     def golden(self, top: Json, vocabulary: Vocabulary | None, size: int) -> Golden | None:
         found = self.value(top, "golden", dict)

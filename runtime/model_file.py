@@ -83,7 +83,7 @@ def unseal(content: bytes, name: str) -> ModelFile:
     if parts is None:
         raise ForeignFileError(
             f"{name} carries no stepcell manifest. stepcell runs files made by 'stepcell export'; "
-            "if this is one, it has been cut short: copy it again."
+            "if this is one, it has been cut short: copy it again. Others get a manifest from 'stepcell adopt'."
         )
     payload, manifest_bytes, checksum = parts
     _compare(name, "manifest", manifest_bytes, "checksum beside it", checksum.decode(errors="replace"))

@@ -15,6 +15,8 @@ from .backend import Backend, State, absorb_by_steps, initial_state
 from .errors import DamagedFileError
 from .manifest import Manifest
 from .model_file import ModelFile
+from .wired_backend import WiredBackend
+from .wired_runners import onnx_runner
 
 _ONNX_TYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
 _ERRORS_ONLY = 3  # log severity
@@ -28,6 +30,8 @@ def open_backend(name: str, file: ModelFile) -> Backend:
         DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
     """
     session = open_interpreter(name, file.payload)
+    if file.manifest.wiring is not None:
+        return WiredBackend(onnx_runner(session, file), file.manifest)
     _check_graph(session, file)
     return OnnxRuntimeBackend(session, file.manifest)
 

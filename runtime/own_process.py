@@ -36,6 +36,6 @@ def run_runtime(*arguments: str, timeout: float = 120.0) -> Outcome:
     if process.returncode < 0:
         return Outcome("", f"crashed (signal {-process.returncode})")
     lines = [line for line in process.stderr.splitlines() if line.strip() and not line.startswith(_CHATTER)]
-    if "Traceback (most recent call last):" in lines:
+    if any(line.startswith("Traceback (most recent call last):") for line in lines):
         lines = lines[-1:]
     return Outcome("", " ".join(lines) or f"ended with exit code {process.returncode}")

@@ -17,6 +17,8 @@ from .backend import Backend, State, absorb_by_steps
 from .errors import BackendError, DamagedFileError
 from .manifest import Manifest
 from .model_file import ModelFile
+from .wired_backend import WiredBackend
+from .wired_runners import tflite_runner
 
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
 _STEP, _ABSORB = "step", "absorb"
@@ -35,6 +37,8 @@ def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend
         DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
     """
     interpreter = open_interpreter(name, file.payload)
+    if file.manifest.wiring is not None:
+        return WiredBackend(tflite_runner(interpreter, file), file.manifest)
     _check_signatures(interpreter, file)
     wrapper = getattr(interpreter, "_interpreter", None)
     needed = ("Invoke", "tensor", "AllocateTensors", "GetSubgraphIndexFromSignature")

@@ -57,7 +57,7 @@ def manifests(draw):
 
 @given(manifests(), st.sampled_from(FORMATS), st.binary(max_size=64))
 def test_a_sealed_manifest_comes_back(manifest, format, noise):
-    payload = FILES[ONNX].read_bytes()[:2] + b"\x1a" + bytes([len(noise)]) + noise if format == ONNX else noise + b"x"
+    payload = FILES[ONNX].read_bytes()[:2] + b"\x1a" + bytes([len(noise)]) + noise if format == ONNX else b"x" + noise
     file = unseal(seal(payload, manifest, format), f"a.{format}")
     assert file.payload == payload
     assert replace(file.manifest, fingerprint="") == manifest
@@ -155,11 +155,11 @@ def test_a_folder_given_for_a_file_is_refused(tmp_path):
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
     file = unseal(FILES[format].read_bytes(), "memory")
-    monkeypatch.setattr("stepcell.runtime.manifest.FORMAT", 2)
+    monkeypatch.setattr("stepcell.runtime.manifest.FORMAT", 3)
     newer = seal(file.payload, file.manifest, format)
     monkeypatch.setattr("stepcell.runtime.manifest.FORMAT", 1)
     with pytest.raises(
-        NewerFormatError, match=r"has format 2; this stepcell reads format 1. Upgrade with: pip install"
+        NewerFormatError, match=r"has format 3; this stepcell reads format 2 and older. Upgrade with: pip install"
     ):
         unseal(newer, f"memory.{format}")
 

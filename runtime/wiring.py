@@ -1,0 +1,127 @@
+"""Wiring: where symbol, answer and state stand in a graph that stepcell did not make (format 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+SYMBOL_TYPES = ("int32", "int64", "float32")  # float32: one-hot, as many elements as there are symbols
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph.
+
+    Attributes:
+        name: Its name in the signature, or the name of the tensor where there is no signature.
+        dtype: "float32", "int32", "int64".
+        shape: Its whole shape for one stream, with a batch dimension of 1 wherever the graph has one.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return prod(self.shape)
+
+    def describe(self) -> str:
+        """Return it in a few words."""
+        return f"{self.name} {self.dtype} {list(self.shape)}"
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The ports of a graph.
+
+    Attributes:
+        signature: The TFLite signature whose names these are; "": the first graph, by the names of its tensors.
+        symbol: The id of the symbol, one element; or float32 and one-hot.
+        output: The answer, float32.
+        logits: The answer is logits, of which the softmax is taken.
+        state: Name in stepcell -> the port where the state goes in, the port where the next state comes out.
+    """
+
+    signature: str
+    symbol: Port
+    output: Port
+    logits: bool
+    state: Mapping[str, tuple[Port, Port]]
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """All ports that must be fed."""
+        return self.symbol, *(source for source, _ in self.state.values())
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """All ports that are read."""
+        return self.output, *(target for _, target in self.state.values())
+
+    def problems(self, state: Mapping[str, int], symbols: int, outputs: int) -> list[str]:
+        """Say where it contradicts the rest of a manifest: elements of each state tensor, symbols read and answered."""
+        found = []
+        if {name: (source.size, target.size) for name, (source, target) in self.state.items()} != {
+            name: (size, size) for name, size in state.items()
+        }:
+            found.append("graph.state does not fit the state")
+        if self.symbol.size != (symbols if self.symbol.dtype == "float32" else 1):
+            found.append("graph.symbol does not fit the vocabulary")
+        if self.output.size != outputs:
+            found.append("graph.output does not fit the symbols of the output")
+        return found
+
+    def describe(self) -> str:
+        """Return it in a line."""
+        state = ", ".join(f"{name}: {source.name} -> {target.name}" for name, (source, target) in self.state.items())
+        return f"symbol {self.symbol.describe()}; output {self.output.describe()}{' logits' * self.logits}; {state}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry `graph` of a manifest."""
+        return {
+            "signature": self.signature,
+            "symbol": _port_to_json(self.symbol),
+            "output": {**_port_to_json(self.output), "logits": self.logits},
+            "state": [
+                {"name": name, "input": _port_to_json(source), "output": _port_to_json(target)}
+                for name, (source, target) in self.state.items()
+            ],
+        }
+
+
+def read_wiring(entry: Any) -> Wiring:
+    """Read what `Wiring.to_json` returned.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: It is something else.
+    """
+    logits = entry["output"]["logits"]
+    if not isinstance(entry["signature"], str) or not isinstance(logits, bool):
+        raise ValueError("signature is not a string, or logits is neither true nor false")
+    return Wiring(
+        signature=entry["signature"],
+        symbol=_read_port(entry["symbol"], SYMBOL_TYPES),
+        output=_read_port(entry["output"], ("float32",)),
+        logits=logits,
+        state={
+            each["name"]: (_read_port(each["input"], ("float32",)), _read_port(each["output"], ("float32",)))
+            for each in entry["state"]
+        },
+    )
+
+
+def _port_to_json(port: Port) -> dict[str, Any]:
+    return {"name": port.name, "dtype": port.dtype, "shape": list(port.shape)}
+
+
+def _read_port(entry: Any, dtypes: tuple[str, ...]) -> Port:
+    name, dtype, shape = entry["name"], entry["dtype"], tuple(entry["shape"])
+    if not isinstance(name, str) or dtype not in dtypes:
+        raise ValueError(f"{name!r} is {dtype!r}")
+    if not all(type(size) is int and 0 < size < 2**31 for size in shape) or prod(shape) >= 2**31:
+        raise ValueError(f"the shape of {name!r} is {shape}")
+    return Port(name, dtype, shape)
