@@ -326,8 +326,8 @@ def doctor(
         reasons = [line for line in str(error).splitlines() if "Original error" in line] or [str(error)]
         remedy = "sudo apt install python3-numpy libopenblas0"
         _fail(f"does not run here: numpy cannot be imported ({reasons[0]}). Try: {remedy}")
-    from stepcell.doctor import as_json as diagnosis_as_json
-    from stepcell.doctor import as_text, diagnose, find_target
+    from stepcell.runtime.doctor import as_json as diagnosis_as_json
+    from stepcell.runtime.doctor import as_text, diagnose, find_target
 
     diagnosis = diagnose(file, find_target(target.value))
     print(json.dumps(diagnosis_as_json(diagnosis), ensure_ascii=False) if as_json else as_text(diagnosis))
@@ -369,8 +369,8 @@ def adopt(
 
     Pairs of states that are not given are inferred from names and shapes and shown for confirmation.
     """
-    from stepcell.adopt import Adopted, Proposal, read_symbols
-    from stepcell.adopt import adopt as adopt_file
+    from stepcell.runtime.adopt import Adopted, Proposal, read_symbols
+    from stepcell.runtime.adopt import adopt as adopt_file
 
     def confirm(proposal: Proposal) -> bool:
         for pair in proposal.inferred:

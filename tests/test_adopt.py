@@ -13,9 +13,7 @@ import tensorflow as tf
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
-from stepcell.adopt import Adopted, Proposal, adopt
 from stepcell.cli import app
-from stepcell.doctor import diagnose, find_target
 from stepcell.export import check
 from stepcell.runtime import (
     DamagedFileError,
@@ -25,6 +23,8 @@ from stepcell.runtime import (
     load,
     read_model_file,
 )
+from stepcell.runtime.adopt import Adopted, Proposal, adopt
+from stepcell.runtime.doctor import diagnose, find_target
 from stepcell.runtime.errors import AdoptionError
 from stepcell.runtime.manifest_reader import read_manifest
 from stepcell.runtime.model_file import seal, unseal

@@ -18,10 +18,10 @@ from tensorflow.lite.python import schema_py_generated as schema
 from typer.testing import CliRunner
 
 from stepcell.cli import TargetName, app
-from stepcell.doctor import TARGET_NAMES, as_json, as_text, diagnose, find_target
-from stepcell.doctor.supply import INTERPRETERS, numpy_problem, supply
-from stepcell.doctor.target import Target
 from stepcell.runtime import ModelFileNotFoundError, read_model_file
+from stepcell.runtime.doctor import TARGET_NAMES, as_json, as_text, diagnose, find_target
+from stepcell.runtime.doctor.supply import INTERPRETERS, numpy_problem, supply
+from stepcell.runtime.doctor.target import Target
 from stepcell.runtime.model_file import seal
 
 TFLITE, ONNX = DATA / "memory.tflite", DATA / "memory.onnx"

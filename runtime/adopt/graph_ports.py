@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..doctor.obstacles import file_obstacles
-from ..runtime.errors import AdoptionError
-from ..runtime.flatbuffer import FlatbufferError
-from ..runtime.model_file import TFLITE
-from ..runtime.onnx_graph import OnnxGraph, OnnxGraphError, OnnxValue, read_onnx_graph
-from ..runtime.tflite_graph import TfliteGraph, read_tflite_graph
-from ..runtime.tflite_interface import tensors_of
-from ..runtime.wiring import Port
+from ..errors import AdoptionError
+from ..flatbuffer import FlatbufferError
+from ..model_file import TFLITE
+from ..onnx_graph import OnnxGraph, OnnxGraphError, OnnxValue, read_onnx_graph
+from ..tflite_graph import TfliteGraph, read_tflite_graph
+from ..tflite_interface import tensors_of
+from ..wiring import Port
 
 # Names that exporters give to signatures of one step, the likeliest first.
 _USUAL_SIGNATURES = ("step", "serving_default")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
-from ..runtime.arrays import Float32, Floats
-from ..runtime.backend import describe_backend, initial_state
-from ..runtime.errors import AdoptionError
-from ..runtime.golden import start_state
-from ..runtime.manifest import Manifest, StateTensor
-from ..runtime.own_process import run_runtime
-from ..runtime.trace import Course, Trajectory
+from ..__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
+from ..arrays import Float32, Floats
+from ..backend import describe_backend, initial_state
+from ..errors import AdoptionError
+from ..golden import start_state
+from ..manifest import Manifest, StateTensor
+from ..own_process import run_runtime
+from ..trace import Course, Trajectory
 
 _MOST_IDS = 2_000  # stepped one by one from the initial state, spread over the vocabulary
 _CARRIED = 64

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..runtime.manifest import Manifest, StateTensor
-from ..runtime.onnx_graph import OnnxGraph
-from ..runtime.tflite_graph import TfliteGraph
-from ..runtime.vocabulary import Vocabulary
-from ..runtime.wiring import SYMBOL_TYPES, Port, Wiring
+from ... import __version__
+from ..manifest import Manifest, StateTensor
+from ..onnx_graph import OnnxGraph
+from ..tflite_graph import TfliteGraph
+from ..vocabulary import Vocabulary
+from ..wiring import SYMBOL_TYPES, Port, Wiring
 from .graph_ports import GraphPorts
 from .proposal import Proposal
 from .refusal import refusal

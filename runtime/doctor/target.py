@@ -7,7 +7,7 @@ import struct
 import sys
 from dataclasses import dataclass, field
 
-from ..runtime.backend import installed_version
+from ..backend import installed_version
 
 Version = tuple[int, ...]
 THIS = "this"

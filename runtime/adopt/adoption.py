@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
+from ..backend import describe_backend, installed_version
 from ..doctor.obstacles import obstacles
 from ..doctor.supply import INTERPRETERS
 from ..doctor.trial import is_installed
-from ..runtime.backend import describe_backend, installed_version
-from ..runtime.errors import AdoptionError, ForeignFileError, ModelFileNotFoundError, NoInterpreterError
-from ..runtime.manifest import Manifest
-from ..runtime.model_file import ONNX, TFLITE, format_of, seal, unseal
-from ..runtime.own_process import run_runtime
-from ..runtime.trace import Trajectory
-from ..runtime.vocabulary import Vocabulary
-from ..runtime.whole_file import make_folder, write_whole_file
-from ..runtime.wired_backend import softmax
+from ..errors import AdoptionError, ForeignFileError, ModelFileNotFoundError, NoInterpreterError
+from ..manifest import Manifest
+from ..model_file import ONNX, TFLITE, format_of, seal, unseal
+from ..own_process import run_runtime
+from ..trace import Trajectory
+from ..vocabulary import Vocabulary
+from ..whole_file import make_folder, write_whole_file
+from ..wired_backend import softmax
 from .candidate import unproven_manifest
 from .evidence import activation_of, courses, problems_of, trace_file
 from .golden import golden_of

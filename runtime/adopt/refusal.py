@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..runtime.errors import AdoptionError
+from ..errors import AdoptionError
 
 
 def refusal(name: str, problems: list[str]) -> AdoptionError:

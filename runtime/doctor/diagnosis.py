@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runtime.backend import installed_version
-from ..runtime.model_file import FORMATS
+from ..backend import installed_version
+from ..model_file import FORMATS
 from .contents import Contents, read_contents
 from .obstacles import file_obstacles, obstacles
 from .supply import INTERPRETERS, Interpreter, numpy_problem, supply

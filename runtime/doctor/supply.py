@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..runtime.model_file import ONNX, TFLITE
+from ..model_file import ONNX, TFLITE
 from .target import Target, Version, text_of, version_of
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runtime.errors import DamagedFileError, ForeignFileError, ModelFileError, ModelFileNotFoundError
-from ..runtime.flatbuffer import FlatbufferError
-from ..runtime.manifest import Manifest
-from ..runtime.model_file import TFLITE, format_of, unseal
-from ..runtime.onnx_graph import OnnxGraph, OnnxGraphError, read_onnx_graph
-from ..runtime.tflite_graph import TfliteGraph, read_tflite_graph
+from ..errors import DamagedFileError, ForeignFileError, ModelFileError, ModelFileNotFoundError
+from ..flatbuffer import FlatbufferError
+from ..manifest import Manifest
+from ..model_file import TFLITE, format_of, unseal
+from ..onnx_graph import OnnxGraph, OnnxGraphError, read_onnx_graph
+from ..tflite_graph import TfliteGraph, read_tflite_graph
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..runtime import backend as runtime_backend
-from ..runtime.own_process import run_runtime
+from .. import backend as runtime_backend
+from ..own_process import run_runtime
 
 _MODULES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnxruntime": "onnxruntime"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..runtime.errors import AdoptionError
-from ..runtime.vocabulary import Vocabulary
+from ..errors import AdoptionError
+from ..vocabulary import Vocabulary
 
 
 def read_symbols(path: Path) -> Vocabulary:

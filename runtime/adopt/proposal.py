@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..runtime.errors import AdoptionError
-from ..runtime.wiring import SYMBOL_TYPES, Port
+from ..errors import AdoptionError
+from ..wiring import SYMBOL_TYPES, Port
 from .graph_ports import GraphPorts
 
 # Parts of names that say which side of a step a tensor is on, and nothing about which tensor it is.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..runtime.onnx_graph import OnnxGraph
-from ..runtime.tflite_graph import Operator, Subgraph, TfliteGraph
-from ..runtime.tflite_operators import CUSTOM, HIGHEST_VERSIONS, runs
+from ..onnx_graph import OnnxGraph
+from ..tflite_graph import Operator, Subgraph, TfliteGraph
+from ..tflite_operators import CUSTOM, HIGHEST_VERSIONS, runs
 from .supply import Interpreter
 from .target import version_of
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..runtime.backend import describe_backend
-from ..runtime.errors import AdoptionError
-from ..runtime.manifest import Golden, GoldenRun
-from ..runtime.trace import Course, Trajectory
+from ..backend import describe_backend
+from ..errors import AdoptionError
+from ..manifest import Golden, GoldenRun
+from ..trace import Course, Trajectory
 from .evidence import GOLDEN_RUNS, difference, golden_name, likely_and_spread
 
 # Two interpreters run the same float32 graph to within 1e-6 of each other, int8 ones to within a tenth; where they are
