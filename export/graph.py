@@ -87,24 +87,26 @@ def read_graph(model: KerasModel) -> tuple[Graph | None, list[str]]:
     """Read the graph of a built Sequential or functional `model`.
 
     Returns:
-        The graph and no problems, or None and what makes it impossible.
+        The graph, or None where there is none to read, and the problems found.
     """
     if not isinstance(model, (keras.Sequential, keras.Model)) or not _functional(model):
         return None, [
             f"{getattr(model, 'name', model)!r} is not a Sequential or functional model with a known input: its layers "
             "cannot be listed. Give it a keras.Input, or build the same layers as one of the two."
         ]
-    problems = []
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        problems.append(
-            f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each can be stepped"
-        )
-        return None, problems
-    reader = _Reader()
-    (output,) = reader.read(model, [0])
+    reader = _Reader(len(model.inputs))
+    output = reader.read(model, range(len(model.inputs)))[0]
     source = model.inputs[0]
     output_shape = tuple(model.outputs[0].shape[2 if reader.timed[output] else 1 :])
-    return Graph(tuple(reader.calls), output, tuple(source.shape), str(source.dtype), output_shape), []
+    graph = Graph(tuple(reader.calls), output, tuple(source.shape), str(source.dtype), output_shape)
+    if len(model.inputs) == len(model.outputs) == 1:
+        return graph, []
+    inputs, outputs = [repr(tensor.name) for tensor in model.inputs], [repr(name) for name in model.output_names]
+    return graph, [
+        f"the model has {len(inputs)} inputs ({', '.join(inputs)}) and {len(outputs)} outputs ({', '.join(outputs)}); "
+        "a model file has one of each in this version: the symbol, and its probabilities. For one of several outputs "
+        "export keras.Model(model.inputs, model.outputs[0])"
+    ]
 
 
 def _functional(model: KerasModel) -> Any:
@@ -117,10 +119,10 @@ def _functional(model: KerasModel) -> Any:
 class _Reader:
     """Numbers the values of a model and of the models inside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: int) -> None:
         self.calls: list[LayerCall] = []
-        self._numbers = count(1)
-        self.timed = {0: True}
+        self.timed = dict.fromkeys(range(inputs), True)
+        self._numbers = count(inputs)
 
     def read(self, model: KerasModel, inputs: Sequence[int]) -> list[int]:
         """Append the calls of `model`, given the numbers of its input values; return those of its outputs."""

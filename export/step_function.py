@@ -67,7 +67,7 @@ def build_step_function(model: KerasModel, *, one_hot: bool = False, name: str |
         except CannotStepError as error:
             problems.append(f"{call.layer.name} ({type(call.layer).__name__}): {error}")
     if graph is not None:
-        problems += _input_problems(graph, steps, one_hot)
+        problems += _input_problems(graph, steps, one_hot) if len(model.inputs) == 1 else []
         output, from_logits = output_activation(graph, problems)
         if not problems and not any(step.state for _, found in steps for step in _layer_steps(found)):
             problems.append("the model has no recurrent layer, so there is no state to step")

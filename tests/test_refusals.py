@@ -165,11 +165,12 @@ def test_a_custom_activation_of_a_known_name_is_refused():
         build_step_function(sequential(L.Embedding(6, 4), L.LSTM(5, activation=tanh), L.Dense(6, **SOFTMAX)))
 
 
-def test_several_inputs_are_refused():
-    one, other = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
+def test_several_inputs_and_outputs_are_refused_together_with_everything_else():
+    one, other = (keras.Input((8,), dtype="int32", name=name) for name in ("first", "second"))
     x = L.Add()([L.Embedding(6, 4)(one), L.Embedding(6, 4)(other)])
-    with pytest.raises(NotSteppableError, match="2 inputs"):
-        build_step_function(keras.Model([one, other], L.Dense(6, **SOFTMAX)(L.LSTM(5)(x))))
+    x = L.Flatten(name="flat")(x)
+    with pytest.raises(NotSteppableError, match=r"2 inputs \('first', 'second'\) and 2 outputs(.|\n)*flat \(Flatten\)"):
+        build_step_function(keras.Model([one, other], [L.Dense(6, **SOFTMAX)(x), L.Dense(2, **SOFTMAX)(x)]))
 
 
 def test_a_given_initial_state_is_refused():
