@@ -100,12 +100,13 @@ def read_graph(model: KerasModel) -> tuple[Graph | None, list[str]]:
     output_shape = tuple(model.outputs[0].shape[2 if reader.timed[output] else 1 :])
     graph = Graph(tuple(reader.calls), output, tuple(source.shape), str(source.dtype), output_shape)
     if len(model.inputs) == len(model.outputs) == 1:
-        return graph, []
+        return graph, reader.problems
     inputs, outputs = [repr(tensor.name) for tensor in model.inputs], [repr(name) for name in model.output_names]
     return graph, [
+        *reader.problems,
         f"the model has {len(inputs)} inputs ({', '.join(inputs)}) and {len(outputs)} outputs ({', '.join(outputs)}); "
         "a model file has one of each in this version: the symbol, and its probabilities. For one of several outputs "
-        "export keras.Model(model.inputs, model.outputs[0])"
+        "export keras.Model(model.inputs, model.outputs[0])",
     ]
 
 
@@ -122,6 +123,7 @@ class _Reader:
     def __init__(self, inputs: int) -> None:
         self.calls: list[LayerCall] = []
         self.timed = dict.fromkeys(range(inputs), True)
+        self.problems: list[str] = []
         self._numbers = count(inputs)
 
     def read(self, model: KerasModel, inputs: Sequence[int]) -> list[int]:
@@ -153,6 +155,11 @@ class _Reader:
         if inner is not None:
             self.timed.update(dict.fromkeys(inputs, False))
         if isinstance(stepped, keras.Model) and _functional(stepped):
+            if masks and inner is None:
+                self.problems.append(
+                    f"{layer.name} ({type(layer).__name__}): it is a model and gets masked steps, which Keras hands "
+                    "to the layers inside it without writing that down; put those layers in its place"
+                )
             made = self.read(stepped, inputs)
         else:
             made = [next(self._numbers) for _ in node.outputs]

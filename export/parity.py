@@ -165,7 +165,7 @@ class ParityCheck:
         }
         recorded = _FEWEST_SINGLE_STEPS
         all_exact = run_numpy(step_function, carried, list(starts.values()), recorded=recorded)
-        all_rounded = run_numpy(step_function, carried, list(starts.values()), np.float32, recorded)
+        all_rounded = run_numpy(step_function, carried, list(starts.values()), np.float32, recorded=recorded)
         for (start, state), exact, rounded in zip(starts.items(), all_exact, all_rounded, strict=True):
             _require_finite(exact)
             self._sequences[start] = self._known(Course(carried, state), reference.run(carried, state), exact, rounded)

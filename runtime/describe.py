@@ -18,7 +18,7 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         "fingerprint": manifest.fingerprint,
         "symbols": manifest.vocabulary.describe(),
         "answers": "the next symbol" if manifest.labels is None else f"a label ({manifest.labels.describe()})",
-        "cells": ", ".join(f"{cell.kind} {cell.units}" for cell in manifest.cells) or "unknown",
+        "cells": ", ".join(f"{cell.kind} {cell.units}" for cell in manifest.cells) or "none known",
         "weights": f"{manifest.quantization}; {manifest.output} output",
         "state": ", ".join(f"{tensor.name} {(1, *tensor.shape)} -> {tensor.next}" for tensor in manifest.state),
         "training": ", ".join(f"{name} {value}" for name, value in manifest.training.items()) or "unknown",

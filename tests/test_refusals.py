@@ -110,6 +110,12 @@ def test_a_cell_without_a_rule_is_refused():
         build_step_function(sequential(L.Embedding(6, 4), L.RNN([MyCell(5), L.GRUCell(3)]), L.Dense(6, **SOFTMAX)))
 
 
+def test_masked_steps_do_not_slip_into_a_nested_model():
+    inner = keras.Sequential([keras.Input((None, 4)), L.LSTM(5)], name="inner")
+    with pytest.raises(NotSteppableError, match=r"inner \(Sequential\): it is a model and gets masked steps"):
+        build_step_function(sequential(L.Embedding(6, 4, mask_zero=True), inner, L.Dense(6, **SOFTMAX)))
+
+
 def test_a_sequence_and_its_last_answer_cannot_be_mixed():
     source = keras.Input((None,), dtype="int32")
     x = L.Embedding(6, 4)(source)
