@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from ...runtime.errors import ResumeError
@@ -15,6 +16,7 @@ from .system import System
 
 RESULTS_FILE = "results.json"
 PUBLISHED, OURS = "as published", "stepcell"
+_LONG = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,9 @@ def ways(system: System) -> list[str]:
 
 
 def describe(system: System, way: str) -> str:
-    """Return everything that is trained, as text."""
-    if way == OURS:
-        return f"{system.problem!r} {system.network!r}"
-    return repr(_recipe(system, way))
+    """Return everything that is trained, as text, or its sha256 where the text is long."""
+    trained = f"{system.problem!r} {system.network!r}" if way == OURS else repr(_recipe(system, way))
+    return trained if len(trained) <= _LONG else f"sha256 {sha256(trained.encode()).hexdigest()}"
 
 
 def _recipe(system: System, way: str) -> PublishedRecipe:
