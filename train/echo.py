@@ -23,8 +23,8 @@ _MOST_SYMBOLS, _LONGEST_LAG = 10_000, 10_000  # tables grow with the square of t
 _SOLVED = 0.9999
 _TIME_STEPS = 25
 # Lags from here on need a curriculum and a learning rate that ends low: 10 numbers out of 100 are 66 bits that move on
-# at every step. A GRU of 256 units learns that in 270 CPU-seconds (benchmarks/training.py, row echo-10).
-_LONG, _UPDATES = 8, 18_500
+# at every step. A GRU of 256 units learns that in five CPU-minutes (benchmarks/training.py, row echo-10).
+_LONG, _UPDATES = 8, 19_500
 _MISSING = "missing"
 
 
@@ -85,7 +85,13 @@ class Echo:
         if self.lag >= _LONG:
             steps = 2 * self.lag
             shorter = (_Shorter(self.symbols, lag, self.missing, steps) for lag in range(1, self.lag))
-            return replace(self._recipe(steps, 0.005), schedule="cosine", updates=_UPDATES, curriculum=tuple(shorter))
+            return replace(
+                self._recipe(steps, 0.005),
+                schedule="cosine",
+                updates=_UPDATES,
+                evaluate_every=1000,
+                curriculum=tuple(shorter),
+            )
         return self._recipe(_TIME_STEPS, 0.01)
 
     def _recipe(self, time_steps: int, learning_rate: float) -> Recipe:
