@@ -23,8 +23,9 @@ def write_report(folder: Path, reproduction: Reproduction, chosen: Sequence[Syst
     Raises:
         OutputError: They cannot be written.
     """
-    contents = {TABLE_FILE: as_markdown(reproduction, chosen, _machine()).encode()}
     picture = draw_systems(reproduction, chosen)
+    page = as_markdown(reproduction, chosen, _machine(), PICTURE_FILE if picture else None)
+    contents = {TABLE_FILE: page.encode()}
     if picture is not None:
         contents[PICTURE_FILE] = picture
     for name, content in contents.items():

@@ -56,15 +56,18 @@ def table(reproduction: Reproduction, chosen: Sequence[System], group: str) -> t
     return [header[column] for column in used], [[row[column] for column in used] for row in rows]
 
 
-def as_markdown(reproduction: Reproduction, chosen: Sequence[System], machine: str) -> str:
+def as_markdown(reproduction: Reproduction, chosen: Sequence[System], machine: str, picture: str | None = None) -> str:
     """Return a page with a table for each group, the reasons, every further measurement, and the sources.
 
     Args:
         reproduction: The results.
         chosen: What to write about.
         machine: Where it was measured, in words.
+        picture: File name of the picture to show.
     """
     parts = ["# Published recurrent systems, claimed and measured", "", _EXPLANATION, "", f"Measured on {machine}."]
+    if picture:
+        parts += ["", f"![Accuracy and cost of every system]({picture})"]
     for group, title in TITLES.items():
         header, rows = table(reproduction, chosen, group)
         if rows:
