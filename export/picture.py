@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 from ..runtime.errors import MissingPackageError
+from ..runtime.figure import new_figure, to_png
 from .parity import EACH, Parity
 from .precision import GATES
 
@@ -20,17 +20,13 @@ def draw_errors(title: str, parity: Sequence[Parity]) -> bytes:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPackageError(
-            "Drawing needs matplotlib. Install it: pip install 'stepcell[plot]', or leave out --plot."
-        ) from error
     carried = [entry for entry in parity if entry.start != EACH]
     runtimes = list(dict.fromkeys(entry.runtime for entry in carried))
-    figure = Figure(figsize=(9, 0.6 + 2.6 * len(runtimes)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 0.6 + 2.6 * len(runtimes))
+    if figure is None:
+        raise MissingPackageError(
+            "Drawing needs matplotlib. Install it: pip install 'stepcell[plot]', or leave out --plot."
+        )
     figure.suptitle(title)
     panels = figure.subplots(len(runtimes), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, runtime in zip(panels, runtimes, strict=True):
@@ -47,6 +43,4 @@ def draw_errors(title: str, parity: Sequence[Parity]) -> bytes:
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right", fontsize="small")
     panels[-1].set(xlabel="step")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
-    return file.getvalue()
+    return to_png(figure)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
+from ..runtime.figure import new_figure, to_png
 from .training_state import Row
 
 
 def draw_curve(history: Sequence[Row]) -> bytes | None:
     """Return a PNG of loss and accuracy over updates, while learning and judged; None without matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
+    figure = new_figure(8, 3.6)
+    if figure is None:
         return None
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     updates = [row.update for row in history]
     judged = [row for row in history if row.judged is not None]
@@ -31,6 +27,4 @@ def draw_curve(history: Sequence[Row]) -> bytes | None:
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
+    return to_png(figure)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from itertools import product
 
+from ..runtime.figure import new_figure, to_png
 from .search_trial import Trial, best_trial
 
 _COLOURS = {"lstm": "tab:blue", "gru": "tab:orange", "rnn": "tab:green"}
@@ -17,13 +17,9 @@ def draw_search(trials: Sequence[Trial]) -> bytes | None:
 
     What is filled has solved the problem; the best has a red ring.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
+    figure = new_figure(8, 3.6)
+    if figure is None:
         return None
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     learned = [trial for trial in trials if math.isfinite(trial.nats)]
     best = best_trial(trials)
@@ -50,6 +46,4 @@ def draw_search(trials: Sequence[Trial]) -> bytes | None:
     if learned:
         left.set_yscale("log")
         left.legend(fontsize="small")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
+    return to_png(figure)

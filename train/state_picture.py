@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..runtime.arrays import AnyArray, Floats
+from ..runtime.figure import new_figure, to_png
 from ..runtime.vocabulary import Vocabulary, escape_symbol
 from .forward import Forward
 from .problem import Streams
@@ -30,16 +29,12 @@ def draw_state(model: keras.Sequential, evaluations: Mapping[str, Streams], voca
         evaluations: The problem's.
         vocabulary: The problem's.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return None
     ids, resets = _symbols(evaluations)
     states = _states(model, ids, resets)
     height = max(2.0, min(8.0, 0.5 + 0.06 * sum(array.shape[1] for array in states.values())))
-    figure = Figure(figsize=(max(5.0, 0.16 * len(ids)), height + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(5.0, 0.16 * len(ids)), height + 0.4)
+    if figure is None:
+        return None
     ratios = [array.shape[1] for array in states.values()]
     rows = figure.subplots(len(states), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
     for axes, (name, array) in zip(rows, states.items(), strict=True):
@@ -55,11 +50,7 @@ def draw_state(model: keras.Sequential, evaluations: Mapping[str, Streams], voca
         rows[-1].set_xlabel("symbols; a line is a reset")
     else:
         rows[-1].set_xlabel("steps; a line is a reset")
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a symbol that the font does not have is drawn as a box
-        figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
+    return to_png(figure)
 
 
 def _symbols(evaluations: Mapping[str, Streams]) -> tuple[AnyArray, AnyArray]:

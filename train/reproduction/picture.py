@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ...runtime.figure import new_figure, to_png
 from ..published import Outcome
 from .reproduction import OURS, PUBLISHED, Reproduction
 from .system import System
@@ -14,13 +14,11 @@ from .system import System
 
 def draw_systems(reproduction: Reproduction, chosen: Sequence[System]) -> bytes | None:
     """Return a PNG: accuracy of every seed beside the claim, and CPU-seconds. None without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return None
     measured = [system for system in chosen if reproduction.outcomes(system, OURS)]
     places = np.arange(len(measured))
-    figure = Figure(figsize=(11, 1.5 + 0.32 * len(measured)), layout="constrained")
+    figure = new_figure(11, 1.5 + 0.32 * len(measured))
+    if figure is None:
+        return None
     left, right = figure.subplots(1, 2, sharey=True)
     styles: tuple[tuple[str, Callable[[Outcome], float | None], str, str, str], ...] = (
         (PUBLISHED, lambda outcome: outcome.accuracy, "tab:red", "o", "as published, by its own measure"),
@@ -48,6 +46,4 @@ def draw_systems(reproduction: Reproduction, chosen: Sequence[System]) -> bytes 
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
         axes.legend(fontsize=8, loc="lower left" if axes is left else "lower right")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()
+    return to_png(figure)
