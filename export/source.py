@@ -133,21 +133,3 @@ def _custom_objects(path: Path) -> list[str]:
         if not known:
             found.add(name)
     return sorted(found)
-
-
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Read a vocabulary file: a JSON list, or one symbol per line.
-
-    Raises:
-        SourceError: It cannot be read.
-        VocabularyError: It holds no vocabulary.
-    """
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-        if path.suffix == ".json":
-            json.loads(content)  # or it would pass for a list of lines
-        return Vocabulary.from_file_content(content)
-    except json.JSONDecodeError as error:
-        raise SourceError(f"The vocabulary {path} is not JSON: {error}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"Cannot read the vocabulary {path}: {error}.") from error

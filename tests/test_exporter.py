@@ -24,7 +24,7 @@ from stepcell.export import (
     read_source,
     read_vocabulary,
 )
-from stepcell.export.parity import ParityCheck
+from stepcell.export.parity_check import ParityCheck
 from stepcell.export.precision import Gate
 from stepcell.runtime import (
     BackendError,
@@ -382,7 +382,7 @@ def test_a_vocabulary_file_may_begin_with_a_byte_order_mark(tmp_path):
     (tmp_path / "symbols.txt").write_bytes(b"\xef\xbb\xbfa\nb\n")
     assert read_vocabulary(tmp_path / "symbols.txt").symbols == ("a", "b")
     (tmp_path / "symbols.json").write_text('["a", "b"')
-    with pytest.raises(SourceError, match="is not JSON"):
+    with pytest.raises(VocabularyError, match="is not JSON"):
         read_vocabulary(tmp_path / "symbols.json")
 
 

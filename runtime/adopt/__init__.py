@@ -2,6 +2,5 @@
 
 from .adoption import Adopted, adopt
 from .proposal import Proposal, propose
-from .symbols import read_symbols
 
-__all__ = ["Adopted", "Proposal", "adopt", "propose", "read_symbols"]
+__all__ = ["Adopted", "Proposal", "adopt", "propose"]

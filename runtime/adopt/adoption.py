@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from ..errors import AdoptionError, ForeignFileError, ModelFileNotFoundError, No
 from ..manifest import Manifest
 from ..model_file import ONNX, TFLITE, format_of, seal, unseal
 from ..own_process import run_runtime
+from ..tflite_container import appended_files
 from ..trace import Trajectory
 from ..vocabulary import Vocabulary
 from ..whole_file import make_folder, write_whole_file
@@ -164,20 +163,11 @@ def _read_payload(path: Path) -> tuple[bytes, str, list[str]]:
             raise AdoptionError(f"{path.name} was made by 'stepcell export': every command works on it as it is.")
         return file.payload, format, []
     # TFLite metadata keep files behind the graph where the manifest goes; the graph does not need them.
-    entries = _archived(content) if format == TFLITE else []
+    entries = appended_files(content) if format == TFLITE else []
     if not entries:
         return content, format, []
     names = ", ".join(entry.filename for entry in entries)
     return content[: min(e.header_offset for e in entries)], format, [f"left out, behind the graph: {names}"]
-
-
-def _archived(content: bytes) -> list[zipfile.ZipInfo]:
-    """Return the entries of an archive appended to a file, none where there is no archive that can be read."""
-    try:
-        with zipfile.ZipFile(BytesIO(content)) as archive:
-            return archive.infolist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError, OverflowError):
-        return []
 
 
 def _doubts(manifest: Manifest) -> list[str]:
