@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..runtime.arrays import Ids
-from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from .episodes import Episode, EpisodeProblem, side_by_side
 from .network import CELLS
 from .problem import Recipe, Streams
+from .refusal import refuse_if_any
 from .score import Score
 
 _TIME_STEPS = 25
@@ -64,8 +64,7 @@ class Alphabet(EpisodeProblem):
                 f"the longest sequence has {self.longest} letters, and nothing comes after the last of "
                 f"{self.symbols} letters unless they are cyclic; {self.symbols - 1} is the most"
             )
-        if problems:
-            raise ProblemError(f"This alphabet problem cannot be made: {'; '.join(problems)}.")
+        refuse_if_any(problems, "This alphabet problem cannot be made")
 
     @property
     def name(self) -> str:
@@ -78,11 +77,6 @@ class Alphabet(EpisodeProblem):
         if self.symbols > len(ascii_uppercase):
             return Vocabulary.of_ids(self.symbols)
         return Vocabulary(tuple(ascii_uppercase[: self.symbols]))
-
-    @property
-    def labels(self) -> None:
-        """See `Problem.labels`."""
-        return
 
     @property
     def recipe(self) -> Recipe:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..runtime.arrays import Float32, Ids
-from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from .network import CELLS
 from .problem import Block, Recipe, Streams
+from .refusal import refuse_if_any
 from .score import Score
 
 _LANES = 32
@@ -61,8 +61,7 @@ class Echo:
             problems.append(f"no network echoes over a lag of {self.lag}, {_LONGEST_LAG} is the most")
         if not 0 <= self.missing < 1:
             problems.append(f"the share of missing inputs is {self.missing}, it must be 0 or more and below 1")
-        if problems:
-            raise ProblemError(f"This echo problem cannot be made: {'; '.join(problems)}.")
+        refuse_if_any(problems, "This echo problem cannot be made")
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..runtime.arrays import AnyArray, Float32, Ids
+from ..runtime.vocabulary import Vocabulary
 from .problem import Block, Recipe, Streams
 
 _STREAMS = 16
@@ -58,6 +59,11 @@ class EpisodeProblem(ABC):
     def lanes(self) -> int:
         """Streams learned side by side."""
         return 16
+
+    @property
+    def labels(self) -> Vocabulary | None:
+        """See `Problem.labels`: the next symbol, unless a problem has others."""
+        return None
 
     @property
     @abstractmethod

@@ -16,6 +16,7 @@ from ..runtime.vocabulary import Vocabulary
 from .episodes import Episode, EpisodeProblem
 from .network import CELLS
 from .problem import Recipe
+from .refusal import refuse_if_any
 from .score import Score
 
 _SURE = 0.02  # nats: the right answer has a probability of 98 % on average
@@ -78,8 +79,7 @@ class Memory(EpisodeProblem):
             problems.append(
                 f"an alphabet of {size} is too small for {sequences} sequences, {sequences + 1} is the least"
             )
-        if problems:
-            raise ProblemError(f"This memory problem cannot be made: {'; '.join(problems)}.")
+        refuse_if_any(problems, "This memory problem cannot be made")
         between = size - sequences
         middle = [str(step % between) for step in range(length - 2)]
         return cls(tuple((str(key), *middle, str(key)) for key in range(between, size)))
@@ -94,11 +94,6 @@ class Memory(EpisodeProblem):
         """See `Problem.vocabulary`: numbers in their order, other symbols in theirs."""
         found = {symbol for sequence in self.sequences for symbol in sequence}
         return Vocabulary(tuple(sorted(found, key=lambda s: (not s.isdecimal(), int(s) if s.isdecimal() else 0, s))))
-
-    @property
-    def labels(self) -> None:
-        """See `Problem.labels`."""
-        return
 
     @property
     def resets(self) -> float:

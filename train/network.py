@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..runtime.errors import ProblemError
+from .refusal import refuse_if_any
 
 _MOST_UNITS, _MOST_LAYERS = 8_192, 64  # a layer of so many units takes gigabytes to train
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
@@ -56,8 +56,7 @@ class Network:
             problems.append(f"dropout is {self.dropout}, it must be 0 or more and below 1")
         if not math.isfinite(self.forget_bias):
             problems.append(f"the bias of the forget gate is {self.forget_bias}, it must be finite")
-        if problems:
-            raise ProblemError(f"This network cannot be built: {'; '.join(problems)}.")
+        refuse_if_any(problems, "This network cannot be built")
 
     def build(self, symbols: int, outputs: int, seed: int, *, longest_lag: int = 0) -> keras.Sequential:
         """Return the Keras model: ids (B, T) in, probabilities (B, T, `outputs`) out.

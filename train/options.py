@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
 
-from ..runtime.errors import ProblemError
+from .refusal import refuse_if_any
 from .schedule import SCHEDULES
 
 _HIGHEST_SEED = 2**31 - 1  # TensorFlow takes it as an int32
@@ -50,8 +50,7 @@ class Options:
             problems.append(f"the seed is {self.seed}, it must be from 0 to {_HIGHEST_SEED}")
         if self.schedule is not None and self.schedule not in SCHEDULES:
             problems.append(f"the schedule is {self.schedule!r}, not one of {', '.join(SCHEDULES)}")
-        if problems:
-            raise ProblemError(f"These training options cannot be used: {'; '.join(problems)}.")
+        refuse_if_any(problems, "These training options cannot be used")
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object."""

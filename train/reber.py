@@ -47,11 +47,6 @@ class Reber(EpisodeProblem):
         return Vocabulary(tuple(_SYMBOLS))
 
     @property
-    def labels(self) -> None:
-        """See `Problem.labels`."""
-        return
-
-    @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
         return Recipe(

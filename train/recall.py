@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..runtime.arrays import AnyArray, Float32, Ids
-from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from .episodes import Episode, EpisodeProblem, side_by_side
 from .network import CELLS
 from .problem import Block, Recipe, Streams
+from .refusal import refuse_if_any
 from .score import Score
 
 _QUESTION = "?"
@@ -65,8 +65,7 @@ class Recall(EpisodeProblem):
             for name, most in (("lag", _LONGEST_LAG), ("extra", _LONGEST_LAG), ("keys", _MOST), ("distractors", _MOST))
             if getattr(self, name) > most
         ]
-        if problems:
-            raise ProblemError(f"This recall problem cannot be made: {'; '.join(problems)}.")
+        refuse_if_any(problems, "This recall problem cannot be made")
 
     @property
     def name(self) -> str:

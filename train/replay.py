@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.errors import ProblemError
 from ..runtime.vocabulary import Vocabulary
 from .episodes import Episode, EpisodeProblem
 from .network import CELLS
 from .problem import Recipe
+from .refusal import refuse_if_any
 from .score import Score
 
 _PROMPT = "?"
@@ -71,8 +71,7 @@ class Replay(EpisodeProblem):
                 f"symbol {asked - 1}, counted from 0, is asked for in a sequence of {shortest}: "
                 f"first and count together may be {shortest} at most"
             )
-        if problems:
-            raise ProblemError(f"This replay problem cannot be made: {'; '.join(problems)}.")
+        refuse_if_any(problems, "This replay problem cannot be made")
 
     @property
     def name(self) -> str:
