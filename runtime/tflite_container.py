@@ -14,6 +14,10 @@ CHECKSUM_NAME = "stepcell.json.sha256"
 _LARGEST_MANIFEST = 64 * 2**20  # bytes; far above any real one, far below what fills a small machine's memory
 _TIME_STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: equal manifests must give equal files
 _UNIX = 3
+# What zipfile raises on bytes that are no archive, or a damaged one, found by damaging some in 200,000 ways:
+# RuntimeError for encryption and, as NotImplementedError, for later versions; ValueError for names that are not
+# UTF-8 and offsets before the file, OverflowError for offsets beyond all files.
+_UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError)
 
 
 def is_tflite(content: bytes) -> bool:
@@ -39,24 +43,34 @@ def split_manifest(content: bytes) -> tuple[bytes, bytes, bytes] | None:
     Raises:
         ValueError: There is an archive, but it is not as `append_manifest` writes it.
     """
+    entries = appended_files(content)
+    names = [entry.filename for entry in entries]
+    if MANIFEST_NAME not in names:
+        if not entries and MANIFEST_NAME.encode() in content:
+            raise ValueError("its archive cannot be read")
+        return None
+    if names != [MANIFEST_NAME, CHECKSUM_NAME]:
+        raise ValueError("its archive holds other files")
+    if any(e.compress_type != zipfile.ZIP_STORED or e.file_size > _LARGEST_MANIFEST for e in entries):
+        raise ValueError("its archive is compressed or too large")
+    start = entries[0].header_offset
+    if not 0 < start < len(content):
+        raise ValueError("its archive begins outside the file")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-            if MANIFEST_NAME not in {entry.filename for entry in entries}:
-                return None
-            if [entry.filename for entry in entries] != [MANIFEST_NAME, CHECKSUM_NAME]:
-                raise ValueError("its archive holds other files")
-            if any(e.compress_type != zipfile.ZIP_STORED or e.file_size > _LARGEST_MANIFEST for e in entries):
-                raise ValueError("its archive is compressed or too large")
-            start = entries[0].header_offset
-            if not 0 < start < len(content):
-                raise ValueError("its archive begins outside the file")
             manifest, checksum = (archive.read(entry) for entry in entries)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, OverflowError) as error:
-        if MANIFEST_NAME.encode() in content:
-            raise ValueError(f"its archive cannot be read: {error}") from error
-        return None
+    except _UNREADABLE as error:
+        raise ValueError(f"its archive cannot be read: {error}") from error
     payload = content[:start]
     if append_manifest(payload, manifest, checksum) != content:
         raise ValueError("its archive has been changed")
     return payload, manifest, checksum
+
+
+def appended_files(content: bytes) -> list[zipfile.ZipInfo]:
+    """Return the entries of the archive behind a graph, whoever appended it; none where none can be read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.infolist()
+    except _UNREADABLE:
+        return []
