@@ -8,13 +8,14 @@ Importing this package imports TensorFlow, which takes seconds.
 """
 
 from ..runtime.errors import NotSteppableError, ParityError, SourceError
+from ..runtime.vocabulary_file import read_vocabulary
 from .check import check
 from .comparison import comparison_table, recommendations
 from .exporter import Exported, export
 from .parity import STEPS, Parity
 from .precision import QUANTIZATIONS
 from .report import parity_table
-from .source import Source, load_keras, read_source, read_vocabulary
+from .source import Source, load_keras, read_source
 from .step_function import StepFunction, build_step_function
 from .step_rules import CannotStepError, LayerStep, Lookup, step_rule
 

@@ -11,7 +11,8 @@ from ..runtime.vocabulary import Vocabulary
 from ..runtime.whole_file import write_whole_file
 from .device_process import installed_backends, replay_in_process
 from .graph import KerasModel
-from .parity import STEPS, Parity, ParityCheck
+from .parity import STEPS, Parity
+from .parity_check import ParityCheck
 from .picture import draw_errors
 from .precision import FLOAT32, GATES, check_quantizations
 from .reference import KerasReference

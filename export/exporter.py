@@ -21,7 +21,8 @@ from .device_process import installed_backends, replay_in_process
 from .golden import golden_of, with_measured_tolerance
 from .graph import KerasModel
 from .onnx import onnx_payload
-from .parity import STEPS, Parity, ParityCheck
+from .parity import STEPS, Parity
+from .parity_check import ParityCheck
 from .precision import FLOAT32, GATES, INT8, check_quantizations, file_name
 from .reference import KerasReference
 from .step_function import StepFunction, build_step_function

@@ -9,7 +9,8 @@ import pytest
 from models import sharp_model
 
 from stepcell.export import ParityError, build_step_function, export, exporter
-from stepcell.export.parity import EACH, STEPS, ParityCheck
+from stepcell.export.parity import EACH, STEPS
+from stepcell.export.parity_check import ParityCheck
 from stepcell.export.precision import FLOAT32_TOLERANCE
 from stepcell.export.reference import KerasReference
 

@@ -1,0 +1,37 @@
+"""How far two runs of the same symbols are apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..runtime.arrays import AnyArray, Floats
+from ..runtime.trace import Trajectory
+
+
+def difference(one: Trajectory, other: Trajectory) -> float:
+    """Return the largest difference of all probabilities and state tensors between two runs of the same symbols."""
+    states = [float(per_step(relative(other.states[name], array)).max()) for name, array in one.states.items()]
+    return max(float(per_step(other.probabilities - one.probabilities).max()), *states)
+
+
+def per_step(errors: Floats) -> Floats:
+    """Return the largest absolute value of each step, shape (T,); not a number counts as infinite."""
+    largest = np.abs(errors).reshape(len(errors), -1).max(axis=1)
+    return np.where(np.isnan(largest), np.inf, largest)
+
+
+def relative(found: Floats, expected: Floats) -> Floats:
+    """Return the difference, relative where the expected value is above 1: a cell state has no bound."""
+    deviation: Floats = (found - expected) / np.maximum(1.0, np.abs(expected))
+    return deviation
+
+
+def agreement(probabilities: Floats, best: AnyArray) -> float:
+    """Return the share of steps at which `best`, (T,), is the most likely output of `probabilities`, (T, K)."""
+    return float((probabilities.argmax(axis=1) == best).mean())
+
+
+def nll(probabilities: Floats, following: AnyArray) -> float:
+    """Return the mean negative log-probability of `following`, (T - 1,), in the answers before them, (T, K)."""
+    chosen = probabilities[np.arange(len(following)), following].astype(np.float64)
+    return float(-np.log(np.maximum(chosen, 1e-30)).mean()) if len(following) else 0.0

@@ -1,0 +1,229 @@
+"""Parity: the exported file, stepped one symbol at a time, against Keras.
+
+Each file is compared three times on each runtime: over one long sequence with the state carried from the initial
+state, over the same sequence from a random state, and symbol by symbol with every step beginning from the state that
+the referee has there. The first two are what a device does. The third sees each tensor after every step, and holds
+even for a model that magnifies rounding errors until two correct computations of the same sequence part.
+
+A quantised file does answer otherwise than Keras, and errs in every step a little. What counts is how much that is on
+symbols as they really occur, so the two carried comparisons decide over its answers, and the third over its states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime.arrays import AnyArray, Ids
+from ..runtime.backend import describe_backend, initial_state
+from ..runtime.errors import NotSteppableError, ParityError
+from ..runtime.trace import Course, State, Trajectory
+from ..runtime.vocabulary import Vocabulary
+from .deviation import agreement, difference, nll, per_step, relative
+from .device_process import trace_in_process
+from .parity import EACH, INITIAL, RANDOM, STEPS, Parity
+from .precision import FLOAT32, GATES, Gate
+from .reached import KnownAnswers, answers_from_reached_states
+from .reference import KerasReference, run_numpy
+from .step_function import StepFunction
+from .typical_ids import typical_ids
+
+_FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
+_SEED = 20_000
+
+
+class ParityCheck:
+    """The sequences that one model is checked on, and what Keras answers to them.
+
+    A carried sequence counts unless the model magnifies rounding errors so much on it that float32 arithmetic in
+    numpy would not pass the gate either. The single steps count for the states always, for the answers with float32
+    always, and with quantised weights where no carried sequence counts.
+    """
+
+    def __init__(
+        self,
+        step_function: StepFunction,
+        reference: KerasReference,
+        *,
+        steps: int = STEPS,
+        sample: Ids | None = None,
+        gates: Mapping[str, Gate] = GATES,
+    ) -> None:
+        """Run Keras and the referee.
+
+        Args:
+            step_function: The model taken apart.
+            reference: The model as Keras runs it.
+            steps: Symbols in the carried sequence.
+            sample: Ids as they really occur, repeated up to `steps`; None: a model of next symbols writes its own
+                sequence, any other gets uniformly random symbols.
+            gates: Precision -> how far from Keras it may be.
+        """
+        self._gates = gates
+        self._step_function = step_function
+        random = np.random.default_rng(_SEED)
+        initial = initial_state(step_function.state)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            self._run(reference, initial, random, steps, sample)
+
+    def _run(
+        self,
+        reference: KerasReference,
+        initial: State,
+        random: np.random.Generator,
+        steps: int,
+        sample: Ids | None,
+    ) -> None:
+        step_function = self._step_function
+        carried = np.resize(sample, steps) if sample is not None else typical_ids(step_function, steps, random)
+        # Every symbol once or more, later in the states of the carried sequence.
+        count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
+        ids = random.permutation(np.resize(np.arange(step_function.symbols, dtype=np.int32), count))
+        self._sequences: dict[str, KnownAnswers] = {}
+        if not reference.carries(tensor.name for tensor in step_function.state):
+            known = answers_from_reached_states(
+                step_function, reference, carried, initial, ids, self._known, self._gates[FLOAT32].error
+            )
+            self._sequences.update(zip((INITIAL, RANDOM, EACH), known, strict=True))
+            return
+        starts = {
+            INITIAL: initial,
+            RANDOM: {n: random.uniform(-0.9, 0.9, a.shape).astype(np.float32) for n, a in initial.items()},
+        }
+        recorded = _FEWEST_SINGLE_STEPS
+        all_exact = run_numpy(step_function, carried, list(starts.values()), recorded=recorded)
+        all_rounded = run_numpy(step_function, carried, list(starts.values()), np.float32, recorded=recorded)
+        for (start, state), exact, rounded in zip(starts.items(), all_exact, all_rounded, strict=True):
+            _require_finite(exact)
+            self._sequences[start] = self._known(Course(carried, state), reference.run(carried, state), exact, rounded)
+        states = {name: np.resize(array, (count, *array.shape[1:])) for name, array in exact.states.items()}
+        each = {name: array.astype(np.float32) for name, array in states.items()}
+        self._sequences[EACH] = KnownAnswers(Course(ids, each, each=True), reference.run_each(ids, each))
+
+    def _known(self, course: Course, expected: Trajectory, exact: Trajectory, rounded: Trajectory) -> KnownAnswers:
+        """Return what is right, and what rounding alone does to it: float64 arithmetic against float32."""
+        rounded_answers, best = rounded.probabilities, exact.probabilities.argmax(axis=1)
+        following = self._following(course.ids, best)
+        return KnownAnswers(
+            course,
+            expected,
+            difference(exact, rounded),
+            agreement(rounded_answers, best),
+            nll(rounded_answers, following) - nll(exact.probabilities, following),
+        )
+
+    def measure(
+        self,
+        path: Path,
+        format: str,
+        backends: Sequence[str],
+        progress: Callable[[str], None] = lambda _: None,
+        quantization: str = FLOAT32,
+    ) -> list[Parity]:
+        """Step the file at `path`, whose weights have the precision `quantization`, on each of `backends`.
+
+        Raises:
+            BackendError: An interpreter fails on the file.
+        """
+        results = []
+        courses = {start: sequence.course for start, sequence in self._sequences.items()}
+        for backend in backends:
+            steps = len(courses[INITIAL].ids)
+            what = f"{quantization} {path.suffix[1:]}"
+            progress(f"{what} on {describe_backend(backend)}: {steps} carried steps from two states")
+            for start, found in trace_in_process(path, backend, courses).items():
+                results.append(self._compare(backend, format, start, found, quantization))
+        return results
+
+    def require(self, path: Path, results: Sequence[Parity], vocabulary: Vocabulary, consequence: str = "") -> None:
+        """Raise unless all `results` hold.
+
+        Raises:
+            ParityError: For float32 with the largest difference, and the step, tensor and symbol where it is; for
+                other precisions with every figure that is beyond the gate.
+        """
+        failed = [parity for parity in results if not parity.holds]
+        if not failed:
+            return
+        if failed[0].quantization != FLOAT32:
+            problems = "\n".join(f"  - {', '.join(p.missed)}: {p.how}, on {p.runtime}" for p in failed)
+            raise ParityError(
+                f"{path.name} is farther from Keras than {failed[0].quantization} may be:\n{problems}\n"
+                f"{consequence}".rstrip()
+            )
+        # The comparison of each step tells best where the fault is.
+        worst = max(failed, key=lambda parity: (parity.start == EACH, parity.error))
+        assert worst.first_step is not None, "what does not hold is off somewhere"
+        symbol = vocabulary.decode(int(self._sequences[worst.start].course.ids[worst.first_step - 1]))
+        raise ParityError(
+            f"Keras and {path.name} differ by {worst.error:.2g} within {worst.steps} steps, {worst.how} "
+            f"(allowed {self._gates[FLOAT32].error:g}); first at step {worst.first_step} in {worst.first_tensor}, "
+            f"symbol {symbol!r}, on {worst.runtime}. {consequence}".rstrip()
+        )
+
+    def _compare(self, backend: str, format: str, start: str, found: Trajectory, quantization: str = FLOAT32) -> Parity:
+        sequence, gate = self._sequences[start], self._gates[quantization]
+        ids, expected = sequence.course.ids, sequence.expected
+        steps = len(ids)
+        errors = {"probabilities": per_step(found.probabilities - expected.probabilities)}
+        for name, array in found.states.items():
+            errors[f"next_{name}"] = per_step(relative(array, expected.states[name]))
+        # Of a carried state only the last is known, so its error belongs to the last step.
+        off = {
+            (steps - len(e) + int(i) + 1, -float(e[i]), n)
+            for n, e in errors.items()
+            for i in np.flatnonzero(e > (gate.error if n == "probabilities" else gate.state))[:1]
+        }
+        first_step, _, first_tensor = min(off, default=(None, 0.0, None))
+        best = expected.probabilities.argmax(axis=1)
+        following = best[:-1] if start == EACH else self._following(ids, best)
+        error, state_error = (
+            float(errors["probabilities"].max()),
+            max(float(e.max()) for name, e in errors.items() if name != "probabilities"),
+        )
+        same = agreement(found.probabilities, best)
+        nll_change = nll(found.probabilities, following) - nll(expected.probabilities, following)
+        carried_counts = any(s.proves(gate) for name, s in self._sequences.items() if name != EACH)
+        counts = sequence.proves(gate) if start != EACH else quantization == FLOAT32 or not carried_counts
+        missed = gate.missed(error, same, nll_change) if counts else []
+        if (start == EACH or (quantization == FLOAT32 and counts)) and not state_error <= gate.state:
+            missed.append(f"a state is off by {state_error:.2g} (allowed {gate.state:g})")
+        tenth = max(1, steps // 10)
+        return Parity(
+            backend=backend,
+            runtime=describe_backend(backend),
+            format=format,
+            start=start,
+            steps=steps,
+            max_abs_error=error,
+            max_state_error=state_error,
+            first_step=first_step,
+            first_tensor=first_tensor,
+            argmax_agreement=same,
+            nll_change=nll_change,
+            rounding=sequence.rounding,
+            error_first_tenth=float(errors["probabilities"][:tenth].mean()),
+            error_last_tenth=float(errors["probabilities"][-tenth:].mean()),
+            quantization=quantization,
+            missed=tuple(missed),
+            microseconds=found.microseconds,
+            errors=errors["probabilities"],
+        )
+
+    def _following(self, ids: Ids, best: AnyArray) -> AnyArray:
+        """Return the right answers to all but the last of `ids`, shape (T - 1,), given Keras's likeliest ones."""
+        return ids[1:] if self._step_function.outputs == self._step_function.symbols else best[:-1]
+
+
+def _require_finite(trajectory: Trajectory) -> None:
+    """Raise where a state grows beyond all numbers: such a model has no answer that a file could agree with."""
+    for name, states in trajectory.states.items():
+        wrong = np.flatnonzero(~np.isfinite(states).reshape(len(states), -1).all(axis=1))
+        if wrong.size:
+            steps = len(trajectory.probabilities) - len(states) + int(wrong[0]) + 1
+            raise NotSteppableError(
+                f"The state of this model grows without bound: {name} is no longer finite after {steps} steps. "
+                "Use a bounded activation, tanh for example. Nothing was written."
+            )
