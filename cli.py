@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from stepcell.train.commands import app as train_app
+from stepcell.train.reproduce_command import reproduce
 
 _NO_MEMORY = "This machine has not enough memory for that. Smaller numbers of units, symbols or steps need less."
 
@@ -59,6 +60,7 @@ app = typer.Typer(
     help="Train, export and step recurrent models one symbol at a time, with their state in plain sight.",
 )  # fmt: skip
 app.add_typer(train_app, name="train")
+app.command()(reproduce)
 
 
 def _show_version(wanted: bool) -> None:
@@ -108,56 +110,6 @@ _ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx."
 
 
 @app.command()
-def reproduce(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(help="Systems or groups of them, see --list; by default all.", show_default=False),
-    ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of each training.")] = 3,
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for the results; what stands there is not measured again.")
-    ] = Path("runs/reproduce"),
-    show_list: Annotated[bool, typer.Option("--list", help="Show the systems and train nothing.")] = False,
-    as_json: _Json = False,
-) -> None:
-    """Train published systems with recurrent memory as published and the way of stepcell; compare with the claims.
-
-    Everything takes hours, one system minutes. Ctrl-C keeps what was measured, and the same command goes on.
-    """
-    from stepcell.runtime.console import import_quietly
-
-    import_quietly("tensorflow")
-    from stepcell.runtime.console import print_table, working
-    from stepcell.train.reproduction import TITLES, Reproduction, table, write_report
-    from stepcell.train.reproduction import as_json as results_as_json
-    from stepcell.train.reproduction import systems as find_systems
-
-    chosen = find_systems(names or ())
-    if show_list:
-        print_table(["system", "group", "what is learned"], [[one.name, one.group, one.about] for one in chosen])
-        return
-    reproduction = Reproduction(out)
-    interrupted = False
-    try:
-        with working() as progress:
-            reproduction.run(chosen, seeds, lambda what, share: progress(f"{what}: {100 * share:.0f} %"))
-    except KeyboardInterrupt:
-        interrupted = True
-    files = write_report(out, reproduction, chosen)
-    if as_json:
-        print(json.dumps(results_as_json(reproduction, chosen)))
-    else:
-        for group in TITLES:
-            header, rows = table(reproduction, chosen, group)
-            if rows:
-                print_table(header, rows)
-                print()
-        print(f"written to {', '.join(map(str, files))}")
-    if interrupted:
-        raise SystemExit(130)
-
-
-@app.command()
 def export(
     source: Annotated[Path, typer.Argument(help="Run folder, or a .keras file from anywhere.", show_default=False)],
     out: _Out,
@@ -181,9 +133,10 @@ def export(
     from stepcell.runtime.console import import_quietly
 
     import_quietly("tensorflow")
-    from stepcell.export import comparison_table, read_source, read_vocabulary, recommendations
+    from stepcell.export import comparison_table, read_source, recommendations
     from stepcell.export import export as export_model
     from stepcell.runtime.console import print_table, working
+    from stepcell.runtime.vocabulary_file import read_vocabulary
 
     read = read_source(source).with_symbols(
         read_vocabulary(vocabulary) if vocabulary else None, read_vocabulary(labels) if labels else None
@@ -310,7 +263,7 @@ def doctor(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="Model file, whoever made it. [default: what the target can run at all]", show_default=False
+            help="Model file, whoever made it; without one: what the target can run at all.", show_default=False
         ),
     ] = None,
     target: Annotated[TargetName, typer.Option("--target", help="The machine to deploy to.")] = TargetName.this,
@@ -354,13 +307,13 @@ def adopt(
     symbol: Annotated[str | None, typer.Option("--symbol", help="Input that takes the symbol.")] = None,
     output: Annotated[str | None, typer.Option("--output", help="Output that answers.")] = None,
     activation: Annotated[
-        Activation | None, typer.Option("--activation", help="What it answers with. [default: what it looks like]")
+        Activation | None, typer.Option("--activation", help="What it answers with; by default what it looks like.")
     ] = None,
     vocabulary: Annotated[
         Path | None, typer.Option("--vocabulary", help="Symbols by id: one per line, or a JSON list.")
     ] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="Symbols of the output, if they are others.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What to call the model. [default: FILE]")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What to call the model; by default as FILE.")] = None,
     signature: Annotated[str | None, typer.Option("--signature", help="TFLite signature that is one step.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Accept pairs that were inferred.")] = False,
     as_json: _Json = False,
@@ -369,8 +322,9 @@ def adopt(
 
     Pairs of states that are not given are inferred from names and shapes and shown for confirmation.
     """
-    from stepcell.runtime.adopt import Adopted, Proposal, read_symbols
+    from stepcell.runtime.adopt import Adopted, Proposal
     from stepcell.runtime.adopt import adopt as adopt_file
+    from stepcell.runtime.vocabulary_file import read_vocabulary
 
     def confirm(proposal: Proposal) -> bool:
         for pair in proposal.inferred:
@@ -382,8 +336,8 @@ def adopt(
     adopted = adopt_file(
         file, out, states=state or (), symbol=symbol, output=output,
         activation=activation.value if activation else None,
-        vocabulary=read_symbols(vocabulary) if vocabulary else None,
-        labels=read_symbols(labels) if labels else None, name=name, signature=signature, confirm=confirm,
+        vocabulary=read_vocabulary(vocabulary) if vocabulary else None,
+        labels=read_vocabulary(labels) if labels else None, name=name, signature=signature, confirm=confirm,
     )  # fmt: skip
     if not isinstance(adopted, Adopted):
         typer.echo("Nothing was written. Repeat the command with --yes, or with these or other pairs.", err=True)
@@ -409,11 +363,8 @@ def demo(
     import_quietly("tensorflow")
     from stepcell.export import export as export_model
     from stepcell.export import parity_table, read_source
-    from stepcell.export.device_process import installed_backends, trace_in_process
-    from stepcell.runtime import describe_backend, read_model_file
-    from stepcell.runtime.backend import initial_state
+    from stepcell.export.answers import answers_table
     from stepcell.runtime.console import print_table, working
-    from stepcell.runtime.trace import Course
     from stepcell.train import Memory
     from stepcell.train.training_command import train
 
@@ -427,20 +378,8 @@ def demo(
         )  # fmt: skip
     print()
     print_table(*parity_table(exported.parity))
-    rows = []
-    for path in exported.files[:-1]:
-        manifest = read_model_file(path).manifest
-        for backend in installed_backends(path.suffix[1:]):
-            row = [path.name, describe_backend(backend)]
-            for sequence in problem.sequences:
-                ids = manifest.vocabulary.encode_all(sequence[:-1])
-                course = Course(ids, initial_state(manifest.state))
-                last = trace_in_process(path, backend, {"demo": course})["demo"].probabilities[-1]
-                row.append(f"{manifest.vocabulary.decode(int(last.argmax()))}  ({last.max():.3f})")
-            rows.append(row)
-    asked = [f"after {','.join(s[:-2])} the symbol {s[-2]} is answered by" for s in problem.sequences]
     print()
-    print_table(["file", "runtime", *asked], rows)
+    print_table(*answers_table(exported.files[:-1], problem.sequences))
 
 
 def _fail(text: str) -> NoReturn:
