@@ -126,6 +126,9 @@ def export(
     ] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="Symbols of the output, if they are others.")] = None,
     one_hot: _OneHot = False,
+    values: Annotated[
+        bool, typer.Option("--values", help="The model answers with numbers as they are, not with probabilities.")
+    ] = False,
     steps: _Steps = 10_000,
     as_json: _Json = False,
 ) -> None:
@@ -152,6 +155,7 @@ def export(
             quantize=[one.value for one in quantize or ()],
             accept=[one.value for one in accept or ()],
             one_hot=one_hot,
+            values=values,
             training=read.training,
             sample=read.sample,
             steps=steps,
@@ -223,12 +227,13 @@ def predict(
 ) -> None:
     r"""Read symbols from stdin, one per line, and answer each with what comes next.
 
-    The state is carried from line to line. Newline, tab and backslash as symbols are written \n, \t and \\.
+    The state is carried from line to line. Newline, tab and backslash as symbols are written \n, \t and \\. For a model
+    that reads features a line is a JSON object: {"symbol": "3", "speed": [0.1, 0.2]}.
     """
     from stepcell.runtime import StepcellError, load
     from stepcell.runtime.console import quiet_stderr
     from stepcell.runtime.describe import answer_line
-    from stepcell.runtime.vocabulary import unescape_symbol
+    from stepcell.runtime.observation import read_observation
 
     with quiet_stderr():
         model = load(file, backend=backend)
@@ -240,12 +245,12 @@ def predict(
             text = line.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
             _fail(f"Line {number} is not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}.")
-        symbol = text if text in model.vocabulary else unescape_symbol(text)
         try:
-            prediction = stream.step(symbol)
+            symbol, features = read_observation(text, model.manifest)
+            prediction = stream.step(symbol, features)
         except StepcellError as error:
             _fail(f"Line {number}: {error}")
-        print(answer_line(symbol, prediction, top, as_json=as_json), flush=True)
+        print(answer_line(text if features or symbol is None else symbol, prediction, top, as_json=as_json), flush=True)
 
 
 class TargetName(str, Enum):

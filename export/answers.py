@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..runtime.backend import describe_backend, initial_state
 from ..runtime.model_file import read_model_file
-from ..runtime.trace import Course
+from ..runtime.trace import Course, Inputs
 from .device_process import installed_backends, trace_in_process
 
 
@@ -27,7 +27,7 @@ def answers_table(files: Sequence[Path], sequences: Sequence[Sequence[str]]) -> 
         manifest = read_model_file(path).manifest
         outputs = manifest.labels or manifest.vocabulary
         courses = {
-            str(number): Course(manifest.vocabulary.encode_all(sequence[:-1]), initial_state(manifest.state))
+            str(number): Course(Inputs(manifest.vocabulary.encode_all(sequence[:-1])), initial_state(manifest.state))
             for number, sequence in enumerate(sequences)
         }
         for backend in installed_backends(path.suffix[1:]):

@@ -66,10 +66,15 @@ def check(
             "A later version may know more: pip install -U stepcell"
         )
     accepted = quantization in check_quantizations(accept)
-    step_function = build_step_function(model, one_hot=one_hot)
+    step_function = build_step_function(model, one_hot=one_hot, values=file.manifest.output == "linear")
     shapes: dict[str, tuple[object, object]] = {
         "symbols": (len(file.manifest.vocabulary), step_function.symbols),
         "outputs": (len(file.manifest.output_vocabulary), step_function.outputs),
+        "features": (file.manifest.features, step_function.features),
+        "further outputs": (
+            [(each.name, each.size) for each in file.manifest.others],
+            [(each.name, each.size) for each in step_function.others],
+        ),
         "state": (
             {tensor.name: tensor.shape for tensor in file.manifest.state},
             {tensor.name: tensor.shape for tensor in step_function.state},
@@ -86,7 +91,7 @@ def check(
         raise StateMismatchError(f"{path.name} is not of the model {model.name!r}: it has {'; '.join(others)}.")
     backends = installed_backends(file.format)
     progress(f"running Keras over {steps} steps from two states")
-    reference = KerasReference(model, one_hot=one_hot, from_logits=step_function.from_logits)
+    reference = KerasReference(model, step_function.interface)
     sample_ids = None if sample is None else file.manifest.vocabulary.encode_all(sample)
     parity_check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)
     results = parity_check.measure(path, file.format, backends, progress, quantization)

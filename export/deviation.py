@@ -9,9 +9,11 @@ from ..runtime.trace import Trajectory
 
 
 def difference(one: Trajectory, other: Trajectory) -> float:
-    """Return the largest difference of all probabilities and state tensors between two runs of the same symbols."""
-    states = [float(per_step(relative(other.states[name], array)).max()) for name, array in one.states.items()]
-    return max(float(per_step(other.probabilities - one.probabilities).max()), *states)
+    """Return the largest difference of all outputs and state tensors between two runs of the same symbols."""
+    pairs = [(one.probabilities, other.probabilities)]
+    pairs += [(array, other.others[name]) for name, array in one.others.items()]
+    pairs += [(array, other.states[name]) for name, array in one.states.items()]
+    return max(float(per_step(relative(found, expected)).max()) for expected, found in pairs)
 
 
 def per_step(errors: Floats) -> Floats:
@@ -21,7 +23,7 @@ def per_step(errors: Floats) -> Floats:
 
 
 def relative(found: Floats, expected: Floats) -> Floats:
-    """Return the difference, relative where the expected value is above 1: a cell state has no bound."""
+    """Return the difference, relative where the expected value is above 1: cell states and values have no bound."""
     deviation: Floats = (found - expected) / np.maximum(1.0, np.abs(expected))
     return deviation
 
@@ -35,3 +37,13 @@ def nll(probabilities: Floats, following: AnyArray) -> float:
     """Return the mean negative log-probability of `following`, (T - 1,), in the answers before them, (T, K)."""
     chosen = probabilities[np.arange(len(following)), following].astype(np.float64)
     return float(-np.log(np.maximum(chosen, 1e-30)).mean()) if len(following) else 0.0
+
+
+def noise(found: Floats, expected: Floats) -> float:
+    """Return the root mean square of the difference, as a share of the standard deviation of what is expected.
+
+    The first axis of both is the steps; the worst column counts. Not a number is infinite.
+    """
+    spread = np.maximum(expected.std(axis=0), 1e-6)
+    worst = float((np.sqrt(((found - expected) ** 2).mean(axis=0)) / spread).max())
+    return worst if np.isfinite(worst) else np.inf

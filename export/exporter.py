@@ -14,6 +14,7 @@ from .. import __version__
 from ..runtime.errors import OutputError, ParityError, VocabularyError, WrongFormatError
 from ..runtime.manifest import Manifest
 from ..runtime.model_file import FORMATS, ONNX, TFLITE, seal, unseal
+from ..runtime.ports import Output
 from ..runtime.vocabulary import Vocabulary
 from ..runtime.whole_file import make_folder, move_whole_file, write_whole_file
 from .comparison import recommendations
@@ -60,6 +61,7 @@ def export(
     quantize: Sequence[str] = (),
     accept: Sequence[str] = (),
     one_hot: bool = False,
+    values: bool = False,
     training: Mapping[str, Any] | None = None,
     sample: Iterable[str] | None = None,
     steps: int = STEPS,
@@ -81,6 +83,7 @@ def export(
         accept: Precisions of `quantize` that are written even where their answers are beyond the gate of that
             precision; the figures stand in the file.
         one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
+        values: The numbers of the main output are answered as they are; they are no probabilities.
         training: What to record about its training: problem, framing, longest_length, accuracy.
         sample: Symbols as they really occur, for the parity check; see `ParityCheck`.
         steps: How many symbols to carry the state over in the parity check.
@@ -112,6 +115,7 @@ def export(
             [(quantization, format) for quantization in (FLOAT32, *quantizations) for format in formats],
             check_quantizations(accept),
             one_hot,
+            values,
             training or {},
             sample,
             steps,
@@ -133,6 +137,7 @@ def _export(
     kinds: Sequence[tuple[str, str]],
     accept: Sequence[str],
     one_hot: bool,
+    values: bool,
     training: Mapping[str, Any],
     sample: Iterable[str] | None,
     steps: int,
@@ -144,18 +149,20 @@ def _export(
     if in_the_way:
         raise OutputError(f"Cannot write {', '.join(in_the_way)}: it is a folder. Move it, or give another --out.")
     progress("taking the model apart")
-    step_function = build_step_function(model, one_hot=one_hot, name=name)
+    step_function = build_step_function(model, one_hot=one_hot, values=values, name=name)
     vocabulary, labels = _check_vocabularies(step_function, vocabulary, labels)
     backends = {format: installed_backends(format) for _, format in kinds}
     progress(f"running Keras over {steps} steps from two states")
-    reference = KerasReference(model, one_hot=one_hot, from_logits=step_function.from_logits)
+    reference = KerasReference(model, step_function.interface)
     sample_ids = None if sample is None else vocabulary.encode_all(sample)
     check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)
     unproven = Manifest(
         name=name.encode(errors="replace").decode(),
         vocabulary=vocabulary,
         labels=labels,
-        output=step_function.output,
+        output=step_function.main.activation,
+        features=step_function.features,
+        others=tuple(Output(each.name, each.size, each.activation) for each in step_function.others),
         state=step_function.state,
         cells=step_function.cells,
         training=dict(training),
@@ -234,13 +241,20 @@ def _check_vocabularies(
     symbols, outputs = step_function.symbols, step_function.outputs
     problems = []
     if vocabulary is None:
-        vocabulary = Vocabulary.of_ids(symbols)
-        if labels is None and outputs != symbols:
+        vocabulary = Vocabulary.of_ids(symbols) if symbols else Vocabulary.none()
+        if labels is None and not step_function.predicts_symbols:
             labels = Vocabulary.of_ids(outputs)
+    elif not symbols:
+        problems.append(
+            f"the model reads features and no symbols, the vocabulary has {len(vocabulary)}; if its vectors are "
+            "one-hot symbols, say so (--one-hot)"
+        )
     elif len(vocabulary) != symbols:
         problems.append(f"the model reads {symbols} symbols, the vocabulary has {len(vocabulary)}")
     if labels is not None and len(labels) != outputs:
         problems.append(f"the model answers with {outputs} probabilities, there are {len(labels)} labels")
+    if labels is None and step_function.main.activation == "linear":
+        labels = Vocabulary.of_ids(outputs)
     if labels is None and outputs != symbols:
         problems.append(
             f"the model reads {symbols} symbols and answers with {outputs} probabilities: give a vocabulary of labels"

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..runtime.arrays import AnyArray, Floats
 from ..runtime.golden import start_state
 from ..runtime.manifest import Golden, GoldenRun
+from .deviation import difference
 from .precision import FLOAT32, FLOAT32_TOLERANCE, INT8, rounding_of
 from .reference import run_numpy
 from .step_function import StepFunction
+from .typical_inputs import random_inputs
 
 # From the initial state, from a non-zero state, and once more after a reset.
 _RUNS = (("initial", 10), ("ramp", 10), ("initial", 4))
@@ -25,6 +28,7 @@ _INTERPRETERS_ALLOWED = 2
 _SMALLEST_INT8_TOLERANCE = 1e-3
 _NOT_KNOWN_YET = 1e6
 _SEED = 16
+_FEATURE_DIGITS = 3
 
 
 def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golden:
@@ -35,16 +39,18 @@ def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golde
     """
     weights = rounding_of(quantization)
     random = np.random.default_rng(_SEED)
-    ids = random.integers(0, step_function.symbols, max(steps for _, steps in _RUNS), dtype=np.int32)
+    inputs = random_inputs(step_function.interface, max(steps for _, steps in _RUNS), random)
+    inputs = replace(inputs, features={name: _short(array) for name, array in inputs.features.items()})
     runs = []
     rounding = 0.0
     for start, steps in _RUNS:
         states = [start_state(start, step_function.state)]
-        exact = run_numpy(step_function, ids[:steps], states, rounding=weights)[0].probabilities
-        rounded = run_numpy(step_function, ids[:steps], states, np.float32, weights)[0].probabilities
-        rounding = max(rounding, float(np.abs(exact - rounded).max()))
-        runs.append((start, ids[:steps], exact))
-    likely = {int(id) for _, _, probabilities in runs for id in probabilities.argmax(axis=1)}
+        used = inputs[:steps]
+        exact = run_numpy(step_function, used, states, rounding=weights)[0]
+        rounded = run_numpy(step_function, used, states, np.float32, weights)[0]
+        rounding = max(rounding, difference(exact.part(slice(None), {}), rounded.part(slice(None), {})))
+        runs.append((start, used, exact))
+    likely = {int(id) for _, _, exact in runs for id in exact.probabilities.argmax(axis=1)}
     digits = 4 if quantization == INT8 else 7
     most = min(step_function.outputs, _MOST_OUTPUTS if quantization == FLOAT32 else _MOST_QUANTIZED_OUTPUTS)
     spread = np.linspace(0, step_function.outputs - 1, most).astype(int).tolist()
@@ -56,12 +62,24 @@ def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golde
         runs=tuple(
             GoldenRun(
                 start,
-                tuple(int(id) for id in used),
-                tuple(tuple(float(f"{p:.{digits}g}") for p in row[outputs]) for row in probabilities),
+                tuple(int(id) for id in used.ids),
+                _rows(exact.probabilities[:, outputs], digits),
+                {name: _rows(array.reshape(len(used), -1), _FEATURE_DIGITS) for name, array in used.features.items()},
+                {name: _rows(array[:, :most], digits) for name, array in exact.others.items()},
             )
-            for start, used, probabilities in runs
+            for start, used, exact in runs
         ),
     )
+
+
+def _rows(array: Floats, digits: int) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(f"{number:.{digits}g}") for number in row) for row in array)
+
+
+def _short(array: AnyArray) -> AnyArray:
+    """Return features as few digits can write them."""
+    short = [float(f"{number:.{_FEATURE_DIGITS}g}") for number in array.reshape(-1)]
+    return np.array(short, array.dtype).reshape(array.shape)
 
 
 def with_measured_tolerance(golden: Golden, worst: float) -> Golden:

@@ -65,22 +65,50 @@ class Operand:
 
 
 @dataclass(frozen=True)
+class GraphInput:
+    """An input of a model.
+
+    Attributes:
+        name: Its name in Keras.
+        number: Number of its value.
+        shape: Shape with batch and time steps, None where it is not fixed.
+        dtype: Its dtype as Keras names it.
+    """
+
+    name: str
+    number: int
+    shape: Shape
+    dtype: str
+
+
+@dataclass(frozen=True)
+class GraphOutput:
+    """An output of a model.
+
+    Attributes:
+        name: Its name in Keras.
+        number: Number of its value.
+        shape: Shape in a step: without batch and time.
+    """
+
+    name: str
+    number: int
+    shape: Shape
+
+
+@dataclass(frozen=True)
 class Graph:
-    """The calls of a model, each after those whose values it reads; value 0 is the input of the model.
+    """The calls of a model, each after those whose values it reads; the values numbered first are the inputs.
 
     Attributes:
         calls: All calls, nested models and TimeDistributed taken apart.
-        output: Number of the value that is the output of the model.
-        input_shape: Shape of the input with the batch, None where it is not fixed.
-        input_dtype: Its dtype as Keras names it.
-        output_shape: Shape of the output in a step: without batch and time.
+        inputs: The inputs of the model, in the order of Keras.
+        outputs: Its outputs, likewise.
     """
 
     calls: tuple[LayerCall, ...]
-    output: int
-    input_shape: Shape
-    input_dtype: str
-    output_shape: Shape
+    inputs: tuple[GraphInput, ...]
+    outputs: tuple[GraphOutput, ...]
 
 
 def read_graph(model: KerasModel) -> tuple[Graph | None, list[str]]:
@@ -95,19 +123,16 @@ def read_graph(model: KerasModel) -> tuple[Graph | None, list[str]]:
             "cannot be listed. Give it a keras.Input, or build the same layers as one of the two."
         ]
     reader = _Reader(len(model.inputs))
-    output = reader.read(model, range(len(model.inputs)))[0]
-    source = model.inputs[0]
-    output_shape = tuple(model.outputs[0].shape[2 if reader.timed[output] else 1 :])
-    graph = Graph(tuple(reader.calls), output, tuple(source.shape), str(source.dtype), output_shape)
-    if len(model.inputs) == len(model.outputs) == 1:
-        return graph, reader.problems
-    inputs, outputs = [repr(tensor.name) for tensor in model.inputs], [repr(name) for name in model.output_names]
-    return graph, [
-        *reader.problems,
-        f"the model has {len(inputs)} inputs ({', '.join(inputs)}) and {len(outputs)} outputs ({', '.join(outputs)}); "
-        "a model file has one of each in this version: the symbol, and its probabilities. For one of several outputs "
-        "export keras.Model(model.inputs, model.outputs[0])",
+    numbers = reader.read(model, range(len(model.inputs)))
+    inputs = [
+        GraphInput(tensor.name, number, tuple(tensor.shape), str(tensor.dtype))
+        for number, tensor in enumerate(model.inputs)
     ]
+    outputs = [
+        GraphOutput(name, number, tuple(tensor.shape[2 if reader.timed[number] else 1 :]))
+        for name, number, tensor in zip(_functional(model).output_names, numbers, model.outputs, strict=True)
+    ]
+    return Graph(tuple(reader.calls), tuple(inputs), tuple(outputs)), reader.problems
 
 
 def _functional(model: KerasModel) -> Any:

@@ -1,4 +1,4 @@
-"""What a model answers with: probabilities, or logits that still want their softmax."""
+"""What the numbers of an output are: probabilities, logits that still want their softmax, or values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from .graph import Graph, LayerCall
+from .graph import Graph, GraphOutput, LayerCall
 
 _LAYERS = keras.layers
 _IDENTITIES = (_LAYERS.Dropout, _LAYERS.ActivityRegularization, _LAYERS.Identity, _LAYERS.GaussianNoise)
@@ -14,23 +14,10 @@ _LINEAR = (_LAYERS.Dense, _LAYERS.EinsumDense, _LAYERS.Conv1D)
 _LOGITS = "logits"
 
 
-def output_activation(graph: Graph, problems: list[str]) -> tuple[str, bool]:
-    """Return what the outputs are, and whether the softmax is still to be applied; append what is wrong."""
+def activation_of(graph: Graph, output: GraphOutput) -> str | None:
+    """Return "softmax", "sigmoid", "logits", or None for any other numbers."""
     makers = {call.output: call for call in graph.calls}
-    last = makers.get(graph.output)
-    name = _kind(last, makers)
-    if len(graph.output_shape) != 1:
-        problems.append(f"its output has the shape {graph.output_shape} in a step; end it in one row of probabilities")
-        return "", False
-    if name == _LOGITS and graph.output_shape[0] != 1:
-        return "softmax", True
-    if name in ("softmax", "sigmoid"):
-        return name, False
-    problems.append(
-        f"it ends in {getattr(getattr(last, 'layer', None), 'name', 'its input')!r}, whose output is no probabilities; "
-        "end it in a Dense layer with softmax or sigmoid, or with logits of 2 symbols and more"
-    )
-    return "", False
+    return _kind(makers.get(output.number), makers)
 
 
 def _kind(call: LayerCall | None, makers: dict[int, LayerCall]) -> str | None:

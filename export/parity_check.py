@@ -21,14 +21,14 @@ from ..runtime.backend import describe_backend, initial_state
 from ..runtime.errors import NotSteppableError, ParityError
 from ..runtime.trace import Course, State, Trajectory
 from ..runtime.vocabulary import Vocabulary
-from .deviation import agreement, difference, nll, per_step, relative
+from .deviation import agreement, difference, nll, noise, per_step, relative
 from .device_process import trace_in_process
 from .parity import EACH, INITIAL, RANDOM, STEPS, Parity
 from .precision import FLOAT32, GATES, Gate
 from .reached import KnownAnswers, answers_from_reached_states
 from .reference import KerasReference, run_numpy
 from .step_function import StepFunction
-from .typical_ids import typical_ids
+from .typical_inputs import every_symbol, typical_inputs
 
 _FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
 _SEED = 20_000
@@ -77,14 +77,14 @@ class ParityCheck:
         sample: Ids | None,
     ) -> None:
         step_function = self._step_function
-        carried = np.resize(sample, steps) if sample is not None else typical_ids(step_function, steps, random)
+        carried = typical_inputs(step_function, steps, random, sample)
         # Every symbol once or more, later in the states of the carried sequence.
         count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
-        ids = random.permutation(np.resize(np.arange(step_function.symbols, dtype=np.int32), count))
+        singles = every_symbol(step_function, count, random)
         self._sequences: dict[str, KnownAnswers] = {}
         if not reference.carries(tensor.name for tensor in step_function.state):
             known = answers_from_reached_states(
-                step_function, reference, carried, initial, ids, self._known, self._gates[FLOAT32].error
+                step_function, reference, carried, initial, singles, self._known, self._gates[FLOAT32].error
             )
             self._sequences.update(zip((INITIAL, RANDOM, EACH), known, strict=True))
             return
@@ -100,19 +100,12 @@ class ParityCheck:
             self._sequences[start] = self._known(Course(carried, state), reference.run(carried, state), exact, rounded)
         states = {name: np.resize(array, (count, *array.shape[1:])) for name, array in exact.states.items()}
         each = {name: array.astype(np.float32) for name, array in states.items()}
-        self._sequences[EACH] = KnownAnswers(Course(ids, each, each=True), reference.run_each(ids, each))
+        self._sequences[EACH] = KnownAnswers(Course(singles, each, each=True), reference.run_each(singles, each))
 
     def _known(self, course: Course, expected: Trajectory, exact: Trajectory, rounded: Trajectory) -> KnownAnswers:
         """Return what is right, and what rounding alone does to it: float64 arithmetic against float32."""
-        rounded_answers, best = rounded.probabilities, exact.probabilities.argmax(axis=1)
-        following = self._following(course.ids, best)
-        return KnownAnswers(
-            course,
-            expected,
-            difference(exact, rounded),
-            agreement(rounded_answers, best),
-            nll(rounded_answers, following) - nll(exact.probabilities, following),
-        )
+        figures = self._figures(rounded, exact, self._following(course, exact))
+        return KnownAnswers(course, expected, difference(exact, rounded), *figures)
 
     def measure(
         self,
@@ -130,7 +123,7 @@ class ParityCheck:
         results = []
         courses = {start: sequence.course for start, sequence in self._sequences.items()}
         for backend in backends:
-            steps = len(courses[INITIAL].ids)
+            steps = len(courses[INITIAL].inputs)
             what = f"{quantization} {path.suffix[1:]}"
             progress(f"{what} on {describe_backend(backend)}: {steps} carried steps from two states")
             for start, found in trace_in_process(path, backend, courses).items():
@@ -156,38 +149,40 @@ class ParityCheck:
         # The comparison of each step tells best where the fault is.
         worst = max(failed, key=lambda parity: (parity.start == EACH, parity.error))
         assert worst.first_step is not None, "what does not hold is off somewhere"
-        symbol = vocabulary.decode(int(self._sequences[worst.start].course.ids[worst.first_step - 1]))
+        id = int(self._sequences[worst.start].course.inputs.ids[worst.first_step - 1])
+        symbol = f"symbol {vocabulary.decode(id)!r}, " if len(vocabulary) else ""
         raise ParityError(
             f"Keras and {path.name} differ by {worst.error:.2g} within {worst.steps} steps, {worst.how} "
             f"(allowed {self._gates[FLOAT32].error:g}); first at step {worst.first_step} in {worst.first_tensor}, "
-            f"symbol {symbol!r}, on {worst.runtime}. {consequence}".rstrip()
+            f"{symbol}on {worst.runtime}. {consequence}".rstrip()
         )
 
     def _compare(self, backend: str, format: str, start: str, found: Trajectory, quantization: str = FLOAT32) -> Parity:
         sequence, gate = self._sequences[start], self._gates[quantization]
-        ids, expected = sequence.course.ids, sequence.expected
-        steps = len(ids)
-        errors = {"probabilities": per_step(found.probabilities - expected.probabilities)}
+        expected = sequence.expected
+        steps = len(sequence.course.inputs)
+        main = self._step_function.main.name
+        outputs = {main: (found.probabilities, expected.probabilities)}
+        outputs.update({name: (array, expected.others[name]) for name, array in found.others.items()})
+        errors = {name: per_step(relative(*pair)) for name, pair in outputs.items()}  # probabilities are below 1
         for name, array in found.states.items():
             errors[f"next_{name}"] = per_step(relative(array, expected.states[name]))
         # Of a carried state only the last is known, so its error belongs to the last step.
         off = {
             (steps - len(e) + int(i) + 1, -float(e[i]), n)
             for n, e in errors.items()
-            for i in np.flatnonzero(e > (gate.error if n == "probabilities" else gate.state))[:1]
+            for i in np.flatnonzero(e > (gate.error if n in outputs else gate.state))[:1]
         }
         first_step, _, first_tensor = min(off, default=(None, 0.0, None))
-        best = expected.probabilities.argmax(axis=1)
-        following = best[:-1] if start == EACH else self._following(ids, best)
+        worst = np.max([errors[name] for name in outputs], axis=0)
         error, state_error = (
-            float(errors["probabilities"].max()),
-            max(float(e.max()) for name, e in errors.items() if name != "probabilities"),
+            float(worst.max()),
+            max(float(e.max()) for name, e in errors.items() if name not in outputs),
         )
-        same = agreement(found.probabilities, best)
-        nll_change = nll(found.probabilities, following) - nll(expected.probabilities, following)
+        same, nll_change, noise_of_values = self._figures(found, expected, self._following(sequence.course, expected))
         carried_counts = any(s.proves(gate) for name, s in self._sequences.items() if name != EACH)
         counts = sequence.proves(gate) if start != EACH else quantization == FLOAT32 or not carried_counts
-        missed = gate.missed(error, same, nll_change) if counts else []
+        missed = gate.missed(error, same, nll_change, noise_of_values) if counts else []
         if (start == EACH or (quantization == FLOAT32 and counts)) and not state_error <= gate.state:
             missed.append(f"a state is off by {state_error:.2g} (allowed {gate.state:g})")
         tenth = max(1, steps // 10)
@@ -204,17 +199,38 @@ class ParityCheck:
             argmax_agreement=same,
             nll_change=nll_change,
             rounding=sequence.rounding,
-            error_first_tenth=float(errors["probabilities"][:tenth].mean()),
-            error_last_tenth=float(errors["probabilities"][-tenth:].mean()),
+            error_first_tenth=float(worst[:tenth].mean()),
+            error_last_tenth=float(worst[-tenth:].mean()),
             quantization=quantization,
             missed=tuple(missed),
             microseconds=found.microseconds,
-            errors=errors["probabilities"],
+            errors=worst,
         )
 
-    def _following(self, ids: Ids, best: AnyArray) -> AnyArray:
-        """Return the right answers to all but the last of `ids`, shape (T - 1,), given Keras's likeliest ones."""
-        return ids[1:] if self._step_function.outputs == self._step_function.symbols else best[:-1]
+    def _figures(self, found: Trajectory, expected: Trajectory, following: AnyArray) -> tuple[float, float, float]:
+        """Return how often the same symbol is the likeliest, the change of the NLL, and the noise of values.
+
+        The first is the least of all outputs that are probabilities, the second of the main output, the third the
+        most of all that are values.
+        """
+        same, changed, noisy = [1.0], 0.0, [0.0]
+        for answer in self._step_function.interface.answers:
+            main = answer is self._step_function.main
+            ours, right = (t.probabilities if main else t.others[answer.name] for t in (found, expected))
+            if answer.activation == "linear":
+                noisy.append(noise(ours, right))
+                continue
+            same.append(agreement(ours, right.argmax(axis=1)))
+            if main:
+                changed = nll(ours, following) - nll(right, following)
+        return min(same), changed, max(noisy)
+
+    def _following(self, course: Course, expected: Trajectory) -> AnyArray:
+        """Return the right answers to all but the last symbol of `course`, shape (T - 1,)."""
+        if self._step_function.predicts_symbols and not course.each:
+            return course.inputs.ids[1:]
+        best: AnyArray = expected.probabilities.argmax(axis=1)
+        return best[:-1]
 
 
 def _require_finite(trajectory: Trajectory) -> None:

@@ -15,7 +15,22 @@ from .graph import Graph, LayerCall
 from .step_rules import LayerStep, Lookup
 
 Steps: TypeAlias = Sequence[tuple[LayerCall, "Lookup | tuple[LayerStep, ...]"]]
-Source: TypeAlias = "int | Weights"  # the number of a value, or a table of which the row of the symbol is read
+
+
+@dataclass(frozen=True)
+class Table:
+    """What an input of ids stands for.
+
+    Attributes:
+        rows: float32 of shape (V, ...), one for each id.
+        input: Number of the input that holds the ids.
+    """
+
+    rows: Weights
+    input: int
+
+
+Source: TypeAlias = "int | Table"  # the number of a value, or a table of which the row of the id is read
 
 # A lookup is folded into the layer after it (one row instead of a matrix product at each step) unless the table would
 # make the file this much larger than the two matrices it replaces.
@@ -33,10 +48,10 @@ class Stage:
     mask: Source | None = None
 
     def run(
-        self, a: Arithmetic, ids: Value, values: Mapping[int, Value], state: Mapping[str, Value]
+        self, a: Arithmetic, values: Mapping[int, Value], state: Mapping[str, Value]
     ) -> tuple[Value, dict[str, Value]]:
-        """Return the output and the next state, by its names in the file."""
-        given = [_read(a, source, ids, values) for source in self.sources]
+        """Return the output and the next state, by its names in the file; `values` by number, inputs among them."""
+        given = [_read(a, source, values) for source in self.sources]
         x = given[0] if len(given) == 1 else given
         if self.layer.kernel is not None:
             x = a.matmul(x, self.layer.kernel)
@@ -45,7 +60,7 @@ class Stage:
         before = {local: state[name] for local, name in self.names.items()}
         y, after = self.layer.apply(a, x, before)
         if self.mask is not None and self.layer.held is not None:
-            mask = a.reshape(_read(a, self.mask, ids, values), [1])  # cells have states and outputs of shape (B, U)
+            mask = a.reshape(_read(a, self.mask, values), [1])  # cells have states and outputs of shape (B, U)
             y = a.select(mask, y, self.layer.held(before))
             after = {local: a.select(mask, value, before[local]) for local, value in after.items()}
         return y, {self.names[local]: value for local, value in after.items()}
@@ -60,15 +75,16 @@ class Plan:
     cells: tuple[Cell, ...]
 
 
-def plan(graph: Graph, steps: Steps, input_table: Weights) -> Plan:
+def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights]) -> Plan:
     """Order the stages, fold lookups and name the state tensors by the number of the stage with a state.
 
     Args:
         graph: The graph of the model.
         steps: What the step rules say, call by call.
-        input_table: What the input of the model is for each symbol: its id, or its one-hot vector.
+        tables: What an input of ids is for each of them, by its number: the id itself, or its one-hot vector.
     """
-    tables: dict[int, Weights] = {0: input_table}
+    known = {number: Table(rows, number) for number, rows in tables.items()}
+    outputs = {output.number for output in graph.outputs}
     stages: list[Stage] = []
     state: list[StateTensor] = []
     cells: list[Cell] = []
@@ -76,49 +92,48 @@ def plan(graph: Graph, steps: Steps, input_table: Weights) -> Plan:
     stateful = 0
     for call, found in steps:
         if isinstance(found, Lookup):
-            tables[call.output] = found.table[: len(input_table)]
+            (number,) = call.inputs
+            known[call.output] = Table(found.table[: len(tables[number])], number)
             continue
-        sources: list[Source] = [_source(number, tables) for number in call.inputs]
-        mask = None if call.mask is None else _source(call.mask, tables)
+        sources: list[Source] = [known.get(number, number) for number in call.inputs]
+        mask = None if call.mask is None else known.get(call.mask, call.mask)
         for step in found:
             output = call.output if step is found[-1] else next(between)
-            if isinstance(sources[0], np.ndarray):
+            if isinstance(sources[0], Table):
                 sources[0], step = _fold(sources[0], step)
-            read = [source for source in sources if not isinstance(source, int)]
-            if len(read) == len(sources) and not step.state and step.kernel is None and output != graph.output:
-                # A layer without a state sees nothing but the symbol, so it is a lookup itself.
-                rows = [table.astype(np.float64) for table in read]
+            read = [source for source in sources if isinstance(source, Table)]
+            of_one = len(read) == len(sources) and len({table.input for table in read}) == 1
+            if of_one and not step.state and step.kernel is None and output not in outputs:
+                # A layer without a state sees nothing but the id, so it is a lookup itself.
+                rows = [table.rows.astype(np.float64) for table in read]
                 answer, _ = step.apply(NumpyArithmetic(), rows[0] if len(rows) == 1 else rows, {})
-                tables[output] = answer.astype(np.float32)
+                known[output] = Table(answer.astype(np.float32), read[0].input)
             else:
                 names = {local: f"{local}{stateful}" for local in step.state or ()}
                 stateful += bool(step.state)
                 state += [StateTensor(names[local], shape) for local, shape in (step.state or {}).items()]
                 cells += [step.cell] if step.cell else []
                 stages.append(Stage(tuple(sources), output, step, names, mask))
-            sources = [_source(output, tables)]
+            sources = [known.get(output, output)]
     return Plan(tuple(stages), tuple(state), tuple(cells))
 
 
-def _source(number: int, tables: Mapping[int, Weights]) -> Source:
-    return tables.get(number, number)
+def _read(a: Arithmetic, source: Source, values: Mapping[int, Value]) -> Value:
+    return values[source] if isinstance(source, int) else a.gather(source.rows, values[source.input])
 
 
-def _read(a: Arithmetic, source: Source, ids: Value, values: Mapping[int, Value]) -> Value:
-    return values[source] if isinstance(source, int) else a.gather(source, ids)
-
-
-def _fold(table: Weights, step: LayerStep) -> tuple[Weights, LayerStep]:
+def _fold(table: Table, step: LayerStep) -> tuple[Table, LayerStep]:
     """Return the table of x @ kernel + bias for all symbols x, and the step without kernel and bias.
 
     Where that table would be too large the step keeps its kernel.
     """
     if step.kernel is None:
         return table, step
-    size = table.size // table.shape[-1] * step.kernel.shape[1]
-    if size - table.size - step.kernel.size > _LARGEST_GROWTH:
+    rows = table.rows
+    size = rows.size // rows.shape[-1] * step.kernel.shape[1]
+    if size - rows.size - step.kernel.size > _LARGEST_GROWTH:
         return table, step
-    folded = table.astype(np.float64) @ step.kernel
+    folded = rows.astype(np.float64) @ step.kernel
     if step.bias is not None:
         folded = folded + step.bias
-    return folded.astype(np.float32), replace(step, kernel=None, bias=None)
+    return replace(table, rows=folded.astype(np.float32)), replace(step, kernel=None, bias=None)

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.arrays import Floats, Ids
+from ..runtime.arrays import Floats
 from ..runtime.errors import ParityError
-from ..runtime.trace import Course, State, Trajectory
+from ..runtime.trace import Course, Inputs, State, Trajectory
 from .arithmetic import NumpyArithmetic
+from .deviation import difference
 from .precision import Gate
 from .reference import KerasReference, run_numpy
 from .step_function import StepFunction
+from .typical_inputs import as_mapping
 
 _PREFIX = 200  # steps before the sequence that begins in the middle
 _FIRST = 64  # steps over which the step rules must equal Keras whatever rounding does later
@@ -35,6 +37,7 @@ class KnownAnswers:
         rounding: Largest difference between float64 and float32 arithmetic.
         agreement: Share of steps at which both name the same most likely symbol.
         nll_change: From float64 to float32, in nats.
+        noise: Of outputs that are values, likewise.
     """
 
     course: Course
@@ -42,18 +45,19 @@ class KnownAnswers:
     rounding: float = 0.0
     agreement: float = 1.0
     nll_change: float = 0.0
+    noise: float = 0.0
 
     def proves(self, gate: Gate) -> bool:
         """Tell whether rounding alone stays within `gate`; where it does not, a file that does not proves nothing."""
-        return not gate.missed(self.rounding, self.agreement, self.nll_change)
+        return not gate.missed(self.rounding, self.agreement, self.nll_change, self.noise)
 
 
 def answers_from_reached_states(
     step_function: StepFunction,
     reference: KerasReference,
-    carried: Ids,
+    carried: Inputs,
     initial: State,
-    singles: Ids,
+    singles: Inputs,
     known_answers: Callable[[Course, Trajectory, Trajectory, Trajectory], KnownAnswers],
     tolerance: float,
 ) -> tuple[KnownAnswers, KnownAnswers, KnownAnswers]:
@@ -62,35 +66,38 @@ def answers_from_reached_states(
     Args:
         step_function: The model taken apart.
         reference: The model as Keras runs it.
-        carried: Ids of the carried sequence, (T,).
+        carried: The carried sequence.
         initial: The state after a reset.
-        singles: Ids of the single steps, (N,).
+        singles: The single steps, N of them.
         known_answers: Makes them of course, right answers, and what the referee answers in float64 and float32.
         tolerance: Largest difference of an answer between the step rules and Keras in the first steps.
 
     Raises:
         ParityError: The step rules do not answer as Keras does.
     """
-    ids = np.concatenate([np.resize(carried[::-1], _PREFIX), carried]).astype(np.int32)
+    steps = np.arange(len(carried))
+    longer = carried[np.concatenate([np.resize(steps[::-1], _PREFIX), steps])]
     known = []
-    for sequence, skipped in ((carried, 0), (ids, _PREFIX)):
+    for sequence, skipped in ((carried, 0), (longer, _PREFIX)):
         exact, rounded = (run_numpy(step_function, sequence, [initial], dtype)[0] for dtype in (np.float64, np.float32))
-        whole = reference.run(sequence, None).probabilities
-        off = float(np.abs(whole[:_FIRST] - exact.probabilities[:_FIRST]).max())
+        whole = reference.run(sequence, None)
+        off = difference(whole.part(slice(_FIRST), {}), exact.part(slice(_FIRST), {}))
         if not off <= tolerance:
             raise ParityError(
                 f"The step rules answer otherwise than Keras: off by {off:.2g} within the first {_FIRST} steps "
                 f"(allowed {tolerance:g}). Correct the step rule of your own layer. Nothing was written."
             )
         start = initial if not skipped else _single(exact.states, skipped - 1)
-        expected = Trajectory(whole[skipped:], {name: array[-1:] for name, array in exact.states.items()})
-        exact, rounded = (Trajectory(t.probabilities[skipped:], t.states) for t in (exact, rounded))
+        last = {name: array[-1:] for name, array in exact.states.items()}
+        expected = whole.part(slice(skipped, None), last)
+        exact, rounded = (t.part(slice(skipped, None), t.states) for t in (exact, rounded))
         known.append(known_answers(Course(sequence[skipped:], start), expected, exact, rounded))
     states = {name: np.resize(array, (len(singles), *array.shape[1:])) for name, array in exact.states.items()}
     each = {name: array.astype(np.float32) for name, array in states.items()}
     widened = {name: array.astype(np.float64) for name, array in each.items()}
-    answers, after = step_function.advance(NumpyArithmetic(), singles, widened)
-    return known[0], known[1], KnownAnswers(Course(singles, each, each=True), Trajectory(answers, after))
+    answers, after = step_function.advance(NumpyArithmetic(), as_mapping(singles), widened)
+    main = answers.pop(step_function.main.name)
+    return known[0], known[1], KnownAnswers(Course(singles, each, each=True), Trajectory(main, after, None, answers))
 
 
 def _single(states: Any, step: int) -> dict[str, Any]:

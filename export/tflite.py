@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
 from ..runtime.errors import NotSteppableError
+from ..runtime.ports import SYMBOL
 from .arithmetic import TensorFlowArithmetic, Value, Weights
 from .precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, rounding_of
 from .step_function import StepFunction
@@ -35,7 +36,8 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     """Convert `step_function` to TFLite with weights of the precision `quantization`.
 
     Returns:
-        The payload with its two signatures, and the highest version of each operator in it.
+        The payload with its signatures (`step`, and `absorb` where symbols are all that is read), and the highest
+        version of each operator in it.
 
     Raises:
         NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
@@ -43,11 +45,10 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     arithmetic = _EvenTables() if quantization == INT8 else TensorFlowArithmetic(rounding_of(quantization))
     module = tf.Module()  # holds functions alone: with Keras layers in it, the file would come out without weights
     module.step = step_graph(step_function, arithmetic)
-    module.absorb = _absorb_graph(step_function, arithmetic)
-    signatures = {
-        _STEP_WHILE_CONVERTING: module.step.get_concrete_function(),
-        ABSORB: module.absorb.get_concrete_function(),
-    }
+    signatures = {_STEP_WHILE_CONVERTING: module.step.get_concrete_function()}
+    if not step_function.features:
+        module.absorb = _absorb_graph(step_function, arithmetic)
+        signatures[ABSORB] = module.absorb.get_concrete_function()
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
@@ -109,20 +110,24 @@ def _check_versions(operators: dict[str, int], quantization: str) -> None:
 
 
 def step_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic) -> Any:
-    """Return the TensorFlow function `step`: symbol (B,) and state in, probabilities (B, K) and next state out."""
+    """Return the TensorFlow function `step`: inputs (B, ...) and state in, outputs (B, K) and next state out."""
 
-    def step(symbol: Any, state: dict[str, Any]) -> dict[str, Any]:
-        return _named(step_function, *step_function.advance(arithmetic, symbol, state))
+    def step(inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        return _named(step_function, *step_function.advance(arithmetic, inputs, state))
 
-    return _with_signature(step, tf.TensorSpec([None], tf.int32, name="symbol"), step_function, batch=None)
+    specs = [tf.TensorSpec([None], tf.int32, name=SYMBOL)] if step_function.symbols else []
+    specs += [tf.TensorSpec([None, *f.shape], tf.as_dtype(f.dtype), name=f.name) for f in step_function.features]
+    return _with_signature(step, specs, step_function, batch=None)
 
 
 def _absorb_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic) -> Any:
     """Return the TensorFlow function `absorb`: symbols (T,) and the state of one stream in, as `step` out."""
 
-    def absorb(symbols: Any, state: dict[str, Any]) -> dict[str, Any]:
-        def symbol_at(t: Any) -> Any:
-            return tf.reshape(symbols[t], [1])  # a slice of unknown length would make TFLite refuse the loop
+    def absorb(inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        symbols = inputs["symbols"]
+
+        def symbol_at(t: Any) -> dict[str, Any]:
+            return {SYMBOL: tf.reshape(symbols[t], [1])}  # a slice of unknown length would make TFLite refuse the loop
 
         def advance(t: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             return t + 1, step_function.advance(arithmetic, symbol_at(t), state)[1]
@@ -131,12 +136,12 @@ def _absorb_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic)
         _, state = tf.while_loop(lambda t, _: t < last, advance, (tf.constant(0), state))
         return _named(step_function, *step_function.advance(arithmetic, symbol_at(last), state))
 
-    return _with_signature(absorb, tf.TensorSpec([None], tf.int32, name="symbols"), step_function, batch=1)
+    return _with_signature(absorb, [tf.TensorSpec([None], tf.int32, name="symbols")], step_function, batch=1)
 
 
 def _with_signature(
-    function: Callable[[Any, dict[str, Any]], dict[str, Any]],
-    first: Any,
+    function: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]],
+    inputs: list[Any],
     step_function: StepFunction,
     batch: int | None,
 ) -> Any:
@@ -144,14 +149,15 @@ def _with_signature(
     names = [tensor.name for tensor in step_function.state]
     specs = [tf.TensorSpec([batch, *t.shape], tf.float32, name=t.name) for t in step_function.state]
 
-    def flat(symbols: Any, *state: Any) -> dict[str, Any]:
-        return function(symbols, dict(zip(names, state, strict=True)))
+    def flat(*given: Any) -> dict[str, Any]:
+        read = dict(zip((spec.name for spec in inputs), given, strict=False))
+        return function(read, dict(zip(names, given[len(inputs) :], strict=True)))
 
-    return tf.function(flat, input_signature=[first, *specs], autograph=False)
+    return tf.function(flat, input_signature=[*inputs, *specs], autograph=False)
 
 
-def _named(step_function: StepFunction, probabilities: Any, following: dict[str, Any]) -> dict[str, Any]:
-    return {"probabilities": probabilities, **{t.next: following[t.name] for t in step_function.state}}
+def _named(step_function: StepFunction, outputs: dict[str, Any], following: dict[str, Any]) -> dict[str, Any]:
+    return {**outputs, **{t.next: following[t.name] for t in step_function.state}}
 
 
 def operator_versions(payload: bytes) -> dict[str, int]:

@@ -12,12 +12,14 @@ from .backend import BACKEND_NAMES, describe_backend, probe_backends, usable_bac
 from .errors import (
     BackendError,
     DamagedFileError,
+    FeatureMismatchError,
     ForeignFileError,
     GoldenMismatchError,
     ModelFileError,
     ModelFileNotFoundError,
     NewerFormatError,
     NoInterpreterError,
+    NoProbabilitiesError,
     StateMismatchError,
     StepcellError,
     UnknownSymbolError,
@@ -27,6 +29,7 @@ from .errors import (
 from .manifest import Cell, Golden, GoldenRun, Manifest, StateTensor
 from .model import Model, load
 from .model_file import ModelFile, read_model_file
+from .ports import Feature, Output
 from .prediction import Prediction
 from .stream import Stream
 from .vocabulary import Vocabulary
@@ -36,6 +39,8 @@ __all__ = [
     "BackendError",
     "Cell",
     "DamagedFileError",
+    "Feature",
+    "FeatureMismatchError",
     "ForeignFileError",
     "Golden",
     "GoldenMismatchError",
@@ -47,6 +52,8 @@ __all__ = [
     "ModelFileNotFoundError",
     "NewerFormatError",
     "NoInterpreterError",
+    "NoProbabilitiesError",
+    "Output",
     "Prediction",
     "StateMismatchError",
     "StateTensor",

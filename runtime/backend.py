@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from .arrays import Float32, Ids
+from .arrays import AnyArray, Float32, Ids
 from .errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
 from .manifest import StateTensor
 from .model_file import ONNX, TFLITE, ModelFile, read_model_file
@@ -20,11 +20,15 @@ State = Mapping[str, Float32]
 class Backend(Protocol):
     """One loaded interpreter with one state resident in its memory.
 
-    Whatever raises leaves the resident state as it was. Ids are not checked here: callers pass valid ones.
+    Whatever raises leaves the resident state as it was. Ids and features are not checked here: callers pass valid ones.
+    A model that reads no symbol gets the id 0.
     """
 
     def step(self, id: int) -> None:
         """Compute the answer to `id` and let the next state become the resident state."""
+
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        """Let `features`, all of them by name, be what is read beside the symbol from now on."""
 
     def peek(self, id: int) -> None:
         """Compute the answer to `id`; the resident state stays."""
@@ -34,6 +38,9 @@ class Backend(Protocol):
 
     def probabilities(self) -> Float32:
         """Return a copy of the last answer, float32 of shape (K,)."""
+
+    def others(self) -> dict[str, Float32]:
+        """Return copies of what the other outputs answered, float32 of shape (K,) each."""
 
     def read_state(self) -> dict[str, Float32]:
         """Return a copy of the resident state, each tensor float32 of shape (1, ...)."""

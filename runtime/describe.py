@@ -16,8 +16,9 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
     lines = {
         "name": manifest.name,
         "fingerprint": manifest.fingerprint,
-        "symbols": manifest.vocabulary.describe(),
-        "answers": "the next symbol" if manifest.labels is None else f"a label ({manifest.labels.describe()})",
+        "symbols": manifest.vocabulary.describe() if len(manifest.vocabulary) else "none",
+        "features": ", ".join(feature.describe() for feature in manifest.features) or "none",
+        "answers": _answers(manifest),
         "cells": ", ".join(f"{cell.kind} {cell.units}" for cell in manifest.cells) or "none known",
         "weights": f"{manifest.quantization}; {manifest.output} output",
         "state": ", ".join(f"{tensor.name} {(1, *tensor.shape)} -> {tensor.next}" for tensor in manifest.state),
@@ -42,14 +43,42 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
     )
 
 
-def answer_line(symbol: str, prediction: Prediction, top: int, *, as_json: bool) -> str:
-    """Return the answer to `symbol` on one line: the likeliest symbol, or the `top` likeliest with probabilities."""
-    best = prediction.top(top)
+def _answers(manifest: Manifest) -> str:
+    main = (
+        f"{len(manifest.output_vocabulary)} values" if manifest.output == "linear"
+        else "the next symbol" if manifest.labels is None
+        else f"a label ({manifest.labels.describe()})"
+    )  # fmt: skip
+    return "; ".join([main, *(f"{other.name} ({other.size} numbers, {other.activation})" for other in manifest.others)])
+
+
+def answer_line(given: str, prediction: Prediction, top: int, *, as_json: bool) -> str:
+    """Return the answer to `given` on one line: the likeliest symbol, or the `top` likeliest with probabilities.
+
+    Values are all printed; further outputs follow behind their names.
+    """
     if as_json:
-        answer: dict[str, Any] = {"input": symbol, "symbol": best[0][0], "probability": round(best[0][1], 6)}
-        if top > 1:
-            answer["top"] = [{"symbol": other, "probability": round(p, 6)} for other, p in best]
+        answer = {"input": given, **_answer_to_json(prediction, top)}
+        answer.update({name: _answer_to_json(other, top) for name, other in prediction.outputs.items()})
         return json.dumps(answer, ensure_ascii=False)
+    others = [f"{name}: {_in_words(other, top)}" for name, other in prediction.outputs.items()]
+    return "\t".join([_in_words(prediction, top), *others])
+
+
+def _answer_to_json(prediction: Prediction, top: int) -> dict[str, Any]:
+    if not prediction.has_probabilities:
+        return {"values": [float(f"{value:.6g}") for value in prediction.values]}
+    best = prediction.top(top)
+    answer: dict[str, Any] = {"symbol": best[0][0], "probability": round(best[0][1], 6)}
+    if top > 1:
+        answer["top"] = [{"symbol": other, "probability": round(p, 6)} for other, p in best]
+    return answer
+
+
+def _in_words(prediction: Prediction, top: int) -> str:
+    if not prediction.has_probabilities:
+        return " ".join(f"{value:.6g}" for value in prediction.values)
+    best = prediction.top(top)
     if top == 1:
         return escape_symbol(best[0][0])
     return "\t".join(f"{escape_symbol(other)} {probability:.4f}" for other, probability in best)

@@ -27,6 +27,14 @@ class StateMismatchError(StepcellError, ValueError):
     """A state whose names, shapes or numbers do not fit the model."""
 
 
+class FeatureMismatchError(StepcellError, ValueError):
+    """Features whose names, shapes or numbers do not fit the model."""
+
+
+class NoProbabilitiesError(StepcellError, AttributeError):
+    """A question about probabilities to a model that answers with values."""
+
+
 class ModelFileError(StepcellError, ValueError):
     """A model file that cannot be used. No byte of it has reached an interpreter."""
 

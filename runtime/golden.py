@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import Float32
+from .arrays import AnyArray, Float32
 from .backend import Backend, describe_backend, initial_state
 from .errors import GoldenMismatchError
 from .manifest import GoldenRun, StateTensor
 from .model_file import ModelFile
+from .ports import Feature
 
 
 def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, Float32]:
@@ -42,8 +43,15 @@ def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float
         for run in manifest.golden.runs:
             backend.write_state(start_state(run.start, manifest.state))
             for step, (id, expected) in enumerate(zip(run.ids, run.probabilities, strict=True), start=1):
+                if manifest.features:
+                    backend.write_features(_features_at(manifest.features, run, step - 1))
                 backend.step(id)
-                difference = float(np.abs(backend.probabilities()[outputs] - np.array(expected)).max())
+                differences = [_difference(backend.probabilities()[outputs], expected, manifest.output)]
+                for output in manifest.others:
+                    recorded = run.others[output.name][step - 1]
+                    found = backend.others()[output.name][: len(recorded)]
+                    differences.append(_difference(found, recorded, output.activation))
+                difference = float(np.max(differences))
                 if not difference <= manifest.golden.tolerance:
                     raise GoldenMismatchError(
                         f"{describe_backend(backend_name)} does not answer as {file.name} was exported: at step {step} "
@@ -51,9 +59,21 @@ def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float
                         f"(allowed {manifest.golden.tolerance:g}). Try another backend or version."
                     )
                 worst = max(worst, difference)
-            worst = max(worst, _absorb_run(backend, file, backend_name, run))
+            if not manifest.features:
+                worst = max(worst, _absorb_run(backend, file, backend_name, run))
     backend.write_state(initial_state(manifest.state))
     return worst
+
+
+def _features_at(features: tuple[Feature, ...], run: GoldenRun, step: int) -> dict[str, AnyArray]:
+    return {f.name: np.array(run.features[f.name][step], f.dtype).reshape(f.shape) for f in features}
+
+
+def _difference(found: Float32, recorded: tuple[float, ...], activation: str) -> float:
+    """Return the largest difference; relative for values above 1, which have no bound. Not a number stays that."""
+    expected = np.array(recorded)
+    scale = np.maximum(1.0, np.abs(expected)) if activation == "linear" else 1.0
+    return float((np.abs(found - expected) / scale).max())
 
 
 def _absorb_run(backend: Backend, file: ModelFile, backend_name: str, run: GoldenRun) -> float:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from .arrays import Float32
+from .ports import PROBABILITIES, SYMBOL, VALUES, Feature, Output
 from .vocabulary import Vocabulary
 from .wiring import Wiring
 
 FORMAT = 1
 WIRED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
+WIDE_FORMAT = 3  # format 1 and the entries `features` and `outputs`, for models that read or answer more than symbols
 Json = Mapping[str, Any]
 
 
@@ -61,13 +63,17 @@ class GoldenRun:
     Attributes:
         start: "initial", or "ramp": element i of all state elements, counted through the tensors in manifest
             order, is ((37 i + 11) mod 101) / 101 - 0.5, a non-zero state that any engine can make without storing it.
-        ids: The ids to step, T of them.
+        ids: The ids to step, T of them; zeros where the model reads no symbol.
         probabilities: T rows; each holds the probabilities of the golden sequence's `outputs`.
+        features: Name -> T rows: the elements of each feature.
+        others: Name of another output -> T rows: its first numbers.
     """
 
     start: str
     ids: tuple[int, ...]
     probabilities: tuple[tuple[float, ...], ...]
+    features: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    others: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,9 +97,10 @@ class Manifest:
 
     Attributes:
         name: What the model is called.
-        vocabulary: Symbols the model reads; their ids are the input `symbol`.
+        vocabulary: Symbols the model reads; their ids are the input `symbol`. Empty: it reads features alone.
         labels: Symbols the model answers with, where these are not its next input; None: it predicts the next symbol.
-        output: "softmax" (the probabilities sum to 1) or "sigmoid" (each for itself).
+        output: "softmax" (the probabilities sum to 1), "sigmoid" (each for itself), or "linear": no probabilities but
+            values as they are, in the output `values`.
         state: The state tensors, in a fixed order.
         cells: The recurrent layers, first to last.
         golden: The known answer; None while a file is being made.
@@ -104,6 +111,8 @@ class Manifest:
         producer: Program and version that wrote the file.
         fingerprint: sha256 of the model payload, in hex: the file without this manifest.
         wiring: Where all this stands in a graph that stepcell did not make; None: under the names of format 1.
+        features: What the model reads beside the symbol, or in its place.
+        others: What it answers beside the main output.
     """
 
     name: str
@@ -120,6 +129,32 @@ class Manifest:
     producer: str = ""
     fingerprint: str = ""
     wiring: Wiring | None = None
+    features: tuple[Feature, ...] = ()
+    others: tuple[Output, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """The name of the main output in the graph."""
+        return VALUES if self.output == "linear" else PROBABILITIES
+
+    @property
+    def format(self) -> int:
+        """The lowest format number that describes it."""
+        if self.wiring is not None:
+            return WIRED_FORMAT
+        return WIDE_FORMAT if self.features or self.others or self.output == "linear" else FORMAT
+
+    def graph_inputs(self) -> dict[str, tuple[type, tuple[int, ...]]]:
+        """Return name -> dtype and shape without the batch of all inputs of the graph of one step."""
+        symbol: dict[str, tuple[type, tuple[int, ...]]] = {SYMBOL: (np.int32, ())} if len(self.vocabulary) else {}
+        state = {tensor.name: (np.float32, tensor.shape) for tensor in self.state}
+        return {**symbol, **{f.name: (f.dtype, f.shape) for f in self.features}, **state}
+
+    def graph_outputs(self) -> dict[str, tuple[type, tuple[int, ...]]]:
+        """Return the same of all outputs."""
+        answers = {self.answer: (len(self.output_vocabulary),), **{o.name: (o.size,) for o in self.others}}
+        states = {tensor.next: tensor.shape for tensor in self.state}
+        return {name: (np.float32, shape) for name, shape in {**answers, **states}.items()}
 
     @property
     def output_vocabulary(self) -> Vocabulary:
@@ -130,7 +165,7 @@ class Manifest:
         """Return the manifest as a JSON object."""
         golden = self.golden
         return {
-            "format": FORMAT if self.wiring is None else WIRED_FORMAT,
+            "format": self.format,
             "name": self.name,
             "fingerprint": self.fingerprint,
             "vocabulary": _vocabulary_to_json(self.vocabulary),
@@ -139,7 +174,7 @@ class Manifest:
             else {"kind": "label", "vocabulary": _vocabulary_to_json(self.labels)},
             "input": {"name": "symbol", "dtype": "int32", "size": len(self.vocabulary)},
             "output": {
-                "name": "probabilities",
+                "name": self.answer,
                 "dtype": "float32",
                 "size": len(self.output_vocabulary),
                 "activation": self.output,
@@ -165,6 +200,8 @@ class Manifest:
                         "start": run.start,
                         "ids": list(run.ids),
                         "probabilities": [list(row) for row in run.probabilities],
+                        **_rows_to_json("features", run.features),
+                        **_rows_to_json("others", run.others),
                     }
                     for run in golden.runs
                 ],
@@ -175,11 +212,26 @@ class Manifest:
             "requires": dict(self.requires),
             "producer": self.producer,
             **({} if self.wiring is None else {"graph": self.wiring.to_json()}),
-        }
+            **({} if self.format != WIDE_FORMAT else {
+                "features": [
+                    {"name": f.name, "shape": list(f.shape), "dtype": np.dtype(f.dtype).name, "ids": f.ids}
+                    for f in self.features
+                ],
+                "outputs": [
+                    {"name": o.name, "size": o.size, "activation": o.activation,
+                     "labels": None if o.labels is None else _vocabulary_to_json(o.labels)}
+                    for o in self.others
+                ],
+            }),
+        }  # fmt: skip
 
     def to_bytes(self) -> bytes:
         """Return the manifest as UTF-8 JSON; equal manifests give equal bytes."""
         return json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _rows_to_json(name: str, rows: Mapping[str, tuple[tuple[float, ...], ...]]) -> dict[str, Any]:
+    return {name: {key: [list(row) for row in value] for key, value in rows.items()}} if rows else {}
 
 
 def _vocabulary_to_json(vocabulary: Vocabulary) -> dict[str, Any]:

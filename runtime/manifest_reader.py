@@ -7,7 +7,8 @@ from math import isfinite, prod
 from typing import Any
 
 from .errors import DamagedFileError, NewerFormatError, VocabularyError
-from .manifest import FORMAT, WIRED_FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
+from .manifest import FORMAT, WIDE_FORMAT, WIRED_FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
+from .ports import ACTIVATIONS, Feature, Output
 from .vocabulary import Vocabulary
 from .wiring import Wiring, read_wiring
 
@@ -24,13 +25,13 @@ def read_manifest(content: bytes, file_name: str) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{file_name} is damaged: its manifest is not JSON ({error}). Copy it again.") from error
     found = json_object.get("format") if isinstance(json_object, dict) else None
-    if isinstance(found, int) and found > WIRED_FORMAT:
+    if isinstance(found, int) and found > WIDE_FORMAT:
         raise NewerFormatError(
-            f"{file_name} has format {found}; this stepcell reads format {WIRED_FORMAT} and older. "
+            f"{file_name} has format {found}; this stepcell reads format {WIDE_FORMAT} and older. "
             "Upgrade with: pip install -U stepcell"
         )
     reader = _Reader()
-    manifest = reader.manifest(json_object) if found in (FORMAT, WIRED_FORMAT) else None
+    manifest = reader.manifest(json_object) if found in (FORMAT, WIRED_FORMAT, WIDE_FORMAT) else None
     if manifest is None:
         problems = "; ".join(reader.problems) or f"its format is {found!r}"
         raise DamagedFileError(
@@ -47,20 +48,26 @@ class _Reader:
         self.problems: list[str] = []
 
     def manifest(self, top: Json) -> Manifest | None:
-        vocabulary = self.vocabulary(top, "vocabulary")
+        wide = top["format"] == WIDE_FORMAT
+        features = tuple(self.feature(entry) for entry in self.objects(top, "features")) if wide else ()
+        others = tuple(self.output(entry) for entry in self.objects(top, "outputs")) if wide else ()
+        vocabulary = self.vocabulary(top, "vocabulary", may_be_empty=bool(features))
         target = self.value(top, "target", dict)
         labels = self.vocabulary(target, "vocabulary") if target.get("kind") == "label" else None
         if target.get("kind") not in ("next", "label"):
             self.problems.append("target.kind is neither 'next' nor 'label'")
         output = self.value(top, "output", dict)
-        if output.get("activation") not in ("softmax", "sigmoid"):
-            self.problems.append("output.activation is neither 'softmax' nor 'sigmoid'")
+        if output.get("activation") not in (ACTIVATIONS if wide else ACTIVATIONS[:2]):
+            self.problems.append(f"output.activation is {output.get('activation')!r}")
         state = tuple(self.state_tensor(entry) for entry in self.objects(top, "state"))
         if not state or len({tensor.name for tensor in state}) < len(state):
             self.problems.append("state is empty or names a tensor twice")
+        names = [feature.name for feature in features] + [output.name for output in others]
+        if len(set(names)) < len(names):
+            self.problems.append("features and outputs name a tensor twice")
         cells = tuple(self.cell(entry) for entry in self.objects(top, "cells"))
         size = len(labels or vocabulary or ())
-        golden = self.golden(top, vocabulary, size) if top.get("golden") is not None else None
+        golden = self.golden(top, vocabulary, size, features, others) if top.get("golden") is not None else None
         strings = {name: self.value(top, name, str) for name in ("name", "fingerprint", "quantization", "producer")}
         training, requires = self.value(top, "training", dict), self.value(top, "requires", dict)
         parity = tuple(self.objects(top, "parity"))
@@ -70,7 +77,8 @@ class _Reader:
         activation = output["activation"]
         return Manifest(
             vocabulary=vocabulary, labels=labels, output=activation, state=state, cells=cells, golden=golden,
-            training=training, requires=requires, parity=parity, wiring=wiring, **strings,
+            training=training, requires=requires, parity=parity, wiring=wiring, features=features, others=others,
+            **strings,
         )  # fmt: skip
 
     def value(self, top: Json, name: str, kind: type) -> Any:
@@ -87,13 +95,36 @@ class _Reader:
             return []
         return list(found)
 
-    def vocabulary(self, top: Json, name: str) -> Vocabulary | None:
+    def vocabulary(self, top: Json, name: str, *, may_be_empty: bool = False) -> Vocabulary | None:
         found = self.value(top, name, dict)
+        if may_be_empty and found.get("symbols") == []:
+            return Vocabulary.none()
         try:
             return Vocabulary(tuple(self.value(found, "symbols", list)), found.get("unknown"))
         except (VocabularyError, TypeError) as error:
             self.problems.append(str(error))
             return None
+
+    def feature(self, entry: Json) -> Feature:
+        shape, ids = self.value(entry, "shape", list), entry.get("ids")
+        if not all(type(size) is int and size > 0 for size in shape) or prod(shape) >= 2**31:
+            self.problems.append(f"the shape of feature {entry.get('name')!r} is {shape}")
+        if ids is not None and (type(ids) is not int or not 0 < ids < 2**31 or shape):
+            self.problems.append(f"feature {entry.get('name')!r} is an id of {ids!r} with the shape {shape}")
+        feature = Feature(self.value(entry, "name", str), tuple(shape), ids)
+        if entry.get("dtype") != ("float32" if ids is None else "int32"):
+            self.problems.append(f"feature {feature.name!r} is {entry.get('dtype')!r}")
+        return feature
+
+    def output(self, entry: Json) -> Output:
+        size, activation = entry.get("size"), entry.get("activation")
+        labels = None if entry.get("labels") is None else self.vocabulary(entry, "labels")
+        if type(size) is not int or not 0 < size < 2**31 or (labels is not None and len(labels) != size):
+            self.problems.append(f"output {entry.get('name')!r} has the size {size!r}, or labels of another size")
+            size = 1
+        if activation not in ACTIVATIONS:
+            self.problems.append(f"the activation of output {entry.get('name')!r} is {activation!r}")
+        return Output(self.value(entry, "name", str), size, str(activation), labels)
 
     def state_tensor(self, entry: Json) -> StateTensor:
         shape, initial = self.value(entry, "shape", list), entry.get("initial")
@@ -129,7 +160,14 @@ class _Reader:
         self.problems += wiring.problems({tensor.name: prod(tensor.shape) for tensor in state}, symbols, outputs)
         return wiring
 
-    def golden(self, top: Json, vocabulary: Vocabulary | None, size: int) -> Golden | None:
+    def golden(
+        self,
+        top: Json,
+        vocabulary: Vocabulary | None,
+        size: int,
+        features: tuple[Feature, ...],
+        others: tuple[Output, ...],
+    ) -> Golden | None:
         found = self.value(top, "golden", dict)
         try:
             golden = Golden(
@@ -137,22 +175,36 @@ class _Reader:
                 tuple(found["outputs"]),
                 tuple(
                     GoldenRun(
-                        run["start"], tuple(run["ids"]), tuple(tuple(map(float, row)) for row in run["probabilities"])
+                        run["start"],
+                        tuple(run["ids"]),
+                        _rows(run["probabilities"]),
+                        {name: _rows(rows) for name, rows in run.get("features", {}).items()},
+                        {name: _rows(rows) for name, rows in run.get("others", {}).items()},
                     )
                     for run in found["runs"]
                 ),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             self.problems.append(f"golden is incomplete ({error!r})")
             return None
-        symbols = len(vocabulary or ())
+        symbols = len(vocabulary or ()) or 1  # the ids of a model that reads no symbol are zeros
         good = all(type(id) is int and 0 <= id < size for id in golden.outputs) and all(
             run.start in ("initial", "ramp")
             and all(type(id) is int and 0 <= id < symbols for id in run.ids)
             and len(run.probabilities) == len(run.ids)
             and all(len(row) == len(golden.outputs) for row in run.probabilities)
+            and run.features.keys() == {feature.name for feature in features}
+            and all(len(run.features[f.name]) == len(run.ids) for f in features)
+            and all(len(row) == prod(f.shape) for f in features for row in run.features[f.name])
+            and run.others.keys() == {other.name for other in others}
+            and all(len(run.others[o.name]) == len(run.ids) for o in others)
+            and all(0 < len(row) <= o.size for o in others for row in run.others[o.name])
             for run in golden.runs
         )
         if not good:
             self.problems.append("golden holds ids or rows that do not fit")
         return golden
+
+
+def _rows(found: Any) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(map(float, row)) for row in found)

@@ -12,6 +12,7 @@ from .backend import describe_backend, initial_state, open_any_backend, open_bac
 from .golden import replay_golden
 from .manifest import Manifest
 from .model_file import ModelFile, read_model_file
+from .ports import Features
 from .stream import Seat, State, Stream, checked_state
 from .vocabulary import Vocabulary
 
@@ -84,25 +85,29 @@ class Model:
         """Return the state after a reset: name -> float32 array of shape (1, ...)."""
         return initial_state(self.manifest.state)
 
-    def step(self, symbol: str, state: Mapping[str, ArrayLike]) -> tuple[Float32, State]:
+    def step(
+        self, symbol: str | None, state: Mapping[str, ArrayLike], features: Features | None = None
+    ) -> tuple[Float32, State]:
         """Step once as a pure function: nothing is kept, the same arguments give the same result.
 
         For reading and testing; a `Stream` does the same without copying the state in and out.
 
         Args:
-            symbol: One symbol of the vocabulary.
+            symbol: One symbol of the vocabulary; None for a model that reads features alone.
             state: The state before; see `initial_state`. It is not changed.
+            features: What it reads beside the symbol; see `Stream.step`.
 
         Returns:
-            The probabilities, float32 of shape (K,), and the next state.
+            The main output (the probabilities), float32 of shape (K,), and the next state.
 
         Raises:
             UnknownSymbolError: `symbol` is not in the vocabulary.
             StateMismatchError: `state` is not a state of this model.
+            FeatureMismatchError: `features` are not those of this model.
             BackendError: The interpreter failed.
         """
         stream = Stream(self._seat, checked_state(state, self.file))
-        return stream.step(symbol).probabilities, stream.state
+        return stream.step(symbol, features).values, stream.state
 
     def stream(self) -> Stream:
         """Return a new stream that starts from the initial state."""

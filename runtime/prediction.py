@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .arrays import Float32
+from .errors import NoProbabilitiesError
 from .vocabulary import Vocabulary
 
 
@@ -12,16 +15,41 @@ class Prediction:
     """How likely each symbol of the output vocabulary is, given everything the stream has seen.
 
     Attributes:
-        probabilities: float32 of shape (K,), in the order of the output vocabulary. They sum to 1 for a softmax
-            output; each stands for itself for a sigmoid output. The array is the caller's: no later step changes it.
+        values: The numbers of the output, float32 of shape (K,), in the order of the output vocabulary; probabilities,
+            or for a linear output what they are. The array is the caller's: no later step changes it.
+        outputs: Name -> what a further output of the model answers; empty for most models.
     """
 
-    __slots__ = ("_vocabulary", "probabilities")
+    __slots__ = ("_vocabulary", "outputs", "values")
 
-    def __init__(self, probabilities: Float32, vocabulary: Vocabulary) -> None:
-        """Wrap `probabilities`, shape (K,), over the K symbols of `vocabulary`."""
-        self.probabilities = probabilities
+    def __init__(
+        self, values: Float32, vocabulary: Vocabulary | None, outputs: Mapping[str, Prediction] | None = None
+    ) -> None:
+        """Wrap `values`, shape (K,), over the K symbols of `vocabulary`; None: they are no probabilities."""
+        self.values = values
         self._vocabulary = vocabulary
+        self.outputs = outputs or {}
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether its numbers are probabilities."""
+        return self._vocabulary is not None
+
+    @property
+    def probabilities(self) -> Float32:
+        """The probabilities, float32 of shape (K,).
+
+        They sum to 1 for a softmax output; each stands for itself for a sigmoid output.
+
+        Raises:
+            NoProbabilitiesError: The output is linear: its numbers are `values`. `id`, `symbol`, `probability` and
+                `top` raise it too.
+        """
+        if self._vocabulary is None:
+            raise NoProbabilitiesError(
+                "This output is linear: it answers with values and not with probabilities of symbols. Read .values"
+            )
+        return self.values
 
     @property
     def id(self) -> int:
@@ -31,7 +59,7 @@ class Prediction:
     @property
     def symbol(self) -> str:
         """The most likely symbol."""
-        return self._vocabulary.symbols[self.id]
+        return self._symbols[self.id]
 
     @property
     def probability(self) -> float:
@@ -41,8 +69,14 @@ class Prediction:
     def top(self, count: int) -> list[tuple[str, float]]:
         """Return the `count` most likely symbols with their probabilities, the most likely first."""
         order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [(self._vocabulary.symbols[id], float(self.probabilities[id])) for id in order]
+        return [(self._symbols[id], float(self.values[id])) for id in order]
+
+    @property
+    def _symbols(self) -> tuple[str, ...]:
+        return () if self._vocabulary is None else self._vocabulary.symbols
 
     def __repr__(self) -> str:
         """Return the answer in a line."""
+        if self._vocabulary is None:
+            return f"Prediction(values={self.values!r})"
         return f"Prediction(symbol={self.symbol!r}, probability={self.probability:.4f})"

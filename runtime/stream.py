@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Float32
+from .arrays import AnyArray, Float32
 from .backend import Backend, describe_backend, initial_state
 from .errors import BackendError, StateMismatchError, StepcellError, UnknownSymbolError
 from .model_file import ModelFile
+from .ports import Features, checked_features
 from .prediction import Prediction
+from .vocabulary import Vocabulary
 
 State = dict[str, Float32]
 
@@ -72,7 +74,9 @@ class Stream:
         """Start from `state`, which this stream owns from now on. Use `Model.stream()` instead."""
         self._seat = seat
         self._encode = seat.file.manifest.vocabulary.encode
-        self._output_vocabulary = seat.file.manifest.output_vocabulary
+        manifest = seat.file.manifest
+        self._output_vocabulary = None if manifest.output == "linear" else manifest.output_vocabulary
+        self._wide = bool(manifest.features or manifest.others)
         self._parked = state  # the state while this stream is not seated
         self._symbols_seen = symbols_seen
 
@@ -81,70 +85,70 @@ class Stream:
         """How many symbols have moved the state since the last reset (or since `state` was assigned)."""
         return self._symbols_seen
 
-    def step(self, symbol: str) -> Prediction:
+    def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
         """Feed one symbol and return how likely each symbol of the output is.
 
         The state moves forward by one.
 
         Args:
-            symbol: One symbol of the model's vocabulary.
+            symbol: One symbol of the model's vocabulary; None for a model that reads features alone.
+            features: What the model reads beside the symbol (`Manifest.features`), by name: arrays of the shapes of
+                one step. Of a single feature the array alone will do.
 
         Returns:
-            Prediction over the output vocabulary; its `probabilities` are float32 of shape (K,) and stay yours: later
-            steps do not change them.
+            Prediction over the output vocabulary; its numbers are float32 of shape (K,) and stay yours: later steps do
+            not change them.
 
         Raises:
             UnknownSymbolError: `symbol` is not in the vocabulary. The state has not moved.
+            FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
             BackendError: The interpreter failed. The state has not moved.
         """
-        id = self._id_of(symbol)
-        seat = self._seat
-        with seat.lock:
-            backend = seat.take(self)
-            try:
-                backend.step(id)
-            except Exception as error:
-                raise self._failure(error) from error
-            self._symbols_seen += 1
-            return Prediction(backend.probabilities(), self._output_vocabulary)
+        return self._answer_to(symbol, features, stays=False)
 
-    def peek(self, symbol: str) -> Prediction:
-        """Return what `step(symbol)` would return; the state does not move. Raises as `step` does."""
-        id = self._id_of(symbol)
-        seat = self._seat
-        with seat.lock:
-            backend = seat.take(self)
-            try:
-                backend.peek(id)
-            except Exception as error:
-                raise self._failure(error) from error
-            return Prediction(backend.probabilities(), self._output_vocabulary)
+    def peek(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
+        """Return what `step` would return; the state does not move. Raises as `step` does."""
+        return self._answer_to(symbol, features, stays=True)
 
-    def absorb(self, symbols: Iterable[str]) -> Prediction | None:
+    def absorb(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Prediction | None:
         """Feed a whole history at once: the same state and the same answer as stepping it, bit for bit.
 
         Args:
             symbols: Symbols of the vocabulary, in order. They are all checked before the first is fed.
+            features: As for `step`, with the T steps as first dimension of each array.
 
         Returns:
             The prediction after the last symbol; None if there are no symbols.
 
         Raises:
             UnknownSymbolError: One of them is not in the vocabulary. The state has not moved.
+            FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
             BackendError: The interpreter failed. The state has not moved.
         """
-        ids = np.fromiter((self._id_of(symbol) for symbol in symbols), dtype=np.int32)
+        manifest = self._seat.file.manifest
+        if symbols is None and not len(manifest.vocabulary):
+            given = next(iter(features.values()), ()) if isinstance(features, Mapping) else features
+            first = np.asarray(() if given is None else given)
+            ids = np.zeros(len(first) if first.ndim else 0, np.int32)
+        else:
+            ids = np.fromiter((self._id_of(symbol) for symbol in symbols or ()), dtype=np.int32)
+        checked = {}
+        if features is not None or manifest.features:
+            checked = checked_features(features, manifest.features, self._seat.file.name, ids.shape)
         if not ids.size:
             return None
         seat = self._seat
         with seat.lock:
             backend = seat.take(self)
             try:
-                backend.absorb(ids)
+                if checked:
+                    _absorb_with_features(backend, ids.tolist(), checked)
+                else:
+                    backend.absorb(ids)
             except Exception as error:
                 raise self._failure(error) from error
             self._symbols_seen += ids.size
-            return Prediction(backend.probabilities(), self._output_vocabulary)
+            return self._prediction(backend)
 
     def reset(self) -> None:
         """Forget everything: the state becomes the model's initial state."""
@@ -169,9 +173,47 @@ class Stream:
         """Return a second stream that continues from here, independent of this one."""
         return Stream(self._seat, self.state, self._symbols_seen)
 
-    def _id_of(self, symbol: str) -> int:
+    def _answer_to(self, symbol: str | None, features: Features | None, *, stays: bool) -> Prediction:
+        id = self._id_of(symbol)
+        checked: dict[str, AnyArray] = {}
+        if self._wide or features is not None:
+            checked = checked_features(features, self._seat.file.manifest.features, self._seat.file.name)
+        seat = self._seat
+        with seat.lock:
+            backend = seat.take(self)
+            try:
+                if checked:
+                    backend.write_features(checked)
+                if stays:
+                    backend.peek(id)
+                else:
+                    backend.step(id)
+            except Exception as error:
+                raise self._failure(error) from error
+            if not stays:
+                self._symbols_seen += 1
+            return self._prediction(backend)
+
+    def _prediction(self, backend: Backend) -> Prediction:
+        """Return the last answer of `backend`."""
+        if not self._wide:
+            return Prediction(backend.probabilities(), self._output_vocabulary)
+        numbers = backend.others()
+        others = {
+            output.name: Prediction(
+                numbers[output.name],
+                None if output.activation == "linear" else output.labels or Vocabulary.of_ids(output.size),
+            )
+            for output in self._seat.file.manifest.others
+        }
+        return Prediction(backend.probabilities(), self._output_vocabulary, others)
+
+    def _id_of(self, symbol: str | None) -> int:
+        vocabulary = self._seat.file.manifest.vocabulary
+        if symbol is None and not len(vocabulary):
+            return 0
         try:
-            return self._encode(symbol)
+            return self._encode(symbol)  # type: ignore[arg-type]  # None is no symbol, and is told so
         except UnknownSymbolError as error:
             message = str(error).replace("the vocabulary (", f"the vocabulary of {self._seat.file.name} (", 1)
             raise UnknownSymbolError(f"{message} The stream has not moved.") from None
@@ -193,6 +235,18 @@ class Stream:
     def __repr__(self) -> str:
         """Return model and position in a line."""
         return f"Stream({self._seat.file.name}, symbols_seen={self._symbols_seen})"
+
+
+def _absorb_with_features(backend: Backend, ids: list[int], features: Mapping[str, AnyArray]) -> None:
+    """Step `ids` with the rows of `features`; if one fails the state is where it was."""
+    before = backend.read_state()
+    try:
+        for step, id in enumerate(ids):
+            backend.write_features({name: array[step] for name, array in features.items()})
+            backend.step(id)
+    except BaseException:
+        backend.write_state(before)
+        raise
 
 
 def checked_state(state: Mapping[str, Any], file: ModelFile) -> State:

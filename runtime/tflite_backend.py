@@ -7,16 +7,18 @@ not a public API; where it is missing the public signature runner does the same 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from .arrays import Float32, Ids
+from .arrays import AnyArray, Float32, Ids
 from .backend import Backend, State, absorb_by_steps
 from .errors import BackendError, DamagedFileError
 from .manifest import Manifest
 from .model_file import ModelFile
+from .ports import SYMBOL
 from .wired_backend import WiredBackend
 from .wired_runners import tflite_runner
 
@@ -45,7 +47,7 @@ def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend
     reachable = hasattr(interpreter, "_get_full_signature_list") and all(hasattr(wrapper, entry) for entry in needed)
     # tflite-runtime 2.14 runs XNNPACK in `step` alone: there `absorb` takes 1.4 to 1.7 times as long as stepping, and
     # rounds differently. With float16 weights both interpreters turn all of them to float32 anew at each symbol.
-    absorbs = name != "tflite" and file.manifest.quantization != "float16"
+    absorbs = name != "tflite" and file.manifest.quantization != "float16" and not file.manifest.features
     if public or not reachable:
         return SignatureRunnerBackend(interpreter, file.manifest, absorbs=absorbs)
     return HeldMemoryBackend(interpreter, wrapper, file.manifest, absorbs=absorbs)
@@ -62,14 +64,10 @@ def open_interpreter(name: str, payload: bytes) -> Any:
 
 def _check_signatures(interpreter: Any, file: ModelFile) -> None:
     """Compare the graph's names, dtypes and shapes with the manifest before anything is written into it."""
-    manifest = file.manifest
-    state_in = {tensor.name: (np.float32, tensor.shape) for tensor in manifest.state}
-    outputs = {tensor.next: (np.float32, tensor.shape) for tensor in manifest.state}
-    outputs["probabilities"] = (np.float32, (len(manifest.output_vocabulary),))
-    expected: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-        _STEP: ({"symbol": (np.int32, ()), **state_in}, outputs),
-        _ABSORB: ({"symbols": (np.int32, ()), **state_in}, outputs),
-    }
+    inputs, outputs = file.manifest.graph_inputs(), file.manifest.graph_outputs()
+    expected: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {_STEP: (inputs, outputs)}
+    if not file.manifest.features:  # those are stepped
+        expected[_ABSORB] = ({"symbols" if name == SYMBOL else name: kind for name, kind in inputs.items()}, outputs)
     found = interpreter.get_signature_list()
     for signature, sides in expected.items():
         if signature not in found:
@@ -111,12 +109,14 @@ class HeldMemoryBackend:
         self._addresses = self._current_addresses()
         self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
         views = {name: memoryview(array.reshape(-1)) for name, array in self._tensors.items()}
-        self._symbol = views["symbol"]
+        self._symbol = views.get(SYMBOL, [0])  # a model that reads features alone has none
         self._feedback = [(views[name], views[next]) for name, next in self._names]
-        self._probabilities = self._tensors["probabilities"].reshape(-1)
+        self._probabilities = self._tensors[manifest.answer].reshape(-1)
+        self._answer = manifest.answer
+        self._others = [output.name for output in manifest.others]
         self._invoke = wrapper.Invoke
         self._absorber: Any = None
-        self._last: Float32 | None = None  # the answer of `absorb`, which has its own output tensor
+        self._last: Mapping[str, AnyArray] | None = None  # the outputs of `absorb`, which has tensors of its own
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
 
     def step(self, id: int) -> None:
@@ -130,6 +130,11 @@ class HeldMemoryBackend:
         self._symbol[0] = id
         self._invoke(self._subgraph)
 
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        """See `Backend.write_features`."""
+        for name, array in features.items():
+            self._tensors[name][...] = array
+
     def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`."""
         if not self._absorbs:
@@ -141,11 +146,16 @@ class HeldMemoryBackend:
         if self._current_addresses() != self._addresses:
             raise BackendError("The interpreter moved the tensors of `step` while it ran `absorb`.")
         _copy_all([(self._tensors[name], outputs[next]) for name, next in self._names])
-        self._last = outputs["probabilities"].reshape(-1)
+        self._last = outputs
 
     def probabilities(self) -> Float32:
         """See `Backend.probabilities`."""
-        return (self._probabilities if self._last is None else self._last).copy()
+        return (self._probabilities if self._last is None else self._last[self._answer].reshape(-1)).copy()
+
+    def others(self) -> dict[str, Float32]:
+        """See `Backend.others`."""
+        outputs = self._tensors if self._last is None else self._last
+        return {name: outputs[name].reshape(-1).copy() for name in self._others}
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
@@ -177,9 +187,11 @@ class SignatureRunnerBackend:
 
     def __init__(self, interpreter: Any, manifest: Manifest, *, absorbs: bool) -> None:
         """Make the two runners; arguments as for `HeldMemoryBackend`. The resident state is the initial one."""
-        self._absorbs = absorbs
         self._step = interpreter.get_signature_runner(_STEP)
-        self._absorb = interpreter.get_signature_runner(_ABSORB)
+        self._absorb = interpreter.get_signature_runner(_ABSORB) if absorbs else None
+        self._symbol = SYMBOL if len(manifest.vocabulary) else None
+        self._features: dict[str, AnyArray] = {}
+        self._answer, self._others = manifest.answer, [output.name for output in manifest.others]
         self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
         self._state = {tensor.name: tensor.initial_value() for tensor in manifest.state}
         self._outputs: dict[str, Float32] = {}
@@ -191,11 +203,16 @@ class SignatureRunnerBackend:
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
-        self._outputs = self._step(symbol=np.array([id], np.int32), **self._state)
+        symbol = {} if self._symbol is None else {self._symbol: np.array([id], np.int32)}
+        self._outputs = self._step(**symbol, **self._features, **self._state)
+
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        """See `Backend.write_features`."""
+        self._features = {name: array[np.newaxis].copy() for name, array in features.items()}
 
     def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`."""
-        if not self._absorbs:
+        if self._absorb is None:
             absorb_by_steps(self, ids)
             return
         self._outputs = self._absorb(symbols=ids, **self._state)
@@ -203,7 +220,11 @@ class SignatureRunnerBackend:
 
     def probabilities(self) -> Float32:
         """See `Backend.probabilities`."""
-        return self._outputs["probabilities"].reshape(-1).copy()
+        return self._outputs[self._answer].reshape(-1).copy()
+
+    def others(self) -> dict[str, Float32]:
+        """See `Backend.others`."""
+        return {name: self._outputs[name].reshape(-1).copy() for name in self._others}
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""

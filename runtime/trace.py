@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from time import process_time
@@ -14,10 +14,36 @@ import numpy as np
 
 from .arrays import AnyArray, Float32, Floats, Ids
 from .model import Model
+from .prediction import Prediction
 
 State: TypeAlias = Mapping[str, Float32]
 _BLOCK = 100  # steps whose time is taken together; the fastest block is the least disturbed one
-_STATE_PREFIX = "state/"  # of the names of state tensors in .npz archives
+_STATE_PREFIX, _FEATURE_PREFIX, _OTHER_PREFIX = "state/", "feature/", "other/"  # of names in .npz archives
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model reads over T steps, T >= 1.
+
+    Attributes:
+        ids: Symbol ids of shape (T,); zeros for a model that reads no symbol.
+        features: Name -> array of shape (T, ...).
+    """
+
+    ids: Ids
+    features: Mapping[str, AnyArray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return T."""
+        return len(self.ids)
+
+    def __getitem__(self, steps: slice | AnyArray) -> Inputs:
+        """Return those of some of the steps."""
+        return Inputs(self.ids[steps], {name: array[steps] for name, array in self.features.items()})
+
+    def features_at(self, step: int) -> dict[str, AnyArray] | None:
+        """Return the features of one step by name, None where the model has none."""
+        return {name: array[step] for name, array in self.features.items()} or None
 
 
 @dataclass(frozen=True)
@@ -25,25 +51,26 @@ class Course:
     """Symbols to step, and where to start from.
 
     Attributes:
-        ids: Symbol ids of shape (T,), T >= 1.
+        inputs: What is read.
         state: Name -> the state before the first step, float32 of shape (1, ...); where `each` is set, the state before
             every step, (T, ...).
         each: Step each symbol from its own state and carry nothing: what one step does, whatever came before it.
     """
 
-    ids: Ids
+    inputs: Inputs
     state: State
     each: bool = False
 
     def to_bytes(self) -> bytes:
         """Return an .npz archive."""
-        return _to_npz({"ids": self.ids, "each": np.array(self.each)}, self.state)
+        features = {_FEATURE_PREFIX + name: array for name, array in self.inputs.features.items()}
+        return _to_npz({"ids": self.inputs.ids, "each": np.array(self.each), **features}, self.state)
 
     @classmethod
     def from_file(cls, path: Path) -> Course:
         """Read what `to_bytes` returned from the file `path`."""
         arrays, state = _from_npz(path)
-        return cls(arrays["ids"], state, bool(arrays["each"]))
+        return cls(Inputs(arrays["ids"], _of_prefix(arrays, _FEATURE_PREFIX)), state, bool(arrays["each"]))
 
 
 @dataclass(frozen=True)
@@ -51,27 +78,36 @@ class Trajectory:
     """What came out of stepping T symbols.
 
     Attributes:
-        probabilities: float of shape (T, K).
+        probabilities: float of shape (T, K): the main output.
         states: Name -> float of shape (R, ...): the states after the R recorded steps, the last one among them last.
         microseconds: What a step took of the processor, from symbol to prediction, with the state carried; None where
             it was not measured. (From a state of zeros some kernels are many times faster than they ever are in use.)
+        others: Name -> float of shape (T, K): the other outputs.
     """
 
     probabilities: Floats
     states: Mapping[str, Floats]
     microseconds: float | None = None
+    others: Mapping[str, Floats] = field(default_factory=dict)
+
+    def part(self, steps: slice, states: Mapping[str, Floats]) -> Trajectory:
+        """Return the answers of some of the steps, with other `states`."""
+        others = {name: array[steps] for name, array in self.others.items()}
+        return Trajectory(self.probabilities[steps], states, None, others)
 
     def to_bytes(self) -> bytes:
         """Return an .npz archive."""
         measured = {} if self.microseconds is None else {"microseconds": np.array(self.microseconds)}
-        return _to_npz({"probabilities": self.probabilities, **measured}, self.states)
+        others = {_OTHER_PREFIX + name: array for name, array in self.others.items()}
+        return _to_npz({"probabilities": self.probabilities, **measured, **others}, self.states)
 
     @classmethod
     def from_file(cls, path: Path) -> Trajectory:
         """Read what `to_bytes` returned from the file `path`."""
         arrays, states = _from_npz(path)
         measured = arrays.get("microseconds")
-        return cls(arrays["probabilities"], states, None if measured is None else float(measured))
+        microseconds = None if measured is None else float(measured)
+        return cls(arrays["probabilities"], states, microseconds, _of_prefix(arrays, _OTHER_PREFIX))
 
 
 def trace(model: Model, course: Course) -> Trajectory:
@@ -83,22 +119,41 @@ def trace(model: Model, course: Course) -> Trajectory:
     Raises:
         StepcellError: As `Stream.step` does.
     """
-    symbols = [model.vocabulary.decode(id) for id in course.ids.tolist()]
-    if course.each:
-        names = course.state
-        steps = [model.step(x, {n: course.state[n][t : t + 1] for n in names}) for t, x in enumerate(symbols)]
-        after = {name: np.concatenate([state[name] for _, state in steps]) for name in names}
-        return Trajectory(np.stack([answer for answer, _ in steps]), after)
+    inputs, symbols = (
+        course.inputs,
+        [model.vocabulary.decode(id) if len(model.vocabulary) else None for id in course.inputs.ids.tolist()],
+    )
+    features = [inputs.features_at(step) for step in range(len(inputs))] if inputs.features else [None] * len(inputs)
     stream = model.stream()
+    answers: list[Prediction] = []
+    if course.each:
+        after: list[State] = []
+        for step, symbol in enumerate(symbols):
+            stream.state = {name: array[step : step + 1] for name, array in course.state.items()}
+            answers.append(stream.step(symbol, features[step]))
+            after.append(stream.state)
+        states = {name: np.concatenate([state[name] for state in after]) for name in course.state}
+        return Trajectory(_values(answers), states, None, _others(model, answers))
     stream.state = course.state
-    answers: list[Float32] = []
     seconds = inf
     for first in range(0, len(symbols), _BLOCK):
-        block = symbols[first : first + _BLOCK]
+        block = list(zip(symbols[first : first + _BLOCK], features[first : first + _BLOCK], strict=True))
         before = process_time()
-        answers += [stream.step(symbol).probabilities for symbol in block]
+        answers += [stream.step(symbol, given) for symbol, given in block]
         seconds = min(seconds, (process_time() - before) / len(block))
-    return Trajectory(np.stack(answers), stream.state, 1e6 * seconds)
+    return Trajectory(_values(answers), stream.state, 1e6 * seconds, _others(model, answers))
+
+
+def _values(answers: Sequence[Prediction]) -> Float32:
+    return np.stack([answer.values for answer in answers])
+
+
+def _others(model: Model, answers: Sequence[Prediction]) -> dict[str, Float32]:
+    return {o.name: _values([answer.outputs[o.name] for answer in answers]) for o in model.manifest.others}
+
+
+def _of_prefix(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _to_npz(arrays: Mapping[str, AnyArray], states: Mapping[str, Floats]) -> bytes:

@@ -56,6 +56,14 @@ class Vocabulary:
             raise VocabularyError(f"This vocabulary cannot be used: {'; '.join(problems)}.")
 
     @classmethod
+    def none(cls) -> Vocabulary:
+        """Return the one vocabulary without symbols, for models that read features alone."""
+        empty = object.__new__(cls)
+        for name, value in (("symbols", ()), ("unknown", None), ("_ids", {})):
+            object.__setattr__(empty, name, value)
+        return empty
+
+    @classmethod
     def of_ids(cls, size: int) -> Vocabulary:
         """Return the vocabulary "0", "1", ... of `size` ids, for models that come without symbols."""
         return cls(tuple(str(id) for id in range(size)))

@@ -57,6 +57,13 @@ class WiredBackend:
         self._answer = np.asarray(outputs[wiring.output.name], np.float32).reshape(wiring.output.size)
         self._next = following
 
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        """See `Backend.write_features`; a graph with such a wiring reads none."""
+
+    def others(self) -> dict[str, Float32]:
+        """See `Backend.others`; nothing else is wired."""
+        return {}
+
     def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`; the graph is that of one step."""
         absorb_by_steps(self, ids)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stepcell.export import build_step_function, export
 from stepcell.export.reference import run_numpy
 from stepcell.runtime.backend import initial_state
+from stepcell.runtime.trace import Inputs
 
 TOLERANCE = 1e-5
 UNTIMED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -31,11 +32,11 @@ def test_any_causal_architecture_steps_as_keras_runs_it(data):
     step_function = build_step_function(model)
     ids = np.array(data.draw(st.lists(st.integers(0, step_function.symbols - 1), min_size=12, max_size=12)), np.int32)
     whole = np.asarray(model(ids[None], training=False))[0]
-    whole = softmax(whole) if step_function.from_logits else whole
+    whole = softmax(whole) if step_function.main.from_logits else whole
     cut = data.draw(st.integers(1, len(ids) - 1))
-    first = run_numpy(step_function, ids[:cut], [initial_state(step_function.state)])[0]
+    first = run_numpy(step_function, Inputs(ids[:cut]), [initial_state(step_function.state)])[0]
     taken_out = {name: array[-1:] for name, array in first.states.items()}
-    second = run_numpy(step_function, ids[cut:], [taken_out])[0]
+    second = run_numpy(step_function, Inputs(ids[cut:]), [taken_out])[0]
     stepped = np.concatenate([first.probabilities, second.probabilities])
     assert np.abs(stepped - whole if whole.ndim == 2 else stepped[-1] - whole).max() < TOLERANCE
 

@@ -14,6 +14,7 @@ from stepcell.export import LayerStep, ParityError, build_step_function, export,
 from stepcell.export.arithmetic import ACTIVATIONS, NumpyArithmetic
 from stepcell.export.reference import run_numpy
 from stepcell.runtime.backend import initial_state
+from stepcell.runtime.trace import Inputs
 
 L, ops = keras.layers, keras.ops
 SEQUENCES, SOFTMAX = {"return_sequences": True}, {"activation": "softmax"}
@@ -33,7 +34,7 @@ def stepped_equals_keras(model, steps=STEPS):
     step_function = build_step_function(model)
     ids = np.random.default_rng(3).integers(0, SYMBOLS, steps, dtype=np.int32)
     ids[:2] = ids[5:7] = 0  # masked, where symbol 0 is
-    stepped = run_numpy(step_function, ids, [initial_state(step_function.state)])[0].probabilities
+    stepped = run_numpy(step_function, Inputs(ids), [initial_state(step_function.state)])[0].probabilities
     whole = np.asarray(model(ids[None], training=False))[0]
     assert np.abs(whole - (stepped if whole.ndim == 2 else stepped[-1])).max() < TOLERANCE
     return step_function
@@ -196,7 +197,7 @@ def masked(zero_output):
 def test_a_masked_step_holds_the_state_and_gives_the_output_keras_gives(zero_output):
     step_function = stepped_equals_keras(masked(zero_output))
     state = {name: array + 0.5 for name, array in initial_state(step_function.state).items()}
-    after = run_numpy(step_function, np.zeros(1, np.int32), [state])[0].states
+    after = run_numpy(step_function, Inputs(np.zeros(1, np.int32)), [state])[0].states
     assert all(np.array_equal(after[name][-1:], state[name]) for name in state)
 
 
@@ -229,7 +230,7 @@ def test_a_stateless_branch_folds_into_a_lookup():
             seen.append(table.shape)
             return super().gather(table, ids)
 
-    step_function.advance(Counting(), np.array([0]), initial_state(step_function.state))
+    step_function.advance(Counting(), {"symbol": np.array([0])}, initial_state(step_function.state))
     assert seen == [(SYMBOLS, 15)]
 
 

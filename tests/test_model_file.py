@@ -155,11 +155,11 @@ def test_a_folder_given_for_a_file_is_refused(tmp_path):
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
     file = unseal(FILES[format].read_bytes(), "memory")
-    monkeypatch.setattr("stepcell.runtime.manifest.FORMAT", 3)
+    monkeypatch.setattr("stepcell.runtime.manifest.FORMAT", 4)
     newer = seal(file.payload, file.manifest, format)
     monkeypatch.setattr("stepcell.runtime.manifest.FORMAT", 1)
     with pytest.raises(
-        NewerFormatError, match=r"has format 3; this stepcell reads format 2 and older. Upgrade with: pip install"
+        NewerFormatError, match=r"has format 4; this stepcell reads format 3 and older. Upgrade with: pip install"
     ):
         unseal(newer, f"memory.{format}")
 

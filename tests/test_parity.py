@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from models import sharp_model
+from models import miswired, sharp_model
 
 from stepcell.export import ParityError, build_step_function, export, exporter
 from stepcell.export.parity import EACH, STEPS
@@ -34,26 +34,6 @@ def test_every_file_equals_keras_over_ten_thousand_carried_steps(cell, layers, t
         assert parity.max_abs_error <= FLOAT32_TOLERANCE
         assert parity.max_state_error <= FLOAT32_TOLERANCE
         assert parity.argmax_agreement > 0.999
-
-
-def miswired(advance, fault):
-    """The step of a model with one fault in where its state goes."""
-
-    def wrong(arithmetic, ids, state):
-        if fault == "reset at every step":
-            state = {name: 0.0 * value for name, value in state.items()}
-        answer, following = advance(arithmetic, ids, state)
-        if fault == "h and c swapped":
-            following = {**following, "h0": following["c0"], "c0": following["h0"]}
-        elif fault == "never fed back":
-            following = {name: value + 0.0 for name, value in state.items()}
-        elif fault == "only h fed back":
-            following = {**following, "c0": state["c0"] + 0.0}
-        elif fault == "layers swapped":
-            following = {**following, "h0": following["h1"], "h1": following["h0"]}
-        return answer, following
-
-    return wrong
 
 
 FAULTS = ["h and c swapped", "never fed back", "only h fed back", "reset at every step"]
@@ -87,13 +67,14 @@ def test_a_miswired_state_is_noticed_and_nothing_is_written(fault, format, tmp_p
 def check_and_model():
     model = sharp_model("lstm", 1)
     step_function = build_step_function(model)
-    return ParityCheck(step_function, KerasReference(model), steps=300), model
+    return ParityCheck(step_function, KerasReference(model, step_function.interface), steps=300), model
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state(fault, check_and_model):
     """The same faults in the stepping itself, where the file is right."""
     from stepcell.export.arithmetic import NumpyArithmetic
+    from stepcell.export.typical_inputs import as_mapping
     from stepcell.runtime.trace import Trajectory
 
     check, model = check_and_model
@@ -102,14 +83,15 @@ def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state
     for start, sequence in check._sequences.items():
         arithmetic, course = NumpyArithmetic(), sequence.course
         if start == EACH:
-            answers, after = wrong(arithmetic, course.ids, {n: a.astype("f8") for n, a in course.state.items()})
-            found = Trajectory(answers, after)
+            state = {n: a.astype("f8") for n, a in course.state.items()}
+            answers, after = wrong(arithmetic, as_mapping(course.inputs), state)
+            found = Trajectory(answers["probabilities"], after)
         else:
             state = {name: array.astype("f8") for name, array in course.state.items()}
             rows = []
-            for step in range(len(course.ids)):
-                answer, state = wrong(arithmetic, course.ids[step : step + 1], state)
-                rows.append(answer[0])
+            for step in range(len(course.inputs)):
+                answers, state = wrong(arithmetic, as_mapping(course.inputs[step : step + 1]), state)
+                rows.append(answers["probabilities"][0])
             found = Trajectory(np.stack(rows), state)
         assert not check._compare("litert", "tflite", start, found).holds
 
@@ -121,10 +103,10 @@ def test_the_first_step_alone_cannot_notice_swapped_states(check_and_model):
 
     step_function = build_step_function(check_and_model[1])
     zero = {name: array.astype("f8") for name, array in initial_state(step_function.state).items()}
-    ids = np.array([3])
-    right, _ = step_function.advance(NumpyArithmetic(), ids, zero)
-    swapped, _ = miswired(step_function.advance, "h and c swapped")(NumpyArithmetic(), ids, zero)
-    assert np.array_equal(right, swapped)
+    inputs = {"symbol": np.array([3])}
+    right, _ = step_function.advance(NumpyArithmetic(), inputs, zero)
+    swapped, _ = miswired(step_function.advance, "h and c swapped")(NumpyArithmetic(), inputs, zero)
+    assert np.array_equal(right["probabilities"], swapped["probabilities"])
 
 
 def test_a_chaotic_model_is_proven_step_by_step(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stepcell.export import LayerStep, NotSteppableError, build_step_function, export, step_rule
+from stepcell.runtime import VocabularyError
 
 L = keras.layers
 SOFTMAX = {"activation": "softmax"}
@@ -61,7 +62,7 @@ def test_all_offenders_are_named_at_once_with_reason_and_remedy(tmp_path):
         ([L.Embedding(6, 4), L.LSTM(5), L.Dense(1)], "output is no probabilities"),
         ([L.CategoryEncoding(6, output_mode="multi_hot"), L.Dense(6, **SOFTMAX)], "output_mode is 'multi_hot'"),
         ([L.Embedding(6, 4), L.Flatten(), L.Dense(6, **SOFTMAX)], "whole sequence"),
-        ([L.Embedding(6, 4), L.GRU(3), L.Reshape((3, 1))], r"its output has the shape \(3, 1\) in a step"),
+        ([L.Embedding(6, 4), L.GRU(3), L.Reshape((3, 1))], r"has the shape \(3, 1\) in a step"),
         *(
             ([L.Embedding(6, 4), layer, L.GRU(3), L.Dense(6, **SOFTMAX)], reason)
             for layer, reason in [
@@ -171,12 +172,23 @@ def test_a_custom_activation_of_a_known_name_is_refused():
         build_step_function(sequential(L.Embedding(6, 4), L.LSTM(5, activation=tanh), L.Dense(6, **SOFTMAX)))
 
 
-def test_several_inputs_and_outputs_are_refused_together_with_everything_else():
-    one, other = (keras.Input((8,), dtype="int32", name=name) for name in ("first", "second"))
-    x = L.Add()([L.Embedding(6, 4)(one), L.Embedding(6, 4)(other)])
-    x = L.Flatten(name="flat")(x)
-    with pytest.raises(NotSteppableError, match=r"2 inputs \('first', 'second'\) and 2 outputs(.|\n)*flat \(Flatten\)"):
-        build_step_function(keras.Model([one, other], [L.Dense(6, **SOFTMAX)(x), L.Dense(2, **SOFTMAX)(x)]))
+def test_inputs_and_outputs_that_cannot_be_are_refused_together_with_everything_else():
+    symbol = keras.Input((None,), dtype="int32", name="symbol")
+    counts, scalar = keras.Input((None, 3), dtype="int32", name="counts"), keras.Input((8,), name="scalar")
+    x = L.LSTM(5, return_sequences=True)(L.Embedding(6, 4)(symbol))
+    more = L.Dense(5)(L.Rescaling(0.5)(counts))
+    x = L.Add()([x, more, L.Reshape((-1, 1))(scalar)])
+    flat = L.GlobalMaxPooling1D(name="flat")(x)
+    model = keras.Model([symbol, counts, scalar], [L.Dense(3, name="tall")(L.Reshape((-1, 5, 1))(x)), L.Dense(2)(flat)])
+    with pytest.raises(NotSteppableError) as caught:
+        build_step_function(model)
+    for problem in (
+        "'counts' of int32 is read as numbers; put an Embedding",
+        "'scalar' has the shape (None, 8); give it (batch, time steps, features)",
+        "'tall' has the shape (5, 3) in a step; end it in one row of numbers",
+        "flat (GlobalMaxPooling1D)",
+    ):
+        assert problem in str(caught.value)
 
 
 def test_a_given_initial_state_is_refused():
@@ -188,9 +200,15 @@ def test_a_given_initial_state_is_refused():
         build_step_function(keras.Model(source, L.Dense(6, **SOFTMAX)(x)))
 
 
-def test_float_input_asks_whether_it_is_one_hot():
+def test_a_vocabulary_for_vectors_asks_whether_they_are_one_hot(tmp_path):
     model = keras.Sequential([keras.Input((None, 6)), L.LSTM(5), L.Dense(6, **SOFTMAX)])
-    with pytest.raises(NotSteppableError, match="--one-hot"):
+    with pytest.raises(VocabularyError, match="reads features and no symbols.*--one-hot"):
+        export(model, tmp_path, vocabulary="abcdef")
+
+
+def test_numbers_that_are_no_probabilities_ask_whether_they_are_values():
+    model = keras.Sequential([keras.Input((None, 6)), L.LSTM(5, return_sequences=True), L.Dense(1)])
+    with pytest.raises(NotSteppableError, match="no probabilities.*--values"):
         build_step_function(model)
 
 

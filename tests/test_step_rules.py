@@ -12,6 +12,7 @@ from models import sharp_model
 from stepcell.export import build_step_function
 from stepcell.export.reference import KerasReference, run_numpy
 from stepcell.runtime.backend import initial_state
+from stepcell.runtime.trace import Inputs
 
 L = keras.layers
 TOLERANCE = 2e-5  # Keras computes in float32
@@ -19,14 +20,14 @@ TOLERANCE = 2e-5  # Keras computes in float32
 
 def stepped_equals_whole(model, *, one_hot=False, steps=120):
     step_function = build_step_function(model, one_hot=one_hot)
-    reference = KerasReference(model, one_hot=one_hot, from_logits=step_function.from_logits)
+    reference = KerasReference(model, step_function.interface)
     random = np.random.default_rng(3)
-    ids = random.integers(0, step_function.symbols, steps, dtype=np.int32)
+    inputs = Inputs(random.integers(0, step_function.symbols, steps, dtype=np.int32))
     for scale in (0.0, 0.8):
         state = {
             n: scale * random.normal(size=a.shape).astype("f4") for n, a in initial_state(step_function.state).items()
         }
-        whole, stepped = reference.run(ids, state), run_numpy(step_function, ids, [state])[0]
+        whole, stepped = reference.run(inputs, state), run_numpy(step_function, inputs, [state])[0]
         assert np.abs(whole.probabilities - stepped.probabilities).max() < TOLERANCE
         for name, array in whole.states.items():
             assert np.abs(array[-1] - stepped.states[name][-1]).max() < TOLERANCE
@@ -107,7 +108,7 @@ def test_an_embedding_before_a_cell_is_folded_into_one_table():
     from stepcell.export.arithmetic import NumpyArithmetic
 
     step_function = build_step_function(sharp_model("lstm", 1, units=12, symbols=7))
-    step_function.advance(Spy(NumpyArithmetic()), np.array([0]), initial_state(step_function.state))
+    step_function.advance(Spy(NumpyArithmetic()), {"symbol": np.array([0])}, initial_state(step_function.state))
     assert gathered == [(7, 48)]
 
 
@@ -118,12 +119,12 @@ def test_an_embedding_whose_folded_table_would_bloat_the_file_stays():
 
 def test_logits_get_their_softmax():
     step_function = stepped_equals_whole(model_of(L.Embedding(6, 4), L.LSTM(5, **SEQUENCES), L.Dense(6)))
-    assert (step_function.output, step_function.from_logits) == ("softmax", True)
+    assert (step_function.main.activation, step_function.main.from_logits) == ("softmax", True)
 
 
 def test_a_sigmoid_output_stays_a_sigmoid():
     step_function = stepped_equals_whole(model_of(L.Embedding(6, 4), L.LSTM(5), L.Dense(1, activation="sigmoid")))
-    assert (step_function.output, step_function.outputs) == ("sigmoid", 1)
+    assert (step_function.main.activation, step_function.outputs) == ("sigmoid", 1)
 
 
 def test_a_stateful_model_keeps_the_state_it_carries():
@@ -133,7 +134,7 @@ def test_a_stateful_model_keeps_the_state_it_carries():
     before = [np.array(state) for state in lstm.states]
     assert np.abs(before[0]).max() > 0
     step_function = build_step_function(model)
-    KerasReference(model)
+    KerasReference(model, build_step_function(model).interface)
     assert all(np.array_equal(state, np.array(now)) for state, now in zip(before, lstm.states, strict=True))
     assert [tensor.name for tensor in step_function.state] == ["h0", "c0"]
 

@@ -16,7 +16,7 @@ from ..errors import AdoptionError
 from ..golden import start_state
 from ..manifest import Manifest, StateTensor
 from ..own_process import run_runtime
-from ..trace import Course, Trajectory
+from ..trace import Course, Inputs, Trajectory
 
 _MOST_IDS = 2_000  # stepped one by one from the initial state, spread over the vocabulary
 _CARRIED = 64
@@ -38,17 +38,19 @@ def courses(manifest: Manifest) -> dict[str, Course]:
     every = np.unique(np.linspace(0, size - 1, min(size, _MOST_IDS)).astype(np.int32))
     ramp = start_state("ramp", state)
     found = {
-        "every": Course(every, _repeated(initial_state(state), len(every)), each=True),
-        "carried": Course(ids, initial_state(state)),
-        "again": Course(ids, initial_state(state)),
-        "ramp": Course(ids[:4], _repeated(ramp, 4), each=True),
-        "nudged": Course(ids, {name: array + np.float32(_NUDGE) for name, array in initial_state(state).items()}),
+        "every": Course(Inputs(every), _repeated(initial_state(state), len(every)), each=True),
+        "carried": Course(Inputs(ids), initial_state(state)),
+        "again": Course(Inputs(ids), initial_state(state)),
+        "ramp": Course(Inputs(ids[:4]), _repeated(ramp, 4), each=True),
+        "nudged": Course(
+            Inputs(ids), {name: array + np.float32(_NUDGE) for name, array in initial_state(state).items()}
+        ),
     }
     for tensor in state:  # does what comes out depend on what goes in here?
         changed = {**ramp, tensor.name: -ramp[tensor.name]}
-        found[f"without {tensor.name}"] = Course(ids[:4], _repeated(changed, 4), each=True)
+        found[f"without {tensor.name}"] = Course(Inputs(ids[:4]), _repeated(changed, 4), each=True)
     for number, (start, steps) in enumerate(GOLDEN_RUNS):
-        found[golden_name(number)] = Course(ids[:steps], start_state(start, state))
+        found[golden_name(number)] = Course(Inputs(ids[:steps]), start_state(start, state))
     return found
 
 

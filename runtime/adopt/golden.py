@@ -53,7 +53,7 @@ def golden_of(traces: Mapping[str, Mapping[str, Trajectory]], all_courses: Mappi
         runs=tuple(
             GoldenRun(
                 start,
-                tuple(all_courses[each].ids.tolist()),
+                tuple(all_courses[each].inputs.ids.tolist()),
                 tuple(tuple(float(f"{p:.7g}") for p in row[outputs]) for row in first[each].probabilities),
             )
             for each, (start, _) in zip(names, GOLDEN_RUNS, strict=True)
