@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from .arrays import AnyArray, Float32, Ids
 from .errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
@@ -24,6 +26,9 @@ class Backend(Protocol):
     A model that reads no symbol gets the id 0.
     """
 
+    bare_step: Callable[[int], None]
+    """`step`, with as little as possible around it."""
+
     def step(self, id: int) -> None:
         """Compute the answer to `id` and let the next state become the resident state."""
 
@@ -36,8 +41,14 @@ class Backend(Protocol):
     def absorb(self, ids: Ids) -> None:
         """Step all of `ids`, shape (T,) with T >= 1; the answer is the one to the last."""
 
-    def probabilities(self) -> Float32:
-        """Return a copy of the last answer, float32 of shape (K,)."""
+    def run(self, ids: Ids) -> Float32:
+        """Step all of `ids`, shape (T,), and return the answers to all of them, float32 of shape (T, K)."""
+
+    def settle(self) -> None:
+        """Do what a step has left for later, if anything; the resident state stays."""
+
+    def answer(self) -> Float32:
+        """Return the last answer, float32 of shape (K,), where the interpreter has it: the next call changes it."""
 
     def others(self) -> dict[str, Float32]:
         """Return copies of what the other outputs answered, float32 of shape (K,) each."""
@@ -92,6 +103,19 @@ def open_backend(name: str, file: ModelFile) -> Backend:
         names = ", ".join(repr(known) for known in backends_for(file.format))
         raise WrongBackendError(f"Backend {name!r} does not step .{file.format} files; these do: {names}.")
     backend: Backend = _call(name, file.name, "open_backend", file)
+    return backend
+
+
+def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
+    """Load `file` into the interpreter `name` to be stepped in two phases: the answer first, the rest later.
+
+    Raises:
+        NoInterpreterError, BackendError: As `open_backend` does.
+        WrongBackendError: The interpreter or the file cannot do that.
+    """
+    if file.format != TFLITE:
+        raise WrongBackendError(f"{file.name} has one graph: steps in two phases need a .tflite file. Export one.")
+    backend: Backend = _call(name, file.name, "open_two_phase_backend", file)
     return backend
 
 
@@ -155,6 +179,21 @@ def absorb_by_steps(backend: Backend, ids: Ids) -> None:
     except BaseException:
         backend.write_state(before)
         raise
+
+
+def run_by_steps(backend: Backend, ids: Ids, outputs: int) -> Float32:
+    """Do what `Backend.run` promises with one step after the other; `outputs` is K."""
+    before = backend.read_state()
+    answers = np.empty((len(ids), outputs), np.float32)
+    step, answer_of = backend.bare_step, backend.answer
+    try:
+        for answer, id in zip(answers, ids.tolist(), strict=True):
+            step(id)
+            answer[:] = answer_of()
+    except BaseException:
+        backend.write_state(before)
+        raise
+    return answers
 
 
 def initial_state(state: tuple[StateTensor, ...]) -> dict[str, Float32]:

@@ -35,6 +35,46 @@ class NoProbabilitiesError(StepcellError, AttributeError):
     """A question about probabilities to a model that answers with values."""
 
 
+class SavedStateError(StepcellError, ValueError):
+    """A saved state that cannot be used. No stream has moved."""
+
+
+class ForeignStateError(SavedStateError):
+    """Bytes that are no saved state."""
+
+
+class DamagedStateError(SavedStateError):
+    """A saved state whose bytes are not those that were written."""
+
+
+class NewerStateError(SavedStateError):
+    """A saved state of a version that this stepcell cannot read."""
+
+
+class OtherModelError(SavedStateError):
+    """A state or threshold that belongs to another model file."""
+
+
+class StateNotFoundError(StepcellError, FileNotFoundError):
+    """No saved state where one was expected."""
+
+
+class NotFiniteError(StepcellError, ArithmeticError):
+    """An answer that is not a distribution: a probability is not a number, or all of them are 0."""
+
+
+class TargetError(StepcellError, ValueError):
+    """A model that answers with labels, where one is needed that predicts its next symbol."""
+
+
+class OptionError(StepcellError, ValueError):
+    """Options of a call that make no sense. Every one of them is named."""
+
+
+class ThresholdError(StepcellError, ValueError):
+    """A threshold that cannot be read, or that the data cannot give."""
+
+
 class ModelFileError(StepcellError, ValueError):
     """A model file that cannot be used. No byte of it has reached an interpreter."""
 

@@ -46,7 +46,7 @@ def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float
                 if manifest.features:
                     backend.write_features(_features_at(manifest.features, run, step - 1))
                 backend.step(id)
-                differences = [_difference(backend.probabilities()[outputs], expected, manifest.output)]
+                differences = [_difference(backend.answer()[outputs], expected, manifest.output)]
                 for output in manifest.others:
                     recorded = run.others[output.name][step - 1]
                     found = backend.others()[output.name][: len(recorded)]
@@ -79,10 +79,10 @@ def _difference(found: Float32, recorded: tuple[float, ...], activation: str) ->
 def _absorb_run(backend: Backend, file: ModelFile, backend_name: str, run: GoldenRun) -> float:
     """Absorb `run`, whose stepped state is resident, and return the largest difference; raise if it is too large."""
     assert file.manifest.golden is not None, "a run comes from a golden sequence"
-    stepped, answer = backend.read_state(), backend.probabilities()
+    stepped, answer = backend.read_state(), backend.answer().copy()
     backend.write_state(start_state(run.start, file.manifest.state))
     backend.absorb(np.array(run.ids, np.int32))
-    differences = [backend.probabilities() - answer]
+    differences = [backend.answer() - answer]
     # Relative above 1: a cell state has no bound.
     differences += [(a - stepped[n]) / np.maximum(1, np.abs(stepped[n])) for n, a in backend.read_state().items()]
     worst = max(float(np.abs(difference).max()) for difference in differences)

@@ -12,7 +12,7 @@ from .backend import open_backend
 from .golden import replay_golden
 from .model import Model
 from .model_file import read_model_file
-from .stream import Seat
+from .seat import Seat
 
 _ROUNDS = 7
 _STEPS = 200  # a round

@@ -8,12 +8,14 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from .arrays import Float32
-from .backend import describe_backend, initial_state, open_any_backend, open_backend
+from .backend import describe_backend, initial_state, open_any_backend, open_backend, open_two_phase_backend
 from .golden import replay_golden
 from .manifest import Manifest
 from .model_file import ModelFile, read_model_file
 from .ports import Features
-from .stream import Seat, State, Stream, checked_state
+from .seat import Seat
+from .snapshot import State, checked_state
+from .stream import Stream
 from .vocabulary import Vocabulary
 
 
@@ -55,6 +57,7 @@ class Model:
     def __init__(self, seat: Seat) -> None:
         """Wrap a loaded interpreter. Use `load` instead."""
         self._seat = seat
+        self._fast_seat: Seat | None = None
 
     @property
     def file(self) -> ModelFile:
@@ -109,9 +112,29 @@ class Model:
         stream = Stream(self._seat, checked_state(state, self.file))
         return stream.step(symbol, features).values, stream.state
 
-    def stream(self) -> Stream:
-        """Return a new stream that starts from the initial state."""
-        return Stream(self._seat, self.initial_state())
+    def stream(self, *, low_latency: bool = False) -> Stream:
+        """Return a new stream that starts from the initial state.
+
+        Args:
+            low_latency: Answer first and work later. A recurrent layer multiplies its state by a matrix whatever the
+                next symbol is; a step of such a stream returns before that, and `Stream.settle()` or the next call does
+                it. The answers are those of any other stream. Needs a .tflite file.
+
+        Raises:
+            WrongBackendError: `low_latency` is not possible with this file or interpreter.
+            GoldenMismatchError: The answers in two phases are not the recorded ones.
+        """
+        return Stream(self._two_phase_seat() if low_latency else self._seat, self.initial_state())
+
+    def _two_phase_seat(self) -> Seat:
+        """Return the seat of all low-latency streams: an interpreter of its own."""
+        with self._seat.lock:
+            if self._fast_seat is None:
+                name = self._seat.backend_name
+                backend = open_two_phase_backend(name, self.file)
+                replay_golden(backend, self.file, name)
+                self._fast_seat = Seat(backend, name, self.file)
+            return self._fast_seat
 
     def __repr__(self) -> str:
         """Return file and interpreter in a line."""

@@ -14,6 +14,8 @@ from .errors import FeatureMismatchError
 from .vocabulary import Vocabulary
 
 SYMBOL, PROBABILITIES, VALUES = "symbol", "probabilities", "values"
+STEP, ABSORB, FINISH, PREPARE = "step", "absorb", "finish", "prepare"  # the signatures of a TFLite file
+PREPARED = "prepared"  # prepared0, prepared1, ...: products of the state, made by `prepare` and read by `finish`
 ACTIVATIONS = ("softmax", "sigmoid", "linear")
 # Name -> one array of the feature's shape. A model of one feature may be given the array alone.
 Features: TypeAlias = "Mapping[str, ArrayLike] | ArrayLike"

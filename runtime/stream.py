@@ -2,63 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from threading import Lock
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import AnyArray, Float32
+from .arrays import AnyArray, Float32, Ids
 from .backend import Backend, describe_backend, initial_state
-from .errors import BackendError, StateMismatchError, StepcellError, UnknownSymbolError
+from .beam import beam
+from .errors import BackendError, StepcellError, UnknownSymbolError
+from .generation import generate
 from .model_file import ModelFile
 from .ports import Features, checked_features
 from .prediction import Prediction
+from .saving import from_bytes, restore, save, to_bytes
+from .scoring import score
+from .seat import Seat
+from .snapshot import Snapshot, State, checked_state
 from .vocabulary import Vocabulary
 
-State = dict[str, Float32]
-
-
-class Seat:
-    """The one place where a state can be stepped: a backend, and the stream whose state is in it.
-
-    Streams of one model share the seat. As long as one stream steps, its state stays in the interpreter and nothing
-    is copied; when another stream steps, the two states change places.
-    """
-
-    def __init__(self, backend: Backend, backend_name: str, file: ModelFile) -> None:
-        """Make an empty seat around `backend`, into which `file` is loaded."""
-        self.backend = backend
-        self.backend_name = backend_name
-        self.file = file
-        self.lock = Lock()
-        self._occupant: Stream | None = None
-
-    def take(self, stream: Stream) -> Backend:
-        """Seat `stream` and return the backend that holds its state. Call with the lock held."""
-        if self._occupant is not stream:
-            if self._occupant is not None:
-                self._occupant._parked = self.backend.read_state()
-                self._occupant = None  # nobody sits here while the states change places, whatever interrupts that
-            self.backend.write_state(stream._parked)
-            self._occupant = stream
-        return self.backend
-
-    def state_of(self, stream: Stream) -> State:
-        """Return a copy of the state of `stream`, wherever that is now."""
-        with self.lock:
-            if self._occupant is stream:
-                return self.backend.read_state()
-            return {name: array.copy() for name, array in stream._parked.items()}
-
-    def replace(self, stream: Stream, state: State) -> None:
-        """Let `state` be the state of `stream`, whatever it was."""
-        with self.lock:
-            if self._occupant is stream:
-                self._occupant = None
-            stream._parked = state
-            stream._symbols_seen = 0
+T = TypeVar("T")
 
 
 class Stream:
@@ -70,20 +35,37 @@ class Stream:
     never between.
     """
 
-    def __init__(self, seat: Seat, state: State, symbols_seen: int = 0) -> None:
+    def __init__(self, seat: Seat, state: State, symbols_seen: int = 0, answer: Float32 | None = None) -> None:
         """Start from `state`, which this stream owns from now on. Use `Model.stream()` instead."""
-        self._seat = seat
-        self._encode = seat.file.manifest.vocabulary.encode
         manifest = seat.file.manifest
+        self._seat = seat
+        self._encode, self._encode_all = manifest.vocabulary.encode, manifest.vocabulary.encode_all
+        self._ids = len(manifest.vocabulary) or 1
         self._output_vocabulary = None if manifest.output == "linear" else manifest.output_vocabulary
         self._wide = bool(manifest.features or manifest.others)
         self._parked = state  # the state while this stream is not seated
         self._symbols_seen = symbols_seen
+        self._answer = answer  # the last answer as it was at `_answered_at`; since then it is the backend's
+        self._answered_at = symbols_seen
+
+    @property
+    def file(self) -> ModelFile:
+        """The file of the model."""
+        return self._seat.file
 
     @property
     def symbols_seen(self) -> int:
         """How many symbols have moved the state since the last reset (or since `state` was assigned)."""
         return self._symbols_seen
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The answer of the main output to the last symbol, again.
+
+        None where there is none: after a reset, after `state` was assigned, after an interpreter failed in a step.
+        """
+        answer = self._seat.answer_of(self)
+        return None if answer is None else Prediction(answer, self._output_vocabulary)
 
     def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
         """Feed one symbol and return how likely each symbol of the output is.
@@ -104,11 +86,78 @@ class Stream:
             FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
             BackendError: The interpreter failed. The state has not moved.
         """
-        return self._answer_to(symbol, features, stays=False)
+        id = self._id_of(symbol)
+        checked = self._checked(features) if self._wide or features is not None else None
+        seat = self._seat
+        with seat.lock:
+            backend = seat.take(self)
+            try:
+                if checked:
+                    backend.write_features(checked)
+                backend.bare_step(id)
+            except BaseException as error:
+                self._forget_answer(error)
+                raise
+            self._symbols_seen += 1
+            if self._wide:
+                return self._wide_prediction(backend)
+            return Prediction(backend.answer().copy(), self._output_vocabulary)
+
+    def step_id(self, id: int) -> Float32:
+        """Feed the symbol with this id by the shortest way there is; for models that read symbols alone.
+
+        Args:
+            id: Id of a symbol.
+
+        Returns:
+            The main output, float32 of shape (K,), where the interpreter has it: the next call of any stream of this
+            model may change it. Copy what you keep.
+
+        Raises:
+            UnknownSymbolError, BackendError: As `step` does. The state has not moved.
+        """
+        seat = self._seat
+        with seat.lock:
+            if seat.occupant is not self:
+                seat.take(self)
+            if not 0 <= id < self._ids:
+                raise UnknownSymbolError(f"Id {id} is not one of 0 to {self._ids - 1}. The stream has not moved.")
+            try:
+                seat.backend.bare_step(id)
+            except BaseException as error:
+                self._forget_answer(error)
+                raise
+            self._symbols_seen += 1
+            return seat.backend.answer()
+
+    def settle(self) -> None:
+        """Do now what a step of a low-latency stream has left for later; see `Model.stream`. The state stays.
+
+        Raises:
+            BackendError: The interpreter failed. The state has not moved.
+        """
+        with self._seat.lock:
+            if self._seat.occupant is self:
+                try:
+                    self._seat.backend.settle()
+                except Exception as error:
+                    raise self._failure(error) from error
 
     def peek(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
         """Return what `step` would return; the state does not move. Raises as `step` does."""
-        return self._answer_to(symbol, features, stays=True)
+        id = self._id_of(symbol)
+        checked = self._checked(features) if self._wide or features is not None else None
+        seat = self._seat
+        with seat.lock:
+            backend = seat.take(self)
+            seat.keep_answer(self)
+            try:
+                if checked:
+                    backend.write_features(checked)
+                backend.peek(id)
+            except Exception as error:
+                raise self._failure(error) from error
+            return self._wide_prediction(backend)
 
     def absorb(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Prediction | None:
         """Feed a whole history at once: the same state and the same answer as stepping it, bit for bit.
@@ -125,34 +174,62 @@ class Stream:
             FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
             BackendError: The interpreter failed. The state has not moved.
         """
-        manifest = self._seat.file.manifest
-        if symbols is None and not len(manifest.vocabulary):
-            given = next(iter(features.values()), ()) if isinstance(features, Mapping) else features
-            first = np.asarray(() if given is None else given)
-            ids = np.zeros(len(first) if first.ndim else 0, np.int32)
-        else:
-            ids = np.fromiter((self._id_of(symbol) for symbol in symbols or ()), dtype=np.int32)
-        checked = {}
-        if features is not None or manifest.features:
-            checked = checked_features(features, manifest.features, self._seat.file.name, ids.shape)
+        ids, checked = self._read_all(symbols, features)
         if not ids.size:
             return None
-        seat = self._seat
-        with seat.lock:
-            backend = seat.take(self)
-            try:
-                if checked:
-                    _absorb_with_features(backend, ids.tolist(), checked)
-                else:
-                    backend.absorb(ids)
-            except Exception as error:
-                raise self._failure(error) from error
-            self._symbols_seen += ids.size
-            return self._prediction(backend)
+
+        def work(backend: Backend) -> Prediction:
+            if checked:
+                for _ in _steps_with_features(backend, ids, checked):
+                    pass
+            else:
+                backend.absorb(ids)
+            return self._wide_prediction(backend)
+
+        with self._seat.lock:
+            return self._bulk(ids, work)
+
+    def run(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Float32:
+        """Feed many symbols and return the answers to all of them: what stepping them answers, bit for bit.
+
+        Args:
+            symbols: T symbols of the vocabulary, in order. They are all checked before the first is fed.
+            features: As for `absorb`.
+
+        Returns:
+            The main output, float32 of shape (T, K), yours to keep. Feed millions of symbols in parts, or see `score`.
+
+        Raises:
+            UnknownSymbolError, FeatureMismatchError, BackendError: As `absorb` does. The state has not moved.
+        """
+        ids, checked = self._read_all(symbols, features)
+        if not checked:
+            return self.run_ids(ids)
+
+        def work(backend: Backend) -> Float32:
+            return np.stack([backend.answer().copy() for _ in _steps_with_features(backend, ids, checked)])
+
+        with self._seat.lock:
+            return self._bulk(ids, work)
+
+    def run_ids(self, ids: Ids) -> Float32:
+        """Do what `run` does with the ids of symbols, int32 of shape (T,).
+
+        Raises:
+            UnknownSymbolError: One of them is no id. The state has not moved.
+            BackendError: The interpreter failed. The state has not moved.
+        """
+        if not ids.size:
+            return np.empty((0, len(self._seat.file.manifest.output_vocabulary)), np.float32)
+        if not 0 <= int(ids.min()) <= int(ids.max()) < self._ids:
+            wrong = int(ids[(ids < 0) | (ids >= self._ids)][0])
+            raise UnknownSymbolError(f"Id {wrong} is not one of 0 to {self._ids - 1}. The stream has not moved.")
+        with self._seat.lock:
+            return self._bulk(ids, lambda backend: backend.run(ids))
 
     def reset(self) -> None:
         """Forget everything: the state becomes the model's initial state."""
-        self._seat.replace(self, initial_state(self._seat.file.manifest.state))
+        self._seat.replace(self, Snapshot(initial_state(self._seat.file.manifest.state)))
 
     @property
     def state(self) -> State:
@@ -163,42 +240,74 @@ class Stream:
         Raises:
             StateMismatchError: On assignment of a state that does not fit. The state has not moved.
         """
-        return self._seat.state_of(self)
+        return self.snapshot().state
 
     @state.setter
     def state(self, state: Mapping[str, ArrayLike]) -> None:
-        self._seat.replace(self, checked_state(state, self._seat.file))
+        self._seat.replace(self, Snapshot(checked_state(state, self._seat.file)))
+
+    def snapshot(self) -> Snapshot:
+        """Return where the stream is, as a copy: all that `go_to` needs to come back."""
+        return self._seat.snapshot(self)
+
+    def go_to(self, snapshot: Snapshot) -> None:
+        """Go where `snapshot` says, taken from a stream of the same model. It is copied and not checked."""
+        self._seat.replace(self, deepcopy(snapshot))
 
     def fork(self) -> Stream:
         """Return a second stream that continues from here, independent of this one."""
-        return Stream(self._seat, self.state, self._symbols_seen)
+        here = self.snapshot()
+        return Stream(self._seat, here.state, here.symbols_seen, here.answer)
 
-    def _answer_to(self, symbol: str | None, features: Features | None, *, stays: bool) -> Prediction:
-        id = self._id_of(symbol)
-        checked: dict[str, AnyArray] = {}
-        if self._wide or features is not None:
-            checked = checked_features(features, self._seat.file.manifest.features, self._seat.file.name)
-        seat = self._seat
-        with seat.lock:
-            backend = seat.take(self)
-            try:
-                if checked:
-                    backend.write_features(checked)
-                if stays:
-                    backend.peek(id)
-                else:
-                    backend.step(id)
-            except Exception as error:
-                raise self._failure(error) from error
-            if not stays:
-                self._symbols_seen += 1
-            return self._prediction(backend)
+    # Each of these has a file of its own and takes the stream as its first argument.
+    to_bytes, from_bytes, save, restore = to_bytes, from_bytes, save, restore
+    generate, beam, score = generate, beam, score
 
-    def _prediction(self, backend: Backend) -> Prediction:
-        """Return the last answer of `backend`."""
-        if not self._wide:
-            return Prediction(backend.probabilities(), self._output_vocabulary)
-        numbers = backend.others()
+    def _id_of(self, symbol: str | None) -> int:
+        try:
+            return self._encode(symbol)  # type: ignore[arg-type]  # None is no symbol, and is told so below
+        except UnknownSymbolError as error:
+            if symbol is None and not len(self._seat.file.manifest.vocabulary):
+                return 0
+            raise self._unknown(error) from None
+
+    def ids_of(self, symbols: Iterable[str]) -> Ids:
+        """Return the ids of symbols, int32 of shape (T,), or raise UnknownSymbolError; nothing moves."""
+        try:
+            return self._encode_all(symbols)
+        except UnknownSymbolError as error:
+            raise self._unknown(error) from None
+
+    def _checked(self, features: Features | None, steps: tuple[int, ...] = ()) -> dict[str, AnyArray]:
+        return checked_features(features, self._seat.file.manifest.features, self._seat.file.name, steps)
+
+    def _read_all(
+        self, symbols: Iterable[str] | None, features: Features | None
+    ) -> tuple[Ids, dict[str, AnyArray] | None]:
+        """Return what T steps read; nothing moves."""
+        if symbols is None and not len(self._seat.file.manifest.vocabulary):
+            given = next(iter(features.values()), ()) if isinstance(features, Mapping) else features
+            first = np.asarray(() if given is None else given)
+            ids = np.zeros(len(first) if first.ndim else 0, np.int32)
+        else:
+            ids = self.ids_of(symbols or ())
+        wanted = features is not None or self._seat.file.manifest.features
+        return ids, self._checked(features, ids.shape) if wanted else None
+
+    def _bulk(self, ids: Ids, work: Callable[[Backend], T]) -> T:
+        """Let the backend do something with all of `ids`. Call with the lock held."""
+        backend = self._seat.take(self)
+        self._seat.keep_answer(self)
+        try:
+            result = work(backend)
+        except Exception as error:
+            raise self._failure(error) from error
+        self._symbols_seen += ids.size
+        return result
+
+    def _wide_prediction(self, backend: Backend) -> Prediction:
+        """Return the last answer of `backend` with all outputs."""
+        numbers = backend.others() if self._wide else {}
         others = {
             output.name: Prediction(
                 numbers[output.name],
@@ -206,17 +315,17 @@ class Stream:
             )
             for output in self._seat.file.manifest.others
         }
-        return Prediction(backend.probabilities(), self._output_vocabulary, others)
+        return Prediction(backend.answer().copy(), self._output_vocabulary, others)
 
-    def _id_of(self, symbol: str | None) -> int:
-        vocabulary = self._seat.file.manifest.vocabulary
-        if symbol is None and not len(vocabulary):
-            return 0
-        try:
-            return self._encode(symbol)  # type: ignore[arg-type]  # None is no symbol, and is told so
-        except UnknownSymbolError as error:
-            message = str(error).replace("the vocabulary (", f"the vocabulary of {self._seat.file.name} (", 1)
-            raise UnknownSymbolError(f"{message} The stream has not moved.") from None
+    def _unknown(self, error: UnknownSymbolError) -> UnknownSymbolError:
+        message = str(error).replace("the vocabulary (", f"the vocabulary of {self._seat.file.name} (", 1)
+        return UnknownSymbolError(f"{message} The stream has not moved.")
+
+    def _forget_answer(self, error: BaseException) -> None:
+        """Note that the last answer may have been overwritten; raise `error` as one of ours if it is an exception."""
+        self._answer, self._answered_at = None, self._symbols_seen
+        if isinstance(error, Exception):
+            raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> StepcellError:
         if isinstance(error, StepcellError):
@@ -237,36 +346,14 @@ class Stream:
         return f"Stream({self._seat.file.name}, symbols_seen={self._symbols_seen})"
 
 
-def _absorb_with_features(backend: Backend, ids: list[int], features: Mapping[str, AnyArray]) -> None:
-    """Step `ids` with the rows of `features`; if one fails the state is where it was."""
+def _steps_with_features(backend: Backend, ids: Ids, features: Mapping[str, AnyArray]) -> Iterable[None]:
+    """Step `ids` with the rows of `features`, and pause after each; if one fails the state is where it was."""
     before = backend.read_state()
     try:
-        for step, id in enumerate(ids):
+        for step, id in enumerate(ids.tolist()):
             backend.write_features({name: array[step] for name, array in features.items()})
             backend.step(id)
+            yield
     except BaseException:
         backend.write_state(before)
         raise
-
-
-def checked_state(state: Mapping[str, Any], file: ModelFile) -> State:
-    """Return a copy of `state` as float32 arrays, or refuse it.
-
-    Raises:
-        StateMismatchError: Names or shapes are not those of the model, or a number is not finite.
-    """
-    expected = {tensor.name: (1, *tensor.shape) for tensor in file.manifest.state}
-    origin = "Take it from model.initial_state() or from a stream of the same model."
-    try:
-        arrays = {name: np.array(value, np.float32) for name, value in state.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise StateMismatchError(
-            f"{file.name} wants the state {expected} as a mapping of name to numbers ({error}). {origin}"
-        ) from error
-    shapes = {name: array.shape for name, array in arrays.items()}
-    if shapes != expected:
-        raise StateMismatchError(f"{file.name} wants the state {expected}, but was given {shapes}. {origin}")
-    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    if wrong:
-        raise StateMismatchError(f"{file.name} was given a state whose {', '.join(wrong)} is not finite. {origin}")
-    return {name: arrays[name] for name in expected}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 
@@ -119,9 +120,16 @@ class Vocabulary:
         """Return the ids of `symbols`, int32 of shape (T,).
 
         Raises:
-            UnknownSymbolError: As `encode` does, for the first symbol that is not listed.
+            UnknownSymbolError: As `encode` does, for the first symbol that is not listed; the message says which it is.
         """
-        return np.fromiter((self.encode(symbol) for symbol in symbols), dtype=np.int32)
+        symbols = symbols if isinstance(symbols, (str, list, tuple)) else tuple(symbols)
+        ids = np.fromiter(map(self._ids.get, symbols, repeat(-1)), np.int32, len(symbols))
+        for position in np.flatnonzero(ids < 0).tolist():
+            try:
+                ids[position] = self.encode(symbols[position])
+            except UnknownSymbolError as error:
+                raise UnknownSymbolError(f"{error} It is number {position + 1:,} of {len(symbols):,}.") from None
+        return ids
 
     def decode(self, id: int) -> str:
         """Return the symbol whose id is `id`.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from .arrays import AnyArray, Float32, Ids
-from .backend import State, absorb_by_steps
+from .backend import State, absorb_by_steps, run_by_steps
 from .manifest import Manifest
 from .wiring import Wiring
 
@@ -39,6 +39,8 @@ class WiredBackend:
         """See `Backend.step`."""
         self.peek(id)
         self._state = self._next
+
+    bare_step = step
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
@@ -68,9 +70,16 @@ class WiredBackend:
         """See `Backend.absorb`; the graph is that of one step."""
         absorb_by_steps(self, ids)
 
-    def probabilities(self) -> Float32:
-        """See `Backend.probabilities`."""
-        return softmax(self._answer) if self._wiring.logits else self._answer.copy()
+    def run(self, ids: Ids) -> Float32:
+        """See `Backend.run`."""
+        return run_by_steps(self, ids, self._answer.size)
+
+    def settle(self) -> None:
+        """See `Backend.settle`; nothing is ever left."""
+
+    def answer(self) -> Float32:
+        """See `Backend.answer`."""
+        return softmax(self._answer) if self._wiring.logits else self._answer
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""

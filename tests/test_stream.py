@@ -142,6 +142,7 @@ def test_a_failing_interpreter_leaves_the_state_untouched(model, method, monkeyp
     # An id that no table has: the interpreter itself refuses it in the middle of its work.
     with monkeypatch.context() as patch:
         patch.setattr(stream, "_encode", lambda symbol: 1000)
+        patch.setattr(stream, "_encode_all", lambda symbols: np.array([1000], np.int32))
         with pytest.raises(BackendError, match="has not moved"):
             getattr(stream, method)("0")
     assert same_state(stream.state, before)

@@ -1,0 +1,128 @@
+"""Saved streams: their states as bytes that any engine can read and write (the README documents them)."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import OtherModelError, StateMismatchError
+from .manifest import Manifest
+from .model_file import ModelFile
+from .snapshot import Snapshot, checked_state
+from .whole_file import write_whole_file
+
+MAGIC, VERSION = b"stepsave", 1
+STATE, ANSWER = 0, 1  # what a tensor is
+DTYPE = "<f4"
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class SavedStreams:
+    """The streams of one model, as they are saved.
+
+    Attributes:
+        fingerprint: That of the model file they were stepped with.
+        state: Name -> shape without the batch of each tensor of the state.
+        answer: The same of the answer.
+        streams: Where each stream is, by key; a stream that was saved by itself has the key "".
+        note: What whoever saved them wants to know again, a JSON object.
+    """
+
+    fingerprint: str
+    state: Shapes
+    answer: Shapes
+    streams: Mapping[str, Snapshot]
+    note: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, manifest: Manifest, streams: Mapping[str, Snapshot], note: Mapping[str, Any] | None = None
+    ) -> SavedStreams:
+        """Return `streams` of the model that `manifest` describes, ready to be saved."""
+        state = {tensor.name: tensor.shape for tensor in manifest.state}
+        answer = {"probabilities": (len(manifest.output_vocabulary),)}
+        return cls(manifest.fingerprint, state, answer, streams, note or {})
+
+    def to_file(self, path: str | Path) -> None:
+        """Write `to_bytes()` to `path`, so that a crash or power cut leaves the old file or the new one.
+
+        Raises:
+            StateMismatchError, OutputError: They cannot be saved. What stood at `path` still stands there.
+        """
+        write_whole_file(Path(path), self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return them as bytes; equal streams give equal bytes.
+
+        Raises:
+            StateMismatchError: A number is not finite: nobody could go on from there.
+        """
+        tensors = [(STATE, *entry) for entry in self.state.items()] + [
+            (ANSWER, *entry) for entry in self.answer.items()
+        ]
+        pieces = [struct.pack("<8sI32sH", MAGIC, VERSION, bytes.fromhex(self.fingerprint), len(tensors))]
+        for role, name, shape in tensors:
+            pieces += [bytes([role]), _with_length(name, "H"), _with_length(DTYPE, "B")]
+            pieces.append(struct.pack(f"<B{len(shape)}I", len(shape), *shape))
+        note = json.dumps(dict(self.note), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        pieces += [_with_length(note, "I"), struct.pack("<Q", len(self.streams))]
+        for key, snapshot in self.streams.items():
+            arrays = [snapshot.state[name] for name in self.state]
+            arrays += [] if snapshot.answer is None else [snapshot.answer]
+            if not all(np.isfinite(array).all() for array in arrays):
+                raise StateMismatchError(
+                    f"The stream {key!r} has a state or answer that is not finite, so nothing was saved. "
+                    "Go on from an earlier save, or reset it."
+                )
+            pieces += [
+                _with_length(key, "I"),
+                struct.pack("<QB", snapshot.symbols_seen, snapshot.answer is not None),
+                *(np.asarray(array, DTYPE).tobytes() for array in arrays),
+            ]
+        content = b"".join(pieces)
+        return content + sha256(content).digest()
+
+    def checked(self, file: ModelFile, name: str, *, other_model: bool = False) -> dict[str, Snapshot]:
+        """Return the streams, all of which can go on with the model of `file`.
+
+        Args:
+            file: The model.
+            name: What they were read from, for messages.
+            other_model: Take them from another model file too, if it has the same names and shapes.
+
+        Raises:
+            OtherModelError: They were saved with another model.
+            StateMismatchError: Names or shapes are not those of the model, or a number is not finite.
+        """
+        wanted = SavedStreams.of(file.manifest, {})
+        if self.fingerprint != wanted.fingerprint and not other_model:
+            raise OtherModelError(
+                f"{name} was saved with a model of fingerprint {self.fingerprint[:12]}..., {file.name} has "
+                f"{wanted.fingerprint[:12]}... Use the file it was saved with. If both are one network, in another "
+                "format or precision, let it pass with other_model=True (on the command line --other-model)."
+            )
+        if (self.state, self.answer) != (wanted.state, wanted.answer):
+            raise StateMismatchError(
+                f"{name} holds the state {self.state} and the answer {self.answer}; {file.name} wants "
+                f"{wanted.state} and {wanted.answer}. Use the model it was saved with."
+            )
+        answers = [one.answer for one in self.streams.values() if one.answer is not None]
+        if not all(np.isfinite(answer).all() for answer in answers):
+            raise StateMismatchError(f"{name} holds an answer that is not finite. Go on from an earlier copy of it.")
+        return {
+            key: Snapshot(checked_state(one.state, file), one.symbols_seen, one.answer)
+            for key, one in self.streams.items()
+        }
+
+
+def _with_length(text: str, length_format: str) -> bytes:
+    content = text.encode(errors="surrogatepass")  # a key may come from anywhere
+    return struct.pack(f"<{length_format}", len(content)) + content

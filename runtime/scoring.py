@@ -1,0 +1,99 @@
+"""Scoring, a method of `Stream`: the log-probability of each symbol, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf, log
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .arrays import Float32, Ids
+from .distribution import Float64, next_symbol_probabilities, require_next_symbols
+from .score import Score
+
+if TYPE_CHECKING:
+    from .model_file import ModelFile
+    from .stream import Stream
+
+SMALLEST = 2.0**-126  # the least normal float32; below it interpreters may or may not flush to 0
+_ANSWERS_AT_A_TIME = 1 << 16  # probabilities: they and what is made of them stay in the cache
+
+
+def score(stream: Stream, symbols: Iterable[str]) -> Score:
+    """Feed symbols and return how likely each was, given all before it.
+
+    The first has no probability if the stream has no answer yet; after a step, or an earlier `score`, it has: scoring
+    in parts gives what scoring at once gives.
+
+    Args:
+        stream: The stream to move.
+        symbols: T symbols in order, millions if you like: 24 bytes of each are kept. They are all checked before the
+            first is fed.
+
+    Raises:
+        UnknownSymbolError: One of them is not in the vocabulary. The stream has not moved.
+        TargetError: The model answers with labels. The stream has not moved.
+        BackendError: The interpreter failed. The stream has not moved.
+        NotFiniteError: An answer is no distribution. The stream has not moved.
+    """
+    require_next_symbols(stream.file, "its symbols have no probability")
+    return score_ids(stream, stream.ids_of(symbols))
+
+
+def score_ids(stream: Stream, ids: Ids) -> Score:
+    """Do what `score` does with the ids of symbols, int32 of shape (T,).
+
+    A faster way through a long stream belongs here: it must give the same score within a bound that it states, and
+    leave the stream where stepping would have left it.
+    """
+    before = stream.snapshot()
+    log_probabilities, ranks = np.full(ids.size, np.nan), np.zeros(ids.size, np.int32)
+    step = max(1, _ANSWERS_AT_A_TIME // len(stream.file.manifest.output_vocabulary))
+    last = np.empty((0, 0), np.float32) if before.answer is None else before.answer[np.newaxis]
+    try:
+        for start in range(0, ids.size, step):
+            answers = stream.run_ids(ids[start : start + step])
+            known = np.concatenate([last, answers[:-1]]) if len(last) else answers[:-1]
+            part = slice(start + len(answers) - len(known), start + len(answers))
+            log_probabilities[part], ranks[part] = judge(known, ids[part], stream.file)
+            last = answers[-1:]
+    except BaseException:
+        stream.go_to(before)
+        raise
+    return Score(log_probabilities, ranks)
+
+
+def judge(answers: Float32, ids: Ids, file: ModelFile) -> tuple[Float64, Ids]:
+    """Judge each of `ids`, shape (T,), by the answer that was given before it.
+
+    Args:
+        answers: The answers before them, float32 of shape (T, K).
+        ids: The ids.
+        file: The model.
+
+    Returns:
+        Log-probabilities, float64 of shape (T,), and ranks, int32 of the same shape; see `Score`.
+
+    Raises:
+        NotFiniteError: An answer is no distribution.
+    """
+    rows = np.arange(ids.size)
+    probabilities = next_symbol_probabilities(answers, file.manifest.output, file.name)[rows, ids]
+    chosen = answers[rows, ids][:, np.newaxis]
+    ranks: Ids = (answers > chosen).sum(axis=1, dtype=np.int32) + np.int32(1)
+    equal = answers == chosen
+    if np.count_nonzero(equal) > ids.size:  # of equally likely symbols the lower id comes first
+        ranks += (equal & (np.arange(answers.shape[1]) < ids[:, np.newaxis])).sum(axis=1, dtype=np.int32)
+    return np.log(np.maximum(probabilities, SMALLEST)), ranks
+
+
+def judge_one(answer: Float32, id: int, file: ModelFile) -> tuple[float, int]:
+    """Do what `judge` does with one symbol and the answer before it, shape (K,), in a tenth of the time."""
+    chosen = answer[id]
+    total = float(answer.sum(dtype=np.float64))
+    if not 0 < total < inf:
+        next_symbol_probabilities(answer, file.manifest.output, file.name)  # raises
+    probability = float(chosen) / total if file.manifest.output == "sigmoid" else float(chosen)
+    before = np.count_nonzero(answer > chosen) + np.count_nonzero(answer[:id] == chosen)
+    return log(max(probability, SMALLEST)), 1 + int(before)

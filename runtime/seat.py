@@ -1,0 +1,80 @@
+"""The seat: a backend, and the stream whose state is in it."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from .arrays import Float32
+from .backend import Backend
+from .model_file import ModelFile
+from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from .stream import Stream
+
+
+class Seat:
+    """The one place where a state can be stepped.
+
+    Streams of one model share the seat. As long as one stream steps, its state stays in the interpreter and nothing
+    is copied; when another stream steps, the two states change places.
+
+    Attributes:
+        backend: The backend.
+        backend_name: Its name.
+        file: The file in it.
+        lock: Held by whoever steps.
+        occupant: The stream whose state is in the backend; None: nobody's.
+    """
+
+    def __init__(self, backend: Backend, backend_name: str, file: ModelFile) -> None:
+        """Make an empty seat around `backend`, into which `file` is loaded."""
+        self.backend = backend
+        self.backend_name = backend_name
+        self.file = file
+        self.lock = Lock()
+        self.occupant: Stream | None = None
+
+    def take(self, stream: Stream) -> Backend:
+        """Seat `stream` and return the backend that holds its state. Call with the lock held."""
+        if self.occupant is not stream:
+            if self.occupant is not None:
+                self.keep_answer(self.occupant)
+                self.occupant._parked = self.backend.read_state()
+                self.occupant = None  # nobody sits here while the states change places, whatever interrupts that
+            self.backend.write_state(stream._parked)
+            self.occupant = stream
+        return self.backend
+
+    def keep_answer(self, stream: Stream) -> None:
+        """Keep the last answer of the seated `stream`, before something else is computed. Call with the lock held."""
+        if stream._symbols_seen != stream._answered_at:
+            stream._answer, stream._answered_at = self.backend.answer().copy(), stream._symbols_seen
+
+    def answer_of(self, stream: Stream) -> Float32 | None:
+        """Return a copy of the last answer to `stream`, if there is one."""
+        with self.lock:
+            if self.occupant is stream:
+                self.keep_answer(stream)
+            return None if stream._answer is None else stream._answer.copy()
+
+    def snapshot(self, stream: Stream) -> Snapshot:
+        """Return where `stream` is, as a copy."""
+        with self.lock:
+            if self.occupant is stream:
+                self.keep_answer(stream)
+                stream._parked = self.backend.read_state()
+            return Snapshot(
+                {name: array.copy() for name, array in stream._parked.items()},
+                stream._symbols_seen,
+                None if stream._answer is None else stream._answer.copy(),
+            )
+
+    def replace(self, stream: Stream, snapshot: Snapshot) -> None:
+        """Let `stream` be where `snapshot` says, which it owns from now on."""
+        with self.lock:
+            stream._answer, stream._parked = snapshot.answer, snapshot.state
+            stream._symbols_seen = stream._answered_at = snapshot.symbols_seen
+            if self.occupant is stream:
+                self.occupant = None

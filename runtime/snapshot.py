@@ -1,0 +1,53 @@
+"""Where a stream is: what must be kept to go on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arrays import Float32
+from .errors import StateMismatchError
+from .model_file import ModelFile
+
+State = dict[str, Float32]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a stream is.
+
+    Attributes:
+        state: The state, name -> float32 of shape (1, ...).
+        symbols_seen: How many symbols led there from a reset.
+        answer: The probabilities after the last of them, float32 of shape (K,); None where no symbol has been answered.
+    """
+
+    state: State
+    symbols_seen: int = 0
+    answer: Float32 | None = None
+
+
+def checked_state(state: Mapping[str, Any], file: ModelFile) -> State:
+    """Return a copy of `state` as float32 arrays, or refuse it.
+
+    Raises:
+        StateMismatchError: Names or shapes are not those of the model, or a number is not finite.
+    """
+    expected = {tensor.name: (1, *tensor.shape) for tensor in file.manifest.state}
+    origin = "Take it from model.initial_state() or from a stream of the same model."
+    try:
+        arrays = {name: np.array(value, np.float32) for name, value in state.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise StateMismatchError(
+            f"{file.name} wants the state {expected} as a mapping of name to numbers ({error}). {origin}"
+        ) from error
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if shapes != expected:
+        raise StateMismatchError(f"{file.name} wants the state {expected}, but was given {shapes}. {origin}")
+    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if wrong:
+        raise StateMismatchError(f"{file.name} was given a state whose {', '.join(wrong)} is not finite. {origin}")
+    return {name: arrays[name] for name in expected}

@@ -1,0 +1,89 @@
+"""Thresholds: from which surprise on a symbol is an alarm."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from .errors import OtherModelError, ThresholdError
+from .model_file import ModelFile
+from .whole_file import write_whole_file
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Surprises that normal data exceed as rarely as was wanted. Made by `calibrate`.
+
+    Attributes:
+        fingerprint: That of the model file it holds for.
+        symbol_bits: A symbol is surprising above this.
+        sequence_bits: A sequence is an alarm from its first symbol above this on.
+        false_alarms: The share of normal symbols, and of normal sequences, that may be above.
+        symbols: How many normal symbols had a prediction.
+        sequences: How many normal sequences there were.
+    """
+
+    fingerprint: str
+    symbol_bits: float
+    sequence_bits: float
+    false_alarms: float
+    symbols: int
+    sequences: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the threshold as a JSON object."""
+        return {"format": FORMAT, **vars(self)}
+
+    def save(self, path: str | Path) -> None:
+        """Write it to `path` as JSON, whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        write_whole_file(Path(path), json.dumps(self.to_json(), indent=2).encode() + b"\n")
+
+
+def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
+    """Read the threshold at `path`, made for the model `file`.
+
+    Raises:
+        ThresholdError: There is none that this version can read.
+        OtherModelError: It was made for another model file.
+    """
+    path = Path(path)
+    remedy = "Make it anew with: stepcell calibrate MODEL NORMAL_DATA --out FILE"
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ThresholdError(f"There is no threshold {path}. {remedy}") from None
+    except OSError as error:
+        raise ThresholdError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ThresholdError(f"{path} is not JSON ({error}). {remedy}") from error
+    format = found.get("format") if isinstance(found, dict) else None
+    if isinstance(format, int) and format > FORMAT:
+        raise ThresholdError(
+            f"{path} has format {format}; this stepcell reads format {FORMAT}. Upgrade with: pip install -U stepcell"
+        )
+    kinds = {name: (str,) if kind == "str" else (int, float) for name, kind in Threshold.__annotations__.items()}
+    wrong = [name for name, kind in kinds.items() if not _is(found, name, kind)]
+    if format != FORMAT or wrong:
+        raise ThresholdError(f"{path} is no threshold: wrong are {', '.join(wrong) or 'format'}. {remedy}")
+    threshold = Threshold(**{name: found[name] for name in kinds})
+    if threshold.fingerprint != file.manifest.fingerprint:
+        raise OtherModelError(
+            f"{path} was calibrated with a model of fingerprint {threshold.fingerprint[:12]}..., {file.name} has "
+            f"{file.manifest.fingerprint[:12]}... Another format or precision of one network is surprised a little "
+            f"differently. {remedy}"
+        )
+    return threshold
+
+
+def _is(found: Any, name: str, kind: tuple[type, ...]) -> bool:
+    value: Any = found.get(name) if isinstance(found, dict) else None
+    return isinstance(value, kind) and not isinstance(value, bool) and (isinstance(value, str) or isfinite(value))

@@ -1,0 +1,62 @@
+"""Watching a stream: how surprising each symbol is, as it comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log, nan
+
+from .distribution import require_next_symbols
+from .prediction import Prediction
+from .scoring import judge_one
+from .stream import Stream
+from .threshold import Threshold
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """How surprising a symbol was.
+
+    Attributes:
+        bits: Negative log-probability, base 2, given all before it; nan for a symbol that nothing predicted.
+        rank: 1 if it was the likeliest symbol, and so on; 0 where `bits` is nan.
+        surprising: `bits` is above the threshold of symbols.
+        alarm: `bits` is above the threshold of sequences.
+        prediction: What the model answers to it.
+    """
+
+    bits: float
+    rank: int
+    surprising: bool
+    alarm: bool
+    prediction: Prediction
+
+
+class Watch:
+    """Steps a stream and tells of each symbol how surprising it was. Without a threshold nothing is surprising."""
+
+    def __init__(self, stream: Stream, threshold: Threshold | None = None) -> None:
+        """Watch `stream`, which may be stepped otherwise too.
+
+        Raises:
+            TargetError: The model answers with labels.
+        """
+        require_next_symbols(stream.file, "none is surprising")
+        self.stream = stream
+        self.threshold = threshold
+
+    def step(self, symbol: str) -> Surprise:
+        """Say how surprising `symbol` is after all before it, and feed it.
+
+        Raises:
+            UnknownSymbolError, BackendError, NotFiniteError: The state has not moved.
+        """
+        stream, threshold = self.stream, self.threshold
+        id = stream._id_of(symbol)
+        before = stream.prediction
+        bits, rank = nan, 0
+        if before is not None:
+            logarithm, rank = judge_one(before.probabilities, id, stream.file)
+            bits = -logarithm / log(2)
+        prediction = stream.step(symbol)
+        above = (False, False) if threshold is None else (bits > threshold.symbol_bits, bits > threshold.sequence_bits)
+        return Surprise(bits, rank, *above, prediction)
