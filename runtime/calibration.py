@@ -27,18 +27,16 @@ def calibrate(model: Model, sequences: Iterable[Iterable[str]], false_alarms: fl
     Args:
         model: A model that predicts its next symbol.
         sequences: Normal sequences of symbols, other ones than it was trained on. What surprises most in each counts
-            for the threshold of sequences.
+            for the threshold of sequences, for which there must be about 1 / false_alarms of them.
         false_alarms: The share of normal symbols, and of normal sequences, that may be above.
 
     Raises:
         OptionError: `false_alarms` is not between 0 and 1.
-        ThresholdError: There are too few sequences for it.
+        ThresholdError: There are too few symbols for it.
         UnknownSymbolError, TargetError, BackendError, NotFiniteError: As `Stream.score` does.
     """
     if not 0 < false_alarms < 1:
-        raise OptionError(
-            f"A share of false alarms is between 0 and 1, and not {false_alarms}: 0.01 is one in a hundred."
-        )
+        raise OptionError(f"A share of false alarms is between 0 and 1, not {false_alarms}: 0.01 is one in a hundred.")
     stream = model.stream()
     parts = []
     for sequence in sequences:
@@ -47,29 +45,17 @@ def calibrate(model: Model, sequences: Iterable[Iterable[str]], false_alarms: fl
         parts.append(bits[~np.isnan(bits)])
     symbols = np.concatenate(parts) if parts else np.zeros(0)
     largest = np.array([part.max() for part in parts if part.size])
-    problems = [
-        f"{found} of the {needed} {what}"
-        for what, found in (
-            ("symbols with a prediction", symbols.size),
-            ("sequences of two symbols or more", largest.size),
-        )
-        if (needed := ceil(1 / false_alarms) - 1) > found
-    ]
-    if problems:
+    symbol_bits = _rarely_exceeded(symbols, false_alarms)
+    if symbol_bits is None:
         raise ThresholdError(
-            f"A false alarm rate of {false_alarms:g} cannot be told from so little: there are {' and '.join(problems)} "
-            "that it takes. Give more normal data, or allow more false alarms."
+            f"A share of {false_alarms:g} false alarms cannot be told from {symbols.size} symbols with a prediction: "
+            f"it takes {ceil(1 / false_alarms) - 1}. Give more normal data, or allow more false alarms."
         )
-    return Threshold(
-        model.manifest.fingerprint,
-        _rarely_exceeded(symbols, false_alarms),
-        _rarely_exceeded(largest, false_alarms),
-        false_alarms,
-        symbols.size,
-        largest.size,
-    )
+    sequence_bits = _rarely_exceeded(largest, false_alarms)
+    return Threshold(model.manifest.fingerprint, symbol_bits, sequence_bits, false_alarms, symbols.size, largest.size)
 
 
-def _rarely_exceeded(surprises: Float64, share: float) -> float:
-    position = ceil(round((surprises.size + 1) * (1 - share), 9))  # rounded: 100 * (1 - 0.01) is 99.00000000000001
-    return float(np.partition(surprises, position - 1)[position - 1])
+def _rarely_exceeded(surprises: Float64, share: float) -> float | None:
+    """Return what a further surprise exceeds with a probability of `share` at most; None: it takes more surprises."""
+    position = ceil(round((surprises.size + 1) * (1 - share), 9))  # rounded: 100 * (1 - 0.07) is 92.99999999999999
+    return float(np.partition(surprises, position - 1)[position - 1]) if position <= surprises.size else None

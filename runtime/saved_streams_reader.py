@@ -67,6 +67,8 @@ def parse_saved_streams(content: bytes, name: str) -> SavedStreams:
             "Upgrade with: pip install -U stepcell"
         )
     try:
+        if version < 1:
+            raise ValueError("its version is 0")
         return reader.streams()
     except (ValueError, RecursionError) as error:  # the checksum is right: somebody's own writer has a mistake
         raise DamagedStateError(f"{name} is damaged: {error}. {_REMEDY}") from error

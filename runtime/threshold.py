@@ -13,6 +13,11 @@ from .model_file import ModelFile
 from .whole_file import write_whole_file
 
 FORMAT = 1
+_NUMBER = (int, float)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "fingerprint": (str,), "symbol_bits": _NUMBER, "sequence_bits": (*_NUMBER, type(None)), "false_alarms": _NUMBER,
+    "symbols": (int,), "sequences": (int,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Threshold:
     Attributes:
         fingerprint: That of the model file it holds for.
         symbol_bits: A symbol is surprising above this.
-        sequence_bits: A sequence is an alarm from its first symbol above this on.
+        sequence_bits: A sequence is an alarm from its first symbol above this on; None: there were too few to tell.
         false_alarms: The share of normal symbols, and of normal sequences, that may be above.
         symbols: How many normal symbols had a prediction.
         sequences: How many normal sequences there were.
@@ -30,7 +35,7 @@ class Threshold:
 
     fingerprint: str
     symbol_bits: float
-    sequence_bits: float
+    sequence_bits: float | None
     false_alarms: float
     symbols: int
     sequences: int
@@ -70,11 +75,10 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
         raise ThresholdError(
             f"{path} has format {format}; this stepcell reads format {FORMAT}. Upgrade with: pip install -U stepcell"
         )
-    kinds = {name: (str,) if kind == "str" else (int, float) for name, kind in Threshold.__annotations__.items()}
-    wrong = [name for name, kind in kinds.items() if not _is(found, name, kind)]
+    wrong = [name for name, kinds in _KINDS.items() if not _is(found, name, kinds)]
     if format != FORMAT or wrong:
         raise ThresholdError(f"{path} is no threshold: wrong are {', '.join(wrong) or 'format'}. {remedy}")
-    threshold = Threshold(**{name: found[name] for name in kinds})
+    threshold = Threshold(**{name: found[name] for name in _KINDS})
     if threshold.fingerprint != file.manifest.fingerprint:
         raise OtherModelError(
             f"{path} was calibrated with a model of fingerprint {threshold.fingerprint[:12]}..., {file.name} has "
@@ -84,6 +88,8 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
     return threshold
 
 
-def _is(found: Any, name: str, kind: tuple[type, ...]) -> bool:
+def _is(found: Any, name: str, kinds: tuple[type, ...]) -> bool:
     value: Any = found.get(name) if isinstance(found, dict) else None
-    return isinstance(value, kind) and not isinstance(value, bool) and (isinstance(value, str) or isfinite(value))
+    if isinstance(value, float) and not isfinite(value):
+        return False
+    return isinstance(value, kinds) and not isinstance(value, bool)

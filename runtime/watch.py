@@ -58,5 +58,6 @@ class Watch:
             logarithm, rank = judge_one(before.probabilities, id, stream.file)
             bits = -logarithm / log(2)
         prediction = stream.step(symbol)
-        above = (False, False) if threshold is None else (bits > threshold.symbol_bits, bits > threshold.sequence_bits)
-        return Surprise(bits, rank, *above, prediction)
+        surprising = threshold is not None and bits > threshold.symbol_bits
+        alarm = threshold is not None and threshold.sequence_bits is not None and bits > threshold.sequence_bits
+        return Surprise(bits, rank, surprising, alarm, prediction)
