@@ -16,6 +16,7 @@ from stepcell.runtime import Figures, NotFiniteError, TargetError, UnknownSymbol
 from stepcell.runtime import scoring as scoring_module
 from stepcell.runtime.backend import initial_state
 from stepcell.runtime.scoring import judge, judge_one
+from stepcell.runtime.trace import Inputs
 
 SYMBOLS = 7
 IDS = np.random.default_rng(3).integers(0, SYMBOLS, 4000).astype(np.int32)
@@ -37,7 +38,7 @@ def network(request, tmp_path_factory):
     output, _ = request.param.split(".")
     step_function = build_step_function(sharp_model("lstm", 1) if output == "softmax" else sigmoid_model())
     path = write_model(step_function, tmp_path_factory.mktemp("score") / request.param, output=output)
-    (exact,) = run_numpy(step_function, IDS, [initial_state(step_function.state)])
+    (exact,) = run_numpy(step_function, Inputs(IDS), [initial_state(step_function.state)])
     answers = exact.probabilities[:-1]
     rows = np.arange(len(answers))
     chosen = answers[rows, IDS[1:]]
