@@ -31,29 +31,33 @@ class Forward:
             for _ in range(count)
         ]
 
-    def logits(self, ids: Tensor, state: State, *, dropout_seed: Tensor = None) -> tuple[Tensor, State]:
+    def logits(
+        self, ids: Tensor, state: State, *, dropout_seed: Tensor = None, keep: Tensor = None
+    ) -> tuple[Tensor, State]:
         """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk.
 
         Args:
             ids: int32.
             state: Before the chunk.
             dropout_seed: int32 of shape (2,): what dropout follows from; None: there is none.
+            keep: float32 of shape (T, B): 0 where the state is forgotten before this symbol, else 1; None: nowhere.
         """
         following: State = []
         remaining = list(state)
         x: Tensor = None
+        keep = None if keep is None else keep[..., None]
         for number, layer in enumerate(self.recurrent):
             h = remaining.pop(0)
             projected = self._project(layer, ids, x)
             recurrent_kernel = layer.cell.recurrent_kernel.value
             if isinstance(layer, keras.layers.LSTM):
-                x, h, c = lstm_sequence(projected, recurrent_kernel, h, remaining.pop(0))
+                x, h, c = lstm_sequence(projected, recurrent_kernel, h, remaining.pop(0), keep)
                 following += [h, c]
             elif isinstance(layer, keras.layers.GRU):
-                x, h = gru_sequence(projected, recurrent_kernel, layer.cell.bias.value[1], h)
+                x, h = gru_sequence(projected, recurrent_kernel, layer.cell.bias.value[1], h, keep)
                 following += [h]
             else:
-                x, h = rnn_sequence(projected, recurrent_kernel, h)
+                x, h = rnn_sequence(projected, recurrent_kernel, h, keep)
                 following += [h]
             if self._dropout and dropout_seed is not None:
                 # Between layers and not in the recurrence (Zaremba et al. 2014), drawn anew at every step.

@@ -20,7 +20,8 @@ class Block:
         targets: int32 of the same shape: the right answer to each input.
         weights: float32 of the same shape: 0 where there is nothing to answer yet.
         resets: bool of shape (U, B): forget the state of this lane before this update. Otherwise it is carried over
-            from the update before, as a device carries it.
+            from the update before, as a device carries it. Or (U, T, B): forget it before this symbol, where sequences
+            begin within chunks.
     """
 
     inputs: Ids

@@ -5,7 +5,8 @@ XLA the automatic gradient of a loop takes time quadratic in its length (13.8, 6
 steps); these take linear time, and at 20 to 64 units they are 2 to 4 times faster than Keras's own loop.
 
 Shapes: T time steps, B lanes, U units. `x` is the input's share of all gates, x @ kernel + bias, of shape (T, B, G U)
-for G gates in the order of Keras.
+for G gates in the order of Keras. `keep`, (T, B, 1), is what the state is multiplied with before each step: 0 where a
+sequence begins within the chunk, else 1; None: none begins.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import tensorflow as tf
 Tensor: TypeAlias = Any
 
 
-def lstm_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def lstm_sequence(
+    x: Tensor, recurrent_kernel: Tensor, h: Tensor, c: Tensor, keep: Tensor = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return all outputs (T, B, U), the last h and the last c (B, U); x is (T, B, 4 U), gates i, f, c, o."""
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -25,19 +28,20 @@ def lstm_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor, c: Tensor) -> 
         steps, units = x.shape[0], h0.shape[1]
 
         def forward(t: Tensor, h: Tensor, c: Tensor, *written: Tensor) -> tuple[Any, ...]:
+            h, c = kept(t, h), kept(t, c)
             i, f, g, o = tf.split(inputs.read(t) + tf.matmul(h, kernel), 4, -1)
             i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
             c = f * c + i * g
             h = o * tf.tanh(c)
             return t + 1, h, c, *_write(written, t, h, c, tf.concat([i, f, g, o], -1))
 
-        inputs = _read(x)
+        inputs, kept = _read(x), _keeper(keep)
         _, h, c, *written = _loop(0, steps, 1, forward, h0, c0, *_arrays(steps, 3))
         hs, cs, gates = (array.stack() for array in written)
 
         def gradient(d_hs: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Any, ...]:
             i, f, g, o = tf.split(gates, 4, -1)
-            previous_c = tf.concat([c0[None], cs[:-1]], 0)
+            previous_c = _previous(c0, cs, keep)
             tanh_c = tf.tanh(cs)
             through_c = _read(o * (1 - tanh_c * tanh_c))
             factors_c = _read(tf.stack([g * i * (1 - i), previous_c * f * (1 - f), i * (1 - g * g)], 2))  # (T, B, 3, U)
@@ -49,11 +53,11 @@ def lstm_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor, c: Tensor) -> 
                 d_c = d_c + d_h * through_c.read(t)
                 d_ifg = tf.reshape(d_c[:, None] * factors_c.read(t), (-1, 3 * units))
                 d_x = tf.concat([d_ifg, d_h * factor_o.read(t)], -1)
-                return t - 1, tf.matmul(d_x, kernel_t), d_c * forget.read(t), written.write(t, d_x)
+                return t - 1, kept(t, tf.matmul(d_x, kernel_t)), kept(t, d_c * forget.read(t)), written.write(t, d_x)
 
             _, d_h0, d_c0, written = _loop(steps - 1, -1, -1, backward, d_h, d_c, *_arrays(steps, 1))
             d_x = written.stack()
-            return d_x, _kernel_gradient(h0, hs, d_x), d_h0, d_c0
+            return d_x, _kernel_gradient(_previous(h0, hs, keep), d_x), d_h0, d_c0
 
         return (hs, h, c), gradient
 
@@ -61,7 +65,9 @@ def lstm_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor, c: Tensor) -> 
     return outputs
 
 
-def gru_sequence(x: Tensor, recurrent_kernel: Tensor, recurrent_bias: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+def gru_sequence(
+    x: Tensor, recurrent_kernel: Tensor, recurrent_bias: Tensor, h: Tensor, keep: Tensor = None
+) -> tuple[Tensor, Tensor]:
     """Return all outputs (T, B, U) and the last (B, U); x is (T, B, 3 U), gates z, r, h, `reset_after` as in Keras."""
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -69,6 +75,7 @@ def gru_sequence(x: Tensor, recurrent_kernel: Tensor, recurrent_bias: Tensor, h:
         steps = x.shape[0]
 
         def forward(t: Tensor, h: Tensor, *written: Tensor) -> tuple[Any, ...]:
+            h = kept(t, h)
             x_z, x_r, x_new = tf.split(inputs.read(t), 3, -1)
             h_z, h_r, h_new = tf.split(tf.matmul(h, kernel) + bias, 3, -1)
             z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
@@ -76,33 +83,33 @@ def gru_sequence(x: Tensor, recurrent_kernel: Tensor, recurrent_bias: Tensor, h:
             h = new + z * (h - new)
             return t + 1, h, *_write(written, t, h, tf.concat([z, r, new, h_new], -1))
 
-        inputs = _read(x)
+        inputs, kept = _read(x), _keeper(keep)
         _, h, *written = _loop(0, steps, 1, forward, h0, *_arrays(steps, 2))
         hs, gates = (array.stack() for array in written)
 
         def gradient(d_hs: Tensor, d_h: Tensor) -> tuple[Any, ...]:
             z, r, new, h_new = tf.split(gates, 4, -1)
-            previous = tf.concat([h0[None], hs[:-1]], 0)
+            previous = _previous(h0, hs, keep)
             factor_new = (1 - z) * (1 - new * new)
             factor_z = (previous - new) * z * (1 - z)
             factor_r = factor_new * h_new * r * (1 - r)
             # What reaches the recurrent product, and what reaches the input: they differ in the new state's share.
             to_h = _read(tf.stack([factor_z, factor_r, factor_new * r], 2))  # (T, B, 3, U)
-            keep, outside = _read(z), _read(d_hs)
+            unchanged, outside = _read(z), _read(d_hs)
             kernel_t = tf.transpose(kernel)
             width = 3 * h0.shape[1]
 
             def backward(t: Tensor, d_h: Tensor, written_h: Tensor, written_d: Tensor) -> tuple[Any, ...]:
                 d_h = outside.read(t) + d_h
                 d_recurrent = tf.reshape(d_h[:, None] * to_h.read(t), (-1, width))
-                before = d_h * keep.read(t) + tf.matmul(d_recurrent, kernel_t)
+                before = kept(t, d_h * unchanged.read(t) + tf.matmul(d_recurrent, kernel_t))
                 return t - 1, before, written_h.write(t, d_recurrent), written_d.write(t, d_h)
 
             _, d_h0, written_h, written_d = _loop(steps - 1, -1, -1, backward, d_h, *_arrays(steps, 2))
             d_recurrent, d_hs = written_h.stack(), written_d.stack()
             d_z, d_r, _ = tf.split(d_recurrent, 3, -1)
             d_x = tf.concat([d_z, d_r, d_hs * factor_new], -1)
-            return d_x, _kernel_gradient(h0, hs, d_recurrent), tf.reduce_sum(d_recurrent, [0, 1]), d_h0
+            return d_x, _kernel_gradient(previous, d_recurrent), tf.reduce_sum(d_recurrent, [0, 1]), d_h0
 
         return (hs, h), gradient
 
@@ -110,7 +117,7 @@ def gru_sequence(x: Tensor, recurrent_kernel: Tensor, recurrent_bias: Tensor, h:
     return outputs
 
 
-def rnn_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+def rnn_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor, keep: Tensor = None) -> tuple[Tensor, Tensor]:
     """Return all outputs (T, B, U) and the last (B, U) of a SimpleRNN with tanh; x is (T, B, U)."""
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -118,10 +125,10 @@ def rnn_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor) -> tuple[Tensor
         steps = x.shape[0]
 
         def forward(t: Tensor, h: Tensor, written: Tensor) -> tuple[Any, ...]:
-            h = tf.tanh(inputs.read(t) + tf.matmul(h, kernel))
+            h = tf.tanh(inputs.read(t) + tf.matmul(kept(t, h), kernel))
             return t + 1, h, written.write(t, h)
 
-        inputs = _read(x)
+        inputs, kept = _read(x), _keeper(keep)
         _, h, written = _loop(0, steps, 1, forward, h0, *_arrays(steps, 1))
         hs = written.stack()
 
@@ -131,11 +138,11 @@ def rnn_sequence(x: Tensor, recurrent_kernel: Tensor, h: Tensor) -> tuple[Tensor
 
             def backward(t: Tensor, d_h: Tensor, written: Tensor) -> tuple[Any, ...]:
                 d_x = (outside.read(t) + d_h) * factor.read(t)
-                return t - 1, tf.matmul(d_x, kernel_t), written.write(t, d_x)
+                return t - 1, kept(t, tf.matmul(d_x, kernel_t)), written.write(t, d_x)
 
             _, d_h0, written = _loop(steps - 1, -1, -1, backward, d_h, *_arrays(steps, 1))
             d_x = written.stack()
-            return d_x, _kernel_gradient(h0, hs, d_x), d_h0
+            return d_x, _kernel_gradient(_previous(h0, hs, keep), d_x), d_h0
 
         return (hs, h), gradient
 
@@ -167,8 +174,21 @@ def _write(arrays: tuple[Any, ...], t: Tensor, *values: Tensor) -> list[Any]:
     return [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
 
 
-def _kernel_gradient(h0: Tensor, hs: Tensor, d_product: Tensor) -> Tensor:
+def _keeper(keep: Tensor) -> Any:
+    """Return what multiplies a tensor (B, N) with the factors of step t, and does nothing where there are none."""
+    if keep is None:
+        return lambda t, tensor: tensor
+    # Read by two tensors, forwards and backwards: an array clears what has been read.
+    return lambda t, tensor: tensor * tf.gather(keep, t)
+
+
+def _previous(first: Tensor, following: Tensor, keep: Tensor) -> Tensor:
+    """Return the state before each step, (T, B, U), from the one before the first and those after each."""
+    previous = tf.concat([first[None], following[:-1]], 0)
+    return previous if keep is None else previous * keep
+
+
+def _kernel_gradient(previous: Tensor, d_product: Tensor) -> Tensor:
     """Return the gradient of the recurrent kernel: sum over time and lanes of h before the step times d_product."""
-    previous = tf.concat([h0[None], hs[:-1]], 0)
     rows = tf.reshape(previous, (-1, previous.shape[-1]))
     return tf.matmul(rows, tf.reshape(d_product, (-1, d_product.shape[-1])), transpose_a=True)

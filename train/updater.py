@@ -86,10 +86,14 @@ class Updater:
         count = inputs.shape[0]
 
         def body(update: Any, loss: Any, accuracy: Any, state: State) -> tuple[Any, Any, Any, State]:
-            keep = 1.0 - tf.cast(tf.gather(resets, update), tf.float32)[:, None]
+            keep = 1.0 - tf.cast(tf.gather(resets, update), tf.float32)
+            within = keep if resets.shape.rank == 3 else None
             its_inputs, its_targets, its_weights = (tf.gather(array, update) for array in (inputs, targets, weights))
-            state = [tensor * keep for tensor in state]
-            its_loss, its_accuracy, state = self._update(its_inputs, its_targets, its_weights, first + update, state)
+            if within is None:
+                state = [tensor * keep[:, None] for tensor in state]
+            its_loss, its_accuracy, state = self._update(
+                its_inputs, its_targets, its_weights, first + update, state, within
+            )
             return update + 1, loss + its_loss / count, accuracy + its_accuracy / count, state
 
         start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0), state)
@@ -98,10 +102,13 @@ class Updater:
         )
         return loss, accuracy, state
 
-    def _update(self, inputs: Any, targets: Any, weights: Any, number: Any, state: State) -> tuple[Any, Any, State]:
+    def _update(
+        self, inputs: Any, targets: Any, weights: Any, number: Any, state: State, keep: Any
+    ) -> tuple[Any, Any, State]:
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
-            logits, following = self._forward.logits(inputs, state, dropout_seed=tf.stack([self._seed, number]))
+            dropout_seed = tf.stack([self._seed, number])
+            logits, following = self._forward.logits(inputs, state, dropout_seed=dropout_seed, keep=keep)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
             total = tf.maximum(tf.reduce_sum(weights), 1.0)
             loss = tf.reduce_sum(losses * weights) / total
