@@ -140,7 +140,7 @@ class ResumeError(StepcellError, ValueError):
 
 
 class CorpusError(StepcellError, ValueError):
-    """A text that cannot be learned from: missing, empty, too short or not UTF-8."""
+    """A text or a file of events that cannot be read or learned from. Everything in the way is named."""
 
 
 class OutputError(StepcellError, OSError):

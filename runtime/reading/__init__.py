@@ -1,0 +1,32 @@
+"""Reading files of events and texts into symbols, with numpy alone: for training, and for evaluation on a device.
+
+from stepcell.runtime.reading import EventsReading
+
+recording = EventsReading(symbol="activity", sequence="case", order="time").read(Path("log.csv"))
+"""
+
+from .corpus import MOST_SYMBOLS, UNKNOWN, Corpus, Reading
+from .events_reading import FORMATS, EventsReading
+from .gaps import Gaps
+from .held_out import SEQUENCE, TIME, HeldOut
+from .recording import Recording
+from .tape import Tape, lay_out
+from .text_reading import UNITS, TextReading
+
+__all__ = [
+    "FORMATS",
+    "MOST_SYMBOLS",
+    "SEQUENCE",
+    "TIME",
+    "UNITS",
+    "UNKNOWN",
+    "Corpus",
+    "EventsReading",
+    "Gaps",
+    "HeldOut",
+    "Reading",
+    "Recording",
+    "Tape",
+    "TextReading",
+    "lay_out",
+]

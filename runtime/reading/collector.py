@@ -1,0 +1,107 @@
+"""Collects events one by one into a recording."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+
+import numpy as np
+
+from ..arrays import Flags, Ids
+from ..errors import CorpusError
+from .complaints import Complaints
+from .moments import OrderValues
+from .recording import Recording
+
+_MOST_DIFFERENT = 1_000_000  # symbols; a column with more of them holds times, numbers or sentences
+
+
+class Collector:
+    """Takes events in any order and puts them into their sequences: 8 to 16 bytes for each, whatever its text."""
+
+    def __init__(self, source: str, complaints: Complaints, order: OrderValues | None, *, in_sequences: bool) -> None:
+        """Begin without events.
+
+        Args:
+            source: The file.
+            complaints: Takes what is wrong.
+            order: Takes the values of the order column; None: there is none.
+            in_sequences: Whether there is a sequence column; without one all is one sequence.
+        """
+        self._source, self._complaints, self._order = source, complaints, order
+        self._symbols: dict[str, int] = {}
+        self._sequences: dict[str, int] | None = {} if in_sequences else None
+        self._ids, self._numbers = array("i"), array("i")
+        self._without: dict[str, tuple[int, int]] = {}  # what is missing -> in how many lines, the first of them
+
+    def add(self, line: int, symbol: str | None, sequence: str | None, when: str | float | None) -> None:
+        """Take the event in `line`; where it has no symbol or no sequence it is left out, and that is remembered.
+
+        Raises:
+            CorpusError: There are more different symbols than anything can have, or too much is wrong.
+        """
+        if not symbol:
+            return self._leave_out("symbol", line)
+        if self._sequences is not None and not sequence:
+            return self._leave_out("sequence", line)
+        if self._order is not None:
+            try:
+                if when is None or when == "":
+                    raise ValueError("nothing in the order column")
+                self._order.add(when)
+            except ValueError as error:
+                return self._complaints.add(line, str(error))
+        self._ids.append(self._symbols.setdefault(symbol, len(self._symbols)))
+        if self._sequences is not None and sequence:
+            self._numbers.append(self._sequences.setdefault(sequence, len(self._sequences)))
+        if len(self._symbols) > _MOST_DIFFERENT:
+            raise CorpusError(
+                f"{self._source} has more than {_MOST_DIFFERENT:,} different symbols by line {line:,}. "
+                "Name another column with --symbol."
+            )
+        return None
+
+    def finish(self) -> Recording:
+        """Return what was collected: each sequence in its order, the sequences in that of their first events.
+
+        Raises:
+            CorpusError: Something was wrong, or there is nothing.
+        """
+        self._complaints.refuse_if_any()
+        remarks = [
+            f"left out: {count:,} without a {what} (the first in line {first:,})"
+            for what, (count, first) in self._without.items()
+        ]
+        if not self._ids:
+            raise CorpusError(f"{self._source} holds no events{'; ' if remarks else ''}{'; '.join(remarks)}.")
+        ids = np.frombuffer(self._ids, np.int32)
+        numbers = np.frombuffer(self._numbers, np.int32) if self._sequences is not None else np.zeros_like(ids)
+        when = None
+        if self._order is not None:
+            exact, when = self._order.finish()
+            places = np.lexsort((exact, numbers))  # stable: what comes at the same time stays as it stands in the file
+            ids, numbers, when = ids[places], numbers[places], when[places]
+            same = np.diff(exact[places]) == 0
+            remarks += _ties(same & (np.diff(numbers) == 0), ids, self._order.are_times)
+        elif (np.diff(numbers) < 0).any():
+            places = np.argsort(numbers, kind="stable")
+            ids, numbers, when = ids[places], numbers[places], places.astype(np.float64)
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(numbers)) + 1, [len(ids)]]).astype(np.int64)
+        recording = Recording.whole(tuple(self._symbols), ids, starts, when, self._source)
+        return replace(recording, remarks=tuple(remarks))
+
+    def _leave_out(self, what: str, line: int) -> None:
+        count, first = self._without.get(what, (0, line))
+        self._without[what] = count + 1, first
+
+
+def _ties(same: Flags, ids: Ids, are_times: bool) -> list[str]:
+    """Return a remark where events come at the same moment as the one before; `same` is of shape (N - 1,)."""
+    if not same.any():
+        return []
+    twice, what = int((same & (np.diff(ids) == 0)).sum()), "time" if are_times else "order"
+    of_them = f", {twice:,} of them the same symbol too" if twice else ""
+    return [
+        f"{int(same.sum()):,} events have the same {what} as the one before in their sequence{of_them}; "
+        "they stay as they stand in the file"
+    ]

@@ -1,0 +1,59 @@
+"""Rows of JSON lines: one object per line, its keys are the columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import IO, Any
+
+from ..errors import CorpusError
+from .columns import Columns
+from .complaints import Complaints
+from .csv_rows import Row
+
+
+def json_rows(file: IO[str], columns: Columns, source: str, complaints: Complaints) -> Iterator[Row]:
+    """Yield the rows. Numbers, true and false are symbols as they are written in JSON; null is none.
+
+    A key that is missing from one object is nothing there; the first object must have all that are asked for.
+
+    Raises:
+        CorpusError: The first object has not the columns, or the file is a JSON array.
+    """
+    names: tuple[str, str | None, str | None] | None = None
+    for line, text in enumerate(file, start=1):
+        if not text.strip():
+            continue
+        if names is None and text.lstrip().startswith("["):
+            raise CorpusError(
+                f"{source} is a JSON array. One object per line is read: jq -c '.[]' {source} > lines.jsonl"
+            )
+        try:
+            row = json.loads(text)
+        except ValueError as error:
+            complaints.add(line, f"not JSON: {error}")
+            continue
+        if not isinstance(row, dict):
+            complaints.add(line, "not a JSON object")
+            continue
+        if names is None:
+            existing = list(row)
+            symbol, *others = (None if at is None else existing[at] for at in columns.find(existing, source))
+            names = str(symbol), *others  # type: ignore[assignment]
+        symbol, sequence, order = names  # type: ignore[misc]
+        try:
+            yield line, _text(row.get(symbol)), _text(row.get(sequence)), _value(row.get(order))
+        except ValueError as error:
+            complaints.add(line, str(error))
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (list, dict)):
+        raise ValueError("a list or object where a symbol should be")
+    return json.dumps(value)
+
+
+def _value(value: Any) -> str | float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else _text(value)
