@@ -60,7 +60,7 @@ def read_source(path: str | Path) -> Source:
     model = load_keras(folder / "model.keras")
     try:
         run = json.loads(run_file.read_bytes())
-        vocabulary, labels = Vocabulary(tuple(run["vocabulary"])), run.get("labels")
+        vocabulary, labels = Vocabulary(tuple(run["vocabulary"]), run.get("unknown")), run.get("labels")
         # Not splitlines(): it splits at form feeds and other symbols of a text.
         lines = (folder / "sample.txt").read_bytes().decode().split("\n")[:-1]
         return Source(

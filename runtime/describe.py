@@ -13,6 +13,7 @@ from .vocabulary import escape_symbol
 
 def describe_manifest(file: Path, manifest: Manifest) -> str:
     """Return what a model file says about itself, a line for each thing a person would ask."""
+    training = {name: value for name, value in manifest.training.items() if not isinstance(value, dict)}
     lines = {
         "name": manifest.name,
         "fingerprint": manifest.fingerprint,
@@ -22,7 +23,7 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         "cells": ", ".join(f"{cell.kind} {cell.units}" for cell in manifest.cells) or "none known",
         "weights": f"{manifest.quantization}; {manifest.output} output",
         "state": ", ".join(f"{tensor.name} {(1, *tensor.shape)} -> {tensor.next}" for tensor in manifest.state),
-        "training": ", ".join(f"{name} {value}" for name, value in manifest.training.items()) or "unknown",
+        "training": ", ".join(f"{name} {value}" for name, value in training.items()) or "unknown",
         "requires": ", ".join(f"{name} {value}" for name, value in manifest.requires.items()),
         "producer": manifest.producer,
     }

@@ -367,7 +367,7 @@ def test_other_symbols_for_the_same_ids_translate_the_sample(memory_run, tmp_pat
 
 def test_symbols_that_break_lines_elsewhere_go_through_the_run_folder(tmp_path):
     odd = "\f\v\x1c\x1d\x1e\x85\u2028\u2029\n\r\té🎵\\"
-    problem = Text(odd * 20)
+    problem = Text.of(odd * 20)
     run = Run(tmp_path / "run", problem, Network(units=4), Options(updates=3))
     run.finish(fit(problem, Network(units=4), Options(updates=3)))
     source = read_source(tmp_path / "run")

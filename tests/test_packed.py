@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,7 +26,7 @@ def packed(cell):
 def pieces(lane):
     """First step and step behind the last of every sequence in `lane`, and whether it goes on from before."""
     starts = [0, *[t for t in np.flatnonzero(BEGINS[:, lane]) if t > 0], len(BEGINS)]
-    return [(a, b, a == 0 and not BEGINS[0, lane]) for a, b in zip(starts, starts[1:], strict=False)]
+    return [(a, b, a == 0 and not BEGINS[0, lane]) for a, b in itertools.pairwise(starts)]
 
 
 @CELLS

@@ -18,7 +18,7 @@ from stepcell.runtime.errors import ResumeError
 from stepcell.train import Echo, Network, Options, Run, Text, fit
 from stepcell.train.training_state import read_checkpoint
 
-TEXT = Text("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40)
+TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40)
 TRAININGS = {
     "memory that drops out": (Echo(6, 2), Network("lstm", 12, dropout=0.3, chrono=9), Options(seed=3, updates=400)),
     "text in two layers": (TEXT, Network("gru", 9, layers=2, embedding=4), Options(seed=3, updates=120)),

@@ -31,7 +31,7 @@ from stepcell.train.search_trial import Trial, best_trial, read_trials, write_tr
 
 QUICK = Options(seed=3, updates=100)
 SMALL, FIXED = Network("rnn", 12), {"cell", "layers"}  # what is compiled fastest
-TEXT = Text("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 4)
+TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 4)
 
 
 def trial(number=1, cell="gru", units=3, layers=1, rate=0.01, parameters=99, stopped="updates", nats=0.5):
@@ -228,7 +228,7 @@ def test_where_nothing_is_solved_the_best_by_nats_is_kept_and_said_so(tmp_path):
     class QuickText(Text):
         recipe = xla_free
 
-    result = search(QuickText(TEXT.content), SMALL, replace(QUICK, updates=5), tmp_path, 2, fixed=FIXED)
+    result = search(QuickText(TEXT.corpus), SMALL, replace(QUICK, updates=5), tmp_path, 2, fixed=FIXED)
     assert not result.best.solved
     assert result.best.nats == min(one.nats for one in result.trials)
     header, rows, verdict = search_table(result)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .alphabet import Alphabet
     from .echo import Echo
     from .engine import DivergedError, Fitted, fit
+    from .events import Events
     from .memory import Memory
     from .network import Network
     from .options import Options
@@ -35,6 +36,7 @@ __all__ = [
     "Block",
     "DivergedError",
     "Echo",
+    "Events",
     "Fitted",
     "Memory",
     "Network",
@@ -64,6 +66,7 @@ _HOMES = {
         "Fitted",
         "fit",
     ),
+    "events": ("Events",),
     "memory": ("Memory",),
     "network": ("Network",),
     "options": ("Options",),

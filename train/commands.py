@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,36 @@ if TYPE_CHECKING:
     from .problem import Problem
 else:
     Problem = Any  # the annotations are read at run time, when TensorFlow must not be imported
+
+
+class Unit(str, Enum):
+    """What a symbol of a text is."""
+
+    character = "character"
+    byte = "byte"
+    word = "word"
+
+
+class FileFormat(str, Enum):
+    """What a file of events is."""
+
+    csv = "csv"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+    lines = "lines"
+
+
+class Split(str, Enum):
+    """By what events are held out."""
+
+    sequence = "sequence"
+    time = "time"
+
+
+_MinCount = Annotated[int, typer.Option("--min-count", min=1, help="Symbols learned from less often are unknown.")]
+_MostSymbols = Annotated[int, typer.Option("--most-symbols", min=2, help="Refuse a vocabulary that is larger.")]
+_Encoding = Annotated[str, typer.Option("--encoding", help="Of the file.")]
 
 app = typer.Typer(no_args_is_help=True, help="Train a network on a problem or on your own data.")
 
@@ -116,10 +147,76 @@ def train_order(
 
 @trains(app, "text", units=128)
 def train_text(
-    file: Annotated[Path, typer.Argument(help="UTF-8 text.", show_default=False)],
-    held_out: Annotated[float, typer.Option("--held-out", help="Share of the text, at its end, to judge by.")] = 0.1,
+    file: Annotated[Path, typer.Argument(help="A text, or a folder of texts, each a sequence.", show_default=False)],
+    unit: Annotated[Unit, typer.Option("--unit", help="What a symbol is.")] = Unit.character,
+    held_out: Annotated[float, typer.Option("--held-out", help="Share to judge by: the end of the text.")] = 0.1,
+    min_count: _MinCount = 1,
+    most_symbols: _MostSymbols = 10_000,
+    end: Annotated[str, typer.Option("--end", help="Symbol before and behind each file of a folder.")] = "<end>",
+    encoding: _Encoding = "utf-8",
 ) -> Problem:
-    """The next character of a file, judged on a part of it that was held out."""
+    """The next character, byte or word of a text, judged on a part of it that was held out."""
+    from ..runtime.reading import TextReading
     from .text import Text
 
-    return Text.from_file(file, held_out)
+    reading = TextReading(unit.value, encoding, end or None)
+    return Text.from_file(file, held_out, reading, min_count, most_symbols)
+
+
+@trains(app, "events", units=64)
+def train_events(
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV, TSV, JSON lines, Parquet, or a sequence on each line; .gz too.", show_default=False),
+    ],
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", help="Column of the symbol; by default the only one.")
+    ] = None,
+    sequence: Annotated[
+        str | None, typer.Option("--sequence", help="Column that tells sequences apart; by default all is one.")
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option("--order", help="Column of the time or number that orders a sequence.")
+    ] = None,
+    format: Annotated[FileFormat | None, typer.Option("--format", help="By default as the file is named.")] = None,
+    delimiter: Annotated[str | None, typer.Option("--delimiter", help="Between columns; by default found out.")] = None,
+    header: Annotated[bool, typer.Option("--header/--no-header", help="Whether the first line names columns.")] = True,
+    encoding: _Encoding = "utf-8",
+    time_format: Annotated[
+        str | None, typer.Option("--time-format", help="Of --order, like '%d.%m.%Y %H:%M'; by default ISO 8601.")
+    ] = None,
+    gaps: Annotated[
+        str | None,
+        typer.Option("--gaps", help="Make the time between events symbols, in ranges that end at 1min,1h for example."),
+    ] = None,
+    end: Annotated[str, typer.Option("--end", help="Symbol before and behind each sequence; empty: none.")] = "<end>",
+    min_count: _MinCount = 1,
+    most_symbols: _MostSymbols = 10_000,
+    held_out: Annotated[float, typer.Option("--held-out", help="Share to judge by.")] = 0.1,
+    split: Annotated[
+        Split | None,
+        typer.Option("--split", help="Hold out some sequences, or all from a time on; by default sequences."),
+    ] = None,
+    balance: Annotated[
+        float, typer.Option("--balance", help="Weigh rare symbols more: 0 not, 1 until all kinds weigh the same.")
+    ] = 0.0,
+    weight: Annotated[
+        list[str] | None, typer.Option("--weight", help="SYMBOL=FACTOR: weigh this one more; repeatable.")
+    ] = None,
+) -> Problem:
+    """The next event of each sequence in a file, judged on sequences that were held out."""
+    from ..runtime.reading import EventsReading, HeldOut
+    from .events import Events
+    from .refusal import refuse_if_any
+
+    pairs = [one.rpartition("=") for one in weight or ()]
+    wrong = [f"--weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
+    refuse_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
+    ends = end if end and (sequence or format is FileFormat.lines) else None
+    reading = EventsReading(
+        symbol, sequence, order, format and format.value, delimiter, header, encoding, time_format, gaps, ends
+    )
+    return Events.from_file(
+        file, reading, split=HeldOut(held_out, split and split.value), min_count=min_count, most_symbols=most_symbols,
+        balance=balance, emphasis={symbol: float(factor) for symbol, _, factor in pairs},
+    )  # fmt: skip

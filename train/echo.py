@@ -79,6 +79,11 @@ class Echo:
         return Vocabulary.of_ids(self.symbols)
 
     @property
+    def data(self) -> None:
+        """See `Problem.data`: they are made."""
+        return
+
+    @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`; a long lag is learned over all shorter ones, one after the other."""
         if self.lag >= _LONG:

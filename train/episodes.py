@@ -66,6 +66,11 @@ class EpisodeProblem(ABC):
         return None
 
     @property
+    def data(self) -> None:
+        """See `Problem.data`: they are made."""
+        return
+
+    @property
     @abstractmethod
     def recipe(self) -> Recipe:
         """See `Problem.recipe`; its `time_steps` are those of the longest sequence or more."""

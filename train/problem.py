@@ -81,6 +81,19 @@ class Recipe:
     curriculum: tuple[Problem, ...] = ()
 
 
+class Data(Protocol):
+    """What is known about data before anything has been learned from them."""
+
+    def record(self) -> dict[str, Any]:
+        """Return what is to stand in the model file beside how it was trained."""
+
+    def table(self) -> tuple[list[str], list[list[str]], str]:
+        """Return header, rows and a note that show what was read."""
+
+    def picture(self) -> bytes | None:
+        """Return a PNG that shows it; None without matplotlib."""
+
+
 class Problem(Protocol):
     """Something to learn. Everything it hands out follows from its values, the seed and the number of the update."""
 
@@ -99,6 +112,10 @@ class Problem(Protocol):
     @property
     def recipe(self) -> Recipe:
         """How to train it."""
+
+    @property
+    def data(self) -> Data | None:
+        """What is known about the data, where they were read and not made."""
 
     def block(self, first: int, updates: int, seed: int) -> Block:
         """Return the data of `updates` updates from number `first` on."""

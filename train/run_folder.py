@@ -26,10 +26,10 @@ from .training_state import Row
 
 MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
-STATE_FILE, CHECKPOINT_FILE = "state.png", "checkpoint.npz"
+STATE_FILE, CHECKPOINT_FILE, DATA_FILE = "state.png", "checkpoint.npz", "data.png"
 PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE = "search.json", "search.csv", "search.png"  # of a search
 _ALL_FILES = (
-    MODEL_FILE, RUN_FILE, METRICS_FILE, HISTORY_FILE, SAMPLE_FILE, CURVE_FILE, STATE_FILE, CHECKPOINT_FILE,
+    MODEL_FILE, RUN_FILE, METRICS_FILE, HISTORY_FILE, SAMPLE_FILE, CURVE_FILE, STATE_FILE, CHECKPOINT_FILE, DATA_FILE,
     PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE,
 )  # fmt: skip
 _CHECKPOINTS = "checkpoint.*.npz"  # of the trials of a search
@@ -43,8 +43,8 @@ class Run:
 
     The files: model.keras (the Keras model), run.json (everything needed to repeat the run, and the vocabulary),
     metrics.json (the evaluation), history.csv (a line per block of updates), sample.txt (symbols as they really occur,
-    one per line, for the exporter to check on), and with matplotlib curve.png and state.png; checkpoint.npz while it is
-    not finished.
+    one per line, for the exporter to check on), and with matplotlib curve.png, state.png and, where data were read,
+    data.png; checkpoint.npz while it is not finished.
     """
 
     def __init__(
@@ -92,6 +92,9 @@ class Run:
             return
         move_aside(self._folder)
         write_whole_file(self._folder / RUN_FILE, as_json({**self._plan, "stopped": None}))
+        picture = None if self._problem.data is None else self._problem.data.picture()
+        if picture is not None:
+            write_whole_file(self._folder / DATA_FILE, picture)
         self._begun = True
 
     def finish(self, fitted: Fitted) -> list[Path]:
@@ -198,6 +201,7 @@ def _describe_plan(problem: Problem, network: Network, options: Options) -> dict
         "network": network.to_json(),
         "options": options.to_json(),
         "vocabulary": list(problem.vocabulary.symbols),
+        "unknown": problem.vocabulary.unknown,
         "labels": None if problem.labels is None else list(problem.labels.symbols),
         "packages": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
         "recipe": asdict(problem.recipe),
@@ -215,6 +219,7 @@ def _describe_result(problem: Problem, fitted: Fitted) -> dict[str, Any]:
             else "BPTT over whole sequences, state reset before each",
             "longest_length": problem.recipe.time_steps,
             "accuracy": fitted.scores[judged_by].accuracy if judged_by in fitted.scores else None,
+            **({} if problem.data is None else problem.data.record()),
         },
         "stopped": fitted.stopped,
         "updates": last.update if last else 0,

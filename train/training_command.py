@@ -117,7 +117,7 @@ def train(
     fixed: Collection[str] = (),
 ) -> None:  # fmt: skip
     """Train, write the run folder and print the evaluation; with `search` look for the smallest network first."""
-    from ..runtime.console import print_table, uninterrupted
+    from ..runtime.console import format_table, print_table, uninterrupted
     from .engine import fit
     from .network import Network
     from .options import Options
@@ -125,6 +125,9 @@ def train(
     from .run_folder import Run
     from .tensorboard import tensorboard_log
 
+    if problem.data is not None:
+        header, rows, note = problem.data.table()
+        typer.echo("\n".join([*format_table(header, rows), note]), err=True)
     network = Network(cell.value, units, layers, embedding, dropout, forget_bias, chrono)
     options = Options(
         seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm, threads, curriculum
