@@ -178,8 +178,8 @@ def test_a_run_says_how_its_data_were_read_and_the_exporter_passes_it_on(events,
     source = read_source(tmp_path / "run")
     assert source.vocabulary == events.vocabulary
     assert source.vocabulary.unknown == "<unknown>"
-    assert source.training["end"] == "<end>"
-    assert source.training["held_out"] == {"share": 0.2, "by": None}
+    assert source.training["data"]["end"] == "<end>"
+    assert source.training["data"]["held_out"] == {"share": 0.2, "by": None}
     assert "packed sequences" in source.training["framing"]
     assert source.sample[0] == "<end>"
 
@@ -200,7 +200,7 @@ def test_the_command_shows_what_it_read_before_it_trains(tmp_path):
     assert "left out: 1 without a sequence (the first in line" in result.stderr
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["problem"]["emphasis"] == {"A": 2.0}
-    assert run["training"]["reading"]["symbol"] == "what"
+    assert run["training"]["data"]["reading"]["symbol"] == "what"
     wrong = CliRunner().invoke(app, [str(part) for part in [*command, "--weight", "A", "--out", tmp_path / "other"]])
     assert "--weight A is not SYMBOL=FACTOR" in wrong.output
 

@@ -31,7 +31,7 @@ class CorpusReport:
         """Return what stands in the model file, so that other files can be read and judged alike."""
         many = len(self.corpus.learned) > 1
         framing = {"framing": "truncated BPTT over packed sequences, state reset before most of them"} if many else {}
-        return {**framing, **self.corpus.to_json()}
+        return {**framing, "data": self.corpus.to_json()}
 
     def table(self) -> tuple[list[str], list[list[str]], str]:
         """Return header, rows and remarks: sequences, symbols, lengths, and how many symbols are known."""
@@ -125,5 +125,6 @@ class CorpusReport:
 
 
 def _name(symbol: str) -> str:
-    name = escape_symbol(symbol).replace(" ", "␣") if not symbol.strip() else escape_symbol(symbol)
+    """Return a symbol as it can be read among others; blanks and punctuation marks in quotes."""
+    name = escape_symbol(symbol) if any(character.isalnum() for character in symbol) else repr(symbol)
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"

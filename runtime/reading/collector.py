@@ -78,10 +78,11 @@ class Collector:
         numbers = np.frombuffer(self._numbers, np.int32) if self._sequences is not None else np.zeros_like(ids)
         when = None
         if self._order is not None:
-            exact, when = self._order.finish()
+            exact = self._order.finish()
             places = np.lexsort((exact, numbers))  # stable: what comes at the same time stays as it stands in the file
-            ids, numbers, when = ids[places], numbers[places], when[places]
-            same = np.diff(exact[places]) == 0
+            ids, numbers, exact = ids[places], numbers[places], exact[places]
+            when = exact.astype(np.float64, copy=False)
+            same = np.diff(exact) == 0
             remarks += _ties(same & (np.diff(numbers) == 0), ids, self._order.are_times)
         elif (np.diff(numbers) < 0).any():
             places = np.argsort(numbers, kind="stable")

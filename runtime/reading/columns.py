@@ -41,7 +41,7 @@ class Columns:
         problems = []
         for option, name in self.asked.items():
             if name not in existing:
-                close = get_close_matches(name, existing, 1)
+                close = get_close_matches(name, existing, 1) if len(existing) > 1 else []
                 problems.append(f"no column {name!r} ({option}){f'; did you mean {close[0]!r}?' if close else ''}")
             elif existing.count(name) > 1:
                 problems.append(f"{existing.count(name)} columns {name!r} ({option})")

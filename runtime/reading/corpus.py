@@ -122,7 +122,7 @@ def _vocabulary(
         counts.pop(UNKNOWN, None)
         kept = sorted((s for s, n in counts.items() if n >= min_count), key=lambda s: (-counts[s], s))
     if len(kept) > most:
-        raise CorpusError(_too_many(learned, len(kept), most, closed is not None))
+        raise CorpusError(_too_many(learned, len(kept), most))
     if not kept:
         raise CorpusError(
             f"No symbol of {learned.source or 'the sequences'} occurs {min_count:,} times in what is learned from. "
@@ -131,12 +131,12 @@ def _vocabulary(
     return Vocabulary((*kept, *unknown, *ends), UNKNOWN if unknown else None)
 
 
-def _too_many(learned: Recording, found: int, most: int, closed: bool) -> str:
+def _too_many(learned: Recording, found: int, most: int) -> str:
     ordered = np.sort(learned.counts())[::-1]
     enough = int(ordered[most]) + 1 if len(ordered) > most else 2
     left = int((ordered >= enough).sum())
-    advice = f"--min-count {enough} leaves {left:,}" if left else "every symbol is as rare as the others"
+    advice = f"--min-count {enough} leaves {left:,}" if left else "Every symbol is as rare as the others"
     return (
         f"{learned.source or 'This'} has {found:,} different symbols, {most:,} are the most. "
-        f"{advice}; or name another column with --symbol, or allow more with --most-symbols."
+        f"{advice}; --most-symbols allows more. Times, numbers and sentences are no symbols."
     )

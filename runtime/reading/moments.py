@@ -7,10 +7,9 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from ..arrays import AnyArray, Moments
+from ..arrays import AnyArray
 
 _LARGEST = 2**63
-_EXACT = 2**53  # larger whole numbers are not all float64
 
 
 class OrderValues:
@@ -45,10 +44,10 @@ class OrderValues:
         except ValueError:
             raise ValueError(f"{value!r} is not a number, as the first value in its column is") from None
 
-    def finish(self) -> tuple[AnyArray, Moments]:
-        """Return the values as they can be compared exactly, and as float64; both of shape (N,)."""
-        exact: AnyArray = np.frombuffer(self._any or self._whole, np.float64 if self._any else np.int64)
-        return exact, exact.astype(np.float64)
+    def finish(self) -> AnyArray:
+        """Return the values, int64 or float64 of shape (N,)."""
+        values: AnyArray = np.frombuffer(self._any or self._whole, np.float64 if self._any else np.int64)
+        return values
 
     @property
     def are_times(self) -> bool:
