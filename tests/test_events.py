@@ -77,6 +77,7 @@ def test_sequences_come_in_another_order_in_each_pass(events):
     first, second = (events.block(number * events.chunks, 1, seed=3).inputs for number in (0, 1))
     assert not np.array_equal(first, second)
     assert np.array_equal(first, events.block(0, 1, seed=3).inputs)
+    assert all(events.block(number * events.chunks, 1, seed=3).resets[0, 0].all() for number in (0, 1, 2))
 
 
 def test_blocks_do_not_depend_on_how_updates_are_divided_among_them(events):
