@@ -48,7 +48,7 @@ def beam(
 
     Raises:
         OptionError: Options make no sense, or there is no answer to go on from.
-        TargetError: The model answers with labels.
+        TargetError: The model does not answer symbols with the next one.
         UnknownSymbolError: A symbol of `prompt` is not in the vocabulary.
         NotFiniteError: An answer is no distribution.
     """

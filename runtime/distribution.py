@@ -40,16 +40,21 @@ def next_symbol_probabilities(answers: Float32, output: str, name: str) -> Float
 
 
 def require_next_symbols(file: ModelFile, purpose: str) -> None:
-    """Refuse a model that does not predict its next symbol, without which there is no `purpose`.
+    """Refuse a model that does not predict its next symbol from symbols alone, without which there is no `purpose`.
 
     Raises:
-        TargetError: Its answers are labels.
+        TargetError: It answers with labels or values, or reads features.
     """
-    if file.manifest.features or file.manifest.output == "linear":
-        what = "reads features beside its symbol" if file.manifest.features else "answers with values"
-        raise TargetError(f"{file.name} {what}, so {purpose}. Step it instead: Stream.step, or stepcell predict.")
-    if file.manifest.labels is not None:
+    manifest = file.manifest
+    problems = []
+    if manifest.labels is not None:
+        problems.append(f"answers with labels ({manifest.labels.describe()})")
+    if manifest.output == "linear":
+        problems.append("answers with values")
+    if manifest.features:
+        problems.append(f"reads features ({', '.join(feature.describe() for feature in manifest.features)})")
+    if problems:
         raise TargetError(
-            f"{file.name} answers with labels ({file.manifest.labels.describe()}) and not with its next symbol, so "
-            f"{purpose}. Step it instead: Stream.step, or stepcell predict."
+            f"{file.name} {' and '.join(problems)}, so {purpose}: that takes a model which reads symbols alone and "
+            "answers with the next one. Step it instead: Stream.step, or stepcell predict."
         )

@@ -45,7 +45,7 @@ def generate(
 
     Raises:
         OptionError: Options make no sense, or there is no answer to go on from. The stream has not moved.
-        TargetError: The model answers with labels. The stream has not moved.
+        TargetError: The model does not answer symbols with the next one. The stream has not moved.
         UnknownSymbolError: A symbol of `prompt` is not in the vocabulary. The stream has not moved.
         NotFiniteError: While iterating: an answer is no distribution. The stream is after the last symbol given out.
     """

@@ -31,14 +31,14 @@ class SavedStreams:
     Attributes:
         fingerprint: That of the model file they were stepped with.
         state: Name -> shape without the batch of each tensor of the state.
-        answer: The same of the answer.
+        answers: The same of each output, the main one first.
         streams: Where each stream is, by key; a stream that was saved by itself has the key "".
         note: What whoever saved them wants to know again, a JSON object.
     """
 
     fingerprint: str
     state: Shapes
-    answer: Shapes
+    answers: Shapes
     streams: Mapping[str, Snapshot]
     note: Mapping[str, Any] = field(default_factory=dict)
 
@@ -48,8 +48,9 @@ class SavedStreams:
     ) -> SavedStreams:
         """Return `streams` of the model that `manifest` describes, ready to be saved."""
         state = {tensor.name: tensor.shape for tensor in manifest.state}
-        answer = {"probabilities": (len(manifest.output_vocabulary),)}
-        return cls(manifest.fingerprint, state, answer, streams, note or {})
+        following = {tensor.next for tensor in manifest.state}
+        answers = {name: shape for name, (_, shape) in manifest.graph_outputs().items() if name not in following}
+        return cls(manifest.fingerprint, state, answers, streams, note or {})
 
     def to_file(self, path: str | Path) -> None:
         """Write `to_bytes()` to `path`, so that a crash or power cut leaves the old file or the new one.
@@ -66,7 +67,7 @@ class SavedStreams:
             StateMismatchError: A number is not finite: nobody could go on from there.
         """
         tensors = [(STATE, *entry) for entry in self.state.items()] + [
-            (ANSWER, *entry) for entry in self.answer.items()
+            (ANSWER, *entry) for entry in self.answers.items()
         ]
         pieces = [struct.pack("<8sI32sH", MAGIC, VERSION, bytes.fromhex(self.fingerprint), len(tensors))]
         for role, name, shape in tensors:
@@ -76,7 +77,7 @@ class SavedStreams:
         pieces += [_with_length(note, "I"), struct.pack("<Q", len(self.streams))]
         for key, snapshot in self.streams.items():
             arrays = [snapshot.state[name] for name in self.state]
-            arrays += [] if snapshot.answer is None else [snapshot.answer]
+            arrays += [] if snapshot.answers is None else [snapshot.answers[name] for name in self.answers]
             if not all(np.isfinite(array).all() for array in arrays):
                 raise StateMismatchError(
                     f"The stream {key!r} has a state or answer that is not finite, so nothing was saved. "
@@ -84,7 +85,7 @@ class SavedStreams:
                 )
             pieces += [
                 _with_length(key, "I"),
-                struct.pack("<QB", snapshot.symbols_seen, snapshot.answer is not None),
+                struct.pack("<QB", snapshot.symbols_seen, snapshot.answers is not None),
                 *(np.asarray(array, DTYPE).tobytes() for array in arrays),
             ]
         content = b"".join(pieces)
@@ -109,16 +110,16 @@ class SavedStreams:
                 f"{wanted.fingerprint[:12]}... Use the file it was saved with. If both are one network, in another "
                 "format or precision, let it pass with other_model=True (on the command line --other-model)."
             )
-        if (self.state, self.answer) != (wanted.state, wanted.answer):
+        if (self.state, self.answers) != (wanted.state, wanted.answers):
             raise StateMismatchError(
-                f"{name} holds the state {self.state} and the answer {self.answer}; {file.name} wants "
-                f"{wanted.state} and {wanted.answer}. Use the model it was saved with."
+                f"{name} holds the state {self.state} and the answers {self.answers}; {file.name} wants "
+                f"{wanted.state} and {wanted.answers}. Use the model it was saved with."
             )
-        answers = [one.answer for one in self.streams.values() if one.answer is not None]
+        answers = [answer for one in self.streams.values() for answer in (one.answers or {}).values()]
         if not all(np.isfinite(answer).all() for answer in answers):
             raise StateMismatchError(f"{name} holds an answer that is not finite. Go on from an earlier copy of it.")
         return {
-            key: Snapshot(checked_state(one.state, file), one.symbols_seen, one.answer)
+            key: Snapshot(checked_state(one.state, file), one.symbols_seen, one.answers)
             for key, one in self.streams.items()
         }
 

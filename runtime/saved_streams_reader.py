@@ -106,9 +106,6 @@ class _Reader:
             if role not in shapes or dtype != DTYPE or any(name in one for one in shapes.values()):
                 raise ValueError(f"the tensor {name!r} of kind {role} and type {dtype!r} is not known or listed twice")
             shapes[role][name] = self.unpack(f"{self.unpack('B')[0]}I")
-        if len(shapes[ANSWER]) != 1:
-            raise ValueError(f"it has {len(shapes[ANSWER])} answers instead of 1")
-        (answer_shape,) = shapes[ANSWER].values()
         note = json.loads(self.text("I"))
         if not isinstance(note, dict):
             raise ValueError("its note is no JSON object")
@@ -119,7 +116,8 @@ class _Reader:
             state = {name: self.array(shape)[np.newaxis] for name, shape in shapes[STATE].items()}
             if key in streams:
                 raise ValueError(f"the stream {key!r} stands in it twice")
-            streams[key] = Snapshot(state, seen, self.array(answer_shape) if answered else None)
+            answers = {name: self.array(shape) for name, shape in shapes[ANSWER].items()} if answered else None
+            streams[key] = Snapshot(state, seen, answers)
         if self._position != len(self._content):
             raise ValueError(f"{len(self._content) - self._position} bytes too many stand before the checksum")
         return SavedStreams(fingerprint, shapes[STATE], shapes[ANSWER], streams, note)

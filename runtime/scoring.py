@@ -33,7 +33,7 @@ def score(stream: Stream, symbols: Iterable[str]) -> Score:
 
     Raises:
         UnknownSymbolError: One of them is not in the vocabulary. The stream has not moved.
-        TargetError: The model answers with labels. The stream has not moved.
+        TargetError: The model does not answer symbols with the next one. The stream has not moved.
         BackendError: The interpreter failed. The stream has not moved.
         NotFiniteError: An answer is no distribution. The stream has not moved.
     """
@@ -50,7 +50,8 @@ def score_ids(stream: Stream, ids: Ids) -> Score:
     before = stream.snapshot()
     log_probabilities, ranks = np.full(ids.size, np.nan), np.zeros(ids.size, np.int32)
     step = max(1, _ANSWERS_AT_A_TIME // len(stream.file.manifest.output_vocabulary))
-    last = np.empty((0, 0), np.float32) if before.answer is None else before.answer[np.newaxis]
+    main = None if before.answers is None else before.answers[stream.file.manifest.answer]
+    last = np.empty((0, 0), np.float32) if main is None else main[np.newaxis]
     try:
         for start in range(0, ids.size, step):
             answers = stream.run_ids(ids[start : start + step])

@@ -40,41 +40,42 @@ class Seat:
         """Seat `stream` and return the backend that holds its state. Call with the lock held."""
         if self.occupant is not stream:
             if self.occupant is not None:
-                self.keep_answer(self.occupant)
+                self.keep_answers(self.occupant)
                 self.occupant._parked = self.backend.read_state()
                 self.occupant = None  # nobody sits here while the states change places, whatever interrupts that
             self.backend.write_state(stream._parked)
             self.occupant = stream
         return self.backend
 
-    def keep_answer(self, stream: Stream) -> None:
-        """Keep the last answer of the seated `stream`, before something else is computed. Call with the lock held."""
-        if stream._symbols_seen != stream._answered_at:
-            stream._answer, stream._answered_at = self.backend.answer().copy(), stream._symbols_seen
+    def answers(self) -> dict[str, Float32]:
+        """Return copies of what all outputs answered last, the main one first. Call with the lock held."""
+        return {self.file.manifest.answer: self.backend.answer().copy(), **self.backend.others()}
 
-    def answer_of(self, stream: Stream) -> Float32 | None:
-        """Return a copy of the last answer to `stream`, if there is one."""
+    def keep_answers(self, stream: Stream) -> None:
+        """Keep the last answers of the seated `stream`, before something else is computed. Call with the lock held."""
+        if stream._symbols_seen != stream._answered_at:
+            stream._answers, stream._answered_at = self.answers(), stream._symbols_seen
+
+    def last_answers(self, stream: Stream) -> dict[str, Float32] | None:
+        """Return a copy of the last answers to `stream`, if there are any."""
         with self.lock:
             if self.occupant is stream:
-                self.keep_answer(stream)
-            return None if stream._answer is None else stream._answer.copy()
+                self.keep_answers(stream)
+            answers = stream._answers
+            return None if answers is None else {name: array.copy() for name, array in answers.items()}
 
     def snapshot(self, stream: Stream) -> Snapshot:
         """Return where `stream` is, as a copy."""
         with self.lock:
             if self.occupant is stream:
-                self.keep_answer(stream)
+                self.keep_answers(stream)
                 stream._parked = self.backend.read_state()
-            return Snapshot(
-                {name: array.copy() for name, array in stream._parked.items()},
-                stream._symbols_seen,
-                None if stream._answer is None else stream._answer.copy(),
-            )
+            return Snapshot(stream._parked, stream._symbols_seen, stream._answers).copy()
 
     def replace(self, stream: Stream, snapshot: Snapshot) -> None:
         """Let `stream` be where `snapshot` says, which it owns from now on."""
         with self.lock:
-            stream._answer, stream._parked = snapshot.answer, snapshot.state
+            stream._answers, stream._parked = snapshot.answers, snapshot.state
             stream._symbols_seen = stream._answered_at = snapshot.symbols_seen
             if self.occupant is stream:
                 self.occupant = None

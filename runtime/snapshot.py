@@ -22,12 +22,18 @@ class Snapshot:
     Attributes:
         state: The state, name -> float32 of shape (1, ...).
         symbols_seen: How many symbols led there from a reset.
-        answer: The probabilities after the last of them, float32 of shape (K,); None where no symbol has been answered.
+        answers: Name of an output -> what it answered to the last of them, float32 of shape (K,), the main output
+            first; None where nothing has been answered.
     """
 
     state: State
     symbols_seen: int = 0
-    answer: Float32 | None = None
+    answers: dict[str, Float32] | None = None
+
+    def copy(self) -> Snapshot:
+        """Return the same in arrays of its own."""
+        answers = None if self.answers is None else {name: array.copy() for name, array in self.answers.items()}
+        return Snapshot({name: array.copy() for name, array in self.state.items()}, self.symbols_seen, answers)
 
 
 def checked_state(state: Mapping[str, Any], file: ModelFile) -> State:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,8 +34,10 @@ class Stream:
     never between.
     """
 
-    def __init__(self, seat: Seat, state: State, symbols_seen: int = 0, answer: Float32 | None = None) -> None:
-        """Start from `state`, which this stream owns from now on. Use `Model.stream()` instead."""
+    def __init__(
+        self, seat: Seat, state: State, symbols_seen: int = 0, answers: dict[str, Float32] | None = None
+    ) -> None:
+        """Start from there; the arrays are this stream's from now on. Use `Model.stream()` instead."""
         manifest = seat.file.manifest
         self._seat = seat
         self._encode, self._encode_all = manifest.vocabulary.encode, manifest.vocabulary.encode_all
@@ -45,7 +46,7 @@ class Stream:
         self._wide = bool(manifest.features or manifest.others)
         self._parked = state  # the state while this stream is not seated
         self._symbols_seen = symbols_seen
-        self._answer = answer  # the last answer as it was at `_answered_at`; since then it is the backend's
+        self._answers = answers  # the last ones as they were at `_answered_at`; what came later the backend has
         self._answered_at = symbols_seen
 
     @property
@@ -60,12 +61,12 @@ class Stream:
 
     @property
     def prediction(self) -> Prediction | None:
-        """The answer of the main output to the last symbol, again.
+        """The answer to the last symbol, again.
 
         None where there is none: after a reset, after `state` was assigned, after an interpreter failed in a step.
         """
-        answer = self._seat.answer_of(self)
-        return None if answer is None else Prediction(answer, self._output_vocabulary)
+        answers = self._seat.last_answers(self)
+        return None if answers is None else self._prediction(answers)
 
     def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
         """Feed one symbol and return how likely each symbol of the output is.
@@ -100,7 +101,7 @@ class Stream:
                 raise
             self._symbols_seen += 1
             if self._wide:
-                return self._wide_prediction(backend)
+                return self._prediction(seat.answers())
             return Prediction(backend.answer().copy(), self._output_vocabulary)
 
     def step_id(self, id: int) -> Float32:
@@ -150,14 +151,14 @@ class Stream:
         seat = self._seat
         with seat.lock:
             backend = seat.take(self)
-            seat.keep_answer(self)
+            seat.keep_answers(self)
             try:
                 if checked:
                     backend.write_features(checked)
                 backend.peek(id)
             except Exception as error:
                 raise self._failure(error) from error
-            return self._wide_prediction(backend)
+            return self._prediction(seat.answers())
 
     def absorb(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Prediction | None:
         """Feed a whole history at once: the same state and the same answer as stepping it, bit for bit.
@@ -184,7 +185,7 @@ class Stream:
                     pass
             else:
                 backend.absorb(ids)
-            return self._wide_prediction(backend)
+            return self._prediction(self._seat.answers())
 
         with self._seat.lock:
             return self._bulk(ids, work)
@@ -252,12 +253,12 @@ class Stream:
 
     def go_to(self, snapshot: Snapshot) -> None:
         """Go where `snapshot` says, taken from a stream of the same model. It is copied and not checked."""
-        self._seat.replace(self, deepcopy(snapshot))
+        self._seat.replace(self, snapshot.copy())
 
     def fork(self) -> Stream:
         """Return a second stream that continues from here, independent of this one."""
         here = self.snapshot()
-        return Stream(self._seat, here.state, here.symbols_seen, here.answer)
+        return Stream(self._seat, here.state, here.symbols_seen, here.answers)
 
     # Each of these has a file of its own and takes the stream as its first argument.
     to_bytes, from_bytes, save, restore = to_bytes, from_bytes, save, restore
@@ -297,7 +298,7 @@ class Stream:
     def _bulk(self, ids: Ids, work: Callable[[Backend], T]) -> T:
         """Let the backend do something with all of `ids`. Call with the lock held."""
         backend = self._seat.take(self)
-        self._seat.keep_answer(self)
+        self._seat.keep_answers(self)
         try:
             result = work(backend)
         except Exception as error:
@@ -305,17 +306,16 @@ class Stream:
         self._symbols_seen += ids.size
         return result
 
-    def _wide_prediction(self, backend: Backend) -> Prediction:
-        """Return the last answer of `backend` with all outputs."""
-        numbers = backend.others() if self._wide else {}
+    def _prediction(self, answers: Mapping[str, Float32]) -> Prediction:
+        """Return the answers of all outputs, the main one first, as a prediction."""
+        main, *further = answers.values()
         others = {
             output.name: Prediction(
-                numbers[output.name],
-                None if output.activation == "linear" else output.labels or Vocabulary.of_ids(output.size),
+                numbers, None if output.activation == "linear" else output.labels or Vocabulary.of_ids(output.size)
             )
-            for output in self._seat.file.manifest.others
+            for output, numbers in zip(self.file.manifest.others, further, strict=True)
         }
-        return Prediction(backend.answer().copy(), self._output_vocabulary, others)
+        return Prediction(main, self._output_vocabulary, others)
 
     def _unknown(self, error: UnknownSymbolError) -> UnknownSymbolError:
         message = str(error).replace("the vocabulary (", f"the vocabulary of {self._seat.file.name} (", 1)
@@ -323,7 +323,7 @@ class Stream:
 
     def _forget_answer(self, error: BaseException) -> None:
         """Note that the last answer may have been overwritten; raise `error` as one of ours if it is an exception."""
-        self._answer, self._answered_at = None, self._symbols_seen
+        self._answers, self._answered_at = None, self._symbols_seen
         if isinstance(error, Exception):
             raise self._failure(error) from error
 

@@ -162,8 +162,10 @@ def test_a_sigmoid_output_is_drawn_from_by_shares(tmp_path):
     expected = "".join(load(DATA / "memory.onnx").stream().generate(40, prompt="3", seed=3))
     stream = sigmoid.stream()
     assert "".join(stream.generate(40, prompt="3", seed=3)) == expected
-    halved = stream.snapshot().answer / 2  # no softmax any more: the shares of the sum are what they were
-    stream.go_to(Snapshot(stream.state, stream.symbols_seen, halved))
+    halved = (
+        stream.snapshot().answers["probabilities"] / 2
+    )  # no softmax any more: the shares of the sum are what they were
+    stream.go_to(Snapshot(stream.state, stream.symbols_seen, {"probabilities": halved}))
     (best, *_) = stream.beam(1, 1)
     assert best.log_probability == pytest.approx(log(halved.max() / halved.astype(float).sum()))
 
@@ -173,7 +175,7 @@ def test_an_answer_that_is_no_distribution_ends_the_generation_where_it_is(onnx)
     stream.absorb("30")
     here = stream.snapshot()
     for spoilt in (np.full(5, np.nan, np.float32), np.zeros(5, np.float32)):
-        stream.go_to(Snapshot(here.state, here.symbols_seen, spoilt))
+        stream.go_to(Snapshot(here.state, here.symbols_seen, {"probabilities": spoilt}))
         with pytest.raises(NotFiniteError, match="no distribution"):
             next(stream.generate(3, seed=1))
         with pytest.raises(NotFiniteError, match="no distribution"):

@@ -33,8 +33,10 @@ from stepcell.runtime.saved_streams_reader import parse_saved_streams
 def where(stream):
     """Where a stream is, to be compared."""
     here = stream.snapshot()
-    answer = None if here.answer is None else here.answer.tolist()
-    return {name: array.tolist() for name, array in here.state.items()}, here.symbols_seen, answer
+    return [
+        None if arrays is None else {name: array.tolist() for name, array in arrays.items()}
+        for arrays in (here.state, here.answers)
+    ], here.symbols_seen
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,7 @@ def test_the_bytes_are_as_the_readme_documents_them(onnx):
         expected += struct.pack("<BH", role, len(name)) + name + b"\x03<f4" + struct.pack("<BI", 1, size)
     expected += struct.pack("<I", 2) + b"{}" + struct.pack("<Q", 1)
     expected += struct.pack("<I", 0) + struct.pack("<QB", 2, 1)
-    for array in (here.state["h0"], here.state["c0"], here.answer):
+    for array in (here.state["h0"], here.state["c0"], here.answers["probabilities"]):
         expected += struct.pack(f"<{array.size}f", *array.ravel().tolist())
     assert stream.to_bytes() == with_checksum(expected)
 
@@ -116,7 +118,6 @@ SPOIL = {
     "follows": lambda body: body + b"\0",
     "tensor of an unknown kind": lambda body: body[:46] + b"\x07" + body[47:],
     "another type": lambda body: body.replace(b"<f4", b"<f8", 1),
-    "no answer tensor": lambda body: body.replace(b"\x01\x0d\x00prob", b"\x00\x0d\x00prob"),
     "a tensor twice": lambda body: body.replace(b"\x02\x00c0", b"\x02\x00h0"),
     "a name that is not text": lambda body: body.replace(b"\x02\x00c0", b"\x02\x00\xff\xfe"),
     "a note that is not JSON": lambda body: body.replace(b"\x02\x00\x00\x00{}", b"\x02\x00\x00\x00{{"),
@@ -197,7 +198,10 @@ def test_what_is_not_finite_is_neither_saved_nor_restored(onnx, tmp_path):
     stream.save(tmp_path / "good.state")
     here = stream.snapshot()
     poisoned = {**here.state, "c0": np.full((1, 20), np.nan, np.float32)}
-    for spoilt in (replace(here, state=poisoned), replace(here, answer=np.full(5, np.inf, np.float32))):
+    for spoilt in (
+        replace(here, state=poisoned),
+        replace(here, answers={"probabilities": np.full(5, np.inf, np.float32)}),
+    ):
         stream.go_to(spoilt)
         with pytest.raises(StateMismatchError, match="not finite, so nothing was saved"):
             stream.save(tmp_path / "good.state")
