@@ -129,14 +129,26 @@ def export(
     values: Annotated[
         bool, typer.Option("--values", help="The model answers with numbers as they are, not with probabilities.")
     ] = False,
+    warm_up: Annotated[
+        str,
+        typer.Option(
+            "--warm-up", metavar="SYMBOLS", show_default=False,
+            help="Start, and start again after each reset, in the state that these symbols lead to: with blanks "
+            "between them, or as they stand where every symbol is one character.",
+        ),
+    ] = "",
+    initial_state: Annotated[
+        Path | None,
+        typer.Option("--initial-state", help="Start in the state in this .npz file (h0, c0, ...), then warm up."),
+    ] = None,
     steps: _Steps = 10_000,
     as_json: _Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Write a Keras model as one-step files, proven equal to Keras on every interpreter installed here."""
     from stepcell.runtime.console import import_quietly
 
     import_quietly("tensorflow")
-    from stepcell.export import comparison_table, read_source, recommendations
+    from stepcell.export import comparison_table, read_source, read_state_file, recommendations
     from stepcell.export import export as export_model
     from stepcell.runtime.console import print_table, working
     from stepcell.runtime.vocabulary_file import read_vocabulary
@@ -158,6 +170,8 @@ def export(
             values=values,
             training=read.training,
             sample=read.sample,
+            initial_state=read_state_file(initial_state) if initial_state else read.initial_state,
+            warm_up=warm_up,
             steps=steps,
             progress=progress,
         )

@@ -16,6 +16,7 @@ from .parity import STEPS, Parity
 from .precision import QUANTIZATIONS
 from .report import parity_table
 from .source import Source, load_keras, read_source
+from .start_state import read_state_file
 from .step_function import StepFunction, build_step_function
 from .step_rules import CannotStepError, LayerStep, Lookup, step_rule
 
@@ -39,6 +40,7 @@ __all__ = [
     "load_keras",
     "parity_table",
     "read_source",
+    "read_state_file",
     "read_vocabulary",
     "recommendations",
     "step_rule",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..runtime.errors import StateMismatchError, WrongFormatError
@@ -33,6 +34,8 @@ def check(
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Parity]:
     """Step the file at `path` on every interpreter installed here and compare it with `model`.
+
+    Both begin in the start state of the file.
 
     Args:
         path: A model file.
@@ -91,6 +94,7 @@ def check(
         raise StateMismatchError(f"{path.name} is not of the model {model.name!r}: it has {'; '.join(others)}.")
     backends = installed_backends(file.format)
     progress(f"running Keras over {steps} steps from two states")
+    step_function = replace(step_function, state=file.manifest.state)  # from where the file starts
     reference = KerasReference(model, step_function.interface)
     sample_ids = None if sample is None else file.manifest.vocabulary.encode_all(sample)
     parity_check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)

@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from .. import __version__
 from ..runtime.errors import OutputError, ParityError, VocabularyError, WrongFormatError
 from ..runtime.manifest import Manifest
 from ..runtime.model_file import FORMATS, ONNX, TFLITE, seal, unseal
 from ..runtime.ports import Output
+from ..runtime.symbol_text import read_symbols
 from ..runtime.vocabulary import Vocabulary
 from ..runtime.whole_file import make_folder, move_whole_file, write_whole_file
 from .comparison import recommendations
@@ -26,6 +29,7 @@ from .parity import STEPS, Parity
 from .parity_check import ParityCheck
 from .precision import FLOAT32, GATES, INT8, check_quantizations, file_name
 from .reference import KerasReference
+from .start_state import with_start_state
 from .step_function import StepFunction, build_step_function
 from .tflite import tflite_payload
 
@@ -64,6 +68,8 @@ def export(
     values: bool = False,
     training: Mapping[str, Any] | None = None,
     sample: Iterable[str] | None = None,
+    initial_state: Mapping[str, ArrayLike] | None = None,
+    warm_up: str | Iterable[str] = (),
     steps: int = STEPS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Exported:
@@ -86,13 +92,17 @@ def export(
         values: The numbers of the main output are answered as they are; they are no probabilities.
         training: What to record about its training: problem, framing, longest_length, accuracy.
         sample: Symbols as they really occur, for the parity check; see `ParityCheck`.
+        initial_state: Name -> numbers: the state after a reset, for example a learned one; None: zeros.
+        warm_up: Symbols to step from there first; the state after them is the one after a reset. A text is taken apart
+            as `runtime.symbol_text.read_symbols` does.
         steps: How many symbols to carry the state over in the parity check.
         progress: Is told what is being done.
 
     Raises:
         NotSteppableError: Something in the model cannot be stepped; all of it is named.
+        StateMismatchError: The model cannot start from `initial_state`, or Keras cannot, so that nothing is proven.
         VocabularyError: The vocabulary or the labels do not have the size of the model's input or output.
-        UnknownSymbolError: The sample holds a symbol that the vocabulary does not.
+        UnknownSymbolError: The sample or the warm-up holds a symbol that the vocabulary does not.
         NoInterpreterError: No interpreter is installed to prove a file on.
         ParityError: A file does not answer as Keras does.
         OutputError: The folder cannot be written.
@@ -118,6 +128,8 @@ def export(
             values,
             training or {},
             sample,
+            initial_state,
+            warm_up,
             steps,
             progress,
         )
@@ -140,6 +152,8 @@ def _export(
     values: bool,
     training: Mapping[str, Any],
     sample: Iterable[str] | None,
+    initial_state: Mapping[str, ArrayLike] | None,
+    warm_up: str | Iterable[str],
     steps: int,
     progress: Callable[[str], None],
 ) -> Exported:
@@ -151,6 +165,8 @@ def _export(
     progress("taking the model apart")
     step_function = build_step_function(model, one_hot=one_hot, values=values, name=name)
     vocabulary, labels = _check_vocabularies(step_function, vocabulary, labels)
+    before = read_symbols(warm_up, vocabulary) if isinstance(warm_up, str) else warm_up
+    step_function = with_start_state(step_function, initial_state, vocabulary.encode_all(before))
     backends = {format: installed_backends(format) for _, format in kinds}
     progress(f"running Keras over {steps} steps from two states")
     reference = KerasReference(model, step_function.interface)

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..runtime.arrays import AnyArray, Ids
 from ..runtime.backend import describe_backend, initial_state
-from ..runtime.errors import NotSteppableError, ParityError
+from ..runtime.errors import NotSteppableError, ParityError, StateMismatchError
 from ..runtime.trace import Course, State, Trajectory
 from ..runtime.vocabulary import Vocabulary
 from .deviation import agreement, difference, nll, noise, per_step, relative
@@ -60,6 +60,10 @@ class ParityCheck:
             sample: Ids as they really occur, repeated up to `steps`; None: a model of next symbols writes its own
                 sequence, any other gets uniformly random symbols.
             gates: Precision -> how far from Keras it may be.
+
+        Raises:
+            StateMismatchError: The model starts from a state that Keras cannot start from.
+            NotSteppableError: Its state grows beyond all numbers.
         """
         self._gates = gates
         self._step_function = step_function
@@ -83,6 +87,11 @@ class ParityCheck:
         singles = every_symbol(step_function, count, random)
         self._sequences: dict[str, KnownAnswers] = {}
         if not reference.carries(tensor.name for tensor in step_function.state):
+            if any(array.any() for array in initial.values()):
+                raise StateMismatchError(
+                    "Keras cannot start this model from another state than zeros (one of its layers lets no state in), "
+                    "so nothing could prove the answers from such a start. Export it without. Nothing was written."
+                )
             known = answers_from_reached_states(
                 step_function, reference, carried, initial, singles, self._known, self._gates[FLOAT32].error
             )
@@ -97,7 +106,8 @@ class ParityCheck:
         all_rounded = run_numpy(step_function, carried, list(starts.values()), np.float32, recorded=recorded)
         for (start, state), exact, rounded in zip(starts.items(), all_exact, all_rounded, strict=True):
             _require_finite(exact)
-            self._sequences[start] = self._known(Course(carried, state), reference.run(carried, state), exact, rounded)
+            course = Course(carried, state, after_reset=start == INITIAL)
+            self._sequences[start] = self._known(course, reference.run(carried, state), exact, rounded)
         states = {name: np.resize(array, (count, *array.shape[1:])) for name, array in exact.states.items()}
         each = {name: array.astype(np.float32) for name, array in states.items()}
         self._sequences[EACH] = KnownAnswers(Course(singles, each, each=True), reference.run_each(singles, each))

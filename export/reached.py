@@ -91,7 +91,8 @@ def answers_from_reached_states(
         last = {name: array[-1:] for name, array in exact.states.items()}
         expected = whole.part(slice(skipped, None), last)
         exact, rounded = (t.part(slice(skipped, None), t.states) for t in (exact, rounded))
-        known.append(known_answers(Course(sequence[skipped:], start), expected, exact, rounded))
+        course = Course(sequence[skipped:], start, after_reset=not skipped)
+        known.append(known_answers(course, expected, exact, rounded))
     states = {name: np.resize(array, (len(singles), *array.shape[1:])) for name, array in exact.states.items()}
     each = {name: array.astype(np.float32) for name, array in states.items()}
     widened = {name: array.astype(np.float64) for name, array in each.items()}

@@ -11,9 +11,11 @@ from typing import Any
 
 import keras
 
+from ..runtime.arrays import AnyArray
 from ..runtime.errors import SourceError
 from ..runtime.vocabulary import Vocabulary, unescape_symbol
 from .graph import KerasModel
+from .start_state import read_state_file
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Source:
         labels: The symbols of its output, where these are others.
         training: What to record about its training.
         sample: Symbols as they really occur, for the parity check.
+        initial_state: Name -> the state that was learned to follow a reset; None: zeros.
     """
 
     model: KerasModel
@@ -35,6 +38,7 @@ class Source:
     labels: Vocabulary | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     sample: tuple[str, ...] | None = None
+    initial_state: Mapping[str, AnyArray] | None = None
 
     def with_symbols(self, vocabulary: Vocabulary | None, labels: Vocabulary | None) -> Source:
         """Return the same model with other symbols for its ids, where they are given; the sample is translated."""
@@ -46,7 +50,9 @@ class Source:
 
 
 def read_source(path: str | Path) -> Source:
-    """Read a run folder (model.keras, run.json and sample.txt), the model.keras in one, or a .keras file.
+    """Read a run folder, the model.keras in one, or a .keras file.
+
+    Of a run folder these are read: model.keras, run.json, sample.txt, and initial_state.npz where there is one.
 
     Raises:
         SourceError: There is nothing at `path`, or it cannot be read.
@@ -58,6 +64,8 @@ def read_source(path: str | Path) -> Source:
     if not run_file.exists() or not (path.is_dir() or path.name == "model.keras"):
         return Source(load_keras(folder / "model.keras" if path.is_dir() else path), path.resolve().stem)
     model = load_keras(folder / "model.keras")
+    state_file = folder / "initial_state.npz"
+    initial_state = read_state_file(state_file) if state_file.exists() else None
     try:
         run = json.loads(run_file.read_bytes())
         vocabulary, labels = Vocabulary(tuple(run["vocabulary"]), run.get("unknown")), run.get("labels")
@@ -70,6 +78,7 @@ def read_source(path: str | Path) -> Source:
             None if labels is None else Vocabulary(tuple(labels)),
             dict(run.get("training", {})),
             tuple(unescape_symbol(line) for line in lines) or None,
+            initial_state,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(

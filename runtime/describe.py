@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .manifest import Manifest
+from .manifest import Manifest, StateTensor
 from .prediction import Prediction
 from .vocabulary import escape_symbol
 
@@ -23,6 +23,7 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         "cells": ", ".join(f"{cell.kind} {cell.units}" for cell in manifest.cells) or "none known",
         "weights": f"{manifest.quantization}; {manifest.output} output",
         "state": ", ".join(f"{tensor.name} {(1, *tensor.shape)} -> {tensor.next}" for tensor in manifest.state),
+        "start": ", ".join(filter(None, map(_describe_start, manifest.state))) or "zeros",
         "training": ", ".join(f"{name} {value}" for name, value in training.items()) or "unknown",
         "requires": ", ".join(f"{name} {value}" for name, value in manifest.requires.items()),
         "producer": manifest.producer,
@@ -51,6 +52,14 @@ def _answers(manifest: Manifest) -> str:
         else f"a label ({manifest.labels.describe()})"
     )  # fmt: skip
     return "; ".join([main, *(f"{other.name} ({other.size} numbers, {other.activation})" for other in manifest.others)])
+
+
+def _describe_start(tensor: StateTensor) -> str:
+    """Return what the tensor is after a reset, "" where that is zero."""
+    value = tensor.initial_value()
+    if isinstance(tensor.initial, tuple):
+        return f"{tensor.name} {value.size} numbers from {value.min():.3g} to {value.max():.3g}"
+    return f"{tensor.name} {tensor.initial:g}" if tensor.initial else ""
 
 
 def answer_line(given: str, prediction: Prediction, top: int, *, as_json: bool) -> str:

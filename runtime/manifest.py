@@ -1,10 +1,10 @@
-"""The manifest: what a model file says about itself (format 1)."""
+"""The manifest: what a model file says about itself (formats 1 to 3)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from .wiring import Wiring
 
 FORMAT = 1
 WIRED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
-WIDE_FORMAT = 3  # format 1 and the entries `features` and `outputs`, for models that read or answer more than symbols
+NEWEST_FORMAT = 3  # what a reader of the two before could not step right; see `Manifest.format`
 Json = Mapping[str, Any]
 
 
@@ -28,12 +28,12 @@ class StateTensor:
         name: "h0", "c0", "h1", "past2", ...: what it is, then the index of the layer with a state.
         shape: Shape without the batch dimension, (U,) for U units, (steps, channels) for the past inputs of a
             convolution.
-        initial: Value of every element after a reset.
+        initial: Value of every element after a reset; or a value for each of them, in C order.
     """
 
     name: str
     shape: tuple[int, ...]
-    initial: float = 0.0
+    initial: float | tuple[float, ...] = 0.0
 
     @property
     def next(self) -> str:
@@ -42,7 +42,17 @@ class StateTensor:
 
     def initial_value(self) -> Float32:
         """Return the value after a reset, float32 of shape (1, *shape)."""
+        if isinstance(self.initial, tuple):
+            return np.array(self.initial, np.float32).reshape((1, *self.shape))
         return np.full((1, *self.shape), self.initial, np.float32)
+
+    def starting_from(self, value: Float32) -> StateTensor:
+        """Return this tensor with `value`, as many numbers as it has elements, as its value after a reset.
+
+        One number stands for all where they are equal: that needs no newer format.
+        """
+        numbers = tuple(_shortest(number) for number in value.reshape(-1))
+        return replace(self, initial=numbers[0] if len(set(numbers)) == 1 else numbers)
 
 
 @dataclass(frozen=True)
@@ -139,10 +149,11 @@ class Manifest:
 
     @property
     def format(self) -> int:
-        """The lowest format number that describes it."""
-        if self.wiring is not None:
-            return WIRED_FORMAT
-        return WIDE_FORMAT if self.features or self.others or self.output == "linear" else FORMAT
+        """The lowest format number that describes it, so that readers of older formats refuse no file without need."""
+        starts = any(isinstance(tensor.initial, tuple) for tensor in self.state)
+        if starts or self.features or self.others or self.output == "linear":
+            return NEWEST_FORMAT
+        return FORMAT if self.wiring is None else WIRED_FORMAT
 
     def graph_inputs(self) -> dict[str, tuple[type, tuple[int, ...]]]:
         """Return name -> dtype and shape without the batch of all inputs of the graph of one step."""
@@ -185,7 +196,7 @@ class Manifest:
                     "next": tensor.next,
                     "dtype": "float32",
                     "shape": list(tensor.shape),
-                    "initial": tensor.initial,
+                    "initial": list(tensor.initial) if isinstance(tensor.initial, tuple) else tensor.initial,
                 }
                 for tensor in self.state
             ],
@@ -212,7 +223,7 @@ class Manifest:
             "requires": dict(self.requires),
             "producer": self.producer,
             **({} if self.wiring is None else {"graph": self.wiring.to_json()}),
-            **({} if self.format != WIDE_FORMAT else {
+            **({} if self.format != NEWEST_FORMAT else {
                 "features": [
                     {"name": f.name, "shape": list(f.shape), "dtype": np.dtype(f.dtype).name, "ids": f.ids}
                     for f in self.features
@@ -232,6 +243,12 @@ class Manifest:
 
 def _rows_to_json(name: str, rows: Mapping[str, tuple[tuple[float, ...], ...]]) -> dict[str, Any]:
     return {name: {key: [list(row) for row in value] for key, value in rows.items()}} if rows else {}
+
+
+def _shortest(number: np.float32) -> float:
+    """Return the float with the fewest digits that is `number` once it is a float32 again."""
+    short = float(str(number))
+    return short if np.float32(short) == number else float(number)
 
 
 def _vocabulary_to_json(vocabulary: Vocabulary) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
+import numpy as np
+
 from .errors import DamagedFileError, NewerFormatError, VocabularyError
-from .manifest import FORMAT, WIDE_FORMAT, WIRED_FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
+from .manifest import FORMAT, NEWEST_FORMAT, WIRED_FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
 from .ports import ACTIVATIONS, Feature, Output
 from .vocabulary import Vocabulary
 from .wiring import Wiring, read_wiring
@@ -25,13 +27,13 @@ def read_manifest(content: bytes, file_name: str) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{file_name} is damaged: its manifest is not JSON ({error}). Copy it again.") from error
     found = json_object.get("format") if isinstance(json_object, dict) else None
-    if isinstance(found, int) and found > WIDE_FORMAT:
+    if isinstance(found, int) and found > NEWEST_FORMAT:
         raise NewerFormatError(
-            f"{file_name} has format {found}; this stepcell reads format {WIDE_FORMAT} and older. "
+            f"{file_name} has format {found}; this stepcell reads format {NEWEST_FORMAT} and older. "
             "Upgrade with: pip install -U stepcell"
         )
     reader = _Reader()
-    manifest = reader.manifest(json_object) if found in (FORMAT, WIRED_FORMAT, WIDE_FORMAT) else None
+    manifest = reader.manifest(json_object) if found in (FORMAT, WIRED_FORMAT, NEWEST_FORMAT) else None
     if manifest is None:
         problems = "; ".join(reader.problems) or f"its format is {found!r}"
         raise DamagedFileError(
@@ -48,7 +50,7 @@ class _Reader:
         self.problems: list[str] = []
 
     def manifest(self, top: Json) -> Manifest | None:
-        wide = top["format"] == WIDE_FORMAT
+        wide = top["format"] == NEWEST_FORMAT
         features = tuple(self.feature(entry) for entry in self.objects(top, "features")) if wide else ()
         others = tuple(self.output(entry) for entry in self.objects(top, "outputs")) if wide else ()
         vocabulary = self.vocabulary(top, "vocabulary", may_be_empty=bool(features))
@@ -75,11 +77,15 @@ class _Reader:
         if self.problems or vocabulary is None:
             return None
         activation = output["activation"]
-        return Manifest(
+        manifest = Manifest(
             vocabulary=vocabulary, labels=labels, output=activation, state=state, cells=cells, golden=golden,
             training=training, requires=requires, parity=parity, wiring=wiring, features=features, others=others,
             **strings,
         )  # fmt: skip
+        if manifest.format > top["format"]:
+            self.problems.append(f"it holds what came with format {manifest.format}")
+            return None
+        return manifest
 
     def value(self, top: Json, name: str, kind: type) -> Any:
         found = top.get(name) if isinstance(top, dict) else None
@@ -127,17 +133,26 @@ class _Reader:
         return Output(self.value(entry, "name", str), size, str(activation), labels)
 
     def state_tensor(self, entry: Json) -> StateTensor:
-        shape, initial = self.value(entry, "shape", list), entry.get("initial")
+        shape = self.value(entry, "shape", list)
         if not shape or not all(type(size) is int and size > 0 for size in shape) or prod(shape) >= 2**31:
             self.problems.append(f"the shape of state {entry.get('name')!r} is {shape}")
             shape = [1]
-        if not isinstance(initial, (int, float)) or not isfinite(initial):
-            self.problems.append(f"the initial value of state {entry.get('name')!r} is {initial!r}")
-            initial = 0.0
-        tensor = StateTensor(self.value(entry, "name", str), tuple(shape), float(initial))
+        tensor = StateTensor(self.value(entry, "name", str), tuple(shape), self.initial(entry, prod(shape)))
         if entry.get("next") != tensor.next or entry.get("dtype") != "float32":
             self.problems.append(f"state {tensor.name!r} is not float32 or is not paired with {tensor.next!r}")
         return tensor
+
+    def initial(self, entry: Json, size: int) -> float | tuple[float, ...]:
+        found, name = entry.get("initial"), entry.get("name")
+        numbers = found if isinstance(found, list) else [found]
+        if isinstance(found, list) and len(found) != size:
+            self.problems.append(f"state {name!r} has {len(found)} initial values for {size} elements")
+        wrong = [number for number in numbers if not _is_float32(number)]
+        if wrong:
+            others = f" and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+            self.problems.append(f"an initial value of state {name!r} is {wrong[0]!r}{others}")
+            return 0.0
+        return tuple(map(float, found)) if isinstance(found, list) else float(numbers[0])
 
     def cell(self, entry: Json) -> Cell:
         known = {name: entry[name] for name in Cell.__dataclass_fields__ if name in entry}
@@ -148,8 +163,10 @@ class _Reader:
             return Cell("", 0, "")
 
     def wiring(self, top: Json, state: tuple[StateTensor, ...], symbols: int, outputs: int) -> Wiring | None:
-        if (top["format"] == WIRED_FORMAT) != ("graph" in top):
-            self.problems.append(f"graph stands in manifests of format {WIRED_FORMAT} and in no others")
+        if top["format"] < NEWEST_FORMAT and (top["format"] == WIRED_FORMAT) != ("graph" in top):
+            self.problems.append(
+                f"graph stands in manifests of format {WIRED_FORMAT}, and may in those of format {NEWEST_FORMAT}"
+            )
         if "graph" not in top:
             return None
         try:
@@ -208,3 +225,14 @@ class _Reader:
 
 def _rows(found: Any) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(map(float, row)) for row in found)
+
+
+def _is_float32(number: Any) -> bool:
+    """Tell whether `number` is a JSON number that is finite as a float32."""
+    if not isinstance(number, (int, float)) or isinstance(number, bool):
+        return False
+    try:
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.float32(number)))
+    except OverflowError:  # a whole number that is not even a float64
+        return False

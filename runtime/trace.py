@@ -55,22 +55,26 @@ class Course:
         state: Name -> the state before the first step, float32 of shape (1, ...); where `each` is set, the state before
             every step, (T, ...).
         each: Step each symbol from its own state and carry nothing: what one step does, whatever came before it.
+        after_reset: Start from where the file itself starts, which should be `state`.
     """
 
     inputs: Inputs
     state: State
     each: bool = False
+    after_reset: bool = False
 
     def to_bytes(self) -> bytes:
         """Return an .npz archive."""
         features = {_FEATURE_PREFIX + name: array for name, array in self.inputs.features.items()}
-        return _to_npz({"ids": self.inputs.ids, "each": np.array(self.each), **features}, self.state)
+        flags = {"each": np.array(self.each), "after_reset": np.array(self.after_reset)}
+        return _to_npz({"ids": self.inputs.ids, **flags, **features}, self.state)
 
     @classmethod
     def from_file(cls, path: Path) -> Course:
         """Read what `to_bytes` returned from the file `path`."""
         arrays, state = _from_npz(path)
-        return cls(Inputs(arrays["ids"], _of_prefix(arrays, _FEATURE_PREFIX)), state, bool(arrays["each"]))
+        inputs = Inputs(arrays["ids"], _of_prefix(arrays, _FEATURE_PREFIX))
+        return cls(inputs, state, bool(arrays["each"]), bool(arrays["after_reset"]))
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,8 @@ def trace(model: Model, course: Course) -> Trajectory:
             after.append(stream.state)
         states = {name: np.concatenate([state[name] for state in after]) for name in course.state}
         return Trajectory(_values(answers), states, None, _others(model, answers))
-    stream.state = course.state
+    if not course.after_reset:
+        stream.state = course.state
     seconds = inf
     for first in range(0, len(symbols), _BLOCK):
         block = list(zip(symbols[first : first + _BLOCK], features[first : first + _BLOCK], strict=True))

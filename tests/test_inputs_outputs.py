@@ -259,7 +259,7 @@ def test_a_damaged_wide_manifest_is_refused_with_its_problem(change, problem, wi
 
 def test_a_stepcell_that_knows_no_features_asks_to_be_upgraded(wide, monkeypatch):
     manifest = read_model_file(wide[1] / "model.tflite").manifest
-    monkeypatch.setattr("stepcell.runtime.manifest_reader.WIDE_FORMAT", 2)
+    monkeypatch.setattr("stepcell.runtime.manifest_reader.NEWEST_FORMAT", 2)
     with pytest.raises(NewerFormatError, match="has format 3"):
         read_manifest(manifest.to_bytes(), "model.tflite")
 

@@ -36,18 +36,24 @@ NAMES = st.text(min_size=1, max_size=8)
 PROBABILITIES = st.floats(0, 1, width=32)
 
 
+def start_of(initial):
+    """The entry of a state tensor of two elements that starts from `initial`."""
+    return {"name": "h0", "next": "next_h0", "dtype": "float32", "shape": [2], "initial": initial}
+
+
 @st.composite
 def manifests(draw):
     vocabulary = Vocabulary(tuple(draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))))
     labels = draw(st.none() | st.just(Vocabulary(("yes", "no"))))
     ids = draw(st.lists(st.integers(0, len(vocabulary) - 1), min_size=1, max_size=4))
     rows = tuple((draw(PROBABILITIES),) for _ in ids)
+    start = draw(st.just(0.0) | st.tuples(*[st.floats(-9, 9, width=32)] * 3))
     return Manifest(
         name=draw(NAMES),
         vocabulary=vocabulary,
         labels=labels,
         output=draw(st.sampled_from(["softmax", "sigmoid"])),
-        state=(StateTensor("h0", (draw(st.integers(1, 512)),), draw(PROBABILITIES)), StateTensor("c0", (3,))),
+        state=(StateTensor("h0", (draw(st.integers(1, 512)),), draw(PROBABILITIES)), StateTensor("c0", (3,), start)),
         cells=(Cell("lstm", 3, "tanh", "sigmoid"), Cell("gru", 4, "tanh", "sigmoid", draw(st.booleans()))),
         golden=draw(st.none() | st.just(Golden(1e-5, (0,), (GoldenRun("initial", tuple(ids), rows),)))),
         training={"problem": draw(NAMES), "accuracy": draw(PROBABILITIES)},
@@ -174,6 +180,11 @@ def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
             {"state": [{"name": "h0", "next": "next_h0", "dtype": "float32", "shape": [10**12], "initial": 0}]},
             "the shape",
         ),
+        ({"format": 3, "state": [start_of([0.5])]}, "state 'h0' has 1 initial values for 2 elements"),
+        ({"format": 3, "state": [start_of([0.5, None])]}, "an initial value of state 'h0' is None"),
+        ({"format": 3, "state": [start_of([1e39, 10**400])]}, r"state 'h0' is 1e\+39 and 1 more like it"),
+        ({"format": 1, "state": [start_of([0.5, 0.25])], "golden": None}, "it holds what came with format 3"),
+        ({"state": [start_of(True)]}, "an initial value of state 'h0' is True"),
         ({"vocabulary": {"symbols": ["a", "a"]}}, "twice"),
         ({"target": {"kind": "colour"}}, "target.kind"),
         ({"golden": {"runs": 3}}, "golden is incomplete"),
