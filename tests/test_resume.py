@@ -21,6 +21,7 @@ from stepcell.train.training_state import read_checkpoint
 TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40)
 TRAININGS = {
     "memory that drops out": (Echo(6, 2), Network("lstm", 12, dropout=0.3, chrono=9), Options(seed=3, updates=400)),
+    "memory that learns its start": (Echo(6, 2), Network("lstm", 12), Options(seed=3, updates=400, learn_start=True)),
     "text in two layers": (TEXT, Network("gru", 9, layers=2, embedding=4), Options(seed=3, updates=120)),
 }
 
@@ -30,7 +31,7 @@ class CrashError(Exception):
 
 
 def weights(fitted):
-    return fitted.model.get_weights()
+    return [*fitted.model.get_weights(), *fitted.initial_state.values()]
 
 
 def same(one, other):

@@ -38,6 +38,7 @@ from stepcell.runtime.describe import describe_manifest
 from stepcell.runtime.manifest_reader import read_manifest
 from stepcell.runtime.model_file import seal
 from stepcell.runtime.symbol_text import read_symbols
+from stepcell.runtime.trace import Inputs
 
 FEW = {"steps": 50}
 UNITS = 12
@@ -124,7 +125,7 @@ def test_a_window_of_past_inputs_starts_from_what_is_given(tmp_path):
 def test_a_warm_up_starts_where_its_symbols_lead(keras_model, start, tmp_path):
     step_function = build_step_function(keras_model)
     exported = export(keras_model, tmp_path, initial_state=start, warm_up="3 1 4", formats=["onnx"], **FEW)
-    reached = run_numpy(step_function, np.array([3, 1, 4]), [start])[0].states
+    reached = run_numpy(step_function, Inputs(np.array([3, 1, 4])), [start])[0].states
     found = load(exported.files[0]).initial_state()
     assert all(np.array_equal(found[name][0], reached[name][-1].astype(np.float32)) for name in found)
     assert not np.array_equal(found["h0"], start["h0"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 
+from ..runtime.arrays import Float32
 from ..runtime.errors import StepcellError
 from .answers import Answers
 from .evaluate import Evaluator
@@ -42,6 +43,7 @@ class Fitted:
         parameters: How many trainable numbers the model has.
         carried: Every answer on the carried streams; None where Ctrl-C cut the evaluation short, and then some scores
             may be missing too.
+        initial_state: Name ("h0", "c0", ...) -> the state that was learned to follow a reset, (1, U); empty: zeros.
     """
 
     model: keras.Sequential
@@ -50,6 +52,7 @@ class Fitted:
     stopped: str
     parameters: int
     carried: Answers | None
+    initial_state: Mapping[str, Float32] = field(default_factory=dict)
 
     def effort(self) -> str:
         """Return how many updates it took and how long, in words."""
@@ -114,8 +117,14 @@ class _Training:
         self._stages = (*(self._recipe.curriculum if options.curriculum else ()), problem)
         outputs = len(problem.vocabulary if problem.labels is None else problem.labels)
         model = network.build(len(problem.vocabulary), outputs, options.seed, longest_lag=self._recipe.longest_lag)
-        self._updater = Updater(model, seed=options.seed, clip_norm=options.clip_norm, xla=self._recipe.xla)
-        self._evaluator = Evaluator(model, xla=self._recipe.xla)
+        self._updater = Updater(
+            model,
+            seed=options.seed,
+            clip_norm=options.clip_norm,
+            xla=self._recipe.xla,
+            learn_start=options.learn_start,
+        )
+        self._evaluator = Evaluator(model, xla=self._recipe.xla, start=self._updater.start)
         self._evaluations = problem.evaluations(options.seed)
         self._most = options.updates or (self._recipe.updates if options.minutes is None else None)
         self._learning_rate = options.learning_rate or self._recipe.learning_rate[network.cell]
@@ -177,8 +186,10 @@ class _Training:
             state.stopped = "interrupted"
             if state.best_weights:
                 updater.set_weights(state.best_weights)
-        parameters = sum(math.prod(variable.shape) for variable in updater.model.trainable_variables)
-        return Fitted(updater.model, scores, tuple(state.history), state.stopped, parameters, carried)
+        start = updater.start
+        learned = [*updater.model.trainable_variables, *start.variables]
+        parameters = sum(math.prod(variable.shape) for variable in learned)
+        return Fitted(updater.model, scores, tuple(state.history), state.stopped, parameters, carried, start.arrays())
 
     def _stage(self) -> int:
         """Return which problem of the curriculum comes next: the one after the last if that has been learned."""

@@ -14,6 +14,7 @@ from .answers import Answers, windows
 from .forward import layers_of
 from .problem import Streams
 from .score import Score
+from .start_state import StartState
 
 _WINDOWS, _WINDOW_STEPS = 2_000, 200_000  # most windows drawn for the windowed evaluation, most steps in all
 
@@ -24,10 +25,11 @@ class Evaluator:
     Nothing of the training arithmetic is used, so what is judged is the model that will be exported.
     """
 
-    def __init__(self, model: keras.Sequential, *, xla: bool) -> None:
-        """Take hold of the layers of `model`, one of `Network.build`."""
+    def __init__(self, model: keras.Sequential, *, xla: bool, start: StartState | None = None) -> None:
+        """Take hold of the layers of `model`, one of `Network.build`; `start` follows a reset (None: zeros)."""
         first, *self._recurrent, self._head = layers_of(model)
         self._first = first
+        self._start = start or StartState(model, learned=False)
         self._run = tf.function(self._step_through, jit_compile=xla, autograph=False)
 
     def answers(self, streams: Streams) -> Answers:
@@ -65,16 +67,16 @@ class Evaluator:
 
     def _step_through(self, inputs: Any, targets: Any, resets: Any, allowed: Any) -> tuple[Any, Any, Any]:
         steps, lanes = inputs.shape
-        zeros = [[tf.zeros((lanes, size)) for size in _state_sizes(layer)] for layer in self._recurrent]
 
         def body(t: Any, right: Any, nats: Any, named: Any, state: Any) -> tuple[Any, ...]:
-            keep = 1.0 - tf.cast(tf.gather(resets, t), tf.float32)[:, None]
+            remaining = self._start.after_reset(state, tf.gather(resets, t))
             target = tf.gather(targets, t)
             x = self._first(tf.gather(inputs, t))
             following = []
-            for layer, tensors in zip(self._recurrent, state, strict=True):
-                x, after = layer.cell(x, [tensor * keep for tensor in tensors], training=False)
-                following.append(list(after))
+            for layer in self._recurrent:
+                before = [remaining.pop(0) for _ in keras.tree.flatten(layer.cell.state_size)]
+                x, after = layer.cell(x, before, training=False)
+                following += after
             probabilities = self._head(x)
             best = tf.argmax(probabilities, -1, tf.int32)
             if allowed.shape[0]:
@@ -88,11 +90,6 @@ class Evaluator:
             return t + 1, right.write(t, hit), nats.write(t, surprise), named.write(t, best), following
 
         arrays = [tf.TensorArray(dtype, steps, element_shape=(lanes,)) for dtype in (tf.bool, tf.float32, tf.int32)]
-        start = (tf.constant(0), *arrays, zeros)
+        start = (tf.constant(0), *arrays, self._start.of(lanes))
         _, right, nats, named, _ = tf.while_loop(lambda t, *_: t < steps, body, start, maximum_iterations=steps)
         return right.stack(), nats.stack(), named.stack()
-
-
-def _state_sizes(layer: Any) -> list[int]:
-    sizes = layer.cell.state_size
-    return list(sizes) if isinstance(sizes, (list, tuple)) else [sizes]

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from .sequence_cells import gru_sequence, lstm_sequence, rnn_sequence
+from .start_state import StartState
 
 Tensor: TypeAlias = Any
 State: TypeAlias = list[Tensor]  # of each recurrent layer in turn: h, and c for an LSTM; each (B, U)
@@ -19,17 +20,13 @@ class Forward:
     def __init__(self, model: keras.Sequential) -> None:
         """Take hold of the layers of `model`; `recurrent` are the recurrent ones, first to last."""
         first, *self.recurrent, self._head = layers_of(model)
+        self._zeros = StartState(model, learned=False)
         self._embedding = first if first.trainable else None
         self._dropout = next((layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)), 0.0)
 
     def zero_state(self, lanes: int) -> State:
         """Return the state of `lanes` sequences that have not begun."""
-        per_layer = [2 if isinstance(layer, keras.layers.LSTM) else 1 for layer in self.recurrent]
-        return [
-            tf.zeros((lanes, layer.units))
-            for layer, count in zip(self.recurrent, per_layer, strict=True)
-            for _ in range(count)
-        ]
+        return self._zeros.of(lanes)
 
     def logits(
         self, ids: Tensor, state: State, *, dropout_seed: Tensor = None, keep: Tensor = None

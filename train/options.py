@@ -25,6 +25,7 @@ class Options:
         clip_norm: Gradients are scaled down to this norm, all of them together.
         curriculum: Learn the easier problems first that the problem proposes.
         threads: That TensorFlow computes with. Other numbers give weights that differ in their last bits.
+        learn_start: Learn the state that follows a reset, which is zeros otherwise.
 
     Raises:
         ProblemError: A value that makes no sense; all of them are named.
@@ -38,6 +39,7 @@ class Options:
     clip_norm: float = 1.0
     threads: int | None = None
     curriculum: bool = True
+    learn_start: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""

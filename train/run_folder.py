@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
 from ..runtime.errors import OutputError, ResumeError
 from ..runtime.vocabulary import escape_symbol
@@ -27,10 +29,11 @@ from .training_state import Row
 MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
 STATE_FILE, CHECKPOINT_FILE, DATA_FILE = "state.png", "checkpoint.npz", "data.png"
+INITIAL_STATE_FILE = "initial_state.npz"
 PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE = "search.json", "search.csv", "search.png"  # of a search
 _ALL_FILES = (
     MODEL_FILE, RUN_FILE, METRICS_FILE, HISTORY_FILE, SAMPLE_FILE, CURVE_FILE, STATE_FILE, CHECKPOINT_FILE, DATA_FILE,
-    PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE,
+    PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE, INITIAL_STATE_FILE,
 )  # fmt: skip
 _CHECKPOINTS = "checkpoint.*.npz"  # of the trials of a search
 _SAMPLE = 10_000  # symbols
@@ -43,8 +46,9 @@ class Run:
 
     The files: model.keras (the Keras model), run.json (everything needed to repeat the run, and the vocabulary),
     metrics.json (the evaluation), history.csv (a line per block of updates), sample.txt (symbols as they really occur,
-    one per line, for the exporter to check on), and with matplotlib curve.png, state.png and, where data were read,
-    data.png; checkpoint.npz while it is not finished.
+    one per line, for the exporter to check on), initial_state.npz (the state that follows a reset, where it was
+    learned), and with matplotlib curve.png, state.png and, where data were read, data.png; checkpoint.npz while it is
+    not finished.
     """
 
     def __init__(
@@ -116,8 +120,10 @@ class Run:
         }
         pictures = {
             CURVE_FILE: draw_curve(fitted.history),
-            STATE_FILE: draw_state(fitted.model, problem.evaluations(seed), problem.vocabulary),
+            STATE_FILE: draw_state(fitted.model, problem.evaluations(seed), problem.vocabulary, fitted.initial_state),
         }
+        if fitted.initial_state:
+            contents[INITIAL_STATE_FILE] = _state_file(fitted)
         contents.update({name: picture for name, picture in pictures.items() if picture is not None})
         contents[RUN_FILE] = as_json({**self._plan, **_describe_result(problem, fitted)})
         for name, content in contents.items():  # run.json last: it says that all others are there
@@ -192,6 +198,12 @@ def _keras_file(fitted: Fitted) -> bytes:
         path = Path(workshop, MODEL_FILE)
         fitted.model.save(path)
         return path.read_bytes()
+
+
+def _state_file(fitted: Fitted) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **fitted.initial_state)  # type: ignore[arg-type]
+    return file.getvalue()
 
 
 def _describe_plan(problem: Problem, network: Network, options: Options) -> dict[str, Any]:

@@ -9,17 +9,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..runtime.arrays import AnyArray, Floats
+from ..runtime.arrays import AnyArray, Float32, Floats
 from ..runtime.figure import new_figure, to_png
 from ..runtime.vocabulary import Vocabulary, escape_symbol
 from .forward import Forward
 from .problem import Streams
+from .start_state import StartState
 
 _MOST_STEPS = 96
 _MOST_LABELS = 48  # symbols written under the picture; more would not be legible
 
 
-def draw_state(model: keras.Sequential, evaluations: Mapping[str, Streams], vocabulary: Vocabulary) -> bytes | None:
+def draw_state(
+    model: keras.Sequential,
+    evaluations: Mapping[str, Streams],
+    vocabulary: Vocabulary,
+    initial_state: Mapping[str, Float32] | None = None,
+) -> bytes | None:
     """Return a PNG of the state of every recurrent unit after every symbol; None without matplotlib.
 
     Sequences one after the other where the problem has sequences, resets marked; else the beginning of a stream.
@@ -28,9 +34,10 @@ def draw_state(model: keras.Sequential, evaluations: Mapping[str, Streams], voca
         model: One of `Network.build`.
         evaluations: The problem's.
         vocabulary: The problem's.
+        initial_state: Name -> what follows a reset, (1, U); none: zeros.
     """
     ids, resets = _symbols(evaluations)
-    states = _states(model, ids, resets)
+    states = _states(model, ids, resets, initial_state or {})
     height = max(2.0, min(8.0, 0.5 + 0.06 * sum(array.shape[1] for array in states.values())))
     figure = new_figure(max(5.0, 0.16 * len(ids)), height + 0.4)
     if figure is None:
@@ -70,17 +77,17 @@ def _symbols(evaluations: Mapping[str, Streams]) -> tuple[AnyArray, AnyArray]:
     return np.array(ids), np.array(resets)
 
 
-def _states(model: keras.Sequential, ids: AnyArray, resets: AnyArray) -> dict[str, Floats]:
+def _states(
+    model: keras.Sequential, ids: AnyArray, resets: AnyArray, initial_state: Mapping[str, Float32]
+) -> dict[str, Floats]:
     """Return name -> the state after each step, float of shape (T, U)."""
     forward = Forward(model)
-    names = [
-        f"{part}{number}"
-        for number, layer in enumerate(forward.recurrent)
-        for part in ("hc" if isinstance(layer, keras.layers.LSTM) else "h")
-    ]
-    state: list[Any] = forward.zero_state(1)
+    start = StartState(model, learned=bool(initial_state))
+    start.set_arrays([initial_state[name] for name in start.names if initial_state])
+    names = start.names
+    state: list[Any] = start.of(1)
     rows = []
     for id, reset in zip(ids, resets, strict=True):
-        _, state = forward.logits(tf.constant([[id]], tf.int32), forward.zero_state(1) if reset else state)
+        _, state = forward.logits(tf.constant([[id]], tf.int32), start.of(1) if reset else state)
         rows.append([np.array(tensor)[0] for tensor in state])
     return {name: np.stack([row[index] for row in rows]) for index, name in enumerate(names)}

@@ -101,6 +101,9 @@ def train(
         int | None,
         typer.Option("--threads", help="Processor threads; by default one below 256 units, else all."),
     ] = None,
+    learn_start: Annotated[
+        bool, typer.Option("--learn-start", help="Learn the state that follows a reset; else it is zeros.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     search: Annotated[
         int | None,
@@ -130,7 +133,7 @@ def train(
         typer.echo("\n".join([*format_table(header, rows), note]), err=True)
     network = Network(cell.value, units, layers, embedding, dropout, forget_bias, chrono)
     options = Options(
-        seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm, threads, curriculum
+        seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm, threads, curriculum, learn_start
     )
     if search:
         _search(problem, network, options, out, search, fixed, resume, tensorboard, as_json)

@@ -13,6 +13,8 @@ import tensorflow as tf
 from ..runtime.arrays import AnyArray, Float32
 from .forward import Forward, State
 from .problem import Block
+from .refusal import refuse_if_any
+from .start_state import StartState
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Snapshot:
     """Everything that an update changes.
 
     Attributes:
-        weights: Of the model, in the order of Keras.
+        weights: Of the model, in the order of Keras; then the start state, if it is learned.
         optimizer: Variables of the optimizer, the count of updates among them.
         carried: State of the lanes; none before the first update.
     """
@@ -33,7 +35,9 @@ class Snapshot:
 class Updater:
     """Updates a model in place and carries the state of the lanes from call to call."""
 
-    def __init__(self, model: keras.Sequential, *, seed: int, clip_norm: float, xla: bool) -> None:
+    def __init__(
+        self, model: keras.Sequential, *, seed: int, clip_norm: float, xla: bool, learn_start: bool = False
+    ) -> None:
         """Prepare to train `model`.
 
         Args:
@@ -41,22 +45,32 @@ class Updater:
             seed: Dropout follows from it and from the number of the update.
             clip_norm: Gradients are scaled down to this norm, all of them together.
             xla: Compile with XLA.
+            learn_start: Learn the state that follows a reset; `start` has it. (It is zeros otherwise.)
         """
         self.model = model
+        self.start = StartState(model, learned=learn_start)
         self._seed = seed
         self._forward = Forward(model)
         self._optimizer = keras.optimizers.Adam(global_clipnorm=clip_norm)
-        self._optimizer.build(model.trainable_variables)
+        self._variables = [*model.trainable_variables, *self.start.variables]
+        self._optimizer.build(self._variables)
         self._state: State = []
         self._run = tf.function(self._updates, jit_compile=xla, autograph=False)
 
+    @property
+    def learns_start(self) -> bool:
+        """Whether the state that follows a reset is learned."""
+        return bool(self.start.variables)
+
     def weights(self) -> tuple[Float32, ...]:
-        """Return a copy of the weights."""
-        return tuple(self.model.get_weights())
+        """Return a copy of the weights, and of the start state if it is learned."""
+        return (*self.model.get_weights(), *self.start.arrays().values())
 
     def set_weights(self, weights: Sequence[Float32]) -> None:
-        """Put weights back."""
-        self.model.set_weights(list(weights))
+        """Put back what `weights` returned."""
+        count = len(self.model.weights)
+        self.model.set_weights(list(weights[:count]))
+        self.start.set_arrays(weights[count:])
 
     def snapshot(self) -> Snapshot:
         """Return a copy of everything that the next update depends on, beside its data."""
@@ -71,9 +85,18 @@ class Updater:
         self._state = [tf.constant(array) for array in snapshot.carried]
 
     def learn(self, block: Block, first: int, learning_rate: float) -> tuple[float, float]:
-        """Make the updates of `block`, the first of which has the number `first`; return mean loss and accuracy."""
+        """Make the updates of `block`, the first of which has the number `first`; return mean loss and accuracy.
+
+        Raises:
+            ProblemError: The start state is to be learned and sequences begin inside of chunks.
+        """
+        inside = block.resets.ndim == 3
+        refuse_if_any(
+            ["sequences begin inside of its chunks, where the state is set to zeros"] * (inside and self.learns_start),
+            "The start state cannot be learned with these data",
+        )
         if not self._state:
-            self._state = self._forward.zero_state(block.inputs.shape[2])
+            self._state = self.start.of(block.inputs.shape[2])
         self._optimizer.learning_rate.assign(learning_rate)
         # All data goes in as arguments: indexing it from outside would compile anew at every call under XLA.
         arrays = [tf.constant(array) for array in (block.inputs, block.targets, block.weights, block.resets)]
@@ -86,14 +109,8 @@ class Updater:
         count = inputs.shape[0]
 
         def body(update: Any, loss: Any, accuracy: Any, state: State) -> tuple[Any, Any, Any, State]:
-            keep = 1.0 - tf.cast(tf.gather(resets, update), tf.float32)
-            within = keep if resets.shape.rank == 3 else None
-            its_inputs, its_targets, its_weights = (tf.gather(array, update) for array in (inputs, targets, weights))
-            if within is None:
-                state = [tensor * keep[:, None] for tensor in state]
-            its_loss, its_accuracy, state = self._update(
-                its_inputs, its_targets, its_weights, first + update, state, within
-            )
+            its_data = [tf.gather(array, update) for array in (inputs, targets, weights, resets)]
+            its_loss, its_accuracy, state = self._update(*its_data, first + update, state)
             return update + 1, loss + its_loss / count, accuracy + its_accuracy / count, state
 
         start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0), state)
@@ -103,10 +120,15 @@ class Updater:
         return loss, accuracy, state
 
     def _update(
-        self, inputs: Any, targets: Any, weights: Any, number: Any, state: State, keep: Any
+        self, inputs: Any, targets: Any, weights: Any, resets: Any, number: Any, state: State
     ) -> tuple[Any, Any, State]:
-        variables = self.model.trainable_variables
+        variables = self._variables
         with tf.GradientTape() as tape:
+            keep = None
+            if resets.shape.rank == 1:  # at the beginning of the chunk
+                state = self.start.after_reset(state, resets)
+            else:
+                keep = 1.0 - tf.cast(resets, tf.float32)
             dropout_seed = tf.stack([self._seed, number])
             logits, following = self._forward.logits(inputs, state, dropout_seed=dropout_seed, keep=keep)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
