@@ -121,6 +121,12 @@ def export(
         typer.Option("--quantize", help="Write files with smaller weights too; repeatable."),
     ] = None,
     accept: _Accept = None,
+    bulk: Annotated[
+        bool,
+        typer.Option(
+            "--bulk", help="Write model.bulk.onnx too: a graph of whole sequences, faster at catching up on histories."
+        ),
+    ] = False,
     vocabulary: Annotated[
         Path | None, typer.Option("--vocabulary", help="Symbols by id: one per line, or a JSON list.")
     ] = None,
@@ -166,6 +172,7 @@ def export(
             formats=[one.value for one in format or Format],
             quantize=[one.value for one in quantize or ()],
             accept=[one.value for one in accept or ()],
+            bulk=bulk,
             one_hot=one_hot,
             values=values,
             training=read.training,

@@ -15,7 +15,7 @@ from .graph import KerasModel
 from .parity import STEPS, Parity
 from .parity_check import ParityCheck
 from .picture import draw_errors
-from .precision import FLOAT32, GATES, check_quantizations
+from .precision import BULK, FLOAT32, GATES, check_quantizations
 from .reference import KerasReference
 from .step_function import build_step_function
 
@@ -98,7 +98,8 @@ def check(
     reference = KerasReference(model, step_function.interface)
     sample_ids = None if sample is None else file.manifest.vocabulary.encode_all(sample)
     parity_check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)
-    results = parity_check.measure(path, file.format, backends, progress, quantization)
+    format = BULK if file.manifest.sequence else file.format
+    results = parity_check.measure(path, format, backends, progress, quantization)
     if plot is not None:
         write_whole_file(Path(plot), draw_errors(f"{path.name} ({quantization}) against Keras", results))
     if not accepted:

@@ -25,9 +25,10 @@ from .device_process import installed_backends, replay_in_process
 from .golden import golden_of, with_measured_tolerance
 from .graph import KerasModel
 from .onnx import onnx_payload
+from .onnx_sequence import check_sequence_graph, sequence_payload
 from .parity import STEPS, Parity
 from .parity_check import ParityCheck
-from .precision import FLOAT32, GATES, INT8, check_quantizations, file_name
+from .precision import BULK, FLOAT32, GATES, INT8, check_quantizations, container_of, file_name
 from .reference import KerasReference
 from .start_state import with_start_state
 from .step_function import StepFunction, build_step_function
@@ -36,6 +37,7 @@ from .tflite import tflite_payload
 _PAYLOADS: dict[str, Callable[[StepFunction, str], tuple[bytes, dict[str, int]]]] = {
     TFLITE: tflite_payload,
     ONNX: onnx_payload,
+    BULK: sequence_payload,
 }
 
 
@@ -64,6 +66,7 @@ def export(
     formats: Sequence[str] = FORMATS,
     quantize: Sequence[str] = (),
     accept: Sequence[str] = (),
+    bulk: bool = False,
     one_hot: bool = False,
     values: bool = False,
     training: Mapping[str, Any] | None = None,
@@ -88,6 +91,7 @@ def export(
         quantize: "float16", "int8" or both: files with smaller weights, beside those of float32.
         accept: Precisions of `quantize` that are written even where their answers are beyond the gate of that
             precision; the figures stand in the file.
+        bulk: Write model.bulk.onnx too, a graph of whole sequences.
         one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
         values: The numbers of the main output are answered as they are; they are no probabilities.
         training: What to record about its training: problem, framing, longest_length, accuracy.
@@ -99,7 +103,8 @@ def export(
         progress: Is told what is being done.
 
     Raises:
-        NotSteppableError: Something in the model cannot be stepped; all of it is named.
+        NotSteppableError: Something in the model cannot be stepped, or with `bulk` be written for whole sequences; all
+            of it is named.
         StateMismatchError: The model cannot start from `initial_state`, or Keras cannot, so that nothing is proven.
         VocabularyError: The vocabulary or the labels do not have the size of the model's input or output.
         UnknownSymbolError: The sample or the warm-up holds a symbol that the vocabulary does not.
@@ -122,7 +127,10 @@ def export(
             symbols,
             answers,
             name or model.name,
-            [(quantization, format) for quantization in (FLOAT32, *quantizations) for format in formats],
+            [
+                *((FLOAT32, format) for format in (*formats, *([BULK] if bulk else []))),
+                *((quantization, format) for quantization in quantizations for format in formats),
+            ],
             check_quantizations(accept),
             one_hot,
             values,
@@ -164,10 +172,12 @@ def _export(
         raise OutputError(f"Cannot write {', '.join(in_the_way)}: it is a folder. Move it, or give another --out.")
     progress("taking the model apart")
     step_function = build_step_function(model, one_hot=one_hot, values=values, name=name)
+    if (FLOAT32, BULK) in kinds:
+        check_sequence_graph(step_function, name)
     vocabulary, labels = _check_vocabularies(step_function, vocabulary, labels)
     before = read_symbols(warm_up, vocabulary) if isinstance(warm_up, str) else warm_up
     step_function = with_start_state(step_function, initial_state, vocabulary.encode_all(before))
-    backends = {format: installed_backends(format) for _, format in kinds}
+    backends = {format: installed_backends(container_of(format)) for _, format in kinds}
     progress(f"running Keras over {steps} steps from two states")
     reference = KerasReference(model, step_function.interface)
     sample_ids = None if sample is None else vocabulary.encode_all(sample)
@@ -192,9 +202,15 @@ def _export(
         for quantization, format in kinds:
             progress(f"converting to {quantization} {format}")
             payload, requires = _PAYLOADS[format](step_function, quantization)
-            manifest = replace(unproven, golden=goldens[quantization], quantization=quantization, requires=requires)
+            manifest = replace(
+                unproven,
+                golden=goldens[quantization],
+                quantization=quantization,
+                requires=requires,
+                sequence=format == BULK,
+            )
             path = Path(workshop, file_name(format, quantization))
-            write_whole_file(path, seal(payload, manifest, format))
+            write_whole_file(path, seal(payload, manifest, container_of(format)))
             parity = check.measure(path, format, backends[format], progress, quantization)
             try:
                 check.require(path, parity, vocabulary, "Nothing was written." if quantization == FLOAT32 else "")
@@ -208,7 +224,7 @@ def _export(
                 worst = max(replay_in_process(path, backend) for backend in backends[format])
                 manifest = replace(manifest, golden=with_measured_tolerance(goldens[INT8], worst))
             manifest = replace(manifest, parity=tuple(entry.to_json() for entry in parity))
-            content = seal(payload, manifest, format)
+            content = seal(payload, manifest, container_of(format))
             unseal(content, path.name)
             write_whole_file(path, content)
             for backend in backends[format]:

@@ -23,20 +23,32 @@ def onnx_payload(step_function: StepFunction, quantization: str = FLOAT32) -> tu
     Returns:
         The payload, and the opset and IR version it requires.
     """
-    import tf2onnx
-
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    function = step_graph(step_function, TensorFlowArithmetic(rounding_of(quantization)))
-    model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
-    model.ir_version = IR_VERSION
-    model.producer_name, model.producer_version = "stepcell", ""
-    model.graph.name, model.graph.doc_string = "step", ""
-    del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    model = convert_function(step_graph(step_function, TensorFlowArithmetic(rounding_of(quantization))), "step")
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = "B"
     if quantization == FLOAT16:
         store_as_half(model.graph)
     elif quantization == INT8:
         store_as_int8(model.graph)
+    return finish_model(model)
+
+
+def convert_function(function: Any, name: str) -> Any:
+    """Return the ONNX model of a TensorFlow function with an input signature; its graph is called `name`."""
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "stepcell", ""
+    model.graph.name, model.graph.doc_string = name, ""
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    return model
+
+
+def finish_model(model: Any) -> tuple[bytes, dict[str, int]]:
+    """Return the payload of `model`, the same bytes for the same graph, and the opset and IR version it requires."""
     _rename(model.graph)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True), {"opset": OPSET, "ir_version": IR_VERSION}
@@ -69,5 +81,3 @@ def _rename(graph: Any) -> None:
     del graph.initializer[:]
     graph.initializer.extend(kept)
     del graph.value_info[:]
-    for value in [*graph.input, *graph.output]:
-        value.type.tensor_type.shape.dim[0].dim_param = "B"

@@ -51,7 +51,7 @@ class Stage:
         self, a: Arithmetic, values: Mapping[int, Value], state: Mapping[str, Value]
     ) -> tuple[Value, dict[str, Value]]:
         """Return the output and the next state, by its names in the file; `values` by number, inputs among them."""
-        given = [_read(a, source, values) for source in self.sources]
+        given = [read_source_value(a, source, values) for source in self.sources]
         x = given[0] if len(given) == 1 else given
         if self.layer.kernel is not None:
             x = a.matmul(x, self.layer.kernel)
@@ -60,7 +60,8 @@ class Stage:
         before = {local: state[name] for local, name in self.names.items()}
         y, after = self.layer.apply(a, x, before)
         if self.mask is not None and self.layer.held is not None:
-            mask = a.reshape(_read(a, self.mask, values), [1])  # cells have states and outputs of shape (B, U)
+            # Cells have states and outputs of shape (B, U).
+            mask = a.reshape(read_source_value(a, self.mask, values), [1])
             y = a.select(mask, y, self.layer.held(before))
             after = {local: a.select(mask, value, before[local]) for local, value in after.items()}
         return y, {self.names[local]: value for local, value in after.items()}
@@ -75,13 +76,14 @@ class Plan:
     cells: tuple[Cell, ...]
 
 
-def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights]) -> Plan:
+def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: bool = True) -> Plan:
     """Order the stages, fold lookups and name the state tensors by the number of the stage with a state.
 
     Args:
         graph: The graph of the model.
         steps: What the step rules say, call by call.
         tables: What an input of ids is for each of them, by its number: the id itself, or its one-hot vector.
+        fold: Let a lookup take the kernel and bias of the layer after it in.
     """
     known = {number: Table(rows, number) for number, rows in tables.items()}
     outputs = {output.number for output in graph.outputs}
@@ -99,7 +101,7 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights]) -> Plan:
         mask = None if call.mask is None else known.get(call.mask, call.mask)
         for step in found:
             output = call.output if step is found[-1] else next(between)
-            if isinstance(sources[0], Table):
+            if fold and isinstance(sources[0], Table):
                 sources[0], step = _fold(sources[0], step)
             read = [source for source in sources if isinstance(source, Table)]
             of_one = len(read) == len(sources) and len({table.input for table in read}) == 1
@@ -118,7 +120,8 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights]) -> Plan:
     return Plan(tuple(stages), tuple(state), tuple(cells))
 
 
-def _read(a: Arithmetic, source: Source, values: Mapping[int, Value]) -> Value:
+def read_source_value(a: Arithmetic, source: Source, values: Mapping[int, Value]) -> Value:
+    """Return what `source` is, given the `values` made so far by number, inputs among them."""
     return values[source] if isinstance(source, int) else a.gather(source.rows, values[source.input])
 
 

@@ -12,9 +12,9 @@ from ..runtime.errors import NotSteppableError
 from ..runtime.manifest import Cell, StateTensor
 from ..runtime.ports import Feature
 from .arithmetic import Arithmetic, Value
-from .graph import KerasModel, LayerCall, read_graph
+from .graph import Graph, KerasModel, LayerCall, read_graph
 from .interface import Answer, Interface, read_interface
-from .plan import plan
+from .plan import Steps, plan
 from .step_rules import CannotStepError, LayerStep, Lookup, apply_rule
 
 # (arithmetic, inputs (B, ...), state) -> (outputs (B, K), next state); all by their names in the file.
@@ -32,12 +32,21 @@ class StepFunction:
         state: The state tensors in order.
         cells: The recurrent layers, first to last.
         advance: The computation.
+        graph: The graph of the model,
+        calls: and what the step rules say to each of its calls.
     """
 
     interface: Interface
     state: tuple[StateTensor, ...]
     cells: tuple[Cell, ...]
     advance: Advance
+    graph: Graph
+    calls: Steps
+
+    def answer(self, a: Arithmetic, values: Mapping[int, Value]) -> Value:
+        """Return the main output, given all values of the graph by number."""
+        found = values[self.main.number]
+        return a.activation("softmax", found) if self.main.from_logits else found
 
     @property
     def symbols(self) -> int:
@@ -119,7 +128,14 @@ def build_step_function(
         results.update({e.name: a.activation("softmax", results[e.name]) for e in answers if e.from_logits})
         return results, following
 
-    return StepFunction(interface=interface, state=planned.state, cells=planned.cells, advance=advance)
+    return StepFunction(
+        interface=interface,
+        state=planned.state,
+        cells=planned.cells,
+        advance=advance,
+        graph=graph,
+        calls=tuple(steps),
+    )
 
 
 def _refuse_if(problems: Sequence[str], model: KerasModel, name: str | None) -> None:

@@ -28,6 +28,8 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         "requires": ", ".join(f"{name} {value}" for name, value in manifest.requires.items()),
         "producer": manifest.producer,
     }
+    if manifest.sequence:
+        lines["graph"] = "whole sequences, of any length"
     if manifest.wiring is not None:
         lines["graph"] = manifest.wiring.describe()
     parity = [

@@ -123,6 +123,8 @@ class Manifest:
         wiring: Where all this stands in a graph that stepcell did not make; None: under the names of format 1.
         features: What the model reads beside the symbol, or in its place.
         others: What it answers beside the main output.
+        sequence: The graph is not one of a step but of whole sequences: `symbols` (T, B) in place of `symbol` (B,), and
+            `probabilities` (T, B, K).
     """
 
     name: str
@@ -141,6 +143,7 @@ class Manifest:
     wiring: Wiring | None = None
     features: tuple[Feature, ...] = ()
     others: tuple[Output, ...] = ()
+    sequence: bool = False
 
     @property
     def answer(self) -> str:
@@ -151,19 +154,28 @@ class Manifest:
     def format(self) -> int:
         """The lowest format number that describes it, so that readers of older formats refuse no file without need."""
         starts = any(isinstance(tensor.initial, tuple) for tensor in self.state)
-        if starts or self.features or self.others or self.output == "linear":
+        if starts or self.sequence or self.features or self.others or self.output == "linear":
             return NEWEST_FORMAT
         return FORMAT if self.wiring is None else WIRED_FORMAT
 
-    def graph_inputs(self) -> dict[str, tuple[type, tuple[int, ...]]]:
-        """Return name -> dtype and shape without the batch of all inputs of the graph of one step."""
-        symbol: dict[str, tuple[type, tuple[int, ...]]] = {SYMBOL: (np.int32, ())} if len(self.vocabulary) else {}
+    def graph_inputs(self) -> dict[str, tuple[type, tuple[int | str, ...]]]:
+        """Return name -> dtype and shape of all inputs of the graph.
+
+        The shapes are without the first dimension: the batch, or the time steps of a graph of sequences, where the
+        batch "B" is the second.
+        """
+        batch: tuple[int | str, ...] = ("B",) if self.sequence else ()
+        name = "symbols" if self.sequence else SYMBOL
+        symbol: dict[str, tuple[type, tuple[int | str, ...]]] = (
+            {name: (np.int32, batch)} if len(self.vocabulary) else {}
+        )
         state = {tensor.name: (np.float32, tensor.shape) for tensor in self.state}
         return {**symbol, **{f.name: (f.dtype, f.shape) for f in self.features}, **state}
 
-    def graph_outputs(self) -> dict[str, tuple[type, tuple[int, ...]]]:
+    def graph_outputs(self) -> dict[str, tuple[type, tuple[int | str, ...]]]:
         """Return the same of all outputs."""
-        answers = {self.answer: (len(self.output_vocabulary),), **{o.name: (o.size,) for o in self.others}}
+        batch: tuple[int | str, ...] = ("B",) if self.sequence else ()
+        answers = {self.answer: (*batch, len(self.output_vocabulary)), **{o.name: (o.size,) for o in self.others}}
         states = {tensor.next: tensor.shape for tensor in self.state}
         return {name: (np.float32, shape) for name, shape in {**answers, **states}.items()}
 
@@ -183,7 +195,7 @@ class Manifest:
             "target": {"kind": "next"}
             if self.labels is None
             else {"kind": "label", "vocabulary": _vocabulary_to_json(self.labels)},
-            "input": {"name": "symbol", "dtype": "int32", "size": len(self.vocabulary)},
+            "input": {"name": "symbols" if self.sequence else "symbol", "dtype": "int32", "size": len(self.vocabulary)},
             "output": {
                 "name": self.answer,
                 "dtype": "float32",
@@ -234,6 +246,7 @@ class Manifest:
                     for o in self.others
                 ],
             }),
+            **({"sequence": True} if self.sequence else {}),
         }  # fmt: skip
 
     def to_bytes(self) -> bytes:

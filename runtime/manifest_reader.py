@@ -74,13 +74,16 @@ class _Reader:
         training, requires = self.value(top, "training", dict), self.value(top, "requires", dict)
         parity = tuple(self.objects(top, "parity"))
         wiring = self.wiring(top, state, len(vocabulary or ()), size)
+        sequence = top.get("sequence", False)
+        if not isinstance(sequence, bool) or (sequence and "graph" in top):
+            self.problems.append("sequence is neither true nor false, or stands beside graph")
         if self.problems or vocabulary is None:
             return None
         activation = output["activation"]
         manifest = Manifest(
             vocabulary=vocabulary, labels=labels, output=activation, state=state, cells=cells, golden=golden,
             training=training, requires=requires, parity=parity, wiring=wiring, features=features, others=others,
-            **strings,
+            sequence=sequence, **strings,
         )  # fmt: skip
         if manifest.format > top["format"]:
             self.problems.append(f"it holds what came with format {manifest.format}")

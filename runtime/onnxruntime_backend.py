@@ -35,6 +35,10 @@ def open_backend(name: str, file: ModelFile) -> Backend:
     if file.manifest.wiring is not None:
         return WiredBackend(onnx_runner(session, file), file.manifest)
     _check_graph(session, file)
+    if file.manifest.sequence:
+        from .onnx_sequence_backend import OnnxSequenceBackend  # it is built on this module
+
+        return OnnxSequenceBackend(session, file.manifest)
     return OnnxRuntimeBackend(session, file.manifest)
 
 
@@ -66,14 +70,15 @@ class OnnxRuntimeBackend:
 
     def __init__(self, session: Any, manifest: Manifest) -> None:
         """Allocate the buffers and bind them. The resident state is the initial one."""
-        self._symbol = np.zeros(1, np.int32)
         states = {tensor.name for tensor in manifest.state} | {tensor.next for tensor in manifest.state}
-        inputs = _buffers(manifest.graph_inputs(), states)
-        outputs = _buffers(manifest.graph_outputs(), states)
-        inputs.update({SYMBOL: self._symbol} if SYMBOL in inputs else {})
-        self._features = {feature.name: inputs[feature.name] for feature in manifest.features}
-        self._inputs, self._outputs = inputs, outputs
-        self._answer = outputs[manifest.answer].reshape(-1)
+        self._inputs = _buffers(manifest.graph_inputs(), states)
+        self._outputs = _buffers(manifest.graph_outputs(), states)
+        given = next(
+            (self._inputs[name] for name in (SYMBOL, "symbols") if name in self._inputs), np.zeros(1, np.int32)
+        )
+        self._symbol = given.reshape(-1)  # a model that reads features alone has none, so this one goes nowhere
+        self._features = {feature.name: self._inputs[feature.name] for feature in manifest.features}
+        self._answer = self._outputs[manifest.answer].reshape(-1)
         self._others = [output.name for output in manifest.others]
         self._buffers = [initial_state(manifest.state) for _ in range(2)]
         bindings = [self._bind(session, manifest, *sides) for sides in (self._buffers, self._buffers[::-1])]
@@ -125,8 +130,9 @@ class OnnxRuntimeBackend:
 
     def write_state(self, state: State) -> None:
         """See `Backend.write_state`."""
-        for name, array in self._buffers[self._side].items():
+        for name, array in self._buffers[1 - self._side].items():
             array[...] = state[name]
+        self._side = 1 - self._side
 
     def _bind(self, session: Any, manifest: Manifest, source: State, target: State) -> Any:
         binding = session.io_binding()
@@ -138,9 +144,13 @@ class OnnxRuntimeBackend:
         return binding
 
 
-def _buffers(side: Mapping[str, tuple[type, tuple[int, ...]]], but: Collection[str]) -> dict[str, AnyArray]:
-    """Return memory for one side of the graph, without the tensors named in `but`."""
-    return {name: np.zeros((1, *shape), dtype) for name, (dtype, shape) in side.items() if name not in but}
+def _buffers(side: Mapping[str, tuple[type, tuple[int | str, ...]]], but: Collection[str]) -> dict[str, AnyArray]:
+    """Return memory for one side of the graph, for one stream and one step, without the tensors named in `but`."""
+    return {
+        name: np.zeros((1, *(1 if isinstance(size, str) else size for size in shape)), dtype)
+        for name, (dtype, shape) in side.items()
+        if name not in but
+    }
 
 
 def _shortest_run(session: Any, bindings: list[Any]) -> tuple[Callable[[Any, Any], object], list[Any]]:

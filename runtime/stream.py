@@ -163,6 +163,9 @@ class Stream:
     def absorb(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Prediction | None:
         """Feed a whole history at once: the same state and the same answer as stepping it, bit for bit.
 
+        (In a file of whole sequences, model.bulk.onnx, up to float32 rounding: there a long product of matrices takes
+        the place of many short ones.)
+
         Args:
             symbols: Symbols of the vocabulary, in order. They are all checked before the first is fed.
             features: As for `step`, with the T steps as first dimension of each array.

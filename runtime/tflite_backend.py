@@ -87,6 +87,8 @@ def open_interpreter(name: str, payload: bytes) -> Any:
 
 def _check_signatures(interpreter: Any, file: ModelFile) -> None:
     """Compare the graph's names, dtypes and shapes with the manifest before anything is written into it."""
+    if file.manifest.sequence:
+        raise DamagedFileError(f"{file.name} says that it holds a graph of sequences, which .tflite files never do.")
     inputs, outputs = file.manifest.graph_inputs(), file.manifest.graph_outputs()
     expected: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {STEP: (inputs, outputs)}
     if not file.manifest.features:  # those are stepped

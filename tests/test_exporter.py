@@ -49,24 +49,26 @@ def test_the_same_model_exported_twice_gives_the_same_bytes_even_in_another_proc
 import sys
 from stepcell.export import build_step_function, export, read_source
 from stepcell.export.onnx import onnx_payload
+from stepcell.export.onnx_sequence import sequence_payload
 from stepcell.export.tflite import tflite_payload
 source = read_source({str(memory_run)!r})
 if sys.argv[1].endswith("other"):  # as the second export of its process, which must not count anything on
-    tflite_payload(build_step_function(source.model)), onnx_payload(build_step_function(source.model))
+    for payload in (tflite_payload, onnx_payload, sequence_payload):
+        payload(build_step_function(source.model))
 export(source.model, sys.argv[1], vocabulary=source.vocabulary, name="m", sample=source.sample, steps=50,
-       quantize=["float16", "int8"], accept=["int8"])
+       quantize=["float16", "int8"], accept=["int8"], bulk=True, warm_up="301")
 """
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:
         subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True)
     files = sorted(path.name for path in folders[0].glob("model.*"))
-    assert len(files) == 6
+    assert len(files) == 7
     for name in files:
         assert len({(folder / name).read_bytes() for folder in folders}) == 1
     reports = [json.loads((folder / "parity.json").read_bytes()) for folder in folders]
     for report in reports:  # all but the time a step takes, and what follows from it
         assert all(entry.pop("microseconds") != 0 for entry in report["parity"])
-        assert len(report.pop("recommendations")) == 3
+        assert len(report.pop("recommendations")) == 4
     assert reports[0] == reports[1]
 
 

@@ -13,7 +13,7 @@ import keras
 from ...runtime.manifest import Cell
 from ..arithmetic import ACTIVATIONS, Arithmetic, Value, Weights
 from ..graph import KerasLayer, LayerCall
-from .rule import CannotStepError, LayerStep, State, step_rule
+from .rule import CannotStepError, LayerStep, Recurrent, State, step_rule
 from .weights import weights_of
 
 
@@ -31,7 +31,12 @@ def _lstm(cell: KerasLayer) -> LayerStep:
 
     units = cell.units
     return LayerStep(
-        apply, kernel, bias, {"h": (units,), "c": (units,)}, Cell("lstm", units, squash, recurrent_activation=gate)
+        apply,
+        kernel,
+        bias,
+        {"h": (units,), "c": (units,)},
+        Cell("lstm", units, squash, recurrent_activation=gate),
+        Recurrent(recurrent_kernel),
     )
 
 
@@ -67,7 +72,8 @@ def _gru(cell: KerasLayer) -> LayerStep:
         return h, {"h": h}
 
     described = Cell("gru", units, squash, recurrent_activation=gate, reset_after=reset_after)
-    return LayerStep(after if reset_after else before, kernel, bias, {"h": (units,)}, described)
+    inside = Recurrent(recurrent_kernel, recurrent_bias)
+    return LayerStep(after if reset_after else before, kernel, bias, {"h": (units,)}, described, inside)
 
 
 def _simple_rnn(cell: KerasLayer) -> LayerStep:
@@ -79,7 +85,8 @@ def _simple_rnn(cell: KerasLayer) -> LayerStep:
         h = a.activation(squash, x + a.matmul(state["h"], recurrent_kernel))  # (B, U)
         return h, {"h": h}
 
-    return LayerStep(apply, kernel, bias, {"h": (cell.units,)}, Cell("rnn", cell.units, squash))
+    described = Cell("rnn", cell.units, squash)
+    return LayerStep(apply, kernel, bias, {"h": (cell.units,)}, described, Recurrent(recurrent_kernel))
 
 
 _CELLS: dict[type, Callable[[KerasLayer], LayerStep]] = {

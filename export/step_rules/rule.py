@@ -29,6 +29,14 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class Recurrent:
+    """What the output of the step before is multiplied with: `kernel` (U, G U), and `bias` (G U,) or None."""
+
+    kernel: Weights
+    bias: Weights | None = None
+
+
+@dataclass(frozen=True)
 class LayerStep:
     """One layer, ready to be stepped.
 
@@ -40,6 +48,8 @@ class LayerStep:
         state: Local name ("h", "c") -> shape without the batch. The name in the file gets a number behind it, so a
             local name does not end in a digit.
         cell: What to write into the manifest for a recurrent layer.
+        recurrent: The weights inside the recurrence of a recurrent layer, for graphs of whole sequences; None: `cell`
+            does not say all that it does.
         held: The output of a masked step, in which the state stays as it is; None: the layer knows no masks.
     """
 
@@ -48,6 +58,7 @@ class LayerStep:
     bias: Weights | None = None
     state: Mapping[str, tuple[int, ...]] | None = None
     cell: Cell | None = None
+    recurrent: Recurrent | None = None
     held: Callable[[State], Value] | None = None
 
 
