@@ -147,7 +147,7 @@ class _Reader:
 
     def initial(self, entry: Json, size: int) -> float | tuple[float, ...]:
         found, name = entry.get("initial"), entry.get("name")
-        numbers = found if isinstance(found, list) else [found]
+        numbers: list[Any] = found if isinstance(found, list) else [found]
         if isinstance(found, list) and len(found) != size:
             self.problems.append(f"state {name!r} has {len(found)} initial values for {size} elements")
         wrong = [number for number in numbers if not _is_float32(number)]

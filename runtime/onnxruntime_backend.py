@@ -73,10 +73,9 @@ class OnnxRuntimeBackend:
         states = {tensor.name for tensor in manifest.state} | {tensor.next for tensor in manifest.state}
         self._inputs = _buffers(manifest.graph_inputs(), states)
         self._outputs = _buffers(manifest.graph_outputs(), states)
-        given = next(
-            (self._inputs[name] for name in (SYMBOL, "symbols") if name in self._inputs), np.zeros(1, np.int32)
-        )
-        self._symbol = given.reshape(-1)  # a model that reads features alone has none, so this one goes nowhere
+        name = "symbols" if manifest.sequence else SYMBOL
+        unread = np.zeros(1, np.int32)  # where a model that reads features alone is told its symbol
+        self._symbol = self._inputs.get(name, unread).reshape(-1)
         self._features = {feature.name: self._inputs[feature.name] for feature in manifest.features}
         self._answer = self._outputs[manifest.answer].reshape(-1)
         self._others = [output.name for output in manifest.others]

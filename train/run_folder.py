@@ -202,7 +202,7 @@ def _keras_file(fitted: Fitted) -> bytes:
 
 def _state_file(fitted: Fitted) -> bytes:
     file = io.BytesIO()
-    np.savez(file, **fitted.initial_state)  # type: ignore[arg-type]
+    np.savez(file, **fitted.initial_state)
     return file.getvalue()
 
 

@@ -109,8 +109,8 @@ class Updater:
         count = inputs.shape[0]
 
         def body(update: Any, loss: Any, accuracy: Any, state: State) -> tuple[Any, Any, Any, State]:
-            its_data = [tf.gather(array, update) for array in (inputs, targets, weights, resets)]
-            its_loss, its_accuracy, state = self._update(*its_data, first + update, state)
+            x, y, counts, begins = (tf.gather(array, update) for array in (inputs, targets, weights, resets))
+            its_loss, its_accuracy, state = self._update(x, y, counts, begins, first + update, state)
             return update + 1, loss + its_loss / count, accuracy + its_accuracy / count, state
 
         start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0), state)
