@@ -26,8 +26,9 @@ class Backend(Protocol):
     A model that reads no symbol gets the id 0.
     """
 
-    bare_step: Callable[[int], None]
-    """`step`, with as little as possible around it."""
+    @property
+    def bare_step(self) -> Callable[[int], None]:
+        """`step`, with as little as possible around it."""
 
     def step(self, id: int) -> None:
         """Compute the answer to `id` and let the next state become the resident state."""

@@ -40,7 +40,7 @@ class HeldSignature:
         full = interpreter._get_full_signature_list()[signature]
         self._indices = {**full["inputs"], **full["outputs"]}
         self.tensors: dict[str, AnyArray] = {name: self._tensor(index) for name, index in self._indices.items()}
-        self.views = {name: memoryview(array.reshape(-1)) for name, array in self.tensors.items()}
+        self.views = {name: array.reshape(-1).data for name, array in self.tensors.items()}
         self._addresses = self._current_addresses()
 
     def moved(self) -> bool:

@@ -48,8 +48,7 @@ class SavedStreams:
     ) -> SavedStreams:
         """Return `streams` of the model that `manifest` describes, ready to be saved."""
         state = {tensor.name: tensor.shape for tensor in manifest.state}
-        following = {tensor.next for tensor in manifest.state}
-        answers = {name: shape for name, (_, shape) in manifest.graph_outputs().items() if name not in following}
+        answers = {manifest.answer: (len(manifest.output_vocabulary),), **{o.name: (o.size,) for o in manifest.others}}
         return cls(manifest.fingerprint, state, answers, streams, note or {})
 
     def to_file(self, path: str | Path) -> None:

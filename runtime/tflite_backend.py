@@ -125,7 +125,8 @@ class HeldMemoryBackend:
         self._symbol = held.views.get(SYMBOL, [0])  # a model that reads features alone has none
         self._answer = held.tensors[manifest.answer].reshape(-1)
         self._outputs = [manifest.answer, *(output.name for output in manifest.others)]
-        self._make_absorber, self._absorber = absorber, None
+        self._make_absorber = absorber
+        self._absorber: Any = None
         self.bare_step = _bare_step(held, self._symbol, [(held.views[n], held.views[next]) for n, next in self._names])
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
 

@@ -151,7 +151,7 @@ def trace(model: Model, course: Course) -> Trajectory:
         at_once = whole and number % 2 == 0  # both ways through such a graph
         before = process_time()
         if at_once:
-            rows += list(stream.run(symbol for symbol, _ in block))
+            rows += list(stream.run(symbol for symbol, _ in block if symbol is not None))
         else:
             made = [stream.step(symbol, given) for symbol, given in block]
         if at_once or not whole:
