@@ -35,6 +35,8 @@ class Parity:
         error_last_tenth: The same over the last tenth: where errors pile up it is larger.
         quantization: Precision of the weights.
         missed: What is beyond the gate of this precision, as far as this sequence can tell; see `ParityCheck`.
+        two_phase_error: Largest difference between stepping in two phases and at once; None: the file cannot be, or it
+            was not compared.
         microseconds: What a step took of the processor; None where it was not measured.
         errors: The largest difference of a probability at each step, float of shape (T,).
     """
@@ -55,6 +57,7 @@ class Parity:
     error_last_tenth: float
     quantization: str
     missed: tuple[str, ...]
+    two_phase_error: float | None
     microseconds: float | None = field(compare=False)
     errors: Floats = field(compare=False, repr=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from time import process_time
@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from .arrays import AnyArray, Float32, Floats, Ids
+from .errors import WrongBackendError
 from .model import Model
 from .prediction import Prediction
 
@@ -88,12 +89,15 @@ class Trajectory:
             of sequences, what a symbol took in a block of them. None: it was not measured. (From a state of zeros some
             kernels are many times faster than they ever are in use.)
         others: Name -> float of shape (T, K): the other outputs.
+        two_phase_error: Largest difference of an output or state where the same is stepped in two phases, relative for
+            values above 1; None: the file cannot be.
     """
 
     probabilities: Floats
     states: Mapping[str, Floats]
     microseconds: float | None = None
     others: Mapping[str, Floats] = field(default_factory=dict)
+    two_phase_error: float | None = None
 
     def part(self, steps: slice, states: Mapping[str, Floats]) -> Trajectory:
         """Return the answers of some of the steps, with other `states`."""
@@ -102,7 +106,8 @@ class Trajectory:
 
     def to_bytes(self) -> bytes:
         """Return an .npz archive."""
-        measured = {} if self.microseconds is None else {"microseconds": np.array(self.microseconds)}
+        figures = {"microseconds": self.microseconds, "two_phase_error": self.two_phase_error}
+        measured = {name: np.array(figure) for name, figure in figures.items() if figure is not None}
         others = {_OTHER_PREFIX + name: array for name, array in self.others.items()}
         return _to_npz({"probabilities": self.probabilities, **measured, **others}, self.states)
 
@@ -110,20 +115,43 @@ class Trajectory:
     def from_file(cls, path: Path) -> Trajectory:
         """Read what `to_bytes` returned from the file `path`."""
         arrays, states = _from_npz(path)
-        measured = arrays.get("microseconds")
-        microseconds = None if measured is None else float(measured)
-        return cls(arrays["probabilities"], states, microseconds, _of_prefix(arrays, _OTHER_PREFIX))
+        microseconds, two_phase = (
+            float(arrays[name]) if name in arrays else None for name in ("microseconds", "two_phase_error")
+        )
+        return cls(arrays["probabilities"], states, microseconds, _of_prefix(arrays, _OTHER_PREFIX), two_phase)
 
 
-def trace(model: Model, course: Course) -> Trajectory:
+def trace_both_ways(model: Model, course: Course) -> Trajectory:
+    """Do what `trace` does and, where the file can be stepped in two phases, that too, and compare."""
+    found = trace(model, course)
+    if course.each:
+        return found
+    try:
+        other = trace(model, course, low_latency=True)
+    except WrongBackendError:  # this file, or this interpreter, has one phase
+        return found
+    pairs = [(found.probabilities, other.probabilities)]
+    pairs += [(array, other.others[name]) for name, array in found.others.items()]
+    pairs += [(array, other.states[name]) for name, array in found.states.items()]
+    worst = float(np.max([np.max(np.abs(a - b) / np.maximum(1, np.abs(a))) for a, b in pairs]))  # not a number stays
+    return replace(found, two_phase_error=worst)
+
+
+def trace(model: Model, course: Course, *, low_latency: bool = False) -> Trajectory:
     """Step `course` through `model` one symbol at a time, as a device does.
 
     A graph of sequences gets a block of symbols at once and the next one symbol by symbol, in turn.
+
+    Args:
+        model: The model.
+        course: The symbols and where to start.
+        low_latency: Step in two phases.
 
     Returns:
         All answers; the state after the last step, or with `course.each` after every step.
 
     Raises:
+        WrongBackendError: It cannot be stepped in two phases.
         StepcellError: As `Stream.step` does.
     """
     inputs, symbols = (
@@ -131,7 +159,7 @@ def trace(model: Model, course: Course) -> Trajectory:
         [model.vocabulary.decode(id) if len(model.vocabulary) else None for id in course.inputs.ids.tolist()],
     )
     features = [inputs.features_at(step) for step in range(len(inputs))] if inputs.features else [None] * len(inputs)
-    stream = model.stream()
+    stream = model.stream(low_latency=low_latency)
     answers: list[Prediction] = []
     if course.each:
         after: list[State] = []
