@@ -105,7 +105,7 @@ _Accept = Annotated[
     list[Quantization] | None,
     typer.Option("--accept", help="Let files of this precision differ from Keras by more than its gate; repeatable."),
 ]
-_Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite or onnxruntime.")]
+_Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite, onnxruntime or numpy.")]
 _ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..runtime.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
-from ..runtime.backend import backends_for, describe_backend
+from ..runtime.backend import backends_for, describe_backend, without_stand_in
 from ..runtime.errors import BackendError, NoInterpreterError
 from ..runtime.own_process import run_runtime
 from ..runtime.trace import Course, Trajectory
@@ -21,13 +21,13 @@ _LONGEST = 3600.0  # seconds; nothing should take so long, and nothing may wait 
 
 
 def installed_backends(format: str) -> tuple[str, ...]:
-    """Return the names of the backends that work on this machine for files of `format`.
+    """Return the names of the backends that work on this machine for files of `format`; numpy only for want of others.
 
     Raises:
         NoInterpreterError: There is none; why each does not work is in the message.
     """
     probed = _probe()
-    working = tuple(name for name in backends_for(format) if probed[name] is None)
+    working = without_stand_in(name for name in backends_for(format) if probed[name] is None)
     if not working:
         reasons = "\n".join(f"  - {probed[name]}" for name in backends_for(format))
         raise NoInterpreterError(

@@ -1,9 +1,9 @@
-"""Backends: the interpreters that can step a model file, behind one small protocol."""
+"""Backends: what can step a model file, behind one small protocol: interpreters, and numpy where there is none."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -61,20 +61,22 @@ class Backend(Protocol):
         """Replace the resident state by a copy of `state`, whose names and shapes are those of the model."""
 
 
-# Backend name -> (model format, module of the backend here, distribution that must be installed, what to install).
+NUMPY = "numpy"
+# Backend name -> (model formats, module of the backend here, distribution that must be installed, what to install).
 # Within a format the first usable one is taken: ai-edge-litert is the faster interpreter (1.2x at 256 units float32,
-# 3x with int8), and it does not mind a TensorFlow imported before it.
+# 3x with int8), and it does not mind a TensorFlow imported before it. numpy is always there, and slower than they are.
 _BACKENDS = {
-    "litert": (TFLITE, ".tflite_backend", "ai-edge-litert", "stepcell[litert]"),
-    "tflite": (TFLITE, ".tflite_backend", "tflite-runtime", "stepcell[tflite]"),
-    "onnxruntime": (ONNX, ".onnxruntime_backend", "onnxruntime", "stepcell[onnx]"),
+    "litert": ((TFLITE,), ".tflite_backend", "ai-edge-litert", "stepcell[litert]"),
+    "tflite": ((TFLITE,), ".tflite_backend", "tflite-runtime", "stepcell[tflite]"),
+    "onnxruntime": ((ONNX,), ".onnxruntime_backend", "onnxruntime", "stepcell[onnx]"),
+    NUMPY: ((TFLITE, ONNX), ".numpy_backend", "numpy", "stepcell"),
 }
 BACKEND_NAMES = tuple(_BACKENDS)
 
 
 def backends_for(format: str) -> tuple[str, ...]:
     """Return the names of the backends that can step files of `format`, the preferred one first."""
-    return tuple(name for name, (its_format, *_) in _BACKENDS.items() if its_format == format)
+    return tuple(name for name, (formats, *_) in _BACKENDS.items() if format in formats)
 
 
 def describe_backend(name: str) -> str:
@@ -151,24 +153,25 @@ def _call(name: str, file_name: str, function: str, content: ModelFile | bytes) 
 
 
 def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
-    """Load `file` into the first interpreter that takes it; return its name and the backend.
+    """Load `file` into the first interpreter that takes it, or else into numpy; return its name and the backend.
 
     Raises:
-        NoInterpreterError: None is installed for this format.
-        BackendError: Some are installed and none can load the file; what each said is in the message.
+        NoInterpreterError: No interpreter is installed for this format, and numpy alone does not do.
+        BackendError: Some are installed and nothing can load the file; what each said is in the message.
     """
     failures = []
+    missing = 0
     for name in backends_for(file.format):
         try:
             return name, open_backend(name, file)
         except NoInterpreterError:
-            continue
+            missing += 1
         except BackendError as error:
             failures.append(str(error))
-    if failures:
+    if missing + 1 < len(backends_for(file.format)):
         raise BackendError("\n".join(failures))
     extra = {TFLITE: "stepcell[tflite]", ONNX: "stepcell[onnx]"}[file.format]
-    raise NoInterpreterError(f"Stepping a .{file.format} file needs an interpreter. Install one: pip install '{extra}'")
+    raise NoInterpreterError("\n".join([*failures, f"It needs an interpreter. Install one: pip install '{extra}'"]))
 
 
 def absorb_by_steps(backend: Backend, ids: Ids) -> None:
@@ -204,7 +207,7 @@ def initial_state(state: tuple[StateTensor, ...]) -> dict[str, Float32]:
 
 @lru_cache
 def probe_backends() -> dict[str, str | None]:
-    """Find out which interpreters really work here: name -> None, or why not.
+    """Find out which backends really work here: name -> None, or why not.
 
     Importing proves nothing (tflite-runtime imports with numpy 2 and then cannot build an interpreter), so each one
     loads a tiny model and must give its known answers.
@@ -212,10 +215,11 @@ def probe_backends() -> dict[str, str | None]:
     from .golden import replay_golden
 
     found: dict[str, str | None] = {}
-    for name, (format, *_) in _BACKENDS.items():
+    for name, (formats, *_) in _BACKENDS.items():
         try:
-            file = read_model_file(Path(__file__).with_name(f"probe.{format}"))
-            replay_golden(open_backend(name, file), file, name)
+            for format in formats:
+                file = read_model_file(Path(__file__).with_name(f"probe.{format}"))
+                replay_golden(open_backend(name, file), file, name)
             found[name] = None
         except StepcellError as error:
             found[name] = str(error)
@@ -225,3 +229,9 @@ def probe_backends() -> dict[str, str | None]:
 def usable_backends(format: str) -> tuple[str, ...]:
     """Return the names of the backends for `format` that work on this machine, in this process."""
     return tuple(name for name in backends_for(format) if probe_backends()[name] is None)
+
+
+def without_stand_in(names: Iterable[str]) -> tuple[str, ...]:
+    """Return `names` of backends without numpy, which stands in for an interpreter; alone it stays."""
+    given = tuple(names)
+    return tuple(name for name in given if name != NUMPY) or given

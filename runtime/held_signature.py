@@ -6,7 +6,6 @@ microsecond more than Invoke alone, against 2.5 for set_tensor/invoke/get_tensor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .arrays import AnyArray
@@ -53,15 +52,3 @@ class HeldSignature:
 
     def _current_addresses(self) -> list[int]:
         return [self._tensor(index).__array_interface__["data"][0] for index in self._indices.values()]
-
-
-def copy_all(pairs: Iterable[tuple[Any, Any]]) -> None:
-    """Copy each source of (target, source) pairs to its target, all of them even if Ctrl-C arrives on the way."""
-    every = list(pairs)
-    try:
-        for target, source in every:
-            target[:] = source
-    except BaseException:  # a state of which half has moved would be wrong for ever
-        for target, source in every:
-            target[:] = source
-        raise

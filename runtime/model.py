@@ -27,13 +27,14 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -
 
     Args:
         path: A .tflite or .onnx file.
-        backend: "litert", "tflite" or "onnxruntime"; None takes the first that is installed and loads the file.
+        backend: "litert", "tflite", "onnxruntime" or "numpy"; None takes the first interpreter that is installed and
+            loads the file, and numpy where there is none.
         golden: Replay the golden sequence.
 
     Raises:
         ModelFileNotFoundError: There is no such file.
         ForeignFileError, DamagedFileError, NewerFormatError: It is not a file that can be used; see `ModelFileError`.
-        NoInterpreterError: No interpreter for this kind of file is installed.
+        NoInterpreterError: `backend` is not installed; or no interpreter is, and numpy alone does not do.
         BackendError: The interpreter cannot load it.
         GoldenMismatchError: The interpreter's answers are not the recorded ones.
         WrongBackendError: There is no backend of this name for this kind of file.

@@ -5,17 +5,13 @@ Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .onnx_tensor import Attribute, OnnxTensor, read_attribute, read_tensor, type_name
 from .protobuf import Message
 
-# `TensorProto.DataType`, by number.
-TYPES = (
-    "undefined", "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16",
-    "float64", "uint32", "uint64", "complex64", "complex128", "bfloat16",
-)  # fmt: skip
 _MOST_NESTED = 16  # graphs in graphs; more is no model but an attack on the stack
-_EXTERNAL = 1  # TensorProto.DataLocation
 
 
 class OnnxGraphError(ValueError):
@@ -24,7 +20,7 @@ class OnnxGraphError(ValueError):
 
 @dataclass(frozen=True)
 class OnnxValue:
-    """An input, an output or a weight.
+    """An input or an output.
 
     Attributes:
         name: Its name, which is unique in its graph.
@@ -35,6 +31,17 @@ class OnnxValue:
     name: str
     type: str
     shape: tuple[int | str, ...] | None
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """One operator of the outermost graph; inputs and outputs are names of values, "" where one is left out."""
+
+    domain: str
+    type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class OnnxGraph:
         operators: (domain, type) of all operators, those in branches and loops and in functions of the file among them.
         functions: (domain, type) of the functions that the file itself defines.
         weights: The constants of the outermost graph.
-        external: Some weights stand in another file.
+        nodes: The operators of the outermost graph, in an order in which they can be run.
     """
 
     ir_version: int
@@ -58,8 +65,13 @@ class OnnxGraph:
     outputs: tuple[OnnxValue, ...]
     operators: frozenset[tuple[str, str]]
     functions: frozenset[tuple[str, str]]
-    weights: tuple[OnnxValue, ...]
-    external: bool
+    weights: tuple[OnnxTensor, ...]
+    nodes: tuple[OnnxNode, ...]
+
+    @property
+    def external(self) -> bool:
+        """Some weights stand in another file."""
+        return any(weight.external for weight in self.weights)
 
 
 def read_onnx_graph(payload: bytes) -> OnnxGraph:
@@ -84,8 +96,7 @@ def _read_model(model: Message) -> OnnxGraph:
     graph = graphs[-1]
     functions = model.messages(25)
     nodes = [node for body in (graph, *functions) for node in _all_nodes(body, 1 if body is graph else 7)]
-    tensors = graph.messages(5)
-    weights = tuple(OnnxValue(t.text(8), _type_name(t.number(2)), tuple(t.numbers(1))) for t in tensors)
+    weights = tuple(map(read_tensor, graph.messages(5)))
     constants = {weight.name for weight in weights}
     return OnnxGraph(
         ir_version=model.number(1),
@@ -95,7 +106,7 @@ def _read_model(model: Message) -> OnnxGraph:
         operators=frozenset((_domain(node.text(7)), node.text(4)) for node in nodes),
         functions=frozenset((_domain(function.text(10)), function.text(1)) for function in functions),
         weights=weights,
-        external=any(tensor.number(14) == _EXTERNAL for tensor in tensors),
+        nodes=tuple(map(_read_node, graph.messages(1))),
     )
 
 
@@ -114,21 +125,22 @@ def _all_nodes(body: Message, field: int, depth: int = 0) -> list[Message]:
     return nodes + [node for graph in inner for node in _all_nodes(graph, 1, depth + 1)]
 
 
+def _read_node(node: Message) -> OnnxNode:
+    attributes = {attribute.text(1): read_attribute(attribute) for attribute in node.messages(5)}
+    return OnnxNode(_domain(node.text(7)), node.text(4), tuple(node.texts(1)), tuple(node.texts(2)), attributes)
+
+
 def _read_value(value: Message) -> OnnxValue:
     for type in value.messages(2):
         for tensor in type.messages(1):
             shapes = [tuple(map(_read_dimension, shape.messages(1))) for shape in tensor.messages(2)]
-            return OnnxValue(value.text(1), _type_name(tensor.number(1)), shapes[-1] if shapes else None)
+            return OnnxValue(value.text(1), type_name(tensor.number(1)), shapes[-1] if shapes else None)
     return OnnxValue(value.text(1), "not a tensor", None)
 
 
 def _read_dimension(dimension: Message) -> int | str:
     sizes = dimension.numbers(1)
     return sizes[-1] if sizes else dimension.text(2)
-
-
-def _type_name(number: int) -> str:
-    return TYPES[number] if 0 <= number < len(TYPES) else f"type {number}"
 
 
 def _domain(name: str) -> str:

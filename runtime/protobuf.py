@@ -6,6 +6,7 @@ A message is a row of fields; each has a number, a wire type and a content
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from typing import TypeAlias
 
@@ -62,6 +63,13 @@ class Message:
     def number(self, number: int, default: int = 0) -> int:
         """Return the integer field `number`, the last where it stands more than once."""
         return next(reversed(self.numbers(number)), default)
+
+    def floats(self, number: int) -> list[float]:
+        """Return the float32 numbers of the field `number`, packed or one by one."""
+        places = [*self._fields[number, FIXED_32], *self._fields[number, BYTES]]
+        if any((end - start) % 4 for start, end in places):
+            raise ValueError("it is cut short or not a protobuf message")
+        return [each for start, end in places for (each,) in struct.iter_unpack("<f", self._content[start:end])]
 
     def octets(self, number: int) -> list[memoryview]:
         """Return the contents of the fields `number`, strings and messages among them; they are not copied."""

@@ -17,7 +17,8 @@ import numpy as np
 from .arrays import AnyArray, Float32, Ids
 from .backend import Backend, State, absorb_by_steps
 from .errors import BackendError, DamagedFileError, WrongBackendError
-from .held_signature import HeldSignature, can_hold, copy_all
+from .feedback import copy_all
+from .held_signature import HeldSignature, can_hold
 from .manifest import Manifest
 from .model_file import ModelFile
 from .ports import ABSORB, FINISH, PREPARE, STEP, SYMBOL

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .tflite_graph import TfliteGraph
 
 Names = dict[str, int]  # name -> index of the tensor
+_USUAL = ("step", "serving_default")  # names that exporters give to signatures of one step, the likeliest first
+
+
+def likely_signature(names: Sequence[str]) -> str | None:
+    """Return which of the signatures is a step, by its name; "" where there are none, None where it is left open."""
+    usual = [name for name in _USUAL if name in names]
+    if usual or len(names) < 2:
+        return (usual or list(names) or [""])[0]
+    return None
 
 
 def tensors_of(graph: TfliteGraph, signature: str) -> tuple[int, Names, Names]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from .arrays import AnyArray, Float32, Ids
 from .backend import State, absorb_by_steps, run_by_steps
-from .held_signature import HeldSignature, copy_all
+from .feedback import copy_all
+from .held_signature import HeldSignature
 from .manifest import Manifest
 from .ports import PREPARED, SYMBOL
 

@@ -24,13 +24,13 @@ def tflite_runner(interpreter: Any, file: ModelFile) -> Runner:
     Raises:
         DamagedFileError: The graph does not have the ports that the manifest names.
     """
-    wiring = _wiring_of(file)
+    wiring = wiring_of(file)
     graph = read_tflite_graph(file.payload)
     subgraph, inputs, outputs = tensors_of(graph, wiring.signature)
     tensors = graph.subgraphs[subgraph].tensors
     for ports, indices in ((wiring.inputs, inputs), (wiring.outputs, outputs)):
         found = {name: (tensors[index].type, tensors[index].shape) for name, index in indices.items()}
-        _require(ports, found, file)
+        require_ports(ports, found, file)
     if set(inputs) != {port.name for port in wiring.inputs}:
         raise DamagedFileError(f"{file.name} is not as its manifest says: the graph has the inputs {sorted(inputs)}.")
     if subgraph:  # a plain invoke() runs the first one alone
@@ -49,10 +49,10 @@ def tflite_runner(interpreter: Any, file: ModelFile) -> Runner:
 
 def onnx_runner(session: Any, file: ModelFile) -> Runner:
     """Return the function that runs an onnxruntime session. Raises as `tflite_runner` does."""
-    wiring = _wiring_of(file)
+    wiring = wiring_of(file)
     for ports, nodes in ((wiring.inputs, session.get_inputs()), (wiring.outputs, session.get_outputs())):
         found = {node.name: (_ONNX_TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
-        _require(ports, found, file)
+        require_ports(ports, found, file)
     wanted = list(dict.fromkeys(port.name for port in wiring.outputs))
 
     def run(feed: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
@@ -61,12 +61,13 @@ def onnx_runner(session: Any, file: ModelFile) -> Runner:
     return run
 
 
-def _wiring_of(file: ModelFile) -> Wiring:
+def wiring_of(file: ModelFile) -> Wiring:
+    """Return the wiring of a file that has one."""
     assert file.manifest.wiring is not None, "files without wiring have backends of their own"
     return file.manifest.wiring
 
 
-def _require(ports: Sequence[Port], found: Mapping[str, tuple[str, Sequence[Any]]], file: ModelFile) -> None:
+def require_ports(ports: Sequence[Port], found: Mapping[str, tuple[str, Sequence[Any]]], file: ModelFile) -> None:
     """Compare ports with what the graph has; a dimension that it leaves open fits anything."""
     for port in ports:
         dtype, shape = found.get(port.name, ("", ()))

@@ -44,7 +44,7 @@ def exported_memory(memory_run, tmp_path_factory) -> Exported:
     )
 
 
-@pytest.fixture(scope="session", params=RUNTIMES, ids=[backend for backend, _ in RUNTIMES])
+@pytest.fixture(scope="session", params=RUNTIMES, ids=["-".join(each) for each in RUNTIMES])
 def model(request) -> Model:
     """The checked-in memory model on each interpreter in turn."""
     backend, name = request.param

@@ -10,8 +10,9 @@ import numpy as np
 from stepcell.train import Memory
 
 DATA = Path(__file__).with_name("data")
-# (backend, file) for every interpreter; all of them are installed with the extra `dev`.
-RUNTIMES = [("litert", "memory.tflite"), ("tflite", "memory.tflite"), ("onnxruntime", "memory.onnx")]
+# (backend, file) for every interpreter, all of which are installed with the extra `dev`, and for numpy.
+INTERPRETERS = [("litert", "memory.tflite"), ("tflite", "memory.tflite"), ("onnxruntime", "memory.onnx")]
+RUNTIMES = [*INTERPRETERS, ("numpy", "memory.tflite"), ("numpy", "memory.onnx")]
 MEMORY = Memory.conflicting()
 
 

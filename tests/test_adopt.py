@@ -54,9 +54,9 @@ def answers(path, backend):
 @pytest.mark.parametrize(
     ("name", "states", "backends"),
     [
-        ("positional.tflite", POSITIONAL, ["litert", "tflite"]),
-        ("signed.tflite", [], ["litert", "tflite"]),
-        ("converted.onnx", [], ["onnxruntime"]),
+        ("positional.tflite", POSITIONAL, ["litert", "tflite", "numpy"]),
+        ("signed.tflite", [], ["litert", "tflite", "numpy"]),
+        ("converted.onnx", [], ["onnxruntime", "numpy"]),
     ],
 )
 def test_an_adopted_lstm_answers_as_its_weights_say(name, states, backends, folder, tmp_path):
@@ -97,7 +97,7 @@ def test_predict_inspect_and_doctor_work_on_an_adopted_file(adopted_file):
     assert diagnose(adopted_file, find_target("pi-bookworm-32")).runs
 
 
-@pytest.mark.parametrize("backend", ["litert", "tflite"])
+@pytest.mark.parametrize("backend", ["litert", "tflite", "numpy"])
 def test_streams_of_an_adopted_file_can_be_peeked_forked_absorbed_and_set(adopted_file, backend):
     model = load(adopted_file, backend=backend)
     stream = model.stream()

@@ -43,16 +43,35 @@ def without_interpreters(monkeypatch):
 
 
 def test_every_interpreter_of_the_development_environment_works():
-    assert probe_backends() == {"litert": None, "tflite": None, "onnxruntime": None}
+    assert probe_backends() == {"litert": None, "tflite": None, "onnxruntime": None, "numpy": None}
+
+
+@pytest.mark.parametrize("name", ["memory.tflite", "memory.onnx"])
+def test_without_an_interpreter_numpy_steps(name, without_interpreters):
+    model = load(DATA / name)
+    assert model.backend == f"numpy {np.__version__}"
+    stream = model.stream()
+    assert [stream.step(symbol).symbol for symbol in "3012"] == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize(("name", "extra"), [("memory.tflite", "stepcell[tflite]"), ("memory.onnx", "stepcell[onnx]")])
-def test_without_an_interpreter_one_is_told_what_to_install(name, extra, without_interpreters):
-    with pytest.raises(NoInterpreterError, match="needs an interpreter. Install one: pip install") as caught:
+def test_without_an_interpreter_for_what_numpy_cannot_one_is_told_what_to_install(
+    name, extra, without_interpreters, monkeypatch
+):
+    monkeypatch.setattr("stepcell.runtime.calculation.from_tflite.KNOWN", frozenset(["ADD", "GATHER", "MUL", "SPLIT"]))
+    monkeypatch.setattr("stepcell.runtime.calculation.from_onnx.KNOWN", frozenset(["Add", "Gather", "Mul", "Split"]))
+    with pytest.raises(NoInterpreterError, match="It needs an interpreter. Install one: pip install") as caught:
         load(DATA / name)
     assert extra in str(caught.value)
+    every = "FULLY_CONNECTED, LOGISTIC, SOFTMAX, TANH" if "tflite" in name else "MatMul, Sigmoid, Softmax, Tanh"
+    assert f"it does not know the operators {every}\n" in str(caught.value)
     with pytest.raises(ImportError):
         load(DATA / name)
+
+
+@pytest.mark.parametrize("name", ["memory.tflite", "memory.onnx"])
+def test_numpy_is_taken_last(name):
+    assert not load(DATA / name).backend.startswith("numpy")
 
 
 def test_a_backend_that_is_not_installed_is_said_to_be_missing(without_interpreters):

@@ -13,6 +13,7 @@ from models import with_random_weights
 from stepcell.export import LayerStep, ParityError, build_step_function, export, step_rule
 from stepcell.export.arithmetic import ACTIVATIONS, NumpyArithmetic
 from stepcell.export.reference import run_numpy
+from stepcell.runtime import load
 from stepcell.runtime.backend import initial_state
 from stepcell.runtime.trace import Inputs
 
@@ -263,6 +264,12 @@ def test_all_layers_together_in_a_file_equal_keras_on_every_interpreter(make, tm
     exported = export(make(), tmp_path, steps=1000)
     assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
     assert max(parity.error for parity in exported.parity) <= 1e-5
+    ids = np.random.default_rng(4).integers(0, SYMBOLS, 200)
+    for path in exported.files[:-1]:
+        streams = [load(path, backend=backend).stream() for backend in (None, "numpy")]
+        for id in ids.tolist():
+            one, other = (stream.step(str(id)).probabilities for stream in streams)
+            assert np.abs(one - other).max() <= 2e-6
 
 
 class Echo(L.Layer):

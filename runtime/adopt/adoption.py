@@ -13,9 +13,9 @@ from ..backend import describe_backend, installed_version
 from ..doctor.obstacles import obstacles
 from ..doctor.supply import INTERPRETERS
 from ..doctor.trial import is_installed
-from ..errors import AdoptionError, ForeignFileError, ModelFileNotFoundError, NoInterpreterError
+from ..errors import AdoptionError, ForeignFileError, ModelFileNotFoundError
 from ..manifest import Manifest
-from ..model_file import ONNX, TFLITE, format_of, seal, unseal
+from ..model_file import TFLITE, format_of, seal, unseal
 from ..own_process import run_runtime
 from ..tflite_container import appended_files
 from ..trace import Trajectory
@@ -85,7 +85,6 @@ def adopt(
 
     Raises:
         AdoptionError: Something does not fit; all that could be found out is named.
-        NoInterpreterError: No interpreter for the file works here.
         OutputError: `out` cannot be written.
         ModelFileNotFoundError: There is no file at `path`.
 
@@ -188,20 +187,18 @@ def _trace_everywhere(
 ) -> tuple[dict[str, dict[str, Trajectory]], list[str]]:
     """Step a candidate on every interpreter that is installed; return what came out by backend, and who failed how.
 
+    Where none is installed, numpy does it.
+
     Raises:
-        NoInterpreterError: None is installed.
         AdoptionError: None runs it.
     """
     installed = [one for one in INTERPRETERS if one.format == format and is_installed(one.backend)]
-    if not installed:
-        extra = {TFLITE: "stepcell[tflite]", ONNX: "stepcell[onnx]"}[format]
-        raise NoInterpreterError(
-            f"Adopting a .{format} file needs an interpreter to step it on. Install one: pip install '{extra}'"
-        )
+    installed = [one for one in installed if not one.stands_in] or installed
     traces, failures = {}, []
     for interpreter in installed:
         runtime = describe_backend(interpreter.backend)
-        found = obstacles(ports.graph, interpreter, installed_version(interpreter.distribution) or "")
+        version = installed_version(interpreter.distribution) or ""
+        found = obstacles(ports.graph, interpreter, version, ports.signature)
         if found:  # some of these do not stop it from running and answering wrongly
             failures.append(f"{runtime} does not take it: {'; '.join(found)}")
             continue

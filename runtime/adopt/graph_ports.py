@@ -10,11 +10,8 @@ from ..flatbuffer import FlatbufferError
 from ..model_file import TFLITE
 from ..onnx_graph import OnnxGraph, OnnxGraphError, OnnxValue, read_onnx_graph
 from ..tflite_graph import TfliteGraph, read_tflite_graph
-from ..tflite_interface import tensors_of
+from ..tflite_interface import likely_signature, tensors_of
 from ..wiring import Port
-
-# Names that exporters give to signatures of one step, the likeliest first.
-_USUAL_SIGNATURES = ("step", "serving_default")
 
 
 @dataclass(frozen=True)
@@ -69,10 +66,9 @@ def _tflite_ports(payload: bytes, signature: str | None) -> GraphPorts:
     graph = read_tflite_graph(payload)
     names = [each.name for each in graph.signatures]
     if signature is None:
-        usual = [name for name in _USUAL_SIGNATURES if name in names]
-        if len(names) > 1 and not usual:
+        signature = likely_signature(names)
+        if signature is None:
             raise ValueError(f"it has the signatures {', '.join(names)}: say which one is a step with --signature")
-        signature = (usual or names or [""])[0]
     elif signature not in names:
         raise ValueError(f"it has no signature {signature!r}, but {', '.join(map(repr, names)) or 'none at all'}")
     subgraph, inputs, outputs = tensors_of(graph, signature)

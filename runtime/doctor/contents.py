@@ -35,6 +35,13 @@ class Contents:
     problem: str
     foreign: bool = False
 
+    @property
+    def signature(self) -> str | None:
+        """Which signature of a TFLite graph is the step, None where nothing says so."""
+        if self.manifest is None:
+            return None
+        return "step" if self.manifest.wiring is None else self.manifest.wiring.signature
+
     def describe(self) -> str:
         """Return what kind of file it is, in a line."""
         parts = [f"{self.path}: {self.bytes:,} bytes"]

@@ -63,7 +63,7 @@ class Diagnosis:
     Attributes:
         target: The machine.
         contents: The file, None where the question was what the machine can run at all.
-        findings: One for each interpreter for this kind of file.
+        findings: One for each interpreter for this kind of file, numpy last.
         problems: What speaks against the file or the machine on every interpreter.
         runs: The answer.
         verdict: The answer in a line.
@@ -119,16 +119,18 @@ def _advice(target: Target, contents: Contents | None, findings: list[Finding], 
         return ()
     lines: list[str] = []
     for format in FORMATS if contents is None else (contents.format,):
-        able = [f for f in findings if f.interpreter.format == format and f.takes_it and f.installed is not True]
-        if able and not any(f.runs and f.installed for f in findings if f.interpreter.format == format):
-            able.sort(key=lambda f: f.interpreter.extra == "litert")  # stepcell[tflite] is the same on every machine
-            lines += [command for command in able[0].commands if command not in lines]
-    if contents is not None and not any(finding.takes_it for finding in findings):
+        fit = _preferred([f for f in findings if f.interpreter.format == format and f.takes_it])
+        if not any(finding.installed for finding in fit):
+            fit.sort(key=lambda f: f.interpreter.extra == "litert")  # stepcell[tflite] is the same on every machine
+            lines += [command for finding in fit[:1] for command in finding.commands if command not in lines]
+    if contents is not None and not any(f.takes_it and not f.interpreter.stands_in for f in findings):
         for interpreter in INTERPRETERS:
-            if interpreter.format != contents.format and supply(interpreter, target).version:
+            version = supply(interpreter, target).version
+            if interpreter.format != contents.format and version and not interpreter.stands_in:
+                faster = "for speed, " if any(finding.takes_it for finding in findings) else ""
                 lines.append(
-                    f"export the model with --format {interpreter.format}: {interpreter.distribution} "
-                    f"{supply(interpreter, target).version} steps that there"
+                    f"{faster}export the model with --format {interpreter.format}: {interpreter.distribution} "
+                    f"{version} steps that there"
                 )
                 break
     return tuple(lines)
@@ -143,11 +145,12 @@ def _machine_problems(target: Target) -> list[str]:
 def _find(interpreter: Interpreter, target: Target, contents: Contents | None) -> Finding:
     source = supply(interpreter, target)
     graph = contents.graph if contents else None
+    signature = contents.signature if contents else None
     if target.is_this_machine and is_installed(interpreter.backend):
         version = installed_version(interpreter.distribution) or ""
         wrong_numpy = numpy_problem(interpreter, target)
         trial = _try(interpreter, contents)
-        known = obstacles(graph, interpreter, version) if graph else []
+        known = obstacles(graph, interpreter, version, signature) if graph else []
         problems = []
         if trial.failure:
             problems = [*([wrong_numpy] if wrong_numpy else known), trial.failure]
@@ -157,7 +160,7 @@ def _find(interpreter: Interpreter, target: Target, contents: Contents | None) -
     installed = False if target.is_this_machine else None
     if source.version is None:
         return Finding(interpreter, None, installed, (source.missing,), None, ())
-    found = obstacles(graph, interpreter, source.version) if graph else []
+    found = obstacles(graph, interpreter, source.version, signature) if graph else []
     return Finding(interpreter, source.version, installed, tuple(found), None, source.commands)
 
 
@@ -178,13 +181,14 @@ def _verdict(
     if problems:
         extra = ""
         if contents is not None and contents.foreign and running and problems == [contents.problem]:
-            extra = f" ({_listed(running)} {'loads' if len(running) == 1 else 'load'} its graph)"
+            able = _preferred(running)
+            extra = f" ({_listed(able)} {'loads' if len(able) == 1 else 'load'} its graph)"
         first = problems[0]
         if contents is not None and contents.foreign:
             first = first.split(". ")[0]  # the rest is among the reasons
         return f"does not run {where}: {first.rstrip('.')}{extra}"
     if running:
-        return f"runs {where}{' on ' if target.is_this_machine else ': '}{_listed(running)}"
+        return f"runs {where}{' on ' if target.is_this_machine else ': '}{_listed(_preferred(running))}"
     ready = [finding for finding in findings if finding.takes_it]
     if ready:
         return f"does not run {where} yet: install {' or '.join(finding.name for finding in ready)}"
@@ -195,10 +199,15 @@ def _capabilities(target: Target, where: str, findings: list[Finding]) -> str:
     parts = []
     for format in FORMATS:
         running = [finding for finding in findings if finding.runs and finding.interpreter.format == format]
-        parts.append(f".{format} files on {_listed(running)}" if running else f"no .{format} files")
+        parts.append(f".{format} files on {_listed(_preferred(running))}" if running else f"no .{format} files")
     if not any(finding.runs for finding in findings):
         return f"no model file runs {where}{' yet' if any(f.takes_it for f in findings) else ''}"
     return f"{'this machine' if target.is_this_machine else target.name} steps {', '.join(parts)}"
+
+
+def _preferred(findings: list[Finding]) -> list[Finding]:
+    """Return `findings` without numpy, which stands in for an interpreter; alone it stays."""
+    return [finding for finding in findings if not finding.interpreter.stands_in] or findings
 
 
 def _listed(findings: list[Finding]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..calculation import calculation_of
 from ..onnx_graph import OnnxGraph
 from ..tflite_graph import Operator, Subgraph, TfliteGraph
 from ..tflite_operators import CUSTOM, HIGHEST_VERSIONS, runs
@@ -18,11 +19,20 @@ _TYPES_UNKNOWN_TO_TFLITE_RUNTIME = ("bfloat16", "int2", "uint4")  # they came in
 _FIRST_PER_CHANNEL = 12  # version of FULLY_CONNECTED with float input and one scale for each row of int8 weights
 
 
-def obstacles(graph: TfliteGraph | OnnxGraph, interpreter: Interpreter, version: str) -> list[str]:
+def obstacles(
+    graph: TfliteGraph | OnnxGraph, interpreter: Interpreter, version: str, signature: str | None = None
+) -> list[str]:
     """Return everything in `graph` that `interpreter` in `version` does not take; nothing: it takes the file.
 
-    For versions that were not measured the ones that were stand in.
+    For versions that were not measured the ones that were stand in. An interpreter takes a whole graph, numpy the
+    step alone: its `signature`, None for the likeliest one.
     """
+    if interpreter.stands_in:
+        try:
+            calculation_of(graph, signature)
+        except (ValueError, KeyError, IndexError) as error:
+            return [str(error)]
+        return []
     if isinstance(graph, TfliteGraph):
         return [*_operator_obstacles(graph, interpreter), *_type_obstacles(graph, interpreter.backend)]
     return _onnx_obstacles(graph, version)

@@ -81,4 +81,6 @@ def _row(finding: Finding, diagnosis: Diagnosis) -> list[str]:
     error = trial.golden_error if trial else None
     time = trial.us_per_step if trial else None
     golden = "" if diagnosis.contents is None or error is None else f"right to {error:.1e}"
-    return [finding.name, available, takes, golden, "" if time is None else f"{time:.2f}"]
+    # Without a file both formats are asked after, and numpy steps both.
+    steps = f", .{finding.interpreter.format}" if finding.interpreter.stands_in and diagnosis.contents is None else ""
+    return [finding.name + steps, available, takes, golden, "" if time is None else f"{time:.2f}"]

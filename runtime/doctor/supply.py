@@ -1,10 +1,11 @@
-"""Where interpreters come from: which of them a target can have, and what to type for it."""
+"""Where interpreters come from: which of them a target can have, and what to type for it. numpy counts as one here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..model_file import ONNX, TFLITE
+from ..backend import NUMPY
+from ..model_file import FORMATS, ONNX, TFLITE
 from .target import Target, Version, text_of, version_of
 
 
@@ -16,8 +17,8 @@ class Interpreter:
         backend: Name of the backend.
         format: What it steps.
         distribution: What pip and apt call it.
-        version: The version that the wheels are of.
-        extra: What brings it, whatever the target.
+        version: The version that the wheels are of, "" where any will do.
+        extra: What brings it, whatever the target, "" where stepcell itself does.
         python: The lowest and the highest Python with wheels; None: no highest one.
         glibc: Machine -> the oldest glibc that its Linux wheels run with.
         numpy_below: It needs an older numpy than this, whatever its metadata say.
@@ -34,6 +35,11 @@ class Interpreter:
     numpy_below: int | None = None
     apt: str = ""
 
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is numpy, which steps what no interpreter is there for."""
+        return self.backend == NUMPY
+
 
 # As the tags of the wheels say. tflite-runtime was built against numpy 1 and its metadata forget to say so: with
 # numpy 2 it is imported, and then cannot build an interpreter.
@@ -49,6 +55,7 @@ INTERPRETERS = (
         "onnxruntime", ONNX, "onnxruntime", "1.31", "onnx", ((3, 10), None),
         {"x86_64": (2, 28), "aarch64": (2, 28)}, apt="python3-onnxruntime",
     ),
+    *(Interpreter(NUMPY, format, NUMPY, "", "", ((3, 10), None), {}) for format in FORMATS),
 )  # fmt: skip
 
 
@@ -69,6 +76,9 @@ class Supply:
 
 def supply(interpreter: Interpreter, target: Target) -> Supply:
     """Find out how `target` gets `interpreter`."""
+    if interpreter.stands_in:
+        own = target.machine == "armv7l" and target.apt.get("numpy")
+        return Supply(own or interpreter.version, _pip_commands(interpreter, target))
     missing = _why_no_wheel(interpreter, target)
     if not missing:
         return Supply(interpreter.version, _pip_commands(interpreter, target))
@@ -99,7 +109,8 @@ def _why_no_wheel(interpreter: Interpreter, target: Target) -> str:
 def _pip_commands(interpreter: Interpreter, target: Target) -> tuple[str, ...]:
     # The extra `tflite` brings tflite-runtime where it has wheels, and ai-edge-litert elsewhere.
     newer = target.system != "linux" or target.python > (3, 11)
-    what = f"'stepcell[{'tflite' if interpreter.format == TFLITE and newer else interpreter.extra}]'"
+    extra = "tflite" if interpreter.format == TFLITE and newer else interpreter.extra
+    what = "stepcell" if interpreter.stands_in else f"'stepcell[{extra}]'"
     if target.machine == "armv7l" and "numpy" in target.apt:  # there are no numpy wheels for it
         return _with_debian_packages(("python3-venv", "python3-numpy"), what)
     return (f"pip install {what}",)

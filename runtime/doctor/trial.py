@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import backend as runtime_backend
 from ..own_process import run_runtime
 
-_MODULES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnxruntime": "onnxruntime"}
+_MODULES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnxruntime": "onnxruntime", "numpy": "numpy"}
 
 
 @dataclass(frozen=True)
