@@ -29,7 +29,7 @@ from stepcell.export import build_step_function
 from stepcell.export.onnx import onnx_payload
 from stepcell.export.tflite import tflite_payload
 from stepcell.runtime import Manifest, Vocabulary, load
-from stepcell.runtime.backend import describe_backend, usable_backends
+from stepcell.runtime.backend import NUMPY, describe_backend, usable_backends
 from stepcell.runtime.model_file import seal
 
 SHAPES = [(5, 20), (100, 50), (100, 128), (100, 256)]  # symbols, units
@@ -100,17 +100,42 @@ def by_hand_onnx(payload: bytes, units: int) -> Loop:
     return loop
 
 
+def by_hand_numpy(model: keras.Sequential, units: int) -> Loop:
+    """What people write who know the formulas: the input kernel folded into a table, then one line a gate."""
+    embedding, kernel, recurrent, bias, dense, dense_bias = model.get_weights()
+    table = embedding @ kernel + bias
+
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-x))
+
+    def loop(ids: list[int]) -> None:
+        h = c = np.zeros(units, np.float32)
+        for id in ids:
+            i, f, g, o = np.split(table[id] + h @ recurrent, 4)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            logits = h @ dense + dense_bias
+            powers = np.exp(logits - logits.max())
+            powers / powers.sum()
+
+    return loop
+
+
 def ways(symbols: int, units: int, folder: Path) -> Iterator[tuple[str, Loop]]:
     """Yield every way to step an LSTM of this shape, by name."""
-    step_function = build_step_function(build(symbols, units))
+    model = build(symbols, units)
+    step_function = build_step_function(model)
     manifest = Manifest("bench", Vocabulary.of_ids(symbols), step_function.state, step_function.cells)
     payloads = {"tflite": tflite_payload(step_function)[0], "onnx": onnx_payload(step_function)[0]}
     for format, payload in payloads.items():
         path = folder / f"{symbols}-{units}.{format}"
         path.write_bytes(seal(payload, manifest, format))
         for backend in usable_backends(format):
-            yield f"Stream.step, {describe_backend(backend)}", stream_steps(path, backend)
-            if format == "onnx":
+            of = f" of the .{format} file" if backend == NUMPY else ""
+            yield f"Stream.step{of}, {describe_backend(backend)}", stream_steps(path, backend)
+            if backend == NUMPY:
+                yield f"folded table, {describe_backend(backend)}", by_hand_numpy(model, units)
+            elif format == "onnx":
                 yield f"session.run, {describe_backend(backend)}", by_hand_onnx(payload, units)
             else:
                 module = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}[backend]

@@ -94,7 +94,7 @@ class NumpyBackend:
 
     def __init__(self, program: Program, manifest: Manifest) -> None:
         """Take hold of the arrays of `program`. The resident state is the initial one."""
-        self._calls = program.calls
+        self._run = program.run
         arrays: dict[str, Any] = {**program.outputs, **program.inputs}
         views = {name: memoryview(array.reshape(-1)) for name, array in arrays.items()}
         self._symbol = views["symbol"]
@@ -111,8 +111,7 @@ class NumpyBackend:
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self._symbol[0] = id
-        for call in self._calls:
-            call()
+        self._run()
 
     def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`."""

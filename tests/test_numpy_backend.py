@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import flatbuffers
 import keras
 import numpy as np
 import onnxruntime
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 from models import DATA, sharp_model, with_random_weights
 from onnx import TensorProto, helper, numpy_helper
+from tensorflow.lite.python import schema_py_generated as schema
 
 from stepcell.export import build_step_function
 from stepcell.export.onnx import onnx_payload
@@ -16,10 +18,10 @@ from stepcell.export.reference import run_numpy
 from stepcell.export.tflite import tflite_payload
 from stepcell.runtime import BackendError, Manifest, Vocabulary, load, read_model_file
 from stepcell.runtime.backend import initial_state, open_backend
-from stepcell.runtime.calculation import Calculation, CalculationError, build_program
+from stepcell.runtime.calculation import Calculation, CalculationError, blas, build_program
 from stepcell.runtime.calculation.graph import Operation, Source
 from stepcell.runtime.model_file import seal, unseal
-from stepcell.runtime.numpy_backend import open_interpreter, step_program
+from stepcell.runtime.numpy_backend import open_interpreter, read_calculation, step_program
 
 L = keras.layers
 STEPS = 2_000
@@ -93,6 +95,62 @@ def test_smaller_weights_answer_as_what_they_stand_for(quantization, rounding):
             assert np.abs(interpreter.probabilities() - answer).max() < rounding
 
 
+def test_weights_of_8_bits_are_the_real_numbers_that_an_interpreter_takes_them_for():
+    model = tf.Module()
+    weights = np.random.default_rng(2).normal(0, 1, (64, 32)).astype(np.float32)
+    model.step = tf.function(lambda x: [x @ weights], input_signature=[tf.TensorSpec((1, 64), tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([model.step.get_concrete_function()], model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    found = [c for c in read_calculation(converter.convert()).constants.values() if c.shape == (32, 64)]
+    steps = np.abs(weights).max(axis=0) / 127  # one scale for each output
+    assert found[0].dtype == np.float32
+    assert 0 < (np.abs(found[0].T - weights) / steps).max() < 0.501
+
+
+def test_the_sigmoids_of_an_lstm_are_one_call():
+    program = step_program(read_model_file(DATA / "memory.tflite"))
+    assert [call.func for call in program.calls].count(np.exp) == 2  # theirs, and that of the softmax
+
+
+def test_a_step_leaves_the_threads_of_other_products_as_they_are(monkeypatch):
+    seen = []
+    monkeypatch.setattr(blas, "threads", lambda: 4)
+    monkeypatch.setattr(blas, "set_threads", seen.append)
+    backend = open_backend("numpy", read_model_file(DATA / "memory.onnx"))
+    backend.step(3)
+    with pytest.raises(IndexError):
+        backend.step(5)
+    assert seen == [1, 4, 1, 4]
+
+
+def test_the_library_that_numpy_multiplies_with_is_found():
+    before = blas.threads()
+    blas.set_threads(1)
+    assert blas.threads() == 1
+    blas.set_threads(before)
+    assert blas.threads() == before >= 1
+    assert "openblas" not in str(np.show_config(mode="dicts")) or not isinstance(blas.threads, type(lambda: 1))
+
+
+def test_a_softmax_with_another_temperature_is_the_one_of_an_interpreter():
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite_of(lambda x: [tf.nn.softmax(x)], (1, 4)), 0))
+    model.subgraphs[0].operators[0].builtinOptions.beta = 2.0
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    payload = bytes(builder.Output())
+    program, interpreter = open_interpreter("numpy", payload), Interpreter(model_content=payload)
+    interpreter.allocate_tensors()
+    x = np.array([[0.1, -0.4, 0.9, 0.3]], np.float32)
+    interpreter.set_tensor(0, x)
+    interpreter.invoke()
+    program.inputs["x"][...] = x
+    program.run()
+    expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    assert np.abs(next(iter(program.outputs.values())) - expected).max() < 1e-6
+
+
 def tflite_of(function, *specs):
     converter = tf.lite.TFLiteConverter.from_concrete_functions([
         tf.function(function, input_signature=[tf.TensorSpec(s, tf.float32) for s in specs]).get_concrete_function()
@@ -136,7 +194,7 @@ def test_operators_of_tflite_files_made_by_others_do_what_an_interpreter_does():
     assert len(program.outputs) >= 30
     for details in interpreter.get_output_details():
         expected, found = interpreter.get_tensor(details["index"]), program.outputs[details["name"]]
-        assert found.shape == expected.shape
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
         assert np.allclose(found, expected, rtol=1e-5, atol=1e-6), details["name"]
 
 
@@ -203,7 +261,7 @@ def test_operators_of_onnx_files_made_by_others_do_what_an_interpreter_does():
     names = [output.name for output in session.get_outputs()]
     assert len(names) > 45
     for name, expected in zip(names, session.run(names, inputs), strict=True):
-        assert program.outputs[name].shape == expected.shape, name
+        assert (program.outputs[name].shape, program.outputs[name].dtype) == (expected.shape, expected.dtype), name
         assert np.allclose(program.outputs[name], expected, rtol=1e-5, atol=1e-6), name
 
 

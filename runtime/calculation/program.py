@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray
+from . import blas
 from .graph import Calculation, CalculationError, Operation
 from .merge import merged
 from .operations import OPERATIONS
@@ -31,8 +32,15 @@ class Program:
 
     def run(self) -> None:
         """Compute the outputs from the inputs."""
-        for call in self.calls:
-            call()
+        usual = blas.threads()
+        if usual > 1:
+            blas.set_threads(1)
+        try:
+            for call in self.calls:
+                call()
+        finally:
+            if usual > 1:
+                blas.set_threads(usual)
 
 
 def build_program(calculation: Calculation, shapes: Mapping[str, tuple[int, ...]], floats: Any = np.float32) -> Program:

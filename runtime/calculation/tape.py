@@ -54,9 +54,9 @@ class Tape:
             raise CalculationError(f"a step of it works on more than {_MOST_ELEMENTS:,} numbers")
         return np.zeros(shape, dtype)
 
-    def record(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Let `function(*arguments)` be called at every run."""
-        self.calls.append(partial(function, *arguments))
+    def record(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+        """Let `function(*arguments, **named)` be called at every run."""
+        self.calls.append(partial(function, *arguments, **named))
 
     def __call__(self, function: np.ufunc, *operands: AnyArray | float) -> AnyArray:
         """Record an elementwise function, and return the array that its result will be in.
@@ -73,7 +73,10 @@ class Tape:
         out = self.new(shape, bool if function in _TRUTHS else np.result_type(*(array.dtype for array in arrays)))
         # An operand of another shape costs as much again as the operation itself.
         arrays = [self._spread(array, shape) if is_constant(array) else array for array in arrays]
-        self.record(function, *arrays, out)
+        if function in (np.maximum, np.minimum):  # numpy 2.4 does not like theirs without its name
+            self.record(function, *arrays, out=out)
+        else:  # without it the call costs a third less
+            self.record(function, *arrays, out)
         return out
 
     def copy(self, source: AnyArray, shape: _Shape, dtype: Any) -> AnyArray:
