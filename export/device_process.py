@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from ..runtime.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
-from ..runtime.backend import backends_for, describe_backend, without_stand_in
+from ..runtime.backend import NUMPY, backends_for, describe_backend, without_stand_in
 from ..runtime.errors import BackendError, NoInterpreterError
 from ..runtime.own_process import run_runtime
 from ..runtime.trace import Course, Trajectory
+from .precision import INT8
 
 _LONGEST = 3600.0  # seconds; nothing should take so long, and nothing may wait for ever
 
 
-def installed_backends(format: str) -> tuple[str, ...]:
+def installed_backends(format: str, quantizations: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the names of the backends that work on this machine for files of `format`; numpy only for want of others.
 
     Raises:
-        NoInterpreterError: There is none; why each does not work is in the message.
+        NoInterpreterError: There is none; why each does not work is in the message. Or numpy alone is there, which
+            cannot show what an interpreter makes of int8, and that is among the `quantizations` asked for.
     """
     probed = _probe()
     working = without_stand_in(name for name in backends_for(format) if probed[name] is None)
@@ -33,6 +35,11 @@ def installed_backends(format: str) -> tuple[str, ...]:
         raise NoInterpreterError(
             f"No interpreter for .{format} files works here, so nothing can be proven:\n{reasons}\n"
             "Or export the other format alone (--format)."
+        )
+    if working == (NUMPY,) and INT8 in quantizations:
+        raise NoInterpreterError(
+            f"What {INT8} costs is measured on an interpreter, which rounds what weights are multiplied with; numpy "
+            f"does not. Install one for .{format} files (stepcell doctor says which), or leave out --quantize {INT8}."
         )
     return working
 

@@ -177,7 +177,7 @@ def _export(
     vocabulary, labels = _check_vocabularies(step_function, vocabulary, labels)
     before = read_symbols(warm_up, vocabulary) if isinstance(warm_up, str) else warm_up
     step_function = with_start_state(step_function, initial_state, vocabulary.encode_all(before))
-    backends = {format: installed_backends(container_of(format)) for _, format in kinds}
+    backends = {format: installed_backends(container_of(format), dict(kinds)) for _, format in kinds}
     progress(f"running Keras over {steps} steps from two states")
     reference = KerasReference(model, step_function.interface)
     sample_ids = None if sample is None else vocabulary.encode_all(sample)

@@ -12,19 +12,18 @@ from typing import Any
 import numpy as np
 
 from .arrays import AnyArray, Float32, Ids
-from .backend import Backend, State, absorb_by_steps
+from .backend import Backend, State, absorb_by_steps, run_by_steps
 from .calculation import Calculation, Program, build_program, calculation_of
 from .errors import DamagedFileError
 from .feedback import copy_all
 from .manifest import Manifest
 from .model_file import ModelFile
 from .onnx_graph import read_onnx_graph
+from .ports import STEP, SYMBOL
 from .tflite_container import is_tflite
 from .tflite_graph import read_tflite_graph
 from .wired_backend import Runner, WiredBackend
 from .wired_runners import require_ports, wiring_of
-
-_STEP = "step"
 
 
 def open_backend(name: str, file: ModelFile) -> Backend:
@@ -53,7 +52,7 @@ def read_calculation(payload: bytes, signature: str | None = None) -> Calculatio
 
 
 def step_program(file: ModelFile, floats: Any = np.float32) -> Program:
-    """Return the step of a file of format 1 for one stream, once its names, types and shapes are seen to be right.
+    """Return the step of a file for one stream, once its names, types and shapes are seen to be right.
 
     Args:
         file: The file.
@@ -64,21 +63,24 @@ def step_program(file: ModelFile, floats: Any = np.float32) -> Program:
     """
     manifest = file.manifest
     try:
-        calculation = read_calculation(file.payload, _STEP)
+        calculation = read_calculation(file.payload, STEP)
     except KeyError as error:
         raise DamagedFileError(f"{file.name} has no signature {error}. Export the model again.") from error
-    state_in = {tensor.name: ("float32", (1, *tensor.shape)) for tensor in manifest.state}
-    wanted = {"symbol": ("int32", (1,)), **state_in}
+    wanted = {name: (np.dtype(dtype).name, _of_one(shape)) for name, (dtype, shape) in manifest.graph_inputs().items()}
     found = {
         name: (source.dtype, None if source.shape is None else (1, *source.shape[1:]))
         for name, source in calculation.inputs.items()
     }
     _compare(file, found, wanted)
     program = build_program(calculation, {name: shape for name, (_, shape) in wanted.items()}, floats)
-    outputs = {tensor.next: (np.dtype(floats).name, (1, *tensor.shape)) for tensor in manifest.state}
-    outputs["probabilities"] = (np.dtype(floats).name, (1, len(manifest.output_vocabulary)))
+    outputs = {name: (np.dtype(floats).name, _of_one(shape)) for name, (_, shape) in manifest.graph_outputs().items()}
     _compare(file, {name: (array.dtype.name, array.shape) for name, array in program.outputs.items()}, outputs)
     return program
+
+
+def _of_one(shape: tuple[int | str, ...]) -> tuple[int, ...]:
+    """Return the shape for one stream and one step, given that without its first dimension."""
+    return (1, *(1 if isinstance(size, str) else size for size in shape))
 
 
 def _compare(file: ModelFile, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -97,16 +99,21 @@ class NumpyBackend:
         self._run = program.run
         arrays: dict[str, Any] = {**program.outputs, **program.inputs}
         views = {name: memoryview(array.reshape(-1)) for name, array in arrays.items()}
-        self._symbol = views["symbol"]
+        self._symbol = views.get(SYMBOL, [0])  # a model that reads features alone has none
+        self._features = {feature.name: program.inputs[feature.name] for feature in manifest.features}
+        self._others = {output.name: program.outputs[output.name] for output in manifest.others}
         self._state = {tensor.name: program.inputs[tensor.name] for tensor in manifest.state}
         self._feedback = [(views[tensor.name], views[tensor.next]) for tensor in manifest.state]
-        self._probabilities = program.outputs["probabilities"].reshape(-1)
+        self._answer = program.outputs[manifest.answer].reshape(-1)
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
-        self.peek(id)
+        self._symbol[0] = id
+        self._run()
         copy_all(self._feedback)
+
+    bare_step = step
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
@@ -117,9 +124,25 @@ class NumpyBackend:
         """See `Backend.absorb`."""
         absorb_by_steps(self, ids)
 
-    def probabilities(self) -> Float32:
-        """See `Backend.probabilities`."""
-        return self._probabilities.copy()
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        """See `Backend.write_features`."""
+        for name, array in features.items():
+            self._features[name][...] = array
+
+    def run(self, ids: Ids) -> Float32:
+        """See `Backend.run`."""
+        return run_by_steps(self, ids, self._answer.size)
+
+    def settle(self) -> None:
+        """See `Backend.settle`; nothing is ever left."""
+
+    def answer(self) -> Float32:
+        """See `Backend.answer`."""
+        return self._answer
+
+    def others(self) -> dict[str, Float32]:
+        """See `Backend.others`."""
+        return {name: array.reshape(-1).copy() for name, array in self._others.items()}
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""

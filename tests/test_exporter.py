@@ -164,9 +164,9 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_done(tmp_pat
         export(sharp_model("rnn", 1), tmp_path / "file" / "build", **FEW)
 
 
-def test_without_an_interpreter_nothing_can_be_proven_and_nothing_is_written(tmp_path, monkeypatch):
+def test_where_not_even_numpy_steps_nothing_can_be_proven_and_nothing_is_written(tmp_path, monkeypatch):
     reason = "The backend 'onnxruntime' needs onnxruntime. Install it: pip install 'stepcell[onnx]'"
-    monkeypatch.setattr("stepcell.export.device_process._probe", lambda: {"onnxruntime": reason})
+    monkeypatch.setattr("stepcell.export.device_process._probe", lambda: {"onnxruntime": reason, "numpy": reason})
     with pytest.raises(NoInterpreterError, match=r"stepcell\[onnx\]"):
         export(sharp_model("rnn", 1), tmp_path, formats=["onnx"], **FEW)
     assert list(tmp_path.iterdir()) == []

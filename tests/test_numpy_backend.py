@@ -12,16 +12,25 @@ from models import DATA, sharp_model, with_random_weights
 from onnx import TensorProto, helper, numpy_helper
 from tensorflow.lite.python import schema_py_generated as schema
 
-from stepcell.export import build_step_function
+from stepcell.export import build_step_function, device_process, export
 from stepcell.export.onnx import onnx_payload
 from stepcell.export.reference import run_numpy
 from stepcell.export.tflite import tflite_payload
-from stepcell.runtime import BackendError, Manifest, Vocabulary, load, read_model_file
+from stepcell.runtime import (
+    BACKEND_NAMES,
+    BackendError,
+    Manifest,
+    NoInterpreterError,
+    Vocabulary,
+    load,
+    read_model_file,
+)
 from stepcell.runtime.backend import initial_state, open_backend
 from stepcell.runtime.calculation import Calculation, CalculationError, blas, build_program
 from stepcell.runtime.calculation.graph import Operation, Source
 from stepcell.runtime.model_file import seal, unseal
 from stepcell.runtime.numpy_backend import open_interpreter, read_calculation, step_program
+from stepcell.runtime.trace import Inputs
 
 L = keras.layers
 STEPS = 2_000
@@ -74,7 +83,7 @@ def run(program, state, ids):
 def test_numpy_answers_as_float64_does_over_thousands_of_carried_steps(name):
     step_function = build_step_function(MODELS[name]())
     ids = np.random.default_rng(1).integers(0, step_function.symbols, STEPS)
-    expected = run_numpy(step_function, ids, [initial_state(step_function.state)])[0].probabilities
+    expected = run_numpy(step_function, Inputs(ids), [initial_state(step_function.state)])[0].probabilities
     for file in files_of(step_function):
         assert np.abs(run(step_program(file), step_function.state, ids) - expected).max() <= TOLERANCE
         # In float64 nothing is left but the graph itself: it is the step function, to the last digits.
@@ -92,7 +101,7 @@ def test_smaller_weights_answer_as_what_they_stand_for(quantization, rounding):
         interpreter = open_backend("litert" if file.format == "tflite" else "onnxruntime", file)
         for id, answer in zip(ids.tolist(), answers, strict=True):
             interpreter.step(id)  # with int8 it rounds what it multiplies with as well
-            assert np.abs(interpreter.probabilities() - answer).max() < rounding
+            assert np.abs(interpreter.answer() - answer).max() < rounding
 
 
 def test_weights_of_8_bits_are_the_real_numbers_that_an_interpreter_takes_them_for():
@@ -149,6 +158,24 @@ def test_a_softmax_with_another_temperature_is_the_one_of_an_interpreter():
     program.run()
     expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     assert np.abs(next(iter(program.outputs.values())) - expected).max() < 1e-6
+
+
+@pytest.fixture
+def nothing_but_numpy(monkeypatch):
+    found = dict.fromkeys(BACKEND_NAMES, "is not installed") | {"numpy": None}
+    monkeypatch.setattr(device_process, "_probe", lambda: found)
+
+
+def test_a_file_is_proven_on_numpy_where_nothing_else_is_installed(nothing_but_numpy, tmp_path):
+    exported = export(sharp_model("gru", 1), tmp_path, formats=["onnx"], quantize=["float16"], steps=300)
+    assert {parity.backend for parity in exported.parity} == {"numpy"}
+    assert max(parity.error for parity in exported.parity) < 2e-3
+
+
+def test_int8_is_not_proven_on_numpy_alone(nothing_but_numpy, tmp_path):
+    with pytest.raises(NoInterpreterError, match="measured on an interpreter"):
+        export(sharp_model("gru", 1), tmp_path, formats=["tflite"], quantize=["int8"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def tflite_of(function, *specs):

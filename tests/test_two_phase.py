@@ -52,8 +52,8 @@ def test_both_phases_together_give_what_a_step_gives(name, backend, files):
     usual, fast = model.stream(), model.stream(low_latency=True)
     for count, id in enumerate(np.random.default_rng(0).integers(0, 7, 400).tolist()):
         expected, found = usual.step(str(id)), fast.step(str(id))
-        # An LSTM gives the same bits on ai-edge-litert. tflite-runtime computes `step` alone with XNNPACK, and a GRU adds
-        # its biases in another order: the last digit may differ.
+        # An LSTM gives the same bits on ai-edge-litert. tflite-runtime computes `step` alone with XNNPACK, and a GRU
+        # adds its biases in another order: the last digit may differ.
         bound = 0 if (backend, name) == ("litert", "lstm") else 1e-6
         assert np.abs(found.probabilities - expected.probabilities).max() <= bound
         if count % 3 == 0:
