@@ -15,7 +15,7 @@ from stepcell.train.forward import Forward
 from stepcell.train.start_state import StartState
 
 RESETS = np.array([True, False, True, False])
-PROBLEM = Text("abcabdabe" * 60)
+PROBLEM = Text.of("abcabdabe" * 60)
 OPTIONS = Options(seed=3, updates=60, learn_start=True)
 
 

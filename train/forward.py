@@ -29,7 +29,7 @@ class Forward:
         return self._zeros.of(lanes)
 
     def logits(
-        self, ids: Tensor, state: State, *, dropout_seed: Tensor = None, keep: Tensor = None
+        self, ids: Tensor, state: State, *, dropout_seed: Tensor = None, keep: Tensor = None, start: State | None = None
     ) -> tuple[Tensor, State]:
         """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk.
 
@@ -38,9 +38,11 @@ class Forward:
             state: Before the chunk.
             dropout_seed: int32 of shape (2,): what dropout follows from; None: there is none.
             keep: float32 of shape (T, B): 0 where the state is forgotten before this symbol, else 1; None: nowhere.
+            start: What the state then is, (1, U) each; none: zeros.
         """
         following: State = []
         remaining = list(state)
+        begins = [] if keep is None else [(1.0 - keep)[..., None] * tensor for tensor in start or ()]  # (T, B, U)
         x: Tensor = None
         keep = None if keep is None else keep[..., None]
         for number, layer in enumerate(self.recurrent):
@@ -48,14 +50,15 @@ class Forward:
             projected = self._project(layer, ids, x)
             recurrent_kernel = layer.cell.recurrent_kernel.value
             if isinstance(layer, keras.layers.LSTM):
-                x, h, c = lstm_sequence(projected, recurrent_kernel, h, remaining.pop(0), keep)
+                x, h, c = lstm_sequence(projected, recurrent_kernel, h, remaining.pop(0), keep, begins[:2])
                 following += [h, c]
             elif isinstance(layer, keras.layers.GRU):
-                x, h = gru_sequence(projected, recurrent_kernel, layer.cell.bias.value[1], h, keep)
+                x, h = gru_sequence(projected, recurrent_kernel, layer.cell.bias.value[1], h, keep, begins[:1])
                 following += [h]
             else:
-                x, h = rnn_sequence(projected, recurrent_kernel, h, keep)
+                x, h = rnn_sequence(projected, recurrent_kernel, h, keep, begins[:1])
                 following += [h]
+            begins = begins[2 if isinstance(layer, keras.layers.LSTM) else 1 :]
             if self._dropout and dropout_seed is not None:
                 # Between layers and not in the recurrence (Zaremba et al. 2014), drawn anew at every step.
                 drawn = tf.random.stateless_uniform(x.shape, dropout_seed + tf.constant([number << 24, 0]))

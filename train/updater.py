@@ -13,7 +13,6 @@ import tensorflow as tf
 from ..runtime.arrays import AnyArray, Float32
 from .forward import Forward, State
 from .problem import Block
-from .refusal import refuse_if_any
 from .start_state import StartState
 
 
@@ -57,11 +56,6 @@ class Updater:
         self._state: State = []
         self._run = tf.function(self._updates, jit_compile=xla, autograph=False)
 
-    @property
-    def learns_start(self) -> bool:
-        """Whether the state that follows a reset is learned."""
-        return bool(self.start.variables)
-
     def weights(self) -> tuple[Float32, ...]:
         """Return a copy of the weights, and of the start state if it is learned."""
         return (*self.model.get_weights(), *self.start.arrays().values())
@@ -85,16 +79,7 @@ class Updater:
         self._state = [tf.constant(array) for array in snapshot.carried]
 
     def learn(self, block: Block, first: int, learning_rate: float) -> tuple[float, float]:
-        """Make the updates of `block`, the first of which has the number `first`; return mean loss and accuracy.
-
-        Raises:
-            ProblemError: The start state is to be learned and sequences begin inside of chunks.
-        """
-        inside = block.resets.ndim == 3
-        refuse_if_any(
-            ["sequences begin inside of its chunks, where the state is set to zeros"] * (inside and self.learns_start),
-            "The start state cannot be learned with these data",
-        )
+        """Make the updates of `block`, the first of which has the number `first`; return mean loss and accuracy."""
         if not self._state:
             self._state = self.start.of(block.inputs.shape[2])
         self._optimizer.learning_rate.assign(learning_rate)
@@ -130,7 +115,8 @@ class Updater:
             else:
                 keep = 1.0 - tf.cast(resets, tf.float32)
             dropout_seed = tf.stack([self._seed, number])
-            logits, following = self._forward.logits(inputs, state, dropout_seed=dropout_seed, keep=keep)
+            start = [variable.value for variable in self.start.variables]
+            logits, following = self._forward.logits(inputs, state, dropout_seed=dropout_seed, keep=keep, start=start)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
             total = tf.maximum(tf.reduce_sum(weights), 1.0)
             loss = tf.reduce_sum(losses * weights) / total
