@@ -6,11 +6,19 @@ microsecond more than Invoke alone, against 2.5 for set_tensor/invoke/get_tensor
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from .arrays import AnyArray
 
 _NEEDED = ("Invoke", "tensor", "AllocateTensors", "GetSubgraphIndexFromSignature")
+
+
+_ALIGNMENT = 64  # bytes; the arena of TFLite puts every tensor on a multiple of it (kDefaultTensorAlignment)
 
 
 def can_hold(interpreter: Any) -> bool:
@@ -42,6 +50,16 @@ class HeldSignature:
         self.views = {name: array.reshape(-1).data for name, array in self.tensors.items()}
         self._addresses = self._current_addresses()
 
+    def feedback(self, names: Sequence[tuple[str, str]]) -> list[tuple[memoryview, memoryview]]:
+        """Return what to copy to where, as bytes, to let outputs become inputs; `names` are pairs (input, output).
+
+        Where all inputs lie one behind the other in memory, and the outputs in the same way, that is one piece: between
+        them is nothing but what aligns tensors, which nobody reads.
+        """
+        pairs = [(self.tensors[target], self.tensors[source]) for target, source in names]
+        merged = _one_piece(pairs)
+        return [merged] if merged else [(_bytes(target), _bytes(source)) for target, source in pairs]
+
     def moved(self) -> bool:
         """Tell whether the interpreter has put a tensor elsewhere, so that what is held is no longer there."""
         return self._current_addresses() != self._addresses
@@ -51,4 +69,31 @@ class HeldSignature:
         return array
 
     def _current_addresses(self) -> list[int]:
-        return [self._tensor(index).__array_interface__["data"][0] for index in self._indices.values()]
+        return [_address(self._tensor(index)) for index in self._indices.values()]
+
+
+def _one_piece(pairs: list[tuple[AnyArray, AnyArray]]) -> tuple[memoryview, memoryview] | None:
+    """Return (target, source) that cover all `pairs`, if they lie alike and without anything between; else None."""
+    ordered = sorted((_address(target), _address(source), target.nbytes) for target, source in pairs)
+    for (target, source, size), (next_target, next_source, _) in pairwise(ordered):
+        step = -(-(target + size) // _ALIGNMENT) * _ALIGNMENT - target
+        if (next_target, next_source) != (target + step, source + step):
+            return None
+    target, source, _ = ordered[0]
+    length = ordered[-1][0] + ordered[-1][2] - target
+    if len(pairs) < 2 or abs(target - source) < length:
+        return None
+    return _memory(target, length), _memory(source, length)
+
+
+def _address(array: AnyArray) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _bytes(array: AnyArray) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _memory(address: int, length: int) -> memoryview:
+    return np.frombuffer((ctypes.c_ubyte * length).from_address(address), np.uint8).data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
+from time import sleep
 from typing import TYPE_CHECKING
 
 from .arrays import Float32
@@ -38,11 +39,18 @@ class Seat:
 
     def take(self, stream: Stream) -> Backend:
         """Seat `stream` and return the backend that holds its state. Call with the lock held."""
-        if self.occupant is not stream:
-            if self.occupant is not None:
-                self.keep_answers(self.occupant)
-                self.occupant._parked = self.backend.read_state()
-                self.occupant = None  # nobody sits here while the states change places, whatever interrupts that
+        before = self.occupant
+        if before is not stream:
+            self.occupant = None  # nobody sits here while the states change places, whatever interrupts that
+            if before is not None:
+                try:
+                    while before._stepping:  # on its bare path in another thread: it will see that it may not go on
+                        sleep(0)
+                    self.keep_answers(before)
+                    before._parked = self.backend.read_state()
+                except BaseException:
+                    self.occupant = before  # its state is still here
+                    raise
             self.backend.write_state(stream._parked)
             self.occupant = stream
         return self.backend

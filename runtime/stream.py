@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 from .arrays import AnyArray, Float32, Ids
 from .backend import Backend, describe_backend, initial_state
 from .beam import beam
-from .errors import BackendError, StepcellError, UnknownSymbolError
+from .errors import BackendError, FeatureMismatchError, StepcellError, UnknownSymbolError
 from .generation import generate
 from .model_file import ModelFile
 from .ports import Features, checked_features
@@ -41,11 +42,13 @@ class Stream:
         manifest = seat.file.manifest
         self._seat = seat
         self._encode, self._encode_all = manifest.vocabulary.encode, manifest.vocabulary.encode_all
+        self._id_by_symbol: Mapping[object, int] = manifest.vocabulary.id_by_symbol
         self._ids = len(manifest.vocabulary) or 1
         self._output_vocabulary = None if manifest.output == "linear" else manifest.output_vocabulary
         self._wide = bool(manifest.features or manifest.others)
         self._parked = state  # the state while this stream is not seated
         self._symbols_seen = symbols_seen
+        self._stepping = False  # on the bare path, at this moment
         self._answers = answers  # the last ones as they were at `_answered_at`; what came later the backend has
         self._answered_at = symbols_seen
 
@@ -87,6 +90,10 @@ class Stream:
             FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
             BackendError: The interpreter failed. The state has not moved.
         """
+        if features is None and not self._wide:
+            id = self._id_by_symbol.get(symbol)
+            if id is not None:
+                return Prediction(self._step_and_copy(id), self._output_vocabulary)
         id = self._id_of(symbol)
         checked = self._checked(features) if self._wide or features is not None else None
         seat = self._seat
@@ -100,36 +107,32 @@ class Stream:
                 self._forget_answer(error)
                 raise
             self._symbols_seen += 1
-            if self._wide:
-                return self._prediction(seat.answers())
-            return Prediction(backend.answer().copy(), self._output_vocabulary)
+            return self._prediction(seat.answers())
 
-    def step_id(self, id: int) -> Float32:
-        """Feed the symbol with this id by the shortest way there is; for models that read symbols alone.
+    @cached_property
+    def step_id(self) -> Callable[[int], Float32]:
+        """A function that feeds the symbol with an id by the shortest way there is: `stream.step_id(3)`.
 
-        Args:
-            id: Id of a symbol.
-
-        Returns:
-            The main output, float32 of shape (K,), where the interpreter has it: the next call of any stream of this
-            model may change it. Copy what you keep.
-
-        Raises:
-            UnknownSymbolError, BackendError: As `step` does. The state has not moved.
+        For models that read symbols alone. It returns the main output, float32 of shape (K,), where the interpreter
+        has it: the next call of any stream of this model may change it, so copy what you keep. It raises
+        UnknownSymbolError and BackendError as `step` does, and the state has not moved then.
         """
-        seat = self._seat
-        with seat.lock:
-            if seat.occupant is not self:
-                seat.take(self)
-            if not 0 <= id < self._ids:
-                raise UnknownSymbolError(f"Id {id} is not one of 0 to {self._ids - 1}. The stream has not moved.")
-            try:
-                seat.backend.bare_step(id)
-            except BaseException as error:
-                self._forget_answer(error)
-                raise
-            self._symbols_seen += 1
-            return seat.backend.answer()
+        return self._bare_path(copies=False)
+
+    @cached_property
+    def _step_and_copy(self) -> Callable[[int], Float32]:
+        return self._bare_path(copies=True)
+
+    def _bare_path(self, *, copies: bool) -> Callable[[int], Float32]:
+        from .bare_path import make_bare_path  # it knows the backends, which need interpreters of their own
+
+        manifest = self._seat.file.manifest
+        if manifest.features:
+            names = ", ".join(feature.describe() for feature in manifest.features)
+            raise FeatureMismatchError(
+                f"{self._seat.file.name} reads {names} at each step: call step(symbol, features)."
+            )
+        return make_bare_path(self, copies=copies)
 
     def settle(self) -> None:
         """Do now what a step of a low-latency stream has left for later; see `Model.stream`. The state stays.

@@ -111,7 +111,13 @@ def _check_signatures(interpreter: Any, file: ModelFile) -> None:
 
 
 class HeldMemoryBackend:
-    """Steps through memory that the interpreter owns and this object holds."""
+    """Steps through memory that the interpreter owns and this object holds.
+
+    Attributes:
+        held: The signature `step`.
+        symbol: Where the id goes.
+        feedback: Pairs (target, source) that let the next state become the state; `copy_all` copies them.
+    """
 
     def __init__(self, held: HeldSignature, manifest: Manifest, absorber: Callable[[], Any] | None) -> None:
         """Take the tensors of the signature `step`. The resident state is the initial one.
@@ -121,29 +127,33 @@ class HeldMemoryBackend:
             manifest: The manifest of the file.
             absorber: Makes the runner of the signature `absorb`; None: it is not worth using.
         """
-        self._held = held
+        self.held = held
         self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
-        self._symbol = held.views.get(SYMBOL, [0])  # a model that reads features alone has none
+        self.symbol: Any = held.views.get(SYMBOL, [0])  # a model that reads features alone has none
+        self.feedback = held.feedback(self._names)
         self._answer = held.tensors[manifest.answer].reshape(-1)
         self._outputs = [manifest.answer, *(output.name for output in manifest.others)]
         self._make_absorber = absorber
         self._absorber: Any = None
-        self.bare_step = _bare_step(held, self._symbol, [(held.views[n], held.views[next]) for n, next in self._names])
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
-        self.bare_step(id)
+        self.symbol[0] = id
+        self.held.invoke(self.held.subgraph)
+        copy_all(self.feedback)
+
+    bare_step = step
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
-        self._symbol[0] = id
-        self._held.invoke(self._held.subgraph)
+        self.symbol[0] = id
+        self.held.invoke(self.held.subgraph)
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """See `Backend.write_features`."""
         for name, array in features.items():
-            self._held.tensors[name][...] = array
+            self.held.tensors[name][...] = array
 
     def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`."""
@@ -152,9 +162,9 @@ class HeldMemoryBackend:
             return
         if self._absorber is None:
             self._absorber = self._make_absorber()
-        tensors = self._held.tensors
+        tensors = self.held.tensors
         outputs = self._absorber(symbols=ids, **{name: tensors[name] for name, _ in self._names})
-        if self._held.moved():
+        if self.held.moved():
             raise BackendError("The interpreter moved the tensors of `step` while it ran `absorb`.")
         copy_all(
             [(tensors[name], outputs[next]) for name, next in self._names]
@@ -185,52 +195,13 @@ class HeldMemoryBackend:
 
     def others(self) -> dict[str, Float32]:
         """See `Backend.others`."""
-        return {name: self._held.tensors[name].reshape(-1).copy() for name in self._outputs[1:]}
+        return {name: self.held.tensors[name].reshape(-1).copy() for name in self._outputs[1:]}
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
-        return {name: self._held.tensors[name].copy() for name, _ in self._names}
+        return {name: self.held.tensors[name].copy() for name, _ in self._names}
 
     def write_state(self, state: State) -> None:
         """See `Backend.write_state`."""
         for name, _ in self._names:
-            self._held.tensors[name][...] = state[name]
-
-
-def _bare_step(held: HeldSignature, symbol: Any, feedback: list[tuple[Any, Any]]) -> Callable[[int], None]:
-    """Return a function that steps once, with everything it needs at hand: a step is over in two microseconds.
-
-    `feedback` are pairs of a state and its next value. Even if Ctrl-C arrives all of them are copied: a state of which
-    half has moved would be wrong for ever.
-    """
-    invoke, subgraph = held.invoke, held.subgraph
-    (first, next_first), *others = feedback
-    if not others:
-
-        def step_one(id: int) -> None:
-            symbol[0] = id
-            invoke(subgraph)
-            first[:] = next_first
-
-        return step_one
-    (second, next_second), *more = others
-    if not more:
-
-        def step_two(id: int) -> None:
-            symbol[0] = id
-            invoke(subgraph)
-            try:
-                first[:] = next_first
-                second[:] = next_second
-            except BaseException:
-                copy_all(feedback)
-                raise
-
-        return step_two
-
-    def step_many(id: int) -> None:
-        symbol[0] = id
-        invoke(subgraph)
-        copy_all(feedback)
-
-    return step_many
+            self.held.tensors[name][...] = state[name]

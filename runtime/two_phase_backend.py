@@ -7,7 +7,8 @@ seven times sooner, and the work is done when nobody waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -20,16 +21,22 @@ from .ports import PREPARED, SYMBOL
 
 
 class TwoPhaseBackend:
-    """Steps through the signatures `finish` and `prepare`."""
+    """Steps through the signatures `finish` and `prepare`.
+
+    Attributes:
+        held: The signature `finish`.
+        symbol: Where the id goes.
+        unsettled: A step has been answered and its state has not been taken over yet.
+    """
 
     def __init__(self, finish: HeldSignature, prepare: HeldSignature, manifest: Manifest) -> None:
         """Take the tensors of both signatures. The resident state is the initial one."""
-        self._finish, self._prepare = finish, prepare
+        self.held, self._prepare = finish, prepare
         self._answer = finish.tensors[manifest.answer].reshape(-1)
         self._others = [output.name for output in manifest.others]
         self._names = [tensor.name for tensor in manifest.state]
         self._shapes = {tensor.name: (1, *tensor.shape) for tensor in manifest.state}
-        self._symbol = finish.views.get(SYMBOL, [0])
+        self.symbol: Any = finish.views.get(SYMBOL, [0])
         # Each state is an input of one of the two, or of both.
         self._feedback = [
             (held.views[tensor.name], finish.views[tensor.next])
@@ -38,44 +45,36 @@ class TwoPhaseBackend:
             if tensor.name in held.tensors
         ]
         self._products = [(finish.views[n], prepare.views[n]) for n in finish.views if n.startswith(PREPARED)]
-        self._unsettled = False
-        self.bare_step = self._make_bare_step()
+        self.unsettled = False
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
-
-    def _make_bare_step(self) -> Callable[[int], None]:
-        invoke, subgraph, symbol = self._finish.invoke, self._finish.subgraph, self._symbol
-
-        def bare_step(id: int) -> None:
-            if self._unsettled:
-                self.settle()
-            symbol[0] = id
-            invoke(subgraph)
-            self._unsettled = True
-
-        return bare_step
 
     def step(self, id: int) -> None:
         """See `Backend.step`. The rest of it is done by `settle`, or by whatever is called next."""
-        self.bare_step(id)
+        self.settle()
+        self.symbol[0] = id
+        self.held.invoke(self.held.subgraph)
+        self.unsettled = True
+
+    bare_step = step
 
     def settle(self) -> None:
         """See `Backend.settle`. If this is interrupted, it is done once more by what is called next."""
-        if self._unsettled:
+        if self.unsettled:
             for target, source in self._feedback:
                 target[:] = source
             self._make_products()
-            self._unsettled = False
+            self.unsettled = False
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self.settle()
-        self._symbol[0] = id
-        self._finish.invoke(self._finish.subgraph)
+        self.symbol[0] = id
+        self.held.invoke(self.held.subgraph)
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """See `Backend.write_features`."""
         for name, array in features.items():
-            self._finish.tensors[name][...] = array
+            self.held.tensors[name][...] = array
 
     def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`."""
@@ -91,7 +90,7 @@ class TwoPhaseBackend:
 
     def others(self) -> dict[str, Float32]:
         """See `Backend.others`."""
-        return {name: self._finish.tensors[name].reshape(-1).copy() for name in self._others}
+        return {name: self.held.tensors[name].reshape(-1).copy() for name in self._others}
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
@@ -100,7 +99,7 @@ class TwoPhaseBackend:
 
     def write_state(self, state: State) -> None:
         """See `Backend.write_state`."""
-        self._unsettled = False
+        self.unsettled = False
         for name in self._names:
             for memory in self._memory(name):
                 memory[...] = np.reshape(state[name], self._shapes[name])
@@ -111,4 +110,4 @@ class TwoPhaseBackend:
         copy_all(self._products)
 
     def _memory(self, name: str) -> list[AnyArray]:
-        return [held.tensors[name] for held in (self._finish, self._prepare) if name in held.tensors]
+        return [held.tensors[name] for held in (self.held, self._prepare) if name in held.tensors]

@@ -91,6 +91,11 @@ class Vocabulary:
         lines = (line.removesuffix("\r") for line in content.split("\n"))
         return cls(tuple(unescape_symbol(line) for line in lines if line))
 
+    @property
+    def id_by_symbol(self) -> dict[str, int]:
+        """Symbol -> id, to be read."""
+        return self._ids
+
     def __len__(self) -> int:
         """Return how many symbols there are."""
         return len(self.symbols)

@@ -1,0 +1,129 @@
+"""The shortest way through a stream: everything a step needs at hand in one function, and no lock.
+
+A step of 50 units takes 1.7 microseconds inside of the interpreter. A lock around it costs 0.25, two calls of methods
+0.15, a copy of two states instead of one piece of memory 0.05: that is what is saved here.
+
+How it is safe without a lock: `stepping` is set before the occupant of the seat is looked at, and whoever wants the
+seat takes the occupant away before looking at `stepping`, and waits (`Seat.take`). With the global interpreter lock
+these stores and loads happen in one order for all threads, so not both can go on. Without it (free-threaded Python) the
+lock of the seat is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from .arrays import Float32
+from .errors import UnknownSymbolError
+from .feedback import copy_all
+from .tflite_backend import HeldMemoryBackend
+from .two_phase_backend import TwoPhaseBackend
+
+if TYPE_CHECKING:
+    from .stream import Stream
+
+Path: TypeAlias = Callable[[int], Float32]
+_ONE_AT_A_TIME = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def make_bare_path(stream: Stream, *, copies: bool) -> Path:
+    """Return the function that steps `stream` by the id of a symbol and returns the main output.
+
+    Args:
+        stream: A stream of a model that reads symbols alone.
+        copies: Return a copy; otherwise the memory of the interpreter.
+    """
+    backend = stream._seat.backend
+    if _ONE_AT_A_TIME and isinstance(backend, HeldMemoryBackend):
+        return _held_path(stream, backend, copies)
+    if _ONE_AT_A_TIME and isinstance(backend, TwoPhaseBackend):
+        return _two_phase_path(stream, backend, copies)
+    return _locked_path(stream, copies)
+
+
+def _held_path(stream: Stream, backend: HeldMemoryBackend, copies: bool) -> Path:
+    seat, ids = stream._seat, stream._ids
+    symbol, invoke, subgraph, answer = backend.symbol, backend.held.invoke, backend.held.subgraph, backend.answer()
+    feedback = backend.feedback
+    (target, source), *more = feedback
+
+    def step_id(id: int) -> Float32:
+        stream._stepping = True
+        try:
+            if seat.occupant is stream and 0 <= id < ids:
+                symbol[0] = id
+                invoke(subgraph)
+                if more:
+                    copy_all(feedback)
+                else:
+                    target[:] = source
+                stream._symbols_seen += 1
+                return answer.copy() if copies else answer
+        except BaseException as error:
+            stream._forget_answer(error)
+            raise
+        finally:
+            stream._stepping = False
+        _sit_down(stream, id)
+        return step_id(id)
+
+    return step_id
+
+
+def _two_phase_path(stream: Stream, backend: TwoPhaseBackend, copies: bool) -> Path:
+    seat, ids = stream._seat, stream._ids
+    symbol, invoke, subgraph, answer = backend.symbol, backend.held.invoke, backend.held.subgraph, backend.answer()
+    settle = backend.settle
+
+    def step_id(id: int) -> Float32:
+        stream._stepping = True
+        try:
+            if seat.occupant is stream and 0 <= id < ids:
+                if backend.unsettled:
+                    settle()
+                symbol[0] = id
+                invoke(subgraph)
+                backend.unsettled = True
+                stream._symbols_seen += 1
+                return answer.copy() if copies else answer
+        except BaseException as error:
+            stream._forget_answer(error)
+            raise
+        finally:
+            stream._stepping = False
+        _sit_down(stream, id)
+        return step_id(id)
+
+    return step_id
+
+
+def _locked_path(stream: Stream, copies: bool) -> Path:
+    seat, ids = stream._seat, stream._ids
+
+    def step_id(id: int) -> Float32:
+        _require(id, ids)
+        with seat.lock:
+            backend = seat.take(stream)
+            try:
+                backend.bare_step(id)
+            except BaseException as error:
+                stream._forget_answer(error)
+                raise
+            stream._symbols_seen += 1
+            return backend.answer().copy() if copies else backend.answer()
+
+    return step_id
+
+
+def _sit_down(stream: Stream, id: int) -> None:
+    """Get the seat for `stream`, or refuse the id that was in the way."""
+    _require(id, stream._ids)
+    with stream._seat.lock:
+        stream._seat.take(stream)
+
+
+def _require(id: int, ids: int) -> None:
+    if not 0 <= id < ids:
+        raise UnknownSymbolError(f"Id {id} is not one of 0 to {ids - 1}. The stream has not moved.")
