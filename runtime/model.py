@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
 from .arrays import Float32
 from .backend import describe_backend, initial_state, open_any_backend, open_backend, open_two_phase_backend
+from .batch import open_batch
+from .errors import OptionError
+from .fleet import Fleet, Store
 from .golden import replay_golden
 from .manifest import Manifest
 from .model_file import ModelFile, read_model_file
@@ -16,6 +20,7 @@ from .ports import Features
 from .seat import Seat
 from .snapshot import State, checked_state
 from .stream import Stream
+from .streams import Streams
 from .vocabulary import Vocabulary
 
 
@@ -126,6 +131,32 @@ class Model:
             GoldenMismatchError: The answers in two phases are not the recorded ones.
         """
         return Stream(self._two_phase_seat() if low_latency else self._seat, self.initial_state())
+
+    def streams(self, count: int) -> Streams:
+        """Return `count` new streams that are stepped together, a symbol for each at every step.
+
+        Raises:
+            OptionError: `count` is not at least 1.
+            FeatureMismatchError: The model reads features.
+        """
+        if count < 1:
+            raise OptionError(f"{count} streams cannot be stepped; give 1 or more.")
+        name = self._seat.backend_name
+        return Streams(open_batch(name, self.file, count), name, self.file)
+
+    def fleet(self, *, most: int | None = None, store: Store | None = None) -> Fleet:
+        """Return an empty fleet: streams by key, any of which move at a time.
+
+        Args:
+            most: How many to keep in memory; the least recently used others go to `store`. None: all.
+            store: Where they go and come back from: a `SqliteStore`, or anything with its methods.
+
+        Raises:
+            OptionError: `most` without a store.
+            FeatureMismatchError: At the first step: the model reads features.
+        """
+        name = self._seat.backend_name
+        return Fleet(partial(open_batch, name, self.file), name, self.file, most=most, store=store)
 
     def _two_phase_seat(self) -> Seat:
         """Return the seat of all low-latency streams: an interpreter of its own."""

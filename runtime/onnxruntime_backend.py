@@ -80,9 +80,16 @@ class OnnxRuntimeBackend:
         self._answer = self._outputs[manifest.answer].reshape(-1)
         self._others = [output.name for output in manifest.others]
         self._buffers = [initial_state(manifest.state) for _ in range(2)]
-        bindings = [self._bind(session, manifest, *sides) for sides in (self._buffers, self._buffers[::-1])]
+        bindings = [
+            bind(
+                session,
+                {**self._inputs, **before},
+                {**self._outputs, **{t.next: after[t.name] for t in manifest.state}},
+            )
+            for before, after in (self._buffers, self._buffers[::-1])
+        ]
         self._kept = session, bindings
-        self._run, self._bindings = _shortest_run(session, bindings)
+        self._run, self._bindings = shortest_run(session, bindings)
         self._side = 0  # which buffers hold the resident state; one assignment moves it, so nothing can tear it
 
     def step(self, id: int) -> None:
@@ -133,14 +140,14 @@ class OnnxRuntimeBackend:
             array[...] = state[name]
         self._side = 1 - self._side
 
-    def _bind(self, session: Any, manifest: Manifest, source: State, target: State) -> Any:
-        binding = session.io_binding()
-        inputs = {**self._inputs, **source}
-        outputs = {**self._outputs, **{t.next: target[t.name] for t in manifest.state}}
-        for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
-            for name, array in arrays.items():
-                bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        return binding
+
+def bind(session: Any, inputs: Mapping[str, AnyArray], outputs: Mapping[str, AnyArray]) -> Any:
+    """Return a binding of `session` to memory that must live as long."""
+    binding = session.io_binding()
+    for bind_one, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
+        for name, array in arrays.items():
+            bind_one(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+    return binding
 
 
 def _buffers(side: Mapping[str, tuple[type, tuple[int | str, ...]]], but: Collection[str]) -> dict[str, AnyArray]:
@@ -152,7 +159,7 @@ def _buffers(side: Mapping[str, tuple[type, tuple[int | str, ...]]], but: Collec
     }
 
 
-def _shortest_run(session: Any, bindings: list[Any]) -> tuple[Callable[[Any, Any], object], list[Any]]:
+def shortest_run(session: Any, bindings: list[Any]) -> tuple[Callable[[Any, Any], object], list[Any]]:
     """Return what runs a binding, and the bindings it takes: those inside of the Python objects, where there are any.
 
     Around them onnxruntime 1.31 asks twice whether it is on a graphics card: 1 of 8 microseconds at 50 units.

@@ -1,0 +1,265 @@
+"""A fleet: many streams by name, of which any number moves at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from .arrays import AnyArray, Float32, Ids
+from .backend import initial_state
+from .batch import Batch
+from .errors import OptionError, UnknownSymbolError
+from .model_file import ModelFile
+from .prediction import Prediction
+from .saved_streams import SavedStreams
+from .saved_streams_reader import read_saved_streams
+from .snapshot import Snapshot
+from .streams import compute
+
+SIZES = (64, 8, 1)  # members per call of the interpreter; larger batches than 64 bring nothing more
+_FIRST_ROWS = 64
+_EVICTED_AT_ONCE = 16  # a sixteenth of the members: looking for the least recently used ones costs as much as there are
+
+
+class Store(Protocol):
+    """Where members go that have not been used for long, and come back from."""
+
+    def get(self, key: str) -> Snapshot | None:
+        """Return where the member is, None if it is not here."""
+
+    def put(self, members: Mapping[str, Snapshot]) -> None:
+        """Keep `members`, all of them or none."""
+
+    def forget(self, key: str) -> None:
+        """Drop a member, if it is here."""
+
+    def keys(self) -> Iterable[str]:
+        """Return the keys of all members that are here."""
+
+
+class Answers(Mapping[str, Prediction]):
+    """What the members of a fleet answered: key -> prediction, made when it is asked for.
+
+    Attributes:
+        probabilities: The main output of each, float32 of shape (N, K), in the order of the keys; yours to keep.
+    """
+
+    def __init__(self, keys: list[str], probabilities: Float32, file: ModelFile) -> None:
+        """Wrap the rows of `probabilities`."""
+        self._rows = {key: row for row, key in enumerate(keys)}
+        self.probabilities = probabilities
+        manifest = file.manifest
+        self._vocabulary = None if manifest.output == "linear" else manifest.output_vocabulary
+
+    def __getitem__(self, key: str) -> Prediction:
+        """Return the prediction of the member `key`."""
+        return Prediction(self.probabilities[self._rows[key]], self._vocabulary)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys."""
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._rows)
+
+
+class Fleet:
+    """Streams by key. A key that has not been seen starts from the model's initial state.
+
+    Made by `Model.fleet()`. Each member answers as a `Stream` of its own would, to within 1e-6 (an interpreter may add
+    up in another order where it computes several at once), whatever the others do. A call that fails moves none of
+    them. Belongs to one thread.
+    """
+
+    def __init__(
+        self,
+        open_batch: Callable[[int], Batch],
+        backend_name: str,
+        file: ModelFile,
+        *,
+        most: int | None = None,
+        store: Store | None = None,
+    ) -> None:
+        """Make an empty fleet. Use `Model.fleet` instead.
+
+        Args:
+            open_batch: Makes a batch for so many streams.
+            backend_name: The backend it is of.
+            file: The model.
+            most: How many members to keep in memory; beyond it the least recently used go to `store`. None: all.
+            store: Where they go.
+
+        Raises:
+            OptionError: `most` without a store, which would forget members behind your back; or fewer than 1.
+        """
+        if most is not None and (store is None or most < 1):
+            raise OptionError(
+                f"A fleet of at most {most} members needs a store for the others, and room for one: "
+                "model.fleet(most=1000, store=SqliteStore('fleet.db', model.file))"
+            )
+        self._open_batch, self._batches = open_batch, dict[int, Batch]()
+        self._backend_name, self.file = backend_name, file
+        self._most, self._store = most, store
+        self._initial = initial_state(file.manifest.state)
+        self._row: dict[str, int] = {}
+        self._free: list[int] = []
+        self._rows: dict[str, Float32] = {n: np.empty((0, *a.shape[1:]), np.float32) for n, a in self._initial.items()}
+        self._seen = np.zeros(0, np.int64)
+        self._used = np.zeros(0, np.int64)  # when each row was used last, in calls
+        self._calls = 0
+
+    def __len__(self) -> int:
+        """Return how many members there are, those in the store among them."""
+        return len(set(self._row) | set(self._store.keys() if self._store else ()))
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether `key` is a member."""
+        return key in self._row or (
+            isinstance(key, str) and self._store is not None and self._store.get(key) is not None
+        )
+
+    def step(self, symbols: Mapping[str, str]) -> Answers:
+        """Feed some members a symbol each.
+
+        Args:
+            symbols: Key -> symbol of the vocabulary.
+
+        Returns:
+            Key -> prediction, in the same order.
+
+        Raises:
+            UnknownSymbolError: Symbols are not in the vocabulary; the first of them is named. No member has moved, and
+                no new one has come.
+            BackendError: The interpreter failed. Likewise.
+        """
+        keys = list(symbols)
+        try:
+            ids = self.file.manifest.vocabulary.encode_all(symbols.values())
+        except UnknownSymbolError as error:
+            raise UnknownSymbolError(f"{error} No member of the fleet has moved.") from None
+        if not keys:
+            return Answers([], np.empty((0, len(self.file.manifest.output_vocabulary)), np.float32), self.file)
+        self._calls += 1
+        rows, new = self._seats(keys)
+        try:
+            answers, following = self._compute(rows, ids)
+        except BaseException:
+            self._give_up(new)
+            raise
+        try:
+            self._move(rows, following)
+        except BaseException:  # Ctrl-C: a state of which half has moved would be wrong for ever
+            self._move(rows, following)
+            raise
+        self._seen[rows] += 1
+        self._used[rows] = self._calls
+        self._shrink()
+        return Answers(keys, answers, self.file)
+
+    def forget(self, key: str) -> None:
+        """Drop the member `key`; it starts from the initial state if it comes again. Unknown keys are no error."""
+        self._give_up([key])
+        if self._store is not None:
+            self._store.forget(key)
+
+    def snapshot(self, key: str) -> Snapshot | None:
+        """Return where the member `key` is; None: it is none."""
+        row = self._row.get(key)
+        if row is None:
+            return None if self._store is None else self._store.get(key)
+        state = {name: array[row : row + 1].copy() for name, array in self._rows.items()}
+        return Snapshot(state, int(self._seen[row]))
+
+    def save(self, path: str | Path) -> None:
+        """Write all members into one file, whole or not at all; see `SavedStreams`."""
+        keys = [*self._row, *(key for key in (self._store.keys() if self._store else ()) if key not in self._row)]
+        members = {key: self.snapshot(key) for key in keys}
+        SavedStreams.of(self.file.manifest, {k: m for k, m in members.items() if m is not None}).to_file(path)
+
+    def restore(self, path: str | Path, *, other_model: bool = False) -> None:
+        """Take the members of a file that `save` wrote; members of the same keys are replaced.
+
+        Raises:
+            SavedStateError: It cannot be used. No member has moved.
+        """
+        members = read_saved_streams(path).checked(self.file, str(path), other_model=other_model)
+        self._calls += 1
+        for key, member in members.items():
+            self._place(key, member)
+        self._shrink()
+
+    def flush(self) -> None:
+        """Write all members to the store and keep them here too: after it a power cut loses nothing."""
+        if self._store is not None:
+            self._store.put({key: member for key in self._row if (member := self.snapshot(key)) is not None})
+
+    def _seats(self, keys: list[str]) -> tuple[AnyArray, list[str]]:
+        """Return the rows of `keys`, and which of them are new here."""
+        get = self._row.get
+        rows = [get(key, -1) for key in keys]
+        new = [key for key, row in zip(keys, rows, strict=True) if row < 0]
+        try:
+            for key in new:
+                found = None if self._store is None else self._store.get(key)
+                self._place(key, found or Snapshot(self._initial))
+        except BaseException:
+            self._give_up(new)
+            raise
+        return np.array([self._row[key] for key in keys] if new else rows), new
+
+    def _place(self, key: str, member: Snapshot) -> None:
+        if key not in self._row:
+            if not self._free:
+                self._grow()
+            self._row[key] = self._free.pop()
+        row = self._row[key]
+        for name, array in member.state.items():
+            self._rows[name][row] = array[0]
+        self._seen[row], self._used[row] = member.symbols_seen, self._calls
+
+    def _grow(self) -> None:
+        before = len(self._seen)
+        more = max(_FIRST_ROWS, before)
+        self._rows = {n: np.concatenate([a, np.zeros((more, *a.shape[1:]), np.float32)]) for n, a in self._rows.items()}
+        self._seen, self._used = (np.concatenate([a, np.zeros(more, np.int64)]) for a in (self._seen, self._used))
+        self._free += range(before + more - 1, before - 1, -1)
+
+    def _move(self, rows: AnyArray, following: Mapping[str, Float32]) -> None:
+        for name, array in following.items():
+            self._rows[name][rows] = array
+
+    def _give_up(self, keys: Iterable[str]) -> None:
+        self._free += [self._row.pop(key) for key in keys if key in self._row]
+
+    def _compute(self, rows: AnyArray, ids: Ids) -> tuple[Float32, dict[str, Float32]]:
+        """Return the answers to `ids` of the members in `rows`, (N, K), and their next states; nothing moves."""
+        answers = np.empty((len(rows), len(self.file.manifest.output_vocabulary)), np.float32)
+        following = {name: np.empty((len(rows), *a.shape[1:]), np.float32) for name, a in self._rows.items()}
+        start = 0
+        for size in SIZES:
+            while len(rows) - start >= size:
+                part = slice(start, start + size)
+                batch = self._batches.get(size) or self._batches.setdefault(size, self._open_batch(size))
+                for name, memory in batch.state().items():
+                    np.take(self._rows[name], rows[part], axis=0, out=memory, mode="clip")
+                compute(batch, ids[part], self._backend_name, self.file)
+                answers[part] = batch.answers
+                for name, memory in batch.next_state().items():
+                    following[name][part] = memory
+                start += size
+        return answers, following
+
+    def _shrink(self) -> None:
+        """Let the least recently used members go to the store if there are too many."""
+        if self._most is None or len(self._row) <= self._most or self._store is None:
+            return
+        count = len(self._row) - self._most + self._most // _EVICTED_AT_ONCE
+        keys, rows = list(self._row), np.fromiter(self._row.values(), np.int64)
+        oldest = np.argsort(self._used[rows], kind="stable")[: min(count, len(keys) - 1)]
+        leaving = {keys[place]: self.snapshot(keys[place]) for place in oldest.tolist()}
+        self._store.put({key: member for key, member in leaving.items() if member is not None})
+        self._give_up(leaving)
