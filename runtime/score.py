@@ -7,6 +7,7 @@ from math import exp, log, nan
 
 from .arrays import Ids
 from .distribution import Float64
+from .lanes import Lanes
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,13 @@ class Score:
             tells from 0, counts as that: -87.3. nan for the first symbol where there was no prediction yet.
         ranks: int32 of shape (T,): 1 for the likeliest symbol, as `Prediction.top` orders them; 0 where
             `log_probabilities` is nan.
+        lanes: The certificate, where it was made in lanes: log-probabilities are then those of stepping to within 1e-4,
+            and nearly always 1e-5. None: symbol by symbol.
     """
 
     log_probabilities: Float64
     ranks: Ids
+    lanes: Lanes | None = None
 
     @property
     def bits(self) -> Float64:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from math import inf, log
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from .arrays import Float32, Ids
 from .distribution import Float64, next_symbol_probabilities, require_next_symbols
+from .lanes import FEWEST, LANES, forgets, score_in_lanes
 from .score import Score
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ SMALLEST = 2.0**-126  # the least normal float32; below it interpreters may or m
 _ANSWERS_AT_A_TIME = 1 << 16  # probabilities: they and what is made of them stay in the cache
 
 
-def score(stream: Stream, symbols: Iterable[str]) -> Score:
+def score(stream: Stream, symbols: Iterable[str], *, in_lanes: bool = True) -> Score:
     """Feed symbols and return how likely each was, given all before it.
 
     The first has no probability if the stream has no answer yet; after a step, or an earlier `score`, it has: scoring
@@ -30,6 +32,8 @@ def score(stream: Stream, symbols: Iterable[str]) -> Score:
         stream: The stream to move.
         symbols: T symbols in order, millions if you like: 24 bytes of each are kept. They are all checked before the
             first is fed.
+        in_lanes: Step parts of a long stream (65,536 symbols and more) side by side where the model forgets fast
+            enough, two to five times as fast; `Score.lanes` has the certificate. See `lanes.py`.
 
     Raises:
         UnknownSymbolError: One of them is not in the vocabulary. The stream has not moved.
@@ -38,21 +42,23 @@ def score(stream: Stream, symbols: Iterable[str]) -> Score:
         NotFiniteError: An answer is no distribution. The stream has not moved.
     """
     require_next_symbols(stream.file, "its symbols have no probability")
-    return score_ids(stream, stream.ids_of(symbols))
+    return score_ids(stream, stream.ids_of(symbols), in_lanes=in_lanes)
 
 
-def score_ids(stream: Stream, ids: Ids) -> Score:
-    """Do what `score` does with the ids of symbols, int32 of shape (T,).
-
-    A faster way through a long stream belongs here: it must give the same score within a bound that it states, and
-    leave the stream where stepping would have left it.
-    """
+def score_ids(stream: Stream, ids: Ids, *, in_lanes: bool = True) -> Score:
+    """Do what `score` does with the ids of symbols, int32 of shape (T,)."""
     before = stream.snapshot()
     log_probabilities, ranks = np.full(ids.size, np.nan), np.zeros(ids.size, np.int32)
     step = max(1, _ANSWERS_AT_A_TIME // len(stream.file.manifest.output_vocabulary))
     main = None if before.answers is None else before.answers[stream.file.manifest.answer]
     last = np.empty((0, 0), np.float32) if main is None else main[np.newaxis]
     try:
+        if in_lanes and can_use_lanes(stream, ids):
+            if len(last):
+                log_probabilities[:1], ranks[:1] = judge(last, ids[:1], stream.file)
+            judged = partial(judge, file=stream.file)
+            lanes = score_in_lanes(stream, stream._seat.batch(LANES), ids, judged, log_probabilities, ranks)
+            return Score(log_probabilities, ranks, lanes)
         for start in range(0, ids.size, step):
             answers = stream.run_ids(ids[start : start + step])
             known = np.concatenate([last, answers[:-1]]) if len(last) else answers[:-1]
@@ -63,6 +69,12 @@ def score_ids(stream: Stream, ids: Ids) -> Score:
         stream.go_to(before)
         raise
     return Score(log_probabilities, ranks)
+
+
+def can_use_lanes(stream: Stream, ids: Ids) -> bool:
+    """Tell whether cutting `ids` in lanes is possible and worth a try."""
+    manifest = stream.file.manifest
+    return ids.size >= FEWEST and not manifest.others and not manifest.sequence and forgets(stream, ids)
 
 
 def judge(answers: Float32, ids: Ids, file: ModelFile) -> tuple[Float64, Ids]:
@@ -80,9 +92,13 @@ def judge(answers: Float32, ids: Ids, file: ModelFile) -> tuple[Float64, Ids]:
         NotFiniteError: An answer is no distribution.
     """
     rows = np.arange(ids.size)
-    probabilities = next_symbol_probabilities(answers, file.manifest.output, file.name)[rows, ids]
     chosen = answers[rows, ids][:, np.newaxis]
-    ranks: Ids = (answers > chosen).sum(axis=1, dtype=np.int32) + np.int32(1)
+    totals = answers.sum(axis=1)
+    if file.manifest.output == "softmax" and bool(((totals > 0) & (totals < inf)).all()):
+        probabilities = chosen[:, 0].astype(np.float64)  # the others are not needed, and there may be thousands
+    else:
+        probabilities = next_symbol_probabilities(answers, file.manifest.output, file.name)[rows, ids]
+    ranks: Ids = np.count_nonzero(answers > chosen, axis=1).astype(np.int32) + np.int32(1)
     equal = answers == chosen
     if np.count_nonzero(equal) > ids.size:  # of equally likely symbols the lower id comes first
         ranks += (equal & (np.arange(answers.shape[1]) < ids[:, np.newaxis])).sum(axis=1, dtype=np.int32)

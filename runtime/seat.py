@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .arrays import Float32
 from .backend import Backend
+from .batch import Batch, open_batch
 from .model_file import ModelFile
 from .snapshot import Snapshot
 
@@ -36,6 +37,14 @@ class Seat:
         self.file = file
         self.lock = Lock()
         self.occupant: Stream | None = None
+        self._batches: dict[int, Batch] = {}
+
+    def batch(self, size: int) -> Batch:
+        """Return a batch of this model for `size` streams, made once. Whoever uses it holds no other lock."""
+        with self.lock:
+            if size not in self._batches:
+                self._batches[size] = open_batch(self.backend_name, self.file, size)
+            return self._batches[size]
 
     def take(self, stream: Stream) -> Backend:
         """Seat `stream` and return the backend that holds its state. Call with the lock held."""
