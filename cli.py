@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from stepcell.runtime.bench.command import bench
 from stepcell.train.commands import app as train_app
 from stepcell.train.reproduce_command import reproduce
 
@@ -61,6 +62,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(train_app, name="train")
 app.command()(reproduce)
+app.command()(bench)
 
 
 def _show_version(wanted: bool) -> None:

@@ -237,21 +237,28 @@ class Fleet:
 
     def _compute(self, rows: AnyArray, ids: Ids) -> tuple[Float32, dict[str, Float32]]:
         """Return the answers to `ids` of the members in `rows`, (N, K), and their next states; nothing moves."""
+        if len(rows) in SIZES:  # one call: what it makes need not be kept beside it
+            batch = self._run(len(rows), rows, ids)
+            return batch.answers.copy(), batch.next_state()
         answers = np.empty((len(rows), len(self.file.manifest.output_vocabulary)), np.float32)
         following = {name: np.empty((len(rows), *a.shape[1:]), np.float32) for name, a in self._rows.items()}
         start = 0
         for size in SIZES:
             while len(rows) - start >= size:
                 part = slice(start, start + size)
-                batch = self._batches.get(size) or self._batches.setdefault(size, self._open_batch(size))
-                for name, memory in batch.state().items():
-                    np.take(self._rows[name], rows[part], axis=0, out=memory, mode="clip")
-                compute(batch, ids[part], self._backend_name, self.file)
+                batch = self._run(size, rows[part], ids[part])
                 answers[part] = batch.answers
                 for name, memory in batch.next_state().items():
                     following[name][part] = memory
                 start += size
         return answers, following
+
+    def _run(self, size: int, rows: AnyArray, ids: Ids) -> Batch:
+        batch = self._batches.get(size) or self._batches.setdefault(size, self._open_batch(size))
+        for name, memory in batch.state().items():
+            np.take(self._rows[name], rows, axis=0, out=memory, mode="clip")  # "clip": else numpy makes a copy first
+        compute(batch, ids, self._backend_name, self.file)
+        return batch
 
     def _shrink(self) -> None:
         """Let the least recently used members go to the store if there are too many."""

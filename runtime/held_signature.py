@@ -96,4 +96,5 @@ def _bytes(array: AnyArray) -> memoryview:
 
 
 def _memory(address: int, length: int) -> memoryview:
-    return np.frombuffer((ctypes.c_ubyte * length).from_address(address), np.uint8).data
+    memory: AnyArray = np.ctypeslib.as_array((ctypes.c_uint8 * length).from_address(address))
+    return memory.data

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from .arrays import Float32
 from .errors import NoProbabilitiesError
 from .vocabulary import Vocabulary
+
+_NONE: Mapping[str, Prediction] = MappingProxyType({})
 
 
 class Prediction:
@@ -23,12 +26,12 @@ class Prediction:
     __slots__ = ("_vocabulary", "outputs", "values")
 
     def __init__(
-        self, values: Float32, vocabulary: Vocabulary | None, outputs: Mapping[str, Prediction] | None = None
+        self, values: Float32, vocabulary: Vocabulary | None, outputs: Mapping[str, Prediction] = _NONE
     ) -> None:
         """Wrap `values`, shape (K,), over the K symbols of `vocabulary`; None: they are no probabilities."""
         self.values = values
         self._vocabulary = vocabulary
-        self.outputs = outputs or {}
+        self.outputs = outputs
 
     @property
     def has_probabilities(self) -> bool:
@@ -59,7 +62,10 @@ class Prediction:
     @property
     def symbol(self) -> str:
         """The most likely symbol."""
-        return self._symbols[self.id]
+        if self._vocabulary is None:
+            return self._symbols[self.id]  # raises
+        symbol: str = self._vocabulary.symbols[self.values.argmax()]
+        return symbol
 
     @property
     def probability(self) -> float:

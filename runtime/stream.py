@@ -42,7 +42,7 @@ class Stream:
         manifest = seat.file.manifest
         self._seat = seat
         self._encode, self._encode_all = manifest.vocabulary.encode, manifest.vocabulary.encode_all
-        self._id_by_symbol: Mapping[object, int] = manifest.vocabulary.id_by_symbol
+        self._id_by_symbol: Mapping[Any, int] = manifest.vocabulary.id_by_symbol
         self._ids = len(manifest.vocabulary) or 1
         self._output_vocabulary = None if manifest.output == "linear" else manifest.output_vocabulary
         self._wide = bool(manifest.features or manifest.others)

@@ -1,0 +1,77 @@
+"""Measurements as a table, as JSON, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import MissingPackageError
+from ..figure import new_figure, to_png
+from .measurement import Measurement
+from .ways import REFERENCE
+
+
+def as_rows(found: Sequence[Measurement]) -> tuple[list[str], list[list[str]], str]:
+    """Return header, rows and a note: the ways beside each other, a column for each runtime."""
+    names = list(dict.fromkeys(name for one in found for name in one.microseconds))
+    rows = [[name, *(_cell(one, name) for one in found)] for name in names]
+    figures: dict[str, Callable[[Measurement], str]] = {
+        "from file to first answer": lambda one: f"{one.load_ms:.1f} ms",
+        "first step": lambda one: f"{one.first_us:.1f}",
+        "Stream.step: p50, p99, max": lambda one: f"{one.p50_us:.2f}, {one.p99_us:.2f}, {one.max_us:.1f}",
+        "with cold caches": lambda one: f"{one.cold_us:.1f}",
+        "resident memory": lambda one: "unknown" if one.memory_mb is None else f"{one.memory_mb:.0f} MB",
+    }
+    rows += [[name, *(figure(one) for one in found)] for name, figure in figures.items()]
+    note = (
+        f"microseconds per symbol, in brackets the ratio to {REFERENCE!r} on the same interpreter;\n"
+        "processor time, the lowest of several rounds in which all ways take turns; the last lines are time that passes"
+    )
+    notes = [f"{one.runtime}: {text}" for one in found for text in one.notes]
+    return ["way", *(one.runtime for one in found)], rows, "\n".join([note, *notes])
+
+
+def as_json(found: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """Return the measurements as JSON objects."""
+    return [
+        {
+            **{name: value for name, value in vars(one).items() if name not in ("microseconds", "notes")},
+            "notes": list(one.notes),
+            "ways": {
+                name: {"microseconds": round(value, 3), "ratio": one.ratio(name)}
+                for name, value in one.microseconds.items()
+            },
+        }
+        for one in found
+    ]
+
+
+def draw(found: Sequence[Measurement], title: str) -> bytes:
+    """Draw the ways as bars, a colour for each runtime; return a PNG.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    names = list(dict.fromkeys(name for one in found for name in one.microseconds))[::-1]
+    figure = new_figure(9, 0.3 * len(names) * max(1, len(found)) / 1.5 + 1.5)
+    if figure is None:
+        raise MissingPackageError("The picture needs matplotlib. Install it: pip install 'stepcell[plot]'")
+    axes = figure.subplots()
+    height = 0.8 / len(found)
+    for number, one in enumerate(found):
+        offset = (len(found) - 1 - number) * height
+        there = [(place + offset, one.microseconds[n]) for place, n in enumerate(names) if n in one.microseconds]
+        axes.barh([place for place, _ in there], [value for _, value in there], height, label=one.runtime)
+    axes.set_yticks([place + height * (len(found) - 1) / 2 for place in range(len(names))], names)
+    axes.set_xscale("log")
+    axes.set_xlabel("microseconds per symbol")
+    axes.set_title(title)
+    axes.legend()
+    return to_png(figure)
+
+
+def _cell(one: Measurement, name: str) -> str:
+    if name not in one.microseconds:
+        return ""
+    ratio = one.ratio(name)
+    return f"{one.microseconds[name]:.2f}" + ("" if ratio is None else f" ({ratio:.2f})")
