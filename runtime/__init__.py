@@ -5,52 +5,56 @@
     stream = load("memory.tflite").stream()
     print(stream.step("3").symbol)
 
-Nothing in this package imports TensorFlow.
+Nothing in this package imports TensorFlow; numpy is imported with the first name that is taken from here.
 """
 
-from .backend import BACKEND_NAMES, describe_backend, probe_backends, usable_backends
-from .beam import Continuation
-from .calibration import calibrate
-from .errors import (
-    BackendError,
-    DamagedFileError,
-    DamagedStateError,
-    FeatureMismatchError,
-    ForeignFileError,
-    ForeignStateError,
-    GoldenMismatchError,
-    ModelFileError,
-    ModelFileNotFoundError,
-    NewerFormatError,
-    NewerStateError,
-    NoInterpreterError,
-    NoProbabilitiesError,
-    NotFiniteError,
-    OptionError,
-    OtherModelError,
-    SavedStateError,
-    StateMismatchError,
-    StateNotFoundError,
-    StepcellError,
-    TargetError,
-    ThresholdError,
-    UnknownSymbolError,
-    VocabularyError,
-    WrongBackendError,
-)
-from .manifest import Cell, Golden, GoldenRun, Manifest, StateTensor
-from .model import Model, load
-from .model_file import ModelFile, read_model_file
-from .ports import Feature, Output
-from .prediction import Prediction
-from .saved_streams import SavedStreams
-from .saved_streams_reader import read_saved_streams
-from .score import Figures, Score
-from .snapshot import Snapshot
-from .stream import Stream
-from .threshold import Threshold, read_threshold
-from .vocabulary import Vocabulary
-from .watch import Surprise, Watch
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backend import BACKEND_NAMES, describe_backend, probe_backends, usable_backends
+    from .beam import Continuation
+    from .calibration import calibrate
+    from .errors import (
+        BackendError,
+        DamagedFileError,
+        DamagedStateError,
+        FeatureMismatchError,
+        ForeignFileError,
+        ForeignStateError,
+        GoldenMismatchError,
+        ModelFileError,
+        ModelFileNotFoundError,
+        NewerFormatError,
+        NewerStateError,
+        NoInterpreterError,
+        NoProbabilitiesError,
+        NotFiniteError,
+        OptionError,
+        OtherModelError,
+        SavedStateError,
+        StateMismatchError,
+        StateNotFoundError,
+        StepcellError,
+        TargetError,
+        ThresholdError,
+        UnknownSymbolError,
+        VocabularyError,
+        WrongBackendError,
+    )
+    from .manifest import Cell, Golden, GoldenRun, Manifest, StateTensor
+    from .model import Model, load
+    from .model_file import ModelFile, read_model_file
+    from .ports import Feature, Output
+    from .prediction import Prediction
+    from .saved_streams import SavedStreams
+    from .saved_streams_reader import read_saved_streams
+    from .score import Figures, Score
+    from .snapshot import Snapshot
+    from .stream import Stream
+    from .threshold import Threshold, read_threshold
+    from .vocabulary import Vocabulary
+    from .watch import Surprise, Watch
 
 __all__ = [
     "BACKEND_NAMES",
@@ -108,3 +112,33 @@ __all__ = [
     "read_threshold",
     "usable_backends",
 ]
+
+_HOMES = {  # but of errors, which are in .errors
+    "backend": ("BACKEND_NAMES", "describe_backend", "probe_backends", "usable_backends"),
+    "beam": ("Continuation",),
+    "calibration": ("calibrate",),
+    "manifest": ("Cell", "Golden", "GoldenRun", "Manifest", "StateTensor"),
+    "model": ("Model", "load"),
+    "model_file": ("ModelFile", "read_model_file"),
+    "ports": ("Feature", "Output"),
+    "prediction": ("Prediction",),
+    "saved_streams": ("SavedStreams",),
+    "saved_streams_reader": ("read_saved_streams",),
+    "score": ("Figures", "Score"),
+    "snapshot": ("Snapshot",),
+    "stream": ("Stream",),
+    "threshold": ("Threshold", "read_threshold"),
+    "vocabulary": ("Vocabulary",),
+    "watch": ("Surprise", "Watch"),
+}
+
+
+if not TYPE_CHECKING:  # or a name that does not exist would pass for one
+
+    def __getattr__(name: str) -> Any:
+        """Import a name when it is first asked for."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = next((module for module, homed in _HOMES.items() if name in homed), "errors")
+        value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+        return value

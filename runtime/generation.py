@@ -9,9 +9,9 @@ import numpy as np
 
 from .distribution import Float64, next_symbol_probabilities, require_next_symbols
 from .errors import OptionError
-from .sampling import Sampling
 
 if TYPE_CHECKING:
+    from .sampling import Sampling
     from .stream import Stream
 
 
@@ -49,6 +49,8 @@ def generate(
         UnknownSymbolError: A symbol of `prompt` is not in the vocabulary. The stream has not moved.
         NotFiniteError: While iterating: an answer is no distribution. The stream is after the last symbol given out.
     """
+    from .sampling import Sampling
+
     sampling, symbols = Sampling(temperature, top_k, top_p, greedy), list(prompt)
     check_generation(stream, symbols, stop, {"count": (count, 0)})
     return _generated(stream, count, sampling, symbols, stop, np.random.default_rng(seed))

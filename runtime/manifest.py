@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .arrays import Float32
 from .ports import PROBABILITIES, SYMBOL, VALUES, Feature, Output
 from .vocabulary import Vocabulary
-from .wiring import Wiring
+
+if TYPE_CHECKING:
+    from .wiring import Wiring
 
 FORMAT = 1
 WIRED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from .errors import DamagedFileError, NewerFormatError, VocabularyError
 from .manifest import FORMAT, NEWEST_FORMAT, WIRED_FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
 from .ports import ACTIVATIONS, Feature, Output
 from .vocabulary import Vocabulary
-from .wiring import Wiring, read_wiring
+
+if TYPE_CHECKING:
+    from .wiring import Wiring
 
 
 def read_manifest(content: bytes, file_name: str) -> Manifest:
@@ -172,6 +174,8 @@ class _Reader:
             )
         if "graph" not in top:
             return None
+        from .wiring import read_wiring
+
         try:
             wiring = read_wiring(top["graph"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -1,4 +1,7 @@
-"""How a stream is saved and goes on later: methods of `Stream`."""
+"""How a stream is saved and goes on later: methods of `Stream`.
+
+What they need is imported when they are called: most streams are never saved.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import SavedStateError
-from .saved_streams import SavedStreams
-from .saved_streams_reader import parse_saved_streams, read_saved_streams
 
 if TYPE_CHECKING:
+    from .saved_streams import SavedStreams
     from .stream import Stream
 
 _ALONE = ""  # the key of a stream that is saved by itself
@@ -39,6 +41,8 @@ def from_bytes(stream: Stream, content: bytes, *, other_model: bool = False) -> 
         StateMismatchError: Names or shapes are not those of the model, or a number is not finite. The stream has not
             moved.
     """
+    from .saved_streams_reader import parse_saved_streams
+
     _go_on(stream, parse_saved_streams(content, "The saved state"), "The saved state", other_model)
 
 
@@ -59,10 +63,14 @@ def restore(stream: Stream, path: str | Path, *, other_model: bool = False) -> N
         StateNotFoundError: There is no such file, or it cannot be read. The stream has not moved.
         SavedStateError, StateMismatchError: As `from_bytes` does. The stream has not moved.
     """
+    from .saved_streams_reader import read_saved_streams
+
     _go_on(stream, read_saved_streams(path), Path(path).name, other_model)
 
 
 def _saved(stream: Stream) -> SavedStreams:
+    from .saved_streams import SavedStreams
+
     return SavedStreams.of(stream.file.manifest, {_ALONE: stream.snapshot()})
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from .arrays import Float32, Ids
 from .distribution import Float64, next_symbol_probabilities, require_next_symbols
 from .lanes import FEWEST, LANES, forgets, score_in_lanes
-from .score import Score
 
 if TYPE_CHECKING:
     from .model_file import ModelFile
+    from .score import Score
     from .stream import Stream
 
 SMALLEST = 2.0**-126  # the least normal float32; below it interpreters may or may not flush to 0
@@ -47,6 +47,8 @@ def score(stream: Stream, symbols: Iterable[str], *, in_lanes: bool = True) -> S
 
 def score_ids(stream: Stream, ids: Ids, *, in_lanes: bool = True) -> Score:
     """Do what `score` does with the ids of symbols, int32 of shape (T,)."""
+    from .score import Score
+
     before = stream.snapshot()
     log_probabilities, ranks = np.full(ids.size, np.nan), np.zeros(ids.size, np.int32)
     step = max(1, _ANSWERS_AT_A_TIME // len(stream.file.manifest.output_vocabulary))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from .errors import OutputError
@@ -15,6 +14,8 @@ def make_folder(folder: Path) -> None:
     Raises:
         OutputError: The folder cannot be made or written to.
     """
+    import tempfile  # takes longer to import than this module
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

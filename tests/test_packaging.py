@@ -43,10 +43,35 @@ def test_no_committed_file_names_a_package_index():
     assert offenders == []
 
 
-def test_runtime_imports_no_tensorflow():
+def test_everything_in_runtime_is_imported_with_numpy_alone():
+    code = """
+import sys
+before = set(sys.modules)
+from stepcell.runtime import *
+import stepcell.runtime
+assert all(name in globals() for name in stepcell.runtime.__all__)
+# Modules of Cython have no spec.
+found = {name for name in set(sys.modules) - before if getattr(sys.modules[name], "__spec__", None)}
+print(*{name.partition(".")[0] for name in found} - set(sys.stdlib_module_names))
+print(*sys.modules)
+"""
+    packages, loaded = run_isolated(code).splitlines()
+    assert set(packages.split()) == {"stepcell", "numpy"}
+    rooms = ("stepcell.train", "stepcell.export", "stepcell.cli")
+    assert not [name for name in loaded.split() if name.startswith(rooms)]
+
+
+def test_importing_runtime_alone_imports_nothing_else():
     loaded = run_isolated("import stepcell.runtime, sys; print(*sys.modules)").split()
-    unwanted = {"tensorflow", "keras", "typer", "rich", "h5py", "onnx", "tf2onnx", "stepcell.train", "stepcell.export"}
-    assert unwanted & set(loaded) == set()
+    assert "numpy" not in loaded
+    assert [name for name in loaded if name.startswith("stepcell")] == ["stepcell", "stepcell.runtime"]
+
+
+def test_a_name_that_runtime_does_not_have_is_an_attribute_error():
+    import stepcell.runtime
+
+    with pytest.raises(AttributeError, match="module 'stepcell.runtime' has no attribute 'Nothing'"):
+        _ = stepcell.runtime.Nothing
 
 
 def test_stepping_a_file_imports_no_tensorflow():
