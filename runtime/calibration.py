@@ -57,5 +57,5 @@ def calibrate(model: Model, sequences: Iterable[Iterable[str]], false_alarms: fl
 
 def _rarely_exceeded(surprises: Float64, share: float) -> float | None:
     """Return what a further surprise exceeds with a probability of `share` at most; None: it takes more surprises."""
-    position = ceil(round((surprises.size + 1) * (1 - share), 9))  # rounded: 100 * (1 - 0.07) is 92.99999999999999
+    position = ceil(round((surprises.size + 1) * (1 - share), 9))  # rounded: 100 * (1 - 0.42) is 58.00000000000001
     return float(np.partition(surprises, position - 1)[position - 1]) if position <= surprises.size else None

@@ -246,6 +246,21 @@ def test_several_streams_are_saved_together_and_not_mistaken_for_one(onnx, tmp_p
         parse_saved_streams(with_checksum(twice.replace(b"\x01\0\0\0b", b"\x01\0\0\0a")), "x")
 
 
+def test_equal_notes_give_equal_bytes_in_whatever_order_they_were_made(onnx):
+    one, other = (SavedStreams.of(onnx.manifest, {}, note).to_bytes() for note in ({"a": 1, "b": 2}, {"b": 2, "a": 1}))
+    assert one == other
+
+
+def test_a_stream_leaves_the_snapshot_alone_that_it_went_to(onnx):
+    start = onnx.stream()
+    start.absorb("40")
+    snapshot, stream = start.snapshot(), onnx.stream()
+    stream.go_to(snapshot)
+    snapshot.state["h0"][:] = 9
+    snapshot.answers["probabilities"][:] = 9
+    assert where(stream) == where(start)
+
+
 def test_a_save_that_fails_leaves_the_file_of_the_save_before(onnx, tmp_path, monkeypatch):
     path = tmp_path / "stream.state"
     stream = onnx.stream()

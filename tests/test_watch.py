@@ -74,6 +74,12 @@ def test_symbols_above_the_thresholds_are_marked(onnx):
     assert [watch.step(symbol).alarm for symbol in "444"] == [False] * 3
 
 
+def test_a_symbol_at_the_threshold_is_not_above_it(onnx):
+    bits = [one.bits for one in map(Watch(onnx.stream()).step, "301242")]
+    watch = Watch(onnx.stream(), Threshold(onnx.manifest.fingerprint, bits[4], bits[4], 0.01, 1, 1))
+    assert not any(one.surprising or one.alarm for one in map(watch.step, "301242"))
+
+
 def test_an_unknown_symbol_is_refused_and_moves_nothing(onnx):
     stream = onnx.stream()
     with pytest.raises(UnknownSymbolError, match="has not moved"):
@@ -104,6 +110,7 @@ def test_a_threshold_is_the_surprise_of_the_right_rank(onnx):
     assert calibrate(onnx, sequences, 0.01).sequence_bits == largest[98]
     assert calibrate(onnx, sequences, 0.02).sequence_bits == largest[97]
     assert calibrate(onnx, sequences, 0.5).sequence_bits == largest[49]
+    assert calibrate(onnx, sequences, 0.42).sequence_bits == largest[57]  # 100 * (1 - 0.42) is 58.00000000000001
 
 
 def test_one_long_stream_gives_a_threshold_for_symbols_alone(onnx):
