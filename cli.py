@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from stepcell.runtime.bench.command import bench
 from stepcell.train.commands import app as train_app
+from stepcell.train.evaluate_command import evaluate
 from stepcell.train.reproduce_command import reproduce
 
 _NO_MEMORY = "This machine has not enough memory for that. Smaller numbers of units, symbols or steps need less."
@@ -63,6 +64,7 @@ app = typer.Typer(
 app.add_typer(train_app, name="train")
 app.command()(reproduce)
 app.command()(bench)
+app.command()(evaluate)
 
 
 def _show_version(wanted: bool) -> None:

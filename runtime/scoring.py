@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .arrays import Float32, Ids
+from .arrays import Float32, Floats, Ids
 from .distribution import Float64, next_symbol_probabilities, require_next_symbols
 from .lanes import FEWEST, LANES, forgets, score_in_lanes
 
@@ -94,17 +94,23 @@ def judge(answers: Float32, ids: Ids, file: ModelFile) -> tuple[Float64, Ids]:
         NotFiniteError: An answer is no distribution.
     """
     rows = np.arange(ids.size)
-    chosen = answers[rows, ids][:, np.newaxis]
+    chosen = answers[rows, ids]
     totals = answers.sum(axis=1)
     if file.manifest.output == "softmax" and bool(((totals > 0) & (totals < inf)).all()):
-        probabilities = chosen[:, 0].astype(np.float64)  # the others are not needed, and there may be thousands
+        probabilities = chosen.astype(np.float64)  # the others are not needed, and there may be thousands
     else:
         probabilities = next_symbol_probabilities(answers, file.manifest.output, file.name)[rows, ids]
+    return np.log(np.maximum(probabilities, SMALLEST)), ranks_of(answers, ids)
+
+
+def ranks_of(answers: Floats, ids: Ids) -> Ids:
+    """Return which place each of `ids`, shape (T,), has in its answer, of shape (T, K): 1 for the likeliest."""
+    chosen = answers[np.arange(ids.size), ids][:, np.newaxis]
     ranks: Ids = np.count_nonzero(answers > chosen, axis=1).astype(np.int32) + np.int32(1)
     equal = answers == chosen
     if np.count_nonzero(equal) > ids.size:  # of equally likely symbols the lower id comes first
         ranks += (equal & (np.arange(answers.shape[1]) < ids[:, np.newaxis])).sum(axis=1, dtype=np.int32)
-    return np.log(np.maximum(probabilities, SMALLEST)), ranks
+    return ranks
 
 
 def judge_one(answer: Float32, id: int, file: ModelFile) -> tuple[float, int]:

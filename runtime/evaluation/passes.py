@@ -1,0 +1,106 @@
+"""Ways to feed sequences to a model on the device runtime, and what its answers were worth in each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Flags, Float32, Ids, Places
+from ..distribution import next_symbol_probabilities, require_next_symbols
+from ..model import Model
+from ..reading import Tape
+from .judgement import Judgement
+from .ngram import positions_of
+
+_ANSWERS_AT_A_TIME = 1 << 18  # probabilities in memory
+_WINDOWS, _WINDOW_STEPS, _SEED = 2_000, 200_000, 20_201_120  # most windows drawn, most steps in all of them
+
+
+@dataclass(frozen=True)
+class Passes:
+    """A model and the sequences that it is judged by. Each pass is a stream of its own.
+
+    Attributes:
+        model: Predicts its next symbol, and reads symbols alone.
+        tape: The sequences.
+
+    Raises:
+        TargetError: The model answers with labels or values, or reads features.
+    """
+
+    model: Model
+    tape: Tape
+
+    def __post_init__(self) -> None:
+        """Check the model."""
+        require_next_symbols(self.model.file, "it cannot be evaluated on a stream")
+
+    def carried(self) -> Judgement:
+        """Feed one sequence behind the other and never reset the state."""
+        tape = self.tape
+        return self._judge(np.zeros(1, np.int64), tape.inputs, tape.targets, positions_of(tape), tape.weights > 0)
+
+    def reset(self) -> Judgement:
+        """Reset the state before each sequence."""
+        tape = self.tape
+        return self._judge(tape.starts[:-1], tape.inputs, tape.targets, positions_of(tape), tape.weights > 0)
+
+    def windowed(self, length: int) -> Judgement | None:
+        """Show nothing but the last `length` symbols of its sequence before each symbol; of symbols that are drawn.
+
+        None where no symbol has so many before it.
+        """
+        tape, within = self.tape, positions_of(self.tape)
+        ends = np.flatnonzero((tape.weights > 0) & (within >= length))
+        if not ends.size:
+            return None
+        most = min(_WINDOWS, max(_WINDOW_STEPS // length, 1))
+        drawn = np.sort(np.random.default_rng(_SEED).permutation(ends)[:most])
+        places: Places = (drawn[:, np.newaxis] - np.arange(length - 1, -1, -1)).ravel()
+        last = np.arange(len(places)) % length == length - 1
+        starts = np.arange(0, len(places), length)
+        return self._judge(starts, tape.inputs[places], tape.targets[places], within[places], last)
+
+    def forgetful(self) -> Judgement:
+        """Reset the state before each symbol, so that the last one is all that the model knows."""
+        tape, within = self.tape, positions_of(self.tape)
+        seen, which = np.unique(tape.inputs, return_inverse=True)
+        stream, rows = self.model.stream(), []
+        for id in seen.astype(np.int32):
+            stream.reset()
+            rows.append(stream.run_ids(np.array([id], np.int32)))
+        alone = self._distributions(np.concatenate(rows))
+        places = np.flatnonzero(tape.weights > 0)
+        step = max(1, _ANSWERS_AT_A_TIME // alone.shape[1])
+        return Judgement.joined(
+            [
+                Judgement.of(alone[which[part]], tape.targets[part], within[part])
+                for part in (places[start : start + step] for start in range(0, max(len(places), 1), step))
+            ]
+        )
+
+    def _judge(self, starts: Places, inputs: Ids, targets: Ids, positions: Places, judged: Flags) -> Judgement:
+        """Feed `inputs`, all arrays of shape (N,), with a reset at each of `starts`; judge where `judged` says so."""
+        stream = self.model.stream()
+        step = max(1, _ANSWERS_AT_A_TIME // len(self.model.output_vocabulary))
+        parts: list[Judgement] = []
+        rows: list[Float32] = []
+        first = 0  # what has been fed since then and not been judged yet is in `rows`
+        for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(inputs)], strict=True):
+            stream.reset()
+            for place in range(begin, end, step):
+                until = min(place + step, end)
+                rows.append(stream.run_ids(inputs[place:until])[judged[place:until]])
+                if until - first >= step or until == len(inputs):
+                    known = np.flatnonzero(judged[first:until]) + first
+                    answers = self._distributions(np.concatenate(rows))
+                    parts.append(Judgement.of(answers, targets[known], positions[known]))
+                    rows, first = [], until
+        return Judgement.joined(parts)
+
+    def _distributions(self, answers: Float32) -> Float32:
+        """Return the distributions that `answers` stand for."""
+        output = self.model.manifest.output
+        exact = next_symbol_probabilities(answers, output, self.model.file.name)
+        return exact.astype(np.float32) if output == "sigmoid" else answers
