@@ -82,6 +82,10 @@ class NGram:
         ]
         return Judgement.joined(parts)
 
+    def distributions(self, tape: Tape) -> Float64:
+        """Return what is predicted at each place of a short tape, float64 of shape (N, V)."""
+        return self._probabilities(np.stack(list(self._contexts(tape, self.order, learn=False))))
+
     def _probabilities(self, contexts: Places) -> Float64:
         """Return the distributions behind contexts, shape (order, N), -1 where one is not known; shape (N, V)."""
         probabilities = np.full((contexts.shape[1], self._symbols), 1 / self._symbols)
@@ -97,8 +101,8 @@ class NGram:
     def _contexts(self, tape: Tape, order: int, *, learn: bool) -> Iterator[Places]:
         """Yield the number of the context at each place, int64 of shape (N,), for the lengths 0 to `order` - 1.
 
-        -1 stands for a context that did not occur, or that would reach across the beginning of its sequence. With `learn`
-        all that occur are known: each length is added to `_levels`, without its followers.
+        -1 stands for a context that did not occur, or that would reach across the beginning of its sequence.
+        With `learn` all that occur are known: each length is added to `_levels`, without its followers.
         """
         count = len(tape)
         within = positions_of(tape)
