@@ -110,10 +110,20 @@ def test_each_pass_gives_what_stepping_gives(memory):
 def test_memory_shows_in_the_passes_that_allow_it_alone(memory):
     passes = Passes(memory, tape_of(MEMORY * 20, None, memory.vocabulary))
     assert passes.reset().accuracy == 1
-    assert passes.windowed(4).accuracy == 1
+    assert passes.windowed(3).accuracy < 1
     assert passes.forgetful().accuracy <= 7 / 8  # what follows 2 takes memory
-    assert passes.windowed(2).accuracy < 1
-    assert passes.windowed(5) is None
+    assert passes.windowed(4) is None  # that is all there is
+
+
+def test_a_window_shows_the_last_symbols_and_not_more(memory):
+    tape = tape_of(MEMORY[:2], None, memory.vocabulary)
+    judged, stream, wanted = Passes(memory, tape).windowed(2), memory.stream(), []
+    for sequence in MEMORY[:2]:
+        for position in range(1, 5):
+            stream.reset()
+            wanted.append(stream.score(sequence[max(position - 2, 0) : position + 1]).log_probabilities[-1])
+    np.testing.assert_allclose(judged.log_probabilities, wanted, rtol=1e-6)
+    assert judged.positions.tolist() == [1, 2, 3, 4] * 2
 
 
 def test_judging_in_small_parts_changes_nothing(memory, monkeypatch):
@@ -134,6 +144,20 @@ def test_calibration_is_the_mean_distance_of_what_was_said_and_what_came():
     assert judged.mistakes(["x", "y"])[0] == {
         "came": "y", "named": "x", "count": 4, "share_of_mistakes": 0.8, "share_of_symbol": 4 / 13,
     }  # fmt: skip
+
+
+def test_positions_come_one_by_one_and_then_in_ranges_and_few_symbols_are_put_together():
+    positions = np.array([1] * 3 + [2] * 30 + [3] * 12 + list(range(9, 17)) + list(range(17, 40)))
+    size = len(positions)
+    judged = Judgement.of(np.full((size, 2), 0.5), np.zeros(size, np.int32), positions)
+    rows = judged.by_position()
+    assert [(row["from"], row["to"], row["symbols"]) for row in rows] == [
+        (1, 2, 33),
+        (3, 3, 12),
+        (4, 32, 24),
+        (33, 64, 7),
+    ]
+    assert {row["bits_per_symbol"] for row in rows} == {1.0}
 
 
 def test_a_network_that_counting_beats_is_called_so(memory):
@@ -206,11 +230,11 @@ def test_what_cannot_be_judged_is_refused(memory):
 
 
 def test_the_command_shows_the_model_beside_its_baselines(lines):
-    result = run_command(DATA / "memory.tflite", lines, "--format", "lines", "--end", "", "--window", "4")
+    result = run_command(DATA / "memory.tflite", lines, "--format", "lines", "--end", "", "--window", "3")
     assert result.exit_code == 0, result.output
     for part in (
         "state reset before each sequence",
-        "only the last 4 symbols",
+        "only the last 3 symbols",
         "5-gram with back-off",
         "n-gram accuracy",
     ):

@@ -13,6 +13,7 @@ from ..arrays import AnyArray, Floats, Ids, Places
 from ..distribution import Float64
 from ..scoring import SMALLEST, ranks_of
 
+_FEW = 10  # symbols that a position or a range of them has to have, to stand by itself
 _BINS = 10  # of the confidence; Guo et al. 2017 take 15, which for few symbols leaves most of them empty
 
 
@@ -81,16 +82,19 @@ class Judgement:
         return self.nats / log(2)
 
     def by_position(self) -> list[dict[str, float]]:
-        """Return accuracy and bits by the position in the sequence: of 1 to 8 each, then in ranges that double."""
-        rows, first = [], 1
+        """Return accuracy and bits by the position in the sequence: of 1 to 8 each, then in ranges that double.
+
+        A range that holds hardly any symbols is one with the next.
+        """
+        rows, first, end = [], 1, 1
         last = int(self.positions.max(initial=0))
-        while first <= last:
-            end = first + 1 if first < 9 else 2 * (first - 1) + 1
+        while end <= last:
+            end = end + 1 if end < 9 else 2 * end - 1
             part = self.chosen((self.positions >= first) & (self.positions < end))
-            if len(part):
+            if len(part) >= _FEW or (end > last and len(part)):
                 row = {"from": first, "to": end - 1, "symbols": len(part)}
                 rows.append({**row, "accuracy": part.accuracy, "bits_per_symbol": part.bits})
-            first = end
+                first = end
         return rows
 
     def reliability(self) -> list[dict[str, float]]:

@@ -10,6 +10,7 @@ from ..arrays import Flags, Float32, Ids, Places
 from ..distribution import next_symbol_probabilities, require_next_symbols
 from ..model import Model
 from ..reading import Tape
+from ..reading.recording import stretches
 from .judgement import Judgement
 from .ngram import positions_of
 
@@ -49,18 +50,20 @@ class Passes:
     def windowed(self, length: int) -> Judgement | None:
         """Show nothing but the last `length` symbols of its sequence before each symbol; of symbols that are drawn.
 
-        None where no symbol has so many before it.
+        None where no symbol has more before it, and this would be `reset`.
         """
         tape, within = self.tape, positions_of(self.tape)
-        ends = np.flatnonzero((tape.weights > 0) & (within >= length))
-        if not ends.size:
+        ends = np.flatnonzero(tape.weights > 0)
+        if not (within[ends] > length).any():
             return None
         most = min(_WINDOWS, max(_WINDOW_STEPS // length, 1))
         drawn = np.sort(np.random.default_rng(_SEED).permutation(ends)[:most])
-        places: Places = (drawn[:, np.newaxis] - np.arange(length - 1, -1, -1)).ravel()
-        last = np.arange(len(places)) % length == length - 1
-        starts = np.arange(0, len(places), length)
-        return self._judge(starts, tape.inputs[places], tape.targets[places], within[places], last)
+        lengths = np.minimum(within[drawn], length)
+        places = stretches(drawn - lengths + 1, drawn + 1)
+        after = np.cumsum(lengths)
+        last = np.zeros(len(places), bool)
+        last[after - 1] = True
+        return self._judge(after - lengths, tape.inputs[places], tape.targets[places], within[places], last)
 
     def forgetful(self) -> Judgement:
         """Reset the state before each symbol, so that the last one is all that the model knows."""

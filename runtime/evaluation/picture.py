@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..figure import new_figure, to_png
-from ..vocabulary import escape_symbol
 from .evaluation import Evaluation
+from .tables import visible
 
 _MOST_CONFUSED = 20  # symbols in the picture of mistakes
 
@@ -71,7 +71,7 @@ def _draw_mistakes(figure: Any, axes: Any, evaluation: Evaluation) -> None:
     table = np.zeros((len(chosen), len(chosen)))
     np.add.at(table, (came[shown], named[shown]), 1)
     image = axes.imshow(table / np.maximum(table.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
-    names = [repr(s) if s.isspace() else escape_symbol(s) for s in (evaluation.symbols[id] for id in chosen.tolist())]
+    names = [visible(evaluation.symbols[id]) for id in chosen.tolist()]
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set(xlabel="this was the likeliest", ylabel="this came")

@@ -52,7 +52,7 @@ def reliability_table(evaluation: Evaluation) -> Table:
 def mistakes_table(evaluation: Evaluation) -> Table:
     """Return header and rows: what is taken for what most often."""
     rows = [
-        [escape_symbol(one["came"]), escape_symbol(one["named"]), f"{one['count']:,}",
+        [visible(one["came"]), visible(one["named"]), f"{one['count']:,}",
          percent(one["share_of_mistakes"]), percent(one["share_of_symbol"])]
         for one in evaluation.main.mistakes(evaluation.symbols)
     ]  # fmt: skip
@@ -70,6 +70,11 @@ def remarks(evaluation: Evaluation) -> list[str]:
         "(expected calibration error)",
         evaluation.verdict(),
     ]
+
+
+def visible(symbol: str) -> str:
+    """Return a symbol as it can be seen in a table: blanks and punctuation marks in quotes."""
+    return escape_symbol(symbol) if any(character.isalnum() for character in symbol) else repr(symbol)
 
 
 def percent(share: float) -> str:
