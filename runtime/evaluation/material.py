@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -62,19 +62,19 @@ def read_material(
     recording = reading.read(data)
     split = HeldOut(**{**(trained.get("held_out") or {}), **({} if held_out is None else {"share": held_out})})
     same = bool(trained.get("sha256")) and recording.sha256 == trained["sha256"]
+    as_then = same and bool(trained.get("held_out")) and held_out is None
     notes = [f"{data}: {recording.found}" if recording.found else str(data), *recording.remarks]
-    if baseline_from is None or (same and held_out is None):
+    if baseline_from is None or as_then:
         rest, judged = split.split(recording)
-        if same and held_out is None:
-            notes.append(f"{data} is what the model was trained on; judged by the part that was held out then")
-        else:
-            notes.append(
-                f"judged by a part of {data} that is held out here ({split.share:g}); baselines learn the rest"
-            )
-            if same:
-                notes.append("the model has seen that file in training: these are no figures for new data")
+        notes.append(
+            f"{data} is what the model was trained on; judged by the part that was held out then"
+            if as_then
+            else f"judged by a part of {data} that is held out here ({split.share:g}); baselines learn the rest"
+        )
     else:
         judged = recording
+    if same and not as_then:
+        notes.append("the model has seen that file in training: these are no figures for new data")
     if baseline_from is not None:
         rest = reading.read(baseline_from)
         is_training = bool(trained.get("sha256")) and rest.sha256 == trained["sha256"] and trained.get("held_out")
@@ -82,7 +82,7 @@ def read_material(
             rest, _ = HeldOut(**trained["held_out"]).split(rest)
         notes.append(f"baselines learn from {baseline_from}{', what the network learned from' if is_training else ''}")
     vocabulary = manifest.vocabulary
-    unknown = _check_symbols({str(data): judged, str(baseline_from or data): rest}, vocabulary, end)
+    unknown = _check_symbols([(data, judged), (baseline_from or data, rest)], vocabulary, end)
     return Material(lay_out(judged, vocabulary, end), lay_out(rest, vocabulary, end), unknown, tuple(notes))
 
 
@@ -101,7 +101,7 @@ def _reading(trained: Mapping[str, Any], end: str | None, options: Mapping[str, 
     return _READINGS[kind](**{**values, "end": end})
 
 
-def _check_symbols(parts: Mapping[str, Recording], vocabulary: Vocabulary, end: str | None) -> int:
+def _check_symbols(parts: Sequence[tuple[Path, Recording]], vocabulary: Vocabulary, end: str | None) -> int:
     """Return how many symbols of the first of `parts` are unknown.
 
     Raises:
@@ -111,10 +111,9 @@ def _check_symbols(parts: Mapping[str, Recording], vocabulary: Vocabulary, end: 
     if end is not None and end not in vocabulary:
         problems.append(f"the end symbol {end!r}; give the right one, or --end '' for none")
     counted: list[int] = []
-    for source, recording in parts.items():
-        strange = {symbol for symbol in recording.symbols if symbol not in vocabulary}
+    for source, recording in parts:
         counts = dict(zip(recording.symbols, recording.counts().tolist(), strict=True))
-        strange = {symbol for symbol in strange if counts[symbol]}
+        strange = {symbol for symbol, count in counts.items() if count and symbol not in vocabulary}
         counted.append(sum(counts[symbol] for symbol in strange))
         if strange and vocabulary.unknown is None:
             shown = sorted(strange)
@@ -122,7 +121,7 @@ def _check_symbols(parts: Mapping[str, Recording], vocabulary: Vocabulary, end: 
             problems.append(f"{len(shown):,} symbols of {source}: {names}")
     if problems:
         raise CorpusError(
-            f"The model does not know {'; nor '.join(problems)}. It knows {vocabulary.describe()}. "
+            f"The model does not know {'; nor '.join(dict.fromkeys(problems))}. It knows {vocabulary.describe()}. "
             "Were the data read as in training?"
         )
     return counted[0]
