@@ -14,7 +14,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from ..runtime.arrays import AnyArray, Float32
-from .precision import FEWEST_INT8
+from .precision import FEWEST_INT8, is_half
 
 Graph: TypeAlias = Any  # onnx.GraphProto
 Node: TypeAlias = Any  # onnx.NodeProto
@@ -22,11 +22,11 @@ _MIDDLE = 128  # the uint8 that stands for a weight of 0
 
 
 def store_as_half(graph: Graph) -> None:
-    """Store every weight that loses nothing by it as float16."""
+    """Store every weight as float16 that loses nothing by it."""
     casts = []
     for weight in graph.initializer:
         values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or not np.array_equal(values.astype(np.float16), values):
+        if values.dtype != np.float32 or not is_half(values):
             continue
         name = f"{weight.name}_half"
         casts.append(helper.make_node("Cast", [name], [weight.name], to=TensorProto.FLOAT))

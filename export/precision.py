@@ -1,8 +1,9 @@
 """Precisions: how the weights of a file are stored, and how far from Keras a file of each may be.
 
 - float32: as Keras has them.
-- float16: rounded to 11 binary digits and computed with in float32, as every interpreter does on a CPU. The rounding is
-  done here, before any converter sees the weights, so that the referee can round alike.
+- float16: matrices rounded to 11 binary digits and computed with in float32, as every interpreter does on a CPU. The
+  rounding is done here, before any converter sees the weights, so that the referee can round alike. Vectors and
+  matrices of less than 256 weights stay float32, and so does what a converter computes from weights.
 - int8: 8 bits a weight and a float32 scale for each column of a matrix; what a matrix is multiplied with is brought to
   8 bits at every step (dynamic range). Matrices of less than 1,024 weights, biases and the state stay float32.
 """
@@ -24,6 +25,7 @@ QUANTIZATIONS = (FLOAT16, INT8)  # what can be asked for; float32 is always writ
 BULK = "bulk.onnx"  # format: a graph of whole sequences; to containers and interpreters it is ONNX
 BYTES_PER_WEIGHT = {FLOAT32: 4, FLOAT16: 2, INT8: 1}
 FEWEST_INT8 = 1024  # weights; the TFLite converter leaves smaller matrices as they are, and so do we for ONNX
+FEWEST_HALF = 256  # weights; what restores a smaller one takes as many bytes as it saves
 
 Rounding: TypeAlias = Callable[[Float32], Float32]
 
@@ -91,11 +93,13 @@ def as_they_are(weights: Float32) -> Float32:
 
 
 def to_half(weights: Float32) -> Float32:
-    """Return `weights` rounded to float16, as float32.
+    """Return a matrix of weights rounded to float16, as float32, and vectors and small matrices as they are.
 
     Raises:
         NotSteppableError: One is beyond the largest number of float16.
     """
+    if weights.ndim < 2 or weights.size < FEWEST_HALF:
+        return weights
     with np.errstate(over="ignore"):
         rounded = weights.astype(np.float16).astype(np.float32)
     if not np.isfinite(rounded).all():
@@ -104,6 +108,12 @@ def to_half(weights: Float32) -> Float32:
             "--quantize float16. Nothing was written."
         )
     return rounded
+
+
+def is_half(weights: Float32) -> bool:
+    """Tell whether it pays to store `weights` as float16, and loses nothing."""
+    with np.errstate(over="ignore"):
+        return weights.size >= FEWEST_HALF and np.array_equal(weights.astype(np.float16), weights)
 
 
 def rounding_of(quantization: str) -> Rounding:

@@ -15,7 +15,9 @@ from ..runtime.ports import ABSORB, STEP, SYMBOL
 from .arithmetic import TensorFlowArithmetic, Value, Weights
 from .precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, rounding_of
 from .step_function import StepFunction
+from .tflite_half import store_as_half
 from .tflite_layout import pack_again
+from .tflite_scales import move_scales_behind_products
 from .two_phase import two_phase_graphs
 
 # The converter orders signatures by name, and tflite-runtime 2.14 runs XNNPACK in the first subgraph alone: 19.6
@@ -30,6 +32,12 @@ _HIGHEST_VERSIONS = {
     "GATHER": 6, "LESS": 3, "LOGISTIC": 3, "MEAN": 3, "MUL": 7, "QUANTIZE": 3, "RSQRT": 2, "SLICE": 6, "SOFTMAX": 3,
     "SPLIT": 4, "STRIDED_SLICE": 8, "SUB": 5, "TANH": 3, "WHILE": 1,
 }  # fmt: skip
+# precision -> what is done to a file after its conversion
+_REWRITES: dict[str, Callable[[Any], None]] = {
+    FLOAT32: lambda model: None,
+    FLOAT16: store_as_half,
+    INT8: move_scales_behind_products,
+}
 
 
 def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> tuple[bytes, dict[str, int]]:
@@ -55,8 +63,9 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
-        _quantize(converter, quantization)
-        payload = pack_again(converter.convert(), {_STEP_WHILE_CONVERTING: STEP})
+        if quantization == INT8:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        payload = pack_again(converter.convert(), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
     operators = operator_versions(payload)
     forbidden = [name for name in _FORBIDDEN_OPERATORS if name in operators]
     weight_bytes = arithmetic.bytes_used() * BYTES_PER_WEIGHT[quantization] // BYTES_PER_WEIGHT[FLOAT32]
@@ -87,14 +96,6 @@ class _EvenTables(TensorFlowArithmetic):
             self._even[id(table)] = table, table / reach, reach
         _, even, reach = self._even[id(table)]
         return super().gather(even, ids) * self.constant(reach)
-
-
-def _quantize(converter: Any, quantization: str) -> None:
-    if quantization == FLOAT32:
-        return
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization == FLOAT16:
-        converter.target_spec.supported_types = [tf.float16]
 
 
 def _check_versions(operators: dict[str, int], quantization: str) -> None:

@@ -6,13 +6,11 @@ empty buffers and empty tables. None of that is needed to run it, and a third of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flatbuffers
 from tensorflow.lite.python import schema_py_generated as schema
-
-from .tflite_scales import move_scales_behind_products
 
 _FILE_IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # bytes; interpreters read weights in place, and `force_align` of schema.fbs asks for this
@@ -39,25 +37,27 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
         return schema.BufferEnd(builder)
 
 
-def pack_again(payload: bytes, signature_names: Mapping[str, str]) -> bytes:
-    """Return the TFLite file `payload` without names of tensors, and with the signatures called by their new names."""
+def pack_again(payload: bytes, signature_names: Mapping[str, str], rewrite: Callable[[Any], None]) -> bytes:
+    """Return the TFLite file `payload` after `rewrite`, which is given its `schema.ModelT`.
+
+    It comes without names of tensors, and with the signatures called by their new names.
+    """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(payload, 0))
-    move_scales_behind_products(model)
+    rewrite(model)
     for signature in model.signatureDefs:
         old = signature.signatureKey.decode()
         signature.signatureKey = signature_names.get(old, old)
     contents = [b"" if buffer.data is None else bytes(bytearray(buffer.data)) for buffer in model.buffers]
-    # Equal contents once: the converter gives each tensor that is computed an empty buffer of its own.
+    # Equal contents once, and none that nothing needs any more: the converter gives each tensor that is computed an
+    # empty buffer of its own.
     places: dict[bytes, int] = {b"": _EMPTY}
-    for content in contents:
-        places.setdefault(content, len(places))
     for tensor in (tensor for subgraph in model.subgraphs for tensor in subgraph.tensors):
         tensor.name = None
-        tensor.buffer = places[contents[tensor.buffer]]
+        tensor.buffer = places.setdefault(contents[tensor.buffer], len(places))
         if tensor.quantization is not None and tensor.quantization.scale is None:
             tensor.quantization = None
     for entry in model.metadata or ():
-        entry.buffer = places[contents[entry.buffer]]
+        entry.buffer = places.setdefault(contents[entry.buffer], len(places))
     model.buffers = [_AlignedBuffer(content) for content in places]
     builder = flatbuffers.Builder(len(payload))
     builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
+from .tflite_operators import constant_buffer, is_operator, operator_code
+
 _VERSION = 9  # of FULLY_CONNECTED: dynamic range with inputs quantised asymmetrically
 _NO_TENSOR = -1
 _Operator = schema.BuiltinOperator
@@ -28,7 +30,7 @@ def move_scales_behind_products(model: Any) -> None:
         operators = []
         for operator in subgraph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
-            weights = subgraph.tensors[operator.inputs[1]] if _is(code, _Operator.FULLY_CONNECTED) else None
+            weights = subgraph.tensors[operator.inputs[1]] if is_operator(code, _Operator.FULLY_CONNECTED) else None
             scales = None if weights is None or weights.quantization is None else weights.quantization.scale
             if scales is None or len(scales) < 2:
                 operators.append(operator)
@@ -42,7 +44,7 @@ def move_scales_behind_products(model: Any) -> None:
                 tensor.quantization.scale, tensor.quantization.zeroPoint = [1.0], [0]
                 tensor.quantization.quantizedDimension = 0
     for code in model.operatorCodes:
-        if rewritten and _is(code, _Operator.FULLY_CONNECTED):
+        if rewritten and is_operator(code, _Operator.FULLY_CONNECTED):
             code.version = min(code.version, _VERSION)
 
 
@@ -70,27 +72,11 @@ def _elementwise(model: Any, builtin: int, inputs: list[int], output: int) -> An
         _Operator.ADD: (_Options.AddOptions, schema.AddOptionsT),
     }
     operator = schema.OperatorT()
-    operator.opcodeIndex = _code(model, builtin)
+    operator.opcodeIndex = operator_code(model, builtin)
     operator.inputs, operator.outputs = inputs, [output]
     operator.builtinOptionsType, options = kinds[builtin]
     operator.builtinOptions = options()
     return operator
-
-
-def _code(model: Any, builtin: int) -> int:
-    """Return the index of the operator code of `builtin`, appended if the model has none yet."""
-    for index, code in enumerate(model.operatorCodes):
-        if _is(code, builtin):
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = builtin
-    code.version = 1
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
-
-
-def _is(code: Any, builtin: int) -> bool:
-    return bool(max(code.builtinCode, code.deprecatedBuiltinCode) == builtin)
 
 
 def _has_column_scales(tensor: Any) -> bool:
@@ -107,11 +93,8 @@ def _computed(subgraph: Any, like: int) -> int:
 
 def _constant(model: Any, subgraph: Any, values: Any) -> int:
     """Append a float32 constant of shape (N,); return its index."""
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-    model.buffers.append(buffer)
     tensor = schema.TensorT()
-    tensor.shape, tensor.type, tensor.buffer = [len(values)], schema.TensorType.FLOAT32, len(model.buffers) - 1
+    tensor.shape, tensor.type, tensor.buffer = [len(values)], schema.TensorType.FLOAT32, constant_buffer(model, values)
     tensor.hasRank = True
     subgraph.tensors.append(tensor)
     return len(subgraph.tensors) - 1

@@ -8,9 +8,10 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from models import with_random_weights
 
-from stepcell.export import LayerStep, ParityError, build_step_function, export, step_rule
+from stepcell.export import LayerStep, ParityError, build_step_function, export, precision, step_rule, tflite
 from stepcell.export.arithmetic import ACTIVATIONS, NumpyArithmetic
 from stepcell.export.reference import run_numpy
 from stepcell.runtime import load
@@ -270,6 +271,28 @@ def test_all_layers_together_in_a_file_equal_keras_on_every_interpreter(make, tm
         for id in ids.tolist():
             one, other = (stream.step(str(id)).probabilities for stream in streams)
             assert np.abs(one - other).max() <= 2e-6
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+def test_every_layer_in_float16_is_rounded_where_the_referee_rounds_and_nowhere_else(monkeypatch):
+    monkeypatch.setattr(precision, "FEWEST_HALF", 1)  # these layers are small
+    monkeypatch.setattr(tflite, "two_phase_graphs", lambda *_: {})  # the same once more
+    no_constants = ("Dropout", "Noise", "Identity", "Activity", "LSTM", "GRU", "recurrent", "called twice")
+    names = [name for name in LAYERS if not any(word in name for word in no_constants)]
+    source = keras.Input((None,), dtype="int32")
+    x = L.Conv1D(6, 2, padding="causal", activation="tanh")(L.Embedding(SYMBOLS, 5)(source))
+    answers = [L.Dense(SYMBOLS, name=f"answer_{n}", **SOFTMAX)(LAYERS[name]()(x)) for n, name in enumerate(names)]
+    step_function = build_step_function(with_random_weights(keras.Model(source, answers)))
+    ids = np.random.default_rng(3).integers(0, SYMBOLS, STEPS, dtype=np.int32)
+    state = initial_state(step_function.state)
+    (right,) = run_numpy(step_function, Inputs(ids), [state], rounding=precision.to_half)
+    step = Interpreter(model_content=tflite.tflite_payload(step_function, "float16")[0]).get_signature_runner("step")
+    for n, id in enumerate(ids):
+        found = step(symbol=np.array([id]), **state)
+        state = {tensor.name: found[tensor.next] for tensor in step_function.state}
+        expected = {step_function.main.name: right.probabilities[n], **{k: v[n] for k, v in right.others.items()}}
+        off = [np.abs(found[key][0] - answer).max() for key, answer in expected.items()]
+        assert [name for name, error in zip(names, off, strict=True) if error > 1e-6] == []
 
 
 class Echo(L.Layer):

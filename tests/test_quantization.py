@@ -13,7 +13,7 @@ from models import miswired, sharp_model
 from typer.testing import CliRunner
 
 from stepcell.cli import app
-from stepcell.export import NotSteppableError, ParityError, build_step_function, check, export, exporter
+from stepcell.export import NotSteppableError, ParityError, build_step_function, check, export, exporter, tflite
 from stepcell.export.comparison import Choice, _sentence, choices
 from stepcell.export.onnx import onnx_payload
 from stepcell.export.parity import EACH
@@ -224,16 +224,14 @@ def test_a_file_beyond_its_gate_is_written_when_it_is_asked_for_by_name(tmp_path
 
 
 def test_a_file_that_tflite_runtime_cannot_load_is_not_made(monkeypatch):
-    from stepcell.export import tflite_layout
-
-    monkeypatch.setattr(tflite_layout, "move_scales_behind_products", lambda model: None)
+    monkeypatch.setitem(tflite._REWRITES, "int8", lambda model: None)
     step_function = build_step_function(sharp_model("lstm", 1, units=20))
     with pytest.raises(NotSteppableError, match=r"int8 file that .* cannot load: .*FULLY_CONNECTED version 12 \(at mo"):
         tflite_payload(step_function, "int8")
 
 
 def test_a_weight_beyond_float16_is_refused(tmp_path):
-    model = sharp_model("rnn", 1)
+    model = sharp_model("rnn", 1, symbols=40)
     model.set_weights([model.get_weights()[0] * np.float32(1e6), *model.get_weights()[1:]])
     with pytest.raises(NotSteppableError, match="is beyond float16, which ends at 65504"):
         export(model, tmp_path, formats=["onnx"], quantize="float16", steps=20)
