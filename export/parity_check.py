@@ -33,7 +33,9 @@ from .typical_inputs import every_symbol, typical_inputs
 _FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
 _SEED = 20_000
 # The same products of the same numbers, added in another order: 0 for an LSTM on ai-edge-litert, 1.2e-7 elsewhere.
+# Carried over many steps the difference grows as rounding errors do, by a factor that numpy shows.
 TWO_PHASE_TOLERANCE = 1e-6
+_TWO_PHASE_ROUNDING = 10
 
 
 class ParityCheck:
@@ -198,10 +200,11 @@ class ParityCheck:
         missed = gate.missed(error, same, nll_change, noise_of_values) if counts else []
         if (start == EACH or (quantization == FLOAT32 and counts)) and not state_error <= gate.state:
             missed.append(f"a state is off by {state_error:.2g} (allowed {gate.state:g})")
-        if found.two_phase_error is not None and not found.two_phase_error <= TWO_PHASE_TOLERANCE:
+        allowed = max(TWO_PHASE_TOLERANCE, _TWO_PHASE_ROUNDING * sequence.rounding)
+        if found.two_phase_error is not None and not found.two_phase_error <= allowed:
             missed.append(
                 f"in two phases it answers otherwise: off by {found.two_phase_error:.2g} "
-                f"(allowed {TWO_PHASE_TOLERANCE:g})"
+                f"(allowed {allowed:.2g})"
             )
         tenth = max(1, steps // 10)
         return Parity(
