@@ -118,6 +118,8 @@ def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
     """
     if file.format != TFLITE:
         raise WrongBackendError(f"{file.name} has one graph: steps in two phases need a .tflite file. Export one.")
+    if name == NUMPY:
+        raise WrongBackendError("numpy has no steps in two phases: install an interpreter, or leave out low_latency.")
     backend: Backend = _call(name, file.name, "open_two_phase_backend", file)
     return backend
 

@@ -15,6 +15,7 @@ from sealed import write_model
 from stepcell.export import ParityError, build_step_function, export
 from stepcell.runtime import BackendError, WrongBackendError, load, read_model_file
 from stepcell.runtime.backend import open_backend, open_two_phase_backend
+from stepcell.runtime.trace import Course, Inputs, trace_both_ways
 
 L = keras.layers
 SEQUENCES = {"return_sequences": True}
@@ -143,6 +144,14 @@ def test_settling_any_other_stream_does_nothing(memory):
 def test_a_file_without_two_phases_is_refused_with_what_to_do():
     with pytest.raises(WrongBackendError, match="need a .tflite file"):
         load(DATA / "memory.onnx").stream(low_latency=True)
+
+
+def test_numpy_is_refused_with_what_to_do_and_traced_in_one_phase():
+    model = load(DATA / "memory.tflite", backend="numpy")
+    with pytest.raises(WrongBackendError, match="numpy has no steps in two phases: install an interpreter"):
+        model.stream(low_latency=True)
+    course = Course(Inputs(np.zeros(3, np.int32)), model.initial_state())
+    assert trace_both_ways(model, course).two_phase_error is None
 
 
 def test_a_layer_whose_state_is_in_no_product_has_one_phase(tmp_path):
