@@ -203,8 +203,7 @@ class ParityCheck:
         allowed = max(TWO_PHASE_TOLERANCE, _TWO_PHASE_ROUNDING * sequence.rounding)
         if found.two_phase_error is not None and not found.two_phase_error <= allowed:
             missed.append(
-                f"in two phases it answers otherwise: off by {found.two_phase_error:.2g} "
-                f"(allowed {allowed:.2g})"
+                f"in two phases it answers otherwise: off by {found.two_phase_error:.2g} (allowed {allowed:.2g})"
             )
         tenth = max(1, steps // 10)
         return Parity(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from .arrays import Float32
 from .errors import UnknownSymbolError
 from .feedback import copy_all
+from .finite import not_finite
 from .tflite_backend import HeldMemoryBackend
 from .two_phase_backend import TwoPhaseBackend
 
@@ -45,7 +46,8 @@ def make_bare_path(stream: Stream, *, copies: bool) -> Path:
 
 def _held_path(stream: Stream, backend: HeldMemoryBackend, copies: bool) -> Path:
     seat, ids = stream._seat, stream._ids
-    symbol, invoke, subgraph, answer = backend.symbol, backend.held.invoke, backend.held.subgraph, backend.answer()
+    symbol, invoke, subgraph, answer = backend.symbol, backend.invoke, backend.held.subgraph, backend.answer()
+    first, manifest = answer.data, backend.manifest
     feedback = backend.feedback
     (target, source), *more = feedback
 
@@ -55,6 +57,8 @@ def _held_path(stream: Stream, backend: HeldMemoryBackend, copies: bool) -> Path
             if seat.occupant is stream and 0 <= id < ids:
                 symbol[0] = id
                 invoke(subgraph)
+                if first[0] != first[0]:  # not a number
+                    raise not_finite(manifest)
                 if more:
                     copy_all(feedback)
                 else:
@@ -74,7 +78,8 @@ def _held_path(stream: Stream, backend: HeldMemoryBackend, copies: bool) -> Path
 
 def _two_phase_path(stream: Stream, backend: TwoPhaseBackend, copies: bool) -> Path:
     seat, ids = stream._seat, stream._ids
-    symbol, invoke, subgraph, answer = backend.symbol, backend.held.invoke, backend.held.subgraph, backend.answer()
+    symbol, invoke, subgraph, answer = backend.symbol, backend.invoke, backend.held.subgraph, backend.answer()
+    first, manifest = answer.data, backend.manifest
     settle = backend.settle
 
     def step_id(id: int) -> Float32:
@@ -85,6 +90,8 @@ def _two_phase_path(stream: Stream, backend: TwoPhaseBackend, copies: bool) -> P
                     settle()
                 symbol[0] = id
                 invoke(subgraph)
+                if first[0] != first[0]:  # not a number
+                    raise not_finite(manifest)
                 backend.unsettled = True
                 stream._symbols_seen += 1
                 return answer.copy() if copies else answer

@@ -60,7 +60,7 @@ class StateNotFoundError(StepcellError, FileNotFoundError):
 
 
 class NotFiniteError(StepcellError, ArithmeticError):
-    """An answer that is not a distribution: a probability is not a number, or all of them are 0."""
+    """An answer or a state with something in it that is no finite number; or probabilities that are all 0."""
 
 
 class TargetError(StepcellError, ValueError):

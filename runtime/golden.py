@@ -6,7 +6,7 @@ import numpy as np
 
 from .arrays import AnyArray, Float32
 from .backend import Backend, describe_backend, initial_state
-from .errors import GoldenMismatchError
+from .errors import GoldenMismatchError, NotFiniteError
 from .manifest import GoldenRun, StateTensor
 from .model_file import ModelFile
 from .ports import Feature
@@ -45,7 +45,10 @@ def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float
             for step, (id, expected) in enumerate(zip(run.ids, run.probabilities, strict=True), start=1):
                 if manifest.features:
                     backend.write_features(_features_at(manifest.features, run, step - 1))
-                backend.step(id)
+                try:
+                    backend.step(id)
+                except NotFiniteError:
+                    raise _mismatch(file, backend_name, step, float("nan")) from None
                 differences = [_difference(backend.answer()[outputs], expected, manifest.output)]
                 for output in manifest.others:
                     recorded = run.others[output.name][step - 1]
@@ -53,16 +56,21 @@ def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float
                     differences.append(_difference(found, recorded, output.activation))
                 difference = float(np.max(differences))
                 if not difference <= manifest.golden.tolerance:
-                    raise GoldenMismatchError(
-                        f"{describe_backend(backend_name)} does not answer as {file.name} was exported: at step {step} "
-                        f"of the golden sequence a probability is off by {difference:.2g} "
-                        f"(allowed {manifest.golden.tolerance:g}). Try another backend or version."
-                    )
+                    raise _mismatch(file, backend_name, step, difference)
                 worst = max(worst, difference)
             if not manifest.features:
                 worst = max(worst, _absorb_run(backend, file, backend_name, run))
     backend.write_state(initial_state(manifest.state))
     return worst
+
+
+def _mismatch(file: ModelFile, backend_name: str, step: int, difference: float) -> GoldenMismatchError:
+    assert file.manifest.golden is not None, "a step of the golden sequence was made"
+    return GoldenMismatchError(
+        f"{describe_backend(backend_name)} does not answer as {file.name} was exported: at step {step} of the golden "
+        f"sequence a probability is off by {difference:.2g} (allowed {file.manifest.golden.tolerance:g}). Try another "
+        "backend or version."
+    )
 
 
 def _features_at(features: tuple[Feature, ...], run: GoldenRun, step: int) -> dict[str, AnyArray]:

@@ -16,6 +16,7 @@ from .backend import Backend, State, absorb_by_steps, run_by_steps
 from .calculation import Calculation, Program, build_program, calculation_of
 from .errors import DamagedFileError
 from .feedback import copy_all
+from .finite import looking_at, not_finite, suspects
 from .manifest import Manifest
 from .model_file import ModelFile
 from .onnx_graph import read_onnx_graph
@@ -96,7 +97,8 @@ class NumpyBackend:
 
     def __init__(self, program: Program, manifest: Manifest) -> None:
         """Take hold of the arrays of `program`. The resident state is the initial one."""
-        self._run = program.run
+        self._manifest = manifest
+        self._run = looking_at(program.run, [program.outputs[name] for name in suspects(manifest)], manifest)
         arrays: dict[str, Any] = {**program.outputs, **program.inputs}
         views = {name: memoryview(array.reshape(-1)) for name, array in arrays.items()}
         self._symbol = views.get(SYMBOL, [0])  # a model that reads features alone has none
@@ -105,12 +107,12 @@ class NumpyBackend:
         self._state = {tensor.name: program.inputs[tensor.name] for tensor in manifest.state}
         self._feedback = [(views[tensor.name], views[tensor.next]) for tensor in manifest.state]
         self._answer = program.outputs[manifest.answer].reshape(-1)
+        self._first = views[manifest.answer]
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
-        self._symbol[0] = id
-        self._run()
+        self.peek(id)
         copy_all(self._feedback)
 
     bare_step = step
@@ -119,6 +121,8 @@ class NumpyBackend:
         """See `Backend.peek`."""
         self._symbol[0] = id
         self._run()
+        if self._first[0] != self._first[0]:  # not a number
+            raise not_finite(self._manifest)
 
     def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`."""

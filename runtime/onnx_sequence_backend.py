@@ -9,6 +9,7 @@ import numpy as np
 
 from .arrays import Float32, Ids
 from .backend import State
+from .finite import require_finite
 from .manifest import Manifest
 from .onnxruntime_backend import OnnxRuntimeBackend
 
@@ -42,6 +43,7 @@ class OnnxSequenceBackend(OnnxRuntimeBackend):
         state: State = self.read_state()
         for first in range(0, len(ids), _MOST_AT_ONCE):
             answers, state = self._sequence(ids[first : first + _MOST_AT_ONCE], state)
+            require_finite([answers, *state.values()], self._manifest)
             yield answers
         self.write_state(state)
         self.answer()[:] = answers[-1]

@@ -14,6 +14,7 @@ import numpy as np
 from .arrays import AnyArray, Float32, Ids
 from .backend import Backend, State, absorb_by_steps, initial_state, run_by_steps
 from .errors import DamagedFileError
+from .finite import looking_at, not_finite, suspects
 from .manifest import Manifest
 from .model_file import ModelFile
 from .ports import SYMBOL
@@ -89,14 +90,18 @@ class OnnxRuntimeBackend:
             for before, after in (self._buffers, self._buffers[::-1])
         ]
         self._kept = session, bindings
-        self._run, self._bindings = shortest_run(session, bindings)
+        run, self._bindings = shortest_run(session, bindings)
+        self._runs = [looking_at(run, self._written(manifest, side), manifest) for side in self._buffers[::-1]]
+        self._manifest, self._first = manifest, self._answer.data
         self._side = 0  # which buffers hold the resident state; one assignment moves it, so nothing can tear it
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
         side = self._side
         self._symbol[0] = id
-        self._run(self._bindings[side], None)
+        self._runs[side](self._bindings[side], None)
+        if self._first[0] != self._first[0]:  # not a number
+            raise not_finite(self._manifest)
         self._side = 1 - side
 
     bare_step = step
@@ -104,7 +109,9 @@ class OnnxRuntimeBackend:
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self._symbol[0] = id
-        self._run(self._bindings[self._side], None)
+        self._runs[self._side](self._bindings[self._side], None)
+        if self._first[0] != self._first[0]:
+            raise not_finite(self._manifest)
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """See `Backend.write_features`."""
@@ -139,6 +146,11 @@ class OnnxRuntimeBackend:
         for name, array in self._buffers[1 - self._side].items():
             array[...] = state[name]
         self._side = 1 - self._side
+
+    def _written(self, manifest: Manifest, target: State) -> list[AnyArray]:
+        """Return what must be looked at after a run that writes the next state to `target`."""
+        following = {tensor.next: target[tensor.name] for tensor in manifest.state}
+        return [following[name] if name in following else self._outputs[name] for name in suspects(manifest)]
 
 
 def bind(session: Any, inputs: Mapping[str, AnyArray], outputs: Mapping[str, AnyArray]) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .arrays import AnyArray, Float32, Ids
 from .backend import State, absorb_by_steps, run_by_steps
+from .finite import require_finite
 from .manifest import Manifest
 from .ports import ABSORB, STEP, SYMBOL
 
@@ -18,6 +19,7 @@ class SignatureRunnerBackend:
 
     def __init__(self, interpreter: Any, manifest: Manifest, *, absorbs: bool) -> None:
         """Make the two runners; arguments as for `HeldMemoryBackend`. The resident state is the initial one."""
+        self._manifest = manifest
         self._step = interpreter.get_signature_runner(STEP)
         self._absorb = interpreter.get_signature_runner(ABSORB) if absorbs else None
         self._size = len(manifest.output_vocabulary)
@@ -39,6 +41,7 @@ class SignatureRunnerBackend:
         """See `Backend.peek`."""
         symbol = {} if self._symbol is None else {self._symbol: np.array([id], np.int32)}
         self._outputs = self._step(**symbol, **self._features, **self._state)
+        require_finite(self._outputs.values(), self._manifest)
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """See `Backend.write_features`."""
@@ -50,6 +53,7 @@ class SignatureRunnerBackend:
             absorb_by_steps(self, ids)
             return
         self._outputs = self._absorb(symbols=ids, **self._state)
+        require_finite(self._outputs.values(), self._manifest)
         self._feed_back()
 
     def run(self, ids: Ids) -> Float32:

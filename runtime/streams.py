@@ -11,6 +11,7 @@ from .arrays import Float32, Ids
 from .backend import describe_backend, initial_state
 from .batch import Batch
 from .errors import BackendError, OptionError, StateMismatchError, UnknownSymbolError
+from .finite import not_finite, suspects
 from .model_file import ModelFile
 
 
@@ -102,10 +103,23 @@ class Streams:
 
 
 def compute(batch: Batch, ids: Ids, backend_name: str, file: ModelFile) -> None:
-    """Let `batch` compute; what goes wrong is one of our errors, and no state has moved."""
+    """Let `batch` compute; what goes wrong is one of our errors, and no state has moved.
+
+    Raises:
+        BackendError: The interpreter failed.
+        NotFiniteError: An answer or a state is not finite.
+    """
     try:
         batch.compute(ids)
     except Exception as error:
         raise BackendError(
             f"{describe_backend(backend_name)} failed on {file.name}: {error}. No state has moved."
         ) from error
+    suspected = suspects(file.manifest)
+    following = batch.next_state()
+    looked_at = [following[t.name] for t in file.manifest.state if t.next in suspected]
+    if file.manifest.answer in suspected:
+        looked_at.append(batch.answers)
+    # The first number of a softmax tells of all of them.
+    if not np.isfinite(batch.answers[:, 0]).all() or not all(np.isfinite(array).all() for array in looked_at):
+        raise not_finite(file.manifest)

@@ -18,6 +18,7 @@ from .arrays import AnyArray, Float32, Ids
 from .backend import Backend, State, absorb_by_steps
 from .errors import BackendError, DamagedFileError, WrongBackendError
 from .feedback import copy_all
+from .finite import looking_at, not_finite, require_finite, suspects
 from .held_signature import HeldSignature, can_hold
 from .manifest import Manifest
 from .model_file import ModelFile
@@ -127,7 +128,8 @@ class HeldMemoryBackend:
             manifest: The manifest of the file.
             absorber: Makes the runner of the signature `absorb`; None: it is not worth using.
         """
-        self.held = held
+        self.held, self.manifest = held, manifest
+        self.invoke = looking_at(held.invoke, [held.tensors[name] for name in suspects(manifest)], manifest)
         self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
         self.symbol: Any = held.views.get(SYMBOL, [0])  # a model that reads features alone has none
         self.feedback = held.feedback(self._names)
@@ -139,8 +141,7 @@ class HeldMemoryBackend:
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
-        self.symbol[0] = id
-        self.held.invoke(self.held.subgraph)
+        self.peek(id)
         copy_all(self.feedback)
 
     bare_step = step
@@ -148,7 +149,9 @@ class HeldMemoryBackend:
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self.symbol[0] = id
-        self.held.invoke(self.held.subgraph)
+        self.invoke(self.held.subgraph)
+        if self._answer[0] != self._answer[0]:  # not a number
+            raise not_finite(self.manifest)
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """See `Backend.write_features`."""
@@ -166,6 +169,7 @@ class HeldMemoryBackend:
         outputs = self._absorber(symbols=ids, **{name: tensors[name] for name, _ in self._names})
         if self.held.moved():
             raise BackendError("The interpreter moved the tensors of `step` while it ran `absorb`.")
+        require_finite(outputs.values(), self.manifest)
         copy_all(
             [(tensors[name], outputs[next]) for name, next in self._names]
             + [(tensors[name], outputs[name]) for name in self._outputs]

@@ -15,6 +15,7 @@ import numpy as np
 from .arrays import AnyArray, Float32, Ids
 from .backend import State, absorb_by_steps, run_by_steps
 from .feedback import copy_all
+from .finite import looking_at, not_finite, suspects
 from .held_signature import HeldSignature
 from .manifest import Manifest
 from .ports import PREPARED, SYMBOL
@@ -31,7 +32,8 @@ class TwoPhaseBackend:
 
     def __init__(self, finish: HeldSignature, prepare: HeldSignature, manifest: Manifest) -> None:
         """Take the tensors of both signatures. The resident state is the initial one."""
-        self.held, self._prepare = finish, prepare
+        self.held, self._prepare, self.manifest = finish, prepare, manifest
+        self.invoke = looking_at(finish.invoke, [finish.tensors[name] for name in suspects(manifest)], manifest)
         self._answer = finish.tensors[manifest.answer].reshape(-1)
         self._others = [output.name for output in manifest.others]
         self._names = [tensor.name for tensor in manifest.state]
@@ -50,9 +52,7 @@ class TwoPhaseBackend:
 
     def step(self, id: int) -> None:
         """See `Backend.step`. The rest of it is done by `settle`, or by whatever is called next."""
-        self.settle()
-        self.symbol[0] = id
-        self.held.invoke(self.held.subgraph)
+        self.peek(id)
         self.unsettled = True
 
     bare_step = step
@@ -69,7 +69,9 @@ class TwoPhaseBackend:
         """See `Backend.peek`."""
         self.settle()
         self.symbol[0] = id
-        self.held.invoke(self.held.subgraph)
+        self.invoke(self.held.subgraph)
+        if self._answer[0] != self._answer[0]:  # not a number
+            raise not_finite(self.manifest)
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """See `Backend.write_features`."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from .arrays import AnyArray, Float32, Ids
 from .backend import State, absorb_by_steps, run_by_steps
+from .finite import require_finite
 from .manifest import Manifest
 from .wiring import Wiring
 
@@ -25,7 +26,7 @@ class WiredBackend:
     def __init__(self, run: Runner, manifest: Manifest) -> None:
         """Feed `run` by the wiring of `manifest`. The resident state is the initial one."""
         assert manifest.wiring is not None, "files without wiring have backends of their own"
-        self._run = run
+        self._run, self._manifest = run, manifest
         self._wiring: Wiring = manifest.wiring
         self._shapes = {tensor.name: (1, *tensor.shape) for tensor in manifest.state}
         self._symbol = np.zeros(self._wiring.symbol.shape, self._wiring.symbol.dtype)
@@ -56,8 +57,10 @@ class WiredBackend:
             name: np.asarray(outputs[target.name], np.float32).reshape(source.shape)
             for name, (source, target) in wiring.state.items()
         }
-        self._answer = np.asarray(outputs[wiring.output.name], np.float32).reshape(wiring.output.size)
+        answer: Float32 = np.asarray(outputs[wiring.output.name], np.float32).reshape(wiring.output.size)
+        self._answer = softmax(answer) if wiring.logits else answer
         self._next = following
+        require_finite([self._answer, *following.values()], self._manifest)
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """See `Backend.write_features`; a graph with such a wiring reads none."""
@@ -79,7 +82,7 @@ class WiredBackend:
 
     def answer(self) -> Float32:
         """See `Backend.answer`."""
-        return softmax(self._answer) if self._wiring.logits else self._answer
+        return self._answer
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
@@ -93,6 +96,7 @@ class WiredBackend:
 
 def softmax(logits: Float32) -> Float32:
     """Return the softmax of one answer, shape (K,)."""
-    powers = np.exp(logits - logits.max())
-    answer: Float32 = powers / powers.sum()
+    with np.errstate(invalid="ignore"):  # what is not finite is refused by name
+        powers = np.exp(logits - logits.max())
+        answer: Float32 = powers / powers.sum()
     return answer
