@@ -199,9 +199,10 @@ class Fleet:
 
     def _seats(self, keys: list[str]) -> tuple[AnyArray, list[str]]:
         """Return the rows of `keys`, and which of them are new here."""
-        get = self._row.get
-        rows = [get(key, -1) for key in keys]
-        new = [key for key, row in zip(keys, rows, strict=True) if row < 0]
+        rows = list(map(self._row.get, keys))
+        if None not in rows:
+            return np.array(rows), []
+        new = [key for key in keys if key not in self._row]
         try:
             for key in new:
                 found = None if self._store is None else self._store.get(key)
@@ -209,7 +210,7 @@ class Fleet:
         except BaseException:
             self._give_up(new)
             raise
-        return np.array([self._row[key] for key in keys] if new else rows), new
+        return np.array([self._row[key] for key in keys]), new
 
     def _place(self, key: str, member: Snapshot) -> None:
         if key not in self._row:
