@@ -89,4 +89,4 @@ def test_gaps_are_shown_and_not_asked_for(process):
 def test_every_example_is_shown_in_their_readme_by_its_command(path):
     command = f"python examples/{path.relative_to(EXAMPLES)}"
     assert command in (EXAMPLES / "README.md").read_text()
-    assert re.search(rf"^    {command}", path.read_text(), re.MULTILINE)
+    assert re.search(rf"^ *{command}", path.read_text(), re.MULTILINE)

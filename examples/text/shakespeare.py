@@ -13,12 +13,13 @@ from pathlib import Path
 from stepcell.runtime.console import import_quietly, print_table
 
 import_quietly("tensorflow")
-from stepcell.export import export
+from stepcell.export import export, read_source
 from stepcell.runtime import load
 from stepcell.runtime.evaluation import Judgement, NGram, Passes
-from stepcell.train import Network, Options, Text, fit, training_progress
+from stepcell.train import Network, Options, Run, Text, fit, training_progress
 
 UPDATES = 10_000  # of 64 lanes of 50 characters: 32 passes through the text
+PROMPT = "ROMEO:\n"
 
 
 def row(name: str, judged: Judgement) -> list[str]:
@@ -30,6 +31,7 @@ def main() -> None:
     """Train, export, stream, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text", type=Path, help="input.txt of tinyshakespeare, 1,115,394 characters")
+    parser.add_argument("--run", type=Path, default=Path("runs/shakespeare"), help="folder for the training run")
     parser.add_argument("--out", type=Path, default=Path("build/shakespeare"), help="folder for the model files")
     parser.add_argument("--units", type=int, default=125)
     parser.add_argument("--updates", type=int, default=UPDATES)
@@ -37,13 +39,17 @@ def main() -> None:
     options = parser.parse_args()
 
     problem = Text.from_file(options.text, held_out=0.1)
+    network = Network("lstm", options.units)
+    how = Options(seed=options.seed, updates=options.updates, threads=1)
+    run = Run(options.run, problem, network, how)
     with training_progress() as show:
-        network = Network("lstm", options.units)
-        fitted = fit(problem, network, Options(seed=options.seed, updates=options.updates, threads=1), show)
+        fitted = fit(problem, network, how, show)
+    run.finish(fitted)
     print(f"LSTM {options.units}, {fitted.parameters:,} parameters, {fitted.effort()}")
+    source = read_source(options.run)
     exported = export(
-        fitted.model, options.out, name="shakespeare", vocabulary=problem.vocabulary, quantize=["int8"],
-        training=problem.data.record(),
+        source.model, options.out, name="shakespeare", vocabulary=source.vocabulary, quantize=["int8"],
+        training=source.training, sample=source.sample,
     )  # fmt: skip
 
     learned, held_out = problem.corpus.learned_tape, problem.corpus.held_out_tape
@@ -61,7 +67,8 @@ def main() -> None:
     print_table(["the last tenth, one character at a time", "accuracy", "nats", "bits"], table, note)
     smallest = next(path for path in exported.files if path.name == "model.int8.tflite")
     print(f"\n{smallest.name} goes on by itself:\n")
-    print("".join(load(smallest).stream().generate(400, prompt="ROMEO:\n", temperature=0.7, seed=options.seed)))
+    said = load(smallest).stream().generate(400, prompt=PROMPT, temperature=0.7, seed=options.seed)
+    print(PROMPT + "".join(said))
 
 
 if __name__ == "__main__":

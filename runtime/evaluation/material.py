@@ -118,7 +118,7 @@ def _check_symbols(parts: Sequence[tuple[Path, Recording]], vocabulary: Vocabula
         if strange and vocabulary.unknown is None:
             shown = sorted(strange)
             names = ", ".join(map(repr, shown[:_SHOWN])) + (", ..." if len(shown) > _SHOWN else "")
-            problems.append(f"{len(shown):,} symbols of {source}: {names}")
+            problems.append(f"{len(shown):,} symbol{'s' * (len(shown) > 1)} of {source}: {names}")
     if problems:
         raise CorpusError(
             f"The model does not know {'; nor '.join(dict.fromkeys(problems))}. It knows {vocabulary.describe()}. "
