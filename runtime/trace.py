@@ -91,6 +91,7 @@ class Trajectory:
         others: Name -> float of shape (T, K): the other outputs.
         two_phase_error: Largest difference of an output or state where the same is stepped in two phases, relative for
             values above 1; None: the file cannot be.
+        two_phases: `probabilities` where the same is stepped in two phases.
     """
 
     probabilities: Floats
@@ -98,6 +99,7 @@ class Trajectory:
     microseconds: float | None = None
     others: Mapping[str, Floats] = field(default_factory=dict)
     two_phase_error: float | None = None
+    two_phases: Floats | None = None
 
     def part(self, steps: slice, states: Mapping[str, Floats]) -> Trajectory:
         """Return the answers of some of the steps, with other `states`."""
@@ -109,6 +111,8 @@ class Trajectory:
         figures = {"microseconds": self.microseconds, "two_phase_error": self.two_phase_error}
         measured = {name: np.array(figure) for name, figure in figures.items() if figure is not None}
         others = {_OTHER_PREFIX + name: array for name, array in self.others.items()}
+        if self.two_phases is not None:
+            measured["two_phases"] = self.two_phases
         return _to_npz({"probabilities": self.probabilities, **measured, **others}, self.states)
 
     @classmethod
@@ -118,7 +122,8 @@ class Trajectory:
         microseconds, two_phase = (
             float(arrays[name]) if name in arrays else None for name in ("microseconds", "two_phase_error")
         )
-        return cls(arrays["probabilities"], states, microseconds, _of_prefix(arrays, _OTHER_PREFIX), two_phase)
+        others = _of_prefix(arrays, _OTHER_PREFIX)
+        return cls(arrays["probabilities"], states, microseconds, others, two_phase, arrays.get("two_phases"))
 
 
 def trace_both_ways(model: Model, course: Course) -> Trajectory:
@@ -134,7 +139,7 @@ def trace_both_ways(model: Model, course: Course) -> Trajectory:
     pairs += [(array, other.others[name]) for name, array in found.others.items()]
     pairs += [(array, other.states[name]) for name, array in found.states.items()]
     worst = float(np.max([np.max(np.abs(a - b) / np.maximum(1, np.abs(a))) for a, b in pairs]))  # not a number stays
-    return replace(found, two_phase_error=worst)
+    return replace(found, two_phase_error=worst, two_phases=other.probabilities)
 
 
 def trace(model: Model, course: Course, *, low_latency: bool = False) -> Trajectory:

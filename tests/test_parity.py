@@ -109,6 +109,20 @@ def test_the_first_step_alone_cannot_notice_swapped_states(check_and_model):
     assert np.array_equal(right["probabilities"], swapped["probabilities"])
 
 
+def test_two_phases_are_held_against_one_and_with_int8_against_keras(check_and_model):
+    check, _ = check_and_model
+    expected = check._sequences["initial"].expected
+
+    def missed(quantization, error, two_phases):
+        found = replace(expected, two_phase_error=error, two_phases=two_phases)
+        return check._compare("litert", "tflite", "initial", found, quantization).missed
+
+    assert missed("float32", 1e-7, expected.probabilities) == ()
+    assert missed("float16", 1e-2, expected.probabilities)[0].startswith("in two phases it answers otherwise: off by 0")
+    assert missed("int8", 1e-2, expected.probabilities) == ()
+    assert "in two phases" in missed("int8", 1e-2, np.roll(expected.probabilities, 1, axis=1))[0]
+
+
 def test_a_chaotic_model_is_proven_step_by_step(tmp_path):
     model = sharp_model("rnn", 1, units=40)
     weights = model.get_weights()
