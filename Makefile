@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint smoke bench constraints clean
+.PHONY: demo test lint smoke bench pi fuzz soak constraints clean
 
 demo: $(READY)            ## train, export, prove and step the memory problem
 	$(BIN)/stepcell demo
@@ -25,6 +25,15 @@ smoke:                    ## a fresh environment with stepcell[tflite] alone ste
 
 bench: $(READY)           ## speed of a step, as ratios within one process
 	$(BIN)/python benchmarks/step.py
+
+pi: $(READY)              ## the golden files on emulated Raspberry Pi OS; SYSTEMS="bookworm64 trixie32" for some of the four
+	$(BIN)/python benchmarks/pi/prove.py $(SYSTEMS) $(PI_OPTIONS)
+
+fuzz: $(READY)            ## 10,000 damaged files on every interpreter
+	$(BIN)/python benchmarks/fuzz.py
+
+soak: $(READY)            ## 50 million symbols: no growth of memory, the same bits again
+	$(BIN)/python benchmarks/soak.py
 
 constraints: $(READY)     ## resolve the versions in constraints.txt anew
 	$(BIN)/python -m pip install --quiet uv

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from .arrays import AnyArray, Float32
@@ -10,6 +12,11 @@ from .errors import GoldenMismatchError, NotFiniteError
 from .manifest import GoldenRun, StateTensor
 from .model_file import ModelFile
 from .ports import Feature
+
+# The kernels of TFLite for 32-bit ARM are less exact than all others: a cell state is off by 1e-4, and what is made of
+# it by up to 8e-4 (tests/data/memory.tflite over 2,000 steps; benchmarks/pi/prove.py).
+_LESS_EXACT = ("litert", "tflite") if sys.maxsize < 2**32 else ()
+_LESS_EXACT_TOLERANCE = 1e-3
 
 
 def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, Float32]:
@@ -55,7 +62,7 @@ def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float
                     found = backend.others()[output.name][: len(recorded)]
                     differences.append(_difference(found, recorded, output.activation))
                 difference = float(np.max(differences))
-                if not difference <= manifest.golden.tolerance:
+                if not difference <= _tolerance(file, backend_name):
                     raise _mismatch(file, backend_name, step, difference)
                 worst = max(worst, difference)
             if not manifest.features:
@@ -64,11 +71,16 @@ def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float
     return worst
 
 
-def _mismatch(file: ModelFile, backend_name: str, step: int, difference: float) -> GoldenMismatchError:
+def _tolerance(file: ModelFile, backend_name: str) -> float:
     assert file.manifest.golden is not None, "a step of the golden sequence was made"
+    own = file.manifest.golden.tolerance
+    return max(own, _LESS_EXACT_TOLERANCE) if backend_name in _LESS_EXACT else own
+
+
+def _mismatch(file: ModelFile, backend_name: str, step: int, difference: float) -> GoldenMismatchError:
     return GoldenMismatchError(
         f"{describe_backend(backend_name)} does not answer as {file.name} was exported: at step {step} of the golden "
-        f"sequence a probability is off by {difference:.2g} (allowed {file.manifest.golden.tolerance:g}). Try another "
+        f"sequence a probability is off by {difference:.2g} (allowed {_tolerance(file, backend_name):g}). Try another "
         "backend or version."
     )
 
@@ -86,7 +98,6 @@ def _difference(found: Float32, recorded: tuple[float, ...], activation: str) ->
 
 def _absorb_run(backend: Backend, file: ModelFile, backend_name: str, run: GoldenRun) -> float:
     """Absorb `run`, whose stepped state is resident, and return the largest difference; raise if it is too large."""
-    assert file.manifest.golden is not None, "a run comes from a golden sequence"
     stepped, answer = backend.read_state(), backend.answer().copy()
     backend.write_state(start_state(run.start, file.manifest.state))
     backend.absorb(np.array(run.ids, np.int32))
@@ -94,9 +105,9 @@ def _absorb_run(backend: Backend, file: ModelFile, backend_name: str, run: Golde
     # Relative above 1: a cell state has no bound.
     differences += [(a - stepped[n]) / np.maximum(1, np.abs(stepped[n])) for n, a in backend.read_state().items()]
     worst = max(float(np.abs(difference).max()) for difference in differences)
-    if not worst <= file.manifest.golden.tolerance:
+    if not worst <= _tolerance(file, backend_name):
         raise GoldenMismatchError(
             f"{describe_backend(backend_name)} absorbs the golden sequence of {file.name} to another end than it steps "
-            f"it: off by {worst:.2g} (allowed {file.manifest.golden.tolerance:g}). Try another backend or version."
+            f"it: off by {worst:.2g} (allowed {_tolerance(file, backend_name):g}). Try another backend or version."
         )
     return worst

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,8 +149,6 @@ def test_all_interpreters_give_the_same_answers(backend, name):
 
 @pytest.mark.parametrize(("backend", "name"), RUNTIMES)
 def test_a_manifest_that_promises_another_state_is_noticed_before_a_step(backend, name, tmp_path):
-    from dataclasses import replace
-
     file = read_model_file(DATA / name)
     state = tuple(replace(tensor, shape=(21,)) for tensor in file.manifest.state)
     path = tmp_path / name
@@ -160,8 +159,6 @@ def test_a_manifest_that_promises_another_state_is_noticed_before_a_step(backend
 
 @pytest.mark.parametrize(("backend", "name"), RUNTIMES)
 def test_wrong_golden_answers_are_noticed_at_load(backend, name, tmp_path):
-    from dataclasses import replace
-
     file = read_model_file(DATA / name)
     golden = file.manifest.golden
     last = golden.runs[-1]
@@ -172,6 +169,24 @@ def test_wrong_golden_answers_are_noticed_at_load(backend, name, tmp_path):
     with pytest.raises(GoldenMismatchError, match="a probability is off by 0.0001"):
         load(path, backend=backend)
     assert load(path, backend=backend, golden=False).stream().step("3").symbol == "0"
+
+
+def test_only_tflite_on_32_bits_may_be_less_exact(tmp_path, monkeypatch):
+    """Off by 3.6e-5 there with the kernels of tflite-runtime 2.14, and nothing is wrong; see docs/raspberry-pi.md."""
+    for suffix in ("tflite", "onnx"):
+        file = read_model_file(DATA / f"memory.{suffix}")
+        golden = file.manifest.golden
+        rows = tuple(tuple(p + 5e-4 for p in row) for row in golden.runs[0].probabilities)
+        golden = replace(golden, runs=(replace(golden.runs[0], probabilities=rows), *golden.runs[1:]))
+        path = tmp_path / f"rounded.{suffix}"
+        path.write_bytes(seal(file.payload, replace(file.manifest, golden=golden), file.format))
+        with pytest.raises(GoldenMismatchError, match="off by 0.0005 .allowed 1e-05"):
+            load(path)
+    monkeypatch.setattr("stepcell.runtime.golden._LESS_EXACT", ("litert", "tflite"))
+    assert load(tmp_path / "rounded.tflite", backend="tflite").stream().step("3").symbol == "0"
+    for name, backend in (("rounded.tflite", "numpy"), ("rounded.onnx", "onnxruntime")):
+        with pytest.raises(GoldenMismatchError):
+            load(tmp_path / name, backend=backend)
 
 
 @pytest.mark.parametrize(("backend", "name"), RUNTIMES)

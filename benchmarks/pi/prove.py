@@ -1,0 +1,200 @@
+"""Steps the checked-in model files on emulated Raspberry Pi OS, as it is installed there, and compares.
+
+    python benchmarks/pi/prove.py                           # or: make pi
+    python benchmarks/pi/prove.py bookworm64 trixie32       # some of the systems
+
+Needs the Debian packages mmdebstrap, qemu-user-static and debian-archive-keyring, and half a gigabyte in build/pi,
+where the userlands stay for the next time. Each interpreter that exists there replays the golden sequence of the file
+and steps 2,000 symbols with the state carried; the answers and the last state are compared with those of the same
+interpreter on this machine. `stepcell doctor` must have known which interpreters there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from userland import SYSTEMS, NotPossibleHereError, Userland, missing_tools
+
+from stepcell.runtime import read_model_file
+from stepcell.runtime.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
+from stepcell.runtime.backend import NUMPY, backends_for, initial_state, usable_backends
+from stepcell.runtime.console import format_table
+from stepcell.runtime.doctor.supply import INTERPRETERS, supply
+from stepcell.runtime.doctor.target import find_target
+from stepcell.runtime.own_process import run_runtime
+from stepcell.runtime.trace import Course, Inputs, Trajectory
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = (ROOT / "tests/data/memory.tflite", ROOT / "tests/data/memory.onnx")
+STEPS = 2000
+# Largest allowed differences between processors, of probabilities and states. Interpreters have other kernels for
+# 32-bit ARM, those of TFLite the least exact ones, and what a network remembers adds up; numpy answers alike there.
+ALLOWED = (1e-5, 1e-5)
+ALLOWED_32_BIT = {"tflite": (1e-3, 1e-3), "onnxruntime": (1e-4, 1e-5)}
+HEADER = ("system", "Python", "backend", "file", "loads", "golden", f"{STEPS:,} steps", "state after", "same answer")
+_ASK = """
+import json, platform
+from stepcell.runtime.backend import BACKEND_NAMES, describe_backend, probe_backends
+print(json.dumps([platform.python_version(), {n: [describe_backend(n), probe_backends()[n]] for n in BACKEND_NAMES}]))
+"""
+
+
+def main() -> int:
+    """Make the userlands, step in them, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=f"of {', '.join(s.name for s in SYSTEMS)}")
+    parser.add_argument("--if-possible", action="store_true", help="exit code 0 where this machine cannot do it")
+    parser.add_argument("--install-tools", action="store_true", help="install missing Debian packages; needs root")
+    parser.add_argument("--seconds", type=int, default=0, help="give up after so many; 0: never")
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.systems) - {system.name for system in SYSTEMS})
+    if unknown:
+        parser.error(f"no such system: {', '.join(unknown)}")
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(arguments.seconds)
+    try:
+        if arguments.install_tools:
+            install_tools()
+        missing = missing_tools()
+        if missing:
+            raise NotPossibleHereError(f"missing tools (run: sudo apt-get install {' '.join(missing)})")
+        wanted = [system for system in SYSTEMS if system.name in (arguments.systems or [s.name for s in SYSTEMS])]
+        userlands = [Userland(system, ROOT / "build/pi" / system.name) for system in wanted]
+        with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
+            wheel = build_wheel(Path(folder))
+            for userland in userlands:
+                print(f"{userland.system.name}: unpacking", file=sys.stderr, flush=True)
+                userland.make(wheel)
+        return report(userlands)
+    except NotPossibleHereError as error:
+        print(f"pi: not proven here: {error}", file=sys.stderr)
+        return 0 if arguments.if_possible else 1
+
+
+def report(userlands: list[Userland]) -> int:
+    """Step in all of them, print the table and what is wrong; return the exit code."""
+    rows: list[tuple[str, ...]] = []
+    problems: list[str] = []
+    for userland in userlands:
+        print(f"{userland.system.name}: stepping", file=sys.stderr, flush=True)
+        try:
+            rows += step_there(userland, problems)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            problems.append(str(error))
+    print("\n".join(format_table(HEADER, rows)))
+    print(
+        f"golden: largest difference from the recorded answers; {STEPS:,} steps, state after: from the same "
+        f"interpreter on this machine\nallowed: probabilities {ALLOWED[0]:g}, states {ALLOWED[1]:g}; on 32 bits "
+        + ", ".join(f"{name} {most:g} and {state:g}" for name, (most, state) in ALLOWED_32_BIT.items())
+    )
+    for problem in problems:
+        print(f"wrong: {problem}")
+    return 1 if problems else 0
+
+
+def step_there(userland: Userland, problems: list[str]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each interpreter and file; add to `problems` what is wrong."""
+    system = userland.system
+    python, probed = json.loads(userland.run("-c", _ASK))
+    expected = {i.backend for i in INTERPRETERS if supply(i, find_target(system.target)).version is not None}
+    found = {name for name, (_, problem) in probed.items() if problem is None}
+    if found != expected:
+        problems.append(f"{system.name}: {sorted(found)} work there, the doctor says {sorted(expected)}")
+    for path in FILES:
+        for backend in backends_for(path.suffix[1:]):
+            name, problem = probed[backend]
+            if problem is not None:
+                yield (system.name, python, name, path.name, "does not exist there", "", "", "", "")
+                continue
+            golden = float(userland.run("-m", "stepcell.runtime", "replay", str(path), backend))
+            there = trace_there(userland, path, backend)
+            here = trace_here(path, backend)
+            answers = float(np.abs(there.probabilities - here.probabilities).max())
+            state = max(float(np.abs(there.states[n] - array).max()) for n, array in here.states.items())
+            same = float((there.probabilities.argmax(1) == here.probabilities.argmax(1)).mean())
+            narrow = system.machine.wheel == "armv7l"
+            most, most_of_state = ALLOWED_32_BIT.get(backend, ALLOWED) if narrow else ALLOWED
+            # Written so that what is not a number is not right either.
+            if not (golden <= most and answers <= most and state <= most_of_state and same == 1):
+                problems.append(f"{system.name}: {name} steps {path.name} otherwise than this machine")
+            yield (
+                system.name, python, name, path.name, "yes", f"{golden:.1e}", f"{answers:.1e}", f"{state:.1e}",
+                f"{same:.2%}".replace("%", " %"),
+            )  # fmt: skip
+    said = userland.run("-c", "from stepcell.cli import app; app()", "predict", str(FILES[0]), given="4\n0\n1\n2\n")
+    if said.splitlines()[-1:] != ["4"]:
+        problems.append(f"{system.name}: stepcell predict says {said!r}")
+
+
+def course_of(path: Path) -> Course:
+    """Return the same random symbols everywhere."""
+    manifest = read_model_file(path).manifest
+    ids = np.random.default_rng(0).integers(0, len(manifest.vocabulary), STEPS).astype(np.int32)
+    return Course(Inputs(ids), initial_state(manifest.state), after_reset=True)
+
+
+def trace_there(userland: Userland, path: Path, backend: str) -> Trajectory:
+    """Step `path` in the userland."""
+    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
+        Path(folder, "carried" + COURSE_SUFFIX).write_bytes(course_of(path).to_bytes())
+        userland.run("-m", "stepcell.runtime", "trace", str(path), backend, folder)
+        return Trajectory.from_file(Path(folder, "carried" + TRAJECTORY_SUFFIX))
+
+
+def trace_here(path: Path, backend: str) -> Trajectory:
+    """Step `path` on this machine, with numpy where the interpreter does not exist here."""
+    used = backend if backend in usable_backends(path.suffix[1:]) else NUMPY
+    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
+        Path(folder, "carried" + COURSE_SUFFIX).write_bytes(course_of(path).to_bytes())
+        outcome = run_runtime("trace", str(path), used, folder)
+        if outcome.failure is not None:
+            raise RuntimeError(f"this machine: {outcome.failure}")
+        return Trajectory.from_file(Path(folder, "carried" + TRAJECTORY_SUFFIX))
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of the tracked files into `folder` (a build/ that lies about would end up in it)."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    source = folder / "source"
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        target = source / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    process = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    if process.returncode:
+        raise NotPossibleHereError(f"the wheel cannot be built: {process.stderr.strip().splitlines()[-1:]}")
+    return next(folder.glob("stepcell-*.whl"))
+
+
+def install_tools() -> None:
+    """Install what is missing, where this is root on a Debian; otherwise what is missing stays missing."""
+    missing = missing_tools()
+    if not missing or os.geteuid() != 0:
+        return
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        try:
+            subprocess.run(
+                ["apt-get", "--quiet", *command], env=environment, capture_output=True, check=False, timeout=60
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return
+
+
+def _too_long(*_: object) -> None:
+    raise NotPossibleHereError("it takes too long")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
