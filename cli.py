@@ -17,6 +17,9 @@ import typer
 from typer.core import TyperGroup
 
 from stepcell.runtime.bench.command import bench
+from stepcell.runtime.commands.options import Json as _Json
+from stepcell.runtime.commands.options import ModelFile as _ModelFile
+from stepcell.runtime.commands.predict import predict
 from stepcell.train.commands import app as train_app
 from stepcell.train.evaluate_command import evaluate
 from stepcell.train.reproduce_command import reproduce
@@ -100,7 +103,6 @@ class Quantization(str, Enum):
 
 _Out = Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)]
 _Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Steps = Annotated[int, typer.Option("--steps", min=2, help="Symbols to carry the state over in the parity check.")]
 _OneHot = Annotated[
     bool, typer.Option("--one-hot", help="The model's input is one-hot vectors (batch, time, symbols).")
@@ -109,8 +111,6 @@ _Accept = Annotated[
     list[Quantization] | None,
     typer.Option("--accept", help="Let files of this precision differ from Keras by more than its gate; repeatable."),
 ]
-_Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite, onnxruntime or numpy.")]
-_ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
 
 
 @app.command()
@@ -243,39 +243,7 @@ def inspect(file: _ModelFile, as_json: _Json = False) -> None:
     )
 
 
-@app.command()
-def predict(
-    file: _ModelFile,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many of the most likely symbols to print.")] = 1,
-    backend: _Backend = None,
-    as_json: _Json = False,
-) -> None:
-    r"""Read symbols from stdin, one per line, and answer each with what comes next.
-
-    The state is carried from line to line. Newline, tab and backslash as symbols are written \n, \t and \\. For a model
-    that reads features a line is a JSON object: {"symbol": "3", "speed": [0.1, 0.2]}.
-    """
-    from stepcell.runtime import StepcellError, load
-    from stepcell.runtime.console import quiet_stderr
-    from stepcell.runtime.describe import answer_line
-    from stepcell.runtime.observation import read_observation
-
-    with quiet_stderr():
-        model = load(file, backend=backend)
-    stream = model.stream()
-    if sys.stdin is None:
-        _fail("There is no stdin to read symbols from.")
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        try:
-            text = line.decode().rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            _fail(f"Line {number} is not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}.")
-        try:
-            symbol, features = read_observation(text, model.manifest)
-            prediction = stream.step(symbol, features)
-        except StepcellError as error:
-            _fail(f"Line {number}: {error}")
-        print(answer_line(text if features or symbol is None else symbol, prediction, top, as_json=as_json), flush=True)
+app.command()(predict)
 
 
 class TargetName(str, Enum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -64,20 +63,22 @@ def _describe_start(tensor: StateTensor) -> str:
     return f"{tensor.name} {tensor.initial:g}" if tensor.initial else ""
 
 
-def answer_line(given: str, prediction: Prediction, top: int, *, as_json: bool) -> str:
-    """Return the answer to `given` on one line: the likeliest symbol, or the `top` likeliest with probabilities.
+def answer_to_json(prediction: Prediction, top: int) -> dict[str, Any]:
+    """Return an answer as a JSON object: the likeliest symbol, above a `top` of 1 the likeliest; all values there are.
 
-    Values are all printed; further outputs follow behind their names.
+    Further outputs follow under their names.
     """
-    if as_json:
-        answer = {"input": given, **_answer_to_json(prediction, top)}
-        answer.update({name: _answer_to_json(other, top) for name, other in prediction.outputs.items()})
-        return json.dumps(answer, ensure_ascii=False)
+    others = {name: _to_json(other, top) for name, other in prediction.outputs.items()}
+    return {**_to_json(prediction, top), **others}
+
+
+def answer_in_words(prediction: Prediction, top: int) -> str:
+    """Return the same on one line, in columns; above a `top` of 1 with probabilities."""
     others = [f"{name}: {_in_words(other, top)}" for name, other in prediction.outputs.items()]
     return "\t".join([_in_words(prediction, top), *others])
 
 
-def _answer_to_json(prediction: Prediction, top: int) -> dict[str, Any]:
+def _to_json(prediction: Prediction, top: int) -> dict[str, Any]:
     if not prediction.has_probabilities:
         return {"values": [float(f"{value:.6g}") for value in prediction.values]}
     best = prediction.top(top)

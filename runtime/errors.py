@@ -143,6 +143,10 @@ class CorpusError(StepcellError, ValueError):
     """A text or a file of events that cannot be read or learned from. Everything in the way is named."""
 
 
+class InputError(StepcellError, OSError):
+    """An input of symbols that cannot be read, or a line of it that cannot be understood."""
+
+
 class OutputError(StepcellError, OSError):
     """A file or folder that cannot be written. What stood there before still stands there."""
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from glob import escape
 from pathlib import Path
 
 from .errors import OutputError
+
+_PART = ".part"
 
 
 def make_folder(folder: Path) -> None:
@@ -33,7 +36,7 @@ def write_whole_file(path: Path, content: bytes) -> None:
     Raises:
         OutputError: The file cannot be written. What stood at `path` still stands there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -48,8 +51,15 @@ def write_whole_file(path: Path, content: bytes) -> None:
 
 def remove_unfinished_files(folder: Path) -> None:
     """Remove what `write_whole_file` was writing in `folder` when its process was killed."""
-    for path in folder.glob(".*.part"):
+    for path in folder.glob(f".*{_PART}"):
         path.unlink(missing_ok=True)
+
+
+def remove_unfinished_parts(path: Path) -> None:
+    """Remove what `write_whole_file` was writing for `path` alone; nobody else may be writing it now."""
+    for part in path.parent.glob(f".{escape(path.name)}.*{_PART}"):
+        if part.name[len(path.name) + 2 : -len(_PART)].isdecimal():
+            part.unlink(missing_ok=True)
 
 
 def move_whole_file(temporary: Path, path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from ..errors import CorpusError
+from ..json_text import json_text
 from .columns import Columns
 from .complaints import Complaints
 from .csv_rows import Row
@@ -48,11 +49,10 @@ def json_rows(file: IO[str], columns: Columns, source: str, complaints: Complain
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, (list, dict)):
-        raise ValueError("a list or object where a symbol should be")
-    return json.dumps(value)
+    try:
+        return json_text(value)
+    except ValueError as error:
+        raise ValueError(f"{error} where a symbol should be") from None
 
 
 def _value(value: Any) -> str | float | None:

@@ -1,0 +1,105 @@
+"""Lines, and where they come from."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple, Protocol
+
+from ..errors import InputError
+
+
+class Line(NamedTuple):
+    """A line of an input.
+
+    Attributes:
+        number: Its number, from 1.
+        content: What stands in it, without its end.
+    """
+
+    number: int
+    content: bytes
+
+    def text(self) -> str:
+        """Return it as text.
+
+        Raises:
+            InputError: It is not UTF-8.
+        """
+        try:
+            return self.content.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"Line {self.number} is not UTF-8: byte {error.start + 1} is 0x{self.content[error.start]:02x}."
+            ) from None
+
+
+class Lines(Protocol):
+    """Gives lines one by one, as they come."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no line will come any more."""
+
+    def next(self, patience: float | None) -> Line | None:
+        """Return the next line; None if none has come within `patience` seconds, or none will.
+
+        Args:
+            patience: How long to wait for it, in seconds; None: until it comes.
+
+        Raises:
+            InterruptedFeedError: A signal has come.
+        """
+
+    def take_back(self) -> None:
+        """Let the line that came last count as not read, where it is asked how far this has come."""
+
+    def close(self) -> None:
+        """Give back what is open."""
+
+
+class LineBuffer:
+    """Cuts what was read into lines.
+
+    Attributes:
+        position: Where the next line begins, in bytes.
+        number: How many lines there were before it.
+    """
+
+    def __init__(self, position: int = 0, number: int = 0) -> None:
+        """Begin there."""
+        self.position, self.number = position, number
+        self._before = position, number  # the same before the line that came last
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes there are of a line that has no end yet."""
+        return len(self._rest)
+
+    def add(self, content: bytes) -> None:
+        """Append what was read."""
+        *finished, self._rest = (self._rest + content).split(b"\n")
+        self._lines.extend(finished)
+
+    def next(self) -> Line | None:
+        """Return the next finished line; None: there is none."""
+        if not self._lines:
+            return None
+        content = self._lines.popleft()
+        return self._line(content, len(content) + 1)
+
+    def last(self) -> Line | None:
+        """Return what there is of a line without an end, as the last line; None: there is nothing."""
+        content, self._rest = self._rest, b""
+        return self._line(content, len(content)) if content else None
+
+    def take_back(self) -> None:
+        """See `Lines.take_back`; for `position` and `number`."""
+        self.position, self.number = self._before
+
+    def _line(self, content: bytes, size: int) -> Line:
+        self._before = self.position, self.number
+        self.position += size
+        self.number += 1
+        return Line(self.number, content.rstrip(b"\r"))
