@@ -11,6 +11,10 @@ from .scoring import judge_one
 from .stream import Stream
 from .threshold import Threshold
 
+# Bits by which a surprise must be above a threshold: the threshold may have been computed from many symbols at once,
+# which rounds otherwise, and where a machine repeats itself many surprises are one and the same number.
+_ROUNDING = 1e-4
+
 
 @dataclass(frozen=True)
 class Surprise:
@@ -58,6 +62,6 @@ class Watch:
             logarithm, rank = judge_one(before.probabilities, id, stream.file)
             bits = -logarithm / log(2)
         prediction = stream.step(symbol)
-        surprising = threshold is not None and bits > threshold.symbol_bits
-        alarm = threshold is not None and threshold.sequence_bits is not None and bits > threshold.sequence_bits
-        return Surprise(bits, rank, surprising, alarm, prediction)
+        surprising = threshold is not None and bits - threshold.symbol_bits > _ROUNDING
+        limit = None if threshold is None else threshold.sequence_bits
+        return Surprise(bits, rank, surprising, limit is not None and bits - limit > _ROUNDING, prediction)

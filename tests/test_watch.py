@@ -74,6 +74,14 @@ def test_symbols_above_the_thresholds_are_marked(onnx):
     assert [watch.step(symbol).alarm for symbol in "444"] == [False] * 3
 
 
+@pytest.mark.parametrize("share", [0.5, 0.05])
+def test_what_always_comes_alike_is_no_alarm_when_it_comes_again(model, share):
+    threshold = calibrate(model, ["30123", "40124"] * 60, share)
+    for sequence in ("30123", "40124"):
+        watch = Watch(model.stream(), replace(threshold, symbol_bits=threshold.sequence_bits))
+        assert not any(one.surprising or one.alarm for one in map(watch.step, sequence))
+
+
 def test_a_symbol_at_the_threshold_is_not_above_it(onnx):
     bits = [one.bits for one in map(Watch(onnx.stream()).step, "301242")]
     watch = Watch(onnx.stream(), Threshold(onnx.manifest.fingerprint, bits[4], bits[4], 0.01, 1, 1))
