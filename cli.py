@@ -17,9 +17,12 @@ import typer
 from typer.core import TyperGroup
 
 from stepcell.runtime.bench.command import bench
+from stepcell.runtime.commands.calibrate import calibrate
+from stepcell.runtime.commands.generate import generate
 from stepcell.runtime.commands.options import Json as _Json
 from stepcell.runtime.commands.options import ModelFile as _ModelFile
 from stepcell.runtime.commands.predict import predict
+from stepcell.runtime.commands.score import score
 from stepcell.train.commands import app as train_app
 from stepcell.train.evaluate_command import evaluate
 from stepcell.train.reproduce_command import reproduce
@@ -243,7 +246,8 @@ def inspect(file: _ModelFile, as_json: _Json = False) -> None:
     )
 
 
-app.command()(predict)
+for command in (predict, generate, score, calibrate):
+    app.command()(command)
 
 
 class TargetName(str, Enum):

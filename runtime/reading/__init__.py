@@ -10,10 +10,13 @@ from .events_reading import FORMATS, EventsReading
 from .gaps import Gaps
 from .held_out import SEQUENCE, TIME, HeldOut
 from .recording import Recording
+from .symbols_reading import SymbolsReading
 from .tape import Tape, lay_out
 from .text_reading import UNITS, TextReading
+from .trained_reading import DATA_FORMATS, TrainedReading
 
 __all__ = [
+    "DATA_FORMATS",
     "FORMATS",
     "MOST_SYMBOLS",
     "SEQUENCE",
@@ -26,7 +29,9 @@ __all__ = [
     "HeldOut",
     "Reading",
     "Recording",
+    "SymbolsReading",
     "Tape",
     "TextReading",
+    "TrainedReading",
     "lay_out",
 ]
