@@ -202,13 +202,17 @@ def test_the_training_file_is_judged_by_what_was_held_out_then(tmp_path):
 
 def test_symbols_that_the_model_does_not_know_are_counted_or_named(tmp_path):
     path = tmp_path / "log.lines"
-    path.write_text("a x\nb y\nc x\n")
+    path.write_text("a x b\nb y\nc x b\n")
     options = {"format": "lines"}
     with pytest.raises(CorpusError, match="does not know 2 symbols of .*: 'x', 'y'.*knows 4 symbols: 'a'"):
         read_material(manifest(), path, path, end="", options=options)
     open_vocabulary = Vocabulary(("a", "b", "c", "?"), "?")
     material = read_material(manifest(vocabulary=open_vocabulary), path, path, end="", options=options)
     assert material.unknown == 3
+    other = tmp_path / "other.lines"
+    other.write_text("a x x\nb y y\n")
+    with pytest.raises(CorpusError, match="does not know 4 of the 6 symbols of .*read as in training"):
+        read_material(manifest(vocabulary=open_vocabulary), other, path, end="", options=options)
     path.write_text("a\n" * 9 + "x x x\n")
     half = read_material(manifest(vocabulary=open_vocabulary), path, held_out=0.5, end="", options=options)
     assert half.unknown == int((half.judged.inputs == 3).sum()) != int((half.learned.inputs == 3).sum())

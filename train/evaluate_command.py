@@ -75,13 +75,15 @@ def evaluate(
     from ..runtime.evaluation import read_material
     from ..runtime.evaluation.report import html_report
     from ..runtime.evaluation.tables import figures_table, mistakes_table, positions_table, remarks
-    from ..runtime.whole_file import write_whole_file
+    from ..runtime.whole_file import make_folder, write_whole_file
 
     given = {
         "symbol": symbol, "sequence": sequence, "order": order, "format": format and format.value,
         "delimiter": delimiter, "header": header, "encoding": encoding, "time_format": time_format, "gaps": gaps,
         "unit": unit and unit.value,
     }  # fmt: skip
+    if report is not None:
+        make_folder(report.parent)  # before the work is done
     with quiet_stderr():
         model = load(file, backend=backend)
     require_next_symbols(model.file, "it cannot be evaluated on a stream")

@@ -59,12 +59,13 @@ class Evaluation:
         """Return in a sentence whether the network is worth it."""
         best, gain = self.best_baseline, self.best_baseline.judgement.bits - self.main.bits
         points = 100 * (self.main.accuracy - best.judgement.accuracy)
+        name = f"the {best.name.removeprefix('the ')}"
         worth = (
             "the network is worth it" if gain > _WORTH
             else "the network is no better than counting" if gain > -_WORTH
             else "counting is better than the network"
         )  # fmt: skip
-        return f"{worth}: {gain:+.4f} bits per symbol and {points:+.2f} points of accuracy against the {best.name}"
+        return f"{worth}: {gain:+.4f} bits per symbol and {points:+.2f} points of accuracy against {name}"
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as a JSON object."""

@@ -105,7 +105,7 @@ def _check_symbols(parts: Sequence[tuple[Path, Recording]], vocabulary: Vocabula
     """Return how many symbols of the first of `parts` are unknown.
 
     Raises:
-        CorpusError: Symbols or the end are not known, and nothing stands for them.
+        CorpusError: Symbols or the end are not known and nothing stands for them, or most of the first part is not.
     """
     problems = []
     if end is not None and end not in vocabulary:
@@ -123,5 +123,11 @@ def _check_symbols(parts: Sequence[tuple[Path, Recording]], vocabulary: Vocabula
         raise CorpusError(
             f"The model does not know {'; nor '.join(dict.fromkeys(problems))}. It knows {vocabulary.describe()}. "
             "Were the data read as in training?"
+        )
+    source, judged = parts[0]
+    if 2 * counted[0] > len(judged.ids):
+        raise CorpusError(
+            f"The model does not know {counted[0]:,} of the {len(judged.ids):,} symbols of {source}. "
+            "Were they read as in training? It knows " + vocabulary.describe() + "."
         )
     return counted[0]
