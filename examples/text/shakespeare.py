@@ -7,7 +7,7 @@ python examples/text/shakespeare.py input.txt
 from __future__ import annotations
 
 import argparse
-from math import log
+import json
 from pathlib import Path
 
 from stepcell.runtime.console import import_quietly, print_table
@@ -36,25 +36,29 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=125)
     parser.add_argument("--updates", type=int, default=UPDATES)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--trained", action="store_true", help="take the run in --run as it is")
     options = parser.parse_args()
 
     problem = Text.from_file(options.text, held_out=0.1)
-    network = Network("lstm", options.units)
-    how = Options(seed=options.seed, updates=options.updates, threads=1)
-    run = Run(options.run, problem, network, how)
-    with training_progress() as show:
-        fitted = fit(problem, network, how, show)
-    run.finish(fitted)
-    print(f"LSTM {options.units}, {fitted.parameters:,} parameters, {fitted.effort()}")
+    if not options.trained:
+        network = Network("lstm", options.units)
+        how = Options(seed=options.seed, updates=options.updates, threads=1)
+        run = Run(options.run, problem, network, how)
+        with training_progress() as show:
+            run.finish(fit(problem, network, how, show))
+    facts, metrics = (json.loads((options.run / name).read_text()) for name in ("run.json", "metrics.json"))
+    size = f"LSTM {facts['network']['units']}, {facts['parameters']:,} parameters"
+    print(f"{size}, after {facts['updates']:,} updates, {facts['seconds']} s")
     source = read_source(options.run)
     exported = export(
         source.model, options.out, name="shakespeare", vocabulary=source.vocabulary, quantize=["int8"],
-        training=source.training, sample=source.sample,
+        training=source.training, sample=source.sample, accept=["int8"],
     )  # fmt: skip
 
     learned, held_out = problem.corpus.learned_tape, problem.corpus.held_out_tape
-    keras = fitted.scores["carried"]
-    table = [["Keras", f"{100 * keras.accuracy:.2f} %", f"{keras.nats:.4f}", f"{keras.nats / log(2):.4f}"]]
+    keras = metrics["carried"]
+    bits = f"{keras['bits_per_symbol']:.4f}"
+    table = [["Keras", f"{100 * keras['accuracy']:.2f} %", f"{keras['nats_per_symbol']:.4f}", bits]]
     for path in exported.files:
         if path.suffix in (".tflite", ".onnx"):
             table.append(row(path.name, Passes(load(path), held_out).carried()))
