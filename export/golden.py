@@ -10,7 +10,7 @@ from ..runtime.arrays import AnyArray, Floats
 from ..runtime.golden import start_state
 from ..runtime.manifest import Golden, GoldenRun
 from .deviation import difference
-from .precision import FLOAT32, FLOAT32_TOLERANCE, INT8, rounding_of
+from .precision import FLOAT16, FLOAT32, FLOAT32_TOLERANCE, INT8, rounding_of
 from .reference import run_numpy
 from .step_function import StepFunction
 from .typical_inputs import random_inputs
@@ -18,7 +18,7 @@ from .typical_inputs import random_inputs
 # From the initial state, from a non-zero state, and once more after a reset.
 _RUNS = (("initial", 10), ("ramp", 10), ("initial", 4))
 # Columns recorded: enough to notice any fault, few enough for thousands of symbols, or for a file of 1 byte a weight.
-_MOST_OUTPUTS, _MOST_QUANTIZED_OUTPUTS = 32, 16
+_MOST_OUTPUTS = {FLOAT32: 32, FLOAT16: 16, INT8: 8}
 # Interpreters round in other places than numpy; for a model that magnifies rounding errors that counts.
 _ROUNDING_ALLOWED = 10
 # For int8 the right answers are those of the weights before they were quantised, and interpreters differ from them and
@@ -27,6 +27,7 @@ _ROUNDING_ALLOWED = 10
 _INTERPRETERS_ALLOWED = 2
 _SMALLEST_INT8_TOLERANCE = 1e-3
 _NOT_KNOWN_YET = 1e6
+_DECIMALS_INT8 = 4  # of probabilities: a tenth of the smallest tolerance
 _SEED = 16
 _FEATURE_DIGITS = 3
 
@@ -51,8 +52,13 @@ def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golde
         rounding = max(rounding, difference(exact.part(slice(None), {}), rounded.part(slice(None), {})))
         runs.append((start, used, exact))
     likely = {int(id) for _, _, exact in runs for id in exact.probabilities.argmax(axis=1)}
-    digits = 4 if quantization == INT8 else 7
-    most = min(step_function.outputs, _MOST_OUTPUTS if quantization == FLOAT32 else _MOST_QUANTIZED_OUTPUTS)
+
+    def recorded(array: Floats, activation: str) -> tuple[tuple[float, ...], ...]:
+        if quantization != INT8:
+            return _rows(array, 7)
+        return _rows(array if activation == "linear" else array.round(_DECIMALS_INT8), 4)
+
+    most = min(step_function.outputs, _MOST_OUTPUTS[quantization])
     spread = np.linspace(0, step_function.outputs - 1, most).astype(int).tolist()
     outputs = sorted([*likely, *(id for id in spread if id not in likely)][:most])
     tolerance = max(FLOAT32_TOLERANCE, float(f"{_ROUNDING_ALLOWED * rounding:.0e}"))
@@ -63,9 +69,12 @@ def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golde
             GoldenRun(
                 start,
                 tuple(int(id) for id in used.ids),
-                _rows(exact.probabilities[:, outputs], digits),
+                recorded(exact.probabilities[:, outputs], step_function.main.activation),
                 {name: _rows(array.reshape(len(used), -1), _FEATURE_DIGITS) for name, array in used.features.items()},
-                {name: _rows(array[:, :most], digits) for name, array in exact.others.items()},
+                {
+                    each.name: recorded(exact.others[each.name][:, :most], each.activation)
+                    for each in step_function.others
+                },
             )
             for start, used, exact in runs
         ),

@@ -77,10 +77,14 @@ class Parity:
         return not self.missed
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as a JSON object, the same in every run: no time, and two digits, as more are noise."""
+        """Return the figures as a JSON object, the same in every run: no time, and two digits, as more are noise.
+
+        What is None is left out.
+        """
         figures = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("missed", "microseconds", "errors")
         }
+        figures = {name: figure for name, figure in figures.items() if figure is not None}
         rounded = {
             name: float(f"{value:.1e}") if isinstance(value, float) and name != "argmax_agreement" else value
             for name, value in figures.items()

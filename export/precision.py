@@ -116,6 +116,16 @@ def is_half(weights: Float32) -> bool:
         return weights.size >= FEWEST_HALF and np.array_equal(weights.astype(np.float16), weights)
 
 
+def half_scales(scales: Float32) -> Float32:
+    """Return scales of int8 columns rounded to float16, as float32; as they are where one is too small or large for it.
+
+    That moves a weight by 0.03 of a step of its 8 bits at most, and saves half the bytes of the scales.
+    """
+    if scales.min() < np.finfo(np.float16).smallest_normal or scales.max() > np.finfo(np.float16).max:
+        return scales
+    return scales.astype(np.float16).astype(np.float32)
+
+
 def rounding_of(quantization: str) -> Rounding:
     """Return what is done to weights before they are converted."""
     return to_half if quantization == FLOAT16 else as_they_are

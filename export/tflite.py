@@ -13,7 +13,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from ..runtime.errors import NotSteppableError
 from ..runtime.ports import ABSORB, STEP, SYMBOL
 from .arithmetic import TensorFlowArithmetic, Value, Weights
-from .precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, rounding_of
+from .precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, half_scales, rounding_of
 from .step_function import StepFunction
 from .tflite_half import store_as_half
 from .tflite_layout import pack_again
@@ -32,11 +32,19 @@ _HIGHEST_VERSIONS = {
     "GATHER": 6, "LESS": 3, "LOGISTIC": 3, "MEAN": 3, "MUL": 7, "QUANTIZE": 3, "RSQRT": 2, "SLICE": 6, "SOFTMAX": 3,
     "SPLIT": 4, "STRIDED_SLICE": 8, "SUB": 5, "TANH": 3, "WHILE": 1,
 }  # fmt: skip
+
+
+def _int8_for_all(model: Any) -> None:
+    """Let every interpreter read a file of int8 weights; its scales are float16."""
+    move_scales_behind_products(model)
+    store_as_half(model)
+
+
 # precision -> what is done to a file after its conversion
 _REWRITES: dict[str, Callable[[Any], None]] = {
     FLOAT32: lambda model: None,
     FLOAT16: store_as_half,
-    INT8: move_scales_behind_products,
+    INT8: _int8_for_all,
 }
 
 
@@ -93,6 +101,7 @@ class _EvenTables(TensorFlowArithmetic):
         if id(table) not in self._even:
             reach = np.abs(table).max(axis=0)
             reach[reach == 0] = 1
+            reach = half_scales(reach)
             self._even[id(table)] = table, table / reach, reach
         _, even, reach = self._even[id(table)]
         return super().gather(even, ids) * self.constant(reach)

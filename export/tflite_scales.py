@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
+from .precision import half_scales
 from .tflite_operators import constant_buffer, is_operator, operator_code
 
 _VERSION = 9  # of FULLY_CONNECTED: dynamic range with inputs quantised asymmetrically
@@ -36,7 +37,7 @@ def move_scales_behind_products(model: Any) -> None:
                 operators.append(operator)
             else:
                 rewritten = True
-                operators += _rewritten(model, subgraph, operator, np.asarray(scales, np.float32))
+                operators += _rewritten(model, subgraph, operator, half_scales(np.asarray(scales, np.float32)))
         subgraph.operators = operators
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
