@@ -16,6 +16,10 @@ from .vocabulary import Vocabulary
 if TYPE_CHECKING:
     from .wiring import Wiring
 
+# Far above any real file, far below what fills the memory or the day of a small machine.
+LARGEST_MANIFEST = 16 * 2**20  # bytes; a million symbols fit
+_MOST_GOLDEN_STEPS = 10_000  # a file has two dozen
+
 
 def read_manifest(content: bytes, file_name: str) -> Manifest:
     """Read a manifest; `file_name` is for the messages.
@@ -24,6 +28,11 @@ def read_manifest(content: bytes, file_name: str) -> Manifest:
         NewerFormatError: The format number is higher than this version's.
         DamagedFileError: It is not JSON, or not a manifest; every problem is named.
     """
+    if len(content) > LARGEST_MANIFEST:
+        raise DamagedFileError(
+            f"{file_name} carries a manifest of {len(content):,} bytes; {LARGEST_MANIFEST:,} are the most. Export the "
+            "model again."
+        )
     try:
         json_object = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -79,6 +88,8 @@ class _Reader:
         sequence = top.get("sequence", False)
         if not isinstance(sequence, bool) or (sequence and "graph" in top):
             self.problems.append("sequence is neither true nor false, or stands beside graph")
+        if "graph" in top and (features or others):
+            self.problems.append("features or outputs stand beside graph, which wires none")
         if self.problems or vocabulary is None:
             return None
         activation = output["activation"]
@@ -208,7 +219,7 @@ class _Reader:
                     for run in found["runs"]
                 ),
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             self.problems.append(f"golden is incomplete ({error!r})")
             return None
         symbols = len(vocabulary or ()) or 1  # the ids of a model that reads no symbol are zeros
@@ -227,6 +238,9 @@ class _Reader:
         )
         if not good:
             self.problems.append("golden holds ids or rows that do not fit")
+        steps = sum(len(run.ids) for run in golden.runs)
+        if steps > _MOST_GOLDEN_STEPS:
+            self.problems.append(f"golden has {steps} steps, at most {_MOST_GOLDEN_STEPS} can be replayed at a load")
         return golden
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import io
 import zipfile
 
+from .manifest_reader import LARGEST_MANIFEST
+
 MANIFEST_NAME = "stepcell.json"
 CHECKSUM_NAME = "stepcell.json.sha256"
-_LARGEST_MANIFEST = 64 * 2**20  # bytes; far above any real one, far below what fills a small machine's memory
 _TIME_STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: equal manifests must give equal files
 _UNIX = 3
 # What zipfile raises on bytes that are no archive, or a damaged one, found by damaging some in 200,000 ways:
@@ -51,7 +52,7 @@ def split_manifest(content: bytes) -> tuple[bytes, bytes, bytes] | None:
         return None
     if names != [MANIFEST_NAME, CHECKSUM_NAME]:
         raise ValueError("its archive holds other files")
-    if any(e.compress_type != zipfile.ZIP_STORED or e.file_size > _LARGEST_MANIFEST for e in entries):
+    if any(e.compress_type != zipfile.ZIP_STORED or e.file_size > LARGEST_MANIFEST for e in entries):
         raise ValueError("its archive is compressed or too large")
     start = entries[0].header_offset
     if not 0 < start < len(content):
