@@ -1,5 +1,6 @@
 """One process of benchmarks/fuzz.py: damages, loads and steps its share of the cases, and says what came of each.
 
+A file that was damaged and not sealed again must be refused whatever the damage is; any other may be fine or refused.
 Before each trial it prints the trial, so that whoever started it knows what the process crashed on. An interpreter that
 crashes, an error that is none of stepcell's, more than a gigabyte of memory or ten seconds of processor time are
 findings.
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fuzz_damage import GRAPH, STATE_SUFFIX, damaged
+from fuzz_damage import GRAPH, PLAIN, STATE_SUFFIX, damaged
 
 from stepcell.runtime import Model, StepcellError, load
 from stepcell.runtime.backend import NUMPY, backends_for, probe_backends
@@ -54,17 +55,15 @@ def main() -> None:
             content, kind = damaged(files, name, dice)
             path = Path(folder, name)
             path.write_bytes(content)
+            refused = kind in [way.__name__ for way in PLAIN] and content != files[name]
             if name.endswith(STATE_SUFFIX):
-                _say(f"case {number} {name} ({kind})", _try_state(models[name.removesuffix(STATE_SUFFIX)], path))
+                print(f"case {number} {name} ({kind})", flush=True)
+                _say(_guarded(_restore_and_step, models[name.removesuffix(STATE_SUFFIX)], path), refused=refused)
                 continue
             backends = [name for name in backends_for(path.suffix[1:]) if name in usable]
             for backend in [NUMPY] if kind == GRAPH else backends:
                 print(f"case {number} {name} ({kind}) on {backend}", flush=True)
-                _say("", _guarded(_load_and_step, path, backend))
-
-
-def _try_state(model: Model, path: Path) -> str:
-    return _guarded(_restore_and_step, model, path)
+                _say(_guarded(_load_and_step, path, backend), refused=refused)
 
 
 def _guarded(work: Any, *arguments: Any) -> str:
@@ -112,8 +111,8 @@ def _restore_and_step(model: Model, path: Path) -> None:
     stream.step(model.vocabulary.symbols[0])
 
 
-def _say(case: str, result: str) -> None:
-    print(f"{case}\n= {result}" if case else f"= {result}", flush=True)
+def _say(result: str, *, refused: bool) -> None:
+    print("= FINDING: it is damaged and was taken" if refused and result == "fine" else f"= {result}", flush=True)
 
 
 def _too_long(*_: Any) -> None:

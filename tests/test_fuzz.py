@@ -28,6 +28,6 @@ def test_two_hundred_damaged_files_end_in_errors_of_our_own(tmp_path):
         [sys.executable, str(FUZZ), *options], capture_output=True, text=True, check=False, env=dict(os.environ)
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    counts = dict(map(str.split, re.findall(r"^ +([\d,]+ +\w+)$", process.stdout, re.M)))
-    assert {"fine", "DamagedFileError", "DamagedStateError", "ForeignFileError"} <= set(counts.values())
-    assert sum(int(count.replace(",", "")) for count in counts) >= CASES
+    counts = {name: int(count) for count, name in re.findall(r"^ +(\d+) +(\w+)$", process.stdout, re.M)}
+    assert counts.keys() >= {"fine", "DamagedFileError", "DamagedStateError", "ForeignFileError"}
+    assert sum(counts.values()) >= CASES
