@@ -42,6 +42,8 @@ if TYPE_CHECKING:
         VocabularyError,
         WrongBackendError,
     )
+    from .fleet import Fleet
+    from .lanes import Lanes
     from .manifest import Cell, Golden, GoldenRun, Manifest, StateTensor
     from .model import Model, load
     from .model_file import ModelFile, read_model_file
@@ -51,7 +53,9 @@ if TYPE_CHECKING:
     from .saved_streams_reader import read_saved_streams
     from .score import Figures, Score
     from .snapshot import Snapshot
+    from .sqlite_store import SqliteStore
     from .stream import Stream
+    from .streams import Streams
     from .threshold import Threshold, read_threshold
     from .vocabulary import Vocabulary
     from .watch import Surprise, Watch
@@ -66,11 +70,13 @@ __all__ = [
     "Feature",
     "FeatureMismatchError",
     "Figures",
+    "Fleet",
     "ForeignFileError",
     "ForeignStateError",
     "Golden",
     "GoldenMismatchError",
     "GoldenRun",
+    "Lanes",
     "Manifest",
     "Model",
     "ModelFile",
@@ -89,11 +95,13 @@ __all__ = [
     "SavedStreams",
     "Score",
     "Snapshot",
+    "SqliteStore",
     "StateMismatchError",
     "StateNotFoundError",
     "StateTensor",
     "StepcellError",
     "Stream",
+    "Streams",
     "Surprise",
     "TargetError",
     "Threshold",
@@ -117,6 +125,8 @@ _HOMES = {  # but of errors, which are in .errors
     "backend": ("BACKEND_NAMES", "describe_backend", "probe_backends", "usable_backends"),
     "beam": ("Continuation",),
     "calibration": ("calibrate",),
+    "fleet": ("Fleet",),
+    "lanes": ("Lanes",),
     "manifest": ("Cell", "Golden", "GoldenRun", "Manifest", "StateTensor"),
     "model": ("Model", "load"),
     "model_file": ("ModelFile", "read_model_file"),
@@ -126,7 +136,9 @@ _HOMES = {  # but of errors, which are in .errors
     "saved_streams_reader": ("read_saved_streams",),
     "score": ("Figures", "Score"),
     "snapshot": ("Snapshot",),
+    "sqlite_store": ("SqliteStore",),
     "stream": ("Stream",),
+    "streams": ("Streams",),
     "threshold": ("Threshold", "read_threshold"),
     "vocabulary": ("Vocabulary",),
     "watch": ("Surprise", "Watch"),
