@@ -19,7 +19,7 @@ from models import DATA
 from typer.testing import CliRunner
 
 from stepcell.cli import app
-from stepcell.runtime import calibrate, load, read_saved_streams
+from stepcell.runtime import SavedStreams, calibrate, load, read_saved_streams
 from stepcell.runtime.errors import InputError, OptionError, OutputError
 from stepcell.runtime.feed.feed import Manner
 from stepcell.runtime.feed.file_lines import FileLines
@@ -163,6 +163,18 @@ def test_a_rotated_file_is_read_to_its_end_before_the_new_one(tmp_path):
     assert followed.told == [f"{path} {what}"]
 
 
+def test_who_still_writes_to_the_old_file_is_heard(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("a\n")
+    followed = Followed(path)
+    assert followed.all() == ["a"]
+    path.rename(tmp_path / "log.1")
+    path.write_text("new\n")
+    assert followed.all() == []  # noticed, and not yet believed
+    append(tmp_path / "log.1", "late\n")
+    assert followed.all(0.3) == ["late", "new"]
+
+
 def test_a_followed_file_may_come_into_being_later(tmp_path):
     path = tmp_path / "log"
     timer = threading.Timer(0.12, path.write_text, ["a\n"])
@@ -233,12 +245,12 @@ def test_another_or_a_changed_input_is_read_from_its_beginning_and_that_is_said(
         assert len(result.stdout.splitlines()) == len(content) // 2
         assert f"{log} is not the file it was any more: going on at its beginning. What followed line" in result.stderr
     other = tmp_path / "other"
-    other.write_text("2\n")
+    other.write_text(log.read_text() + "2\n")
     result = predict("--state", path, "--input", other)
     assert f"{other} is another file than before ({log.resolve()}): going on at its beginning." in result.stderr
     stream = load(TFLITE).stream()
-    stream.absorb("4013412")
-    assert where(path)[""][0] == 7
+    stream.absorb("4013413412")
+    assert where(path)[""][0] == 10
     assert where(path)[""][1] == stream.state["c0"].tolist()
 
 
@@ -333,6 +345,27 @@ def test_it_is_saved_every_so_many_lines(memory, tmp_path):
     assert where(path)[""][0] == 10
 
 
+def test_it_is_saved_after_a_while_also_if_lines_never_cease(memory, tmp_path):
+    path, seen = tmp_path / "memory.state", []
+    feed(memory, tmp_path, on_lines("3012"), lambda _: seen.append(where(path)[""][0]), save_seconds=0.0)
+    assert seen == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "note", [None, 5, {"input": 3}, {"input": {"path": "x", "position": -1, "line": 0, "before": ""}}]
+)
+def test_a_note_may_be_anything_at_all(tmp_path, memory, note):
+    path, log = tmp_path / "memory.state", tmp_path / "log"
+    stream = memory.stream()
+    stream.absorb("40")
+    SavedStreams.of(memory.manifest, {"": stream.snapshot()}, {"predict": note}).to_file(path)
+    log.write_text("1\n")
+    result = predict("--state", path, "--input", log)
+    assert result.stdout == "2\n"
+    assert "2 symbols seen, 2 lines read" in result.stderr
+    assert "does not say how far" in result.stderr
+
+
 def test_it_is_saved_after_a_while_even_if_nothing_comes(memory, tmp_path):
     path = tmp_path / "memory.state"
     reader, writer = os.pipe()
@@ -389,6 +422,15 @@ def test_a_signal_while_a_line_is_answered_waits_for_the_answer_and_saves(memory
     assert where(tmp_path / "memory.state")[""][0] == 3
 
 
+def test_signals_that_whoever_started_it_ignores_stay_ignored(memory, tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        feed(memory, tmp_path, on_lines(SYMBOLS[:5]), lambda _: os.kill(os.getpid(), signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert where(tmp_path / "memory.state")[""][0] == 5
+
+
 def test_a_second_signal_ends_it_at_once_without_saving(memory, tmp_path):
     def answer(text):
         os.kill(os.getpid(), signal.SIGINT)
@@ -408,14 +450,21 @@ def start(*arguments, **options):
     return subprocess.Popen(command, **pipes, **options)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
-def test_a_signal_while_it_waits_saves_everything_that_was_answered(tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("number", "code", "follow"), [(signal.SIGINT, 130, False), (signal.SIGTERM, -signal.SIGTERM, True)]
+)
+def test_a_signal_while_it_waits_saves_everything_that_was_answered(tmp_path, number, code, follow):
     path, log = tmp_path / "memory.state", tmp_path / "log"
     log.write_text("4\n0\n1")
-    with start("--state", path, "--input", log, "--follow", "--save-seconds", 60) as process:
+    options = ["--input", log, "--follow"] if follow else []
+    with start("--state", path, "--save-seconds", 60, *options, stdin=subprocess.PIPE) as process:
+        if not follow:
+            process.stdin.write("4\n0\n1")
+            process.stdin.flush()
         assert [process.stdout.readline() for _ in range(2)] == ["0\n", "1\n"]
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=20)
+        process.wait(20)
+        stdout, stderr = process.stdout.read(), process.stderr.read()
     assert (process.returncode, stdout) == (code, "")
     assert stderr.splitlines()[-1].endswith("memory.state: 2 symbols seen, 2 lines read; saved")
     assert where(path)[""][0] == 2

@@ -38,6 +38,8 @@ class InputPlace:
         kinds = {"path": str, "position": int, "line": int, "before": str}
         if not isinstance(found, dict) or any(type(found.get(name)) is not kind for name, kind in kinds.items()):
             return None
+        if found["position"] < 0 or found["line"] < 0:
+            return None
         return cls(**{name: found[name] for name in kinds})
 
     def to_json(self) -> dict[str, Any]:
@@ -45,9 +47,8 @@ class InputPlace:
         return asdict(self)
 
     def is_in(self, path: Path, descriptor: int) -> bool:
-        """Tell whether the file has this path, is as long, and is before this place what it was."""
-        is_long = os.fstat(descriptor).st_size >= self.position >= 0
-        return str(path.resolve()) == self.path and is_long and _digest(descriptor, self.position) == self.before
+        """Tell whether the file has this path, and is before this place what it was."""
+        return str(path.resolve()) == self.path and _digest(descriptor, self.position) == self.before
 
 
 def _digest(descriptor: int, position: int) -> str:
