@@ -51,7 +51,7 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -
         opened = open_backend(backend, file)
     if golden:
         replay_golden(opened, file, backend)
-    return Model(Seat(opened, backend, file))
+    return Model(Seat(opened, backend, file), golden=golden)
 
 
 class Model:
@@ -60,9 +60,10 @@ class Model:
     It never changes and may be shared, by threads too: steps of different streams then wait for each other.
     """
 
-    def __init__(self, seat: Seat) -> None:
-        """Wrap a loaded interpreter. Use `load` instead."""
+    def __init__(self, seat: Seat, *, golden: bool = True) -> None:
+        """Wrap a loaded interpreter; `golden`: replay the golden sequence on others that follow. Use `load` instead."""
         self._seat = seat
+        self._golden = golden
         self._fast_seat: Seat | None = None
 
     @property
@@ -164,7 +165,8 @@ class Model:
             if self._fast_seat is None:
                 name = self._seat.backend_name
                 backend = open_two_phase_backend(name, self.file)
-                replay_golden(backend, self.file, name)
+                if self._golden:
+                    replay_golden(backend, self.file, name)
                 self._fast_seat = Seat(backend, name, self.file)
             return self._fast_seat
 

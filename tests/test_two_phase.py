@@ -192,7 +192,7 @@ def test_a_miswired_second_phase_is_noticed(tmp_path, monkeypatch):
     model = keras.Model(source, L.Dense(7, activation="softmax")(x))
     random = np.random.default_rng(0)
     model.set_weights([random.normal(0, 0.8, w.shape) for w in model.get_weights()])
-    with pytest.raises((ParityError, BackendError), match="in two phases it answers otherwise|does not answer as"):
+    with pytest.raises(ParityError, match="in two phases it answers otherwise"):
         export(model, tmp_path, formats=["tflite"], steps=200)
     assert list(tmp_path.iterdir()) == []
 
@@ -220,5 +220,9 @@ def test_wrong_golden_answers_are_noticed_in_two_phases_too(tmp_path, monkeypatc
     wrong = replace(golden, runs=(replace(first, probabilities=rows), *golden.runs[1:]))
     path = tmp_path / "wrong.tflite"
     path.write_bytes(seal(file.payload, replace(file.manifest, golden=wrong), "tflite"))
+    model = load(path, golden=False)
+    model.stream(low_latency=True)
+    again = load(path, golden=False)
+    again._golden = True  # as if the fault came up after loading
     with pytest.raises(GoldenMismatchError):
-        load(path, golden=False).stream(low_latency=True)
+        again.stream(low_latency=True)
