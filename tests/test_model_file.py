@@ -170,6 +170,18 @@ def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
         unseal(newer, f"memory.{format}")
 
 
+FEATURE = {"name": "speed", "shape": [2], "dtype": "float32", "ids": None}
+
+
+def golden_of_steps(steps):
+    """A golden sequence of so many steps, as JSON."""
+    return {
+        "tolerance": 1e-5,
+        "outputs": [0],
+        "runs": [{"start": "initial", "ids": [0] * steps, "probabilities": [[1.0]] * steps}],
+    }
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -188,6 +200,10 @@ def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
         ({"vocabulary": {"symbols": ["a", "a"]}}, "twice"),
         ({"target": {"kind": "colour"}}, "target.kind"),
         ({"golden": {"runs": 3}}, "golden is incomplete"),
+        ({"golden": {"tolerance": 10**400, "outputs": [], "runs": []}}, "golden is incomplete"),
+        ({"golden": golden_of_steps(10_001)}, "golden has 10001 steps, at most 10000"),
+        ({"training": {"text": "x" * 2**24}}, r"a manifest of [\d,]+ bytes; 16,777,216 are the most"),
+        ({"format": 3, "features": [FEATURE], "outputs": [], "graph": {}}, "features or outputs stand beside graph"),
         ({"output": {"activation": "tanh"}}, "output.activation"),
         ({"name": None}, "name is not a JSON str"),
     ],
