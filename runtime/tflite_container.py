@@ -7,6 +7,7 @@ program lists them.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 
 from .manifest_reader import LARGEST_MANIFEST
@@ -17,8 +18,8 @@ _TIME_STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: equal manife
 _UNIX = 3
 # What zipfile raises on bytes that are no archive, or a damaged one, found by damaging some in 200,000 ways:
 # RuntimeError for encryption and, as NotImplementedError, for later versions; ValueError for names that are not
-# UTF-8 and offsets before the file, OverflowError for offsets beyond all files.
-_UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError)
+# UTF-8 and offsets before the file, OverflowError for offsets beyond all files; struct.error where one is appended to.
+_UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error)
 
 
 def is_tflite(content: bytes) -> bool:
@@ -63,7 +64,11 @@ def split_manifest(content: bytes) -> tuple[bytes, bytes, bytes] | None:
     except _UNREADABLE as error:
         raise ValueError(f"its archive cannot be read: {error}") from error
     payload = content[:start]
-    if append_manifest(payload, manifest, checksum) != content:
+    try:
+        same = append_manifest(payload, manifest, checksum) == content
+    except _UNREADABLE:  # the payload ends in parts of another archive
+        same = False
+    if not same:
         raise ValueError("its archive has been changed")
     return payload, manifest, checksum
 

@@ -113,6 +113,14 @@ def test_a_file_with_something_behind_it_is_refused(format, addition):
         unseal(FILES[format].read_bytes() + addition, FILES[format].name)
 
 
+def test_a_file_with_a_part_of_its_archive_twice_is_refused():
+    """Found by benchmarks/fuzz.py: the directory of an archive in front of it, whose offsets lead out of the file."""
+    content = FILES[TFLITE].read_bytes()
+    directory = content[content.index(b"PK\x01\x02") :]
+    with pytest.raises(DamagedFileError, match="its archive has been changed"):
+        unseal(content[:3000] + directory + content[3000:], "memory.tflite")
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_damaged_file_says_that_it_is_damaged(format):
     content = bytearray(FILES[format].read_bytes())
