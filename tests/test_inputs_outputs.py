@@ -17,12 +17,14 @@ from stepcell.runtime import (
     FeatureMismatchError,
     NewerFormatError,
     NoProbabilitiesError,
+    OptionError,
     UnknownSymbolError,
     load,
     read_model_file,
 )
+from stepcell.runtime.feed.feed import Feed, Manner
 from stepcell.runtime.manifest_reader import read_manifest
-from stepcell.runtime.observation import read_observation
+from stepcell.runtime.observation import read_observation, read_record
 
 L = keras.layers
 RUNTIMES = [("litert", "model.tflite"), ("tflite", "model.tflite"), ("onnxruntime", "model.onnx")]
@@ -277,6 +279,29 @@ def test_a_line_is_a_symbol_or_an_object_of_what_is_read(wide, sensor):
             read_observation(line, manifest)
     numbers = read_model_file(sensor[1] / "model.onnx").manifest
     assert read_observation("[1, 2, 3, 4]", numbers) == (None, {"features": [1, 2, 3, 4]})
+
+
+def test_a_record_holds_features_and_other_fields_that_are_left_out(wide, sensor):
+    manifest = read_model_file(wide[1] / "model.tflite").manifest
+    line = '{"machine": 7, "event": "a", "hour": 3, "speed": [1, 2, 3], "weather": "fine"}'
+    assert read_record(line, manifest, "event", "machine") == ("7", "a", {"hour": 3, "speed": [1, 2, 3]})
+    numbers = read_model_file(sensor[1] / "model.onnx").manifest
+    assert read_record('{"machine": "x", "features": [1]}', numbers, None, "machine") == ("x", None, {"features": [1]})
+    with pytest.raises(OptionError, match="reads no symbols but features: leave out --symbol"):
+        Feed(load(sensor[1] / "model.onnx"), Manner(symbol_field="event"), 1, print)
+
+
+def test_streams_by_key_read_features(wide):
+    from typer.testing import CliRunner
+
+    from stepcell.cli import app
+
+    records = [{"k": k, "symbol": "a", "hour": h, "speed": [h, 0, 1]} for h in range(3) for k in "xy"]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    result = CliRunner().invoke(app, ["predict", str(wide[1] / "model.onnx"), "--stream", "k", "--json"], input=lines)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(answer["stream"], answer["seen"]) for answer in answers] == [(k, n) for n in (1, 2, 3) for k in "xy"]
+    assert answers[4]["probability"] == answers[5]["probability"] != answers[2]["probability"]
 
 
 def test_the_command_line_predicts_from_features(wide, monkeypatch):

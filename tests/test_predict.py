@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import DATA
+from sealed import changed_memory
 from typer.testing import CliRunner
 
 from stepcell.cli import app
-from stepcell.runtime import SavedStreams, calibrate, load, read_saved_streams
+from stepcell.runtime import SavedStreams, TargetError, Vocabulary, calibrate, load, read_saved_streams
 from stepcell.runtime.errors import InputError, OptionError, OutputError
-from stepcell.runtime.feed.feed import Manner
+from stepcell.runtime.feed.feed import Feed, Manner
 from stepcell.runtime.feed.file_lines import FileLines
 from stepcell.runtime.feed.interruption import InterruptedFeedError, Interruption
 from stepcell.runtime.feed.line import LineBuffer
@@ -351,9 +352,10 @@ def test_it_is_saved_after_a_while_also_if_lines_never_cease(memory, tmp_path):
     assert seen == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    "note", [None, 5, {"input": 3}, {"input": {"path": "x", "position": -1, "line": 0, "before": ""}}]
-)
+NOWHERE = {"path": "x", "position": -1, "line": 0, "before": ""}
+
+
+@pytest.mark.parametrize("note", [None, 5, {"input": 3}, {"input": NOWHERE, "lines": -1, "symbols": "x"}])
 def test_a_note_may_be_anything_at_all(tmp_path, memory, note):
     path, log = tmp_path / "memory.state", tmp_path / "log"
     stream = memory.stream()
@@ -630,6 +632,13 @@ def test_surprising_symbols_are_marked(memory, tmp_path):
     assert last["rank"] > 1
     first = json.loads(predict("--threshold", threshold, "--json", input="4\n").stdout)
     assert (first["bits"], first["rank"], first["surprising"]) == (None, None, False)
+
+
+def test_a_model_whose_symbols_have_no_probability_is_refused_before_anything_is_read(memory, tmp_path):
+    threshold = calibrate(memory, ["30123", "40124"] * 60)
+    path = changed_memory(tmp_path / "labels.tflite", labels=Vocabulary(tuple("abcde")))
+    with pytest.raises(TargetError, match="answers with labels"):
+        Feed(load(path), Manner(threshold=threshold), 1, print)
 
 
 # ----- options
