@@ -185,6 +185,11 @@ def test_symbols_on_lines_are_scored_from_a_file_or_stdin(memory, tmp_path):
     assert f"{100 * expected.top_1 / 299:.2f} %" in row
 
 
+def test_a_newline_as_a_symbol_is_written_as_its_escape(text_model):
+    result = stepcell("score", text_model, "--format", "symbols", "--per-symbol", input="a\n\\n\nb\n")
+    assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["a", "\\n", "b"]
+
+
 def test_each_symbol_is_printed_with_its_surprise_and_rank(memory):
     score = memory.stream().score("3012")
     result = stepcell("score", TFLITE, "--per-symbol", input="3\n0\n1\n2\n")

@@ -302,6 +302,9 @@ def test_streams_by_key_read_features(wide):
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert [(answer["stream"], answer["seen"]) for answer in answers] == [(k, n) for n in (1, 2, 3) for k in "xy"]
     assert answers[4]["probability"] == answers[5]["probability"] != answers[2]["probability"]
+    line = '{"k": "x", "symbol": "a", "speed": [1, 0, 1]}\n'
+    result = CliRunner().invoke(app, ["predict", str(wide[1] / "model.onnx"), "--stream", "k"], input=line)
+    assert "hour is missing" in result.output
 
 
 def test_the_command_line_predicts_from_features(wide, monkeypatch):

@@ -176,6 +176,19 @@ def test_who_still_writes_to_the_old_file_is_heard(tmp_path):
     assert followed.all(0.3) == ["late", "new"]
 
 
+def test_where_the_new_file_cannot_be_read_the_place_in_the_old_one_is_still_known(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("a\n")
+    followed = Followed(path)
+    assert followed.all() == ["a"]
+    path.rename(tmp_path / "log.1")
+    path.mkdir()
+    with pytest.raises(InputError, match="is not a file"):
+        followed.all(0.3)
+    assert (followed.lines.place().position, followed.lines.place().line) == (2, 1)
+    followed.lines.close()
+
+
 def test_a_followed_file_may_come_into_being_later(tmp_path):
     path = tmp_path / "log"
     timer = threading.Timer(0.12, path.write_text, ["a\n"])
@@ -506,8 +519,10 @@ def test_kill_9_in_the_middle_of_a_save_leaves_the_save_before(tmp_path, answers
     assert result.returncode == -9
     assert where(path)[""][0] == 30  # the first save was of nothing
     assert len(list(tmp_path.glob(".memory.state.*.part"))) == 1
+    others = tmp_path / ".memory.state.old.7.part"  # of the file memory.state.old
+    others.touch()
     assert predict(*options).stdout.splitlines() == answers[30:]
-    assert list(tmp_path.glob(".memory.state.*.part")) == []
+    assert list(tmp_path.glob(".memory.state.*.part")) == [others]
     assert where(path) == where(whole_run(tmp_path))
 
 

@@ -134,9 +134,10 @@ class FileLines:
         line = self._buffer.last()
         if line is not None:
             return line
+        descriptor = self._open_when_there()  # if that ends in an error, the old one can still tell where it was
         self._replaced_at = None
         os.close(self._descriptor)
-        self._descriptor = self._open_when_there()
+        self._descriptor = descriptor
         self._start_again(f"{self._path} has been replaced by another file")
         return None
 
