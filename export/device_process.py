@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from ..runtime.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
 from ..runtime.backend import NUMPY, backends_for, describe_backend, without_stand_in
@@ -18,6 +20,7 @@ from ..runtime.own_process import run_runtime
 from ..runtime.trace import Course, Trajectory
 from .precision import INT8
 
+_AT_ONCE = BoundedSemaphore(os.cpu_count() or 1)  # processes; more would only disturb what others measure
 _LONGEST = 3600.0  # seconds; nothing should take so long, and nothing may wait for ever
 
 
@@ -76,7 +79,8 @@ def _probe() -> dict[str, str | None]:
 
 
 def _run(*arguments: str, backend: str) -> str:
-    outcome = run_runtime(*arguments, timeout=_LONGEST)
+    with _AT_ONCE:
+        outcome = run_runtime(*arguments, timeout=_LONGEST)
     if outcome.failure is not None:
         who = describe_backend(backend) if backend else "The runtime"
         raise BackendError(f"{who} failed in a process of its own: {outcome.failure}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +199,8 @@ def _export(
     goldens = {quantization: golden_of(step_function, quantization) for quantization in dict(kinds)}
     measured: list[Parity] = []
     refusals: dict[str, list[str]] = {}  # precision -> what was wrong with its files
-    with tempfile.TemporaryDirectory(prefix=".stepcell-", dir=folder) as workshop:
-        finished = []
+    with tempfile.TemporaryDirectory(prefix=".stepcell-", dir=folder) as workshop, _Measuring() as measuring:
+        finished, made, replays = [], [], []
         for quantization, format in kinds:
             progress(f"converting to {quantization} {format}")
             payload, requires = _PAYLOADS[format](step_function, quantization)
@@ -211,7 +213,10 @@ def _export(
             )
             path = Path(workshop, file_name(format, quantization))
             write_whole_file(path, seal(payload, manifest, container_of(format)))
-            parity = check.measure(path, format, backends[format], progress, quantization)
+            measurement = measuring.submit(check.measure, path, format, backends[format], progress, quantization)
+            made.append((path, format, payload, manifest, measurement))
+        for path, format, payload, manifest, measurement in made:
+            quantization, parity = manifest.quantization, measurement.result()
             try:
                 check.require(path, parity, vocabulary, "Nothing was written." if quantization == FLOAT32 else "")
             except ParityError as error:
@@ -221,16 +226,17 @@ def _export(
                     refusals.setdefault(quantization, []).append(str(error))
                     continue
             if quantization == INT8:
-                worst = max(replay_in_process(path, backend) for backend in backends[format])
+                worst = max(measuring.map(replay_in_process, repeat(path), backends[format]))
                 manifest = replace(manifest, golden=with_measured_tolerance(goldens[INT8], worst))
             manifest = replace(manifest, parity=tuple(entry.to_json() for entry in parity))
             content = seal(payload, manifest, container_of(format))
             unseal(content, path.name)
             write_whole_file(path, content)
-            for backend in backends[format]:
-                replay_in_process(path, backend)
             measured += parity
             finished.append(path)
+            replays += [measuring.submit(replay_in_process, path, backend) for backend in backends[format]]
+        for replay in replays:
+            replay.result()
         if refusals:
             raise ParityError(_refused(refusals))
         sizes = {path.name: path.stat().st_size for path in finished}
@@ -242,6 +248,13 @@ def _export(
             except OSError as error:
                 raise OutputError(f"Cannot write {folder / path.name}: {error.strerror or error}.") from error
     return Exported(tuple(folder / path.name for path in (*finished, report)), tuple(measured), sizes)
+
+
+class _Measuring(ThreadPoolExecutor):
+    """Lets interpreters step one file, each in a process of its own, while the next is converted."""
+
+    def __exit__(self, *raised: Any) -> None:
+        self.shutdown(cancel_futures=raised[0] is not None)
 
 
 def _refused(refusals: Mapping[str, Sequence[str]]) -> str:

@@ -12,13 +12,16 @@ symbols as they really occur, so the two carried comparisons decide over its ans
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..runtime.arrays import AnyArray, Ids
 from ..runtime.backend import describe_backend, initial_state
+from ..runtime.calculation.blas import one_thread
 from ..runtime.errors import NotSteppableError, ParityError, StateMismatchError
 from ..runtime.trace import Course, State, Trajectory
 from ..runtime.vocabulary import Vocabulary
@@ -74,7 +77,8 @@ class ParityCheck:
         self._step_function = step_function
         random = np.random.default_rng(_SEED)
         initial = initial_state(step_function.state)
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        # What is not finite is refused below.
+        with np.errstate(over="ignore", invalid="ignore"), one_thread():
             self._run(reference, initial, random, steps, sample)
 
     def _run(
@@ -107,12 +111,20 @@ class ParityCheck:
             RANDOM: {n: random.uniform(-0.9, 0.9, a.shape).astype(np.float32) for n, a in initial.items()},
         }
         recorded = _FEWEST_SINGLE_STEPS
-        all_exact = run_numpy(step_function, carried, list(starts.values()), recorded=recorded)
-        all_rounded = run_numpy(step_function, carried, list(starts.values()), np.float32, recorded=recorded)
-        for (start, state), exact, rounded in zip(starts.items(), all_exact, all_rounded, strict=True):
+
+        def in_numpy(dtype: type[np.floating[Any]]) -> list[Trajectory]:
+            with np.errstate(over="ignore", invalid="ignore"):  # which is of this thread alone
+                return run_numpy(step_function, carried, list(starts.values()), dtype, recorded=recorded)
+
+        with ThreadPoolExecutor() as pool:  # numpy and Keras at the same time
+            in_double, in_single = (pool.submit(in_numpy, dtype) for dtype in (np.float64, np.float32))
+            in_keras = [reference.run(carried, state) for state in starts.values()]
+        courses = [Course(carried, state, after_reset=start == INITIAL) for start, state in starts.items()]
+        for start, course, expected, exact, rounded in zip(
+            starts, courses, in_keras, in_double.result(), in_single.result(), strict=True
+        ):
             _require_finite(exact)
-            course = Course(carried, state, after_reset=start == INITIAL)
-            self._sequences[start] = self._known(course, reference.run(carried, state), exact, rounded)
+            self._sequences[start] = self._known(course, expected, exact, rounded)
         states = {name: np.resize(array, (count, *array.shape[1:])) for name, array in exact.states.items()}
         each = {name: array.astype(np.float32) for name, array in states.items()}
         self._sequences[EACH] = KnownAnswers(Course(singles, each, each=True), reference.run_each(singles, each))
@@ -137,11 +149,13 @@ class ParityCheck:
         """
         results = []
         courses = {start: sequence.course for start, sequence in self._sequences.items()}
-        for backend in backends:
-            steps = len(courses[INITIAL].inputs)
-            what = f"{quantization} {path.suffix[1:]}"
-            progress(f"{what} on {describe_backend(backend)}: {steps} carried steps from two states")
-            for start, found in trace_in_process(path, backend, courses).items():
+        steps = len(courses[INITIAL].inputs)
+        what = f"{quantization} {path.suffix[1:]}"
+        progress(f"{what} on {', '.join(map(describe_backend, backends))}: {steps} carried steps from two states")
+        with ThreadPoolExecutor() as pool:  # each interpreter in a process of its own
+            traces = list(pool.map(lambda backend: trace_in_process(path, backend, courses), backends))
+        for backend, trace in zip(backends, traces, strict=True):
+            for start, found in trace.items():
                 results.append(self._compare(backend, format, start, found, quantization))
         return results
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _MODULES = ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")  # numpy 2, numpy 1
@@ -36,3 +37,14 @@ def _find() -> tuple[Callable[[], int], Callable[[int], Any]]:
 
 
 threads, set_threads = _find()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold products to one thread; for work of many small ones."""
+    usual = threads()
+    set_threads(1)
+    try:
+        yield
+    finally:
+        set_threads(usual)
