@@ -72,10 +72,14 @@ def test_characters_are_generated_without_separators(memory):
 
 
 def test_each_symbol_is_written_before_the_next_is_drawn(monkeypatch):
-    written, seen, draw = [], [], Sampling.draw
+    held, written, seen, draw = [], [], [], Sampling.draw
 
     class Stdout:
-        write, flush = written.append, lambda: None
+        write = held.append
+
+        def flush():
+            written.extend(held)
+            held.clear()
 
     def watched(self, *arguments):
         seen.append(len(written))
@@ -102,6 +106,9 @@ def test_text_comes_with_its_newlines_as_they_are(text_model):
     result = stepcell("generate", text_model, "--prompt", r"a\nb", "--count", 200, "--seed", 1, "--temperature", 3)
     assert len(result.stdout) == 201
     assert {"\n", "a", "d"} <= set(result.stdout)
+    line = stepcell("generate", text_model, "--prompt", "a", "--seed", 1, "--temperature", 3, "--stop", r"\n").stdout
+    assert line.endswith("\n\n")
+    assert line.count("\n") == 2
 
 
 def test_beam_prints_continuations_the_likeliest_first(memory):
