@@ -64,10 +64,12 @@ class Notation:
         if self.unit == CHARACTER or (self.unit is None and not separator_of(self.vocabulary)):
             yield from symbols
             return
-        separator = separator_of(self.vocabulary) if self.unit is None else " "
-        for number, symbol in enumerate(symbols):
+        separator, before = separator_of(self.vocabulary) if self.unit is None else " ", None
+        for symbol in symbols:
             written = escape_symbol(symbol) if self.unit is None else symbol
-            yield (separator if number else "") + written
+            is_at_line_end = "\n" in (before, written)  # of a text: else newlines are escaped
+            yield written if before is None or is_at_line_end else separator + written
+            before = written
 
 
 def _decoded(symbols: Iterable[str]) -> Iterator[str]:

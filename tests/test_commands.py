@@ -149,6 +149,7 @@ def test_a_generation_that_cannot_be_made_is_refused_before_anything_is_printed(
         (Notation(Vocabulary(("take in", "\n"))), ["take in", "\n"], "take in\n\\n"),
         (Notation(Vocabulary(("a", "\n", "<e>")), "character", "<e>"), ["a", "\n", "<e>", "a"], "a\n<e>a"),
         (Notation(Vocabulary(("to", "be", "<e>")), "word", "<e>"), ["to", "be", "<e>", "to"], "to be <e> to"),
+        (Notation(Vocabulary(("to", "\n")), "word"), ["to", "to", "\n", "\n", "to"], "to to\n\nto"),
         (Notation(Vocabulary(("c3", "a4")), "byte"), ["c3", "a4", "61"], "äa"),
     ],
 )
