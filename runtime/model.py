@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
@@ -12,7 +13,6 @@ from .arrays import Float32
 from .backend import describe_backend, initial_state, open_any_backend, open_backend, open_two_phase_backend
 from .batch import open_batch
 from .errors import OptionError
-from .fleet import Fleet, Store
 from .golden import replay_golden
 from .manifest import Manifest
 from .model_file import ModelFile, read_model_file
@@ -20,8 +20,11 @@ from .ports import Features
 from .seat import Seat
 from .snapshot import State, checked_state
 from .stream import Stream
-from .streams import Streams
 from .vocabulary import Vocabulary
+
+if TYPE_CHECKING:  # else when they are asked for
+    from .fleet import Fleet, Store
+    from .streams import Streams
 
 
 def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -> Model:
@@ -140,6 +143,8 @@ class Model:
             OptionError: `count` is not at least 1.
             FeatureMismatchError: The model reads features.
         """
+        from .streams import Streams
+
         if count < 1:
             raise OptionError(f"{count} streams cannot be stepped; give 1 or more.")
         name = self._seat.backend_name
@@ -156,6 +161,8 @@ class Model:
             OptionError: `most` without a store.
             FeatureMismatchError: At the first step: the model reads features.
         """
+        from .fleet import Fleet
+
         name = self._seat.backend_name
         return Fleet(partial(open_batch, name, self.file), name, self.file, most=most, store=store)
 
