@@ -38,23 +38,3 @@ def with_random_weights(model: keras.Model, seed: int = 2) -> keras.Model:
         values = random.normal(0, 0.3, variable.shape)
         variable.assign(np.abs(values) + 0.2 if "variance" in variable.name else values)
     return model
-
-
-def miswired(advance, fault):
-    """The step of a model with one fault in where its state goes."""
-
-    def wrong(arithmetic, inputs, state):
-        if fault == "reset at every step":
-            state = {name: 0.0 * value for name, value in state.items()}
-        answer, following = advance(arithmetic, inputs, state)
-        if fault == "h and c swapped":
-            following = {**following, "h0": following["c0"], "c0": following["h0"]}
-        elif fault == "never fed back":
-            following = {name: value + 0.0 for name, value in state.items()}
-        elif fault == "only h fed back":
-            following = {**following, "c0": state["c0"] + 0.0}
-        elif fault == "layers swapped":
-            following = {**following, "h0": following["h1"], "h1": following["h0"]}
-        return answer, following
-
-    return wrong

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
-from models import miswired
+from faults import answering, break_export, miswired
 
-from stepcell.export import ParityError, build_step_function, check, export, exporter
+from stepcell.export import ParityError, build_step_function, check, export
 from stepcell.export.parity import EACH
 from stepcell.runtime import (
     DamagedFileError,
@@ -169,28 +168,15 @@ def test_values_are_held_against_a_gate_of_their_own(sensor, tmp_path, monkeypat
     model, folder, exported = sensor
     assert {p.quantization for p in exported.parity} == {"float32", "float16", "int8"}
     assert check(folder / "model.int8.tflite", model, steps=300)
-    right = exporter._PAYLOADS["onnx"]
-
-    def noisy(step_function, quantization):
-        def advance(a, inputs, state):
-            answers, following = step_function.advance(a, inputs, state)
-            return {name: answer * 1.2 for name, answer in answers.items()}, following
-
-        return right(replace(step_function, advance=advance) if quantization == "int8" else step_function, quantization)
-
-    monkeypatch.setitem(exporter._PAYLOADS, "onnx", noisy)
+    louder = answering(lambda answers: {name: answer * 1.2 for name, answer in answers.items()})
+    break_export(monkeypatch, "onnx", louder, "int8")
     with pytest.raises(ParityError, match="values have noise of"):
         export(model, tmp_path, formats=["onnx"], values=True, quantize=["int8"], steps=300)
 
 
 @pytest.mark.parametrize("fault", ["h and c swapped", "never fed back", "only h fed back"])
 def test_a_miswired_state_is_noticed_beside_features(fault, tmp_path, monkeypatch):
-    right = exporter._PAYLOADS["onnx"]
-
-    def wrong(step_function, quantization):
-        return right(replace(step_function, advance=miswired(step_function.advance, fault)), quantization)
-
-    monkeypatch.setitem(exporter._PAYLOADS, "onnx", wrong)
+    break_export(monkeypatch, "onnx", lambda right: miswired(right, fault))
     with pytest.raises(ParityError, match="first at step"):
         export(wide_model(), tmp_path, formats=["onnx"], steps=300)
 
@@ -199,16 +185,8 @@ def test_two_outputs_that_change_places_are_noticed(tmp_path, monkeypatch):
     source = keras.Input((None,), dtype="int32")
     x = L.LSTM(6, return_sequences=True)(L.Embedding(5, 4)(source))
     model = keras.Model(source, [L.Dense(5, activation="softmax", name=name)(x) for name in ("one", "two", "three")])
-    right = exporter._PAYLOADS["onnx"]
-
-    def wrong(step_function, quantization):
-        def advance(a, inputs, state):
-            answers, following = step_function.advance(a, inputs, state)
-            return {**answers, "two": answers["three"], "three": answers["two"] + 0.0}, following
-
-        return right(replace(step_function, advance=advance), quantization)
-
-    monkeypatch.setitem(exporter._PAYLOADS, "onnx", wrong)
+    swapped = answering(lambda found: {**found, "two": found["three"], "three": found["two"] + 0.0})
+    break_export(monkeypatch, "onnx", swapped)
     with pytest.raises(ParityError, match="in t(wo|hree)"):
         export(model, tmp_path, formats=["onnx"], steps=300)
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from models import miswired, sharp_model
+from faults import break_export, miswired
+from models import sharp_model
 
-from stepcell.export import ParityError, build_step_function, export, exporter
+from stepcell.export import ParityError, build_step_function, export
 from stepcell.export.parity import EACH, STEPS
 from stepcell.export.parity_check import ParityCheck
 from stepcell.export.precision import FLOAT32_TOLERANCE
@@ -50,12 +51,7 @@ def test_a_miswired_state_is_noticed_and_nothing_is_written(fault, format, tmp_p
         lstm = {"return_sequences": True}
         layers = [keras.layers.Embedding(7, 5), keras.layers.LSTM(12, **lstm), keras.layers.LSTM(12, **lstm)]
         model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(7, "softmax")])
-    right = exporter._PAYLOADS[format]
-
-    def wrong(step_function, quantization):
-        return right(replace(step_function, advance=miswired(step_function.advance, fault)), quantization)
-
-    monkeypatch.setitem(exporter._PAYLOADS, format, wrong)
+    break_export(monkeypatch, format, lambda right: miswired(right, fault))
     with pytest.raises(
         ParityError, match=rf"Keras and model.{format} differ by .* in next_[hc]\d, symbol '\d', on .*Nothing"
     ):
@@ -140,12 +136,7 @@ def test_a_chaotic_model_that_is_miswired_is_still_noticed(tmp_path, monkeypatch
     weights = model.get_weights()
     weights[2] *= 3
     model.set_weights(weights)
-    right = exporter._PAYLOADS["onnx"]
-
-    def wrong(step_function, quantization):
-        return right(replace(step_function, advance=miswired(step_function.advance, "never fed back")), quantization)
-
-    monkeypatch.setitem(exporter._PAYLOADS, "onnx", wrong)
+    break_export(monkeypatch, "onnx", lambda right: miswired(right, "never fed back"))
     with pytest.raises(ParityError, match="each from a given state"):
         export(model, tmp_path, steps=500, formats=["onnx"])
     assert list(tmp_path.iterdir()) == []

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
-from models import miswired, sharp_model
+from faults import break_export, miswired
+from models import sharp_model
 from typer.testing import CliRunner
 
 from stepcell.cli import app
-from stepcell.export import NotSteppableError, ParityError, build_step_function, check, export, exporter, tflite
+from stepcell.export import NotSteppableError, ParityError, build_step_function, check, export, tflite
 from stepcell.export.comparison import Choice, _sentence, choices
 from stepcell.export.onnx import onnx_payload
 from stepcell.export.parity import EACH
@@ -154,17 +154,6 @@ class Scaled:
         return self._factor * self._arithmetic.matmul(x, kernel)
 
 
-def break_file(monkeypatch, format, quantization, change):
-    """Let one kind of file be made from a step function that `change` has changed."""
-    right = exporter._PAYLOADS[format]
-
-    def wrong(step_function, its_quantization):
-        broken = replace(step_function, advance=change(step_function.advance))
-        return right(broken if its_quantization == quantization else step_function, its_quantization)
-
-    monkeypatch.setitem(exporter._PAYLOADS, format, wrong)
-
-
 @pytest.mark.parametrize(
     ("format", "quantization", "factor", "problem"),
     [
@@ -175,7 +164,7 @@ def break_file(monkeypatch, format, quantization, change):
 def test_weights_that_are_scaled_wrongly_are_refused_with_the_figures(
     format, quantization, factor, problem, model, tmp_path, monkeypatch
 ):
-    break_file(monkeypatch, format, quantization, lambda right: lambda a, *rest: right(Scaled(a, factor), *rest))
+    break_export(monkeypatch, format, lambda right: lambda a, *rest: right(Scaled(a, factor), *rest), quantization)
     with pytest.raises(ParityError, match=rf"(?s)model.{quantization}.{format} is farther .*{problem}.*--accept"):
         export(model, tmp_path, sample=SAMPLE, quantize=[quantization], formats=[format], steps=100)
     assert list(tmp_path.iterdir()) == []
@@ -186,7 +175,7 @@ def test_weights_that_are_scaled_wrongly_are_refused_with_the_figures(
     [("float16", "only h fed back"), ("int8", "h and c swapped")],
 )
 def test_a_miswired_state_is_noticed_in_a_quantized_file_alone(fault, quantization, model, tmp_path, monkeypatch):
-    break_file(monkeypatch, "onnx", quantization, lambda right: miswired(right, fault))
+    break_export(monkeypatch, "onnx", lambda right: miswired(right, fault), quantization)
     with pytest.raises(ParityError, match=r"(?s)a state is off by .*each from a given state, on onnxruntime"):
         export(model, tmp_path, sample=SAMPLE, quantize=[quantization], formats=["onnx"], steps=100)
 
@@ -205,7 +194,7 @@ def test_a_chaotic_model_is_quantized_by_its_single_steps(tmp_path, monkeypatch)
     assert half["initial"].max_abs_error > GATES["float16"].error
     assert half["initial"].holds  # rounding alone takes it that far
     assert half[EACH].max_state_error <= GATES["float16"].state
-    break_file(monkeypatch, "onnx", "float16", lambda right: miswired(right, "never fed back"))
+    break_export(monkeypatch, "onnx", lambda right: miswired(right, "never fed back"), "float16")
     with pytest.raises(ParityError, match="a state is off by"):
         export(chaotic_model(), tmp_path, steps=200, formats=["onnx"], quantize=["float16"])
 

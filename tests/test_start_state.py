@@ -186,12 +186,12 @@ def test_a_file_that_forgot_its_start_state_fails_its_golden_sequence(files, tmp
 
 
 def test_a_file_that_starts_elsewhere_than_it_should_fails_parity(keras_model, start, tmp_path, monkeypatch):
-    from stepcell.export import exporter
+    from stepcell.export import workshop
 
     def forgetful(payload, manifest, format):
         return seal(payload, replace(manifest, state=tuple(replace(t, initial=0.0) for t in manifest.state)), format)
 
-    monkeypatch.setattr(exporter, "seal", forgetful)
+    monkeypatch.setattr(workshop, "seal", forgetful)
     with pytest.raises(ParityError, match="carried from the initial state .* first at step 1 in probabilities"):
         export(keras_model, tmp_path, initial_state=start, formats=["onnx"], **FEW)
     assert list(tmp_path.iterdir()) == []
