@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 from enum import Enum
 from pathlib import Path
@@ -16,22 +17,24 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from stepcell.runtime.bench.command import bench
-from stepcell.runtime.commands.calibrate import calibrate
-from stepcell.runtime.commands.generate import generate
-from stepcell.runtime.commands.options import Json as _Json
-from stepcell.runtime.commands.options import ModelFile as _ModelFile
-from stepcell.runtime.commands.predict import predict
-from stepcell.runtime.commands.score import score
+from stepcell.export.bench_command import bench
+from stepcell.export.commands import adopt, check, export
 from stepcell.train.commands import app as train_app
 from stepcell.train.evaluate_command import evaluate
 from stepcell.train.reproduce_command import reproduce
+from stepcell.train.score_commands import calibrate, score
 
+_MAKE, _JUDGE, _USE = "Make model files", "Judge them", "Use them on the device"
 _NO_MEMORY = "This machine has not enough memory for that. Smaller numbers of units, symbols or steps need less."
 
 
 class _Commands(TyperGroup):
     """Shows what stepcell refuses as its message alone, without a traceback."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the help: training comes first."""
+        names = super().list_commands(ctx)
+        return ["train", *(name for name in names if name != "train")]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -67,10 +70,10 @@ app = typer.Typer(
     cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Train, export and step recurrent models one symbol at a time, with their state in plain sight.",
 )  # fmt: skip
-app.add_typer(train_app, name="train")
-app.command()(reproduce)
-app.command()(bench)
-app.command()(evaluate)
+app.add_typer(train_app, name="train", rich_help_panel=_MAKE)
+for panel, commands in ((_MAKE, (export, adopt, reproduce)), (_JUDGE, (check, evaluate, score, calibrate, bench))):
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -90,151 +93,12 @@ def main(
     """Train, export and step recurrent models one symbol at a time, with their state in plain sight."""
 
 
-class Format(str, Enum):
-    """The formats of model files."""
-
-    tflite = "tflite"
-    onnx = "onnx"
+_ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
+_Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite, onnxruntime or numpy.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-class Quantization(str, Enum):
-    """The precisions of weights that can be asked for; float32 is always written."""
-
-    float16 = "float16"
-    int8 = "int8"
-
-
-_Out = Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)]
-_Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
-_Steps = Annotated[int, typer.Option("--steps", min=2, help="Symbols to carry the state over in the parity check.")]
-_OneHot = Annotated[
-    bool, typer.Option("--one-hot", help="The model's input is one-hot vectors (batch, time, symbols).")
-]
-_Accept = Annotated[
-    list[Quantization] | None,
-    typer.Option("--accept", help="Let files of this precision differ from Keras by more than its gate; repeatable."),
-]
-
-
-@app.command()
-def export(
-    source: Annotated[Path, typer.Argument(help="Run folder, or a .keras file from anywhere.", show_default=False)],
-    out: _Out,
-    format: Annotated[
-        list[Format] | None, typer.Option("--format", help="File to write; repeatable; by default both.")
-    ] = None,
-    quantize: Annotated[
-        list[Quantization] | None,
-        typer.Option("--quantize", help="Write files with smaller weights too; repeatable."),
-    ] = None,
-    accept: _Accept = None,
-    bulk: Annotated[
-        bool,
-        typer.Option(
-            "--bulk", help="Write model.bulk.onnx too: a graph of whole sequences, faster at catching up on histories."
-        ),
-    ] = False,
-    vocabulary: Annotated[
-        Path | None, typer.Option("--vocabulary", help="Symbols by id: one per line, or a JSON list.")
-    ] = None,
-    labels: Annotated[Path | None, typer.Option("--labels", help="Symbols of the output, if they are others.")] = None,
-    one_hot: _OneHot = False,
-    values: Annotated[
-        bool, typer.Option("--values", help="The model answers with numbers as they are, not with probabilities.")
-    ] = False,
-    warm_up: Annotated[
-        str,
-        typer.Option(
-            "--warm-up", metavar="SYMBOLS", show_default=False,
-            help="Start, and start again after each reset, in the state that these symbols lead to: with blanks "
-            "between them, or as they stand where every symbol is one character.",
-        ),
-    ] = "",
-    initial_state: Annotated[
-        Path | None,
-        typer.Option("--initial-state", help="Start in the state in this .npz file (h0, c0, ...), then warm up."),
-    ] = None,
-    steps: _Steps = 10_000,
-    as_json: _Json = False,
-) -> None:  # fmt: skip
-    """Write a Keras model as one-step files, proven equal to Keras on every interpreter installed here."""
-    from stepcell.runtime.console import import_quietly
-
-    import_quietly("tensorflow")
-    from stepcell.export import comparison_table, read_source, read_state_file, recommendations
-    from stepcell.export import export as export_model
-    from stepcell.runtime.console import print_table, working
-    from stepcell.runtime.vocabulary_file import read_vocabulary
-
-    read = read_source(source).with_symbols(
-        read_vocabulary(vocabulary) if vocabulary else None, read_vocabulary(labels) if labels else None
-    )
-    with working() as progress:
-        exported = export_model(
-            read.model,
-            out,
-            vocabulary=read.vocabulary,
-            labels=read.labels,
-            name=read.name,
-            formats=[one.value for one in format or Format],
-            quantize=[one.value for one in quantize or ()],
-            accept=[one.value for one in accept or ()],
-            bulk=bulk,
-            one_hot=one_hot,
-            values=values,
-            training=read.training,
-            sample=read.sample,
-            initial_state=read_state_file(initial_state) if initial_state else read.initial_state,
-            warm_up=warm_up,
-            steps=steps,
-            progress=progress,
-        )
-    if as_json:
-        report = json.loads(exported.files[-1].read_bytes())
-        print(json.dumps({**report, "files": [str(path) for path in exported.files]}))
-        return
-    print_table(*comparison_table(exported.parity, exported.sizes))
-    for sentence in recommendations(exported.parity, exported.sizes):
-        print(sentence)
-    print(f"written: {', '.join(map(str, exported.files))}")
-
-
-@app.command()
-def check(
-    file: _ModelFile,
-    against: Annotated[Path, typer.Option("--against", help="Keras file or run folder.", show_default=False)],
-    steps: _Steps = 10_000,
-    accept: _Accept = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw error against step into this PNG file.", show_default=False)
-    ] = None,
-    one_hot: _OneHot = False,
-    as_json: _Json = False,
-) -> None:
-    """Step a model file on every interpreter installed here and compare it with the Keras model.
-
-    A quantised file is held against the gate of its precision.
-    """
-    from stepcell.runtime.console import import_quietly
-
-    import_quietly("tensorflow")
-    from stepcell.export import check as check_file
-    from stepcell.export import parity_table, read_source
-    from stepcell.runtime.console import print_table, working
-
-    read = read_source(against)
-    with working() as progress:
-        results = check_file(
-            file, read.model, one_hot=one_hot, sample=read.sample, steps=steps, plot=plot, progress=progress,
-            accept=[one.value for one in accept or ()],
-        )  # fmt: skip
-    if as_json:
-        print(json.dumps([{**parity.to_json(), "microseconds": parity.microseconds} for parity in results]))
-    else:
-        print_table(*parity_table(results))
-
-
-@app.command()
+@app.command(rich_help_panel=_USE)
 def inspect(file: _ModelFile, as_json: _Json = False) -> None:
     """Show what a model file says about itself, after verifying it; no interpreter is needed."""
     from stepcell.runtime import read_model_file
@@ -246,8 +110,165 @@ def inspect(file: _ModelFile, as_json: _Json = False) -> None:
     )
 
 
-for command in (predict, generate, score, calibrate):
-    app.command()(command)
+class Unknown(str, Enum):
+    """What is done with a symbol that the model does not know."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+@app.command(rich_help_panel=_USE)
+def predict(
+    file: _ModelFile,
+    input: Annotated[
+        Path | None, typer.Option("--input", help="File to read in place of stdin.", show_default=False)
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="At the end of that file, wait for what is appended, as tail -F does.")
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state", show_default=False,
+            help="Go on where the last run with this file stopped, and save to it: at the end, on Ctrl-C and SIGTERM, "
+            "and in between. With --input it holds the place in that file too.",
+        ),
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option("--save-every", min=1, help="Save after so many lines; by default 1,000.")
+    ] = None,
+    save_seconds: Annotated[
+        float | None,
+        typer.Option("--save-seconds", min=0, help="Or so long after the first unsaved line; by default 5."),
+    ] = None,
+    other_model: Annotated[
+        bool,
+        typer.Option("--other-model", help="Take the state from another file of the network, by its names and shapes."),
+    ] = False,
+    stream: Annotated[
+        str | None,
+        typer.Option("--stream", metavar="FIELD", help="Lines are JSON; keep a state for each value of this field."),
+    ] = None,
+    streams: Annotated[
+        int | None,
+        typer.Option("--streams", min=1, help="Streams to keep, those seen last; by default 1,000."),
+    ] = None,
+    symbol: Annotated[
+        str | None,
+        typer.Option("--symbol", metavar="FIELD", help='Lines are JSON; this field is the symbol (or "symbol").'),
+    ] = None,
+    unknown: Annotated[
+        Unknown, typer.Option("--unknown", help="At an unknown symbol: stop, or skip it and leave the state as it is.")
+    ] = Unknown.stop,
+    threshold: Annotated[
+        Path | None,
+        typer.Option("--threshold", help="Mark surprising symbols; see stepcell calibrate.", show_default=False),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many of the most likely symbols to print.")] = 1,
+    backend: _Backend = None,
+    as_json: _Json = False,
+) -> None:  # fmt: skip
+    r"""Read symbols from stdin or a file, one per line, and answer each with what comes next.
+
+    The state is carried from line to line. Newline, tab and backslash as symbols are written \n, \t and \\. For a model
+    that reads features a line is a JSON object: {"symbol": "3", "speed": [0.1, 0.2]}.
+    """
+    from stepcell.runtime import load, read_threshold
+    from stepcell.runtime.console import quiet_stderr
+    from stepcell.runtime.feed.feed import Manner
+    from stepcell.runtime.feed.interruption import InterruptedFeedError
+    from stepcell.runtime.feed.predicting import Route, predict_lines
+
+    route = Route(input, follow, state, other_model, save_every, save_seconds, streams)
+    with quiet_stderr():
+        model = load(file, backend=backend)
+    manner = Manner(
+        symbol, stream, unknown is Unknown.skip, top, as_json,
+        None if threshold is None else read_threshold(threshold, model.file),
+    )  # fmt: skip
+    stdin = None if sys.stdin is None else sys.stdin.buffer
+    try:
+        predict_lines(model, manner, route, stdin, lambda text: print(text, flush=True), _tell)
+    except InterruptedFeedError as interrupted:
+        if interrupted.signal == signal.SIGINT:
+            raise SystemExit(130) from None
+        signal.signal(interrupted.signal, signal.SIG_DFL)  # whoever sent it sees that it was what ended us
+        os.kill(os.getpid(), interrupted.signal)
+    except KeyboardInterrupt:  # the second one; what was saved before still is
+        raise SystemExit(130) from None
+
+
+@app.command(rich_help_panel=_USE)
+def generate(
+    file: _ModelFile,
+    prompt: Annotated[
+        str,
+        typer.Option("--prompt", metavar="SYMBOLS", help="Symbols to begin with.", show_default=False),
+    ] = "",
+    count: Annotated[int, typer.Option("--count", min=0, help="How many symbols, at most.")] = 100,
+    temperature: Annotated[
+        float, typer.Option("--temperature", help="Below 1 the likely become likelier, above 1 less so.")
+    ] = 1.0,
+    top_k: Annotated[int | None, typer.Option("--top-k", help="Draw among so many of the likeliest.")] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option("--top-p", help="Draw among the fewest of the likeliest that have this probability together."),
+    ] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Take the likeliest symbol each time.")] = False,
+    beam: Annotated[
+        int | None,
+        typer.Option("--beam", min=1, metavar="WIDTH", help="Find the likeliest continuations, so many at a time."),
+    ] = None,
+    stop: Annotated[
+        str | None, typer.Option("--stop", metavar="SYMBOL", help="End after this symbol.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The same seed draws the same symbols; by default others each time.")
+    ] = None,
+    backend: _Backend = None,
+    as_json: _Json = False,
+) -> None:
+    r"""Let a model go on by what it predicts itself, and print the symbols as they come.
+
+    They are printed as the text they are, where the model was trained on text or all its symbols are characters; else
+    with blanks between them (or on lines of their own, if they have blanks within). The prompt is written in the same
+    way; \n, \t and \\ stand for newline, tab and backslash. Without one, a model of whole sequences begins one.
+    """
+    from stepcell.runtime import OptionError, load
+    from stepcell.runtime.console import quiet_stderr
+    from stepcell.runtime.notation import Notation
+
+    drawing = {"--top-k": top_k, "--top-p": top_p, "--seed": seed}
+    given = [name for name, value in drawing.items() if value is not None]
+    given += ["--temperature"] if temperature != 1 else []
+    if beam is not None and given:  # greedy is what it is anyway
+        raise OptionError(f"--beam takes the likeliest and draws nothing: leave out {', '.join(given)}.")
+    with quiet_stderr():
+        stream = load(file, backend=backend).stream()
+    notation = Notation.of(stream.file.manifest)
+    symbols, last = notation.read_prompt(prompt), None if stop is None else notation.read_symbol(stop)
+    if beam is not None:
+        found = stream.beam(count, beam, prompt=symbols, stop=last)
+        if as_json:
+            ways = [{"symbols": way.symbols, "log_probability": round(way.log_probability, 6)} for way in found]
+            print(json.dumps({"prompt": symbols, "continuations": ways}, ensure_ascii=False))
+        for way in () if as_json else found:
+            print(f"{way.log_probability:.3f}\t{notation.line(way.symbols)}")
+        return
+    coming = stream.generate(
+        count, prompt=symbols, temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy, stop=last, seed=seed
+    )
+    if as_json:
+        print(json.dumps({"prompt": symbols, "symbols": list(coming)}, ensure_ascii=False))
+        return
+    try:
+        for piece in notation.write(coming):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    finally:
+        print(flush=True)
 
 
 class TargetName(str, Enum):
@@ -260,7 +281,7 @@ class TargetName(str, Enum):
     this = "this"
 
 
-@app.command()
+@app.command(rich_help_panel=_USE)
 def doctor(
     file: Annotated[
         Path | None,
@@ -290,74 +311,12 @@ def doctor(
         raise SystemExit(1)
 
 
-class Activation(str, Enum):
-    """What the numbers are that a model answers with."""
-
-    softmax = "softmax"
-    sigmoid = "sigmoid"
-    logits = "logits"
-
-
-@app.command()
-def adopt(
-    file: Annotated[Path, typer.Argument(help="File of one step, .tflite or .onnx.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="File to write; may be the same.", show_default=False)],
-    state: Annotated[
-        list[str] | None,
-        typer.Option("--state", help="An input and the output that is its next value, [NAME:]IN=OUT; repeatable."),
-    ] = None,
-    symbol: Annotated[str | None, typer.Option("--symbol", help="Input that takes the symbol.")] = None,
-    output: Annotated[str | None, typer.Option("--output", help="Output that answers.")] = None,
-    activation: Annotated[
-        Activation | None, typer.Option("--activation", help="What it answers with; by default what it looks like.")
-    ] = None,
-    vocabulary: Annotated[
-        Path | None, typer.Option("--vocabulary", help="Symbols by id: one per line, or a JSON list.")
-    ] = None,
-    labels: Annotated[Path | None, typer.Option("--labels", help="Symbols of the output, if they are others.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What to call the model; by default as FILE.")] = None,
-    signature: Annotated[str | None, typer.Option("--signature", help="TFLite signature that is one step.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Accept pairs that were inferred.")] = False,
-    as_json: _Json = False,
-) -> None:
-    """Give a file that stepcell did not make a manifest, after seeing it step; then every command works on it.
-
-    Pairs of states that are not given are inferred from names and shapes and shown for confirmation.
-    """
-    from stepcell.runtime.adopt import Adopted, Proposal
-    from stepcell.runtime.adopt import adopt as adopt_file
-    from stepcell.runtime.vocabulary_file import read_vocabulary
-
-    def confirm(proposal: Proposal) -> bool:
-        for pair in proposal.inferred:
-            typer.echo(f"inferred: --state {pair}", err=True)
-        if yes or not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
-            return yes
-        return typer.confirm("Is that right?", err=True)
-
-    adopted = adopt_file(
-        file, out, states=state or (), symbol=symbol, output=output,
-        activation=activation.value if activation else None,
-        vocabulary=read_vocabulary(vocabulary) if vocabulary else None,
-        labels=read_vocabulary(labels) if labels else None, name=name, signature=signature, confirm=confirm,
-    )  # fmt: skip
-    if not isinstance(adopted, Adopted):
-        typer.echo("Nothing was written. Repeat the command with --yes, or with these or other pairs.", err=True)
-        raise SystemExit(2)
-    if as_json:
-        print(json.dumps({"file": str(adopted.path), "graph": adopted.manifest.to_json()["graph"]}, ensure_ascii=False))
-        return
-    for remark in adopted.remarks:
-        print(remark)
-    print(f"{adopted.path}  {adopted.path.stat().st_size:,} bytes, stepped on {' and '.join(adopted.runtimes)}")
-
-
-@app.command()
+@app.command(rich_help_panel=_MAKE)
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the model files.")] = Path("build/memory"),
     run: Annotated[Path, typer.Option("--run", help="Folder for the training run.")] = Path("runs/demo"),
-    seed: _Seed = 7,
-    steps: _Steps = 10_000,
+    seed: Annotated[int, typer.Option("--seed", help="Everything random follows from it.")] = 7,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Symbols to carry the state over in it.")] = 10_000,
 ) -> None:
     """Train the memory problem, export it, prove it, and step both sequences on every interpreter installed here."""
     from stepcell.runtime.console import import_quietly
@@ -384,8 +343,12 @@ def demo(
     print_table(*answers_table(exported.files[:-1], problem.sequences))
 
 
-def _fail(text: str) -> NoReturn:
+def _tell(text: str) -> None:
     typer.echo(text, err=True)
+
+
+def _fail(text: str) -> NoReturn:
+    _tell(text)
     raise SystemExit(1) from None
 
 

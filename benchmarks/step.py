@@ -28,7 +28,7 @@ from stepcell.export.peers import keras_ways
 from stepcell.export.step_function import StepFunction
 from stepcell.export.tflite import tflite_payload
 from stepcell.runtime import Manifest, Vocabulary
-from stepcell.runtime.bench.command import machine
+from stepcell.runtime.bench.machine import machine
 from stepcell.runtime.bench.measurement import Measurement, measure_ways
 from stepcell.runtime.bench.ways import REFERENCE
 from stepcell.runtime.model_file import seal

@@ -8,8 +8,9 @@
 Nothing in this package imports TensorFlow; numpy is imported with the first name that is taken from here.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .backend import BACKEND_NAMES, describe_backend, probe_backends, usable_backends
@@ -121,36 +122,55 @@ __all__ = [
     "usable_backends",
 ]
 
-_HOMES = {  # but of errors, which are in .errors
-    "backend": ("BACKEND_NAMES", "describe_backend", "probe_backends", "usable_backends"),
-    "beam": ("Continuation",),
-    "calibration": ("calibrate",),
-    "fleet": ("Fleet",),
-    "lanes": ("Lanes",),
-    "manifest": ("Cell", "Golden", "GoldenRun", "Manifest", "StateTensor"),
-    "model": ("Model", "load"),
-    "model_file": ("ModelFile", "read_model_file"),
-    "ports": ("Feature", "Output"),
-    "prediction": ("Prediction",),
-    "saved_streams": ("SavedStreams",),
-    "saved_streams_reader": ("read_saved_streams",),
-    "score": ("Figures", "Score"),
-    "snapshot": ("Snapshot",),
-    "sqlite_store": ("SqliteStore",),
-    "stream": ("Stream",),
-    "streams": ("Streams",),
-    "threshold": ("Threshold", "read_threshold"),
-    "vocabulary": ("Vocabulary",),
-    "watch": ("Surprise", "Watch"),
+_HOMES = {
+    ".backend": ("BACKEND_NAMES", "describe_backend", "probe_backends", "usable_backends"),
+    ".beam": ("Continuation",),
+    ".calibration": ("calibrate",),
+    ".errors": (
+        "BackendError",
+        "DamagedFileError",
+        "DamagedStateError",
+        "FeatureMismatchError",
+        "ForeignFileError",
+        "ForeignStateError",
+        "GoldenMismatchError",
+        "ModelFileError",
+        "ModelFileNotFoundError",
+        "NewerFormatError",
+        "NewerStateError",
+        "NoInterpreterError",
+        "NoProbabilitiesError",
+        "NotFiniteError",
+        "OptionError",
+        "OtherModelError",
+        "SavedStateError",
+        "StateMismatchError",
+        "StateNotFoundError",
+        "StepcellError",
+        "TargetError",
+        "ThresholdError",
+        "UnknownSymbolError",
+        "VocabularyError",
+        "WrongBackendError",
+    ),
+    ".fleet": ("Fleet",),
+    ".lanes": ("Lanes",),
+    ".manifest": ("Cell", "Golden", "GoldenRun", "Manifest", "StateTensor"),
+    ".model": ("Model", "load"),
+    ".model_file": ("ModelFile", "read_model_file"),
+    ".ports": ("Feature", "Output"),
+    ".prediction": ("Prediction",),
+    ".saved_streams": ("SavedStreams",),
+    ".saved_streams_reader": ("read_saved_streams",),
+    ".score": ("Figures", "Score"),
+    ".snapshot": ("Snapshot",),
+    ".sqlite_store": ("SqliteStore",),
+    ".stream": ("Stream",),
+    ".streams": ("Streams",),
+    ".threshold": ("Threshold", "read_threshold"),
+    ".vocabulary": ("Vocabulary",),
+    ".watch": ("Surprise", "Watch"),
 }
 
-
 if not TYPE_CHECKING:  # or a name that does not exist would pass for one
-
-    def __getattr__(name: str) -> Any:
-        """Import a name when it is first asked for."""
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = next((module for module, homed in _HOMES.items() if name in homed), "errors")
-        value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
-        return value
+    __getattr__ = lazy_names(__name__, _HOMES)

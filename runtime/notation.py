@@ -56,6 +56,18 @@ class Notation:
             symbols += reading.split(unescape_symbol(part))
         return symbols
 
+    def read_prompt(self, text: str) -> list[str]:
+        """Return the symbols in `text`; of an empty one the end symbol, if there is one: it begins a sequence."""
+        return self.read(text) or ([] if self.end is None else [self.end])
+
+    def read_symbol(self, text: str) -> str:
+        r"""Return the one symbol that `text` is, as it stands or written with `\n`, `\t` and `\\`."""
+        return text if text in self.vocabulary else unescape_symbol(text)
+
+    def line(self, symbols: Iterable[str]) -> str:
+        """Return `symbols` as one line of text, newlines within it escaped."""
+        return escape_symbol("".join(self.write(symbols)))
+
     def write(self, symbols: Iterable[str]) -> Iterator[str]:
         """Yield `symbols` as they come, each with what stands before it; a byte that ends no character gives ""."""
         if self.unit == BYTE:

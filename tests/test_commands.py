@@ -13,10 +13,9 @@ from models import DATA, sharp_model
 from sealed import changed_memory, write_model
 from typer.testing import CliRunner
 
-from stepcell.cli import app
+from stepcell.cli import app, generate
 from stepcell.export import build_step_function
 from stepcell.runtime import Vocabulary, load, read_model_file, read_threshold
-from stepcell.runtime.commands.generate import generate
 from stepcell.runtime.errors import CorpusError
 from stepcell.runtime.lanes import FEWEST
 from stepcell.runtime.notation import Notation

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -60,17 +62,55 @@ print(*sys.modules)
     assert not [name for name in loaded.split() if name.startswith(rooms)]
 
 
-def test_importing_runtime_alone_imports_nothing_else():
-    loaded = run_isolated("import stepcell.runtime, sys; print(*sys.modules)").split()
-    assert "numpy" not in loaded
-    assert [name for name in loaded if name.startswith("stepcell")] == ["stepcell", "stepcell.runtime"]
+def imported_by(path: Path) -> set[str]:
+    """Return the full names of all modules that a file imports, at its head or within its functions."""
+    package, found = ["stepcell", *path.relative_to(ROOT).parts[:-1]], set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return found
 
 
-def test_a_name_that_runtime_does_not_have_is_an_attribute_error():
-    import stepcell.runtime
+@pytest.mark.parametrize(
+    ("room", "never"),
+    [
+        ("runtime", ("stepcell.train", "stepcell.export", "stepcell.cli", "tensorflow", "keras", "typer")),
+        ("export", ("stepcell.train", "stepcell.cli")),
+        ("train", ("stepcell.export", "stepcell.cli")),
+    ],
+)
+def test_no_line_of_a_room_imports_what_the_room_must_not_know(room, never):
+    files = list((ROOT / room).rglob("*.py"))
+    assert len(files) > 20
+    offenders = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files
+        for name in imported_by(path)
+        if any(name == one or name.startswith(f"{one}.") for one in never)
+    }
+    assert offenders == set()
 
-    with pytest.raises(AttributeError, match="module 'stepcell.runtime' has no attribute 'Nothing'"):
-        _ = stepcell.runtime.Nothing
+
+@pytest.mark.parametrize("room", ["runtime", "export", "train"])
+def test_importing_a_room_alone_imports_nothing_else(room):
+    loaded = run_isolated(f"import stepcell.{room}, sys; print(*sys.modules)").split()
+    assert {"numpy", "tensorflow"} & set(loaded) == set()
+    ours = {name for name in loaded if name.startswith("stepcell")}
+    assert ours == {"stepcell", "stepcell.runtime", "stepcell.runtime.lazy_names", f"stepcell.{room}"}
+
+
+@pytest.mark.parametrize("room", ["runtime", "export", "train"])
+def test_a_room_has_all_names_that_it_lists_and_no_others(room):
+    package = import_module(f"stepcell.{room}")
+    assert sorted(package.__all__) == sorted(name for names in package._HOMES.values() for name in names)
+    for name in package.__all__:
+        assert getattr(package, name) is vars(package)[name]
+    with pytest.raises(AttributeError, match=f"module 'stepcell.{room}' has no attribute 'Nothing'"):
+        _ = package.Nothing
 
 
 def test_stepping_a_file_imports_no_tensorflow():

@@ -8,8 +8,9 @@
 TensorFlow, which takes seconds, is imported with the first name that is taken from here.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..runtime.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .alphabet import Alphabet
@@ -59,42 +60,37 @@ __all__ = [
 ]
 
 _HOMES = {
-    "alphabet": ("Alphabet",),
-    "echo": ("Echo",),
-    "engine": (
+    ".alphabet": ("Alphabet",),
+    ".echo": ("Echo",),
+    ".engine": (
         "DivergedError",
         "Fitted",
         "fit",
     ),
-    "events": ("Events",),
-    "memory": ("Memory",),
-    "network": ("Network",),
-    "options": ("Options",),
-    "order": ("Order",),
-    "problem": (
+    ".events": ("Events",),
+    ".memory": ("Memory",),
+    ".network": ("Network",),
+    ".options": ("Options",),
+    ".order": ("Order",),
+    ".problem": (
         "Block",
         "Problem",
         "Recipe",
         "Streams",
     ),
-    "reber": ("Reber",),
-    "recall": ("Recall",),
-    "replay": ("Replay",),
-    "report": (
+    ".reber": ("Reber",),
+    ".recall": ("Recall",),
+    ".replay": ("Replay",),
+    ".report": (
         "score_table",
         "training_progress",
     ),
-    "run_folder": ("Run",),
-    "score": ("Score",),
-    "tensorboard": ("tensorboard_log",),
-    "text": ("Text",),
-    "training_state": ("Row",),
+    ".run_folder": ("Run",),
+    ".score": ("Score",),
+    ".tensorboard": ("tensorboard_log",),
+    ".text": ("Text",),
+    ".training_state": ("Row",),
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for."""
-    for module, homed in _HOMES.items():
-        if name in homed:
-            return getattr(import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # or a name that does not exist would pass for one
+    __getattr__ = lazy_names(__name__, _HOMES)

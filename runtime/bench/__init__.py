@@ -1,5 +1,4 @@
 """What a step of a model file costs on this machine, in every way there is to take it.
 
-`measurement` measures, `ways` are what is measured, `report` shows it. Nothing is imported here, so that the command
-can be shown in a list of commands without numpy.
+`measurement` measures, `ways` are what is measured, `report` shows it, `machine` says where.
 """

@@ -1,10 +1,8 @@
-"""The command `stepcell bench`."""
+"""The command `stepcell bench`: the work is the runtime's, the Keras model to compare with is ours."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 from pathlib import Path
 from typing import Annotated
 
@@ -24,13 +22,14 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time every way to step a model file on this machine, side by side in one process."""
-    from stepcell.runtime import read_model_file
-    from stepcell.runtime.backend import usable_backends
-    from stepcell.runtime.bench.measurement import measure_ways
-    from stepcell.runtime.bench.report import as_json as to_json
-    from stepcell.runtime.bench.report import as_rows, draw
-    from stepcell.runtime.console import import_quietly, print_table, quiet_stderr, working
-    from stepcell.runtime.whole_file import write_whole_file
+    from ..runtime import read_model_file
+    from ..runtime.backend import usable_backends
+    from ..runtime.bench.machine import machine
+    from ..runtime.bench.measurement import measure_ways
+    from ..runtime.bench.report import as_json as to_json
+    from ..runtime.bench.report import as_rows, draw
+    from ..runtime.console import import_quietly, print_table, quiet_stderr, working
+    from ..runtime.whole_file import write_whole_file
 
     format = read_model_file(file).format
     with quiet_stderr():
@@ -38,8 +37,8 @@ def bench(
     more = None
     if against is not None:
         import_quietly("tensorflow")
-        from stepcell.export import read_source
-        from stepcell.export.peers import keras_ways
+        from .peers import keras_ways
+        from .source import read_source
 
         more = keras_ways(read_source(against).model)
     found = []
@@ -55,14 +54,3 @@ def bench(
         return
     print(machine())
     print_table(*as_rows(found))
-
-
-def machine() -> str:
-    """Return processor, cores and Python in a line."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"

@@ -1,0 +1,127 @@
+"""The commands `stepcell score` and `stepcell calibrate`. They read data as the training does.
+
+The work is the runtime's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
+_Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite, onnxruntime or numpy.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class DataFormat(str, Enum):
+    """How data are read that are not like those of the training."""
+
+    symbols = "symbols"
+    lines = "lines"
+    text = "text"
+
+
+_DataFormat = Annotated[
+    DataFormat | None,
+    typer.Option(
+        "--format",
+        help="A symbol on each line, a sequence on each line, or text whose characters are the symbols; by default as "
+        "the training data were read, if the model file says how, else a symbol on each line.",
+    ),
+]
+
+
+def score(
+    file: _ModelFile,
+    data: Annotated[
+        Path | None, typer.Argument(help="Data; by default stdin.", show_default=False),
+    ] = None,
+    format: _DataFormat = None,
+    per_symbol: Annotated[
+        bool,
+        typer.Option("--per-symbol", help="Print each symbol its surprise in bits and its rank; the rest to stderr."),
+    ] = False,
+    backend: _Backend = None,
+    as_json: _Json = False,
+) -> None:  # fmt: skip
+    """Say how likely a model finds data: each symbol given all before it in its sequence.
+
+    The data are read as the training data were, if the model file says how.
+    """
+    from ..runtime import Figures, load
+    from ..runtime.console import format_table, print_table, quiet_stderr
+    from ..runtime.distribution import require_next_symbols
+    from ..runtime.reading.given import read_given
+    from ..runtime.score_report import HEADER, certificate, figures_row, symbol_lines
+    from ..runtime.scoring import score_ids
+
+    with quiet_stderr():
+        model = load(file, backend=backend)
+    require_next_symbols(model.file, "its symbols have no probability")
+    stdin = None if sys.stdin is None else sys.stdin.buffer
+    sequences, remarks = read_given(data, stdin, model.manifest, format and format.value)
+    typer.echo("\n".join(remarks), err=True)
+    stream, figures = model.stream(), Figures()
+    for number, ids in enumerate(sequences, start=1):
+        stream.reset()
+        found = score_ids(stream, ids)
+        figures += found.figures
+        if found.lanes is not None:
+            typer.echo(certificate(found.lanes), err=True)
+        if per_symbol:
+            symbols = [model.vocabulary.symbols[id] for id in ids.tolist()]
+            for line in symbol_lines(symbols, found, number if len(sequences) > 1 else None, as_json=as_json):
+                print(line)
+    if as_json:
+        typer.echo(json.dumps(figures.to_json()), err=per_symbol)
+    elif per_symbol:
+        typer.echo("\n".join(format_table(HEADER, [figures_row(figures)])), err=True)
+    else:
+        print_table(HEADER, [figures_row(figures)])
+
+
+def calibrate(
+    file: _ModelFile,
+    data: Annotated[
+        Path, typer.Argument(help="Normal data, other than those of the training.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", help="File to write the threshold to.", show_default=False)],
+    false_alarms: Annotated[
+        float, typer.Option("--false-alarms", help="Share of normal symbols, and of sequences, that may be above it.")
+    ] = 0.01,
+    format: _DataFormat = None,
+    backend: _Backend = None,
+    as_json: _Json = False,
+) -> None:  # fmt: skip
+    """Find out how surprising normal data are, so that stepcell predict --threshold can mark what is not normal.
+
+    The data are read as the training data were, if the model file says how.
+    """
+    from ..runtime import calibrate as calibrate_model
+    from ..runtime import load
+    from ..runtime.console import print_table, quiet_stderr
+    from ..runtime.distribution import require_next_symbols
+    from ..runtime.reading.given import read_given
+
+    with quiet_stderr():
+        model = load(file, backend=backend)
+    require_next_symbols(model.file, "none is surprising")
+    symbols = model.vocabulary.symbols
+    sequences, remarks = read_given(data, None, model.manifest, format and format.value)
+    typer.echo("\n".join(remarks), err=True)
+    threshold = calibrate_model(model, ([symbols[id] for id in ids.tolist()] for ids in sequences), false_alarms)
+    threshold.save(out)
+    if as_json:
+        print(json.dumps(threshold.to_json()))
+        return
+    rows = [["symbol", f"{threshold.symbols:,}", f"{threshold.symbol_bits:.2f} bits"]]
+    alone = threshold.sequence_bits
+    rows.append(["sequence", f"{threshold.sequences:,}", "too few to tell" if alone is None else f"{alone:.2f} bits"])
+    note = f"above: {100 * false_alarms:g} % of normal ones, at most; a sequence counts by its most surprising symbol"
+    print_table(["", "normal ones", "threshold"], rows, note)
+    print(f"written to {out}")
