@@ -44,6 +44,12 @@ def exported_memory(memory_run, tmp_path_factory) -> Exported:
     )
 
 
+@pytest.fixture(scope="session")
+def memory() -> Model:
+    """The checked-in memory model on the first interpreter that takes it."""
+    return load(DATA / "memory.tflite")
+
+
 @pytest.fixture(scope="session", params=RUNTIMES, ids=["-".join(each) for each in RUNTIMES])
 def model(request) -> Model:
     """The checked-in memory model on each interpreter in turn."""

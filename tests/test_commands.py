@@ -37,11 +37,6 @@ def stepcell(*arguments, input=None):
 
 
 @pytest.fixture(scope="module")
-def memory():
-    return load(TFLITE)
-
-
-@pytest.fixture(scope="module")
 def text_model(tmp_path_factory):
     """The memory model as if trained on a text of the letters a to d and the newline."""
     path = tmp_path_factory.mktemp("text") / "text.tflite"
