@@ -14,8 +14,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stepcell.export import read_source
 from stepcell.runtime.errors import ResumeError
 from stepcell.train import Echo, Network, Options, Run, Text, fit
+from stepcell.train.training_command import train
 from stepcell.train.training_state import read_checkpoint
 
 TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40)
@@ -78,6 +80,15 @@ def test_a_training_stopped_by_ctrl_c_can_go_on(tmp_path):
     resumed = fit(problem, network, options, checkpoint=checkpoint, resume=True)
     assert resumed.stopped == "updates"
     assert same(weights(fit(problem, network, options)), weights(resumed))
+
+
+def test_a_run_that_crashed_before_its_first_checkpoint_begins_again_with_resume(tmp_path):
+    problem, options = Echo(6, 2), Options(seed=3, updates=25)
+    network = Network("lstm", 12)
+    Run(tmp_path / "run", problem, network, options).begin()
+    train(problem, tmp_path / "run", units=12, seed=3, updates=25, resume=True)
+    found = read_source(tmp_path / "run").model.get_weights()
+    assert same(found, fit(problem, network, options).model.get_weights())
 
 
 def test_a_training_killed_at_any_moment_leaves_no_half_written_file_and_goes_on(tmp_path):
