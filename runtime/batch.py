@@ -2,62 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from math import isfinite
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from .arrays import AnyArray, Float32, Ids
-from .backend import Backend, initial_state, open_backend
-from .errors import FeatureMismatchError
+from .backend import Backend, describe_backend, initial_state, open_backend
+from .errors import BackendError
 from .feedback import copy_all
+from .finite import not_finite, require_finite, suspects
 from .held_signature import HeldSignature, can_hold
 from .manifest import Manifest
 from .model_file import ModelFile
 from .ports import STEP, SYMBOL
 
-Pairs = list[tuple[AnyArray, AnyArray]]
-
-
-class Batch(Protocol):
-    """B streams in lockstep, with their states resident.
-
-    Attributes:
-        size: How many streams, B.
-        answers: The main output of the last step, float32 (B, K): the next one changes it.
-    """
-
-    size: int
-    answers: Float32
-
-    def compute(self, ids: Ids) -> None:
-        """Compute the answers to `ids`, (B,), and the next states; the states stay."""
-
-    def feed_back(self) -> None:
-        """Let the next states become the states."""
-
-    def state(self) -> dict[str, Float32]:
-        """Return the memory of the states, each (B, ...), to be read and written."""
-
-    def next_state(self) -> dict[str, Float32]:
-        """Return the memory of the next states, by the names of the states, to be read."""
+_NOTHING: Mapping[str, AnyArray] = MappingProxyType({})
 
 
 def open_batch(backend_name: str, file: ModelFile, size: int) -> Batch:
     """Load `file` once more, for `size` streams at a time; their states are the initial one.
 
     Raises:
-        FeatureMismatchError: The model reads features, which batches do not feed yet.
         NoInterpreterError, BackendError: As `open_backend`.
     """
-    if file.manifest.features:
-        names = ", ".join(feature.describe() for feature in file.manifest.features)
-        raise FeatureMismatchError(f"{file.name} reads {names} at each step: step its streams one by one.")
     opened: Batch | None = None
     if file.manifest.wiring is None and not file.manifest.sequence:
         opened = {"litert": _tflite, "tflite": _tflite, "onnxruntime": _onnx}.get(backend_name, _none)(
             backend_name, file, size
         )
-    batch = opened or OneByOne(open_backend(backend_name, file), file.manifest, size)
+    batch = opened or OneByOne(open_backend(backend_name, file), backend_name, file, size)
     for name, array in initial_state(file.manifest.state).items():
         batch.state()[name][...] = array
     return batch
@@ -78,31 +55,96 @@ def _tflite(name: str, file: ModelFile, size: int) -> Batch | None:
     for details in interpreter.get_input_details():
         interpreter.resize_tensor_input(details["index"], [size, *map(int, details["shape"][1:])])
     interpreter.allocate_tensors()
-    return HeldBatch(HeldSignature(interpreter, STEP), file.manifest, size)
+    return HeldBatch(HeldSignature(interpreter, STEP), name, file, size)
 
 
 def _onnx(name: str, file: ModelFile, size: int) -> Batch:
     from .onnxruntime_backend import open_interpreter
 
-    return OnnxBatch(open_interpreter(name, file.payload), file.manifest, size)
+    return OnnxBatch(open_interpreter(name, file.payload), name, file, size)
 
 
-class HeldBatch:
+class Batch(ABC):
+    """B streams in lockstep, with their states resident.
+
+    Attributes:
+        size: How many streams, B.
+        answers: The main output of the last step, float32 (B, K): the next one changes it.
+        others: Name -> what a further output answered in the last step, (B, size): likewise.
+    """
+
+    def __init__(self, memory: Mapping[str, AnyArray], backend_name: str, file: ModelFile, size: int) -> None:
+        """Step streams of `file` through `memory`: name of an input or output -> array (B, ...)."""
+        manifest = file.manifest
+        self.size = size
+        self.answers: Float32 = memory[manifest.answer]
+        self.others: dict[str, Float32] = {output.name: memory[output.name] for output in manifest.others}
+        self._symbol = memory[SYMBOL] if SYMBOL in memory else np.zeros(size, np.int32)
+        self._features = {feature.name: memory[feature.name] for feature in manifest.features}
+        self._backend_name, self._file = backend_name, file
+        suspected = suspects(manifest)
+        self._suspects = [memory[name] for name in suspected if name == manifest.answer or name in self.others]
+        self._suspected_states = [tensor.name for tensor in manifest.state if tensor.next in suspected]
+        # The first number of a softmax tells of all of them. They are looked at as one sum: none is above 1.
+        first = self.answers[:, 0] if manifest.answer not in suspected else self.answers[:0, 0]
+        self._sum_of_first, self._ones = first.dot, np.ones(first.size, np.float32)
+
+    def compute(self, ids: Ids, features: Mapping[str, AnyArray] = _NOTHING) -> None:
+        """Compute the answers and the next states; the states stay.
+
+        Args:
+            ids: The symbol of each stream, int32 of shape (B,), checked.
+            features: Name -> what each stream reads beside it, (B, ...), checked.
+
+        Raises:
+            BackendError: The interpreter failed.
+            NotFiniteError: An answer or a next state is not finite.
+        """
+        try:
+            self._symbol[...] = ids
+            for name, array in features.items():
+                self._features[name][...] = array
+            self._compute()
+        except Exception as error:
+            raise BackendError(
+                f"{describe_backend(self._backend_name)} failed on {self._file.name}: {error}. No state has moved."
+            ) from error
+        if not isfinite(self._sum_of_first(self._ones)):
+            raise not_finite(self._file.manifest)
+        require_finite(self._suspects, self._file.manifest)
+        if self._suspected_states:
+            following = self.next_state()
+            require_finite([following[name] for name in self._suspected_states], self._file.manifest)
+
+    @abstractmethod
+    def _compute(self) -> None:
+        """Compute what `compute` does from what has been written to the inputs."""
+
+    @abstractmethod
+    def feed_back(self) -> None:
+        """Let the next states become the states."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Float32]:
+        """Return the memory of the states, each (B, ...), to be read and written."""
+
+    @abstractmethod
+    def next_state(self) -> dict[str, Float32]:
+        """Return the memory of the next states, by the names of the states, to be read."""
+
+
+class HeldBatch(Batch):
     """A TFLite interpreter whose first dimension is `size`."""
 
-    def __init__(self, held: HeldSignature, manifest: Manifest, size: int) -> None:
+    def __init__(self, held: HeldSignature, backend_name: str, file: ModelFile, size: int) -> None:
         """Take the tensors of the resized signature `step`."""
-        self.size = size
+        super().__init__(held.tensors, backend_name, file, size)
         self._held = held
-        self._symbol = held.tensors[SYMBOL]
-        self.answers: Float32 = held.tensors[manifest.answer]
-        self._feedback = held.feedback([(tensor.name, tensor.next) for tensor in manifest.state])
-        self._state = {tensor.name: held.tensors[tensor.name] for tensor in manifest.state}
-        self._next = {tensor.name: held.tensors[tensor.next] for tensor in manifest.state}
+        self._feedback = held.feedback([(tensor.name, tensor.next) for tensor in file.manifest.state])
+        self._state = {tensor.name: held.tensors[tensor.name] for tensor in file.manifest.state}
+        self._next = {tensor.name: held.tensors[tensor.next] for tensor in file.manifest.state}
 
-    def compute(self, ids: Ids) -> None:
-        """See `Batch.compute`."""
-        self._symbol[...] = ids
+    def _compute(self) -> None:
         self._held.invoke(self._held.subgraph)
 
     def feed_back(self) -> None:
@@ -118,33 +160,26 @@ class HeldBatch:
         return self._next
 
 
-class OnnxBatch:
+class OnnxBatch(Batch):
     """An onnxruntime session over memory for `size` streams: two sets of states that change places."""
 
-    def __init__(self, session: Any, manifest: Manifest, size: int) -> None:
+    def __init__(self, session: Any, backend_name: str, file: ModelFile, size: int) -> None:
         """Allocate and bind the memory."""
         from .onnxruntime_backend import bind, shortest_run
 
-        self.size = size
-        self._symbol = np.zeros(size, np.int32)
-        self.answers: Float32 = np.zeros((size, len(manifest.output_vocabulary)), np.float32)
-        self._states = [{t.name: np.zeros((size, *t.shape), np.float32) for t in manifest.state} for _ in range(2)]
-        others = {o.name: np.zeros((size, o.size), np.float32) for o in manifest.others}
+        manifest = file.manifest
+        inputs, outputs = _memory_of_inputs(manifest, size), _memory_of_outputs(manifest, size)
+        super().__init__({**inputs, **outputs}, backend_name, file, size)
+        self._states = [_memory_of_states(manifest, size) for _ in range(2)]
         bindings = [
-            bind(
-                session,
-                {SYMBOL: self._symbol, **before},
-                {manifest.answer: self.answers, **others, **{t.next: after[t.name] for t in manifest.state}},
-            )
+            bind(session, {**inputs, **before}, {**outputs, **{t.next: after[t.name] for t in manifest.state}})
             for before, after in (self._states, self._states[::-1])
         ]
-        self._kept = session, bindings, others
+        self._kept = session, bindings
         self._run, self._bindings = shortest_run(session, bindings)
         self._side = 0
 
-    def compute(self, ids: Ids) -> None:
-        """See `Batch.compute`."""
-        self._symbol[...] = ids
+    def _compute(self) -> None:
         self._run(self._bindings[self._side], None)
 
     def feed_back(self) -> None:
@@ -160,24 +195,29 @@ class OnnxBatch:
         return self._states[1 - self._side]
 
 
-class OneByOne:
+class OneByOne(Batch):
     """Any other backend, stepped once for each stream: as fast as that, but the same to use."""
 
-    def __init__(self, backend: Backend, manifest: Manifest, size: int) -> None:
+    def __init__(self, backend: Backend, backend_name: str, file: ModelFile, size: int) -> None:
         """Wrap `backend`, which belongs to this batch alone."""
-        self.size = size
+        manifest = file.manifest
+        inputs, outputs = _memory_of_inputs(manifest, size), _memory_of_outputs(manifest, size)
+        super().__init__({**inputs, **outputs}, backend_name, file, size)
         self._backend = backend
-        self.answers: Float32 = np.zeros((size, len(manifest.output_vocabulary)), np.float32)
-        self._states = [{t.name: np.zeros((size, *t.shape), np.float32) for t in manifest.state} for _ in range(2)]
+        self._states = [_memory_of_states(manifest, size) for _ in range(2)]
 
-    def compute(self, ids: Ids) -> None:
-        """See `Batch.compute`."""
+    def _compute(self) -> None:
+        backend = self._backend
         before, after = self._states
-        for row, id in enumerate(ids.tolist()):
-            self._backend.write_state({name: array[row : row + 1] for name, array in before.items()})
-            self._backend.step(id)
-            self.answers[row] = self._backend.answer()
-            for name, array in self._backend.read_state().items():
+        for row, id in enumerate(self._symbol.tolist()):
+            backend.write_state({name: array[row : row + 1] for name, array in before.items()})
+            if self._features:
+                backend.write_features({name: array[row] for name, array in self._features.items()})
+            backend.step(id)
+            self.answers[row] = backend.answer()
+            for name, array in backend.others().items():
+                self.others[name][row] = array
+            for name, array in backend.read_state().items():
                 after[name][row] = array[0]
 
     def feed_back(self) -> None:
@@ -191,3 +231,17 @@ class OneByOne:
     def next_state(self) -> dict[str, Float32]:
         """See `Batch.next_state`."""
         return self._states[1]
+
+
+def _memory_of_inputs(manifest: Manifest, size: int) -> dict[str, AnyArray]:
+    symbol = {SYMBOL: np.zeros(size, np.int32)} if len(manifest.vocabulary) else {}
+    return {**symbol, **{f.name: np.zeros((size, *f.shape), f.dtype) for f in manifest.features}}
+
+
+def _memory_of_outputs(manifest: Manifest, size: int) -> dict[str, Float32]:
+    widths = {manifest.answer: len(manifest.output_vocabulary), **{o.name: o.size for o in manifest.others}}
+    return {name: np.zeros((size, width), np.float32) for name, width in widths.items()}
+
+
+def _memory_of_states(manifest: Manifest, size: int) -> dict[str, Float32]:
+    return {tensor.name: np.zeros((size, *tensor.shape), np.float32) for tensor in manifest.state}

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .arrays import AnyArray, Float32, Ids
 from .backend import initial_state
 from .batch import Batch
-from .errors import OptionError, UnknownSymbolError
+from .errors import FeatureMismatchError, OptionError, UnknownSymbolError
 from .model_file import ModelFile
-from .prediction import Prediction
+from .ports import Features, checked_features
+from .prediction import Prediction, prediction_of
 from .saved_streams import SavedStreams
 from .saved_streams_reader import read_saved_streams
 from .snapshot import Snapshot
-from .streams import compute
 
 SIZES = (64, 8, 1)  # members per call of the interpreter; larger batches than 64 bring nothing more
 _FIRST_ROWS = 64
@@ -45,26 +48,31 @@ class Answers(Mapping[str, Prediction]):
 
     Attributes:
         probabilities: The main output of each, float32 of shape (N, K), in the order of the keys; yours to keep.
+        outputs: Name -> what a further output of the model answered, float32 (N, size), likewise.
     """
 
-    def __init__(self, keys: list[str], probabilities: Float32, file: ModelFile) -> None:
-        """Wrap the rows of `probabilities`."""
-        self._rows = {key: row for row, key in enumerate(keys)}
-        self.probabilities = probabilities
-        manifest = file.manifest
-        self._vocabulary = None if manifest.output == "linear" else manifest.output_vocabulary
+    def __init__(self, keys: list[str], answers: Mapping[str, Float32], file: ModelFile) -> None:
+        """Wrap the rows of `answers`, the main output first."""
+        self._keys, self._answers, self._manifest = keys, answers, file.manifest
+        self.probabilities = answers[file.manifest.answer]
+        self.outputs = {output.name: answers[output.name] for output in file.manifest.others}
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {key: row for row, key in enumerate(self._keys)}
 
     def __getitem__(self, key: str) -> Prediction:
         """Return the prediction of the member `key`."""
-        return Prediction(self.probabilities[self._rows[key]], self._vocabulary)
+        row = self._rows[key]
+        return prediction_of({name: array[row] for name, array in self._answers.items()}, self._manifest)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys."""
-        return iter(self._rows)
+        return iter(self._keys)
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self._rows)
+        return len(self._keys)
 
 
 class Fleet:
@@ -78,7 +86,6 @@ class Fleet:
     def __init__(
         self,
         open_batch: Callable[[int], Batch],
-        backend_name: str,
         file: ModelFile,
         *,
         most: int | None = None,
@@ -88,7 +95,6 @@ class Fleet:
 
         Args:
             open_batch: Makes a batch for so many streams.
-            backend_name: The backend it is of.
             file: The model.
             most: How many members to keep in memory; beyond it the least recently used go to `store`. None: all.
             store: Where they go.
@@ -102,7 +108,7 @@ class Fleet:
                 "model.fleet(most=1000, store=SqliteStore('fleet.db', model.file))"
             )
         self._open_batch, self._batches = open_batch, dict[int, Batch]()
-        self._backend_name, self.file = backend_name, file
+        self.file = file
         self._most, self._store = most, store
         self._initial = initial_state(file.manifest.state)
         self._row: dict[str, int] = {}
@@ -122,11 +128,12 @@ class Fleet:
             isinstance(key, str) and self._store is not None and self._store.get(key) is not None
         )
 
-    def step(self, symbols: Mapping[str, str]) -> Answers:
+    def step(self, symbols: Mapping[str, str | None], features: Mapping[str, Features] | None = None) -> Answers:
         """Feed some members a symbol each.
 
         Args:
-            symbols: Key -> symbol of the vocabulary.
+            symbols: Key -> symbol of the vocabulary; None for a model that reads features alone.
+            features: Key -> what the model reads beside the symbol, as for `Stream.step`.
 
         Returns:
             Key -> prediction, in the same order.
@@ -134,19 +141,22 @@ class Fleet:
         Raises:
             UnknownSymbolError: Symbols are not in the vocabulary; the first of them is named. No member has moved, and
                 no new one has come.
+            FeatureMismatchError: `features` are not those that the model reads; the first such member is named.
+                Likewise.
             BackendError: The interpreter failed. Likewise.
         """
         keys = list(symbols)
         try:
-            ids = self.file.manifest.vocabulary.encode_all(symbols.values())
+            ids = self._ids_of(list(symbols.values()))
         except UnknownSymbolError as error:
             raise UnknownSymbolError(f"{error} No member of the fleet has moved.") from None
+        checked = self._checked(keys, features) if self.file.manifest.features or features is not None else {}
         if not keys:
-            return Answers([], np.empty((0, len(self.file.manifest.output_vocabulary)), np.float32), self.file)
+            return Answers([], self._room_for_answers(0), self.file)
         self._calls += 1
         rows, new = self._seats(keys)
         try:
-            answers, following = self._compute(rows, ids)
+            answers, following = self._compute(rows, ids, checked)
         except BaseException:
             self._give_up(new)
             raise
@@ -197,11 +207,34 @@ class Fleet:
         if self._store is not None:
             self._store.put({key: member for key in self._row if (member := self.snapshot(key)) is not None})
 
+    def _ids_of(self, symbols: list[str | None]) -> Ids:
+        vocabulary = self.file.manifest.vocabulary
+        if not len(vocabulary) and all(symbol is None for symbol in symbols):
+            return np.zeros(len(symbols), np.int32)
+        return vocabulary.encode_all(symbols)  # type: ignore[arg-type]  # None is no symbol, and is told so
+
+    def _checked(self, keys: list[str], features: Mapping[str, Features] | None) -> dict[str, AnyArray]:
+        """Return the features of `keys` as arrays (N, ...), or raise FeatureMismatchError with the first wrong key."""
+        wanted, given = self.file.manifest.features, features or {}
+        if idle := [key for key in given if key not in keys]:
+            raise FeatureMismatchError(f"There are features of {idle[0]!r}, but no symbol. No member has moved.")
+        names = {feature.name for feature in wanted}
+        try:
+            members = [_by_name(given[key], names) for key in keys]
+            together: dict[str, Any] = {name: [member[name] for member in members] for name in names}
+            return checked_features(together, wanted, self.file.name, (len(keys),))
+        except (KeyError, FeatureMismatchError):  # all at once is fast, one by one tells whose they are
+            for key in keys:
+                try:
+                    checked_features(given.get(key), wanted, self.file.name)
+                except FeatureMismatchError as error:
+                    raise FeatureMismatchError(f"{key!r}: {error} No member of the fleet has moved.") from None
+            raise
+
     def _seats(self, keys: list[str]) -> tuple[AnyArray, list[str]]:
         """Return the rows of `keys`, and which of them are new here."""
-        rows = list(map(self._row.get, keys))
-        if None not in rows:
-            return np.array(rows), []
+        with suppress(KeyError):
+            return np.fromiter(map(self._row.__getitem__, keys), np.intp, len(keys)), []
         new = [key for key in keys if key not in self._row]
         try:
             for key in new:
@@ -236,29 +269,40 @@ class Fleet:
     def _give_up(self, keys: Iterable[str]) -> None:
         self._free += [self._row.pop(key) for key in keys if key in self._row]
 
-    def _compute(self, rows: AnyArray, ids: Ids) -> tuple[Float32, dict[str, Float32]]:
-        """Return the answers to `ids` of the members in `rows`, (N, K), and their next states; nothing moves."""
+    def _compute(
+        self, rows: AnyArray, ids: Ids, features: Mapping[str, AnyArray]
+    ) -> tuple[dict[str, Float32], dict[str, Float32]]:
+        """Return the answers to `ids` of the members in `rows`, and their next states, (N, ...); nothing moves."""
         if len(rows) in SIZES:  # one call: what it makes need not be kept beside it
-            batch = self._run(len(rows), rows, ids)
-            return batch.answers.copy(), batch.next_state()
-        answers = np.empty((len(rows), len(self.file.manifest.output_vocabulary)), np.float32)
+            batch = self._run(len(rows), rows, ids, features)
+            return {name: array.copy() for name, array in self._answers_of(batch).items()}, batch.next_state()
+        answers = self._room_for_answers(len(rows))
         following = {name: np.empty((len(rows), *a.shape[1:]), np.float32) for name, a in self._rows.items()}
         start = 0
         for size in SIZES:
             while len(rows) - start >= size:
                 part = slice(start, start + size)
-                batch = self._run(size, rows[part], ids[part])
-                answers[part] = batch.answers
+                batch = self._run(size, rows[part], ids[part], {name: array[part] for name, array in features.items()})
+                for name, memory in self._answers_of(batch).items():
+                    answers[name][part] = memory
                 for name, memory in batch.next_state().items():
                     following[name][part] = memory
                 start += size
         return answers, following
 
-    def _run(self, size: int, rows: AnyArray, ids: Ids) -> Batch:
+    def _room_for_answers(self, count: int) -> dict[str, Float32]:
+        manifest = self.file.manifest
+        widths = {manifest.answer: len(manifest.output_vocabulary), **{o.name: o.size for o in manifest.others}}
+        return {name: np.empty((count, width), np.float32) for name, width in widths.items()}
+
+    def _answers_of(self, batch: Batch) -> dict[str, Float32]:
+        return {self.file.manifest.answer: batch.answers, **batch.others}
+
+    def _run(self, size: int, rows: AnyArray, ids: Ids, features: Mapping[str, AnyArray]) -> Batch:
         batch = self._batches.get(size) or self._batches.setdefault(size, self._open_batch(size))
         for name, memory in batch.state().items():
             np.take(self._rows[name], rows, axis=0, out=memory, mode="clip")  # "clip": else numpy makes a copy first
-        compute(batch, ids, self._backend_name, self.file)
+        batch.compute(ids, features)
         return batch
 
     def _shrink(self) -> None:
@@ -271,3 +315,13 @@ class Fleet:
         leaving = {keys[place]: self.snapshot(keys[place]) for place in oldest.tolist()}
         self._store.put({key: member for key, member in leaving.items() if member is not None})
         self._give_up(leaving)
+
+
+def _by_name(given: Features, names: set[str]) -> Mapping[str, ArrayLike]:
+    """Return the features of a member by name, or raise KeyError."""
+    if isinstance(given, Mapping):
+        if given.keys() == names:
+            return given
+    elif len(names) == 1:
+        return dict.fromkeys(names, given)
+    raise KeyError

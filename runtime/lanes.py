@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,6 @@ from .backend import initial_state
 from .batch import Batch
 from .distribution import Float64
 from .snapshot import Snapshot, State
-from .streams import compute
 
 if TYPE_CHECKING:
     from .stream import Stream
@@ -80,11 +78,11 @@ def score_in_lanes(
     length = -(-len(ids) // LANES)
     firsts = np.arange(LANES) * length
     padded = np.concatenate([ids, np.zeros(LANES * length + 1 - len(ids), np.int32)])
-    memory, go = batch.state, partial(compute, batch, backend_name=stream._seat.backend_name, file=stream.file)
+    memory = batch.state
     for name, value in initial_state(manifest.state).items():
         memory()[name][...] = value
     for step in range(-BURN_IN, 0):
-        go(padded[np.maximum(firsts + step, 0)])
+        batch.compute(padded[np.maximum(firsts + step, 0)])
         batch.feed_back()
     for name, value in start.state.items():
         memory()[name][0] = value[0]  # the first lane has a state before it
@@ -94,7 +92,7 @@ def score_in_lanes(
     for first in range(0, length, _BLOCK):
         steps = range(first, min(first + _BLOCK, length))
         for step in steps:
-            go(padded[firsts + step])
+            batch.compute(padded[firsts + step])
             block[step - first] = batch.answers
             batch.feed_back()
             if step == last:

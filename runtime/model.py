@@ -141,14 +141,12 @@ class Model:
 
         Raises:
             OptionError: `count` is not at least 1.
-            FeatureMismatchError: The model reads features.
         """
         from .streams import Streams
 
         if count < 1:
             raise OptionError(f"{count} streams cannot be stepped; give 1 or more.")
-        name = self._seat.backend_name
-        return Streams(open_batch(name, self.file, count), name, self.file)
+        return Streams(open_batch(self._seat.backend_name, self.file, count), self.file)
 
     def fleet(self, *, most: int | None = None, store: Store | None = None) -> Fleet:
         """Return an empty fleet: streams by key, any of which move at a time.
@@ -159,12 +157,10 @@ class Model:
 
         Raises:
             OptionError: `most` without a store.
-            FeatureMismatchError: At the first step: the model reads features.
         """
         from .fleet import Fleet
 
-        name = self._seat.backend_name
-        return Fleet(partial(open_batch, name, self.file), name, self.file, most=most, store=store)
+        return Fleet(partial(open_batch, self._seat.backend_name, self.file), self.file, most=most, store=store)
 
     def _two_phase_seat(self) -> Seat:
         """Return the seat of all low-latency streams: an interpreter of its own."""

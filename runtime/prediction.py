@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .arrays import Float32
 from .errors import NoProbabilitiesError
 from .vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from .manifest import Manifest
 
 _NONE: Mapping[str, Prediction] = MappingProxyType({})
 
@@ -86,3 +90,20 @@ class Prediction:
         if self._vocabulary is None:
             return f"Prediction(values={self.values!r})"
         return f"Prediction(symbol={self.symbol!r}, probability={self.probability:.4f})"
+
+
+def prediction_of(answers: Mapping[str, Float32], manifest: Manifest) -> Prediction:
+    """Return the answers of all outputs of a model, the main one first, as a prediction.
+
+    Args:
+        answers: Name -> the numbers of an output, float32 of shape (K,).
+        manifest: That of the model.
+    """
+    main, *further = answers.values()
+    outputs = {
+        output.name: Prediction(
+            numbers, None if output.activation == "linear" else output.labels or Vocabulary.of_ids(output.size)
+        )
+        for output, numbers in zip(manifest.others, further, strict=True)
+    }
+    return Prediction(main, None if manifest.output == "linear" else manifest.output_vocabulary, outputs)

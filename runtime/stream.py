@@ -16,12 +16,11 @@ from .errors import BackendError, FeatureMismatchError, StepcellError, UnknownSy
 from .generation import generate
 from .model_file import ModelFile
 from .ports import Features, checked_features
-from .prediction import Prediction
+from .prediction import Prediction, prediction_of
 from .saving import from_bytes, restore, save, to_bytes
 from .scoring import score
 from .seat import Seat
 from .snapshot import Snapshot, State, checked_state
-from .vocabulary import Vocabulary
 
 T = TypeVar("T")
 
@@ -313,15 +312,7 @@ class Stream:
         return result
 
     def _prediction(self, answers: Mapping[str, Float32]) -> Prediction:
-        """Return the answers of all outputs, the main one first, as a prediction."""
-        main, *further = answers.values()
-        others = {
-            output.name: Prediction(
-                numbers, None if output.activation == "linear" else output.labels or Vocabulary.of_ids(output.size)
-            )
-            for output, numbers in zip(self.file.manifest.others, further, strict=True)
-        }
-        return Prediction(main, self._output_vocabulary, others)
+        return prediction_of(answers, self.file.manifest)
 
     def _unknown(self, error: UnknownSymbolError) -> UnknownSymbolError:
         message = str(error).replace("the vocabulary (", f"the vocabulary of {self._seat.file.name} (", 1)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import Float32, Ids
-from .backend import describe_backend, initial_state
+from .backend import initial_state
 from .batch import Batch
-from .errors import BackendError, OptionError, StateMismatchError, UnknownSymbolError
-from .finite import not_finite, suspects
+from .errors import OptionError, StateMismatchError, UnknownSymbolError
 from .model_file import ModelFile
+from .ports import Features, checked_features
 
 
 class Streams:
@@ -23,10 +23,9 @@ class Streams:
     all states where they were. Belongs to one thread.
     """
 
-    def __init__(self, batch: Batch, backend_name: str, file: ModelFile) -> None:
+    def __init__(self, batch: Batch, file: ModelFile) -> None:
         """Wrap `batch`. Use `Model.streams` instead."""
         self._batch = batch
-        self._backend_name = backend_name
         self.file = file
         self.symbols_seen = np.zeros(batch.size, np.int64)
 
@@ -34,38 +33,54 @@ class Streams:
         """Return N."""
         return self._batch.size
 
-    def step(self, symbols: Sequence[str]) -> Float32:
+    def step(self, symbols: Sequence[str] | None = None, features: Features | None = None) -> Float32:
         """Feed each sequence its symbol.
 
         Args:
-            symbols: N symbols of the vocabulary; that of sequence i is the i-th.
+            symbols: N symbols of the vocabulary; that of sequence i is the i-th. None for a model that reads features
+                alone.
+            features: What the model reads beside the symbol, by name: arrays with N as their first dimension, then the
+                shape of one step. Of a single feature the array alone will do.
 
         Returns:
-            The main output of each, float32 of shape (N, K), yours to keep.
+            The main output of each, float32 of shape (N, K), yours to keep. `outputs` has the others.
 
         Raises:
             UnknownSymbolError: One is not in the vocabulary; no state has moved.
-            OptionError: There are not N of them; no state has moved.
+            FeatureMismatchError: `features` are not those that the model reads; no state has moved.
+            OptionError: There are not N symbols; no state has moved.
             BackendError: The interpreter failed; no state has moved.
         """
-        return self.step_ids(self.file.manifest.vocabulary.encode_all(symbols)).copy()
+        vocabulary = self.file.manifest.vocabulary
+        if symbols is None and not len(vocabulary):
+            return self.step_ids(np.zeros(len(self), np.int32), features).copy()
+        return self.step_ids(vocabulary.encode_all(symbols or ()), features).copy()
 
-    def step_ids(self, ids: Ids) -> Float32:
+    def step_ids(self, ids: Ids, features: Features | None = None) -> Float32:
         """Do what `step` does with ids, int32 of shape (N,); the answers are the memory of the interpreter.
 
         Raises:
-            UnknownSymbolError, OptionError, BackendError: As `step` does.
+            UnknownSymbolError, FeatureMismatchError, OptionError, BackendError: As `step` does.
         """
-        size, symbols = self._batch.size, len(self.file.manifest.vocabulary)
+        size, symbols = self._batch.size, len(self.file.manifest.vocabulary) or 1
         if len(ids) != size:
             raise OptionError(f"{len(ids)} symbols for {size} streams; give one for each. No state has moved.")
         if not 0 <= int(ids.min()) <= int(ids.max()) < symbols:
             wrong = int(ids[(ids < 0) | (ids >= symbols)][0])
             raise UnknownSymbolError(f"Id {wrong} is not one of 0 to {symbols - 1}. No state has moved.")
-        compute(self._batch, ids, self._backend_name, self.file)
+        if features is None and not self.file.manifest.features:
+            self._batch.compute(ids)
+        else:
+            checked = checked_features(features, self.file.manifest.features, self.file.name, (size,))
+            self._batch.compute(ids, checked)
         self._batch.feed_back()
         self.symbols_seen += 1
         return self._batch.answers
+
+    @property
+    def outputs(self) -> dict[str, Float32]:
+        """What the outputs beside the main one answered last: name -> copy, float32 of shape (N, size)."""
+        return {name: array.copy() for name, array in self._batch.others.items()}
 
     def reset(self, which: Iterable[int] | None = None) -> None:
         """Let the sequences `which`, by their numbers, begin anew; None: all of them."""
@@ -100,26 +115,3 @@ class Streams:
         for name, array in arrays.items():
             memory[name][...] = array
         self.symbols_seen[...] = 0
-
-
-def compute(batch: Batch, ids: Ids, backend_name: str, file: ModelFile) -> None:
-    """Let `batch` compute; what goes wrong is one of our errors, and no state has moved.
-
-    Raises:
-        BackendError: The interpreter failed.
-        NotFiniteError: An answer or a state is not finite.
-    """
-    try:
-        batch.compute(ids)
-    except Exception as error:
-        raise BackendError(
-            f"{describe_backend(backend_name)} failed on {file.name}: {error}. No state has moved."
-        ) from error
-    suspected = suspects(file.manifest)
-    following = batch.next_state()
-    looked_at = [following[t.name] for t in file.manifest.state if t.next in suspected]
-    if file.manifest.answer in suspected:
-        looked_at.append(batch.answers)
-    # The first number of a softmax tells of all of them.
-    if not np.isfinite(batch.answers[:, 0]).all() or not all(np.isfinite(array).all() for array in looked_at):
-        raise not_finite(file.manifest)

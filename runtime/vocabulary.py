@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 
@@ -128,6 +129,8 @@ class Vocabulary:
             UnknownSymbolError: As `encode` does, for the first symbol that is not listed; the message says which it is.
         """
         symbols = symbols if isinstance(symbols, (str, list, tuple)) else tuple(symbols)
+        with suppress(KeyError):
+            return np.fromiter(map(self._ids.__getitem__, symbols), np.int32, len(symbols))
         ids = np.fromiter(map(self._ids.get, symbols, repeat(-1)), np.int32, len(symbols))
         for position in np.flatnonzero(ids < 0).tolist():
             try:

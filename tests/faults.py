@@ -1,4 +1,4 @@
-"""Exports that are broken on purpose: what a check is worth shows when the file is wrong."""
+"""What is broken on purpose, exports and interpreters: what a check is worth shows when something is wrong."""
 
 from __future__ import annotations
 
@@ -49,3 +49,15 @@ def miswired(advance, fault):
         return answer, following
 
     return wrong
+
+
+def break_batch(monkeypatch, batch):
+    """Let the interpreter of `batch` fail from now on; return a list that grows by one each time."""
+    calls = []
+
+    def broken():
+        calls.append("called")
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(batch, "_compute", broken)
+    return calls

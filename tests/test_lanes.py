@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from faults import break_batch
 from models import DATA, sharp_model
 from sealed import write_model
 
@@ -115,13 +116,7 @@ def test_a_failure_in_the_lanes_leaves_the_stream_where_it_was(forgetful, monkey
     stream.absorb("123")
     before = stream.to_bytes()
     batch = stream._seat.batch(LANES)
-    calls = []
-
-    def broken(ids):
-        calls.append(ids)
-        raise RuntimeError("no memory")
-
-    monkeypatch.setattr(batch, "compute", broken)
+    calls = break_batch(monkeypatch, batch)
     with pytest.raises(BackendError, match="no memory"):
         score_ids(stream, ids_of(7))
     assert calls

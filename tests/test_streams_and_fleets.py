@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from faults import break_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import DATA, RUNTIMES, sharp_model
@@ -174,13 +175,7 @@ def test_a_call_that_fails_moves_no_member_and_brings_no_new_one(onnx, monkeypat
     with pytest.raises(UnknownSymbolError, match="No member of the fleet has moved"):
         fleet.step({"a": "0", "new": "9"})
     batch = fleet._batches[1]
-    calls = []
-
-    def broken(ids):
-        calls.append(ids)
-        raise RuntimeError("no memory")
-
-    monkeypatch.setattr(batch, "compute", broken)
+    calls = break_batch(monkeypatch, batch)
     with pytest.raises(BackendError, match="No state has moved"):
         fleet.step({"a": "0", "new": "1"})
     assert calls
