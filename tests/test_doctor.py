@@ -96,6 +96,8 @@ def test_a_good_file_runs_here_with_its_golden_sequence_replayed_and_its_steps_t
     for finding in diagnosis.findings:
         assert finding.trial.golden_error < 1e-5
         assert 0.5 < finding.trial.us_per_step < 10_000
+        assert 0 < finding.trial.load_ms < 10_000
+        assert 20 < finding.trial.resident_mb < 500
     assert as_text(diagnosis).splitlines()[0] == verdict
 
 

@@ -21,8 +21,10 @@ from stepcell.runtime import (
     load,
     read_model_file,
 )
+from stepcell.runtime.bench.measurement import measure_ways
 from stepcell.runtime.feed.feed import Feed, Manner
 from stepcell.runtime.manifest_reader import read_manifest
+from stepcell.runtime.measure import measure
 from stepcell.runtime.observation import read_observation, read_record
 
 L = keras.layers
@@ -303,6 +305,15 @@ def test_the_command_line_predicts_from_features(wide, monkeypatch):
 
 def test_each_single_step_counts_for_every_output(wide):
     assert {p.start for p in wide[2].parity} == {"initial", "random", EACH}
+
+
+@pytest.mark.parametrize("file", ["model.tflite", "model.onnx"])
+def test_the_doctor_and_the_bench_step_files_that_read_features(file, wide, sensor):
+    for folder in (wide[1], sensor[1]):
+        found = measure(folder / file, "numpy")
+        assert found["golden_error"] <= 1e-5
+        assert found["us_per_step"] > 0
+        assert measure_ways(folder / file, "numpy", rounds=1).first_us > 0
 
 
 # ----- many streams at once

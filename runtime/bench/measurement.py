@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ import numpy as np
 
 from ..arrays import AnyArray, Floats
 from ..errors import StepcellError
+from ..measure import blank_features
 from ..model import Model, load
+from ..own_process import run_runtime
 from .ways import REFERENCE, Way, ways_of
 
 ROUNDS = 9
@@ -32,7 +34,8 @@ class Measurement:
         first_us: The first step after loading.
         p50_us, p99_us, max_us: What `Stream.step` takes as time that passes, over 2,000 steps.
         cold_us: The median where 64 MiB are read between steps, as at low symbol rates.
-        memory_mb: Resident memory of the process after loading; None where the system does not say.
+        memory_mb: Resident memory of a process that has loaded and stepped the file and nothing else, MiB; None where
+            the system does not say.
         notes: Ways that were left out, and why.
     """
 
@@ -76,12 +79,11 @@ def measure_ways(
     begin = time.perf_counter_ns()
     model = load(path, backend=backend)
     stream = model.stream()
-    features = {f.name: np.zeros(f.shape, f.dtype) for f in model.manifest.features} or None
+    features = blank_features(model.manifest)
     symbols: tuple[str | None, ...] = model.vocabulary.symbols or (None,)
     start = time.perf_counter_ns()
     stream.step(symbols[0], features)
     end = time.perf_counter_ns()
-    memory = _resident_mb()
     random = np.random.default_rng(0)
     chosen = [symbols[id] for id in random.integers(0, len(symbols), _STEPS)]
     taken = _each_step(lambda symbol: stream.step(symbol, features), chosen)
@@ -110,7 +112,7 @@ def measure_ways(
         p99_us=float(np.percentile(taken, 99)),
         max_us=float(taken.max()),
         cold_us=float(np.median(cold)),
-        memory_mb=memory,
+        memory_mb=_resident_mb(path, model),
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -128,9 +130,8 @@ def _each_step(
     return np.array(taken)
 
 
-def _resident_mb() -> float | None:
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except (OSError, ValueError, IndexError):
-        return None
+def _resident_mb(path: str | Path, model: Model) -> float | None:
+    """Measure it in a fresh process: this one has imported more than a device does."""
+    outcome = run_runtime("measure", str(path), model._seat.backend_name)
+    found: float | None = None if outcome.failure else json.loads(outcome.output)["resident_mb"]
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 from ..console import format_table
 from .diagnosis import Diagnosis, Finding
 
-_HEADER = ("interpreter", "available", "takes the file", "golden sequence", "us per step")
+_HEADER = ("interpreter", "available", "takes the file", "golden sequence", "us per step", "load ms", "MB")
 
 
 def as_text(diagnosis: Diagnosis) -> str:
@@ -62,6 +62,8 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
                 "problems": list(finding.problems),
                 "golden_error": finding.trial.golden_error if finding.trial else None,
                 "us_per_step": finding.trial.us_per_step if finding.trial else None,
+                "load_ms": finding.trial.load_ms if finding.trial else None,
+                "resident_mb": finding.trial.resident_mb if finding.trial else None,
                 "install": list(finding.commands),
             }
             for finding in diagnosis.findings
@@ -79,8 +81,9 @@ def _row(finding: Finding, diagnosis: Diagnosis) -> list[str]:
         takes = "no" if finding.problems else "yes"
     trial = finding.trial
     error = trial.golden_error if trial else None
-    time = trial.us_per_step if trial else None
+    figures = (trial.us_per_step, trial.load_ms, trial.resident_mb) if trial else (None, None, None)
+    shown = ["" if x is None else f"{x:{form}}" for x, form in zip(figures, (".2f", ".1f", ".0f"), strict=True)]
     golden = "" if diagnosis.contents is None or error is None else f"right to {error:.1e}"
     # Without a file both formats are asked after, and numpy steps both.
     steps = f", .{finding.interpreter.format}" if finding.interpreter.stands_in and diagnosis.contents is None else ""
-    return [finding.name + steps, available, takes, golden, "" if time is None else f"{time:.2f}"]
+    return [finding.name + steps, available, takes, golden, *shown]

@@ -21,11 +21,15 @@ class Trial:
         failure: Why the interpreter does not run the file, "" where it does.
         golden_error: Largest difference from the golden sequence; None: there was none to replay.
         us_per_step: Microseconds a step, None where nothing was stepped.
+        load_ms: Milliseconds from the file to the first answer, None likewise.
+        resident_mb: Memory of a process that does nothing else, MiB; None likewise, or where the system does not say.
     """
 
     failure: str = ""
     golden_error: float | None = None
     us_per_step: float | None = None
+    load_ms: float | None = None
+    resident_mb: float | None = None
 
 
 def is_installed(backend: str) -> bool:
