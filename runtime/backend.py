@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
-
-import numpy as np
 
 from .arrays import AnyArray, Float32, Ids
 from .errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
@@ -25,10 +23,6 @@ class Backend(Protocol):
     Whatever raises leaves the resident state as it was. Ids and features are not checked here: callers pass valid ones.
     A model that reads no symbol gets the id 0.
     """
-
-    @property
-    def bare_step(self) -> Callable[[int], None]:
-        """`step`, with as little as possible around it."""
 
     def step(self, id: int) -> None:
         """Compute the answer to `id` and let the next state become the resident state."""
@@ -174,32 +168,6 @@ def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
         raise BackendError("\n".join(failures))
     extra = {TFLITE: "stepcell[tflite]", ONNX: "stepcell[onnx]"}[file.format]
     raise NoInterpreterError("\n".join([*failures, f"It needs an interpreter. Install one: pip install '{extra}'"]))
-
-
-def absorb_by_steps(backend: Backend, ids: Ids) -> None:
-    """Do what `Backend.absorb` promises with one step after the other."""
-    before = backend.read_state()
-    try:
-        for id in ids.tolist():
-            backend.step(id)
-    except BaseException:
-        backend.write_state(before)
-        raise
-
-
-def run_by_steps(backend: Backend, ids: Ids, outputs: int) -> Float32:
-    """Do what `Backend.run` promises with one step after the other; `outputs` is K."""
-    before = backend.read_state()
-    answers = np.empty((len(ids), outputs), np.float32)
-    step, answer_of = backend.bare_step, backend.answer
-    try:
-        for answer, id in zip(answers, ids.tolist(), strict=True):
-            step(id)
-            answer[:] = answer_of()
-    except BaseException:
-        backend.write_state(before)
-        raise
-    return answers
 
 
 def initial_state(state: tuple[StateTensor, ...]) -> dict[str, Float32]:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .arrays import Float32
 from .errors import UnknownSymbolError
 from .feedback import copy_all
 from .finite import not_finite
-from .tflite_backend import HeldMemoryBackend
+from .memory_backend import MemoryBackend
 from .two_phase_backend import TwoPhaseBackend
 
 if TYPE_CHECKING:
@@ -37,62 +37,38 @@ def make_bare_path(stream: Stream, *, copies: bool) -> Path:
         copies: Return a copy; otherwise the memory of the interpreter.
     """
     backend = stream._seat.backend
-    if _ONE_AT_A_TIME and isinstance(backend, HeldMemoryBackend):
-        return _held_path(stream, backend, copies)
-    if _ONE_AT_A_TIME and isinstance(backend, TwoPhaseBackend):
-        return _two_phase_path(stream, backend, copies)
+    if _ONE_AT_A_TIME and isinstance(backend, MemoryBackend):
+        return _memory_path(stream, backend, copies)
     return _locked_path(stream, copies)
 
 
-def _held_path(stream: Stream, backend: HeldMemoryBackend, copies: bool) -> Path:
+def _memory_path(stream: Stream, backend: MemoryBackend, copies: bool) -> Path:
     seat, ids = stream._seat, stream._ids
-    symbol, invoke, subgraph, answer = backend.symbol, backend.invoke, backend.held.subgraph, backend.answer()
-    first, manifest = answer.data, backend.manifest
-    feedback = backend.feedback
-    (target, source), *more = feedback
+    symbol, compute, answer, manifest = backend.symbol, backend.compute, backend.answer(), backend.manifest
+    first, feedback = answer.data, backend.feedback
+    later = backend if isinstance(backend, TwoPhaseBackend) else None  # its state moves before the next step
+    target: Any = None  # where there is one piece of memory to copy, as is usual
+    source: Any = None
+    if later is None and len(feedback) == 1:
+        target, source = feedback[0]
 
     def step_id(id: int) -> Float32:
         stream._stepping = True
         try:
             if seat.occupant is stream and 0 <= id < ids:
+                if later is not None and later.unsettled:
+                    later.settle()
                 symbol[0] = id
-                invoke(subgraph)
-                if first[0] != first[0]:  # not a number
+                compute()
+                number = first[0]
+                if number != number:
                     raise not_finite(manifest)
-                if more:
+                if target is not None:
+                    target[:] = source
+                elif later is None:
                     copy_all(feedback)
                 else:
-                    target[:] = source
-                stream._symbols_seen += 1
-                return answer.copy() if copies else answer
-        except BaseException as error:
-            stream._forget_answer(error)
-            raise
-        finally:
-            stream._stepping = False
-        _sit_down(stream, id)
-        return step_id(id)
-
-    return step_id
-
-
-def _two_phase_path(stream: Stream, backend: TwoPhaseBackend, copies: bool) -> Path:
-    seat, ids = stream._seat, stream._ids
-    symbol, invoke, subgraph, answer = backend.symbol, backend.invoke, backend.held.subgraph, backend.answer()
-    first, manifest = answer.data, backend.manifest
-    settle = backend.settle
-
-    def step_id(id: int) -> Float32:
-        stream._stepping = True
-        try:
-            if seat.occupant is stream and 0 <= id < ids:
-                if backend.unsettled:
-                    settle()
-                symbol[0] = id
-                invoke(subgraph)
-                if first[0] != first[0]:  # not a number
-                    raise not_finite(manifest)
-                backend.unsettled = True
+                    later.unsettled = True
                 stream._symbols_seen += 1
                 return answer.copy() if copies else answer
         except BaseException as error:
@@ -114,7 +90,7 @@ def _locked_path(stream: Stream, copies: bool) -> Path:
         with seat.lock:
             backend = seat.take(stream)
             try:
-                backend.bare_step(id)
+                backend.step(id)
             except BaseException as error:
                 stream._forget_answer(error)
                 raise

@@ -145,7 +145,7 @@ class HeldBatch(Batch):
         self._next = {tensor.name: held.tensors[tensor.next] for tensor in file.manifest.state}
 
     def _compute(self) -> None:
-        self._held.invoke(self._held.subgraph)
+        self._held.compute()
 
     def feed_back(self) -> None:
         """See `Batch.feed_back`."""

@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import AnyArray, Float32, Ids
-from .backend import Backend, State, absorb_by_steps, run_by_steps
+from .arrays import AnyArray
+from .backend import Backend
 from .calculation import Calculation, Program, build_program, calculation_of
 from .errors import DamagedFileError
-from .feedback import copy_all
-from .finite import looking_at, not_finite, suspects
 from .manifest import Manifest
+from .memory_backend import MemoryBackend
 from .model_file import ModelFile
 from .onnx_graph import read_onnx_graph
-from .ports import STEP, SYMBOL
+from .ports import STEP
 from .tflite_container import is_tflite
 from .tflite_graph import read_tflite_graph
 from .wired_backend import Runner, WiredBackend
@@ -92,70 +91,16 @@ def _compare(file: ModelFile, found: Mapping[str, Any], wanted: Mapping[str, Any
         )
 
 
-class NumpyBackend:
+class NumpyBackend(MemoryBackend):
     """A program, with the resident state in the arrays that it reads."""
 
     def __init__(self, program: Program, manifest: Manifest) -> None:
         """Take hold of the arrays of `program`. The resident state is the initial one."""
-        self._manifest = manifest
-        self._run = looking_at(program.run, [program.outputs[name] for name in suspects(manifest)], manifest)
-        arrays: dict[str, Any] = {**program.outputs, **program.inputs}
-        views = {name: memoryview(array.reshape(-1)) for name, array in arrays.items()}
-        self._symbol = views.get(SYMBOL, [0])  # a model that reads features alone has none
-        self._features = {feature.name: program.inputs[feature.name] for feature in manifest.features}
-        self._others = {output.name: program.outputs[output.name] for output in manifest.others}
-        self._state = {tensor.name: program.inputs[tensor.name] for tensor in manifest.state}
-        self._feedback = [(views[tensor.name], views[tensor.next]) for tensor in manifest.state]
-        self._answer = program.outputs[manifest.answer].reshape(-1)
-        self._first = views[manifest.answer]
-        self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
-
-    def step(self, id: int) -> None:
-        """See `Backend.step`."""
-        self.peek(id)
-        copy_all(self._feedback)
-
-    bare_step = step
-
-    def peek(self, id: int) -> None:
-        """See `Backend.peek`."""
-        self._symbol[0] = id
-        self._run()
-        if self._first[0] != self._first[0]:  # not a number
-            raise not_finite(self._manifest)
-
-    def absorb(self, ids: Ids) -> None:
-        """See `Backend.absorb`."""
-        absorb_by_steps(self, ids)
-
-    def write_features(self, features: Mapping[str, AnyArray]) -> None:
-        """See `Backend.write_features`."""
-        for name, array in features.items():
-            self._features[name][...] = array
-
-    def run(self, ids: Ids) -> Float32:
-        """See `Backend.run`."""
-        return run_by_steps(self, ids, self._answer.size)
-
-    def settle(self) -> None:
-        """See `Backend.settle`; nothing is ever left."""
-
-    def answer(self) -> Float32:
-        """See `Backend.answer`."""
-        return self._answer
-
-    def others(self) -> dict[str, Float32]:
-        """See `Backend.others`."""
-        return {name: array.reshape(-1).copy() for name, array in self._others.items()}
-
-    def read_state(self) -> dict[str, Float32]:
-        """See `Backend.read_state`."""
-        return {name: array.copy() for name, array in self._state.items()}
-
-    def write_state(self, state: State) -> None:
-        """See `Backend.write_state`."""
-        for name, array in self._state.items():
-            array[...] = state[name]
+        tensors = {**program.outputs, **program.inputs}
+        state = {tensor.name: (tensors[tensor.name],) for tensor in manifest.state}
+        views = {name: array.reshape(-1).data for name, array in tensors.items()}
+        feedback = [(views[tensor.name], views[tensor.next]) for tensor in manifest.state]
+        super().__init__(program.run, tensors, state, feedback, manifest)
 
 
 def _runner(file: ModelFile) -> Runner:

@@ -43,10 +43,10 @@ class OnnxSequenceBackend(OnnxRuntimeBackend):
         state: State = self.read_state()
         for first in range(0, len(ids), _MOST_AT_ONCE):
             answers, state = self._sequence(ids[first : first + _MOST_AT_ONCE], state)
-            require_finite([answers, *state.values()], self._manifest)
+            require_finite([answers, *state.values()], self.manifest)
             yield answers
         self.write_state(state)
-        self.answer()[:] = answers[-1]
+        self._answer[:] = answers[-1]
 
     def _sequence(self, ids: Ids, state: State) -> tuple[Float32, dict[str, Float32]]:
         """Return the answers to `ids` from `state`, (T, K), and the state after them."""

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import AnyArray, Float32, Ids
-from .backend import Backend, State, absorb_by_steps, initial_state, run_by_steps
+from .arrays import AnyArray, Float32
+from .backend import Backend, State, initial_state
 from .errors import DamagedFileError
 from .finite import looking_at, not_finite, suspects
 from .manifest import Manifest
 from .model_file import ModelFile
+from .plain_backend import PlainBackend
 from .ports import SYMBOL
 from .wired_backend import WiredBackend
 from .wired_runners import onnx_runner
@@ -66,76 +67,44 @@ def _check_graph(session: Any, file: ModelFile) -> None:
             )
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(PlainBackend):
     """One session with two sets of state buffers, and a binding for each direction between them."""
 
     def __init__(self, session: Any, manifest: Manifest) -> None:
         """Allocate the buffers and bind them. The resident state is the initial one."""
         states = {tensor.name for tensor in manifest.state} | {tensor.next for tensor in manifest.state}
-        self._inputs = _buffers(manifest.graph_inputs(), states)
+        inputs = _buffers(manifest.graph_inputs(), states)
         self._outputs = _buffers(manifest.graph_outputs(), states)
-        name = "symbols" if manifest.sequence else SYMBOL
+        super().__init__(
+            manifest,
+            self._outputs[manifest.answer].reshape(-1),
+            {feature.name: inputs[feature.name] for feature in manifest.features},
+            {output.name: self._outputs[output.name] for output in manifest.others},
+        )
         unread = np.zeros(1, np.int32)  # where a model that reads features alone is told its symbol
-        self._symbol = self._inputs.get(name, unread).reshape(-1)
-        self._features = {feature.name: self._inputs[feature.name] for feature in manifest.features}
-        self._answer = self._outputs[manifest.answer].reshape(-1)
-        self._others = [output.name for output in manifest.others]
+        self._symbol = inputs.get("symbols" if manifest.sequence else SYMBOL, unread).reshape(-1)
         self._buffers = [initial_state(manifest.state) for _ in range(2)]
         bindings = [
-            bind(
-                session,
-                {**self._inputs, **before},
-                {**self._outputs, **{t.next: after[t.name] for t in manifest.state}},
-            )
+            bind(session, {**inputs, **before}, {**self._outputs, **{t.next: after[t.name] for t in manifest.state}})
             for before, after in (self._buffers, self._buffers[::-1])
         ]
-        self._kept = session, bindings
+        self._kept = session, bindings, inputs
         run, self._bindings = shortest_run(session, bindings)
-        self._runs = [looking_at(run, self._written(manifest, side), manifest) for side in self._buffers[::-1]]
-        self._manifest, self._first = manifest, self._answer.data
+        self._runs = [looking_at(run, self._written(side), manifest) for side in self._buffers[::-1]]
+        self._first = self._answer.data
         self._side = 0  # which buffers hold the resident state; one assignment moves it, so nothing can tear it
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
-        side = self._side
-        self._symbol[0] = id
-        self._runs[side](self._bindings[side], None)
-        if self._first[0] != self._first[0]:  # not a number
-            raise not_finite(self._manifest)
-        self._side = 1 - side
-
-    bare_step = step
+        self.peek(id)
+        self._side = 1 - self._side
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self._symbol[0] = id
         self._runs[self._side](self._bindings[self._side], None)
-        if self._first[0] != self._first[0]:
-            raise not_finite(self._manifest)
-
-    def write_features(self, features: Mapping[str, AnyArray]) -> None:
-        """See `Backend.write_features`."""
-        for name, array in features.items():
-            self._features[name][...] = array
-
-    def absorb(self, ids: Ids) -> None:
-        """See `Backend.absorb`; an ONNX file holds the graph of one step."""
-        absorb_by_steps(self, ids)
-
-    def run(self, ids: Ids) -> Float32:
-        """See `Backend.run`."""
-        return run_by_steps(self, ids, self._answer.size)
-
-    def settle(self) -> None:
-        """See `Backend.settle`; nothing is ever left."""
-
-    def answer(self) -> Float32:
-        """See `Backend.answer`."""
-        return self._answer
-
-    def others(self) -> dict[str, Float32]:
-        """See `Backend.others`."""
-        return {name: self._outputs[name].reshape(-1).copy() for name in self._others}
+        if self._first[0] != self._first[0]:  # not a number
+            raise not_finite(self.manifest)
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
@@ -147,10 +116,10 @@ class OnnxRuntimeBackend:
             array[...] = state[name]
         self._side = 1 - self._side
 
-    def _written(self, manifest: Manifest, target: State) -> list[AnyArray]:
+    def _written(self, target: State) -> list[AnyArray]:
         """Return what must be looked at after a run that writes the next state to `target`."""
-        following = {tensor.next: target[tensor.name] for tensor in manifest.state}
-        return [following[name] if name in following else self._outputs[name] for name in suspects(manifest)]
+        following = {tensor.next: target[tensor.name] for tensor in self.manifest.state}
+        return [following[name] if name in following else self._outputs[name] for name in suspects(self.manifest)]
 
 
 def bind(session: Any, inputs: Mapping[str, AnyArray], outputs: Mapping[str, AnyArray]) -> Any:

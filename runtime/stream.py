@@ -101,7 +101,7 @@ class Stream:
             try:
                 if checked:
                     backend.write_features(checked)
-                backend.bare_step(id)
+                backend.step(id)
             except BaseException as error:
                 self._forget_answer(error)
                 raise

@@ -7,20 +7,19 @@ not a public API; where it is missing the public signature runner does the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-import numpy as np
-
-from .arrays import AnyArray, Float32, Ids
-from .backend import Backend, State, absorb_by_steps
+from .arrays import Ids
+from .backend import Backend
 from .errors import BackendError, DamagedFileError, WrongBackendError
 from .feedback import copy_all
-from .finite import looking_at, not_finite, require_finite, suspects
+from .finite import require_finite
 from .held_signature import HeldSignature, can_hold
 from .manifest import Manifest
+from .memory_backend import MemoryBackend
 from .model_file import ModelFile
 from .ports import ABSORB, FINISH, PREPARE, STEP, SYMBOL
 from .signature_runner_backend import SignatureRunnerBackend
@@ -111,13 +110,11 @@ def _check_signatures(interpreter: Any, file: ModelFile) -> None:
                 )
 
 
-class HeldMemoryBackend:
+class HeldMemoryBackend(MemoryBackend):
     """Steps through memory that the interpreter owns and this object holds.
 
     Attributes:
         held: The signature `step`.
-        symbol: Where the id goes.
-        feedback: Pairs (target, source) that let the next state become the state; `copy_all` copies them.
     """
 
     def __init__(self, held: HeldSignature, manifest: Manifest, absorber: Callable[[], Any] | None) -> None:
@@ -128,84 +125,26 @@ class HeldMemoryBackend:
             manifest: The manifest of the file.
             absorber: Makes the runner of the signature `absorb`; None: it is not worth using.
         """
-        self.held, self.manifest = held, manifest
-        self.invoke = looking_at(held.invoke, [held.tensors[name] for name in suspects(manifest)], manifest)
-        self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
-        self.symbol: Any = held.views.get(SYMBOL, [0])  # a model that reads features alone has none
-        self.feedback = held.feedback(self._names)
-        self._answer = held.tensors[manifest.answer].reshape(-1)
-        self._outputs = [manifest.answer, *(output.name for output in manifest.others)]
+        self.held = held
+        self._pairs = [(tensor.name, tensor.next) for tensor in manifest.state]
+        state = {name: (held.tensors[name],) for name, _ in self._pairs}
+        super().__init__(held.compute, held.tensors, state, held.feedback(self._pairs), manifest)
         self._make_absorber = absorber
         self._absorber: Any = None
-        self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
-
-    def step(self, id: int) -> None:
-        """See `Backend.step`."""
-        self.peek(id)
-        copy_all(self.feedback)
-
-    bare_step = step
-
-    def peek(self, id: int) -> None:
-        """See `Backend.peek`."""
-        self.symbol[0] = id
-        self.invoke(self.held.subgraph)
-        if self._answer[0] != self._answer[0]:  # not a number
-            raise not_finite(self.manifest)
-
-    def write_features(self, features: Mapping[str, AnyArray]) -> None:
-        """See `Backend.write_features`."""
-        for name, array in features.items():
-            self.held.tensors[name][...] = array
 
     def absorb(self, ids: Ids) -> None:
         """See `Backend.absorb`."""
         if self._make_absorber is None:
-            absorb_by_steps(self, ids)
+            super().absorb(ids)
             return
         if self._absorber is None:
             self._absorber = self._make_absorber()
         tensors = self.held.tensors
-        outputs = self._absorber(symbols=ids, **{name: tensors[name] for name, _ in self._names})
+        outputs = self._absorber(symbols=ids, **{name: tensors[name] for name, _ in self._pairs})
         if self.held.moved():
             raise BackendError("The interpreter moved the tensors of `step` while it ran `absorb`.")
         require_finite(outputs.values(), self.manifest)
         copy_all(
-            [(tensors[name], outputs[next]) for name, next in self._names]
-            + [(tensors[name], outputs[name]) for name in self._outputs]
+            [(tensors[name], outputs[next]) for name, next in self._pairs]
+            + [(tensors[name], outputs[name]) for name in (self.manifest.answer, *self._others)]
         )
-
-    def run(self, ids: Ids) -> Float32:
-        """See `Backend.run`."""
-        size = self._answer.size
-        answers = np.empty((len(ids), size), np.float32)
-        before = self.read_state()
-        rows, answer, step = answers.reshape(-1).data, self._answer.data, self.bare_step
-        try:
-            for end, id in zip(range(size, answers.size + size, size), ids.tolist(), strict=True):
-                step(id)
-                rows[end - size : end] = answer  # no array is made per symbol: a quarter faster
-        except BaseException:
-            self.write_state(before)
-            raise
-        return answers
-
-    def settle(self) -> None:
-        """See `Backend.settle`; nothing is ever left."""
-
-    def answer(self) -> Float32:
-        """See `Backend.answer`."""
-        return self._answer
-
-    def others(self) -> dict[str, Float32]:
-        """See `Backend.others`."""
-        return {name: self.held.tensors[name].reshape(-1).copy() for name in self._outputs[1:]}
-
-    def read_state(self) -> dict[str, Float32]:
-        """See `Backend.read_state`."""
-        return {name: self.held.tensors[name].copy() for name, _ in self._names}
-
-    def write_state(self, state: State) -> None:
-        """See `Backend.write_state`."""
-        for name, _ in self._names:
-            self.held.tensors[name][...] = state[name]

@@ -10,28 +10,30 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .arrays import AnyArray, Float32, Ids
-from .backend import State, absorb_by_steps, run_by_steps
+from .arrays import AnyArray, Float32
+from .backend import State
 from .finite import require_finite
 from .manifest import Manifest
+from .plain_backend import PlainBackend
 from .wiring import Wiring
 
 # Name of an input -> array of its shape, to name of an output -> array; the arrays that come out are the caller's.
 Runner = Callable[[Mapping[str, AnyArray]], Mapping[str, AnyArray]]
 
 
-class WiredBackend:
+class WiredBackend(PlainBackend):
     """A graph behind a function, with its state beside it."""
 
     def __init__(self, run: Runner, manifest: Manifest) -> None:
         """Feed `run` by the wiring of `manifest`. The resident state is the initial one."""
         assert manifest.wiring is not None, "files without wiring have backends of their own"
-        self._run, self._manifest = run, manifest
         self._wiring: Wiring = manifest.wiring
+        # A graph with such a wiring reads no features, and nothing else of what it answers is wired.
+        super().__init__(manifest, np.zeros(self._wiring.output.size, np.float32), {}, {})
+        self._run = run
         self._shapes = {tensor.name: (1, *tensor.shape) for tensor in manifest.state}
         self._symbol = np.zeros(self._wiring.symbol.shape, self._wiring.symbol.dtype)
         self._one_hot = self._wiring.symbol.dtype == "float32"
-        self._answer = np.zeros(self._wiring.output.size, np.float32)
         self._state: dict[str, AnyArray] = {}  # by the names in the manifest, in the shapes of the graph
         self._next: dict[str, AnyArray] = {}
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
@@ -40,8 +42,6 @@ class WiredBackend:
         """See `Backend.step`."""
         self.peek(id)
         self._state = self._next
-
-    bare_step = step
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
@@ -58,31 +58,9 @@ class WiredBackend:
             for name, (source, target) in wiring.state.items()
         }
         answer: Float32 = np.asarray(outputs[wiring.output.name], np.float32).reshape(wiring.output.size)
-        self._answer = softmax(answer) if wiring.logits else answer
+        self._answer[...] = softmax(answer) if wiring.logits else answer
         self._next = following
-        require_finite([self._answer, *following.values()], self._manifest)
-
-    def write_features(self, features: Mapping[str, AnyArray]) -> None:
-        """See `Backend.write_features`; a graph with such a wiring reads none."""
-
-    def others(self) -> dict[str, Float32]:
-        """See `Backend.others`; nothing else is wired."""
-        return {}
-
-    def absorb(self, ids: Ids) -> None:
-        """See `Backend.absorb`; the graph is that of one step."""
-        absorb_by_steps(self, ids)
-
-    def run(self, ids: Ids) -> Float32:
-        """See `Backend.run`."""
-        return run_by_steps(self, ids, self._answer.size)
-
-    def settle(self) -> None:
-        """See `Backend.settle`; nothing is ever left."""
-
-    def answer(self) -> Float32:
-        """See `Backend.answer`."""
-        return self._answer
+        require_finite([self._answer, *following.values()], self.manifest)
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""

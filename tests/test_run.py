@@ -7,7 +7,6 @@ import pytest
 from models import DATA
 
 from stepcell.runtime import BackendError, UnknownSymbolError, Vocabulary, read_model_file
-from stepcell.runtime.backend import run_by_steps
 from stepcell.runtime.tflite_backend import open_backend
 
 SYMBOLS = "3012401234" * 5
@@ -33,7 +32,6 @@ def test_both_ways_into_an_interpreter_run_to_the_same_bits(backend):
     ids = np.random.default_rng(1).integers(0, 5, 300).astype(np.int32)
     held, public = open_backend(backend, file), open_backend(backend, file, public=True)
     assert np.array_equal(held.run(ids), public.run(ids))
-    assert np.array_equal(held.run(ids), run_by_steps(public, ids, 5))
     assert np.array_equal(held.answer(), public.answer())
 
 
@@ -78,7 +76,7 @@ def test_a_run_that_breaks_off_leaves_state_and_answer_where_they_were(model, fa
     untouched.absorb("40")
     stream.absorb("40")
     backend = model._seat.backend
-    method = "bare_step"
+    method = "step"
     with monkeypatch.context() as patch:
         patch.setattr(backend, method, Interrupting(getattr(backend, method), failure))
         with pytest.raises(seen):

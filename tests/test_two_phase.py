@@ -106,15 +106,15 @@ def test_an_interrupted_settling_is_done_again(files):
     file = read_model_file(files["lstm"])
     fast, usual = open_two_phase_backend("litert", file), open_backend("litert", file)
     fast.step(3)
-    right = fast._prepare.invoke
+    right = fast._prepare.compute
 
-    def interrupted(subgraph):
+    def interrupted():
         raise KeyboardInterrupt
 
-    fast._prepare.invoke = interrupted
+    fast._prepare.compute = interrupted
     with pytest.raises(KeyboardInterrupt):
         fast.settle()
-    fast._prepare.invoke = right
+    fast._prepare.compute = right
     usual.step(3)
     for id in (1, 2):
         fast.step(id)
