@@ -61,7 +61,7 @@ def _memory_path(stream: Stream, backend: MemoryBackend, copies: bool) -> Path:
                 symbol[0] = id
                 compute()
                 number = first[0]
-                if number != number:
+                if number != number:  # not a number
                     raise not_finite(manifest)
                 if target is not None:
                     target[:] = source

@@ -14,6 +14,7 @@ from stepcell.runtime.errors import InputError
 from stepcell.runtime.feed.file_lines import FileLines
 from stepcell.runtime.feed.interruption import Interruption
 from stepcell.runtime.feed.line import LineBuffer
+from stepcell.runtime.feed.piped_lines import PipedLines
 
 
 @settings(max_examples=200, deadline=None)
@@ -33,11 +34,37 @@ def test_however_lines_come_in_pieces_they_are_the_same(lines, data):
     assert [line.content for line in found] == lines
     assert [line.number for line in found] == list(range(1, len(lines) + 1))
     assert buffer.position == len(content) - len(rest)
-    last = buffer.last()
+    buffer.finish()
+    last = buffer.next()
+    assert buffer.next() is None
     assert (last.content if last else b"") == rest
     if last:
         buffer.take_back()
         assert (buffer.position, buffer.number) == (len(content) - len(rest), len(lines))
+
+
+def test_pieces_of_a_line_do_not_lengthen_the_wait_for_its_end():
+    reader, writer = os.pipe()
+    waits = []
+
+    class Trickle(Interruption):
+        """A byte comes whenever one is waited for, and never a line end."""
+
+        def wait_for(self, descriptor, seconds):
+            waits.append(seconds)
+            assert len(waits) < 1_000_000, "it waits for ever"
+            os.write(writer, b"x")
+            return seconds > 0
+
+    try:
+        with open(reader, "rb", buffering=0) as stdin:
+            lines = PipedLines(stdin, Trickle())
+            assert lines.next(0.01) is None
+            assert waits == sorted(waits, reverse=True)
+            assert waits[-1] == 0
+            assert not lines.has_ended
+    finally:
+        os.close(writer)
 
 
 class Followed:

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
+from .buffered_lines import BufferedLines
 from .input_place import InputPlace
 from .interruption import Interruption
-from .line import Line, LineBuffer
+from .line import LineBuffer
 
 _CHUNK = 1 << 16
 _PAUSE = 0.05  # seconds between two looks at a file that does not grow
 _REMEMBERED = 64  # bytes that must still stand before what is read next
 
 
-class FileLines:
+class FileLines(BufferedLines):
     """Gives the lines of a file from some place on, and where it follows the file those that are appended later.
 
     A followed file may be cut off or replaced by another under its name (log rotation): that is told, and the lines go
@@ -44,12 +45,12 @@ class FileLines:
             InputError: It cannot be read, or is not a file.
             InterruptedFeedError: A signal has come before the file.
         """
+        super().__init__()
         self._path, self._interruption, self._tell = path, interruption, tell
         self._follow, self._whole_lines = follow, whole_lines
-        self._has_ended = False
         self._replaced_at: float | None = None
         self._read_to, self._remembered = 0, b""  # up to where it has been read, and what stands before that
-        self._descriptor, self._buffer = self._open_when_there(), LineBuffer()
+        self._descriptor = self._open_when_there()
         if place is not None:
             if place.is_in(path, self._descriptor):
                 self._buffer = LineBuffer(place.position, place.line)
@@ -62,11 +63,6 @@ class FileLines:
                 tell(f"{path} is another file than before ({place.path}): going on at its beginning.")
         self._seek(self._buffer.position)
 
-    @property
-    def has_ended(self) -> bool:
-        """See `Lines.has_ended`."""
-        return self._has_ended
-
     def place(self) -> InputPlace:
         """Return where the next line begins."""
         place = InputPlace.of(self._path, self._descriptor, self._buffer.position, self._buffer.number)
@@ -77,31 +73,18 @@ class FileLines:
         """See `Lines.close`."""
         os.close(self._descriptor)
 
-    def take_back(self) -> None:
-        """See `Lines.take_back`."""
-        self._buffer.take_back()
-
-    def next(self, patience: float | None) -> Line | None:
-        """See `Lines.next`."""
-        until = None if patience is None else time.monotonic() + patience
-        while True:
-            line = self._buffer.next()
-            if line is not None:
-                return line
-            if self._has_ended:
-                return None
-            if self._read():
-                continue
-            if not self._follow:
-                self._has_ended = True
-                return self._last_line()
-            line = self._look_around()
-            if line is not None:
-                return line
-            left = _PAUSE if until is None else min(_PAUSE, until - time.monotonic())
-            if left <= 0:
-                return None
-            self._interruption.sleep(left)
+    def _read_on(self, patience: float | None) -> bool:
+        if self._read():
+            return True
+        if not self._follow:
+            self._end()
+            return True
+        if self._look_around():
+            return True
+        if patience == 0:
+            return False
+        self._interruption.sleep(_PAUSE if patience is None else min(_PAUSE, patience))
+        return True
 
     def _read(self) -> bool:
         """Read on; return whether there was something."""
@@ -114,32 +97,33 @@ class FileLines:
         self._remembered = (self._remembered + content)[-_REMEMBERED:]
         return bool(content)
 
-    def _last_line(self) -> Line | None:
+    def _end(self) -> None:
+        self._has_ended = True
         if self._whole_lines and self._buffer.unfinished:
             self._tell(f"The last line of {self._path} has no line end yet. It is left for the next time.")
-            return None
-        return self._buffer.last()
+        else:
+            self._buffer.finish()
 
-    def _look_around(self) -> Line | None:
-        """See what has become of a file in which nothing follows; return the last line of one that was replaced."""
+    def _look_around(self) -> bool:
+        """See what has become of a file in which nothing follows; return whether there is a last line now."""
         if not self._is_replaced():
             self._replaced_at = None
-            return None
+            return False
         now = time.monotonic()
         if self._replaced_at is None:
             self._replaced_at = now  # whoever wrote to the old file may not have noticed yet
-            return None
+            return False
         if now - self._replaced_at < 2 * _PAUSE:
-            return None
-        line = self._buffer.last()
-        if line is not None:
-            return line
+            return False
+        if self._buffer.unfinished:
+            self._buffer.finish()
+            return True
         descriptor = self._open_when_there()  # if that ends in an error, the old one can still tell where it was
         self._replaced_at = None
         os.close(self._descriptor)
         self._descriptor = descriptor
         self._start_again(f"{self._path} has been replaced by another file")
-        return None
+        return False
 
     def _is_replaced(self) -> bool:
         """Tell whether another file has the name now; while none has it, the old one counts."""

@@ -69,7 +69,7 @@ class LineBuffer:
         """Begin there."""
         self.position, self.number = position, number
         self._before = position, number  # the same before the line that came last
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[tuple[bytes, int]] = deque()  # content, and size with the end
         self._rest = b""
 
     @property
@@ -80,26 +80,24 @@ class LineBuffer:
     def add(self, content: bytes) -> None:
         """Append what was read."""
         *finished, self._rest = (self._rest + content).split(b"\n")
-        self._lines.extend(finished)
+        self._lines.extend((line, len(line) + 1) for line in finished)
+
+    def finish(self) -> None:
+        """Let what there is of a line without an end be a line."""
+        if self._rest:
+            self._lines.append((self._rest, len(self._rest)))
+            self._rest = b""
 
     def next(self) -> Line | None:
         """Return the next finished line; None: there is none."""
         if not self._lines:
             return None
-        content = self._lines.popleft()
-        return self._line(content, len(content) + 1)
-
-    def last(self) -> Line | None:
-        """Return what there is of a line without an end, as the last line; None: there is nothing."""
-        content, self._rest = self._rest, b""
-        return self._line(content, len(content)) if content else None
-
-    def take_back(self) -> None:
-        """See `Lines.take_back`; for `position` and `number`."""
-        self.position, self.number = self._before
-
-    def _line(self, content: bytes, size: int) -> Line:
+        content, size = self._lines.popleft()
         self._before = self.position, self.number
         self.position += size
         self.number += 1
         return Line(self.number, content.rstrip(b"\r"))
+
+    def take_back(self) -> None:
+        """See `Lines.take_back`; for `position` and `number`."""
+        self.position, self.number = self._before
