@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DamagedFileError, NewerFormatError, VocabularyError
+from .format_number import refuse_newer
 from .manifest import FORMAT, NEWEST_FORMAT, WIRED_FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
 from .ports import ACTIVATIONS, Feature, Output
 from .vocabulary import Vocabulary
@@ -38,11 +39,7 @@ def read_manifest(content: bytes, file_name: str) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{file_name} is damaged: its manifest is not JSON ({error}). Copy it again.") from error
     found = json_object.get("format") if isinstance(json_object, dict) else None
-    if isinstance(found, int) and found > NEWEST_FORMAT:
-        raise NewerFormatError(
-            f"{file_name} has format {found}; this stepcell reads format {NEWEST_FORMAT} and older. "
-            "Upgrade with: pip install -U stepcell"
-        )
+    refuse_newer(found, NEWEST_FORMAT, file_name, NewerFormatError)
     reader = _Reader()
     manifest = reader.manifest(json_object) if found in (FORMAT, WIRED_FORMAT, NEWEST_FORMAT) else None
     if manifest is None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .arrays import Float32
 from .errors import DamagedStateError, ForeignStateError, NewerStateError, StateNotFoundError
+from .format_number import refuse_newer
 from .saved_streams import ANSWER, DTYPE, MAGIC, STATE, VERSION, SavedStreams
 from .snapshot import Snapshot
 
@@ -61,11 +62,7 @@ def parse_saved_streams(content: bytes, name: str) -> SavedStreams:
     reader = _Reader(body)
     reader.take(len(MAGIC))
     (version,) = reader.unpack("I")
-    if version > VERSION:
-        raise NewerStateError(
-            f"{name} has version {version}; this stepcell reads version {VERSION}. "
-            "Upgrade with: pip install -U stepcell"
-        )
+    refuse_newer(version, VERSION, name, NewerStateError, called="version")
     try:
         if version < 1:
             raise ValueError("its version is 0")

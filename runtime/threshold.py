@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OtherModelError, ThresholdError
+from .format_number import refuse_newer
 from .model_file import ModelFile
 from .whole_file import write_whole_file
 
@@ -71,10 +72,7 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
     except (ValueError, RecursionError) as error:
         raise ThresholdError(f"{path} is not JSON ({error}). {remedy}") from error
     format = found.get("format") if isinstance(found, dict) else None
-    if isinstance(format, int) and format > FORMAT:
-        raise ThresholdError(
-            f"{path} has format {format}; this stepcell reads format {FORMAT}. Upgrade with: pip install -U stepcell"
-        )
+    refuse_newer(format, FORMAT, str(path), ThresholdError)
     wrong = [name for name, kinds in _KINDS.items() if not _is(found, name, kinds)]
     if format != FORMAT or wrong:
         raise ThresholdError(f"{path} is no threshold: wrong are {', '.join(wrong) or 'format'}. {remedy}")
