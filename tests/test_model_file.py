@@ -121,6 +121,23 @@ def test_a_file_with_a_part_of_its_archive_twice_is_refused():
         unseal(content[:3000] + directory + content[3000:], "memory.tflite")
 
 
+@pytest.mark.parametrize(
+    ("place", "byte", "message"),
+    [
+        (6, 99, "its archive cannot be read. Copy"),  # the entry asks for version 9.9 of zip
+        (8, 0x01, "its archive cannot be read: .*encrypted"),
+        (8, 0x20, "its archive cannot be read: compressed patched data"),
+        (8, 0x40, "its archive cannot be read: strong encryption"),
+        (10, 97, "its archive is compressed"),  # in a way that zipfile does not know
+    ],
+)
+def test_an_archive_in_a_way_that_zipfile_does_not_read_is_refused(place, byte, message):
+    content = bytearray(FILES[TFLITE].read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = byte
+    with pytest.raises(DamagedFileError, match=message):
+        unseal(bytes(content), "memory.tflite")
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_damaged_file_says_that_it_is_damaged(format):
     content = bytearray(FILES[format].read_bytes())
