@@ -7,7 +7,6 @@ a step computes, and the step is where it is stopped: the state before is still 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 
@@ -40,7 +39,7 @@ def suspects(manifest: Manifest) -> tuple[str, ...]:
     return (*(() if manifest.output == "softmax" else (manifest.answer,)), *others, *states)
 
 
-def looking_at(run: Callable[..., object], arrays: Iterable[AnyArray], manifest: Manifest) -> Callable[..., object]:
+def looking_at(run: Callable[[], object], arrays: Iterable[AnyArray], manifest: Manifest) -> Callable[[], object]:
     """Return what calls `run`, which writes to `arrays`, and raises NotFiniteError where one is not finite then.
 
     Where there are none to look at it is `run` itself.
@@ -50,8 +49,8 @@ def looking_at(run: Callable[..., object], arrays: Iterable[AnyArray], manifest:
     if not products:
         return run
 
-    def run_and_look(*arguments: Any) -> None:
-        run(*arguments)
+    def run_and_look() -> None:
+        run()
         for product_with, zeros in products:
             if product_with(zeros) != 0:
                 raise not_finite(manifest)

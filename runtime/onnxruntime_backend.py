@@ -7,6 +7,7 @@ and a step that fails has written only to the buffer that does not count.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,8 +90,11 @@ class OnnxRuntimeBackend(PlainBackend):
             for before, after in (self._buffers, self._buffers[::-1])
         ]
         self._kept = session, bindings, inputs
-        run, self._bindings = shortest_run(session, bindings)
-        self._runs = [looking_at(run, self._written(side), manifest) for side in self._buffers[::-1]]
+        run, held = shortest_run(session, bindings)
+        self._compute = [
+            looking_at(partial(run, binding, None), self._written(after), manifest)
+            for binding, after in zip(held, self._buffers[::-1], strict=True)
+        ]
         self._first = self._answer.data
         self._side = 0  # which buffers hold the resident state; one assignment moves it, so nothing can tear it
 
@@ -102,7 +106,7 @@ class OnnxRuntimeBackend(PlainBackend):
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self._symbol[0] = id
-        self._runs[self._side](self._bindings[self._side], None)
+        self._compute[self._side]()
         if self._first[0] != self._first[0]:  # not a number
             raise not_finite(self.manifest)
 

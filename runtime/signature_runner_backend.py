@@ -29,6 +29,8 @@ class SignatureRunnerBackend(PlainBackend):
         self._step = interpreter.get_signature_runner(STEP)
         self._absorb = interpreter.get_signature_runner(ABSORB) if absorbs else None
         self._has_symbol = len(manifest.vocabulary) > 0
+        self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
+        self._kept = [(manifest.answer, self._answer), *self._others.items()]
         self._state = initial_state(manifest.state)
         self._next = self._state
 
@@ -61,6 +63,6 @@ class SignatureRunnerBackend(PlainBackend):
     def _keep(self, outputs: Mapping[str, AnyArray]) -> None:
         """Keep what a runner answered, and the next state."""
         require_finite(outputs.values(), self.manifest)
-        for name, array in ((self.manifest.answer, self._answer), *self._others.items()):
-            array[...] = outputs[name].reshape(-1)
-        self._next = {tensor.name: outputs[tensor.next] for tensor in self.manifest.state}
+        for name, array in self._kept:
+            array[...] = outputs[name][0]
+        self._next = {name: outputs[next] for name, next in self._names}
