@@ -16,9 +16,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .arrays import Float32
-from .errors import UnknownSymbolError
+from .errors import FeatureMismatchError
 from .feedback import copy_all
 from .finite import not_finite
+from .intake import no_id
 from .memory_backend import MemoryBackend
 from .two_phase_backend import TwoPhaseBackend
 
@@ -35,7 +36,14 @@ def make_bare_path(stream: Stream, *, copies: bool) -> Path:
     Args:
         stream: A stream of a model that reads symbols alone.
         copies: Return a copy; otherwise the memory of the interpreter.
+
+    Raises:
+        FeatureMismatchError: The model reads features.
     """
+    file = stream._seat.file
+    if file.manifest.features:
+        names = ", ".join(feature.describe() for feature in file.manifest.features)
+        raise FeatureMismatchError(f"{file.name} reads {names} at each step: call step(symbol, features).")
     backend = stream._seat.backend
     if _ONE_AT_A_TIME and isinstance(backend, MemoryBackend):
         return _memory_path(stream, backend, copies)
@@ -43,7 +51,7 @@ def make_bare_path(stream: Stream, *, copies: bool) -> Path:
 
 
 def _memory_path(stream: Stream, backend: MemoryBackend, copies: bool) -> Path:
-    seat, ids = stream._seat, stream._ids
+    seat, ids = stream._seat, stream._intake.count
     symbol, compute, answer, manifest = backend.symbol, backend.compute, backend.answer(), backend.manifest
     first, feedback = answer.data, backend.feedback
     later = backend if isinstance(backend, TwoPhaseBackend) else None  # its state moves before the next step
@@ -83,7 +91,7 @@ def _memory_path(stream: Stream, backend: MemoryBackend, copies: bool) -> Path:
 
 
 def _locked_path(stream: Stream, copies: bool) -> Path:
-    seat, ids = stream._seat, stream._ids
+    seat, ids = stream._seat, stream._intake.count
 
     def step_id(id: int) -> Float32:
         _require(id, ids)
@@ -102,11 +110,11 @@ def _locked_path(stream: Stream, copies: bool) -> Path:
 
 def _sit_down(stream: Stream, id: int) -> None:
     """Get the seat for `stream`, or refuse the id that was in the way."""
-    _require(id, stream._ids)
+    _require(id, stream._intake.count)
     with stream._seat.lock:
         stream._seat.take(stream)
 
 
 def _require(id: int, ids: int) -> None:
     if not 0 <= id < ids:
-        raise UnknownSymbolError(f"Id {id} is not one of 0 to {ids - 1}. The stream has not moved.")
+        raise no_id(id, ids, "The stream has not moved.")

@@ -7,8 +7,10 @@ from time import sleep
 from typing import TYPE_CHECKING
 
 from .arrays import Float32
-from .backend import Backend
+from .backend import Backend, describe_backend
 from .batch import Batch, open_batch
+from .errors import BackendError, StepcellError
+from .intake import Intake
 from .model_file import ModelFile
 from .snapshot import Snapshot
 
@@ -26,6 +28,7 @@ class Seat:
         backend: The backend.
         backend_name: Its name.
         file: The file in it.
+        intake: Reads what its streams are fed.
         lock: Held by whoever steps.
         occupant: The stream whose state is in the backend; None: nobody's.
     """
@@ -35,6 +38,7 @@ class Seat:
         self.backend = backend
         self.backend_name = backend_name
         self.file = file
+        self.intake = Intake(file)
         self.lock = Lock()
         self.occupant: Stream | None = None
         self._batches: dict[int, Batch] = {}
@@ -67,6 +71,13 @@ class Seat:
     def answers(self) -> dict[str, Float32]:
         """Return copies of what all outputs answered last, the main one first. Call with the lock held."""
         return {self.file.manifest.answer: self.backend.answer().copy(), **self.backend.others()}
+
+    def failure(self, error: Exception) -> StepcellError:
+        """Return what to raise where `error` has come out of the backend: one of our errors."""
+        if isinstance(error, StepcellError):
+            return error
+        name = describe_backend(self.backend_name)
+        return BackendError(f"{name} failed on {self.file.name}: {error}. The stream has not moved.")
 
     def keep_answers(self, stream: Stream) -> None:
         """Keep the last answers of the seated `stream`, before something else is computed. Call with the lock held."""

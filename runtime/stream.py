@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import AnyArray, Float32, Ids
-from .backend import Backend, describe_backend, initial_state
+from .arrays import Float32, Ids
+from .backend import Backend, initial_state
+from .bare_path import make_bare_path
 from .beam import beam
-from .errors import BackendError, FeatureMismatchError, StepcellError, UnknownSymbolError
+from .bulk import absorb, run, run_ids
 from .generation import generate
 from .model_file import ModelFile
-from .ports import Features, checked_features
+from .ports import Features
 from .prediction import Prediction, prediction_of
 from .saving import from_bytes, restore, save, to_bytes
 from .scoring import score
@@ -40,9 +40,8 @@ class Stream:
         """Start from there; the arrays are this stream's from now on. Use `Model.stream()` instead."""
         manifest = seat.file.manifest
         self._seat = seat
-        self._encode, self._encode_all = manifest.vocabulary.encode, manifest.vocabulary.encode_all
+        self._intake = seat.intake
         self._id_by_symbol: Mapping[Any, int] = manifest.vocabulary.id_by_symbol
-        self._ids = len(manifest.vocabulary) or 1
         self._output_vocabulary = None if manifest.output == "linear" else manifest.output_vocabulary
         self._wide = bool(manifest.features or manifest.others)
         self._parked = state  # the state while this stream is not seated
@@ -68,7 +67,7 @@ class Stream:
         None where there is none: after a reset, after `state` was assigned, after an interpreter failed in a step.
         """
         answers = self._seat.last_answers(self)
-        return None if answers is None else self._prediction(answers)
+        return None if answers is None else prediction_of(answers, self.file.manifest)
 
     def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
         """Feed one symbol and return how likely each symbol of the output is.
@@ -93,20 +92,18 @@ class Stream:
             id = self._id_by_symbol.get(symbol)
             if id is not None:
                 return Prediction(self._step_and_copy(id), self._output_vocabulary)
-        id = self._id_of(symbol)
-        checked = self._checked(features) if self._wide or features is not None else None
+        id, checked = self._intake.id_of(symbol), self._intake.features_of(features)
         seat = self._seat
         with seat.lock:
             backend = seat.take(self)
             try:
-                if checked:
-                    backend.write_features(checked)
+                backend.write_features(checked)
                 backend.step(id)
             except BaseException as error:
                 self._forget_answer(error)
                 raise
             self._symbols_seen += 1
-            return self._prediction(seat.answers())
+            return prediction_of(seat.answers(), self.file.manifest)
 
     @cached_property
     def step_id(self) -> Callable[[int], Float32]:
@@ -116,22 +113,11 @@ class Stream:
         has it: the next call of any stream of this model may change it, so copy what you keep. It raises
         UnknownSymbolError and BackendError as `step` does, and the state has not moved then.
         """
-        return self._bare_path(copies=False)
+        return make_bare_path(self, copies=False)
 
     @cached_property
     def _step_and_copy(self) -> Callable[[int], Float32]:
-        return self._bare_path(copies=True)
-
-    def _bare_path(self, *, copies: bool) -> Callable[[int], Float32]:
-        from .bare_path import make_bare_path  # it knows the backends, which need interpreters of their own
-
-        manifest = self._seat.file.manifest
-        if manifest.features:
-            names = ", ".join(feature.describe() for feature in manifest.features)
-            raise FeatureMismatchError(
-                f"{self._seat.file.name} reads {names} at each step: call step(symbol, features)."
-            )
-        return make_bare_path(self, copies=copies)
+        return make_bare_path(self, copies=True)
 
     def settle(self) -> None:
         """Do now what a step of a low-latency stream has left for later; see `Model.stream`. The state stays.
@@ -144,94 +130,18 @@ class Stream:
                 try:
                     self._seat.backend.settle()
                 except Exception as error:
-                    raise self._failure(error) from error
+                    raise self._seat.failure(error) from error
 
     def peek(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
         """Return what `step` would return; the state does not move. Raises as `step` does."""
-        id = self._id_of(symbol)
-        checked = self._checked(features) if self._wide or features is not None else None
-        seat = self._seat
-        with seat.lock:
-            backend = seat.take(self)
-            seat.keep_answers(self)
-            try:
-                if checked:
-                    backend.write_features(checked)
-                backend.peek(id)
-            except Exception as error:
-                raise self._failure(error) from error
-            return self._prediction(seat.answers())
-
-    def absorb(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Prediction | None:
-        """Feed a whole history at once: the same state and the same answer as stepping it, bit for bit.
-
-        (In a file of whole sequences, model.bulk.onnx, up to float32 rounding: there a long product of matrices takes
-        the place of many short ones.)
-
-        Args:
-            symbols: Symbols of the vocabulary, in order. They are all checked before the first is fed.
-            features: As for `step`, with the T steps as first dimension of each array.
-
-        Returns:
-            The prediction after the last symbol; None if there are no symbols.
-
-        Raises:
-            UnknownSymbolError: One of them is not in the vocabulary. The state has not moved.
-            FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
-            BackendError: The interpreter failed. The state has not moved.
-        """
-        ids, checked = self._read_all(symbols, features)
-        if not ids.size:
-            return None
+        id, checked = self._intake.id_of(symbol), self._intake.features_of(features)
 
         def work(backend: Backend) -> Prediction:
-            if checked:
-                for _ in _steps_with_features(backend, ids, checked):
-                    pass
-            else:
-                backend.absorb(ids)
-            return self._prediction(self._seat.answers())
+            backend.write_features(checked)
+            backend.peek(id)
+            return prediction_of(self._seat.answers(), self.file.manifest)
 
-        with self._seat.lock:
-            return self._bulk(ids, work)
-
-    def run(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Float32:
-        """Feed many symbols and return the answers to all of them: what stepping them answers, bit for bit.
-
-        Args:
-            symbols: T symbols of the vocabulary, in order. They are all checked before the first is fed.
-            features: As for `absorb`.
-
-        Returns:
-            The main output, float32 of shape (T, K), yours to keep. Feed millions of symbols in parts, or see `score`.
-
-        Raises:
-            UnknownSymbolError, FeatureMismatchError, BackendError: As `absorb` does. The state has not moved.
-        """
-        ids, checked = self._read_all(symbols, features)
-        if not checked:
-            return self.run_ids(ids)
-
-        def work(backend: Backend) -> Float32:
-            return np.stack([backend.answer().copy() for _ in _steps_with_features(backend, ids, checked)])
-
-        with self._seat.lock:
-            return self._bulk(ids, work)
-
-    def run_ids(self, ids: Ids) -> Float32:
-        """Do what `run` does with the ids of symbols, int32 of shape (T,).
-
-        Raises:
-            UnknownSymbolError: One of them is no id. The state has not moved.
-            BackendError: The interpreter failed. The state has not moved.
-        """
-        if not ids.size:
-            return np.empty((0, len(self._seat.file.manifest.output_vocabulary)), np.float32)
-        if not 0 <= int(ids.min()) <= int(ids.max()) < self._ids:
-            wrong = int(ids[(ids < 0) | (ids >= self._ids)][0])
-            raise UnknownSymbolError(f"Id {wrong} is not one of 0 to {self._ids - 1}. The stream has not moved.")
-        with self._seat.lock:
-            return self._bulk(ids, lambda backend: backend.run(ids))
+        return self._work(work, moves=0)
 
     def reset(self) -> None:
         """Forget everything: the state becomes the model's initial state."""
@@ -266,69 +176,32 @@ class Stream:
         return Stream(self._seat, here.state, here.symbols_seen, here.answers)
 
     # Each of these has a file of its own and takes the stream as its first argument.
+    absorb, run, run_ids = absorb, run, run_ids
     to_bytes, from_bytes, save, restore = to_bytes, from_bytes, save, restore
     generate, beam, score = generate, beam, score
 
-    def _id_of(self, symbol: str | None) -> int:
-        try:
-            return self._encode(symbol)  # type: ignore[arg-type]  # None is no symbol, and is told so below
-        except UnknownSymbolError as error:
-            if symbol is None and not len(self._seat.file.manifest.vocabulary):
-                return 0
-            raise self._unknown(error) from None
-
     def ids_of(self, symbols: Iterable[str]) -> Ids:
         """Return the ids of symbols, int32 of shape (T,), or raise UnknownSymbolError; nothing moves."""
-        try:
-            return self._encode_all(symbols)
-        except UnknownSymbolError as error:
-            raise self._unknown(error) from None
+        return self._intake.ids_of(symbols)
 
-    def _checked(self, features: Features | None, steps: tuple[int, ...] = ()) -> dict[str, AnyArray]:
-        return checked_features(features, self._seat.file.manifest.features, self._seat.file.name, steps)
-
-    def _read_all(
-        self, symbols: Iterable[str] | None, features: Features | None
-    ) -> tuple[Ids, dict[str, AnyArray] | None]:
-        """Return what T steps read; nothing moves."""
-        if symbols is None and not len(self._seat.file.manifest.vocabulary):
-            given = next(iter(features.values()), ()) if isinstance(features, Mapping) else features
-            first = np.asarray(() if given is None else given)
-            ids = np.zeros(len(first) if first.ndim else 0, np.int32)
-        else:
-            ids = self.ids_of(symbols or ())
-        wanted = features is not None or self._seat.file.manifest.features
-        return ids, self._checked(features, ids.shape) if wanted else None
-
-    def _bulk(self, ids: Ids, work: Callable[[Backend], T]) -> T:
-        """Let the backend do something with all of `ids`. Call with the lock held."""
-        backend = self._seat.take(self)
-        self._seat.keep_answers(self)
-        try:
-            result = work(backend)
-        except Exception as error:
-            raise self._failure(error) from error
-        self._symbols_seen += ids.size
-        return result
-
-    def _prediction(self, answers: Mapping[str, Float32]) -> Prediction:
-        return prediction_of(answers, self.file.manifest)
-
-    def _unknown(self, error: UnknownSymbolError) -> UnknownSymbolError:
-        message = str(error).replace("the vocabulary (", f"the vocabulary of {self._seat.file.name} (", 1)
-        return UnknownSymbolError(f"{message} The stream has not moved.")
+    def _work(self, work: Callable[[Backend], T], *, moves: int) -> T:
+        """Return what `work` does with the backend: it moves the state by so many symbols, or fails and leaves it."""
+        seat = self._seat
+        with seat.lock:
+            backend = seat.take(self)
+            seat.keep_answers(self)
+            try:
+                result = work(backend)
+            except Exception as error:
+                raise seat.failure(error) from error
+            self._symbols_seen += moves
+            return result
 
     def _forget_answer(self, error: BaseException) -> None:
         """Note that the last answer may have been overwritten; raise `error` as one of ours if it is an exception."""
         self._answers, self._answered_at = None, self._symbols_seen
         if isinstance(error, Exception):
-            raise self._failure(error) from error
-
-    def _failure(self, error: Exception) -> StepcellError:
-        if isinstance(error, StepcellError):
-            return error
-        backend = describe_backend(self._seat.backend_name)
-        return BackendError(f"{backend} failed on {self._seat.file.name}: {error}. The stream has not moved.")
+            raise self._seat.failure(error) from error
 
     def __copy__(self) -> Stream:
         """Return a fork."""
@@ -341,16 +214,3 @@ class Stream:
     def __repr__(self) -> str:
         """Return model and position in a line."""
         return f"Stream({self._seat.file.name}, symbols_seen={self._symbols_seen})"
-
-
-def _steps_with_features(backend: Backend, ids: Ids, features: Mapping[str, AnyArray]) -> Iterable[None]:
-    """Step `ids` with the rows of `features`, and pause after each; if one fails the state is where it was."""
-    before = backend.read_state()
-    try:
-        for step, id in enumerate(ids.tolist()):
-            backend.write_features({name: array[step] for name, array in features.items()})
-            backend.step(id)
-            yield
-    except BaseException:
-        backend.write_state(before)
-        raise

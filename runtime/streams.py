@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from .arrays import Float32, Ids
 from .backend import initial_state
 from .batch import Batch
-from .errors import OptionError, StateMismatchError, UnknownSymbolError
+from .errors import OptionError, StateMismatchError
+from .intake import require_ids
 from .model_file import ModelFile
 from .ports import Features, checked_features
 
@@ -65,9 +66,7 @@ class Streams:
         size, symbols = self._batch.size, len(self.file.manifest.vocabulary) or 1
         if len(ids) != size:
             raise OptionError(f"{len(ids)} symbols for {size} streams; give one for each. No state has moved.")
-        if not 0 <= int(ids.min()) <= int(ids.max()) < symbols:
-            wrong = int(ids[(ids < 0) | (ids >= symbols)][0])
-            raise UnknownSymbolError(f"Id {wrong} is not one of 0 to {symbols - 1}. No state has moved.")
+        require_ids(ids, symbols, "No state has moved.")
         if features is None and not self.file.manifest.features:
             self._batch.compute(ids)
         else:

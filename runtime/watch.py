@@ -55,7 +55,7 @@ class Watch:
             UnknownSymbolError, BackendError, NotFiniteError: The state has not moved.
         """
         stream, threshold = self.stream, self.threshold
-        id = stream._id_of(symbol)
+        id = stream._intake.id_of(symbol)
         before = stream.prediction
         bits, rank = nan, 0
         if before is not None:

@@ -98,6 +98,30 @@ def test_a_history_with_features_is_absorbed_to_the_bits_of_stepping_it(backend,
     assert absorbed.symbols_seen == stepped.symbols_seen == 12
 
 
+@pytest.mark.parametrize(("backend", "file"), RUNTIMES)
+def test_running_with_features_answers_as_stepping_does_bit_for_bit(backend, file, wide):
+    symbols, hours, speeds = some_inputs(12)
+    model = load(wide[1] / file, backend=backend)
+    stepped, run = model.stream(), model.stream()
+    expected = [
+        stepped.step(symbol, {"hour": hours[step], "speed": speeds[step]}).probabilities
+        for step, symbol in enumerate(symbols)
+    ]
+    assert np.array_equal(run.run(symbols, {"hour": hours, "speed": speeds}), expected)
+    assert run.to_bytes() == stepped.to_bytes()
+    assert run.run([], {"hour": hours[:0], "speed": speeds[:0]}).shape == (0, 7)
+    assert run.to_bytes() == stepped.to_bytes()
+
+
+def test_running_ids_alone_refuses_a_model_that_reads_features(wide):
+    stream = load(wide[1] / "model.onnx").stream()
+    stream.step("a", {"hour": 1, "speed": np.ones(3)})
+    before = stream.to_bytes()
+    with pytest.raises(FeatureMismatchError, match="hour is missing; speed is missing. The state has not moved"):
+        stream.run_ids(np.array([1], np.int32))
+    assert stream.to_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("features", "problem"),
     [

@@ -141,11 +141,11 @@ def test_a_failing_interpreter_leaves_the_state_untouched(model, method, monkeyp
     before = stream.state
     # An id that no table has: the interpreter itself refuses it in the middle of its work.
     with monkeypatch.context() as patch:
-        patch.setattr(stream, "_encode", lambda symbol: 1000)
+        patch.setattr(stream._intake, "id_of", lambda symbol: 1000)
         patch.setattr(stream, "_id_by_symbol", dict.fromkeys("01234", 1000))
-        patch.setattr(stream, "_ids", 2000)
+        patch.setattr(stream._intake, "count", 2000)
         patch.delitem(stream.__dict__, "_step_and_copy")  # it is made anew, and lets the id pass
-        patch.setattr(stream, "_encode_all", lambda symbols: np.array([1000], np.int32))
+        patch.setattr(stream._intake, "ids_of", lambda symbols: np.array([1000], np.int32))
         with pytest.raises(BackendError, match="has not moved"):
             getattr(stream, method)("0")
     assert same_state(stream.state, before)

@@ -15,6 +15,7 @@ from sealed import write_model
 from stepcell.export import ParityError, build_step_function, export
 from stepcell.runtime import BackendError, WrongBackendError, load, read_model_file
 from stepcell.runtime.backend import open_backend, open_two_phase_backend
+from stepcell.runtime.bare_path import make_bare_path
 from stepcell.runtime.trace import Course, Inputs, trace_both_ways
 
 L = keras.layers
@@ -122,13 +123,13 @@ def test_an_interrupted_settling_is_done_again(files):
         assert np.array_equal(fast.answer(), usual.answer())
 
 
-def test_a_failing_answer_leaves_the_state_where_it_was(memory):
+def test_a_failing_answer_leaves_the_state_where_it_was(memory, monkeypatch):
     stream = memory.stream(low_latency=True)
     stream.step("3")
     before = stream.state
-    stream._ids = 2000
+    monkeypatch.setattr(stream._intake, "count", 2000)
     with pytest.raises(BackendError, match="The stream has not moved"):
-        stream._bare_path(copies=True)(1000)  # beyond the table: the interpreter refuses it
+        make_bare_path(stream, copies=True)(1000)  # beyond the table: the interpreter refuses it
     assert all(np.array_equal(stream.state[name], array) for name, array in before.items())
     assert stream.symbols_seen == 1
 
