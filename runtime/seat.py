@@ -33,6 +33,8 @@ class Seat:
         occupant: The stream whose state is in the backend; None: nobody's.
     """
 
+    __slots__ = ("__dict__", "occupant")  # see `Stream`
+
     def __init__(self, backend: Backend, backend_name: str, file: ModelFile) -> None:
         """Make an empty seat around `backend`, into which `file` is loaded."""
         self.backend = backend
