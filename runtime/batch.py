@@ -111,7 +111,8 @@ class Batch(ABC):
             ) from error
         if not isfinite(self._sum_of_first(self._ones)):
             raise not_finite(self._file.manifest)
-        require_finite(self._suspects, self._file.manifest)
+        if self._suspects:
+            require_finite(self._suspects, self._file.manifest)
         if self._suspected_states:
             following = self.next_state()
             require_finite([following[name] for name in self._suspected_states], self._file.manifest)
