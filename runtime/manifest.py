@@ -43,7 +43,7 @@ class StateTensor:
         return f"next_{self.name}"
 
     def initial_value(self) -> Float32:
-        """Return the value after a reset, float32 of shape (1, *shape)."""
+        """Return the value after a reset, float32 of shape `(1, *shape)`."""
         if isinstance(self.initial, tuple):
             return np.array(self.initial, np.float32).reshape((1, *self.shape))
         return np.full((1, *self.shape), self.initial, np.float32)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
+import pytest
 from models import DATA
+from pages import DOCS
+from pages import README as README_FILE
 
 from stepcell.runtime import read_model_file
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def test_the_python_of_the_readme_runs_as_it_stands(capsys):
-    for block in blocks("python"):
-        exec(compile(block.replace("build/memory/model.tflite", str(DATA / "memory.tflite")), "README.md", "exec"), {})
-    assert capsys.readouterr().out.startswith("3 0.9")
+README = README_FILE.read_text()
 
 
 def test_every_entry_of_the_manifest_is_explained():
@@ -41,5 +35,17 @@ def test_every_extra_stands_in_the_table():
 def test_every_make_target_that_the_readme_names_exists():
     makefile = (Path(__file__).parent.parent / "Makefile").read_text()
     targets = set(re.findall(r"`?make (\w+)", README))
-    assert {"demo", "test", "lint", "smoke", "bench"} <= targets
+    assert {"demo", "test", "lint", "smoke", "docs", "bench"} <= targets
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.M)] == []
+
+
+@pytest.mark.parametrize("room", ["runtime", "runtime.evaluation", "export", "train"])
+def test_everything_public_stands_in_the_reference(room):
+    page = (DOCS / "api" / f"{room.partition('.')[0]}.md").read_text()
+    listed = [
+        name
+        for module, names in re.findall(r"currentmodule:: stepcell\.([\w.]+)\n(.*?)```", page, re.DOTALL)
+        if module == room
+        for name in re.findall(r"^\.\. auto\w+:: (\w+)$", names, re.M)
+    ]
+    assert sorted(listed) == sorted(importlib.import_module(f"stepcell.{room}").__all__)
