@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
-from pathlib import Path
 
 import pytest
 from models import DATA
-from pages import DOCS
+from pages import DOCS, ROOT, blocks_of
 from pages import README as README_FILE
 
 from stepcell.runtime import read_model_file
@@ -24,7 +24,7 @@ def test_every_entry_of_the_manifest_is_explained():
 
 
 def test_every_extra_stands_in_the_table():
-    project = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
     extras = re.findall(
         r"^(\w+) = \[", project.split("[project.optional-dependencies]")[1].split("[project.scripts]")[0], re.M
     )
@@ -33,7 +33,7 @@ def test_every_extra_stands_in_the_table():
 
 
 def test_every_make_target_that_the_readme_names_exists():
-    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"`?make (\w+)", README))
     assert {"demo", "test", "lint", "smoke", "docs", "bench"} <= targets
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.M)] == []
@@ -49,3 +49,34 @@ def test_everything_public_stands_in_the_reference(room):
         for name in re.findall(r"^\.\. auto\w+:: (\w+)$", names, re.M)
     ]
     assert sorted(listed) == sorted(importlib.import_module(f"stepcell.{room}").__all__)
+
+
+def templates():
+    """Every line of every text in the code, as a pattern that takes any value where a value goes in."""
+    for path in [ROOT / "cli.py", *(p for room in ("runtime", "export", "train") for p in (ROOT / room).rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            if all(is_text(part) or isinstance(part, ast.FormattedValue) for part in parts):
+                text = "".join(part.value if is_text(part) else mark(part) for part in parts)
+                for line in text.split("\n"):
+                    if len(line.replace(ANY, "").replace(QUOTED, "")) >= 15:
+                        yield re.compile(re.escape(line).replace(ANY, ".*").replace(QUOTED, r"['\"(\[{\d].*"))
+
+
+ANY, QUOTED = "\0", "\1"
+
+
+def is_text(part):
+    return isinstance(part, ast.Constant) and isinstance(part.value, str)
+
+
+def mark(part):
+    return QUOTED if part.conversion == ord("r") else ANY
+
+
+def test_every_message_on_the_page_of_troubles_is_one_that_the_code_has():
+    patterns = list(templates())
+    blocks = [block.code for block in blocks_of(DOCS / "troubleshooting.md")]
+    messages = [re.sub(r"^  - .*?\): ", "", line) for block in blocks for line in block.splitlines()]
+    assert len(messages) > 30
+    assert [message for message in messages if not any(pattern.fullmatch(message) for pattern in patterns)] == []
