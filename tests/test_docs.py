@@ -80,3 +80,11 @@ def test_every_message_on_the_page_of_troubles_is_one_that_the_code_has():
     messages = [re.sub(r"^  - .*?\): ", "", line) for block in blocks for line in block.splitlines()]
     assert len(messages) > 30
     assert [message for message in messages if not any(pattern.fullmatch(message) for pattern in patterns)] == []
+
+
+def test_every_picture_of_the_gallery_has_its_file_its_source_and_few_bytes():
+    page = (DOCS / "gallery.md").read_text()
+    shown = re.findall(r"^!\[.+\]\(pictures/([\w.-]+)\)\n<!-- from \S+ -->$", page, re.M)
+    assert sorted(shown) == sorted(path.name for path in (DOCS / "pictures").iterdir())
+    assert 6 <= len(shown) <= 9
+    assert [name for name in shown if (DOCS / "pictures" / name).stat().st_size > 80_000] == []
