@@ -1,8 +1,8 @@
 """Makes the pictures of the gallery anew, by the commands that stand on its page: python docs/make_gallery.py.
 
-Three minutes on two cores. The commands are read from gallery.md and run in build/gallery, in their order; then each
-picture that the page shows is taken from there, with as few colours as it needs. A report is one HTML file: its pictures
-are taken out of it.
+Some minutes on two cores. The commands are read from gallery.md and run in build/gallery, in their order; then each
+picture that the page shows is taken from there, with few colours. A report is one HTML file: its pictures are taken out
+of it.
 """
 
 from __future__ import annotations
