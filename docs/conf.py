@@ -20,7 +20,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
 myst_heading_anchors = 3
 default_role = "py:obj"  # `load` in a docstring is a link where it names something, and plain code elsewhere
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -30,7 +30,10 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 
+smartquotes = False  # quotation marks here are those of Python
+
 html_theme = "furo"  # brings its scripts and no fonts: the site is whole without a network
+html_static_path, html_css_files = ["static"], ["wrap.css"]
 html_title = f"stepcell {release}"
 html_copy_source = False
 html_show_sphinx = False
@@ -43,8 +46,8 @@ def add_commands(_: Sphinx, page: str, source: list[str]) -> None:
         return
     command = typer.main.get_command(commands)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="stepcell")
-    # Brackets are [default: ...] and [required] here, never links.
-    source[0] += "\n" + re.sub(r"^# .*\n", "", text).replace("[", r"\[")
+    # Neither the heading again, nor lists of what follows anyway with its help cut short.
+    source[0] += "\n" + re.sub(r"^# .*\n|\*\*Commands\*\*:\n\n(?:\* .*\n)+", "", text)
 
 
 def setup(app: Sphinx) -> None:
