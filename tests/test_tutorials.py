@@ -104,7 +104,7 @@ def run_command(command, place):
 
 
 def assert_same(printed, shown, place, mark):
-    """Compare texts; numbers may be off by two in the last digit that is shown, or be any where the mark says so."""
+    """Compare texts; numbers may be off by one in the last digit that is shown, or be any where the mark says so."""
     if mark == "output differs":
         return
     assert words_of(printed) == words_of(shown), f"{place} prints\n{printed}"
@@ -114,7 +114,7 @@ def assert_same(printed, shown, place, mark):
         digits = len(wanted.partition(".")[2].partition("e")[0])
         exponent = int(wanted.partition("e")[2] or 0)
         off = abs(float(found.replace(",", "")) - float(wanted.replace(",", "")))
-        allowed = 2.01 * 10.0 ** (exponent - digits) if digits else 0
+        allowed = 1.01 * 10.0 ** (exponent - digits) if digits else 0
         assert off <= allowed, f"{place} prints {found} where the page shows {wanted}\n{printed}"
 
 
