@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint smoke bench pi fuzz soak constraints clean
+.PHONY: demo test lint smoke docs bench pi fuzz soak constraints clean
 
 demo: $(READY)            ## train, export, prove and step the memory problem
 	$(BIN)/stepcell demo
@@ -22,6 +22,9 @@ lint: $(READY)            ## ruff, and mypy over the package as it is installed
 
 smoke:                    ## a fresh environment with stepcell[tflite] alone steps the golden file
 	PYTHON=$(PYTHON) sh tests/smoke.sh
+
+docs: $(READY)            ## the pages and the reference as a site in build/docs, readable without a network
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -d build/doctrees docs build/docs
 
 bench: $(READY)           ## speed of a step, as ratios within one process
 	$(BIN)/python benchmarks/step.py

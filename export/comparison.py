@@ -76,7 +76,12 @@ def choices(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[Choice]:
 
 
 def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tuple[list[str], list[list[str]], str]:
-    """Return header, rows and a note."""
+    """Return what every file costs on every runtime, as header, rows and a note.
+
+    Args:
+        parity: What was measured, of several files.
+        sizes: Name of each file -> its bytes.
+    """
     header = ["runtime", "file", "bytes", "us a step", "probabilities", "growth", "same answer", "change of NLL"]
     rows = [
         [
@@ -102,7 +107,12 @@ def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tupl
 
 
 def recommendations(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[str]:
-    """Return a sentence per runtime that says which file to use there and why; none where there is only one."""
+    """Return a sentence per runtime that says which file to use there and why; none where there is only one.
+
+    Args:
+        parity: What was measured, of several files.
+        sizes: Name of each file -> its bytes.
+    """
     found = choices(parity, sizes)
     bulk = file_name(BULK, FLOAT32)
     sentences = []

@@ -12,7 +12,11 @@ _STARTS = {"initial": "initial, carried", "random": "random, carried", "each": "
 
 
 def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]], str]:
-    """Return header, rows and a note; the rows are one per file, runtime and start state."""
+    """Return how far files are from Keras, as header, rows and a note.
+
+    Args:
+        results: What was measured; each becomes a row: one per file, runtime and start state.
+    """
     header = [
         "file",
         "runtime",

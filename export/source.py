@@ -41,7 +41,12 @@ class Source:
     initial_state: Mapping[str, AnyArray] | None = None
 
     def with_symbols(self, vocabulary: Vocabulary | None, labels: Vocabulary | None) -> Source:
-        """Return the same model with other symbols for its ids, where they are given; the sample is translated."""
+        """Return the same model with other symbols for its ids; the sample is translated.
+
+        Args:
+            vocabulary: Symbols of the input by id; None: they stay.
+            labels: Symbols of the output by id; None: they stay.
+        """
         sample = self.sample
         if vocabulary is not None and sample is not None and self.vocabulary is not None:
             fits = len(vocabulary) == len(self.vocabulary)
@@ -53,6 +58,9 @@ def read_source(path: str | Path) -> Source:
     """Read a run folder, the model.keras in one, or a .keras file.
 
     Of a run folder these are read: model.keras, run.json, sample.txt, and initial_state.npz where there is one.
+
+    Args:
+        path: One of these.
 
     Raises:
         SourceError: There is nothing at `path`, or it cannot be read.
@@ -89,6 +97,9 @@ def read_source(path: str | Path) -> Source:
 
 def load_keras(path: Path) -> KerasModel:
     """Load a .keras file; code inside it is never executed (Keras's safe mode stays on).
+
+    Args:
+        path: The file.
 
     Raises:
         SourceError: It is missing, damaged, or needs code that this process does not have.

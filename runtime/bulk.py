@@ -80,7 +80,14 @@ def run(stream: Stream, symbols: Iterable[str] | None = None, features: Features
 
 
 def run_ids(stream: Stream, ids: Ids) -> Float32:
-    """Do what `run` does with the ids of symbols, int32 of shape (T,), for models that read symbols alone.
+    """Do what `run` does with ids, for models that read symbols alone.
+
+    Args:
+        stream: The stream to move.
+        ids: Ids of the vocabulary, int32 of shape (T,). They are all checked before the first is fed.
+
+    Returns:
+        The main output, float32 of shape (T, K), yours to keep.
 
     Raises:
         UnknownSymbolError: One of them is no id. The state has not moved.

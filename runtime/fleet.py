@@ -171,13 +171,24 @@ class Fleet:
         return Answers(keys, answers, self.file)
 
     def forget(self, key: str) -> None:
-        """Drop the member `key`; it starts from the initial state if it comes again. Unknown keys are no error."""
+        """Drop a member; it starts from the initial state if it comes again.
+
+        Args:
+            key: Which; an unknown one is no error.
+        """
         self._give_up([key])
         if self._store is not None:
             self._store.forget(key)
 
     def snapshot(self, key: str) -> Snapshot | None:
-        """Return where the member `key` is; None: it is none."""
+        """Return where a member is, as a copy, wherever it is kept.
+
+        Args:
+            key: Which.
+
+        Returns:
+            Its state and how many symbols it has seen; None: there is no such member.
+        """
         row = self._row.get(key)
         if row is None:
             return None if self._store is None else self._store.get(key)
@@ -185,16 +196,31 @@ class Fleet:
         return Snapshot(state, int(self._seen[row]))
 
     def save(self, path: str | Path) -> None:
-        """Write all members into one file, whole or not at all; see `SavedStreams`."""
+        """Write all members into one file, those in the store among them; see `SavedStreams`.
+
+        Args:
+            path: Where; a crash or power cut leaves the old file there or the new one, never a part.
+
+        Raises:
+            StateMismatchError: A number is not finite: nobody could go on from there. What stood at `path` still
+                stands there.
+            OutputError: It cannot be written. Likewise.
+        """
         keys = [*self._row, *(key for key in (self._store.keys() if self._store else ()) if key not in self._row)]
         members = {key: self.snapshot(key) for key in keys}
         SavedStreams.of(self.file.manifest, {k: m for k, m in members.items() if m is not None}).to_file(path)
 
     def restore(self, path: str | Path, *, other_model: bool = False) -> None:
-        """Take the members of a file that `save` wrote; members of the same keys are replaced.
+        """Take the members of a file that `save` wrote; members of the same keys are replaced, others stay.
+
+        Args:
+            path: The file.
+            other_model: Take them from another model file too, as `Stream.restore` does.
 
         Raises:
+            StateNotFoundError: There is no such file, or it cannot be read. No member has moved.
             SavedStateError: It cannot be used. No member has moved.
+            StateMismatchError: Names or shapes are not those of the model. No member has moved.
         """
         members = read_saved_streams(path).checked(self.file, str(path), other_model=other_model)
         self._calls += 1

@@ -43,7 +43,7 @@ class StateTensor:
         return f"next_{self.name}"
 
     def initial_value(self) -> Float32:
-        """Return the value after a reset, float32 of shape (1, *shape)."""
+        """Return the value after a reset, float32 of shape `(1, *shape)`."""
         if isinstance(self.initial, tuple):
             return np.array(self.initial, np.float32).reshape((1, *self.shape))
         return np.full((1, *self.shape), self.initial, np.float32)
@@ -59,9 +59,17 @@ class StateTensor:
 
 @dataclass(frozen=True)
 class Cell:
-    """One recurrent layer as it was in Keras: for people and for other engines; the graph has it built in."""
+    """One recurrent layer as it was in Keras: for people and for other engines; the graph has it built in.
 
-    kind: str  # "lstm" | "gru" | "rnn"
+    Attributes:
+        kind: "lstm", "gru" or "rnn".
+        units: Numbers in each of its states.
+        activation: What Keras calls its activation.
+        recurrent_activation: What Keras calls that of its gates; None where there are none.
+        reset_after: Of a GRU: the reset gate comes after the product; None for the others.
+    """
+
+    kind: str
     units: int
     activation: str
     recurrent_activation: str | None = None

@@ -137,7 +137,10 @@ class Model:
         return Stream(self._two_phase_seat() if low_latency else self._seat, self.initial_state())
 
     def streams(self, count: int) -> Streams:
-        """Return `count` new streams that are stepped together, a symbol for each at every step.
+        """Return new streams that are stepped together, a symbol for each at every step.
+
+        Args:
+            count: How many, N.
 
         Raises:
             OptionError: `count` is not at least 1.

@@ -53,7 +53,10 @@ def seal(payload: bytes, manifest: Manifest, format: str) -> bytes:
 
 
 def read_model_file(path: str | Path) -> ModelFile:
-    """Read and verify the model file at `path`; no interpreter takes part.
+    """Read and verify a model file; no interpreter takes part.
+
+    Args:
+        path: A .tflite or .onnx file. What it is, its bytes say, and not its name.
 
     Raises:
         ModelFileNotFoundError: There is no such file.

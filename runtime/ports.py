@@ -41,7 +41,7 @@ class Feature:
         return np.float32 if self.ids is None else np.int32
 
     def problem(self, array: AnyArray, steps: tuple[int, ...] = ()) -> str | None:
-        """Say what is wrong with `array`, wanted in the shape (*steps, *shape); None: nothing."""
+        """Say what is wrong with `array`, wanted in the shape `(*steps, *shape)`; None: nothing."""
         wanted = (*steps, *self.shape)
         if array.shape != wanted:
             return f"{self.name} has the shape {array.shape}, wanted is {wanted}"

@@ -77,7 +77,14 @@ class Prediction:
         return float(self.probabilities.max())
 
     def top(self, count: int) -> list[tuple[str, float]]:
-        """Return the `count` most likely symbols with their probabilities, the most likely first."""
+        """Return the most likely symbols with their probabilities, the most likely first.
+
+        Args:
+            count: How many; all where there are fewer.
+
+        Raises:
+            NoProbabilitiesError: The output is of values and not of symbols.
+        """
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self._symbols[id], float(self.values[id])) for id in order]
 

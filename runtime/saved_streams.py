@@ -46,7 +46,13 @@ class SavedStreams:
     def of(
         cls, manifest: Manifest, streams: Mapping[str, Snapshot], note: Mapping[str, Any] | None = None
     ) -> SavedStreams:
-        """Return `streams` of the model that `manifest` describes, ready to be saved."""
+        """Return streams, ready to be saved.
+
+        Args:
+            manifest: Of the model that they belong to.
+            streams: Key -> where it is; the key is empty for a stream saved by itself.
+            note: What to write beside them, JSON.
+        """
         state = {tensor.name: tensor.shape for tensor in manifest.state}
         answers = {manifest.answer: (len(manifest.output_vocabulary),), **{o.name: (o.size,) for o in manifest.others}}
         return cls(manifest.fingerprint, state, answers, streams, note or {})

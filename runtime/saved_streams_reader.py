@@ -22,7 +22,10 @@ _REMEDY = "Go on from an earlier copy of it, or without one."
 
 
 def read_saved_streams(path: str | Path) -> SavedStreams:
-    """Read what `SavedStreams.to_file` wrote.
+    """Read what `SavedStreams.to_file`, `Stream.save`, `Fleet.save` or `stepcell predict --state` wrote.
+
+    Args:
+        path: The file.
 
     Raises:
         StateNotFoundError: There is no such file, or it cannot be read.

@@ -18,7 +18,7 @@ _ALONE = ""  # the key of a stream that is saved by itself
 
 
 def to_bytes(stream: Stream) -> bytes:
-    """Return where the stream is, as bytes that any engine can read; the README documents them.
+    """Return where the stream is, as bytes that any engine can read; the README has their layout.
 
     Raises:
         StateMismatchError: A number of the state is not finite: nobody could go on from there.
@@ -47,7 +47,11 @@ def from_bytes(stream: Stream, content: bytes, *, other_model: bool = False) -> 
 
 
 def save(stream: Stream, path: str | Path) -> None:
-    """Write `to_bytes()` to `path`; a crash or power cut leaves the old file there or the new one, never a part.
+    """Write `to_bytes()` to a file; a crash or power cut leaves the old one there or the new one, never a part.
+
+    Args:
+        stream: The stream; it does not move.
+        path: Where to write.
 
     Raises:
         StateMismatchError: As `to_bytes` does. What stood at `path` still stands there.
@@ -57,7 +61,12 @@ def save(stream: Stream, path: str | Path) -> None:
 
 
 def restore(stream: Stream, path: str | Path, *, other_model: bool = False) -> None:
-    """Go on where a stream was when it was saved to `path`.
+    """Go on where a stream was when it was saved.
+
+    Args:
+        stream: The stream to move.
+        path: What `save` wrote.
+        other_model: As for `from_bytes`.
 
     Raises:
         StateNotFoundError: There is no such file, or it cannot be read. The stream has not moved.

@@ -139,7 +139,15 @@ class Stream:
                     raise self._seat.failure(error) from error
 
     def peek(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
-        """Return what `step` would return; the state does not move. Raises as `step` does."""
+        """Return what `step` would return; the state does not move.
+
+        Args:
+            symbol: As for `step`.
+            features: As for `step`.
+
+        Raises:
+            UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: As `step` does.
+        """
         id, checked = self._intake.id_of(symbol), self._intake.features_of(features)
 
         def work(backend: Backend) -> Prediction:
@@ -173,7 +181,12 @@ class Stream:
         return self._seat.snapshot(self)
 
     def go_to(self, snapshot: Snapshot) -> None:
-        """Go where `snapshot` says, taken from a stream of the same model. It is copied and not checked."""
+        """Go where another stream of this model was, or this one was before.
+
+        Args:
+            snapshot: What `snapshot()` returned. It is copied and not checked: what comes from elsewhere is assigned to
+                `state`.
+        """
         self._seat.replace(self, snapshot.copy())
 
     def fork(self) -> Stream:
@@ -187,7 +200,17 @@ class Stream:
     generate, beam, score = generate, beam, score
 
     def ids_of(self, symbols: Iterable[str]) -> Ids:
-        """Return the ids of symbols, int32 of shape (T,), or raise UnknownSymbolError; nothing moves."""
+        """Return the ids of symbols; nothing moves.
+
+        Args:
+            symbols: T symbols.
+
+        Returns:
+            int32 of shape (T,).
+
+        Raises:
+            UnknownSymbolError: One of them is not in the vocabulary; the message says which.
+        """
         return self._intake.ids_of(symbols)
 
     def _work(self, work: Callable[[Backend], T], *, moves: int) -> T:

@@ -58,7 +58,14 @@ class Streams:
         return self.step_ids(vocabulary.encode_all(symbols or ()), features).copy()
 
     def step_ids(self, ids: Ids, features: Features | None = None) -> Float32:
-        """Do what `step` does with ids, int32 of shape (N,); the answers are the memory of the interpreter.
+        """Do what `step` does, by ids and without a copy of the answers.
+
+        Args:
+            ids: Ids of the vocabulary, int32 of shape (N,).
+            features: As for `step`.
+
+        Returns:
+            The main output of each, float32 of shape (N, K), in memory that the next call changes.
 
         Raises:
             UnknownSymbolError, FeatureMismatchError, OptionError, BackendError: As `step` does.
@@ -82,7 +89,11 @@ class Streams:
         return {name: array.copy() for name, array in self._batch.others.items()}
 
     def reset(self, which: Iterable[int] | None = None) -> None:
-        """Let the sequences `which`, by their numbers, begin anew; None: all of them."""
+        """Let sequences begin anew, in the initial state of the model.
+
+        Args:
+            which: Their numbers, from 0; None: all of them.
+        """
         rows = slice(None) if which is None else list(which)
         for name, value in initial_state(self.file.manifest.state).items():
             self._batch.state()[name][rows] = value

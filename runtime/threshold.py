@@ -46,7 +46,10 @@ class Threshold:
         return {"format": FORMAT, **vars(self)}
 
     def save(self, path: str | Path) -> None:
-        """Write it to `path` as JSON, whole or not at all.
+        """Write it as JSON, whole or not at all.
+
+        Args:
+            path: Where to write; a file there is replaced.
 
         Raises:
             OutputError: It cannot be written.
@@ -55,7 +58,11 @@ class Threshold:
 
 
 def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
-    """Read the threshold at `path`, made for the model `file`.
+    """Read a threshold.
+
+    Args:
+        path: What `Threshold.save` wrote.
+        file: The model that it must have been calibrated with.
 
     Raises:
         ThresholdError: There is none that this version can read.

@@ -67,12 +67,20 @@ class Vocabulary:
 
     @classmethod
     def of_ids(cls, size: int) -> Vocabulary:
-        """Return the vocabulary "0", "1", ... of `size` ids, for models that come without symbols."""
+        """Return the vocabulary "0", "1", ..., for models that come without symbols.
+
+        Args:
+            size: How many ids there are.
+        """
         return cls(tuple(str(id) for id in range(size)))
 
     @classmethod
     def of_text(cls, text: str) -> Vocabulary:
-        """Return the vocabulary of the characters of `text`, in order of their code points."""
+        """Return the vocabulary of characters, in order of their code points.
+
+        Args:
+            text: What they occur in.
+        """
         return cls(tuple(sorted(set(text))))
 
     @classmethod
@@ -110,7 +118,10 @@ class Vocabulary:
         return symbol in self._ids
 
     def encode(self, symbol: str) -> int:
-        """Return the id of `symbol`.
+        """Return the id of a symbol.
+
+        Args:
+            symbol: A symbol that is listed, or any where there is an unknown symbol.
 
         Raises:
             UnknownSymbolError: `symbol` is not listed and there is no unknown symbol to stand for it.
@@ -140,7 +151,10 @@ class Vocabulary:
         return ids
 
     def decode(self, id: int) -> str:
-        """Return the symbol whose id is `id`.
+        """Return the symbol of an id.
+
+        Args:
+            id: From 0 on.
 
         Raises:
             IndexError: There is no such id; negative ids do not count from the end.

@@ -49,7 +49,14 @@ class Watch:
         self.threshold = threshold
 
     def step(self, symbol: str) -> Surprise:
-        """Say how surprising `symbol` is after all before it, and feed it.
+        """Say how surprising a symbol is after all before it, and feed it.
+
+        Args:
+            symbol: One symbol of the vocabulary.
+
+        Returns:
+            Its surprise in bits, its rank, whether that is above the threshold, and the prediction of what comes next.
+            The first symbol of a fresh stream surprises nobody: its bits are nan and its rank is 0.
 
         Raises:
             UnknownSymbolError, BackendError, NotFiniteError: The state has not moved.

@@ -31,11 +31,12 @@ def commands(app=app):
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_every_command_has_help_and_stands_in_the_readme(command):
+def test_every_command_has_help_and_stands_in_the_readme_or_on_the_page_of_its_kind(command):
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert len(result.output.split("Options")[0].strip().splitlines()) >= 3  # usage and a sentence
-    assert f"stepcell {' '.join(command)}" in (ROOT / "README.md").read_text()
+    page = "README.md" if len(command) == 1 else f"docs/{command[0]}.md"
+    assert f"stepcell {' '.join(command)}" in (ROOT / page).read_text()
 
 
 @pytest.mark.parametrize("file", ["memory.tflite", "memory.onnx"])

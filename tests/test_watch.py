@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from math import isnan
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +26,6 @@ from stepcell.runtime import (
 )
 
 SYMBOLS = "301234012403012"
-README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +166,3 @@ def test_a_threshold_of_another_model_or_another_version_is_refused(onnx, tmp_pa
         read_threshold(tmp_path / "none.json", onnx.file)
     with pytest.raises(ThresholdError, match="Cannot read"):
         read_threshold(tmp_path, onnx.file)
-
-
-def test_the_example_in_the_readme_prints_what_its_comments_say(capsys):
-    (example,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "Watch(" in block]
-    exec(compile(example.replace("build/memory/model.tflite", str(DATA / "memory.tflite")), "README.md", "exec"), {})
-    comments = re.findall(r"^print\(.*?\)  # (.*?)(?: \(a 4.*)?$", example, re.M)
-    assert capsys.readouterr().out.splitlines() == comments

@@ -118,13 +118,29 @@ class Problem(Protocol):
         """What is known about the data, where they were read and not made."""
 
     def block(self, first: int, updates: int, seed: int) -> Block:
-        """Return the data of `updates` updates from number `first` on."""
+        """Return the data of some updates, the same ones whenever they are asked for.
+
+        Args:
+            first: Number of the first update, from 0 on.
+            updates: How many.
+            seed: Everything random follows from it.
+        """
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
-        """Return the streams to judge a model by; `carried` is one of them and its state is never reset on the way."""
+        """Return the streams to judge a model by, by name.
+
+        One of them is `carried`, whose state is never reset on the way.
+
+        Args:
+            seed: Everything random follows from it.
+        """
 
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
-        """Tell whether these scores on `evaluations` mean that there is nothing left to learn."""
+        """Tell whether there is nothing left to learn.
+
+        Args:
+            scores: Name of an evaluation -> what the model has there.
+        """
 
     def to_json(self) -> dict[str, Any]:
         """Return everything needed to make this problem again."""

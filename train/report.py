@@ -66,7 +66,11 @@ def _warnings(fitted: Fitted, learned_steps: int) -> list[str]:
 
 @contextmanager
 def training_progress(label: str = "training") -> Iterator[Callable[[Row], None]]:
-    """Give an observer for `fit` that moves a bar on a terminal, `label` before it, and does nothing elsewhere."""
+    """Give an observer for `fit` that moves a bar on a terminal and does nothing elsewhere.
+
+    Args:
+        label: What stands before the bar.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -104,6 +104,9 @@ class Run:
     def finish(self, fitted: Fitted) -> list[Path]:
         """Write what has been learned, each file whole; remove the checkpoint unless the run can go on from it.
 
+        Args:
+            fitted: What `fit` returned.
+
         Returns:
             The files written.
 

@@ -28,7 +28,17 @@ class Text(RecordedProblem):
 
     @classmethod
     def of(cls, content: str, held_out: float = 0.1, reading: TextReading | None = None, min_count: int = 1) -> Text:
-        """Return the problem of a text that is at hand. Raises as `from_file` does."""
+        """Return the problem of a text that is at hand.
+
+        Args:
+            content: The text.
+            held_out: Share of it, at its end, to judge by.
+            reading: As what to read it; None: as characters.
+            min_count: A symbol that is learned from less often is unknown.
+
+        Raises:
+            CorpusError: Nothing can be learned from it.
+        """
         reading = reading or TextReading()
         return cls._of(Recording.of([reading.split(content)]), reading, held_out, min_count, MOST_SYMBOLS)
 

@@ -23,7 +23,11 @@ class CannotStepError(Exception):
 
 @dataclass(frozen=True)
 class Lookup:
-    """A layer that turns ids into rows of `table`, float32 of shape (V, N)."""
+    """A layer that turns ids into rows of a table.
+
+    Attributes:
+        table: float32 of shape (V, N), a row for each id.
+    """
 
     table: Weights
 

@@ -1,0 +1,55 @@
+"""How `make docs` builds the site: Markdown pages, and a reference read from the docstrings and the commands."""
+
+from __future__ import annotations
+
+import re
+
+import typer
+from sphinx.application import Sphinx
+from typer.cli import get_docs_for_click
+
+import stepcell
+from stepcell.cli import app as commands
+from stepcell.runtime.console import import_quietly
+
+import_quietly("tensorflow")  # before autodoc does, and without its remarks
+
+project, author, copyright = "stepcell", "stepcell", "stepcell, Apache-2.0"
+release = version = stepcell.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+myst_heading_anchors = 3
+default_role = "py:obj"  # `load` in a docstring is a link where it names something, and plain code elsewhere
+autodoc_default_options = {"members": True}
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+smartquotes = False  # quotation marks here are those of Python
+
+html_theme = "furo"  # brings its scripts and no fonts: the site is whole without a network
+html_static_path, html_css_files = ["static"], ["wrap.css"]
+html_title = f"stepcell {release}"
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"top_of_page_buttons": []}
+
+
+def add_commands(_: Sphinx, page: str, source: list[str]) -> None:
+    """Put what `--help` says of every command behind the first lines of commands.md."""
+    if page != "commands":
+        return
+    command = typer.main.get_command(commands)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="stepcell")
+    # Neither the heading again, nor lists of what follows anyway with its help cut short.
+    source[0] += "\n" + re.sub(r"^# .*\n|\*\*Commands\*\*:\n\n(?:\* .*\n)+", "", text)
+
+
+def setup(app: Sphinx) -> None:
+    """Tell Sphinx of it."""
+    app.connect("source-read", add_commands)
