@@ -26,6 +26,8 @@ def main() -> None:
     """Run the commands of the page and write what they draw into pictures/."""
     page = (DOCS / "gallery.md").read_text()
     WORK.mkdir(parents=True, exist_ok=True)
+    if not (WORK / "examples").exists():
+        (WORK / "examples").symlink_to(DOCS.parent / "examples")
     for commands in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
         print(commands, end="", flush=True)
         path = f"PATH={Path(sys.executable).parent}:$PATH\n"
