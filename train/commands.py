@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .data_formats import FileFormat
 from .training_command import trains
 
 if TYPE_CHECKING:
@@ -22,16 +23,6 @@ class Unit(str, Enum):
     character = "character"
     byte = "byte"
     word = "word"
-
-
-class FileFormat(str, Enum):
-    """What a file of events is."""
-
-    csv = "csv"
-    tsv = "tsv"
-    jsonl = "jsonl"
-    parquet = "parquet"
-    lines = "lines"
 
 
 class Split(str, Enum):

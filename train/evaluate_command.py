@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .commands import FileFormat, Unit
+from .commands import Unit
+from .data_formats import DataFormat
 
 _READ = "Reading, where the file is not to be read as in training"
 
@@ -39,7 +40,7 @@ def evaluate(
     order: Annotated[
         str | None, typer.Option("--order", help="Column that orders a sequence.", rich_help_panel=_READ)
     ] = None,
-    format: Annotated[FileFormat | None, typer.Option("--format", help="Of DATA.", rich_help_panel=_READ)] = None,
+    format: Annotated[DataFormat | None, typer.Option("--format", help="Of DATA.", rich_help_panel=_READ)] = None,
     delimiter: Annotated[
         str | None, typer.Option("--delimiter", help="Between columns.", rich_help_panel=_READ)
     ] = None,

@@ -7,31 +7,24 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .data_formats import DataFormat
 
 _ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
 _Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite, onnxruntime or numpy.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-class DataFormat(str, Enum):
-    """How data are read that are not like those of the training."""
-
-    symbols = "symbols"
-    lines = "lines"
-    text = "text"
-
-
 _DataFormat = Annotated[
     DataFormat | None,
     typer.Option(
         "--format",
-        help="A symbol on each line, a sequence on each line, or text whose characters are the symbols; by default as "
-        "the training data were read, if the model file says how, else a symbol on each line.",
+        help="A table with the columns of the training, a sequence on each line (lines), text, or a symbol on each "
+        "line (symbols); by default as the training data were read, if the model file says how, else symbols.",
     ),
 ]
 

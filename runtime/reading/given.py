@@ -24,13 +24,13 @@ def read_given(
         data: The file, or a folder of texts.
         stdin: Read to its end if there is no `data`; None: it is closed.
         manifest: That of the model.
-        format: As `TrainedReading.of` takes it.
+        format: One of `DATA_FORMATS`; None: as the training data were read.
 
     Raises:
         CorpusError: They cannot be read, or hold symbols that the model does not know.
         OptionError: There is no stdin.
     """
-    reading = TrainedReading.of(manifest, format)
+    reading = TrainedReading.of(manifest, {} if format is None else {"format": format})
     if data is not None:
         sequences, recording = reading.read(data)
         source = recording.source
