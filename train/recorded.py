@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,14 +36,40 @@ class RecordedProblem(ABC):
 
     Attributes:
         corpus: What has been recorded.
+        most_lanes: Streams learned side by side where there is enough for them.
+        learning_rate: See `Recipe.learning_rate`.
+        epochs: How many times everything is learned from, if `least_updates` are not more.
+        least_updates: Updates that are made of little data too.
+        judgements: How many times it is evaluated on the way.
     """
 
     corpus: Corpus
+    most_lanes: ClassVar[int] = 64
+    learning_rate: ClassVar[Mapping[str, float]]
+    epochs: ClassVar[int]
+    least_updates: ClassVar[int]
+    judgements: ClassVar[int]
 
     @property
     @abstractmethod
+    def name(self) -> str:
+        """See `Problem.name`."""
+
+    @property
     def recipe(self) -> Recipe:
-        """See `Problem.recipe`; its `time_steps` are those of `time_steps`."""
+        """See `Problem.recipe`."""
+        updates = max(self.least_updates, self.epochs * self.chunks)
+        return Recipe(
+            time_steps=self.time_steps,
+            learning_rate=self.learning_rate,
+            schedule="cosine",
+            updates=updates,
+            per_block=10,
+            evaluate_every=max(50, updates // self.judgements),
+            xla=True,
+            patience=8,
+            judged_by="per_sequence" if self._is_many else "carried",
+        )
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -64,11 +91,6 @@ class RecordedProblem(ABC):
         """What an answer weighs while it is learned, by its symbol, float32 of shape (V,); None: all the same."""
         return None
 
-    @property
-    def most_lanes(self) -> int:
-        """Streams learned side by side where there is enough for them."""
-        return 64
-
     def block(self, first: int, updates: int, seed: int) -> Block:
         """See `Problem.block`."""
         chunks = [self._chunk(update, seed) for update in range(first, first + updates)]
@@ -83,6 +105,10 @@ class RecordedProblem(ABC):
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`: what was recorded never is, unless it can be known by heart."""
         return scores[self.recipe.judged_by].accuracy == 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Problem.to_json`."""
+        return {**self.corpus.to_json(), "source": self.corpus.learned.source}
 
     def refuse_if_too_small(self) -> None:
         """Refuse what nothing can be learned from.
