@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
@@ -94,8 +94,7 @@ class RecordedProblem(ABC):
     def block(self, first: int, updates: int, seed: int) -> Block:
         """See `Problem.block`."""
         chunks = [self._chunk(update, seed) for update in range(first, first + updates)]
-        inputs, targets, weights, resets = (np.stack(part) for part in zip(*chunks, strict=True))
-        return Block(inputs, targets, weights, resets)
+        return Block(*(np.stack(part) for part in zip(*chunks, strict=True)))
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
         """See `Problem.evaluations`: the held-out sequences, one behind the other and each by itself."""
@@ -132,6 +131,7 @@ class RecordedProblem(ABC):
             raise CorpusError(f"{source} repeats one symbol, {what}; there is nothing to predict.")
         if not self.corpus.held_out_tape.weights.any():
             raise CorpusError(f"Nothing of {source} that is held out can be predicted; hold out more.")
+        _ = corpus.scales  # refuses features that say nothing
 
     @property
     def time_steps(self) -> int:
@@ -158,6 +158,8 @@ class RecordedProblem(ABC):
     def _chunk(self, update: int, seed: int) -> tuple[AnyArray, ...]:
         """Return inputs, targets and weights (T, B) of one update, and resets, (T, B) or for one sequence (B,).
 
+        Where there are features, their numbers (T, B, F) come last.
+
         Every pass begins at another place, so that the cuts between chunks fall elsewhere.
         """
         tape, steps, lanes = self.corpus.learned_tape, self.time_steps, self._lanes
@@ -176,7 +178,9 @@ class RecordedProblem(ABC):
             hidden = (random.random(places.shape) < _UNKNOWN) & ~tape.begins[places]
             inputs = np.where(hidden, np.int32(self._unknown), inputs)
         factors = self.symbol_weights
-        return inputs, targets, weights if factors is None else weights * factors[targets], resets
+        weights = weights if factors is None else weights * factors[targets]
+        numbers = () if tape.numbers is None else (tape.numbers.values[places],)
+        return inputs, targets, weights, resets, *numbers
 
     @cached_property
     def _unknown(self) -> int | None:
@@ -200,7 +204,7 @@ class RecordedProblem(ABC):
             numbers = np.flatnonzero(np.diff(np.floor(np.arange(len(tape.starts)) * wanted)) > 0)
             carried = in_lanes(tape, numbers if wanted < 1 else np.arange(len(tape.starts) - 1), _STREAMS, _MOST_JUDGED)
         never = np.zeros_like(carried.resets)
-        return Streams(carried.inputs, carried.targets, carried.weights, never), carried
+        return replace(carried, resets=never), carried
 
 
 class _Passes:
@@ -236,9 +240,14 @@ def in_lanes(tape: Tape, numbers: Places, lanes: int, most: int) -> Streams:
     inputs = np.zeros((steps, len(places)), np.int32)
     targets, weights = inputs.copy(), inputs.astype(np.float32)
     resets = np.zeros(inputs.shape, bool)
+    numbers = None
+    if tape.numbers is not None:
+        numbers = np.zeros((*inputs.shape, len(tape.numbers.names)), np.float32)
     begins = tape.begins
     for lane, own in enumerate(places):
         count = len(own)
         inputs[:count, lane], targets[:count, lane] = tape.inputs[own], tape.targets[own]
         weights[:count, lane], resets[:count, lane] = tape.weights[own], begins[own]
-    return Streams(inputs, targets, weights, resets)
+        if numbers is not None and tape.numbers is not None:
+            numbers[:count, lane] = tape.numbers.values[own]
+    return Streams(inputs, targets, weights, resets, numbers=numbers)
