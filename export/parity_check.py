@@ -23,7 +23,8 @@ from ..runtime.arrays import AnyArray
 from ..runtime.backend import describe_backend, initial_state
 from ..runtime.calculation.blas import one_thread
 from ..runtime.errors import NotSteppableError, ParityError, StateMismatchError
-from ..runtime.trace import Course, Inputs, State, Trajectory
+from ..runtime.inputs import Inputs
+from ..runtime.trace import Course, State, Trajectory
 from ..runtime.vocabulary import Vocabulary
 from .deviation import agreement, difference, nll, noise, per_step, relative
 from .device_process import trace_in_process

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from ..runtime.arrays import AnyArray, Ids
 from ..runtime.backend import initial_state
+from ..runtime.inputs import Inputs
 from ..runtime.manifest import Manifest
 from ..runtime.ports import SYMBOL, checked_features
-from ..runtime.trace import Inputs
 from .arithmetic import NumpyArithmetic
 from .interface import Interface
 from .step_function import StepFunction

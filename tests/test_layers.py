@@ -64,6 +64,7 @@ LAYERS = {
     "Minimum": lambda: lambda x: L.Minimum()([x, L.Dense(6)(x)]),
     "Concatenate": lambda: lambda x: L.Concatenate()([x, L.Dense(2)(x), x]),
     "operations": lambda: lambda x: 2.0 * x - x / 3.0 + ops.tanh(L.Dense(6)(x)) * np.arange(6.0) - (-x),
+    "logarithms": lambda: lambda x: ops.log1p(L.ReLU()(x)) + ops.log(ops.exp(x) + 1.0),
     "operations on three axes": lambda: (
         lambda x: L.Reshape((-1, 6))(ops.maximum(L.Reshape((-1, 2, 3))(x), 0.1) + np.ones((2, 1)))
     ),
@@ -105,6 +106,9 @@ LAYERS = {
     "UnitNormalization": lambda: L.UnitNormalization(),
     "Rescaling": lambda: L.Rescaling(2.0, offset=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
     "Normalization": lambda: L.Normalization(mean=np.arange(6) / 6, variance=np.arange(6) / 3),
+    "Normalization of numbers far from 0": lambda: series(
+        L.Rescaling(0.01, 1000.0), L.Normalization(mean=[1000.0] * 6, variance=[1e-4] * 6)
+    ),
     "Normalization inverted": lambda: L.Normalization(mean=np.arange(6) / 6, variance=np.arange(1, 7) / 3, invert=True),
     "ReLU": lambda: L.ReLU(),
     "ReLU of six": lambda: L.ReLU(max_value=0.6, negative_slope=0.2, threshold=0.1),

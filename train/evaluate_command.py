@@ -54,6 +54,12 @@ def evaluate(
     gaps: Annotated[
         str | None, typer.Option("--gaps", help="Ranges of time as symbols.", rich_help_panel=_READ)
     ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature", metavar="[NAME=]COLUMN", help="Column of a feature; repeatable.", rich_help_panel=_READ
+        ),
+    ] = None,
     unit: Annotated[
         Unit | None, typer.Option("--unit", help="DATA is a text of these.", rich_help_panel=_READ)
     ] = None,
@@ -76,18 +82,19 @@ def evaluate(
     from ..runtime.evaluation import read_material
     from ..runtime.evaluation.report import html_report
     from ..runtime.evaluation.tables import figures_table, mistakes_table, positions_table, remarks
+    from ..runtime.reading import features_of
     from ..runtime.whole_file import make_folder, write_whole_file
 
     given = {
         "symbol": symbol, "sequence": sequence, "order": order, "format": format and format.value,
         "delimiter": delimiter, "header": header, "encoding": encoding, "time_format": time_format, "gaps": gaps,
-        "unit": unit and unit.value,
+        "unit": unit and unit.value, "features": features_of(feature) if feature else None,
     }  # fmt: skip
     if report is not None:
         make_folder(report.parent)  # before the work is done
     with quiet_stderr():
         model = load(file, backend=backend)
-    require_next_symbols(model.file, "it cannot be evaluated on a stream")
+    require_next_symbols(model.file, "it cannot be evaluated on a stream", with_features=True)
     options = {name: value for name, value in given.items() if value is not None}
     with working() as progress:
         progress(f"reading {data}")

@@ -240,14 +240,14 @@ def in_lanes(tape: Tape, numbers: Places, lanes: int, most: int) -> Streams:
     inputs = np.zeros((steps, len(places)), np.int32)
     targets, weights = inputs.copy(), inputs.astype(np.float32)
     resets = np.zeros(inputs.shape, bool)
-    numbers = None
+    beside: Float32 | None = None
     if tape.numbers is not None:
-        numbers = np.zeros((*inputs.shape, len(tape.numbers.names)), np.float32)
+        beside = np.zeros((*inputs.shape, len(tape.numbers.names)), np.float32)
     begins = tape.begins
     for lane, own in enumerate(places):
         count = len(own)
         inputs[:count, lane], targets[:count, lane] = tape.inputs[own], tape.targets[own]
         weights[:count, lane], resets[:count, lane] = tape.weights[own], begins[own]
-        if numbers is not None and tape.numbers is not None:
-            numbers[:count, lane] = tape.numbers.values[own]
-    return Streams(inputs, targets, weights, resets, numbers=numbers)
+        if beside is not None and tape.numbers is not None:
+            beside[:count, lane] = tape.numbers.values[own]
+    return Streams(inputs, targets, weights, resets, numbers=beside)

@@ -55,19 +55,19 @@ def score(
 
     with quiet_stderr():
         model = load(file, backend=backend)
-    require_next_symbols(model.file, "its symbols have no probability")
+    require_next_symbols(model.file, "its symbols have no probability", with_features=True)
     stdin = None if sys.stdin is None else sys.stdin.buffer
     sequences, remarks = read_given(data, stdin, model.manifest, format and format.value)
     typer.echo("\n".join(remarks), err=True)
     stream, figures = model.stream(), Figures()
-    for number, ids in enumerate(sequences, start=1):
+    for number, inputs in enumerate(sequences, start=1):
         stream.reset()
-        found = score_ids(stream, ids)
+        found = score_ids(stream, inputs.ids, inputs.features)
         figures += found.figures
         if found.lanes is not None:
             typer.echo(certificate(found.lanes), err=True)
         if per_symbol:
-            symbols = [model.vocabulary.symbols[id] for id in ids.tolist()]
+            symbols = [model.vocabulary.symbols[id] for id in inputs.ids.tolist()]
             for line in symbol_lines(symbols, found, number if len(sequences) > 1 else None, as_json=as_json):
                 print(line)
     if as_json:
@@ -103,11 +103,14 @@ def calibrate(
 
     with quiet_stderr():
         model = load(file, backend=backend)
-    require_next_symbols(model.file, "none is surprising")
+    require_next_symbols(model.file, "none is surprising", with_features=True)
     symbols = model.vocabulary.symbols
     sequences, remarks = read_given(data, None, model.manifest, format and format.value)
     typer.echo("\n".join(remarks), err=True)
-    threshold = calibrate_model(model, ([symbols[id] for id in ids.tolist()] for ids in sequences), false_alarms)
+    threshold = calibrate_model(
+        model, ([symbols[id] for id in inputs.ids.tolist()] for inputs in sequences), false_alarms,
+        [inputs.features for inputs in sequences],
+    )  # fmt: skip
     threshold.save(out)
     if as_json:
         print(json.dumps(threshold.to_json()))

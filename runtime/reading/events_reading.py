@@ -105,20 +105,24 @@ class EventsReading:
         recording = self._with_numbers(recording, values)
         return recording if self.gaps is None else Gaps.parse(self.gaps).insert(recording)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features that are read, in order."""
+        return (*self.features, GAP) if self.gap_feature else tuple(self.features)
+
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object, with their kind."""
         return {"kind": "events", **asdict(self)}
 
     def _with_numbers(self, recording: Recording, values: Moments) -> Recording:
         """Return `recording` with its features, `values` of shape (N, F), and the gap where that is one."""
-        names = tuple(self.features)
+        if not self.feature_names:
+            return recording
         if self.gap_feature and recording.when is not None:
             gaps = np.diff(recording.when, prepend=recording.when[:1])
             gaps[recording.starts[:-1]] = 0
-            names, values = (*names, GAP), np.column_stack([values, gaps])
-        if not names:
-            return recording
-        return replace(recording, numbers=Numbers(names, values.astype(np.float32), self.gap_feature))
+            values = np.column_stack([values, gaps])
+        return replace(recording, numbers=Numbers(self.feature_names, values.astype(np.float32), self.gap_feature))
 
     @property
     def _columns(self) -> Columns:

@@ -11,14 +11,14 @@ from ..errors import CorpusError, OptionError
 from .trained_reading import TrainedReading
 
 if TYPE_CHECKING:
-    from ..arrays import Ids
+    from ..inputs import Inputs
     from ..manifest import Manifest
 
 
 def read_given(
     data: Path | None, stdin: BinaryIO | None, manifest: Manifest, format: str | None
-) -> tuple[list[Ids], list[str]]:
-    """Return the ids of each sequence in a file, or in stdin where `data` is None, and remarks for the user.
+) -> tuple[list[Inputs], list[str]]:
+    """Return what a model reads of each sequence in a file, or in stdin where `data` is None, and remarks for the user.
 
     Args:
         data: The file, or a folder of texts.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import Ids
 from ..errors import CorpusError
+from ..inputs import Inputs
 from .events_reading import FORMATS, LINES, EventsReading
 from .recording import Recording
 from .symbols_reading import SymbolsReading
@@ -26,7 +27,8 @@ _EVENTS = "events"
 _KINDS: dict[str, type[EventsReading] | type[TextReading] | type[SymbolsReading]] = {
     _EVENTS: EventsReading, TEXT: TextReading, SYMBOLS: SymbolsReading,
 }  # fmt: skip
-_OF_TABLES = ("symbol", "sequence", "order", "delimiter", "header", "time_format", "gaps")  # not of lines
+# Not of lines.
+_OF_TABLES = ("symbol", "sequence", "order", "delimiter", "header", "time_format", "gaps", "features", "gap_feature")
 _SHOWN = 10  # unknown symbols in a message
 
 
@@ -40,6 +42,7 @@ class TrainedReading:
         end: Symbol before and behind each sequence; None: there is none.
         trained_on: sha256 of what the model was trained on; "": not known.
         source: Name of the file it was trained on; "": not known.
+        boundary: Name of a feature -> its numbers beside the end symbol, as they were in training.
     """
 
     manifest: Manifest
@@ -47,6 +50,7 @@ class TrainedReading:
     end: str | None
     trained_on: str = ""
     source: str = ""
+    boundary: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -62,13 +66,14 @@ class TrainedReading:
             end: The end symbol; "": none; None: that of the training, but with "symbols" none.
 
         Raises:
-            CorpusError: What the file says about its data is not understood, or the options do not fit.
+            CorpusError: What the file says about its data is not understood, or the options do not fit, or the data
+                would not hold the features that the model reads.
         """
         options = options or {}
         data = manifest.training.get("data")
         data = data if isinstance(data, Mapping) else {}
         kind = _kind(data, options, manifest)
-        known = {field.name for field in fields(_KINDS[kind])}
+        known = {each.name for each in fields(_KINDS[kind])}
         wrong = sorted(set(options) - known - {"format"})
         if wrong:
             raise CorpusError(
@@ -83,7 +88,10 @@ class TrainedReading:
         reading = _made(
             kind, {name: value for name, value in values.items() if name in known}, manifest, by_hand=bool(options)
         )
-        return cls(manifest, reading, end, str(data.get("sha256", "")), str(data.get("source", "")))
+        found = data.get("boundary")
+        boundary = found if isinstance(found, Mapping) else {}
+        _require_features(manifest, reading, end, boundary)
+        return cls(manifest, reading, end, str(data.get("sha256", "")), str(data.get("source", "")), boundary)
 
     def named_like_training(self) -> str:
         """Return the end of a file name that tells `reading` the format; of the training data, if it goes by that."""
@@ -116,14 +124,14 @@ class TrainedReading:
 
     def tape(self, recording: Recording) -> Tape:
         """Return what was read as the model reads it; `unknown` has found nothing to refuse."""
-        return lay_out(recording, self.manifest.vocabulary, self.end)
+        return lay_out(recording, self.manifest.vocabulary, self.end, self.boundary)
 
-    def read(self, path: Path) -> tuple[list[Ids], Recording]:
+    def read(self, path: Path) -> tuple[list[Inputs], Recording]:
         """Read a file, or a folder of texts.
 
         Returns:
-            The ids of each sequence, int32 of shape (T,), with the end symbol before and behind it if there is one;
-            and the recording they come from.
+            What the model reads of each sequence, with the end symbol before and behind it if there is one; and the
+            recording that comes from.
 
         Raises:
             CorpusError: It cannot be read, or holds symbols that the model does not know; all of them are named.
@@ -136,12 +144,20 @@ class TrainedReading:
         if self.trained_on and recording.sha256 == self.trained_on:
             remarks.append("the model was trained on it: these are no figures for new data")
         tape = self.tape(recording)
-        tails = tape.targets[tape.starts[1:] - 1], tape.weights[tape.starts[1:] - 1]
-        sequences = [
-            np.append(ids, target) if weight else ids
-            for ids, target, weight in zip(np.split(tape.inputs, tape.starts[1:-1]), *tails, strict=True)
-        ]
+        sequences = [self._whole(tape, *ends) for ends in pairwise(tape.starts.tolist())]
         return sequences, replace(recording, remarks=tuple(remarks))
+
+    def _whole(self, tape: Tape, first: int, last: int) -> Inputs:
+        """Return the sequence from `first` to `last`, exclusive, of `tape`, with the end symbol where it has ended."""
+        ids, numbers = tape.inputs[first:last], tape.numbers
+        features = {} if numbers is None else numbers.features(slice(first, last))
+        if not tape.weights[last - 1]:
+            return Inputs(ids, features)
+        behind = {name: np.array([self.boundary[name]], np.float32) for name in features}
+        return Inputs(
+            np.append(ids, tape.targets[last - 1]),
+            {name: np.concatenate([array, behind[name]]) for name, array in features.items()},
+        )
 
 
 def _kind(data: Mapping[str, Any], options: Mapping[str, Any], manifest: Manifest) -> str:
@@ -191,6 +207,36 @@ def _made(
         if isinstance(error, CorpusError) and by_hand:  # which is to be said of what was typed
             raise
         raise _not_understood(manifest, kind, str(error)) from error
+
+
+def _require_features(
+    manifest: Manifest, reading: EventsReading | TextReading | SymbolsReading, end: str | None,
+    boundary: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Refuse a reading whose data would not hold the features that the model reads, or not those of the end symbol."""
+    given = reading.feature_names if isinstance(reading, EventsReading) else ()
+    wanted = {feature.name for feature in manifest.features}
+    problems = [
+        f"{feature.name} is no single number"
+        for feature in manifest.features
+        if feature.shape != (1,) or feature.ids is not None
+    ]
+    problems += [f"no column is named for {name}" for name in sorted(wanted - set(given))]
+    problems += [f"there is no {name}" for name in given if name not in wanted]
+    if end is not None and not problems:
+        problems += [f"nothing says what {name} is beside {end!r}" for name in given if not _is_number(boundary, name)]
+    if problems:
+        described = ", ".join(feature.describe() for feature in manifest.features) or "no features"
+        raise CorpusError(
+            f"{manifest.name} reads {described} at each step: {'; '.join(problems)}. Where its training has named no "
+            "columns, or the data are no table as then, stepcell evaluate takes --feature NAME=COLUMN; --end '' is for "
+            "sequences without an end symbol."
+        )
+
+
+def _is_number(boundary: Mapping[str, Any], name: str) -> bool:
+    found = boundary.get(name)
+    return isinstance(found, list) and len(found) == 1 and isinstance(found[0], (int, float))
 
 
 def _not_understood(manifest: Manifest, kind: Any, why: str) -> CorpusError:
