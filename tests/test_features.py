@@ -208,6 +208,16 @@ def test_a_file_fed_raw_numbers_is_equal_to_keras(exported, run):
                sample_features={**source.sample_features, "speed": [1.0]}, steps=20)  # fmt: skip
 
 
+def test_numbers_far_from_0_are_proven_without_a_sample(tmp_path):
+    model = Network("gru", 6).build(4, 4, 0, scales=[Scale("pressure", 1e6, 1e4)])
+    model.set_weights([4 * weights for weights in model.get_weights()])
+    made = export(model, tmp_path, steps=200)
+    assert max(parity.error for parity in made.parity) < 1e-5
+    given = [number for run in load(made.files[0]).manifest.golden.runs for (number,) in run.features["pressure"]]
+    assert max(abs(number - 1e6) for number in given) < 500
+    assert len(set(given)) > 5
+
+
 def test_golden_features_are_numbers_that_the_model_expects(exported):
     pressures = [row for golden in load(exported.files[0]).manifest.golden.runs for row in golden.features["pressure"]]
     assert FAR - 2_000 < min(pressures)[0] < max(pressures)[0] < FAR + 2_000

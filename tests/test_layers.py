@@ -106,9 +106,6 @@ LAYERS = {
     "UnitNormalization": lambda: L.UnitNormalization(),
     "Rescaling": lambda: L.Rescaling(2.0, offset=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
     "Normalization": lambda: L.Normalization(mean=np.arange(6) / 6, variance=np.arange(6) / 3),
-    "Normalization of numbers far from 0": lambda: series(
-        L.Rescaling(0.01, 1000.0), L.Normalization(mean=[1000.0] * 6, variance=[1e-4] * 6)
-    ),
     "Normalization inverted": lambda: L.Normalization(mean=np.arange(6) / 6, variance=np.arange(1, 7) / 3, invert=True),
     "ReLU": lambda: L.ReLU(),
     "ReLU of six": lambda: L.ReLU(max_value=0.6, negative_slope=0.2, threshold=0.1),
