@@ -13,11 +13,13 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from stepcell.cli import app
-from stepcell.export import check, export, read_source
+from stepcell.export import build_step_function, check, export, read_source
 from stepcell.export.parity import INITIAL
+from stepcell.export.typical_inputs import every_symbol, typical_inputs
 from stepcell.runtime import FeatureMismatchError, Vocabulary, load, read_threshold
 from stepcell.runtime.errors import CorpusError
 from stepcell.runtime.evaluation import Passes, read_material
+from stepcell.runtime.inputs import Inputs
 from stepcell.runtime.manifest import Manifest
 from stepcell.runtime.ports import Feature
 from stepcell.runtime.reading import (
@@ -208,6 +210,20 @@ def test_a_file_fed_raw_numbers_is_equal_to_keras(exported, run):
                sample_features={**source.sample_features, "speed": [1.0]}, steps=20)  # fmt: skip
 
 
+def test_parity_is_measured_on_features_that_really_occur(run):
+    source = read_source(run)
+    step_function, random = build_step_function(source.model), np.random.default_rng(0)
+    sample = Inputs(source.vocabulary.encode_all(source.sample), source.sample_features)
+    carried = typical_inputs(step_function, 2 * len(sample) + 3, random, sample)
+    places = [*range(len(sample)), *range(len(sample)), 0, 1, 2]
+    np.testing.assert_array_equal(carried.ids, sample.ids[places])
+    singles = every_symbol(step_function, 50, random, sample)
+    assert set(singles.ids) == set(range(step_function.symbols))
+    for name, array in sample.features.items():
+        np.testing.assert_array_equal(carried.features[name], array[places])
+        assert set(singles.features[name].ravel()) <= set(array.ravel())
+
+
 def test_numbers_far_from_0_are_proven_without_a_sample(tmp_path):
     model = Network("gru", 6).build(4, 4, 0, scales=[Scale("pressure", 1e6, 1e4)])
     model.set_weights([4 * weights for weights in model.get_weights()])
@@ -266,6 +282,10 @@ def test_the_commands_read_the_columns_of_the_training_again(exported, log, tmp_
     assert scored["top_1"] > 0.98
     assert stepcell("calibrate", file, log, "--out", threshold).exit_code == 0
     assert read_threshold(threshold, load(file).file).symbols == 200 * 8
+    rows = [{"symbol": symbol, "speed": FAST, "pressure": FAR, "gap": 9.0} for symbol in ("go", "A", "B")]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    marked = stepcell("predict", file, "--threshold", threshold, "--json", input=lines).stdout.splitlines()
+    assert [json.loads(line)["surprising"] for line in marked] == [False, False, True]
     other = tmp_path / "other.csv"
     other.write_text(log.read_text().replace("Speed (km/h)", "v"))
     refused = stepcell("score", file, other)
@@ -288,6 +308,8 @@ def test_each_symbol_of_a_scored_file_has_its_own_features(exported, log):
     before = stream.state
     with pytest.raises(FeatureMismatchError, match="speed is missing"):
         stream.score(symbols, {"pressure": first.features["pressure"], "gap": first.features["gap"]})
+    with pytest.raises(FeatureMismatchError, match=r"speed has the shape \(9, 1\), wanted is \(8, 1\)"):
+        stream.score(symbols[:8], first.features)
     assert all(np.array_equal(stream.state[name], array) for name, array in before.items())
 
 

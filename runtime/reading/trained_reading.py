@@ -14,6 +14,7 @@ from ..errors import CorpusError
 from ..inputs import Inputs
 from .events_reading import FORMATS, LINES, EventsReading
 from .recording import Recording
+from .required_features import required_features
 from .symbols_reading import SymbolsReading
 from .tape import Tape, lay_out
 from .text_reading import TextReading
@@ -88,9 +89,8 @@ class TrainedReading:
         reading = _made(
             kind, {name: value for name, value in values.items() if name in known}, manifest, by_hand=bool(options)
         )
-        found = data.get("boundary")
-        boundary = found if isinstance(found, Mapping) else {}
-        _require_features(manifest, reading, end, boundary)
+        given = reading.feature_names if isinstance(reading, EventsReading) else ()
+        boundary = required_features(manifest, given, end, data.get("boundary"))
         return cls(manifest, reading, end, str(data.get("sha256", "")), str(data.get("source", "")), boundary)
 
     def named_like_training(self) -> str:
@@ -170,9 +170,9 @@ def _kind(data: Mapping[str, Any], options: Mapping[str, Any], manifest: Manifes
     if not found:
         return TEXT if "unit" in options else _EVENTS if options else SYMBOLS
     kind = found.get("kind") if isinstance(found, Mapping) else None
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise _not_understood(manifest, kind, "there is no such kind")
-    return str(kind)
+    return kind
 
 
 def _recorded(data: Mapping[str, Any], kind: str, options: Mapping[str, Any], manifest: Manifest) -> Mapping[str, Any]:
@@ -207,36 +207,6 @@ def _made(
         if isinstance(error, CorpusError) and by_hand:  # which is to be said of what was typed
             raise
         raise _not_understood(manifest, kind, str(error)) from error
-
-
-def _require_features(
-    manifest: Manifest, reading: EventsReading | TextReading | SymbolsReading, end: str | None,
-    boundary: Mapping[str, Any],
-) -> None:  # fmt: skip
-    """Refuse a reading whose data would not hold the features that the model reads, or not those of the end symbol."""
-    given = reading.feature_names if isinstance(reading, EventsReading) else ()
-    wanted = {feature.name for feature in manifest.features}
-    problems = [
-        f"{feature.name} is no single number"
-        for feature in manifest.features
-        if feature.shape != (1,) or feature.ids is not None
-    ]
-    problems += [f"no column is named for {name}" for name in sorted(wanted - set(given))]
-    problems += [f"there is no {name}" for name in given if name not in wanted]
-    if end is not None and not problems:
-        problems += [f"nothing says what {name} is beside {end!r}" for name in given if not _is_number(boundary, name)]
-    if problems:
-        described = ", ".join(feature.describe() for feature in manifest.features) or "no features"
-        raise CorpusError(
-            f"{manifest.name} reads {described} at each step: {'; '.join(problems)}. Where its training has named no "
-            "columns, or the data are no table as then, stepcell evaluate takes --feature NAME=COLUMN; --end '' is for "
-            "sequences without an end symbol."
-        )
-
-
-def _is_number(boundary: Mapping[str, Any], name: str) -> bool:
-    found = boundary.get(name)
-    return isinstance(found, list) and len(found) == 1 and isinstance(found[0], (int, float))
 
 
 def _not_understood(manifest: Manifest, kind: Any, why: str) -> CorpusError:
