@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..runtime.backend import describe_backend, initial_state
+from ..runtime.inputs import Inputs
 from ..runtime.model_file import read_model_file
-from ..runtime.trace import Course, Inputs
+from ..runtime.trace import Course
 from .device_process import installed_backends, trace_in_process
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from numpy.typing import ArrayLike
 
 from ..runtime.errors import StateMismatchError, WrongFormatError
 from ..runtime.model_file import read_model_file
@@ -18,6 +20,7 @@ from .picture import draw_errors
 from .precision import BULK, FLOAT32, GATES, check_quantizations
 from .reference import KerasReference
 from .step_function import build_step_function
+from .typical_inputs import sample_inputs
 
 
 def check(
@@ -26,6 +29,7 @@ def check(
     *,
     one_hot: bool = False,
     sample: Iterable[str] | None = None,
+    sample_features: Mapping[str, ArrayLike] | None = None,
     vocabulary: Vocabulary | None = None,
     labels: Vocabulary | None = None,
     steps: int = STEPS,
@@ -41,7 +45,8 @@ def check(
         path: A model file.
         model: The Keras model it should be.
         one_hot: The model's input is one-hot vectors.
-        sample: Symbols as they really occur; see `ParityCheck`.
+        sample: Symbols as they really occur, T of them; see `ParityCheck`.
+        sample_features: Name -> the features beside them, of shape (T, ...).
         vocabulary: The symbols that the file should have; None: any.
         labels: The symbols that it should answer with; None: any.
         steps: How many symbols to carry the state over.
@@ -96,8 +101,8 @@ def check(
     progress(f"running Keras over {steps} steps from two states")
     step_function = replace(step_function, state=file.manifest.state)  # from where the file starts
     reference = KerasReference(model, step_function.interface)
-    sample_ids = None if sample is None else file.manifest.vocabulary.encode_all(sample)
-    parity_check = ParityCheck(step_function, reference, steps=steps, sample=sample_ids)
+    given = sample_inputs(file.manifest, sample, sample_features)
+    parity_check = ParityCheck(step_function, reference, steps=steps, sample=given)
     format = BULK if file.manifest.sequence else file.format
     results = parity_check.measure(path, format, backends, progress, quantization)
     if plot is not None:

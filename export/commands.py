@@ -106,6 +106,7 @@ def export(
             values=values,
             training=read.training,
             sample=read.sample,
+            sample_features=read.sample_features,
             initial_state=read_state_file(initial_state) if initial_state else read.initial_state,
             warm_up=warm_up,
             steps=steps,
@@ -147,7 +148,8 @@ def check(
     read = read_source(against)
     with working() as progress:
         results = check_file(
-            file, read.model, one_hot=one_hot, sample=read.sample, steps=steps, plot=plot, progress=progress,
+            file, read.model, one_hot=one_hot, sample=read.sample, sample_features=read.sample_features, steps=steps,
+            plot=plot, progress=progress,
             accept=[one.value for one in accept or ()],
         )  # fmt: skip
     if as_json:

@@ -23,6 +23,7 @@ from .parity_report import parity_report
 from .precision import BULK, FLOAT32, check_quantizations, file_name
 from .reference import KerasReference
 from .subject import subject_of
+from .typical_inputs import sample_inputs
 from .workshop import Workshop
 
 _REPORT = "parity.json"
@@ -58,6 +59,7 @@ def export(
     values: bool = False,
     training: Mapping[str, Any] | None = None,
     sample: Iterable[str] | None = None,
+    sample_features: Mapping[str, ArrayLike] | None = None,
     initial_state: Mapping[str, ArrayLike] | None = None,
     warm_up: str | Iterable[str] = (),
     steps: int = STEPS,
@@ -82,7 +84,8 @@ def export(
         one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
         values: The numbers of the main output are answered as they are; they are no probabilities.
         training: What to record about its training: problem, framing, longest_length, accuracy.
-        sample: Symbols as they really occur, for the parity check; see `ParityCheck`.
+        sample: Symbols as they really occur, T of them, for the parity check; see `ParityCheck`.
+        sample_features: Name -> the features beside them, of shape (T, ...).
         initial_state: Name -> numbers: the state after a reset, for example a learned one; None: zeros.
         warm_up: Symbols to step from there first; the state after them is the one after a reset. A text is taken apart
             as `runtime.symbol_text.read_symbols` does.
@@ -95,6 +98,7 @@ def export(
         StateMismatchError: The model cannot start from `initial_state`, or Keras cannot, so that nothing is proven.
         VocabularyError: The vocabulary or the labels do not have the size of the model's input or output.
         UnknownSymbolError: The sample or the warm-up holds a symbol that the vocabulary does not.
+        FeatureMismatchError: The features of the sample are not those that the model reads.
         NoInterpreterError: No interpreter is installed to prove a file on.
         ParityError: A file does not answer as Keras does.
         OutputError: The folder cannot be written.
@@ -129,7 +133,7 @@ def export(
             subject.step_function,
             KerasReference(model, subject.step_function.interface),
             steps=steps,
-            sample=None if sample is None else subject.manifest.vocabulary.encode_all(sample),
+            sample=sample_inputs(subject.manifest, sample, sample_features),
         )
         with tempfile.TemporaryDirectory(prefix=".stepcell-", dir=folder) as bench:
             finished, measured = workshop.make(Path(bench), check, accepted)

@@ -70,7 +70,7 @@ def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golde
                 start,
                 tuple(int(id) for id in used.ids),
                 recorded(exact.probabilities[:, outputs], step_function.main.activation),
-                {name: _rows(array.reshape(len(used), -1), _FEATURE_DIGITS) for name, array in used.features.items()},
+                {name: _rows(array.reshape(len(used), -1), 7) for name, array in used.features.items()},
                 {
                     each.name: recorded(exact.others[each.name][:, :most], each.activation)
                     for each in step_function.others
@@ -86,8 +86,10 @@ def _rows(array: Floats, digits: int) -> tuple[tuple[float, ...], ...]:
 
 
 def _short(array: AnyArray) -> AnyArray:
-    """Return features as few digits can write them."""
-    short = [float(f"{number:.{_FEATURE_DIGITS}g}") for number in array.reshape(-1)]
+    """Return features as few digits can write them that still tell them apart."""
+    spread = float(array.std())
+    larger = int(np.log10(np.abs(array).max() / spread)) if spread else 0
+    short = [float(f"{number:.{_FEATURE_DIGITS + larger}g}") for number in array.reshape(-1)]
     return np.array(short, array.dtype).reshape(array.shape)
 
 

@@ -52,6 +52,8 @@ class Interface:
         features: Number of an input -> the feature.
         answers: The outputs, the main one first.
         tables: Number of an input of ids -> what each of them is: itself, or its one-hot vector.
+        spread: Number of an input of numbers -> their mean and standard deviation, where the model tells: it has a
+            Normalization behind it.
     """
 
     symbol: int | None
@@ -60,6 +62,7 @@ class Interface:
     features: Mapping[int, Feature]
     answers: tuple[Answer, ...]
     tables: Mapping[int, Weights]
+    spread: Mapping[int, tuple[Weights, Weights]]
 
     @property
     def names(self) -> dict[int, str]:
@@ -120,7 +123,21 @@ def read_interface(
         features=features,
         answers=tuple(_answers(graph, problems, values)),
         tables=tables,
+        spread=_spread(graph, features),
     )
+
+
+def _spread(graph: Graph, features: Mapping[int, Feature]) -> dict[int, tuple[Weights, Weights]]:
+    """Return mean and standard deviation of the features that a Normalization reads, each of shape (N,) or (1,)."""
+    found = {}
+    for call in graph.calls:
+        layer, feature = call.layer, features.get(call.inputs[0]) if call.inputs else None
+        if not isinstance(layer, keras.layers.Normalization) or layer.invert or layer.mean is None or not feature:
+            continue
+        mean, variance = (np.array(each, np.float32).reshape(-1) for each in (layer.mean, layer.variance))
+        if feature.ids is None and mean.size in (1, feature.shape[-1]):
+            found[call.inputs[0]] = mean, np.sqrt(variance)
+    return found
 
 
 def _inputs(graph: Graph, steps: Steps, problems: list[str]) -> dict[int, int]:

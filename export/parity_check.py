@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.arrays import AnyArray, Ids
+from ..runtime.arrays import AnyArray
 from ..runtime.backend import describe_backend, initial_state
 from ..runtime.calculation.blas import one_thread
 from ..runtime.errors import NotSteppableError, ParityError, StateMismatchError
+from ..runtime.inputs import Inputs
 from ..runtime.trace import Course, State, Trajectory
 from ..runtime.vocabulary import Vocabulary
 from .deviation import agreement, difference, nll, noise, per_step, relative
@@ -56,7 +57,7 @@ class ParityCheck:
         reference: KerasReference,
         *,
         steps: int = STEPS,
-        sample: Ids | None = None,
+        sample: Inputs | None = None,
         gates: Mapping[str, Gate] = GATES,
     ) -> None:
         """Run Keras and the referee.
@@ -65,8 +66,8 @@ class ParityCheck:
             step_function: The model taken apart.
             reference: The model as Keras runs it.
             steps: Symbols in the carried sequence.
-            sample: Ids as they really occur, repeated up to `steps`; None: a model of next symbols writes its own
-                sequence, any other gets uniformly random symbols.
+            sample: Ids and features as they really occur, repeated up to `steps`; None: a model of next symbols writes
+                its own sequence, any other gets uniformly random symbols.
             gates: Precision -> how far from Keras it may be.
 
         Raises:
@@ -87,13 +88,13 @@ class ParityCheck:
         initial: State,
         random: np.random.Generator,
         steps: int,
-        sample: Ids | None,
+        sample: Inputs | None,
     ) -> None:
         step_function = self._step_function
         carried = typical_inputs(step_function, steps, random, sample)
         # Every symbol once or more, later in the states of the carried sequence.
         count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
-        singles = every_symbol(step_function, count, random)
+        singles = every_symbol(step_function, count, random, sample)
         self._sequences: dict[str, KnownAnswers] = {}
         if not reference.carries(tensor.name for tensor in step_function.state):
             if any(array.any() for array in initial.values()):

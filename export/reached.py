@@ -15,7 +15,8 @@ import numpy as np
 
 from ..runtime.arrays import Floats
 from ..runtime.errors import ParityError
-from ..runtime.trace import Course, Inputs, State, Trajectory
+from ..runtime.inputs import Inputs
+from ..runtime.trace import Course, State, Trajectory
 from .arithmetic import NumpyArithmetic
 from .deviation import difference
 from .precision import Gate

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from ..runtime.arrays import AnyArray
 from ..runtime.errors import ParityError
-from ..runtime.trace import Inputs, State, Trajectory
+from ..runtime.inputs import Inputs
+from ..runtime.trace import State, Trajectory
 from .arithmetic import NumpyArithmetic
 from .deviation import relative
 from .graph import KerasLayer, KerasModel, read_graph

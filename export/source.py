@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from ..runtime.arrays import AnyArray
 from ..runtime.errors import SourceError
+from ..runtime.ports import SYMBOL
 from ..runtime.vocabulary import Vocabulary, unescape_symbol
 from .graph import KerasModel
 from .start_state import read_state_file
@@ -29,6 +31,7 @@ class Source:
         labels: The symbols of its output, where these are others.
         training: What to record about its training.
         sample: Symbols as they really occur, for the parity check.
+        sample_features: Name -> the features beside them, (T, ...); none where the model reads none.
         initial_state: Name -> the state that was learned to follow a reset; None: zeros.
     """
 
@@ -38,6 +41,7 @@ class Source:
     labels: Vocabulary | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     sample: tuple[str, ...] | None = None
+    sample_features: Mapping[str, AnyArray] = field(default_factory=dict)
     initial_state: Mapping[str, AnyArray] | None = None
 
     def with_symbols(self, vocabulary: Vocabulary | None, labels: Vocabulary | None) -> Source:
@@ -57,7 +61,8 @@ class Source:
 def read_source(path: str | Path) -> Source:
     """Read a run folder, the model.keras in one, or a .keras file.
 
-    Of a run folder these are read: model.keras, run.json, sample.txt, and initial_state.npz where there is one.
+    Of a run folder these are read: model.keras, run.json, sample.txt or sample.jsonl, and initial_state.npz where there
+    is one.
 
     Args:
         path: One of these.
@@ -77,15 +82,15 @@ def read_source(path: str | Path) -> Source:
     try:
         run = json.loads(run_file.read_bytes())
         vocabulary, labels = Vocabulary(tuple(run["vocabulary"]), run.get("unknown")), run.get("labels")
-        # Not splitlines(): it splits at form feeds and other symbols of a text.
-        lines = (folder / "sample.txt").read_bytes().decode().split("\n")[:-1]
+        sample, features = _read_sample(folder)
         return Source(
             model,
             folder.resolve().name,
             vocabulary,
             None if labels is None else Vocabulary(tuple(labels)),
             dict(run.get("training", {})),
-            tuple(unescape_symbol(line) for line in lines) or None,
+            sample or None,
+            features,
             initial_state,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -93,6 +98,19 @@ def read_source(path: str | Path) -> Source:
             f"The run folder {folder} is damaged: {error!r}. Copy model.keras out of it and export "
             "that with --vocabulary."
         ) from error
+
+
+def _read_sample(folder: Path) -> tuple[tuple[str, ...], dict[str, AnyArray]]:
+    """Return the symbols that a run has left as they really occur, and the features beside them."""
+    records = folder / "sample.jsonl"
+    # Not splitlines(): it splits at form feeds and other symbols of a text.
+    lines = (records if records.exists() else folder / "sample.txt").read_bytes().decode().split("\n")[:-1]
+    if not records.exists():
+        return tuple(unescape_symbol(line) for line in lines), {}
+    found = [json.loads(line) for line in lines]
+    names = [name for name in found[0] if name != SYMBOL]
+    features = {name: np.array([record[name] for record in found], np.float32) for name in names}
+    return tuple(record[SYMBOL] for record in found), features
 
 
 def load_keras(path: Path) -> KerasModel:

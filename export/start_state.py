@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ..runtime.arrays import AnyArray, Float32, Ids
 from ..runtime.backend import initial_state
 from ..runtime.errors import SourceError, StateMismatchError
-from ..runtime.trace import Inputs
+from ..runtime.inputs import Inputs
 from .reference import run_numpy
 from .step_function import StepFunction
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..runtime.arrays import AnyArray, Ids
 from ..runtime.backend import initial_state
-from ..runtime.ports import SYMBOL
-from ..runtime.trace import Inputs
+from ..runtime.inputs import Inputs
+from ..runtime.manifest import Manifest
+from ..runtime.ports import SYMBOL, checked_features
 from .arithmetic import NumpyArithmetic
 from .interface import Interface
 from .step_function import StepFunction
@@ -16,22 +20,40 @@ _MOST_LANES, _SHORTEST_LANE = 16, 500
 
 
 def random_inputs(interface: Interface, steps: int, random: np.random.Generator | int) -> Inputs:
-    """Return symbols drawn evenly, and features: ids drawn evenly, numbers from the standard normal distribution."""
+    """Return symbols drawn evenly, and features: ids drawn evenly, numbers from a normal distribution.
+
+    It is that which the model expects, where it tells, and else the standard one.
+    """
     random = np.random.default_rng(random)
     return Inputs(_random_ids(interface.symbols, steps, random), _random_features(interface, steps, random))
 
 
+def sample_inputs(
+    manifest: Manifest, symbols: Iterable[str] | None, features: Mapping[str, ArrayLike] | None
+) -> Inputs | None:
+    """Return T symbols as they really occur and the features beside them, (T, ...); None where there are none.
+
+    Raises:
+        UnknownSymbolError: A symbol is not in the vocabulary.
+        FeatureMismatchError: The features are not those that the model reads, or not T of each.
+    """
+    if symbols is None:
+        return None
+    ids = manifest.vocabulary.encode_all(symbols)
+    return Inputs(ids, checked_features(features, manifest.features, manifest.name, ids.shape) if features else {})
+
+
 def typical_inputs(
-    step_function: StepFunction, steps: int, random: np.random.Generator, sample: Ids | None = None
+    step_function: StepFunction, steps: int, random: np.random.Generator, sample: Inputs | None = None
 ) -> Inputs:
     """Return a sequence that the model may meet.
 
-    Symbols are `sample`, repeated; without one a model of next symbols feeds its own predictions back, drawn by their
-    probabilities, and any other gets symbols drawn evenly.
+    It is `sample`, repeated; without one a model of next symbols feeds its own predictions back, drawn by their
+    probabilities, and any other gets symbols drawn evenly. Features that the sample has not are random.
     """
     if sample is not None and len(sample):
-        ids = np.resize(sample, steps).astype(np.int32)
-        return Inputs(ids, _random_features(step_function.interface, steps, random))
+        taken = sample[np.arange(steps) % len(sample)]
+        return Inputs(taken.ids, {**_random_features(step_function.interface, steps, random), **taken.features})
     if not step_function.predicts_symbols:
         return random_inputs(step_function.interface, steps, random)
     # Several sequences side by side, one after the other in what is returned: products of rows are cheaper than rows.
@@ -55,11 +77,16 @@ def typical_inputs(
     return Inputs(ids.reshape(-1), features)[:steps]
 
 
-def every_symbol(step_function: StepFunction, steps: int, random: np.random.Generator) -> Inputs:
-    """Return all symbols equally often, in random order."""
+def every_symbol(
+    step_function: StepFunction, steps: int, random: np.random.Generator, sample: Inputs | None = None
+) -> Inputs:
+    """Return all symbols equally often, in random order, with features drawn from those of `sample`."""
     symbols = np.arange(max(step_function.symbols, 1), dtype=np.int32)
     ids = random.permutation(np.resize(symbols, steps))
-    return Inputs(ids, _random_features(step_function.interface, steps, random))
+    features = _random_features(step_function.interface, steps, random)
+    if sample is not None and sample.features:
+        features = {**features, **sample[random.integers(0, len(sample), steps)].features}
+    return Inputs(ids, features)
 
 
 def as_mapping(inputs: Inputs) -> dict[str, AnyArray]:
@@ -72,9 +99,13 @@ def _random_ids(symbols: int, steps: int, random: np.random.Generator) -> Ids:
 
 
 def _random_features(interface: Interface, steps: int, random: np.random.Generator) -> dict[str, AnyArray]:
-    return {
-        feature.name: random.standard_normal((steps, *feature.shape), np.float32)
-        if feature.ids is None
-        else random.integers(0, feature.ids, steps, dtype=np.int32)
-        for feature in interface.features.values()
-    }
+    features: dict[str, AnyArray] = {}
+    for number, feature in interface.features.items():
+        if feature.ids is not None:
+            features[feature.name] = random.integers(0, feature.ids, steps, dtype=np.int32)
+            continue
+        features[feature.name] = random.standard_normal((steps, *feature.shape), np.float32)
+        if number in interface.spread:
+            mean, deviation = interface.spread[number]
+            features[feature.name] = features[feature.name] * deviation + mean
+    return features

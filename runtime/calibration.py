@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import repeat
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,17 @@ import numpy as np
 
 from .distribution import Float64
 from .errors import OptionError, ThresholdError
+from .ports import Features
 from .threshold import Threshold
 
 if TYPE_CHECKING:
     from .model import Model
 
 
-def calibrate(model: Model, sequences: Iterable[Iterable[str]], false_alarms: float = 0.01) -> Threshold:
+def calibrate(
+    model: Model, sequences: Iterable[Iterable[str]], false_alarms: float = 0.01,
+    features: Iterable[Features | None] | None = None,
+) -> Threshold:  # fmt: skip
     """Measure how surprising normal data are, and return the threshold they exceed as rarely as is wanted.
 
     Each sequence is stepped from the initial state. Of n surprises in order the ceil((n + 1) (1 - false_alarms))-th is
@@ -29,19 +34,21 @@ def calibrate(model: Model, sequences: Iterable[Iterable[str]], false_alarms: fl
         sequences: Normal sequences of symbols, other ones than it was trained on. What surprises most in each counts
             for the threshold of sequences, for which there must be about 1 / false_alarms of them.
         false_alarms: The share of normal symbols, and of normal sequences, that may be above.
+        features: What the model reads beside each of the sequences, as for `Stream.score`.
 
     Raises:
         OptionError: `false_alarms` is not between 0 and 1.
         ThresholdError: There are too few symbols for it.
-        UnknownSymbolError, TargetError, BackendError, NotFiniteError: As `Stream.score` does.
+        UnknownSymbolError, FeatureMismatchError, TargetError, BackendError, NotFiniteError: As `Stream.score` does.
     """
     if not 0 < false_alarms < 1:
         raise OptionError(f"A share of false alarms is between 0 and 1, not {false_alarms}: 0.01 is one in a hundred.")
     stream = model.stream()
     parts = []
-    for sequence in sequences:
+    beside = repeat(None) if features is None else features
+    for sequence, given in zip(sequences, beside):  # noqa: B905 - `repeat` has no end
         stream.reset()
-        bits = stream.score(sequence).bits
+        bits = stream.score(sequence, given).bits
         parts.append(bits[~np.isnan(bits)])
     symbols = np.concatenate(parts) if parts else np.zeros(0)
     largest = np.array([part.max() for part in parts if part.size])

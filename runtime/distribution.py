@@ -39,11 +39,16 @@ def next_symbol_probabilities(answers: Float32, output: str, name: str) -> Float
     return exact
 
 
-def require_next_symbols(file: ModelFile, purpose: str) -> None:
-    """Refuse a model that does not predict its next symbol from symbols alone, without which there is no `purpose`.
+def require_next_symbols(file: ModelFile, purpose: str, *, with_features: bool = False) -> None:
+    """Refuse a model that does not predict its next symbol, without which there is no `purpose`.
+
+    Args:
+        file: The model.
+        purpose: What there would not be, for the message.
+        with_features: It may read features beside the symbol; else it must read symbols alone.
 
     Raises:
-        TargetError: It answers with labels or values, or reads features.
+        TargetError: It answers with labels or values, or reads no symbols, or features that it may not.
     """
     manifest = file.manifest
     problems = []
@@ -51,10 +56,13 @@ def require_next_symbols(file: ModelFile, purpose: str) -> None:
         problems.append(f"answers with labels ({manifest.labels.describe()})")
     if manifest.output == "linear":
         problems.append("answers with values")
-    if manifest.features:
+    if not len(manifest.vocabulary):
+        problems.append("reads no symbols")
+    if manifest.features and not with_features:
         problems.append(f"reads features ({', '.join(feature.describe() for feature in manifest.features)})")
     if problems:
         raise TargetError(
-            f"{file.name} {' and '.join(problems)}, so {purpose}: that takes a model which reads symbols alone and "
-            "answers with the next one. Step it instead: Stream.step, or stepcell predict."
+            f"{file.name} {' and '.join(problems)}, so {purpose}: that takes a model which reads symbols"
+            f"{'' if with_features else ' alone'} and answers with the next one. Step it instead: Stream.step, or "
+            "stepcell predict."
         )

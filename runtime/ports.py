@@ -40,6 +40,10 @@ class Feature:
         """int32 for an id, float32 for numbers."""
         return np.float32 if self.ids is None else np.int32
 
+    def shaped(self, array: AnyArray, steps: tuple[int, ...] = ()) -> AnyArray:
+        """Return `array`; of a feature that is one number, (1,), a number itself will do, with `steps` before it."""
+        return array[..., np.newaxis] if self.shape == (1,) and array.shape == steps else array
+
     def problem(self, array: AnyArray, steps: tuple[int, ...] = ()) -> str | None:
         """Say what is wrong with `array`, wanted in the shape `(*steps, *shape)`; None: nothing."""
         wanted = (*steps, *self.shape)
@@ -76,6 +80,8 @@ def checked_features(
 ) -> dict[str, AnyArray]:
     """Return `given` as arrays of the dtypes and shapes of `features`, with `steps` before the shape of each.
 
+    Of a feature that is one number, shape (1,), the number itself will do.
+
     Raises:
         FeatureMismatchError: A name is missing or not known, a shape is another, a number is not finite, an id is none.
     """
@@ -93,7 +99,7 @@ def checked_features(
         if name not in wanted:
             continue
         try:
-            array = np.asarray(value)
+            array = wanted[name].shaped(np.asarray(value), steps)
             if wanted[name].ids is not None and not np.issubdtype(array.dtype, np.integer):
                 raise TypeError(f"an id is an integer, not {array.dtype}")
             arrays[name] = array.astype(wanted[name].dtype)

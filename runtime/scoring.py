@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from math import inf, log
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .arrays import Float32, Floats, Ids
+from .arrays import AnyArray, Float32, Floats, Ids
 from .distribution import Float64, next_symbol_probabilities, require_next_symbols
 from .lanes import FEWEST, LANES, forgets, score_in_lanes
+from .ports import Features, checked_features
 
 if TYPE_CHECKING:
     from .model_file import ModelFile
@@ -22,7 +23,7 @@ SMALLEST = 2.0**-126  # the least normal float32; below it interpreters may or m
 _ANSWERS_AT_A_TIME = 1 << 16  # probabilities: they and what is made of them stay in the cache
 
 
-def score(stream: Stream, symbols: Iterable[str], *, in_lanes: bool = True) -> Score:
+def score(stream: Stream, symbols: Iterable[str], features: Features | None = None, *, in_lanes: bool = True) -> Score:
     """Feed symbols and return how likely each was, given all before it.
 
     The first has no probability if the stream has no answer yet; after a step, or an earlier `score`, it has: scoring
@@ -32,23 +33,26 @@ def score(stream: Stream, symbols: Iterable[str], *, in_lanes: bool = True) -> S
         stream: The stream to move.
         symbols: T symbols in order, millions if you like: 24 bytes of each are kept. They are all checked before the
             first is fed.
+        features: As for `Stream.absorb`: what the model reads beside them.
         in_lanes: Step parts of a long stream (65,536 symbols and more) side by side where the model forgets fast
             enough, two to five times as fast; `Score.lanes` has the certificate. See `lanes.py`.
 
     Raises:
         UnknownSymbolError: One of them is not in the vocabulary. The stream has not moved.
+        FeatureMismatchError: `features` are not those that the model reads. The stream has not moved.
         TargetError: The model does not answer symbols with the next one. The stream has not moved.
         BackendError: The interpreter failed. The stream has not moved.
         NotFiniteError: An answer is no distribution. The stream has not moved.
     """
-    require_next_symbols(stream.file, "its symbols have no probability")
-    return score_ids(stream, stream.ids_of(symbols), in_lanes=in_lanes)
+    require_next_symbols(stream.file, "its symbols have no probability", with_features=True)
+    return score_ids(stream, stream.ids_of(symbols), features, in_lanes=in_lanes)
 
 
-def score_ids(stream: Stream, ids: Ids, *, in_lanes: bool = True) -> Score:
+def score_ids(stream: Stream, ids: Ids, features: Features | None = None, *, in_lanes: bool = True) -> Score:
     """Do what `score` does with the ids of symbols, int32 of shape (T,)."""
     from .score import Score
 
+    beside = checked_features(features, stream.file.manifest.features, stream.file.name, ids.shape)
     before = stream.snapshot()
     log_probabilities, ranks = np.full(ids.size, np.nan), np.zeros(ids.size, np.int32)
     step = max(1, _ANSWERS_AT_A_TIME // len(stream.file.manifest.output_vocabulary))
@@ -62,7 +66,7 @@ def score_ids(stream: Stream, ids: Ids, *, in_lanes: bool = True) -> Score:
             lanes = score_in_lanes(stream, stream._seat.batch(LANES), ids, judged, log_probabilities, ranks)
             return Score(log_probabilities, ranks, lanes)
         for start in range(0, ids.size, step):
-            answers = stream.run_ids(ids[start : start + step])
+            answers = run_ids(stream, ids, beside, slice(start, start + step))
             known = np.concatenate([last, answers[:-1]]) if len(last) else answers[:-1]
             part = slice(start + len(answers) - len(known), start + len(answers))
             log_probabilities[part], ranks[part] = judge(known, ids[part], stream.file)
@@ -73,9 +77,19 @@ def score_ids(stream: Stream, ids: Ids, *, in_lanes: bool = True) -> Score:
     return Score(log_probabilities, ranks)
 
 
+def run_ids(stream: Stream, ids: Ids, features: Mapping[str, AnyArray], places: slice) -> Float32:
+    """Feed some of `ids`, shape (T,), with their `features`, (T, ...) each; return the answers as `Stream.run` does."""
+    if not features:
+        return stream.run_ids(ids[places])
+    symbols = stream.file.manifest.vocabulary.symbols
+    return stream.run([symbols[id] for id in ids[places].tolist()], {n: array[places] for n, array in features.items()})
+
+
 def can_use_lanes(stream: Stream, ids: Ids) -> bool:
     """Tell whether cutting `ids` in lanes is possible and worth a try."""
     manifest = stream.file.manifest
+    if manifest.features:
+        return False
     return ids.size >= FEWEST and not manifest.others and not manifest.sequence and forgets(stream, ids)
 
 

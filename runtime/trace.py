@@ -12,39 +12,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from .arrays import AnyArray, Float32, Floats, Ids
+from .arrays import AnyArray, Float32, Floats
 from .errors import WrongBackendError
+from .inputs import Inputs
 from .model import Model
 from .prediction import Prediction
 
 State: TypeAlias = Mapping[str, Float32]
 _BLOCK = 100  # steps whose time is taken together; the fastest block is the least disturbed one
 _STATE_PREFIX, _FEATURE_PREFIX, _OTHER_PREFIX = "state/", "feature/", "other/"  # of names in .npz archives
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a model reads over T steps, T >= 1.
-
-    Attributes:
-        ids: Symbol ids of shape (T,); zeros for a model that reads no symbol.
-        features: Name -> array of shape (T, ...).
-    """
-
-    ids: Ids
-    features: Mapping[str, AnyArray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        """Return T."""
-        return len(self.ids)
-
-    def __getitem__(self, steps: slice | AnyArray) -> Inputs:
-        """Return those of some of the steps."""
-        return Inputs(self.ids[steps], {name: array[steps] for name, array in self.features.items()})
-
-    def features_at(self, step: int) -> dict[str, AnyArray] | None:
-        """Return the features of one step by name, None where the model has none."""
-        return {name: array[step] for name, array in self.features.items()} or None
 
 
 @dataclass(frozen=True)

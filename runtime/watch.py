@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import log, nan
 
 from .distribution import require_next_symbols
+from .ports import Features
 from .prediction import Prediction
 from .scoring import judge_one
 from .stream import Stream
@@ -44,22 +45,23 @@ class Watch:
         Raises:
             TargetError: The model answers with labels.
         """
-        require_next_symbols(stream.file, "none is surprising")
+        require_next_symbols(stream.file, "none is surprising", with_features=True)
         self.stream = stream
         self.threshold = threshold
 
-    def step(self, symbol: str) -> Surprise:
+    def step(self, symbol: str, features: Features | None = None) -> Surprise:
         """Say how surprising a symbol is after all before it, and feed it.
 
         Args:
             symbol: One symbol of the vocabulary.
+            features: What the model reads beside it; see `Stream.step`.
 
         Returns:
             Its surprise in bits, its rank, whether that is above the threshold, and the prediction of what comes next.
             The first symbol of a fresh stream surprises nobody: its bits are nan and its rank is 0.
 
         Raises:
-            UnknownSymbolError, BackendError, NotFiniteError: The state has not moved.
+            UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: The state has not moved.
         """
         stream, threshold = self.stream, self.threshold
         id = stream._intake.id_of(symbol)
@@ -68,7 +70,7 @@ class Watch:
         if before is not None:
             logarithm, rank = judge_one(before.probabilities, id, stream.file)
             bits = -logarithm / log(2)
-        prediction = stream.step(symbol)
+        prediction = stream.step(symbol, features)
         surprising = threshold is not None and bits - threshold.symbol_bits > _ROUNDING
         limit = None if threshold is None else threshold.sequence_bits
         return Surprise(bits, rank, surprising, limit is not None and bits - limit > _ROUNDING, prediction)

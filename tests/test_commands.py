@@ -19,9 +19,17 @@ from stepcell.runtime import Vocabulary, load, read_model_file, read_threshold
 from stepcell.runtime.errors import CorpusError
 from stepcell.runtime.lanes import FEWEST
 from stepcell.runtime.notation import Notation
-from stepcell.runtime.reading import EventsReading, SymbolsReading, TextReading, TrainedReading
+from stepcell.runtime.reading import (
+    DATA_FORMATS,
+    FORMATS,
+    EventsReading,
+    SymbolsReading,
+    TextReading,
+    TrainedReading,
+)
 from stepcell.runtime.sampling import Sampling
 from stepcell.runtime.symbol_text import read_symbols
+from stepcell.train.data_formats import DataFormat, FileFormat
 
 TFLITE = str(DATA / "memory.tflite")
 TEXT = {"reading": TextReading().to_json(), "end": None, "source": "book.txt"}
@@ -256,10 +264,9 @@ def test_the_file_of_the_training_is_recognized(tmp_path):
 def test_symbols_that_nothing_stands_for_are_all_named_and_the_way_they_were_read():
     result = stepcell("score", TFLITE, "--format", "text", input="30x\ny")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "stdin holds 3 different symbols that memory does not know: 'x', '\\n', 'y'." in result.stderr
-    assert "The file was read as characters; if it is something else, say so with --format symbols, lines, text." in (
-        result.stderr
-    )
+    assert "memory does not know 3 symbols of stdin: 'x', '\\n', 'y'. It knows 5 symbols" in result.stderr
+    expected = "What was read was taken for characters; if it is something else, say so with --format csv, tsv, jsonl,"
+    assert expected in result.stderr
 
 
 def test_data_that_cannot_be_read_are_refused(events_model, tmp_path):
@@ -279,13 +286,51 @@ def test_a_reading_of_another_kind_says_how_to_go_on(memory):
     for reading in ({"kind": "sound"}, {"kind": "text", "unit": "page"}, "x"):
         manifest = replace(memory.manifest, training={"data": {"reading": reading}})
         with pytest.raises(
-            CorpusError, match="which this stepcell does not understand .* --format symbols, lines, text"
+            CorpusError, match="which this stepcell does not understand .* --format csv, .* text, symbols"
         ):
             TrainedReading.of(manifest)
-        assert TrainedReading.of(manifest, "symbols").reading == SymbolsReading()
+        assert TrainedReading.of(manifest, {"format": "symbols"}).reading == SymbolsReading()
     newer = {**TextReading("word").to_json(), "more": 1}
     manifest = replace(memory.manifest, training={"data": {"reading": newer}})
     assert TrainedReading.of(manifest).reading == TextReading("word")
+
+
+def test_the_columns_of_the_training_are_read_from_every_format(events_model, tmp_path):
+    model = load(events_model)
+    rows = [("1", "take in"), ("2", "check"), ("1", "fly"), ("2", "pay")]
+    table, lines = tmp_path / "table", tmp_path / "lines"
+    table.write_text("case,event\n" + "".join(f"{case},{event}\n" for case, event in rows))
+    records = "".join(json.dumps({"event": event, "case": case}) + "\n" for case, event in rows)
+    lines.write_text("check pay\n")
+    whole = [["<end>", "take in", "fly", "<end>"], ["<end>", "check", "pay", "<end>"]]
+    both, second = (
+        pytest.approx(sum(model.stream().score(sequence).figures.nats for sequence in part) / (3 * len(part)))
+        for part in (whole, whole[1:])
+    )
+    for arguments, given, expected in (
+        ([table, "--format", "csv"], "", both),
+        (["--format", "jsonl"], records, both),
+        ([lines, "--format", "lines"], "", second),
+    ):
+        result = stepcell("score", events_model, *arguments, "--json", input=given)
+        assert json.loads(result.stdout)["nats_per_symbol"] == expected
+    result = stepcell("calibrate", events_model, table, "--format", "csv", "--false-alarms", "0.2", "--out",
+                      tmp_path / "threshold.json", "--json")  # fmt: skip
+    assert json.loads(result.stdout)["symbols"] == 6
+    result = stepcell("score", TFLITE, table, "--format", "csv")
+    assert "memory does not say which column of a table is the symbol: it was trained on none" in result.stderr
+
+
+def test_every_command_calls_the_formats_alike():
+    assert [one.value for one in DataFormat] == list(DATA_FORMATS)
+    assert [one.value for one in FileFormat] == list(FORMATS) == list(DATA_FORMATS[: len(FORMATS)])
+    manifest = read_model_file(TFLITE).manifest
+    for format in DATA_FORMATS:
+        reading = TrainedReading.of(manifest, {"format": format, "symbol": "what"} if format in FORMATS[:4] else
+                                    {"format": format}).reading  # fmt: skip
+        assert getattr(reading, "format", format) == format
+    with pytest.raises(CorpusError, match="The format is 'xlsx', not one of csv, .*, symbols"):
+        TrainedReading.of(manifest, {"format": "xlsx"})
 
 
 def test_the_certificate_of_a_long_score_is_shown(tmp_path):

@@ -218,7 +218,7 @@ def test_symbols_that_the_model_does_not_know_are_counted_or_named(tmp_path):
     assert half.unknown == int((half.judged.inputs == 3).sum()) != int((half.learned.inputs == 3).sum())
     with pytest.raises(CorpusError, match="the end symbol '<stop>'.*; nor 1 symbol of"):
         read_material(manifest(), path, path, end="<stop>", options=options)
-    with pytest.raises(CorpusError, match="trained on events; --unit does not apply"):
+    with pytest.raises(CorpusError, match="read as events; --unit does not apply"):
         read_material(manifest({"reading": {"kind": "events"}}), path, options={"unit": "word"})
 
 

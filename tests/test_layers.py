@@ -64,6 +64,7 @@ LAYERS = {
     "Minimum": lambda: lambda x: L.Minimum()([x, L.Dense(6)(x)]),
     "Concatenate": lambda: lambda x: L.Concatenate()([x, L.Dense(2)(x), x]),
     "operations": lambda: lambda x: 2.0 * x - x / 3.0 + ops.tanh(L.Dense(6)(x)) * np.arange(6.0) - (-x),
+    "logarithms": lambda: lambda x: ops.log1p(L.ReLU()(x)) + ops.log(ops.exp(x) + 1.0),
     "operations on three axes": lambda: (
         lambda x: L.Reshape((-1, 6))(ops.maximum(L.Reshape((-1, 2, 3))(x), 0.1) + np.ones((2, 1)))
     ),

@@ -91,4 +91,5 @@ def windows(streams: Streams, length: int, count: int, seed: int) -> Streams:
     resets = np.zeros(places.shape, bool)
     resets[0] = True
     allowed = None if streams.allowed is None else streams.allowed[places, lanes]
-    return Streams(streams.inputs[places, lanes], streams.targets[places, lanes], weights, resets, allowed)
+    numbers = None if streams.numbers is None else streams.numbers[places, lanes]
+    return Streams(streams.inputs[places, lanes], streams.targets[places, lanes], weights, resets, allowed, numbers)

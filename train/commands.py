@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .data_formats import FileFormat
 from .training_command import trains
 
 if TYPE_CHECKING:
@@ -22,16 +23,6 @@ class Unit(str, Enum):
     character = "character"
     byte = "byte"
     word = "word"
-
-
-class FileFormat(str, Enum):
-    """What a file of events is."""
-
-    csv = "csv"
-    tsv = "tsv"
-    jsonl = "jsonl"
-    parquet = "parquet"
-    lines = "lines"
 
 
 class Split(str, Enum):
@@ -189,6 +180,16 @@ def train_events(
         str | None,
         typer.Option("--gaps", help="Make the time between events symbols, in ranges that end at 1min,1h for example."),
     ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature", metavar="[NAME=]COLUMN",
+            help="Column of numbers to read beside the symbol, raw; repeatable. NAME is what the model calls it.",
+        ),
+    ] = None,
+    gap_feature: Annotated[
+        bool, typer.Option("--gap-feature", help="Read the time since the event before as a feature, called gap.")
+    ] = False,
     end: Annotated[str, typer.Option("--end", help="Symbol before and behind each sequence; empty: none.")] = "<end>",
     min_count: _MinCount = 1,
     most_symbols: _MostSymbols = 10_000,
@@ -203,9 +204,9 @@ def train_events(
     weight: Annotated[
         list[str] | None, typer.Option("--weight", help="SYMBOL=FACTOR: weigh this one more; repeatable.")
     ] = None,
-) -> Problem:
+) -> Problem:  # fmt: skip
     """The next event of each sequence in a file, judged on sequences that were held out."""
-    from ..runtime.reading import EventsReading, HeldOut
+    from ..runtime.reading import EventsReading, HeldOut, features_of
     from .events import Events
     from .refusal import refuse_if_any
 
@@ -214,8 +215,9 @@ def train_events(
     refuse_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
     ends = end if end and (sequence or format is FileFormat.lines) else None
     reading = EventsReading(
-        symbol, sequence, order, format and format.value, delimiter, header, encoding, time_format, gaps, ends
-    )
+        symbol, sequence, order, format and format.value, delimiter, header, encoding, time_format, gaps, ends,
+        features_of(feature or ()), gap_feature,
+    )  # fmt: skip
     return Events.from_file(
         file, reading, split=HeldOut(held_out, split and split.value), min_count=min_count, most_symbols=most_symbols,
         balance=balance, emphasis={symbol: float(factor) for symbol, _, factor in pairs},

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..runtime.arrays import AnyArray
 from ..runtime.figure import Figure, new_figure, to_png
-from ..runtime.reading import Corpus, Recording
+from ..runtime.reading import Corpus, Recording, Scale
 from ..runtime.vocabulary import escape_symbol
 
 _SHOWN = 5  # symbols in the table
@@ -26,6 +26,11 @@ class CorpusReport:
     """
 
     corpus: Corpus
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """See `Data.scales`."""
+        return self.corpus.scales
 
     def record(self) -> dict[str, Any]:
         """Return what stands in the model file, so that other files can be read and judged alike."""
@@ -44,6 +49,7 @@ class CorpusReport:
         notes = [
             f"{corpus.learned.source or 'sequences'}{': ' if corpus.learned.found else ''}{corpus.learned.found}",
             f"vocabulary: {known:,} symbols{f', {extra}' if extra else ''}",
+            *([f"features: {', '.join(map(_spread, self.scales))}"] if self.scales else []),
             *corpus.learned.remarks,
         ]
         return header, rows, "\n".join(notes)
@@ -122,6 +128,12 @@ class CorpusReport:
         """Return how often each symbol is an answer while learning, int64 of shape (V,)."""
         tape = self.corpus.learned_tape
         return np.bincount(tape.targets[tape.weights > 0], minlength=len(self.corpus.vocabulary))
+
+
+def _spread(scale: Scale) -> str:
+    """Return a feature and how far it spreads in a few words."""
+    seen = "log(1 + x) " if scale.logarithmic else ""
+    return f"{scale.name} ({seen}{scale.mean:.4g} ± {scale.variance**0.5:.3g})"
 
 
 def _name(symbol: str) -> str:

@@ -46,7 +46,7 @@ class Fitted:
         initial_state: Name ("h0", "c0", ...) -> the state that was learned to follow a reset, (1, U); empty: zeros.
     """
 
-    model: keras.Sequential
+    model: keras.Model
     scores: dict[str, Score]
     history: tuple[Row, ...]
     stopped: str
@@ -116,7 +116,13 @@ class _Training:
         self._recipe: Recipe = problem.recipe
         self._stages = (*(self._recipe.curriculum if options.curriculum else ()), problem)
         outputs = len(problem.vocabulary if problem.labels is None else problem.labels)
-        model = network.build(len(problem.vocabulary), outputs, options.seed, longest_lag=self._recipe.longest_lag)
+        model = network.build(
+            len(problem.vocabulary),
+            outputs,
+            options.seed,
+            longest_lag=self._recipe.longest_lag,
+            scales=() if problem.data is None else problem.data.scales,
+        )
         self._updater = Updater(
             model,
             seed=options.seed,

@@ -13,6 +13,7 @@ import tensorflow as tf
 from .answers import Answers, windows
 from .forward import layers_of
 from .problem import Streams
+from .scaling import scaling_of
 from .score import Score
 from .start_state import StartState
 
@@ -25,10 +26,10 @@ class Evaluator:
     Nothing of the training arithmetic is used, so what is judged is the model that will be exported.
     """
 
-    def __init__(self, model: keras.Sequential, *, xla: bool, start: StartState | None = None) -> None:
+    def __init__(self, model: keras.Model, *, xla: bool, start: StartState | None = None) -> None:
         """Take hold of the layers of `model`, one of `Network.build`; `start` follows a reset (None: zeros)."""
         first, *self._recurrent, self._head = layers_of(model)
-        self._first = first
+        self._first, self._scaled = first, scaling_of(model)
         self._start = start or StartState(model, learned=False)
         self._run = tf.function(self._step_through, jit_compile=xla, autograph=False)
 
@@ -36,7 +37,9 @@ class Evaluator:
         """Return the answers to `streams`."""
         allowed = np.zeros((0,), bool) if streams.allowed is None else streams.allowed
         arrays = (streams.inputs, streams.targets, streams.resets, allowed)
-        right, nats, named = (np.asarray(array) for array in self._run(*(tf.constant(array) for array in arrays)))
+        numbers = None if streams.numbers is None else tf.constant(streams.numbers)
+        made = self._run(*(tf.constant(array) for array in arrays), numbers)
+        right, nats, named = (np.asarray(array) for array in made)
         return Answers(streams, right, nats, named)
 
     def score(self, streams: Streams) -> Score:
@@ -65,13 +68,15 @@ class Evaluator:
         forgetful = replace(carried, resets=np.ones(carried.inputs.shape, bool))
         return {**scores, "reset": self.score(forgetful)}, answers["carried"]
 
-    def _step_through(self, inputs: Any, targets: Any, resets: Any, allowed: Any) -> tuple[Any, Any, Any]:
+    def _step_through(self, inputs: Any, targets: Any, resets: Any, allowed: Any, numbers: Any) -> tuple[Any, Any, Any]:
         steps, lanes = inputs.shape
+        scaled = None if self._scaled is None else self._scaled(numbers)
 
         def body(t: Any, right: Any, nats: Any, named: Any, state: Any) -> tuple[Any, ...]:
             remaining = self._start.after_reset(state, tf.gather(resets, t))
             target = tf.gather(targets, t)
             x = self._first(tf.gather(inputs, t))
+            x = x if scaled is None else tf.concat([x, tf.gather(scaled, t)], -1)
             following = []
             for layer in self._recurrent:
                 before = [remaining.pop(0) for _ in keras.tree.flatten(layer.cell.state_size)]

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .commands import FileFormat, Unit
+from .commands import Unit
+from .data_formats import DataFormat
 
 _READ = "Reading, where the file is not to be read as in training"
 
@@ -39,7 +40,7 @@ def evaluate(
     order: Annotated[
         str | None, typer.Option("--order", help="Column that orders a sequence.", rich_help_panel=_READ)
     ] = None,
-    format: Annotated[FileFormat | None, typer.Option("--format", help="Of DATA.", rich_help_panel=_READ)] = None,
+    format: Annotated[DataFormat | None, typer.Option("--format", help="Of DATA.", rich_help_panel=_READ)] = None,
     delimiter: Annotated[
         str | None, typer.Option("--delimiter", help="Between columns.", rich_help_panel=_READ)
     ] = None,
@@ -52,6 +53,12 @@ def evaluate(
     ] = None,
     gaps: Annotated[
         str | None, typer.Option("--gaps", help="Ranges of time as symbols.", rich_help_panel=_READ)
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature", metavar="[NAME=]COLUMN", help="Column of a feature; repeatable.", rich_help_panel=_READ
+        ),
     ] = None,
     unit: Annotated[
         Unit | None, typer.Option("--unit", help="DATA is a text of these.", rich_help_panel=_READ)
@@ -75,18 +82,19 @@ def evaluate(
     from ..runtime.evaluation import read_material
     from ..runtime.evaluation.report import html_report
     from ..runtime.evaluation.tables import figures_table, mistakes_table, positions_table, remarks
+    from ..runtime.reading import features_of
     from ..runtime.whole_file import make_folder, write_whole_file
 
     given = {
         "symbol": symbol, "sequence": sequence, "order": order, "format": format and format.value,
         "delimiter": delimiter, "header": header, "encoding": encoding, "time_format": time_format, "gaps": gaps,
-        "unit": unit and unit.value,
+        "unit": unit and unit.value, "features": features_of(feature) if feature else None,
     }  # fmt: skip
     if report is not None:
         make_folder(report.parent)  # before the work is done
     with quiet_stderr():
         model = load(file, backend=backend)
-    require_next_symbols(model.file, "it cannot be evaluated on a stream")
+    require_next_symbols(model.file, "it cannot be evaluated on a stream", with_features=True)
     options = {name: value for name, value in given.items() if value is not None}
     with working() as progress:
         progress(f"reading {data}")

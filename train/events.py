@@ -7,18 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..runtime.arrays import Float32
 from ..runtime.reading import MOST_SYMBOLS, Corpus, EventsReading, HeldOut, Recording
-from .problem import Recipe
 from .recorded import RecordedProblem
 from .refusal import refuse_if_any
 
 _END = "<end>"
-_EPOCHS, _LEAST_UPDATES = 40, 1_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,9 @@ class Events(RecordedProblem):
         ProblemError: Weights that make no sense; all of them are named.
     """
 
+    most_lanes = 32
+    learning_rate: ClassVar[Mapping[str, float]] = {"lstm": 0.01, "gru": 0.01, "rnn": 0.005}
+    epochs, least_updates, judgements = 40, 1_000, 20
     balance: float = 0.0
     emphasis: Mapping[str, float] = field(default_factory=dict)
 
@@ -93,27 +94,6 @@ class Events(RecordedProblem):
         """See `Problem.name`."""
         return "events"
 
-    @property
-    def most_lanes(self) -> int:
-        """See `RecordedProblem.most_lanes`."""
-        return 32
-
-    @property
-    def recipe(self) -> Recipe:
-        """See `Problem.recipe`."""
-        updates = max(_LEAST_UPDATES, _EPOCHS * self.chunks)
-        return Recipe(
-            time_steps=self.time_steps,
-            learning_rate={"lstm": 0.01, "gru": 0.01, "rnn": 0.005},
-            schedule="cosine",
-            updates=updates,
-            per_block=10,
-            evaluate_every=max(50, updates // 20),
-            xla=True,
-            patience=8,
-            judged_by="carried" if len(self.corpus.learned) == 1 else "per_sequence",
-        )
-
     @cached_property
     def symbol_weights(self) -> Float32 | None:
         """See `RecordedProblem.symbol_weights`; their mean over all answers is 1."""
@@ -131,9 +111,4 @@ class Events(RecordedProblem):
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
-        return {
-            **self.corpus.to_json(),
-            "source": self.corpus.learned.source,
-            "balance": self.balance,
-            "emphasis": dict(self.emphasis),
-        }
+        return {**super().to_json(), "balance": self.balance, "emphasis": dict(self.emphasis)}

@@ -7,19 +7,22 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from .scaling import scaling_of
 from .sequence_cells import gru_sequence, lstm_sequence, rnn_sequence
 from .start_state import StartState
 
 Tensor: TypeAlias = Any
+_THROUGH = (keras.layers.Embedding, keras.layers.RNN, keras.layers.Dense)
 State: TypeAlias = list[Tensor]  # of each recurrent layer in turn: h, and c for an LSTM; each (B, U)
 
 
 class Forward:
     """Computes what a model of `Network.build` computes, from the same Keras variables."""
 
-    def __init__(self, model: keras.Sequential) -> None:
+    def __init__(self, model: keras.Model) -> None:
         """Take hold of the layers of `model`; `recurrent` are the recurrent ones, first to last."""
         first, *self.recurrent, self._head = layers_of(model)
+        self._scaled = scaling_of(model)
         self._zeros = StartState(model, learned=False)
         self._embedding = first if first.trainable else None
         self._dropout = next((layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)), 0.0)
@@ -29,13 +32,15 @@ class Forward:
         return self._zeros.of(lanes)
 
     def logits(
-        self, ids: Tensor, state: State, *, dropout_seed: Tensor = None, keep: Tensor = None, start: State | None = None
-    ) -> tuple[Tensor, State]:
+        self, ids: Tensor, state: State, *, numbers: Tensor = None, dropout_seed: Tensor = None, keep: Tensor = None,
+        start: State | None = None,
+    ) -> tuple[Tensor, State]:  # fmt: skip
         """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk.
 
         Args:
             ids: int32.
             state: Before the chunk.
+            numbers: float32 of shape (T, B, F): the features, where the model has any.
             dropout_seed: int32 of shape (2,): what dropout follows from; None: there is none.
             keep: float32 of shape (T, B): 0 where the state is forgotten before this symbol, else 1; None: nowhere.
             start: What the state then is, (1, U) each; none: zeros.
@@ -47,7 +52,7 @@ class Forward:
         keep = None if keep is None else keep[..., None]
         for number, layer in enumerate(self.recurrent):
             h = remaining.pop(0)
-            projected = self._project(layer, ids, x)
+            projected = self._project(layer, ids, x, numbers)
             recurrent_kernel = layer.cell.recurrent_kernel.value
             if isinstance(layer, keras.layers.LSTM):
                 x, h, c = lstm_sequence(projected, recurrent_kernel, h, remaining.pop(0), keep, begins[:2])
@@ -65,13 +70,21 @@ class Forward:
                 x = tf.where(drawn >= self._dropout, x / (1 - self._dropout), 0.0)
         return _matmul(x, self._head.kernel.value) + self._head.bias.value, following
 
-    def _project(self, layer: Any, ids: Tensor, x: Tensor) -> Tensor:
+    def _project(self, layer: Any, ids: Tensor, x: Tensor, numbers: Tensor) -> Tensor:
         """Return the input's share of the gates of `layer`, (T, B, G U); x is None for the first layer."""
         kernel, bias = layer.cell.kernel.value, layer.cell.bias.value
         if isinstance(layer, keras.layers.GRU):
             bias = bias[0]  # of the input; the other is the recurrent one
         if x is not None:
             return _matmul(x, kernel) + bias
+        if self._scaled is None:
+            return self._looked_up(ids, kernel, bias)
+        scaled = self._scaled(numbers)
+        size = scaled.shape[-1]
+        return self._looked_up(ids, kernel[:-size], bias) + _matmul(scaled, kernel[-size:])
+
+    def _looked_up(self, ids: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        """Return what the symbols are worth to the gates, (T, B, G U)."""
         if self._embedding is None:
             return tf.gather(kernel + bias, ids)  # the row of a symbol is its one-hot vector times the kernel
         table = self._embedding.embeddings.value
@@ -86,6 +99,6 @@ def _matmul(x: Tensor, kernel: Tensor) -> Tensor:
     return tf.reshape(tf.matmul(tf.reshape(x, (steps * lanes, size)), kernel), (steps, lanes, kernel.shape[-1]))
 
 
-def layers_of(model: keras.Sequential) -> list[Any]:
-    """Return the layers of a model of `Network.build` that compute something: lookup, recurrent layers, head."""
-    return [layer for layer in model.layers if not isinstance(layer, keras.layers.Dropout)]
+def layers_of(model: keras.Model) -> list[Any]:
+    """Return the layers of a model of `Network.build` that its symbols go through: lookup, recurrent layers, head."""
+    return [layer for layer in model.layers if isinstance(layer, _THROUGH)]

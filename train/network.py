@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
+from ..runtime.ports import SYMBOL
+from ..runtime.reading import Scale
 from .refusal import refuse_if_any
+from .scaling import PREFIX, with_scaled
 
 _MOST_UNITS, _MOST_LAYERS = 8_192, 64  # a layer of so many units takes gigabytes to train
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
@@ -58,8 +62,10 @@ class Network:
             problems.append(f"the bias of the forget gate is {self.forget_bias}, it must be finite")
         refuse_if_any(problems, "This network cannot be built")
 
-    def build(self, symbols: int, outputs: int, seed: int, *, longest_lag: int = 0) -> keras.Sequential:
-        """Return the Keras model: ids (B, T) in, probabilities (B, T, `outputs`) out.
+    def build(
+        self, symbols: int, outputs: int, seed: int, *, longest_lag: int = 0, scales: Sequence[Scale] = ()
+    ) -> keras.Model:
+        """Return the Keras model: ids (B, T) in, and a feature (B, T, 1) for each scale; (B, T, `outputs`) out.
 
         Every initial weight follows from `seed`; no global random state is read or moved.
 
@@ -68,34 +74,39 @@ class Network:
             outputs: Size of the output vocabulary.
             seed: Of the initial weights.
             longest_lag: What `chrono` is where it is None.
+            scales: The features beside the symbol, and how far they spread, which the model has to know.
         """
         seeds = iter(np.random.SeedSequence([seed, 1]).generate_state(2 * self.layers + 2).tolist())
         glorot, orthogonal = keras.initializers.GlorotUniform, keras.initializers.Orthogonal
-        model = keras.Sequential(name=f"{self.cell}_{self.units}")
-        model.add(keras.Input((None,), dtype="int32", name="symbols"))
+        prefix = PREFIX if scales else ""
         if self.embedding:
             table = keras.initializers.RandomUniform(seed=next(seeds))
-            model.add(keras.layers.Embedding(symbols, self.embedding, embeddings_initializer=table, name="embedding"))
+            lookup = keras.layers.Embedding(
+                symbols, self.embedding, embeddings_initializer=table, name=f"{prefix}embedding"
+            )
         else:
             # Not CategoryEncoding: given sequences of one symbol, it silently drops the time axis.
             identity = keras.initializers.Identity()
-            model.add(keras.layers.Embedding(symbols, symbols, identity, trainable=False, name="one_hot"))
+            lookup = keras.layers.Embedding(symbols, symbols, identity, trainable=False, name=f"{prefix}one_hot")
+        layers = []
         for number in range(self.layers):
             layer = CELLS[self.cell](
                 self.units,
                 return_sequences=True,
                 kernel_initializer=glorot(seed=next(seeds)),
                 recurrent_initializer=orthogonal(seed=next(seeds)),
-                name=f"{self.cell}_{number}",
+                name=f"{prefix}{self.cell}_{number}",
             )
-            model.add(layer)
-            self._set_gates(layer, longest_lag if self.chrono is None else self.chrono, [seed, 2, number])
+            layers.append(layer)
             if self.dropout:
-                model.add(keras.layers.Dropout(self.dropout, name=f"dropout_{number}"))
+                layers.append(keras.layers.Dropout(self.dropout, name=f"{prefix}dropout_{number}"))
         head = keras.layers.Dense(
-            outputs, activation="softmax", kernel_initializer=glorot(seed=next(seeds)), name="probabilities"
+            outputs, activation="softmax", kernel_initializer=glorot(seed=next(seeds)), name=f"{prefix}probabilities"
         )
-        model.add(head)
+        model = _joined(lookup, [*layers, head], scales, f"{self.cell}_{self.units}")
+        recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
+        for number, layer in enumerate(recurrent):
+            self._set_gates(layer, longest_lag if self.chrono is None else self.chrono, [seed, 2, number])
         return model
 
     def _set_gates(self, layer: keras.Layer, lag: int, seed: list[int]) -> None:
@@ -117,3 +128,16 @@ class Network:
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object."""
         return asdict(self)
+
+
+def _joined(
+    lookup: keras.layers.Layer, following: Sequence[keras.layers.Layer], scales: Sequence[Scale], name: str
+) -> keras.Model:
+    """Return the model of these layers, one behind the other, with the features beside what `lookup` answers."""
+    if not scales:
+        return keras.Sequential([keras.Input((None,), dtype="int32", name="symbols"), lookup, *following], name=name)
+    symbol = keras.Input((None,), dtype="int32", name=SYMBOL)
+    inputs, x = with_scaled(lookup(symbol), scales)
+    for layer in following:
+        x = layer(x)
+    return keras.Model([symbol, *inputs], x, name=name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..runtime.arrays import AnyArray, Float32, Ids
+from ..runtime.reading import Scale
 from ..runtime.vocabulary import Vocabulary
 from .score import Score
 
@@ -22,12 +23,14 @@ class Block:
         resets: bool of shape (U, B): forget the state of this lane before this update. Otherwise it is carried over
             from the update before, as a device carries it. Or (U, T, B): forget it before this symbol, where sequences
             begin within chunks.
+        numbers: float32 of shape (U, T, B, F): the features of each input, as a device is fed them; None: none.
     """
 
     inputs: Ids
     targets: Ids
     weights: Float32
     resets: AnyArray
+    numbers: Float32 | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Streams:
         resets: bool of the same shape: forget the state before this symbol.
         allowed: bool of shape (T, B, K): all outputs that would be right, where there are several. An answer is then
             right if each of them is more likely than every other output. None: the target alone is right.
+        numbers: float32 of shape (T, B, F): the features of each input, as a device is fed them; None: none.
     """
 
     inputs: Ids
@@ -48,6 +52,7 @@ class Streams:
     weights: Float32
     resets: AnyArray
     allowed: AnyArray | None = None
+    numbers: Float32 | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,10 @@ class Recipe:
 
 class Data(Protocol):
     """What is known about data before anything has been learned from them."""
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """The features beside the symbols, and how far they spread."""
 
     def record(self) -> dict[str, Any]:
         """Return what is to stand in the model file beside how it was trained."""

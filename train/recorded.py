@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,14 +36,40 @@ class RecordedProblem(ABC):
 
     Attributes:
         corpus: What has been recorded.
+        most_lanes: Streams learned side by side where there is enough for them.
+        learning_rate: See `Recipe.learning_rate`.
+        epochs: How many times everything is learned from, if `least_updates` are not more.
+        least_updates: Updates that are made of little data too.
+        judgements: How many times it is evaluated on the way.
     """
 
     corpus: Corpus
+    most_lanes: ClassVar[int] = 64
+    learning_rate: ClassVar[Mapping[str, float]]
+    epochs: ClassVar[int]
+    least_updates: ClassVar[int]
+    judgements: ClassVar[int]
 
     @property
     @abstractmethod
+    def name(self) -> str:
+        """See `Problem.name`."""
+
+    @property
     def recipe(self) -> Recipe:
-        """See `Problem.recipe`; its `time_steps` are those of `time_steps`."""
+        """See `Problem.recipe`."""
+        updates = max(self.least_updates, self.epochs * self.chunks)
+        return Recipe(
+            time_steps=self.time_steps,
+            learning_rate=self.learning_rate,
+            schedule="cosine",
+            updates=updates,
+            per_block=10,
+            evaluate_every=max(50, updates // self.judgements),
+            xla=True,
+            patience=8,
+            judged_by="per_sequence" if self._is_many else "carried",
+        )
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -64,16 +91,10 @@ class RecordedProblem(ABC):
         """What an answer weighs while it is learned, by its symbol, float32 of shape (V,); None: all the same."""
         return None
 
-    @property
-    def most_lanes(self) -> int:
-        """Streams learned side by side where there is enough for them."""
-        return 64
-
     def block(self, first: int, updates: int, seed: int) -> Block:
         """See `Problem.block`."""
         chunks = [self._chunk(update, seed) for update in range(first, first + updates)]
-        inputs, targets, weights, resets = (np.stack(part) for part in zip(*chunks, strict=True))
-        return Block(inputs, targets, weights, resets)
+        return Block(*(np.stack(part) for part in zip(*chunks, strict=True)))
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
         """See `Problem.evaluations`: the held-out sequences, one behind the other and each by itself."""
@@ -83,6 +104,10 @@ class RecordedProblem(ABC):
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`: what was recorded never is, unless it can be known by heart."""
         return scores[self.recipe.judged_by].accuracy == 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Problem.to_json`."""
+        return {**self.corpus.to_json(), "source": self.corpus.learned.source}
 
     def refuse_if_too_small(self) -> None:
         """Refuse what nothing can be learned from.
@@ -106,6 +131,7 @@ class RecordedProblem(ABC):
             raise CorpusError(f"{source} repeats one symbol, {what}; there is nothing to predict.")
         if not self.corpus.held_out_tape.weights.any():
             raise CorpusError(f"Nothing of {source} that is held out can be predicted; hold out more.")
+        _ = corpus.scales  # refuses features that say nothing
 
     @property
     def time_steps(self) -> int:
@@ -132,6 +158,8 @@ class RecordedProblem(ABC):
     def _chunk(self, update: int, seed: int) -> tuple[AnyArray, ...]:
         """Return inputs, targets and weights (T, B) of one update, and resets, (T, B) or for one sequence (B,).
 
+        Where there are features, their numbers (T, B, F) come last.
+
         Every pass begins at another place, so that the cuts between chunks fall elsewhere.
         """
         tape, steps, lanes = self.corpus.learned_tape, self.time_steps, self._lanes
@@ -150,7 +178,9 @@ class RecordedProblem(ABC):
             hidden = (random.random(places.shape) < _UNKNOWN) & ~tape.begins[places]
             inputs = np.where(hidden, np.int32(self._unknown), inputs)
         factors = self.symbol_weights
-        return inputs, targets, weights if factors is None else weights * factors[targets], resets
+        weights = weights if factors is None else weights * factors[targets]
+        numbers = () if tape.numbers is None else (tape.numbers.values[places],)
+        return inputs, targets, weights, resets, *numbers
 
     @cached_property
     def _unknown(self) -> int | None:
@@ -174,7 +204,7 @@ class RecordedProblem(ABC):
             numbers = np.flatnonzero(np.diff(np.floor(np.arange(len(tape.starts)) * wanted)) > 0)
             carried = in_lanes(tape, numbers if wanted < 1 else np.arange(len(tape.starts) - 1), _STREAMS, _MOST_JUDGED)
         never = np.zeros_like(carried.resets)
-        return Streams(carried.inputs, carried.targets, carried.weights, never), carried
+        return replace(carried, resets=never), carried
 
 
 class _Passes:
@@ -210,9 +240,14 @@ def in_lanes(tape: Tape, numbers: Places, lanes: int, most: int) -> Streams:
     inputs = np.zeros((steps, len(places)), np.int32)
     targets, weights = inputs.copy(), inputs.astype(np.float32)
     resets = np.zeros(inputs.shape, bool)
+    beside: Float32 | None = None
+    if tape.numbers is not None:
+        beside = np.zeros((*inputs.shape, len(tape.numbers.names)), np.float32)
     begins = tape.begins
     for lane, own in enumerate(places):
         count = len(own)
         inputs[:count, lane], targets[:count, lane] = tape.inputs[own], tape.targets[own]
         weights[:count, lane], resets[:count, lane] = tape.weights[own], begins[own]
-    return Streams(inputs, targets, weights, resets)
+        if beside is not None and tape.numbers is not None:
+            beside[:count, lane] = tape.numbers.values[own]
+    return Streams(inputs, targets, weights, resets, numbers=beside)

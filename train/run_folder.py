@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import __version__
 from ..runtime.errors import OutputError, ResumeError
+from ..runtime.ports import SYMBOL
 from ..runtime.vocabulary import escape_symbol
 from ..runtime.whole_file import make_folder, remove_unfinished_files, write_whole_file
 from .curve import draw_curve
@@ -29,11 +30,11 @@ from .training_state import Row
 MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
 STATE_FILE, CHECKPOINT_FILE, DATA_FILE = "state.png", "checkpoint.npz", "data.png"
-INITIAL_STATE_FILE = "initial_state.npz"
+INITIAL_STATE_FILE, SAMPLE_RECORDS_FILE = "initial_state.npz", "sample.jsonl"
 PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE = "search.json", "search.csv", "search.png"  # of a search
 _ALL_FILES = (
     MODEL_FILE, RUN_FILE, METRICS_FILE, HISTORY_FILE, SAMPLE_FILE, CURVE_FILE, STATE_FILE, CHECKPOINT_FILE, DATA_FILE,
-    PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE, INITIAL_STATE_FILE,
+    PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE, INITIAL_STATE_FILE, SAMPLE_RECORDS_FILE,
 )  # fmt: skip
 _CHECKPOINTS = "checkpoint.*.npz"  # of the trials of a search
 _SAMPLE = 10_000  # symbols
@@ -46,7 +47,8 @@ class Run:
 
     The files: model.keras (the Keras model), run.json (everything needed to repeat the run, and the vocabulary),
     metrics.json (the evaluation), history.csv (a line per block of updates), sample.txt (symbols as they really occur,
-    one per line, for the exporter to check on), initial_state.npz (the state that follows a reset, where it was
+    one per line, for the exporter to check on; with features sample.jsonl in its place, of objects as stepcell predict
+    reads them), initial_state.npz (the state that follows a reset, where it was
     learned), and with matplotlib curve.png, state.png and, where data were read, data.png; checkpoint.npz while it is
     not finished.
     """
@@ -118,7 +120,7 @@ class Run:
         contents = {
             METRICS_FILE: as_json(_describe_metrics(fitted)),
             HISTORY_FILE: _as_csv(fitted.history).encode(),
-            SAMPLE_FILE: _sample(problem, seed).encode(),
+            **_sample(problem, seed),
             MODEL_FILE: _keras_file(fitted),
         }
         pictures = {
@@ -243,10 +245,19 @@ def _describe_result(problem: Problem, fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _sample(problem: Problem, seed: int) -> str:
-    """Return the beginning of a carried evaluation stream, one symbol per line."""
-    ids = problem.evaluations(seed)["carried"].inputs[:_SAMPLE, 0]
-    return "".join(f"{escape_symbol(problem.vocabulary.decode(int(id)))}\n" for id in ids)
+def _sample(problem: Problem, seed: int) -> dict[str, bytes]:
+    """Return the beginning of a carried evaluation stream, a symbol and its features per line: a file and its name."""
+    carried = problem.evaluations(seed)["carried"]
+    symbols = [problem.vocabulary.decode(int(id)) for id in carried.inputs[:_SAMPLE, 0]]
+    if carried.numbers is None or problem.data is None:
+        return {SAMPLE_FILE: "".join(f"{escape_symbol(symbol)}\n" for symbol in symbols).encode()}
+    names = [scale.name for scale in problem.data.scales]
+    records = [
+        {SYMBOL: symbol, **{name: [float(str(number))] for name, number in zip(names, row, strict=True)}}
+        for symbol, row in zip(symbols, carried.numbers[:_SAMPLE, 0], strict=True)
+    ]
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+    return {SAMPLE_RECORDS_FILE: "".join(lines).encode()}
 
 
 def _describe_metrics(fitted: Fitted) -> dict[str, Any]:

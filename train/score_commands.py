@@ -7,31 +7,24 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .data_formats import DataFormat
 
 _ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
 _Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite, onnxruntime or numpy.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-class DataFormat(str, Enum):
-    """How data are read that are not like those of the training."""
-
-    symbols = "symbols"
-    lines = "lines"
-    text = "text"
-
-
 _DataFormat = Annotated[
     DataFormat | None,
     typer.Option(
         "--format",
-        help="A symbol on each line, a sequence on each line, or text whose characters are the symbols; by default as "
-        "the training data were read, if the model file says how, else a symbol on each line.",
+        help="A table with the columns of the training, a sequence on each line (lines), text, or a symbol on each "
+        "line (symbols); by default as the training data were read, if the model file says how, else symbols.",
     ),
 ]
 
@@ -62,19 +55,19 @@ def score(
 
     with quiet_stderr():
         model = load(file, backend=backend)
-    require_next_symbols(model.file, "its symbols have no probability")
+    require_next_symbols(model.file, "its symbols have no probability", with_features=True)
     stdin = None if sys.stdin is None else sys.stdin.buffer
     sequences, remarks = read_given(data, stdin, model.manifest, format and format.value)
     typer.echo("\n".join(remarks), err=True)
     stream, figures = model.stream(), Figures()
-    for number, ids in enumerate(sequences, start=1):
+    for number, inputs in enumerate(sequences, start=1):
         stream.reset()
-        found = score_ids(stream, ids)
+        found = score_ids(stream, inputs.ids, inputs.features)
         figures += found.figures
         if found.lanes is not None:
             typer.echo(certificate(found.lanes), err=True)
         if per_symbol:
-            symbols = [model.vocabulary.symbols[id] for id in ids.tolist()]
+            symbols = [model.vocabulary.symbols[id] for id in inputs.ids.tolist()]
             for line in symbol_lines(symbols, found, number if len(sequences) > 1 else None, as_json=as_json):
                 print(line)
     if as_json:
@@ -110,11 +103,14 @@ def calibrate(
 
     with quiet_stderr():
         model = load(file, backend=backend)
-    require_next_symbols(model.file, "none is surprising")
+    require_next_symbols(model.file, "none is surprising", with_features=True)
     symbols = model.vocabulary.symbols
     sequences, remarks = read_given(data, None, model.manifest, format and format.value)
     typer.echo("\n".join(remarks), err=True)
-    threshold = calibrate_model(model, ([symbols[id] for id in ids.tolist()] for ids in sequences), false_alarms)
+    threshold = calibrate_model(
+        model, ([symbols[id] for id in inputs.ids.tolist()] for inputs in sequences), false_alarms,
+        [inputs.features for inputs in sequences],
+    )  # fmt: skip
     threshold.save(out)
     if as_json:
         print(json.dumps(threshold.to_json()))

@@ -22,7 +22,7 @@ class StartState:
         variables: What is learned, each (1, U), in the order of `names`; none where the state starts from zeros.
     """
 
-    def __init__(self, model: keras.Sequential, *, learned: bool) -> None:
+    def __init__(self, model: keras.Model, *, learned: bool) -> None:
         """Begin with zeros, for a `model` of `Network.build`."""
         layers = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
         parts = [

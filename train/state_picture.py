@@ -21,7 +21,7 @@ _MOST_LABELS = 48  # symbols written under the picture; more would not be legibl
 
 
 def draw_state(
-    model: keras.Sequential,
+    model: keras.Model,
     evaluations: Mapping[str, Streams],
     vocabulary: Vocabulary,
     initial_state: Mapping[str, Float32] | None = None,
@@ -36,8 +36,10 @@ def draw_state(
         vocabulary: The problem's.
         initial_state: Name -> what follows a reset, (1, U); none: zeros.
     """
-    ids, resets = _symbols(evaluations)
-    states = _states(model, ids, resets, initial_state or {})
+    streams, lanes, steps, resets = _places(evaluations)
+    ids = streams.inputs[steps, lanes]
+    numbers = None if streams.numbers is None else streams.numbers[steps, lanes]
+    states = _states(model, ids, numbers, resets, initial_state or {})
     height = max(2.0, min(8.0, 0.5 + 0.06 * sum(array.shape[1] for array in states.values())))
     figure = new_figure(max(5.0, 0.16 * len(ids)), height + 0.4)
     if figure is None:
@@ -60,34 +62,40 @@ def draw_state(
     return to_png(figure)
 
 
-def _symbols(evaluations: Mapping[str, Streams]) -> tuple[AnyArray, AnyArray]:
-    """Return the ids to show and where the state is reset before them, both of shape (T,)."""
+def _places(evaluations: Mapping[str, Streams]) -> tuple[Streams, AnyArray, AnyArray, AnyArray]:
+    """Return what to show: streams, lane and step in them, and where the state is reset before, each of shape (T,)."""
     if "per_sequence" not in evaluations:
-        carried = evaluations["carried"].inputs[:_MOST_STEPS, 0]
-        return carried, np.zeros(len(carried), bool)
+        carried = evaluations["carried"]
+        shown = np.arange(min(_MOST_STEPS, len(carried.inputs)))
+        return carried, np.zeros_like(shown), shown, np.zeros(len(shown), bool)
     streams = evaluations["per_sequence"]
-    ids: list[int] = []
-    resets: list[bool] = []
+    lanes: list[int] = []
+    steps: list[int] = []
     for lane in range(streams.inputs.shape[1]):
         length = int(np.flatnonzero(streams.weights[:, lane]).max()) + 1
-        if ids and len(ids) + length > _MOST_STEPS:
+        if steps and len(steps) + length > _MOST_STEPS:
             break
-        ids += streams.inputs[: min(length, _MOST_STEPS), lane].tolist()
-        resets += [step == 0 for step in range(min(length, _MOST_STEPS))]
-    return np.array(ids), np.array(resets)
+        steps += range(min(length, _MOST_STEPS))
+        lanes += [lane] * (len(steps) - len(lanes))
+    return streams, np.array(lanes), np.array(steps), np.array(steps) == 0
 
 
 def _states(
-    model: keras.Sequential, ids: AnyArray, resets: AnyArray, initial_state: Mapping[str, Float32]
+    model: keras.Model,
+    ids: AnyArray,
+    numbers: AnyArray | None,
+    resets: AnyArray,
+    initial_state: Mapping[str, Float32],
 ) -> dict[str, Floats]:
-    """Return name -> the state after each step, float of shape (T, U)."""
+    """Return name -> the state after each step, float of shape (T, U), of which `numbers` are the features."""
     forward = Forward(model)
     start = StartState(model, learned=bool(initial_state))
     start.set_arrays([initial_state[name] for name in start.names if initial_state])
     names = start.names
     state: list[Any] = start.of(1)
     rows = []
-    for id, reset in zip(ids, resets, strict=True):
-        _, state = forward.logits(tf.constant([[id]], tf.int32), start.of(1) if reset else state)
+    for step, (id, reset) in enumerate(zip(ids, resets, strict=True)):
+        beside = None if numbers is None else tf.constant(numbers[step : step + 1, None])
+        _, state = forward.logits(tf.constant([[id]], tf.int32), start.of(1) if reset else state, numbers=beside)
         rows.append([np.array(tensor)[0] for tensor in state])
     return {name: np.stack([row[index] for row in rows]) for index, name in enumerate(names)}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from ..runtime.reading import MOST_SYMBOLS, TIME, Corpus, HeldOut, Recording, TextReading
 from ..runtime.reading.text_reading import WORD
-from .problem import Recipe
 from .recorded import RecordedProblem
-
-_EPOCHS = 15
 
 
 @dataclass(frozen=True)
@@ -21,6 +19,9 @@ class Text(RecordedProblem):
     Raises:
         CorpusError: It is too short, or repeats one symbol.
     """
+
+    learning_rate: ClassVar[Mapping[str, float]] = {"lstm": 0.02, "gru": 0.01, "rnn": 0.02}
+    epochs, least_updates, judgements = 15, 500, 15
 
     def __post_init__(self) -> None:
         """Check that there is something to learn."""
@@ -80,23 +81,3 @@ class Text(RecordedProblem):
     def name(self) -> str:
         """See `Problem.name`."""
         return "text"
-
-    @property
-    def recipe(self) -> Recipe:
-        """See `Problem.recipe`."""
-        updates = max(500, _EPOCHS * self.chunks)
-        return Recipe(
-            time_steps=self.time_steps,
-            learning_rate={"lstm": 0.02, "gru": 0.01, "rnn": 0.02},
-            schedule="cosine",
-            updates=updates,
-            per_block=10,
-            evaluate_every=max(50, updates // 15),
-            xla=True,
-            patience=8,
-            judged_by="carried" if len(self.corpus.learned) == 1 else "per_sequence",
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Problem.to_json`."""
-        return {**self.corpus.to_json(), "source": self.corpus.learned.source}

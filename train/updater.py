@@ -35,7 +35,7 @@ class Updater:
     """Updates a model in place and carries the state of the lanes from call to call."""
 
     def __init__(
-        self, model: keras.Sequential, *, seed: int, clip_norm: float, xla: bool, learn_start: bool = False
+        self, model: keras.Model, *, seed: int, clip_norm: float, xla: bool, learn_start: bool = False
     ) -> None:
         """Prepare to train `model`.
 
@@ -85,17 +85,19 @@ class Updater:
         self._optimizer.learning_rate.assign(learning_rate)
         # All data goes in as arguments: indexing it from outside would compile anew at every call under XLA.
         arrays = [tf.constant(array) for array in (block.inputs, block.targets, block.weights, block.resets)]
-        loss, accuracy, self._state = self._run(*arrays, tf.constant(first), self._state)
+        numbers = None if block.numbers is None else tf.constant(block.numbers)
+        loss, accuracy, self._state = self._run(*arrays, numbers, tf.constant(first), self._state)
         return float(loss), float(accuracy)
 
     def _updates(
-        self, inputs: Any, targets: Any, weights: Any, resets: Any, first: Any, state: State
+        self, inputs: Any, targets: Any, weights: Any, resets: Any, numbers: Any, first: Any, state: State
     ) -> tuple[Any, Any, State]:
         count = inputs.shape[0]
 
         def body(update: Any, loss: Any, accuracy: Any, state: State) -> tuple[Any, Any, Any, State]:
             x, y, counts, begins = (tf.gather(array, update) for array in (inputs, targets, weights, resets))
-            its_loss, its_accuracy, state = self._update(x, y, counts, begins, first + update, state)
+            beside = None if numbers is None else tf.gather(numbers, update)
+            its_loss, its_accuracy, state = self._update(x, y, counts, begins, beside, first + update, state)
             return update + 1, loss + its_loss / count, accuracy + its_accuracy / count, state
 
         start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0), state)
@@ -105,7 +107,7 @@ class Updater:
         return loss, accuracy, state
 
     def _update(
-        self, inputs: Any, targets: Any, weights: Any, resets: Any, number: Any, state: State
+        self, inputs: Any, targets: Any, weights: Any, resets: Any, numbers: Any, number: Any, state: State
     ) -> tuple[Any, Any, State]:
         variables = self._variables
         with tf.GradientTape() as tape:
@@ -116,7 +118,9 @@ class Updater:
                 keep = 1.0 - tf.cast(resets, tf.float32)
             dropout_seed = tf.stack([self._seed, number])
             start = [variable.value for variable in self.start.variables]
-            logits, following = self._forward.logits(inputs, state, dropout_seed=dropout_seed, keep=keep, start=start)
+            logits, following = self._forward.logits(
+                inputs, state, numbers=numbers, dropout_seed=dropout_seed, keep=keep, start=start
+            )
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
             total = tf.maximum(tf.reduce_sum(weights), 1.0)
             loss = tf.reduce_sum(losses * weights) / total

@@ -4,12 +4,14 @@
     python examples/process/next_activity.py helpdesk.csv
 
 The first two thirds of the cases are learned from (a tenth of them says when to stop), the last third is the test. What
-a network sees are activities and, as symbols between them, how long each took; it is asked for activities alone.
+a network sees are activities and how long each took, as symbols between them or (--gaps feature) as a number beside
+each; it is asked for activities alone.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +47,11 @@ class Test:
     asked: np.ndarray
 
     @classmethod
-    def of(cls, cases: Recording, vocabulary: Vocabulary) -> Test:
-        """Return the test that consists of `cases`."""
-        tape = lay_out(cases, vocabulary, END)
+    def of(
+        cls, cases: Recording, vocabulary: Vocabulary, boundary: Mapping[str, Sequence[float]] | None = None
+    ) -> Test:
+        """Return the test that consists of `cases`, with the numbers of `boundary` beside the end."""
+        tape = lay_out(cases, vocabulary, END, boundary)
         counts = ~np.isin(tape.inputs, GAPS.is_gap(vocabulary.symbols)) & ~tape.begins
         before = np.cumsum(counts)
         seen = before - np.repeat(before[tape.starts[:-1]], np.diff(tape.starts))
@@ -75,7 +79,9 @@ class Test:
         stream, rows = model.stream(), []
         for first, end in zip(self.tape.starts[:-1], self.tape.starts[1:], strict=True):
             stream.reset()
-            rows.append(stream.run_ids(self.tape.inputs[first:end]))
+            symbols = [self.vocabulary.decode(int(id)) for id in self.tape.inputs[first:end]]
+            numbers = self.tape.numbers
+            rows.append(stream.run(symbols, None if numbers is None else numbers.features(slice(first, end))))
         return np.concatenate(rows)
 
 
@@ -84,11 +90,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("log", type=Path, help="helpdesk.csv")
     parser.add_argument("--out", type=Path, default=Path("build/helpdesk"), help="folder for the model files")
+    parser.add_argument("--gaps", choices=["symbols", "feature"], default="symbols", help="how time is seen")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 
-    activities = EventsReading("ActivityID", "CaseID", "CompleteTimestamp", end=END).read(options.log)
-    cases = GAPS.insert(activities)
+    columns = ("ActivityID", "CaseID", "CompleteTimestamp")
+    activities = EventsReading(*columns, end=END).read(options.log)
+    in_symbols = GAPS.insert(activities)
+    is_feature = options.gaps == "feature"
+    cases = EventsReading(*columns, end=END, gap_feature=True).read(options.log) if is_feature else in_symbols
     two_thirds = 2 * round(len(cases) / 3)
     first, last = range(two_thirds), range(two_thirds, len(cases))
     problem = Events(Corpus.of_parts(*HeldOut(0.1).split(cases.chosen(first)), end=END))
@@ -101,12 +111,12 @@ def main() -> None:
         quantize=["int8"], training=problem.data.record(),
     )  # fmt: skip
 
-    test = Test.of(cases.chosen(last), problem.vocabulary)
+    test = Test.of(cases.chosen(last), problem.vocabulary, problem.corpus.boundary)
     table = [test.row("Keras", answers_of_keras(fitted.model, test.tape))]
     for path in exported.files:
         if path.suffix == ".tflite":
             table.append(test.row(path.name, test.streamed(load(path))))
-    for name, recording in (("activities and gaps", cases), ("activities alone", activities)):
+    for name, recording in (("activities and gaps", in_symbols), ("activities alone", activities)):
         vocabulary = Corpus.of_parts(recording.chosen(first), recording.chosen(last), end=END).vocabulary
         learned, same = lay_out(recording.chosen(first), vocabulary, END), Test.of(recording.chosen(last), vocabulary)
         for order in range(1, 6):
@@ -125,10 +135,14 @@ def main() -> None:
 def answers_of_keras(model: object, tape: Tape) -> np.ndarray:
     """Return what the Keras model answers at each place of `tape`, whole cases at once."""
     lengths = np.diff(tape.starts)
-    padded = np.zeros((len(lengths), lengths.max()), np.int32)
     inside = np.arange(lengths.max()) < lengths[:, np.newaxis]
-    padded[inside] = tape.inputs
-    return model.predict(padded, batch_size=256, verbose=0)[inside]
+    numbers = {} if tape.numbers is None else tape.numbers.features()
+    given = []
+    for array in (tape.inputs, *numbers.values()):
+        padded = np.zeros((*inside.shape, *array.shape[1:]), array.dtype)
+        padded[inside] = array
+        given.append(padded)
+    return model.predict(given if numbers else given[0], batch_size=256, verbose=0)[inside]
 
 
 if __name__ == "__main__":

@@ -84,13 +84,18 @@ def rescaling(layer: KerasLayer, call: LayerCall) -> LayerStep:
 
 @step_rule(_LAYERS.Normalization)
 def normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
-    """Subtract the mean and divide by the standard deviation of the data it was adapted to."""
+    """Subtract the mean and divide by the standard deviation of the data it was adapted to.
+
+    First subtract, as Keras does: of a number far from 0 a product would lose the digits that count.
+    """
     if layer.mean is None:
         raise CannotStepError("it has not been adapted to data; call its adapt(data) first")
     mean = np.array(layer.mean, np.float64)
     deviation = np.maximum(np.sqrt(np.array(layer.variance, np.float64)), keras.config.epsilon())
-    factor, addend = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
-    return _affine(_without_time(call, factor), _without_time(call, addend))
+    if layer.invert:
+        return _affine(_without_time(call, deviation), _without_time(call, mean))
+    centre, factor = _without_time(call, mean), _without_time(call, 1 / deviation)
+    return stateless(lambda a, x: (x - a.constant(centre)) * a.constant(factor))
 
 
 def _affine(factor: Weights | None, addend: Weights | None) -> LayerStep:

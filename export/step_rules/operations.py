@@ -32,6 +32,8 @@ _UNARY: dict[str, Callable[[Arithmetic, Value], Value]] = {
     "Absolute": lambda a, x: a.absolute(x),
     "Abs": lambda a, x: a.absolute(x),
     "Exp": lambda a, x: a.exp(x),
+    "Log": lambda a, x: a.log(x),
+    "Log1p": lambda a, x: a.log(x + 1.0),
     "Square": lambda a, x: x * x,
     "Sqrt": lambda a, x: a.sqrt(x),
     "Tanh": lambda a, x: a.activation("tanh", x),

@@ -14,9 +14,10 @@ from ..arrays import Float32, Floats
 from ..backend import describe_backend, initial_state
 from ..errors import AdoptionError
 from ..golden import start_state
+from ..inputs import Inputs
 from ..manifest import Manifest, StateTensor
 from ..own_process import run_runtime
-from ..trace import Course, Inputs, Trajectory
+from ..trace import Course, Trajectory
 
 _MOST_IDS = 2_000  # stepped one by one from the initial state, spread over the vocabulary
 _CARRIED = 64

@@ -93,14 +93,14 @@ def evaluate(
     """Judge a model on the device runtime, and the yardsticks beside it.
 
     Args:
-        model: Predicts its next symbol, and reads symbols alone.
+        model: Predicts its next symbol.
         material: What to judge it by.
         top: For which k to tell the share among the k likeliest.
         window: Symbols in view in the windowed pass; None: as many as were learned at once.
         progress: Is told what is being done.
 
     Raises:
-        TargetError: The model answers with labels or values, or reads features.
+        TargetError: The model answers with labels or values.
         OptionError: Nothing can be judged, or an option makes no sense.
         BackendError, NotFiniteError: As `Stream.run` and `Stream.score` do.
     """

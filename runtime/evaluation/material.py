@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import CorpusError
 from ..manifest import Manifest
-from ..reading import EventsReading, HeldOut, Recording, Tape, TextReading, lay_out
-from ..vocabulary import Vocabulary
-
-_READINGS: Mapping[str, type[EventsReading] | type[TextReading]] = {"events": EventsReading, "text": TextReading}
-_SHOWN = 10  # unknown symbols in a message
+from ..reading import HeldOut, Tape, TrainedReading
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +46,15 @@ def read_material(
         baseline_from: File for the yardsticks.
         held_out: Share of `data` to judge by; None: as training held out, else a tenth.
         end: The end symbol; "": none; None: that of the training.
-        options: Attributes of `EventsReading` or `TextReading` that are other than in training.
+        options: What is read otherwise than in training; see `TrainedReading.of`.
 
     Raises:
-        CorpusError: Something cannot be read, or symbols are not known to the model.
+        CorpusError: Something cannot be read, or symbols are not known to the model, or most of those to judge by.
         MissingPackageError: It is Parquet, and pyarrow is not installed.
     """
     trained: Mapping[str, Any] = manifest.training.get("data") or {}
-    end = (trained.get("end") if end is None else end) or None
-    reading = _reading(trained, end, options or {})
-    recording = reading.read(data)
+    read = TrainedReading.of(manifest, options, end=end)
+    recording = read.reading.read(data)
     split = HeldOut(**{**(trained.get("held_out") or {}), **({} if held_out is None else {"share": held_out})})
     same = bool(trained.get("sha256")) and recording.sha256 == trained["sha256"]
     as_then = same and bool(trained.get("held_out")) and held_out is None
@@ -76,58 +71,15 @@ def read_material(
     if same and not as_then:
         notes.append("the model has seen that file in training: these are no figures for new data")
     if baseline_from is not None:
-        rest = reading.read(baseline_from)
+        rest = read.reading.read(baseline_from)
         is_training = bool(trained.get("sha256")) and rest.sha256 == trained["sha256"] and trained.get("held_out")
         if is_training:
             rest, _ = HeldOut(**trained["held_out"]).split(rest)
         notes.append(f"baselines learn from {baseline_from}{', what the network learned from' if is_training else ''}")
-    vocabulary = manifest.vocabulary
-    unknown = _check_symbols([(data, judged), (baseline_from or data, rest)], vocabulary, end)
-    return Material(lay_out(judged, vocabulary, end), lay_out(rest, vocabulary, end), unknown, tuple(notes))
-
-
-def _reading(trained: Mapping[str, Any], end: str | None, options: Mapping[str, Any]) -> EventsReading | TextReading:
-    """Return how to read: as in training, with `options` in place of what was then."""
-    kept = dict(trained.get("reading") or {})
-    kind = kept.pop("kind", None) or ("text" if {"unit"} & set(options) else "events")
-    known = {field.name for field in fields(_READINGS[kind])}
-    wrong = sorted(set(options) - known)
-    if wrong:
+    unknown, _ = read.unknown([judged, rest])
+    if 2 * unknown > len(judged.ids):
         raise CorpusError(
-            f"The model was trained on {kind}; {', '.join('--' + name.replace('_', '-') for name in wrong)} "
-            f"{'does' if len(wrong) == 1 else 'do'} not apply to that."
+            f"The model does not know {unknown:,} of the {len(judged.ids):,} symbols of {data}. "
+            f"Were they read as in training? It knows {manifest.vocabulary.describe()}."
         )
-    values = {name: value for name, value in {**kept, **options}.items() if name in known}
-    return _READINGS[kind](**{**values, "end": end})
-
-
-def _check_symbols(parts: Sequence[tuple[Path, Recording]], vocabulary: Vocabulary, end: str | None) -> int:
-    """Return how many symbols of the first of `parts` are unknown.
-
-    Raises:
-        CorpusError: Symbols or the end are not known and nothing stands for them, or most of the first part is not.
-    """
-    problems = []
-    if end is not None and end not in vocabulary:
-        problems.append(f"the end symbol {end!r}; give the right one, or --end '' for none")
-    counted: list[int] = []
-    for source, recording in parts:
-        counts = dict(zip(recording.symbols, recording.counts().tolist(), strict=True))
-        strange = {symbol for symbol, count in counts.items() if count and symbol not in vocabulary}
-        counted.append(sum(counts[symbol] for symbol in strange))
-        if strange and vocabulary.unknown is None:
-            shown = sorted(strange)
-            names = ", ".join(map(repr, shown[:_SHOWN])) + (", ..." if len(shown) > _SHOWN else "")
-            problems.append(f"{len(shown):,} symbol{'s' * (len(shown) > 1)} of {source}: {names}")
-    if problems:
-        raise CorpusError(
-            f"The model does not know {'; nor '.join(dict.fromkeys(problems))}. It knows {vocabulary.describe()}. "
-            "Were the data read as in training?"
-        )
-    source, judged = parts[0]
-    if 2 * counted[0] > len(judged.ids):
-        raise CorpusError(
-            f"The model does not know {counted[0]:,} of the {len(judged.ids):,} symbols of {source}. "
-            "Were they read as in training? It knows " + vocabulary.describe() + "."
-        )
-    return counted[0]
+    return Material(read.tape(judged), read.tape(rest), unknown, tuple(notes))

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import Flags, Float32, Ids, Places
+from ..arrays import Flags, Float32, Places
 from ..distribution import next_symbol_probabilities, require_next_symbols
 from ..model import Model
 from ..reading import Tape
 from ..reading.recording import stretches
+from ..scoring import run_ids
 from .judgement import Judgement
 from .ngram import positions_of
 
@@ -23,11 +24,11 @@ class Passes:
     """A model and the sequences that it is judged by. Each pass is a stream of its own.
 
     Attributes:
-        model: Predicts its next symbol, and reads symbols alone.
-        tape: The sequences.
+        model: Predicts its next symbol.
+        tape: The sequences, with the features that it reads.
 
     Raises:
-        TargetError: The model answers with labels or values, or reads features.
+        TargetError: The model answers with labels or values.
     """
 
     model: Model
@@ -35,17 +36,15 @@ class Passes:
 
     def __post_init__(self) -> None:
         """Check the model."""
-        require_next_symbols(self.model.file, "it cannot be evaluated on a stream")
+        require_next_symbols(self.model.file, "it cannot be evaluated on a stream", with_features=True)
 
     def carried(self) -> Judgement:
         """Feed one sequence behind the other and never reset the state."""
-        tape = self.tape
-        return self._judge(np.zeros(1, np.int64), tape.inputs, tape.targets, positions_of(tape), tape.weights > 0)
+        return self._judge(np.zeros(1, np.int64), np.arange(len(self.tape)), self.tape.weights > 0)
 
     def reset(self) -> Judgement:
         """Reset the state before each sequence."""
-        tape = self.tape
-        return self._judge(tape.starts[:-1], tape.inputs, tape.targets, positions_of(tape), tape.weights > 0)
+        return self._judge(self.tape.starts[:-1], np.arange(len(self.tape)), self.tape.weights > 0)
 
     def windowed(self, length: int) -> Judgement | None:
         """Show nothing but the last `length` symbols of its sequence before each symbol; of symbols that are drawn.
@@ -63,11 +62,14 @@ class Passes:
         after = np.cumsum(lengths)
         last = np.zeros(len(places), bool)
         last[after - 1] = True
-        return self._judge(after - lengths, tape.inputs[places], tape.targets[places], within[places], last)
+        return self._judge(after - lengths, places, last)
 
     def forgetful(self) -> Judgement:
         """Reset the state before each symbol, so that the last one is all that the model knows."""
         tape, within = self.tape, positions_of(self.tape)
+        if tape.numbers is not None:  # hardly any two steps read the same
+            judged = np.flatnonzero(tape.weights > 0)
+            return self._judge(np.arange(len(judged)), judged, np.ones(len(judged), bool))
         seen, which = np.unique(tape.inputs, return_inverse=True)
         stream, rows = self.model.stream(), []
         for id in seen.astype(np.int32):
@@ -83,9 +85,14 @@ class Passes:
             ]
         )
 
-    def _judge(self, starts: Places, inputs: Ids, targets: Ids, positions: Places, judged: Flags) -> Judgement:
-        """Feed `inputs`, all arrays of shape (N,), with a reset at each of `starts`; judge where `judged` says so."""
-        stream = self.model.stream()
+    def _judge(self, starts: Places, places: Places, judged: Flags) -> Judgement:
+        """Feed what stands at `places` of the tape, shape (N,), with a reset at each of `starts`, which count in them.
+
+        Judged is where `judged`, of the same shape, says so.
+        """
+        tape, stream = self.tape, self.model.stream()
+        inputs, targets, positions = tape.inputs[places], tape.targets[places], positions_of(tape)[places]
+        features = {} if tape.numbers is None else tape.numbers.features(places)
         step = max(1, _ANSWERS_AT_A_TIME // len(self.model.output_vocabulary))
         parts: list[Judgement] = []
         rows: list[Float32] = []
@@ -94,7 +101,7 @@ class Passes:
             stream.reset()
             for place in range(begin, end, step):
                 until = min(place + step, end)
-                rows.append(stream.run_ids(inputs[place:until])[judged[place:until]])
+                rows.append(run_ids(stream, inputs, features, slice(place, until))[judged[place:until]])
                 if until - first >= step or until == len(inputs):
                     known = np.flatnonzero(judged[first:until]) + first
                     answers = self._distributions(np.concatenate(rows))

@@ -152,7 +152,7 @@ class Feed:
             if manner.threshold is None:
                 prediction = stream.step(symbol, features)
             else:
-                surprise = Watch(stream, manner.threshold).step(symbol or "")
+                surprise = Watch(stream, manner.threshold).step(symbol or "", features)
                 prediction = surprise.prediction
         except UnknownSymbolError as error:
             if not manner.skip_unknown:

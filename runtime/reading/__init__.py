@@ -9,6 +9,7 @@ from .corpus import MOST_SYMBOLS, UNKNOWN, Corpus, Reading
 from .events_reading import FORMATS, EventsReading
 from .gaps import Gaps
 from .held_out import SEQUENCE, TIME, HeldOut
+from .numbers import Numbers, Scale, features_of
 from .recording import Recording
 from .symbols_reading import SymbolsReading
 from .tape import Tape, lay_out
@@ -27,11 +28,14 @@ __all__ = [
     "EventsReading",
     "Gaps",
     "HeldOut",
+    "Numbers",
     "Reading",
     "Recording",
+    "Scale",
     "SymbolsReading",
     "Tape",
     "TextReading",
     "TrainedReading",
+    "features_of",
     "lay_out",
 ]

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ..arrays import Flags, Ids
+from ..arrays import Flags, Ids, Moments
 from ..errors import CorpusError
 from .complaints import Complaints
+from .csv_rows import Cell
 from .moments import OrderValues
+from .numbers import read_number
 from .recording import Recording
 
 _MOST_DIFFERENT = 1_000_000  # symbols; a column with more of them holds times, numbers or sentences
 
 
 class Collector:
-    """Takes events in any order and puts them into their sequences: 8 to 16 bytes for each, whatever its text."""
+    """Takes events in any order and puts them into their sequences: 8 to 16 bytes for each, whatever its text.
 
-    def __init__(self, source: str, complaints: Complaints, order: OrderValues | None, *, in_sequences: bool) -> None:
+    A feature takes 8 more.
+    """
+
+    def __init__(
+        self, source: str, complaints: Complaints, order: OrderValues | None, *, in_sequences: bool,
+        features: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         """Begin without events.
 
         Args:
@@ -27,14 +36,16 @@ class Collector:
             complaints: Takes what is wrong.
             order: Takes the values of the order column; None: there is none.
             in_sequences: Whether there is a sequence column; without one all is one sequence.
+            features: Columns of numbers, F of them.
         """
         self._source, self._complaints, self._order = source, complaints, order
         self._symbols: dict[str, int] = {}
         self._sequences: dict[str, int] | None = {} if in_sequences else None
         self._ids, self._numbers = array("i"), array("i")
+        self._features, self._values = features, array("d")
         self._without: dict[str, tuple[int, int]] = {}  # what is missing -> in how many lines, the first of them
 
-    def add(self, line: int, symbol: str | None, sequence: str | None, when: str | float | None) -> None:
+    def add(self, line: int, symbol: str | None, sequence: str | None, when: Cell, values: Sequence[Cell] = ()) -> None:
         """Take the event in `line`; where it has no symbol or no sequence it is left out, and that is remembered.
 
         Raises:
@@ -44,13 +55,22 @@ class Collector:
             return self._leave_out("symbol", line)
         if self._sequences is not None and not sequence:
             return self._leave_out("sequence", line)
-        if self._order is not None:
+        numbers, problems = [], []
+        for value, column in zip(values, self._features, strict=True):
+            try:
+                numbers.append(read_number(value, column))
+            except ValueError as error:
+                problems.append(str(error))
+        if self._order is not None and not problems:
             try:
                 if when is None or when == "":
                     raise ValueError("nothing in the order column")
                 self._order.add(when)
             except ValueError as error:
-                return self._complaints.add(line, str(error))
+                problems.append(str(error))
+        if problems:
+            return self._complaints.add(line, "; ".join(problems))
+        self._values.extend(numbers)
         self._ids.append(self._symbols.setdefault(symbol, len(self._symbols)))
         if self._sequences is not None and sequence:
             self._numbers.append(self._sequences.setdefault(sequence, len(self._sequences)))
@@ -61,8 +81,10 @@ class Collector:
             )
         return None
 
-    def finish(self) -> Recording:
+    def finish(self) -> tuple[Recording, Moments]:
         """Return what was collected: each sequence in its order, the sequences in that of their first events.
+
+        And the numbers of its features, float64 of shape (N, F).
 
         Raises:
             CorpusError: Something was wrong, or there is nothing.
@@ -76,20 +98,21 @@ class Collector:
             raise CorpusError(f"{self._source} holds no events{'; ' if remarks else ''}{'; '.join(remarks)}.")
         ids = np.frombuffer(self._ids, np.int32)
         numbers = np.frombuffer(self._numbers, np.int32) if self._sequences is not None else np.zeros_like(ids)
+        values = np.array(self._values, np.float64).reshape(len(ids), len(self._features))
         when = None
         if self._order is not None:
             exact = self._order.finish()
             places = np.lexsort((exact, numbers))  # stable: what comes at the same time stays as it stands in the file
-            ids, numbers, exact = ids[places], numbers[places], exact[places]
+            ids, numbers, exact, values = ids[places], numbers[places], exact[places], values[places]
             when = exact.astype(np.float64, copy=False)
             same = np.diff(exact) == 0
             remarks += _ties(same & (np.diff(numbers) == 0), ids, self._order.are_times)
         elif (np.diff(numbers) < 0).any():
             places = np.argsort(numbers, kind="stable")
-            ids, numbers, when = ids[places], numbers[places], places.astype(np.float64)
+            ids, numbers, values, when = ids[places], numbers[places], values[places], places.astype(np.float64)
         starts = np.concatenate([[0], np.flatnonzero(np.diff(numbers)) + 1, [len(ids)]]).astype(np.int64)
         recording = Recording.whole(tuple(self._symbols), ids, starts, when, self._source)
-        return replace(recording, remarks=tuple(remarks))
+        return replace(recording, remarks=tuple(remarks)), values
 
     def _leave_out(self, what: str, line: int) -> None:
         count, first = self._without.get(what, (0, line))

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import CorpusError
 from ..vocabulary import Vocabulary
 from .held_out import HeldOut
+from .numbers import Scale
 from .recording import Recording
 from .tape import Tape, lay_out
 
@@ -88,14 +89,28 @@ class Corpus:
         return cls(learned, held_out, vocabulary, end, min_count, reading)
 
     @cached_property
+    def scales(self) -> tuple[Scale, ...]:
+        """How far the features spread in what is learned from; none where symbols are all there is.
+
+        Raises:
+            CorpusError: One says nothing, or too little for float32.
+        """
+        return () if self.learned.numbers is None else self.learned.numbers.scales()
+
+    @property
+    def boundary(self) -> dict[str, list[float]]:
+        """Name of a feature -> what stands beside the end symbol: its mean, which the network sees as 0."""
+        return {scale.name: [scale.typical] for scale in self.scales}
+
+    @cached_property
     def learned_tape(self) -> Tape:
         """What is learned from, as a tape."""
-        return lay_out(self.learned, self.vocabulary, self.end)
+        return lay_out(self.learned, self.vocabulary, self.end, self.boundary)
 
     @cached_property
     def held_out_tape(self) -> Tape:
         """What is held out, as a tape."""
-        return lay_out(self.held_out, self.vocabulary, self.end)
+        return lay_out(self.held_out, self.vocabulary, self.end, self.boundary)
 
     def to_json(self) -> dict[str, Any]:
         """Return what another machine needs to read a file in the same way and to know what was held out."""
@@ -106,6 +121,7 @@ class Corpus:
             "held_out": None if self.split is None else self.split.to_json(),
             "source": PurePath(self.learned.source).name,
             "sha256": self.learned.sha256,
+            **({"boundary": self.boundary} if self.scales and self.end is not None else {}),
         }
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import IO, TypeAlias
 
 from ..errors import CorpusError
-from .columns import Columns
+from .columns import ColumnPlaces, Columns
 from .complaints import Complaints
 
-# line, symbol, sequence, order
-Row: TypeAlias = tuple[int, str | None, str | None, str | float | None]
+Cell: TypeAlias = "str | float | None"
+# line, symbol, sequence, order, features
+Row: TypeAlias = tuple[int, str | None, str | None, Cell, Sequence[Cell]]
 _DELIMITERS = {",": "','", ";": "';'", "\t": r"'\t'", "|": "'|'"}
 
 
@@ -22,7 +23,7 @@ def find_delimiter(header: str, columns: Columns) -> str:
     >>> find_delimiter("case;time, local;event", Columns("event"))
     ';'
     """
-    asked = set(columns.asked.values())
+    asked = {name for _, name in columns.asked}
     return max(_DELIMITERS, key=lambda one: (len(asked & set(_split(header, one))), len(_split(header, one))))
 
 
@@ -62,10 +63,10 @@ def csv_rows(
 
 
 def _rows(
-    reader: Iterator[list[str]], first: list[str] | None, places: tuple[int, int | None, int | None], width: int,
-    source: str, complaints: Complaints,
+    reader: Iterator[list[str]], first: list[str] | None, places: ColumnPlaces, width: int, source: str,
+    complaints: Complaints,
 ) -> Iterator[Row]:  # fmt: skip
-    symbol, sequence, order = places
+    symbol, sequence, order = places.symbol, places.sequence, places.order
     line = 1
     try:
         for row in chain([first] if first else [], reader):
@@ -79,6 +80,7 @@ def _rows(
                 row[symbol],
                 None if sequence is None else row[sequence],
                 None if order is None else row[order],
+                [row[place] for place in places.features] if places.features else (),
             )
     except csv.Error as error:
         raise CorpusError(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..arrays import Moments
 from ..errors import CorpusError
 from .collector import Collector
 from .columns import Columns
@@ -15,6 +19,7 @@ from .gaps import Gaps
 from .json_rows import json_rows
 from .line_rows import line_rows
 from .moments import OrderValues
+from .numbers import GAP, Numbers, feature_problems
 from .parquet_rows import parquet_rows
 from .recording import Recording
 from .snapshot_file import digest, open_text
@@ -43,6 +48,9 @@ class EventsReading:
         time_format: Of the order column, as for `datetime.strptime`; None: numbers or ISO 8601.
         gaps: Limits of the gaps between events that become symbols, "1min,1h" for example; None: they do not.
         end: Symbol that stands before the first event of a sequence and behind its last; None: there is none.
+        features: Name of a feature -> its column of numbers, which are read beside the symbol. None may be missing.
+        gap_feature: The time since the event before it in its sequence is a feature too, called "gap": in seconds, or
+            in the unit of the order column where that holds numbers; 0 at the first event.
 
     Raises:
         CorpusError: Values that do not go together; all of them are named.
@@ -58,6 +66,8 @@ class EventsReading:
     time_format: str | None = None
     gaps: str | None = None
     end: str | None = None
+    features: Mapping[str, str] = field(default_factory=dict)
+    gap_feature: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -66,8 +76,9 @@ class EventsReading:
             problems.append(f"the format is {self.format!r}, not one of {', '.join(FORMATS)}")
         if self.format == LINES and self._columns.asked:
             problems.append("lines have no columns")
-        if self.gaps is not None and self.order is None:
+        if (self.gaps is not None or self.gap_feature) and self.order is None:
             problems.append("gaps need a column of times, --order")
+        problems += feature_problems(self.features, gap=self.gap_feature)
         if problems:
             raise CorpusError(f"Events cannot be read like this: {'; '.join(problems)}.")
         if self.gaps is not None:
@@ -83,22 +94,39 @@ class EventsReading:
         format, complaints = self._format_of(path), Complaints(str(path))
         order = None if self.order is None else OrderValues(self.time_format)
         in_sequences = self.sequence is not None or format == LINES
-        collector = Collector(str(path), complaints, order, in_sequences=in_sequences)
+        columns = tuple(self.features.values())
+        collector = Collector(str(path), complaints, order, in_sequences=in_sequences, features=columns)
         read = self._read_parquet if format == PARQUET else self._read_text
         found, sha256, remarks = read(path, format, collector, complaints)
-        recording = collector.finish()
+        recording, values = collector.finish()
         recording = replace(recording, sha256=sha256, found=found, remarks=(*recording.remarks, *remarks))
         if self.end is not None and self.end in recording.symbols:
             raise CorpusError(f"{path} has events called {self.end!r}, the end symbol. Call it otherwise with --end.")
+        recording = self._with_numbers(recording, values)
         return recording if self.gaps is None else Gaps.parse(self.gaps).insert(recording)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features that are read, in order."""
+        return (*self.features, GAP) if self.gap_feature else tuple(self.features)
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object, with their kind."""
         return {"kind": "events", **asdict(self)}
 
+    def _with_numbers(self, recording: Recording, values: Moments) -> Recording:
+        """Return `recording` with its features, `values` of shape (N, F), and the gap where that is one."""
+        if not self.feature_names:
+            return recording
+        if self.gap_feature and recording.when is not None:
+            gaps = np.diff(recording.when, prepend=recording.when[:1])
+            gaps[recording.starts[:-1]] = 0
+            values = np.column_stack([values, gaps])
+        return replace(recording, numbers=Numbers(self.feature_names, values.astype(np.float32), self.gap_feature))
+
     @property
     def _columns(self) -> Columns:
-        return Columns(self.symbol, self.sequence, self.order)
+        return Columns(self.symbol, self.sequence, self.order, self.features)
 
     def _format_of(self, path: Path) -> str:
         if self.format is not None:

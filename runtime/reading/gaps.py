@@ -76,8 +76,12 @@ class Gaps:
         ids[behind] = np.digitize(between, self.seconds).astype(np.int32) + len(recording.symbols)
         when[behind] = recording.when[~is_first]
         lengths = 2 * recording.lengths - 1
+        numbers = recording.numbers
+        if numbers is not None:  # a gap has those of the event it stands behind
+            numbers = numbers[np.repeat(events, np.where(is_first, 1, 2))]
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return replace(recording, symbols=(*recording.symbols, *self.symbols), ids=ids, starts=starts, when=when)
+        symbols = (*recording.symbols, *self.symbols)
+        return replace(recording, symbols=symbols, ids=ids, starts=starts, when=when, numbers=numbers)
 
     def is_gap(self, symbols: tuple[str, ...]) -> Ids:
         """Return the ids in `symbols` that are gaps."""

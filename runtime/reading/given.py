@@ -11,26 +11,26 @@ from ..errors import CorpusError, OptionError
 from .trained_reading import TrainedReading
 
 if TYPE_CHECKING:
-    from ..arrays import Ids
+    from ..inputs import Inputs
     from ..manifest import Manifest
 
 
 def read_given(
     data: Path | None, stdin: BinaryIO | None, manifest: Manifest, format: str | None
-) -> tuple[list[Ids], list[str]]:
-    """Return the ids of each sequence in a file, or in stdin where `data` is None, and remarks for the user.
+) -> tuple[list[Inputs], list[str]]:
+    """Return what a model reads of each sequence in a file, or in stdin where `data` is None, and remarks for the user.
 
     Args:
         data: The file, or a folder of texts.
         stdin: Read to its end if there is no `data`; None: it is closed.
         manifest: That of the model.
-        format: As `TrainedReading.of` takes it.
+        format: One of `DATA_FORMATS`; None: as the training data were read.
 
     Raises:
         CorpusError: They cannot be read, or hold symbols that the model does not know.
         OptionError: There is no stdin.
     """
-    reading = TrainedReading.of(manifest, format)
+    reading = TrainedReading.of(manifest, {} if format is None else {"format": format})
     if data is not None:
         sequences, recording = reading.read(data)
         source = recording.source

@@ -10,7 +10,7 @@ from ..errors import CorpusError
 from ..json_text import json_text
 from .columns import Columns
 from .complaints import Complaints
-from .csv_rows import Row
+from .csv_rows import Cell, Row
 
 
 def json_rows(file: IO[str], columns: Columns, source: str, complaints: Complaints) -> Iterator[Row]:
@@ -22,6 +22,7 @@ def json_rows(file: IO[str], columns: Columns, source: str, complaints: Complain
         CorpusError: The first object has not the columns, or the file is a JSON array.
     """
     names: tuple[str, str | None, str | None] | None = None
+    features = tuple(columns.features.values())
     for line, text in enumerate(file, start=1):
         if not text.strip():
             continue
@@ -39,11 +40,16 @@ def json_rows(file: IO[str], columns: Columns, source: str, complaints: Complain
             continue
         if names is None:
             existing = list(row)
-            symbol, *others = (None if at is None else existing[at] for at in columns.find(existing, source))
-            names = str(symbol), *others  # type: ignore[assignment]
-        symbol, sequence, order = names  # type: ignore[misc]
+            names = existing[columns.find(existing, source).symbol], columns.sequence, columns.order
+        symbol, sequence, order = names
         try:
-            yield line, _text(row.get(symbol)), _text(row.get(sequence)), _value(row.get(order))
+            yield (
+                line,
+                _text(row.get(symbol)),
+                _text(row.get(sequence)),
+                _value(row.get(order)),
+                [_value(row.get(column)) for column in features],
+            )
         except ValueError as error:
             complaints.add(line, str(error))
 
@@ -55,5 +61,5 @@ def _text(value: Any) -> str | None:
         raise ValueError(f"{error} where a symbol should be") from None
 
 
-def _value(value: Any) -> str | float | None:
+def _value(value: Any) -> Cell:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else _text(value)

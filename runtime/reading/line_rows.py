@@ -18,4 +18,4 @@ def line_rows(file: IO[str], delimiter: str | None) -> Iterator[Row]:
     for line, text in enumerate(file, start=1):
         symbols = text.rstrip("\n").split(delimiter)
         for symbol in symbols or [""]:
-            yield line, symbol, str(line), None
+            yield line, symbol, str(line), None, ()

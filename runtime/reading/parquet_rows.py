@@ -30,13 +30,14 @@ def parquet_rows(path: Path, columns: Columns, source: str) -> Iterator[Row]:
     try:
         file = pyarrow.parquet.ParquetFile(path)
         existing = list(file.schema_arrow.names)
-        names = [None if at is None else existing[at] for at in columns.find(existing, source)]
+        symbol_name = existing[columns.find(existing, source).symbol]
+        names = [symbol_name, columns.sequence, columns.order, *columns.features.values()]
         line = 0
-        for batch in file.iter_batches(_ROWS, columns=[name for name in names if name is not None]):
+        for batch in file.iter_batches(_ROWS, columns=list({name for name in names if name is not None})):
             read = [_values(pyarrow, batch.column(name)) if name else [None] * len(batch) for name in names]
-            for symbol, sequence, order in zip(*read, strict=True):
+            for symbol, sequence, order, *features in zip(*read, strict=True):
                 line += 1
-                yield line, _text(symbol), _text(sequence), order
+                yield line, _text(symbol), _text(sequence), order, features
     except (pyarrow.ArrowException, OSError) as error:
         raise CorpusError(f"{source} is no Parquet file that can be read: {str(error).splitlines()[0]}.") from error
 

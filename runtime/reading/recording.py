@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..arrays import Flags, Ids, Moments, Places
+from .numbers import Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Recording:
         sha256: Of everything that was read; empty where that was no file.
         found: What was found out about the file, in words.
         remarks: What a person should know about it: what was left out, what was doubtful.
+        numbers: What stands beside each symbol; None: nothing.
     """
 
     symbols: tuple[str, ...]
@@ -38,6 +40,7 @@ class Recording:
     sha256: str = ""
     found: str = ""
     remarks: tuple[str, ...] = ()
+    numbers: Numbers | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, sequences: Iterable[Iterable[str]], source: str = "") -> Recording:
@@ -81,7 +84,8 @@ class Recording:
         places = stretches(firsts, ends)
         starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
         when = None if self.when is None else self.when[places]
-        return replace(self, ids=self.ids[places], starts=starts, when=when, begun=begun, ended=ended)
+        numbers = None if self.numbers is None else self.numbers[places]
+        return replace(self, ids=self.ids[places], starts=starts, when=when, begun=begun, ended=ended, numbers=numbers)
 
     def chosen(self, numbers: Places | Sequence[int]) -> Recording:
         """Return a recording of the sequences with these numbers, in the order in which they are given."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..arrays import Flags, Float32, Ids, Places
 from ..vocabulary import Vocabulary
+from .numbers import Numbers
 from .recording import Recording
 
 
@@ -23,12 +25,14 @@ class Tape:
         targets: int32 of the same shape: the symbol that comes next.
         weights: float32 of the same shape: 0 where nothing comes next, else 1.
         starts: int64 of shape (S + 1,): where each sequence begins, and N.
+        numbers: What is read beside the symbols; None: nothing.
     """
 
     inputs: Ids
     targets: Ids
     weights: Float32
     starts: Places
+    numbers: Numbers | None = None
 
     def __len__(self) -> int:
         """Return the number of places."""
@@ -42,13 +46,17 @@ class Tape:
         return begins
 
 
-def lay_out(recording: Recording, vocabulary: Vocabulary, end: str | None) -> Tape:
+def lay_out(
+    recording: Recording, vocabulary: Vocabulary, end: str | None, boundary: Mapping[str, Sequence[float]] | None = None
+) -> Tape:
     """Return the tape of `recording`.
 
     Args:
         recording: S sequences of N symbols.
         vocabulary: What gives them their ids.
         end: The end symbol; None: there is none, and the first symbol of a sequence is not asked for.
+
+        boundary: Name of a feature -> its numbers of shape (1,) beside the end symbol; needed where there are both.
 
     Raises:
         UnknownSymbolError: A symbol has no id.
@@ -59,7 +67,8 @@ def lay_out(recording: Recording, vocabulary: Vocabulary, end: str | None) -> Ta
     lengths = recording.lengths + head
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     inputs = np.empty(starts[-1], np.int32)
-    inputs[np.arange(len(recording.ids)) + np.repeat(np.cumsum(head), recording.lengths)] = new[recording.ids]
+    places = np.arange(len(recording.ids)) + np.repeat(np.cumsum(head), recording.lengths)
+    inputs[places] = new[recording.ids]
     targets = np.zeros(len(inputs), np.int32)
     weights = np.ones(len(inputs), np.float32)
     if end is not None:
@@ -69,4 +78,16 @@ def lay_out(recording: Recording, vocabulary: Vocabulary, end: str | None) -> Ta
     targets[last], weights[last] = 0, tail
     if end is not None:
         targets[last[tail]] = vocabulary.encode(end)
-    return Tape(inputs, targets, weights, starts)
+    numbers = recording.numbers
+    if numbers is not None:
+        values = np.empty((len(inputs), len(numbers.names)), np.float32)
+        values[places] = numbers.values
+        if head.any():
+            values[starts[:-1][head]] = boundary_row(numbers.names, boundary or {})
+        numbers = Numbers(numbers.names, values, numbers.gap)
+    return Tape(inputs, targets, weights, starts, numbers)
+
+
+def boundary_row(names: Sequence[str], boundary: Mapping[str, Sequence[float]]) -> Float32:
+    """Return the numbers beside the end symbol, float32 of shape (F,)."""
+    return np.array([boundary[name][0] for name in names], np.float32)

@@ -1,28 +1,35 @@
-"""Data for a model, read as the file of the model says that its training data were."""
+"""Data for a model, read as the file of the model says that its training data were, or as you say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import Ids
 from ..errors import CorpusError
-from .events_reading import LINES, EventsReading
+from ..inputs import Inputs
+from .events_reading import FORMATS, LINES, EventsReading
 from .recording import Recording
+from .required_features import required_features
 from .symbols_reading import SymbolsReading
-from .tape import lay_out
+from .tape import Tape, lay_out
 from .text_reading import TextReading
 
 if TYPE_CHECKING:
     from ..manifest import Manifest
 
-SYMBOLS, TEXT = "symbols", "text"
-DATA_FORMATS = (SYMBOLS, LINES, TEXT)  # what can be said where the model file says nothing, or something else
-_KINDS: dict[str, type[EventsReading] | type[TextReading]] = {"events": EventsReading, "text": TextReading}
+TEXT, SYMBOLS = "text", "symbols"
+DATA_FORMATS = (*FORMATS, TEXT, SYMBOLS)  # what can be said where the model file says nothing, or something else
+_EVENTS = "events"
+_KINDS: dict[str, type[EventsReading] | type[TextReading] | type[SymbolsReading]] = {
+    _EVENTS: EventsReading, TEXT: TextReading, SYMBOLS: SymbolsReading,
+}  # fmt: skip
+# Not of lines.
+_OF_TABLES = ("symbol", "sequence", "order", "delimiter", "header", "time_format", "gaps", "features", "gap_feature")
 _SHOWN = 10  # unknown symbols in a message
 
 
@@ -36,6 +43,7 @@ class TrainedReading:
         end: Symbol before and behind each sequence; None: there is none.
         trained_on: sha256 of what the model was trained on; "": not known.
         source: Name of the file it was trained on; "": not known.
+        boundary: Name of a feature -> its numbers beside the end symbol, as they were in training.
     """
 
     manifest: Manifest
@@ -43,80 +51,166 @@ class TrainedReading:
     end: str | None
     trained_on: str = ""
     source: str = ""
+    boundary: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, manifest: Manifest, format: str | None = None) -> TrainedReading:
+    def of(
+        cls, manifest: Manifest, options: Mapping[str, Any] | None = None, *, end: str | None = None
+    ) -> TrainedReading:
         """Return how data for the model are read.
 
         Args:
-            manifest: That of the model. Where `training["data"]` says nothing, a file has a symbol on each line.
-            format: One of `DATA_FORMATS`: "symbols", one on each line; "lines", a sequence on each line, its symbols
-                separated by blanks; "text", each character a symbol. None: as the training data.
+            manifest: That of the model. Where `training["data"]` says nothing and no option does, a file has a symbol
+                on each line.
+            options: Attributes of `EventsReading` or `TextReading` that are other than in training. "format" may be
+                any of `DATA_FORMATS`: a format of events; "text"; "symbols", one on each line.
+            end: The end symbol; "": none; None: that of the training, but with "symbols" none.
 
         Raises:
-            CorpusError: What the file says about its data is not understood.
+            CorpusError: What the file says about its data is not understood, or the options do not fit, or the data
+                would not hold the features that the model reads.
         """
+        options = options or {}
         data = manifest.training.get("data")
         data = data if isinstance(data, Mapping) else {}
-        end = data.get("end")
-        end = end if isinstance(end, str) and end in manifest.vocabulary else None
-        about = {"trained_on": str(data.get("sha256", "")), "source": str(data.get("source", ""))}
-        if format == LINES:
-            return cls(manifest, EventsReading(format=LINES, end=end), end, **about)
-        if format == TEXT:
-            return cls(manifest, TextReading(), end, **about)
-        if format == SYMBOLS or not data.get("reading"):
-            return cls(manifest, SymbolsReading(), None, **about)
-        return cls(manifest, _recorded(data["reading"], manifest), end, **about)
+        kind = _kind(data, options, manifest)
+        known = {each.name for each in fields(_KINDS[kind])}
+        wrong = sorted(set(options) - known - {"format"})
+        if wrong:
+            raise CorpusError(
+                f"These data are read as {kind}; {', '.join('--' + name.replace('_', '-') for name in wrong)} "
+                f"{'does' if len(wrong) == 1 else 'do'} not apply to that."
+            )
+        if end is None and kind != SYMBOLS:
+            recorded = data.get("end")
+            end = recorded if isinstance(recorded, str) and recorded in manifest.vocabulary else None
+        end = end or None
+        values = {**_recorded(data, kind, options, manifest), **options, "end": end}
+        reading = _made(
+            kind, {name: value for name, value in values.items() if name in known}, manifest, by_hand=bool(options)
+        )
+        given = reading.feature_names if isinstance(reading, EventsReading) else ()
+        boundary = required_features(manifest, given, end, data.get("boundary"))
+        return cls(manifest, reading, end, str(data.get("sha256", "")), str(data.get("source", "")), boundary)
 
     def named_like_training(self) -> str:
         """Return the end of a file name that tells `reading` the format; of the training data, if it goes by that."""
         is_open = isinstance(self.reading, EventsReading) and self.reading.format is None
         return "".join(Path(self.source).suffixes[-2:]) if is_open else ""
 
-    def read(self, path: Path) -> tuple[list[Ids], Recording]:
+    def unknown(self, recordings: Sequence[Recording]) -> list[int]:
+        """Return of each recording how many of its symbols the model does not know and takes for its unknown one.
+
+        Raises:
+            CorpusError: Nothing stands for them, or the end symbol is not known; everything is named.
+        """
+        vocabulary, counted, problems = self.manifest.vocabulary, [], []
+        if self.end is not None and self.end not in vocabulary:
+            problems.append(f"the end symbol {self.end!r} (--end says which it is, --end '' that there is none)")
+        for recording in recordings:
+            counts = dict(zip(recording.symbols, recording.counts().tolist(), strict=True))
+            strange = [symbol for symbol, count in counts.items() if count and symbol not in vocabulary]
+            counted.append(sum(counts[symbol] for symbol in strange))
+            if strange and vocabulary.unknown is None:
+                names = ", ".join(map(repr, strange[:_SHOWN])) + (", ..." if len(strange) > _SHOWN else "")
+                problems.append(f"{len(strange):,} symbol{'s' * (len(strange) > 1)} of {recording.source}: {names}")
+        if problems:
+            raise CorpusError(
+                f"{self.manifest.name} does not know {'; nor '.join(dict.fromkeys(problems))}. It knows "
+                f"{vocabulary.describe()}. What was read was taken for {recordings[0].found}; if it is something else, "
+                f"say so with --format {', '.join(DATA_FORMATS)}."
+            )
+        return counted
+
+    def tape(self, recording: Recording) -> Tape:
+        """Return what was read as the model reads it; `unknown` has found nothing to refuse."""
+        return lay_out(recording, self.manifest.vocabulary, self.end, self.boundary)
+
+    def read(self, path: Path) -> tuple[list[Inputs], Recording]:
         """Read a file, or a folder of texts.
 
         Returns:
-            The ids of each sequence, int32 of shape (T,), with the end symbol before and behind it if there is one;
-            and the recording they come from.
+            What the model reads of each sequence, with the end symbol before and behind it if there is one; and the
+            recording that comes from.
 
         Raises:
             CorpusError: It cannot be read, or holds symbols that the model does not know; all of them are named.
         """
         recording = self.reading.read(path)
-        vocabulary, remarks = self.manifest.vocabulary, list(recording.remarks)
-        is_strange = np.array([symbol not in vocabulary for symbol in recording.symbols])
-        strange = [symbol for symbol, odd in zip(recording.symbols, is_strange, strict=True) if odd]
-        if strange and vocabulary.unknown is None:
-            shown = ", ".join(map(repr, strange[:_SHOWN])) + (", ..." if len(strange) > _SHOWN else "")
-            raise CorpusError(
-                f"{recording.source} holds {len(strange):,} different symbols that {self.manifest.name} does not know: "
-                f"{shown}. It knows {vocabulary.describe()}. The file was read as {recording.found}; if it is "
-                f"something else, say so with --format {', '.join(DATA_FORMATS)}."
-            )
+        remarks = list(recording.remarks)
+        (strange,) = self.unknown([recording])
         if strange:
-            count = int(recording.counts()[is_strange].sum())
-            remarks.append(f"{count:,} of its {len(recording.ids):,} symbols are unknown to the model")
+            remarks.append(f"{strange:,} of its {len(recording.ids):,} symbols are unknown to the model")
         if self.trained_on and recording.sha256 == self.trained_on:
             remarks.append("the model was trained on it: these are no figures for new data")
-        tape = lay_out(recording, vocabulary, self.end)
-        tails = tape.targets[tape.starts[1:] - 1], tape.weights[tape.starts[1:] - 1]
-        sequences = [
-            np.append(ids, target) if weight else ids
-            for ids, target, weight in zip(np.split(tape.inputs, tape.starts[1:-1]), *tails, strict=True)
-        ]
+        tape = self.tape(recording)
+        sequences = [self._whole(tape, *ends) for ends in pairwise(tape.starts.tolist())]
         return sequences, replace(recording, remarks=tuple(remarks))
 
+    def _whole(self, tape: Tape, first: int, last: int) -> Inputs:
+        """Return the sequence from `first` to `last`, exclusive, of `tape`, with the end symbol where it has ended."""
+        ids, numbers = tape.inputs[first:last], tape.numbers
+        features = {} if numbers is None else numbers.features(slice(first, last))
+        if not tape.weights[last - 1]:
+            return Inputs(ids, features)
+        behind = {name: np.array([self.boundary[name]], np.float32) for name in features}
+        return Inputs(
+            np.append(ids, tape.targets[last - 1]),
+            {name: np.concatenate([array, behind[name]]) for name, array in features.items()},
+        )
 
-def _recorded(found: Any, manifest: Manifest) -> EventsReading | TextReading:
+
+def _kind(data: Mapping[str, Any], options: Mapping[str, Any], manifest: Manifest) -> str:
+    """Return as what data are read, one of `_KINDS`: as the options say, else as in training."""
+    format, found = options.get("format"), data.get("reading")
+    if format is not None:
+        if format not in DATA_FORMATS:
+            raise CorpusError(f"The format is {format!r}, not one of {', '.join(DATA_FORMATS)}.")
+        return _EVENTS if format in FORMATS else str(format)
+    if not found:
+        return TEXT if "unit" in options else _EVENTS if options else SYMBOLS
     kind = found.get("kind") if isinstance(found, Mapping) else None
-    try:
-        reading = _KINDS[str(kind)]
-        known = {field.name for field in fields(reading)}
-        return reading(**{name: value for name, value in found.items() if name in known})
-    except (KeyError, TypeError, CorpusError) as error:
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise _not_understood(manifest, kind, "there is no such kind")
+    return kind
+
+
+def _recorded(data: Mapping[str, Any], kind: str, options: Mapping[str, Any], manifest: Manifest) -> Mapping[str, Any]:
+    """Return how the training data were read as far as it holds for data that are read as `kind`, with `options`.
+
+    Raises:
+        CorpusError: They are a table now, and nothing says what its columns are.
+    """
+    found, format = data.get("reading"), options.get("format")
+    is_alike = isinstance(found, Mapping) and found.get("kind") == kind
+    found = found if isinstance(found, Mapping) and is_alike else {}
+    was = found.get("format")
+    if format is None or format == was or kind != _EVENTS:
+        return {**found, "format": was}
+    if LINES not in (format, was) and is_alike:
+        return {name: value for name, value in found.items() if name != "delimiter"}
+    if format != LINES and "symbol" not in options:
         raise CorpusError(
-            f"{manifest.name} says that its training data were read as {kind!r}, which this stepcell does not "
-            f"understand ({error}). Say how to read yours: --format {', '.join(DATA_FORMATS)}."
-        ) from error
+            f"{manifest.name} does not say which column of a table is the symbol: it was trained on none. Give a "
+            f"symbol on each line (--format {SYMBOLS}) or a sequence on each line (--format {LINES}); stepcell "
+            "evaluate takes --symbol."
+        )
+    return {name: value for name, value in found.items() if name not in _OF_TABLES}
+
+
+def _made(
+    kind: str, values: Mapping[str, Any], manifest: Manifest, *, by_hand: bool
+) -> EventsReading | TextReading | SymbolsReading:
+    try:
+        return _KINDS[kind](**values)
+    except (TypeError, AttributeError, CorpusError) as error:
+        if isinstance(error, CorpusError) and by_hand:  # which is to be said of what was typed
+            raise
+        raise _not_understood(manifest, kind, str(error)) from error
+
+
+def _not_understood(manifest: Manifest, kind: Any, why: str) -> CorpusError:
+    return CorpusError(
+        f"{manifest.name} says that its training data were read as {kind!r}, which this stepcell does not "
+        f"understand ({why}). Say how to read yours: --format {', '.join(DATA_FORMATS)}."
+    )
