@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from .arrays import AnyArray, Float32, Ids
 from .backend import initial_state
 from .batch import Batch
-from .errors import FeatureMismatchError, OptionError, UnknownSymbolError
+from .errors import FeatureMismatchError, OptionError
+from .intake import Intake
 from .model_file import ModelFile
 from .ports import Features, checked_features
 from .prediction import Prediction, prediction_of
@@ -109,6 +110,7 @@ class Fleet:
             )
         self._open_batch, self._batches = open_batch, dict[int, Batch]()
         self.file = file
+        self._intake = Intake(file, "No member of the fleet has moved.")
         self._most, self._store = most, store
         self._initial = initial_state(file.manifest.state)
         self._row: dict[str, int] = {}
@@ -146,10 +148,7 @@ class Fleet:
             BackendError: The interpreter failed. Likewise.
         """
         keys = list(symbols)
-        try:
-            ids = self._ids_of(list(symbols.values()))
-        except UnknownSymbolError as error:
-            raise UnknownSymbolError(f"{error} No member of the fleet has moved.") from None
+        ids = self._ids_of(list(symbols.values()))
         checked = self._checked(keys, features) if self.file.manifest.features or features is not None else {}
         if not keys:
             return Answers([], self._room_for_answers(0), self.file)
@@ -234,10 +233,9 @@ class Fleet:
             self._store.put({key: member for key in self._row if (member := self.snapshot(key)) is not None})
 
     def _ids_of(self, symbols: list[str | None]) -> Ids:
-        vocabulary = self.file.manifest.vocabulary
-        if not len(vocabulary) and all(symbol is None for symbol in symbols):
+        if not len(self.file.manifest.vocabulary) and all(symbol is None for symbol in symbols):
             return np.zeros(len(symbols), np.int32)
-        return vocabulary.encode_all(symbols)  # type: ignore[arg-type]  # None is no symbol, and is told so
+        return self._intake.ids_of(symbols)  # type: ignore[arg-type]  # None is no symbol, and is told so
 
     def _checked(self, keys: list[str], features: Mapping[str, Features] | None) -> dict[str, AnyArray]:
         """Return the features of `keys` as arrays (N, ...), or raise FeatureMismatchError with the first wrong key."""

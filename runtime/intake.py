@@ -19,8 +19,9 @@ class Intake:
         count: How many ids there are; 1 where the model reads features alone: each step is fed the id 0 then.
     """
 
-    def __init__(self, file: ModelFile) -> None:
-        """Read for the model in `file`."""
+    def __init__(self, file: ModelFile, consequence: str = "The stream has not moved.") -> None:
+        """Read for the model in `file`; `consequence` is what messages say has not happened."""
+        self._consequence = consequence
         self.count = len(file.manifest.vocabulary) or 1
         self._vocabulary, self._has_symbols = file.manifest.vocabulary, len(file.manifest.vocabulary) > 0
         self._wanted, self._file_name = file.manifest.features, file.name
@@ -67,7 +68,7 @@ class Intake:
 
     def _unknown(self, error: UnknownSymbolError) -> UnknownSymbolError:
         message = str(error).replace("the vocabulary (", f"the vocabulary of {self._file_name} (", 1)
-        return UnknownSymbolError(f"{message} The stream has not moved.")
+        return UnknownSymbolError(f"{message} {self._consequence}")
 
 
 def require_ids(ids: Ids, count: int, consequence: str) -> None:

@@ -11,7 +11,7 @@ from .arrays import Float32, Ids
 from .backend import initial_state
 from .batch import Batch
 from .errors import OptionError, StateMismatchError
-from .intake import require_ids
+from .intake import Intake, require_ids
 from .model_file import ModelFile
 from .ports import Features, checked_features
 
@@ -27,6 +27,8 @@ class Streams:
     def __init__(self, batch: Batch, file: ModelFile) -> None:
         """Wrap `batch`. Use `Model.streams` instead."""
         self._batch = batch
+        self._intake = Intake(file, "No state has moved.")
+        self._has_symbols = len(file.manifest.vocabulary) > 0
         self.file = file
         self.symbols_seen = np.zeros(batch.size, np.int64)
 
@@ -52,10 +54,9 @@ class Streams:
             OptionError: There are not N symbols; no state has moved.
             BackendError: The interpreter failed; no state has moved.
         """
-        vocabulary = self.file.manifest.vocabulary
-        if symbols is None and not len(vocabulary):
+        if symbols is None and not self._has_symbols:
             return self.step_ids(np.zeros(len(self), np.int32), features).copy()
-        return self.step_ids(vocabulary.encode_all(symbols or ()), features).copy()
+        return self.step_ids(self._intake.ids_of(symbols or ()), features).copy()
 
     def step_ids(self, ids: Ids, features: Features | None = None) -> Float32:
         """Do what `step` does, by ids and without a copy of the answers.

@@ -126,7 +126,7 @@ def test_events_at_the_same_moment_stay_as_they_stand_in_the_file_and_are_counte
 
 def test_missing_columns_are_all_named_with_those_that_exist(tmp_path):
     found = refusal(EventsReading(symbol="wat", sequence="who", order="time"), write(tmp_path, TABLE))
-    assert "no column 'wat' (--symbol); did you mean 'what'?; no column 'who' (--sequence)" in found
+    assert "no column 'wat' (--symbol), perhaps 'what'; no column 'who' (--sequence)" in found
     assert "Its columns: 'case', 'time', 'what'." in found
     assert "3 columns; say which is the symbol, for example --symbol 'what'" in refusal(
         EventsReading(), write(tmp_path, TABLE)

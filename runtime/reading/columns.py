@@ -55,7 +55,7 @@ class Columns:
         for option, name in self.asked:
             if name not in existing:
                 close = get_close_matches(name, existing, 1) if len(existing) > 1 else []
-                problems.append(f"no column {name!r} ({option}){f'; did you mean {close[0]!r}?' if close else ''}")
+                problems.append(f"no column {name!r} ({option}){f', perhaps {close[0]!r}' if close else ''}")
             elif existing.count(name) > 1:
                 problems.append(f"{existing.count(name)} columns {name!r} ({option})")
         if self.symbol is None and len(existing) != 1:
