@@ -113,10 +113,12 @@ def test_a_fork_goes_its_own_way(model):
     assert fork.symbols_seen == 4
 
 
-def test_a_fork_knows_the_last_answer(model):
-    stream = model.stream()
-    expected = answers(stream, "30")[-1]
-    assert stream.fork().prediction.probabilities.tolist() == expected
+def test_a_stream_and_a_fork_of_it_know_the_last_answer(model):
+    one, other = model.stream(), model.stream()
+    expected = answers(one, "30")[-1]
+    assert one.prediction.probabilities.tolist() == expected
+    assert answers(other, "30")[-1] == expected
+    assert other.fork().prediction.probabilities.tolist() == expected
 
 
 @pytest.mark.parametrize("method", ["read_state", "write_state"])
