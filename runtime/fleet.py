@@ -335,7 +335,7 @@ class Fleet:
             return
         count = len(self._row) - self._most + self._most // _EVICTED_AT_ONCE
         keys, rows = list(self._row), np.fromiter(self._row.values(), np.int64)
-        oldest = np.argsort(self._used[rows], kind="stable")[: min(count, len(keys) - 1)]
+        oldest = np.argsort(self._used[rows], kind="stable")[:count]
         leaving = {keys[place]: self.snapshot(keys[place]) for place in oldest.tolist()}
         self._store.put({key: member for key, member in leaving.items() if member is not None})
         self._give_up(leaving)

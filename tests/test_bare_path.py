@@ -32,6 +32,12 @@ def test_stepping_by_id_gives_the_bits_of_stepping_by_symbol(model):
     assert by_id.to_bytes() == by_symbol.to_bytes()
 
 
+def test_an_answer_by_id_is_the_memory_of_the_interpreter_and_one_by_symbol_is_not(model):
+    stream = model.stream()
+    assert np.shares_memory(stream.step_id(3), stream.step_id(0))
+    assert not np.shares_memory(stream.step("3").probabilities, stream.step("0").probabilities)
+
+
 @pytest.mark.parametrize("id", [-1, 5, 2**31, 2**40])
 def test_an_id_that_is_none_is_refused_and_the_state_stays(model, id):
     stream = model.stream()

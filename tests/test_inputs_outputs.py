@@ -12,6 +12,7 @@ from faults import answering, break_export, miswired
 from stepcell.export import ParityError, build_step_function, check, export
 from stepcell.export.parity import EACH
 from stepcell.runtime import (
+    BackendError,
     DamagedFileError,
     FeatureMismatchError,
     NewerFormatError,
@@ -111,6 +112,24 @@ def test_running_with_features_answers_as_stepping_does_bit_for_bit(backend, fil
     assert run.to_bytes() == stepped.to_bytes()
     assert run.run([], {"hour": hours[:0], "speed": speeds[:0]}).shape == (0, 7)
     assert run.to_bytes() == stepped.to_bytes()
+
+
+def test_a_failing_interpreter_leaves_a_stream_with_features_where_it_was_without_an_answer(wide, monkeypatch):
+    stream = load(wide[1] / "model.onnx").stream()
+    given = {"hour": 1, "speed": np.ones(3)}
+    stream.step("a", given)
+    before = stream.state
+
+    def failing(id):
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream._seat.backend, "step", failing)
+        with pytest.raises(BackendError, match="failed on model.onnx: no memory. The stream has not moved"):
+            stream.step("a", given)
+    assert stream.prediction is None
+    assert stream.symbols_seen == 1
+    assert all(np.array_equal(stream.state[name], array) for name, array in before.items())
 
 
 def test_running_ids_alone_refuses_a_model_that_reads_features(wide):

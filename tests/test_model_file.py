@@ -76,6 +76,20 @@ def test_a_checked_in_file_is_read_and_sealed_to_the_same_bytes(format):
     assert seal(file.payload, file.manifest, format) == content
 
 
+def test_a_file_is_sealed_to_the_same_bytes_on_windows(monkeypatch):
+    content = FILES[TFLITE].read_bytes()
+    file = unseal(content, "memory.tflite")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.platform", "win32")
+        assert seal(file.payload, file.manifest, TFLITE) == content
+
+
+def test_a_manifest_without_a_graph_before_it_is_refused():
+    manifest = unseal(FILES[TFLITE].read_bytes(), "memory.tflite").manifest
+    with pytest.raises(DamagedFileError, match="its archive begins outside the file"):
+        unseal(seal(b"", manifest, TFLITE), "memory.tflite")
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @settings(max_examples=300)
 @given(st.data())

@@ -35,6 +35,11 @@ def test_both_ways_into_an_interpreter_run_to_the_same_bits(backend):
     assert np.array_equal(held.answer(), public.answer())
 
 
+@pytest.mark.parametrize("symbols", ["3", "33"])
+def test_one_symbol_is_run_as_many_are(model, symbols):
+    assert np.array_equal(model.stream().run(symbols), stepped(model.stream(), symbols))
+
+
 def test_running_nothing_gives_no_rows_and_changes_nothing(model):
     stream = model.stream()
     stream.step("3")

@@ -113,6 +113,36 @@ def test_a_fork_goes_its_own_way(model):
     assert fork.symbols_seen == 4
 
 
+def test_a_stream_and_a_fork_of_it_know_the_last_answer(model):
+    one, other = model.stream(), model.stream()
+    expected = answers(one, "30")[-1]
+    assert one.prediction.probabilities.tolist() == expected
+    assert answers(other, "30")[-1] == expected
+    assert other.fork().prediction.probabilities.tolist() == expected
+
+
+@pytest.mark.parametrize("method", ["read_state", "write_state"])
+def test_streams_whose_change_of_places_fails_have_lost_nothing(model, method, monkeypatch):
+    first, second = model.stream(), model.stream()
+    answers(second, "4")
+    answers(first, "30")
+    one, other = first.fork(), second.fork()
+    answers(first, "1")  # it is seated, and its state is in the interpreter alone
+    backend = first._seat.backend
+    right = getattr(backend, method)
+
+    def interrupted(*arguments):
+        right(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backend, method, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            second.step("0")
+    found = answers(first, "2"), answers(second, "0")
+    assert found == (answers(one, "12")[1:], answers(other, "0"))
+
+
 def test_peeking_answers_as_a_step_would_and_moves_nothing(model):
     stream = model.stream()
     answers(stream, "40")

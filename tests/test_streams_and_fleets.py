@@ -99,6 +99,7 @@ def test_streams_go_on_from_an_assigned_state(model):
     first, second = model.streams(2), model.streams(2)
     first.step("34")
     second.state = first.state
+    assert second.symbols_seen.tolist() == [0, 0]
     assert np.array_equal(first.step("00"), second.step("00"))
 
 
@@ -166,6 +167,91 @@ def test_a_forgotten_member_begins_anew(model, tmp_path):
     assert "a" not in fleet
     assert np.abs(fleet.step({"a": "3"})["a"].probabilities - first["a"].probabilities).max() <= CLOSE
     assert fleet.snapshot("a").symbols_seen == 1
+
+
+def test_a_member_that_went_to_the_store_is_forgotten_there_too(onnx, tmp_path):
+    fleet = onnx.fleet(most=1, store=SqliteStore(tmp_path / "fleet.db", onnx.file))
+    fleet.step({"a": "3"})
+    fleet.step({"b": "3"})
+    assert list(fleet._row) == ["b"]
+    assert "a" in fleet
+    fleet.forget("a")
+    assert "a" not in fleet
+    assert fleet.snapshot("a") is None
+
+
+def test_the_members_that_have_not_moved_for_longest_go_to_the_store(onnx, tmp_path):
+    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+    fleet = onnx.fleet(most=32, store=store)
+    for key in KEYS[:32]:
+        fleet.step({key: "3"})
+    assert list(store.keys()) == []
+    fleet.step({KEYS[0]: "0"})
+    fleet.step({KEYS[32]: "3"})
+    # A sixteenth leaves with the one that is too many, so that not every call writes.
+    assert sorted(store.keys()) == sorted(KEYS[1:4])
+    assert set(fleet._row) == {KEYS[0], *KEYS[4:33]}
+
+
+def test_restored_members_are_new_in_memory_and_others_make_room_for_them(onnx, tmp_path):
+    saved = onnx.fleet()
+    saved.step(dict.fromkeys("xyz", "3"))
+    saved.save(tmp_path / "fleet.state")
+    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+    fleet = onnx.fleet(most=3, store=store)
+    fleet.step(dict.fromkeys("abc", "4"))
+    fleet.restore(tmp_path / "fleet.state")
+    assert sorted(fleet._row) == ["x", "y", "z"]
+    assert sorted(store.keys()) == ["a", "b", "c"]
+
+
+def test_a_fleet_of_another_file_of_the_network_is_restored_only_when_that_is_said(onnx, tmp_path):
+    other = load(DATA / "memory.tflite").fleet()
+    other.step({"a": "3"})
+    other.save(tmp_path / "fleet.state")
+    fleet = onnx.fleet()
+    with pytest.raises(OtherModelError):
+        fleet.restore(tmp_path / "fleet.state")
+    assert "a" not in fleet
+    fleet.restore(tmp_path / "fleet.state", other_model=True)
+    assert fleet.snapshot("a").symbols_seen == 1
+
+
+def test_where_the_store_fails_no_new_member_has_come(onnx, tmp_path, monkeypatch):
+    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+    fleet = onnx.fleet(most=5, store=store)
+    right = store.get
+
+    def failing(key):
+        if key == "c":
+            raise OutputError("the disk is gone")
+        return right(key)
+
+    monkeypatch.setattr(store, "get", failing)
+    with pytest.raises(OutputError, match="the disk is gone"):
+        fleet.step({"b": "3", "c": "3"})
+    assert "b" not in fleet
+
+
+def test_an_interrupt_while_the_members_move_lets_all_of_them_move_and_is_not_swallowed(onnx, monkeypatch):
+    fleet, untouched = onnx.fleet(), onnx.fleet()
+    right, calls = fleet._move, []
+
+    def interrupted(rows, following):
+        calls.append(rows)
+        if len(calls) > 1:
+            right(rows, following)
+            return
+        right(rows[:1], {name: array[:1] for name, array in following.items()})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fleet, "_move", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fleet.step({"a": "3", "b": "4"})
+    untouched.step({"a": "3", "b": "4"})
+    for key in "ab":
+        found, expected = fleet.snapshot(key).state, untouched.snapshot(key).state
+        assert all(np.array_equal(found[name], array) for name, array in expected.items())
 
 
 def test_a_call_that_fails_moves_no_member_and_brings_no_new_one(onnx, monkeypatch):

@@ -123,6 +123,21 @@ def test_an_interrupted_settling_is_done_again(files):
         assert np.array_equal(fast.answer(), usual.answer())
 
 
+def test_settling_that_fails_is_told_and_the_next_call_does_it(memory, monkeypatch):
+    fast, usual = memory.stream(low_latency=True), memory.stream()
+    fast.step("3")
+
+    def failing():
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fast._seat.backend._prepare, "compute", failing)
+        with pytest.raises(BackendError, match="no memory. The stream has not moved"):
+            fast.settle()
+    usual.step("3")
+    assert np.array_equal(fast.step("0").probabilities, usual.step("0").probabilities)
+
+
 def test_a_failing_answer_leaves_the_state_where_it_was(memory, monkeypatch):
     stream = memory.stream(low_latency=True)
     stream.step("3")
