@@ -110,7 +110,7 @@ class Fleet:
             )
         self._open_batch, self._batches = open_batch, dict[int, Batch]()
         self.file = file
-        self._intake = Intake(file, "No member of the fleet has moved.")
+        self._intake = Intake(file, "The fleet")
         self._most, self._store = most, store
         self._initial = initial_state(file.manifest.state)
         self._row: dict[str, int] = {}

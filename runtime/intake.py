@@ -19,9 +19,9 @@ class Intake:
         count: How many ids there are; 1 where the model reads features alone: each step is fed the id 0 then.
     """
 
-    def __init__(self, file: ModelFile, consequence: str = "The stream has not moved.") -> None:
-        """Read for the model in `file`; `consequence` is what messages say has not happened."""
-        self._consequence = consequence
+    def __init__(self, file: ModelFile, who: str = "The stream") -> None:
+        """Read for the model in `file`; `who` is what has not moved where something is refused."""
+        self._who = who
         self.count = len(file.manifest.vocabulary) or 1
         self._vocabulary, self._has_symbols = file.manifest.vocabulary, len(file.manifest.vocabulary) > 0
         self._wanted, self._file_name = file.manifest.features, file.name
@@ -68,7 +68,7 @@ class Intake:
 
     def _unknown(self, error: UnknownSymbolError) -> UnknownSymbolError:
         message = str(error).replace("the vocabulary (", f"the vocabulary of {self._file_name} (", 1)
-        return UnknownSymbolError(f"{message} {self._consequence}")
+        return UnknownSymbolError(f"{message} {self._who} has not moved.")
 
 
 def require_ids(ids: Ids, count: int, consequence: str) -> None:

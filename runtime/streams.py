@@ -27,7 +27,7 @@ class Streams:
     def __init__(self, batch: Batch, file: ModelFile) -> None:
         """Wrap `batch`. Use `Model.streams` instead."""
         self._batch = batch
-        self._intake = Intake(file, "No state has moved.")
+        self._intake = Intake(file, "The batch")
         self._has_symbols = len(file.manifest.vocabulary) > 0
         self.file = file
         self.symbols_seen = np.zeros(batch.size, np.int64)

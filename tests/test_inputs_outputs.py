@@ -404,7 +404,7 @@ def test_a_model_of_numbers_alone_is_stepped_many_at_once(sensor):
         expected = model.stream().step(features=given[row]).values
         assert np.abs(together[row] - expected).max() <= 1e-6
         assert np.abs(by_key[key].values - expected).max() <= 1e-6
-    with pytest.raises(UnknownSymbolError, match="No member of the fleet has moved"):
+    with pytest.raises(UnknownSymbolError, match="The fleet has not moved"):
         fleet.step({"a": "x"}, {"a": given[0]})
 
 
