@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -65,6 +67,35 @@ def test_pieces_of_a_line_do_not_lengthen_the_wait_for_its_end():
             assert not lines.has_ended
     finally:
         os.close(writer)
+
+
+@contextmanager
+def lines_of(kind, content, path):
+    """Lines of `content` from bytes in memory, through a pipe, or out of a file."""
+    if kind == "memory":
+        yield PipedLines(io.BytesIO(content), Interruption())
+    elif kind == "file":
+        path.write_bytes(content)
+        lines = FileLines(path, Interruption(), print)
+        yield lines
+        lines.close()
+    else:
+        reader, writer = os.pipe()
+        os.write(writer, content)
+        os.close(writer)
+        with open(reader, "rb", buffering=0) as pipe:
+            yield PipedLines(pipe, Interruption())
+
+
+@pytest.mark.parametrize("kind", ["memory", "pipe", "file"])
+def test_a_last_line_without_an_end_is_a_line_and_then_there_is_none(kind, tmp_path):
+    with lines_of(kind, b"a\nb", tmp_path / "log") as lines:
+        assert lines.next(0.0).content == b"a"
+        assert not lines.has_ended
+        last = lines.next(0.0)
+        assert (last.number, last.content) == (2, b"b")
+        assert lines.next(None) is None
+        assert lines.has_ended
 
 
 class Followed:
