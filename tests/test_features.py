@@ -32,6 +32,7 @@ from stepcell.runtime.reading import (
 )
 from stepcell.runtime.watch import Watch
 from stepcell.train import Events, Network, Options, Run, fit
+from stepcell.train.answers import windows
 from stepcell.train.forward import Forward
 
 FAST, SLOW, FAR = 120.0, 60.0, 101_325.0  # a speed decides what comes next; a pressure far from 0 says nothing
@@ -167,6 +168,17 @@ def test_chunks_carry_the_features_of_their_symbols(events):
     assert ((speeds > 90) == (targets == events.vocabulary.encode("A")))[decided].all()
 
 
+def test_a_window_shows_the_features_of_its_symbols(events):
+    streams = events.evaluations(0)["per_sequence"]
+    drawn = windows(streams, 3, 20, seed=0)
+    known, shown = (
+        set(zip(each.inputs.ravel().tolist(), map(tuple, each.numbers.reshape(-1, 3).tolist()), strict=True))
+        for each in (streams, drawn)
+    )
+    assert shown <= known
+    assert len(shown) > 20
+
+
 def test_a_resumed_training_with_features_ends_with_the_same_weights_bit_for_bit(events, tmp_path, monkeypatch):
     monkeypatch.setattr("stepcell.train.engine._CHECKPOINT_SECONDS", 0.0)
     network, options = Network("lstm", 6, dropout=0.2), Options(seed=3, updates=40, learn_start=True)
@@ -295,9 +307,14 @@ def test_the_commands_read_the_columns_of_the_training_again(exported, log, tmp_
     assert json.loads(renamed.stdout)["passes"]["reset"]["accuracy"] > 0.98
 
 
-def test_each_symbol_of_a_scored_file_has_its_own_features(exported, log):
+def test_each_symbol_of_a_scored_file_has_its_own_features(exported, log, monkeypatch):
+    monkeypatch.setattr("stepcell.runtime.scoring._ANSWERS_AT_A_TIME", 10)
     model = load(exported.files[0])
-    (first, *_), _ = TrainedReading.of(model.manifest).read(log)
+    (first, *_), recording = TrainedReading.of(model.manifest).read(log)
+    for index, name in enumerate(recording.numbers.names):
+        beside_end = np.float32(model.manifest.training["data"]["boundary"][name][0])
+        read = recording.numbers.values[: len(first) - 2, index].tolist()
+        assert first.features[name].ravel().tolist() == [beside_end, *read, beside_end]
     symbols = [model.vocabulary.symbols[id] for id in first.ids]
     assert (symbols[0], symbols[1], symbols[-1]) == ("<end>", "go", "<end>")
     stream, stepped = model.stream(), model.stream()
