@@ -146,12 +146,14 @@ class Fleet:
             FeatureMismatchError: `features` are not those that the model reads; the first such member is named.
                 Likewise.
             BackendError: The interpreter failed. Likewise.
+            OutputError: The store could not take those that an earlier call left without room. Likewise.
         """
         keys = list(symbols)
         ids = self._ids_of(list(symbols.values()))
         checked = self._checked(keys, features) if self.file.manifest.features or features is not None else {}
         if not keys:
             return Answers([], self._room_for_answers(0), self.file)
+        self._shrink()  # what the last call could not bring to the store; if this cannot either, nothing moves
         self._calls += 1
         rows, new = self._seats(keys)
         try:
@@ -159,14 +161,14 @@ class Fleet:
         except BaseException:
             self._give_up(new)
             raise
+        seen = self._seen[rows] + 1
         try:
-            self._move(rows, following)
+            self._move(rows, following, seen)
         except BaseException:  # Ctrl-C: a state of which half has moved would be wrong for ever
-            self._move(rows, following)
+            self._move(rows, following, seen)
             raise
-        self._seen[rows] += 1
-        self._used[rows] = self._calls
-        self._shrink()
+        with suppress(Exception):  # the members have moved: the next call says it, before it moves any
+            self._shrink()
         return Answers(keys, answers, self.file)
 
     def forget(self, key: str) -> None:
@@ -220,12 +222,15 @@ class Fleet:
             StateNotFoundError: There is no such file, or it cannot be read. No member has moved.
             SavedStateError: It cannot be used. No member has moved.
             StateMismatchError: Names or shapes are not those of the model. No member has moved.
+            OutputError: The store could not take those that an earlier call left without room. Likewise.
         """
         members = read_saved_streams(path).checked(self.file, str(path), other_model=other_model)
+        self._shrink()
         self._calls += 1
         for key, member in members.items():
             self._place(key, member)
-        self._shrink()
+        with suppress(Exception):  # as in `step`
+            self._shrink()
 
     def flush(self) -> None:
         """Write all members to the store and keep them here too: after it a power cut loses nothing."""
@@ -286,9 +291,10 @@ class Fleet:
         self._seen, self._used = (np.concatenate([a, np.zeros(more, np.int64)]) for a in (self._seen, self._used))
         self._free += range(before + more - 1, before - 1, -1)
 
-    def _move(self, rows: AnyArray, following: Mapping[str, Float32]) -> None:
+    def _move(self, rows: AnyArray, following: Mapping[str, Float32], seen: AnyArray) -> None:
         for name, array in following.items():
             self._rows[name][rows] = array
+        self._seen[rows], self._used[rows] = seen, self._calls
 
     def _give_up(self, keys: Iterable[str]) -> None:
         self._free += [self._row.pop(key) for key in keys if key in self._row]

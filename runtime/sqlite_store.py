@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from .errors import OtherModelError, OutputError
+from .errors import DamagedStateError, OtherModelError, OutputError
 from .model_file import ModelFile
 from .snapshot import Snapshot
 
@@ -27,6 +29,7 @@ class SqliteStore:
             OutputError: It cannot be opened, or is none.
             OtherModelError: It belongs to another model.
         """
+        self._path = path
         self._shapes = {tensor.name: (1, *tensor.shape) for tensor in file.manifest.state}
         fingerprint = file.manifest.fingerprint
         try:
@@ -48,35 +51,58 @@ class SqliteStore:
             )
 
     def get(self, key: str) -> Snapshot | None:
-        """See `Store.get`."""
-        found = self._database.execute("SELECT symbols_seen, state FROM members WHERE key = ?", (key,)).fetchone()
+        """See `Store.get`.
+
+        Raises:
+            OutputError: The store cannot be read.
+            DamagedStateError: What stands there for `key` is no state of the model.
+        """
+        with self._usable():
+            found = self._database.execute("SELECT symbols_seen, state FROM members WHERE key = ?", (key,)).fetchone()
         if found is None:
             return None
+        sizes = {name: math.prod(shape) for name, shape in self._shapes.items()}
+        if not isinstance(found[1], bytes) or len(found[1]) != 4 * sum(sizes.values()):
+            raise DamagedStateError(
+                f"{self._path} is damaged: what stands there for {key!r} is no state of this model."
+            )
         numbers, state, start = np.frombuffer(found[1], "<f4"), {}, 0
         for name, shape in self._shapes.items():
-            size = int(np.prod(shape))
-            state[name] = numbers[start : start + size].reshape(shape).astype(np.float32)
-            start += size
+            state[name] = numbers[start : start + sizes[name]].reshape(shape).astype(np.float32)
+            start += sizes[name]
         return Snapshot(state, found[0])
 
     def put(self, members: Mapping[str, Snapshot]) -> None:
-        """See `Store.put`."""
+        """See `Store.put`.
+
+        Raises:
+            OutputError: They cannot be written; none of them has been.
+        """
         rows = [
             (key, one.symbols_seen, b"".join(one.state[name].astype("<f4").tobytes() for name in self._shapes))
             for key, one in members.items()
         ]
-        with self._database:
+        with self._usable(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", rows)
 
     def forget(self, key: str) -> None:
-        """See `Store.forget`."""
-        self._database.execute("DELETE FROM members WHERE key = ?", (key,))
+        """See `Store.forget`; raises OutputError if the store cannot be written."""
+        with self._usable():
+            self._database.execute("DELETE FROM members WHERE key = ?", (key,))
 
     def keys(self) -> Iterable[str]:
-        """See `Store.keys`."""
-        return [key for (key,) in self._database.execute("SELECT key FROM members")]
+        """See `Store.keys`; raises OutputError if the store cannot be read."""
+        with self._usable():
+            return [key for (key,) in self._database.execute("SELECT key FROM members")]
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise OutputError(f"Cannot use the store {self._path}: {error}.") from error

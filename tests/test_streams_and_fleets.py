@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import numpy as np
 import pytest
 from faults import break_batch
@@ -21,7 +23,7 @@ from stepcell.runtime import (
     load,
 )
 from stepcell.runtime.batch import HeldBatch, OneByOne, OnnxBatch, open_batch
-from stepcell.runtime.errors import OutputError
+from stepcell.runtime.errors import DamagedStateError, OutputError
 from stepcell.runtime.sqlite_store import SqliteStore
 
 SYMBOLS = "01234"
@@ -237,12 +239,12 @@ def test_an_interrupt_while_the_members_move_lets_all_of_them_move_and_is_not_sw
     fleet, untouched = onnx.fleet(), onnx.fleet()
     right, calls = fleet._move, []
 
-    def interrupted(rows, following):
+    def interrupted(rows, following, seen):
         calls.append(rows)
         if len(calls) > 1:
-            right(rows, following)
+            right(rows, following, seen)
             return
-        right(rows[:1], {name: array[:1] for name, array in following.items()})
+        right(rows[:1], {name: array[:1] for name, array in following.items()}, seen[:1])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fleet, "_move", interrupted)
@@ -250,8 +252,53 @@ def test_an_interrupt_while_the_members_move_lets_all_of_them_move_and_is_not_sw
         fleet.step({"a": "3", "b": "4"})
     untouched.step({"a": "3", "b": "4"})
     for key in "ab":
-        found, expected = fleet.snapshot(key).state, untouched.snapshot(key).state
-        assert all(np.array_equal(found[name], array) for name, array in expected.items())
+        found, expected = fleet.snapshot(key), untouched.snapshot(key)
+        assert all(np.array_equal(found.state[name], array) for name, array in expected.state.items())
+        assert found.symbols_seen == expected.symbols_seen == 1
+
+
+def test_a_store_that_takes_nobody_is_told_before_the_next_move_and_nobody_is_lost(onnx, tmp_path):
+    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+    fleet = onnx.fleet(most=1, store=store)
+    fleet.step({"a": "3"})
+    store.close()
+    assert fleet.step({"a": "0"})["a"].symbol == "1"  # it needs no store
+    with pytest.raises(OutputError, match="Cannot use the store .*fleet.db"):
+        fleet.step({"b": "4"})  # whether there is a "b" only the store could say
+    assert fleet.snapshot("a").symbols_seen == 2
+
+
+def test_members_without_room_stay_until_the_store_can_take_them(onnx, tmp_path, monkeypatch):
+    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+    fleet = onnx.fleet(most=1, store=store)
+    right = store.put
+
+    def failing(members):
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(store, "put", failing)
+    answers = fleet.step({"a": "3", "b": "4", "c": "3"})
+    assert len(answers) == len(fleet) == 3
+    for call in (lambda: fleet.step({"a": "0"}), lambda: fleet.restore(tmp_path / "saved.state")):
+        fleet.save(tmp_path / "saved.state")
+        with pytest.raises(OutputError, match="the disk is full"):
+            call()
+        assert {fleet.snapshot(key).symbols_seen for key in "abc"} == {1}
+    monkeypatch.setattr(store, "put", right)
+    fleet.step({"a": "0"})
+    assert {"b", "c"} <= set(store.keys())
+    assert [fleet.snapshot(key).symbols_seen for key in "abc"] == [2, 1, 1]
+
+
+def test_a_damaged_member_of_a_store_is_refused(onnx, tmp_path):
+    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+    fleet = onnx.fleet(store=store)
+    fleet.step({"a": "3"})
+    fleet.flush()
+    with sqlite3.connect(tmp_path / "fleet.db") as database:
+        database.execute("UPDATE members SET state = x'0011'")
+    with pytest.raises(DamagedStateError, match="for 'a' is no state of this model"):
+        onnx.fleet(store=store).step({"a": "0"})
 
 
 def test_a_call_that_fails_moves_no_member_and_brings_no_new_one(onnx, monkeypatch):
