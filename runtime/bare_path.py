@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .arrays import Float32
@@ -80,6 +81,7 @@ def _memory_path(stream: Stream, backend: MemoryBackend, copies: bool) -> Path:
                 stream._symbols_seen += 1
                 return answer.copy() if copies else answer
         except BaseException as error:
+            _require(id, ids)
             stream._forget_answer(error)
             raise
         finally:
@@ -116,5 +118,5 @@ def _sit_down(stream: Stream, id: int) -> None:
 
 
 def _require(id: int, ids: int) -> None:
-    if not 0 <= id < ids:
+    if not isinstance(id, Integral) or not 0 <= int(id) < ids:
         raise no_id(id, ids, "The stream has not moved.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 
 import numpy as np
 
@@ -79,4 +80,5 @@ def require_ids(ids: Ids, count: int, consequence: str) -> None:
 
 def no_id(id: int, count: int, consequence: str) -> UnknownSymbolError:
     """Return what to raise where `id` is not one of `count`; `consequence` says what has not happened."""
-    return UnknownSymbolError(f"Id {id} is not one of 0 to {count - 1}. {consequence}")
+    shown = str(id) if isinstance(id, Integral) else repr(id)
+    return UnknownSymbolError(f"Id {shown} is not one of 0 to {count - 1}. {consequence}")

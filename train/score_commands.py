@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from .data_formats import DataFormat
 
+if TYPE_CHECKING:
+    from ..runtime import Model
+    from ..runtime.inputs import Inputs
+
 _ModelFile = Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)]
 _Backend = Annotated[str | None, typer.Option("--backend", help="Interpreter: litert, tflite, onnxruntime or numpy.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
 _DataFormat = Annotated[
     DataFormat | None,
     typer.Option(
@@ -46,19 +48,13 @@ def score(
 
     The data are read as the training data were, if the model file says how.
     """
-    from ..runtime import Figures, load
-    from ..runtime.console import format_table, print_table, quiet_stderr
-    from ..runtime.distribution import require_next_symbols
-    from ..runtime.reading.given import read_given
+    from ..runtime import Figures
+    from ..runtime.console import format_table, print_table
     from ..runtime.score_report import HEADER, certificate, figures_row, symbol_lines
     from ..runtime.scoring import score_ids
 
-    with quiet_stderr():
-        model = load(file, backend=backend)
-    require_next_symbols(model.file, "its symbols have no probability", with_features=True)
     stdin = None if sys.stdin is None else sys.stdin.buffer
-    sequences, remarks = read_given(data, stdin, model.manifest, format and format.value)
-    typer.echo("\n".join(remarks), err=True)
+    model, sequences = _read(file, backend, data, stdin, format, "its symbols have no probability")
     stream, figures = model.stream(), Figures()
     for number, inputs in enumerate(sequences, start=1):
         stream.reset()
@@ -96,17 +92,10 @@ def calibrate(
     The data are read as the training data were, if the model file says how.
     """
     from ..runtime import calibrate as calibrate_model
-    from ..runtime import load
-    from ..runtime.console import print_table, quiet_stderr
-    from ..runtime.distribution import require_next_symbols
-    from ..runtime.reading.given import read_given
+    from ..runtime.console import print_table
 
-    with quiet_stderr():
-        model = load(file, backend=backend)
-    require_next_symbols(model.file, "none is surprising", with_features=True)
+    model, sequences = _read(file, backend, data, None, format, "none is surprising")
     symbols = model.vocabulary.symbols
-    sequences, remarks = read_given(data, None, model.manifest, format and format.value)
-    typer.echo("\n".join(remarks), err=True)
     threshold = calibrate_model(
         model, ([symbols[id] for id in inputs.ids.tolist()] for inputs in sequences), false_alarms,
         [inputs.features for inputs in sequences],
@@ -121,3 +110,20 @@ def calibrate(
     note = f"above: {100 * false_alarms:g} % of normal ones, at most; a sequence counts by its most surprising symbol"
     print_table(["", "normal ones", "threshold"], rows, note)
     print(f"written to {out}")
+
+
+def _read(
+    file: Path, backend: str | None, data: Path | None, stdin: BinaryIO | None, format: DataFormat | None, why: str
+) -> tuple[Model, list[Inputs]]:
+    """Return the model in `file` and the sequences of the data; `why` says what a model without symbols cannot do."""
+    from ..runtime import load
+    from ..runtime.console import quiet_stderr
+    from ..runtime.distribution import require_next_symbols
+    from ..runtime.reading.given import read_given
+
+    with quiet_stderr():
+        model = load(file, backend=backend)
+    require_next_symbols(model.file, why, with_features=True)
+    sequences, remarks = read_given(data, stdin, model.manifest, format and format.value)
+    typer.echo("\n".join(remarks), err=True)
+    return model, sequences
