@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from numbers import Integral
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .arrays import Float32
@@ -56,12 +57,15 @@ def _memory_path(stream: Stream, backend: MemoryBackend, copies: bool) -> Path:
     symbol, compute, answer, manifest = backend.symbol, backend.compute, backend.answer(), backend.manifest
     first, feedback = answer.data, backend.feedback
     later = backend if isinstance(backend, TwoPhaseBackend) else None  # its state moves before the next step
+    spare, idle = _spare(answer)
+    room = spare.data
     target: Any = None  # where there is one piece of memory to copy, as is usual
     source: Any = None
     if later is None and len(feedback) == 1:
         target, source = feedback[0]
 
     def step_id(id: int) -> Float32:
+        nonlocal spare, room
         stream._stepping = True
         try:
             if seat.occupant is stream and 0 <= id < ids:
@@ -79,7 +83,14 @@ def _memory_path(stream: Stream, backend: MemoryBackend, copies: bool) -> Path:
                 else:
                     later.unsettled = True
                 stream._symbols_seen += 1
-                return answer.copy() if copies else answer
+                if not copies:
+                    return answer
+                if getrefcount(spare) == idle:  # nobody has what was answered last any more
+                    room[:] = first
+                else:
+                    spare = answer.copy()
+                    room = spare.data
+                return spare
         except BaseException as error:
             _require(id, ids)
             stream._forget_answer(error)
@@ -90,6 +101,23 @@ def _memory_path(stream: Stream, backend: MemoryBackend, copies: bool) -> Path:
         return step_id(id)
 
     return step_id
+
+
+def _spare(answer: Float32) -> tuple[Float32, int]:
+    """Return an array like `answer`, and how many references to it there are where nobody else has one.
+
+    To write into an array takes 0.2 microseconds less than to make one. Whoever keeps an answer, or a view of it, holds
+    a reference to the array that it is in, and then the next answer gets an array of its own.
+    """
+    spare = answer.copy()
+    room = spare.data  # holds one, as it does on the path
+
+    def references() -> int:
+        return getrefcount(spare)
+
+    idle = references()
+    del room
+    return spare, idle
 
 
 def _locked_path(stream: Stream, copies: bool) -> Path:

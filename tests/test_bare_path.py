@@ -59,6 +59,40 @@ def test_what_is_no_id_at_all_moves_nothing(model, id):
     assert stream.symbols_seen == 1
 
 
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda prediction: prediction,
+        lambda prediction: prediction.values,
+        lambda prediction: prediction.values[1:4],
+        lambda prediction: memoryview(prediction.values),
+        lambda prediction: prediction.values.reshape(1, -1).T,
+    ],
+    ids=["prediction", "array", "view", "memoryview", "view of a view"],
+)
+def test_what_is_kept_of_an_answer_never_changes(model, kept):
+    stream, again = model.stream(), model.stream()
+    symbols = "3012340124" * 3
+    found = [kept(stream.step(symbol)) for symbol in symbols]
+    for one, symbol in zip(found, symbols, strict=True):
+        expected = kept(again.step(symbol))
+        numbers = [getattr(each, "values", each) for each in (one, expected)]
+        assert np.array_equal(*map(np.asarray, numbers))
+
+
+def test_answers_of_which_some_are_kept_and_some_are_not_do_not_disturb_each_other(model):
+    stream, again = model.stream(), model.stream()
+    symbols = np.random.default_rng(1).choice(list("01234"), 200).tolist()
+    keep = np.random.default_rng(2).random(200) < 0.5
+    kept = [
+        (stream.step(symbol).values, place) if keep[place] else (stream.step(symbol).symbol, place)
+        for place, symbol in enumerate(symbols)
+    ]
+    answers = [again.step(symbol) for symbol in symbols]
+    for found, place in kept:
+        assert np.array_equal(found, answers[place].values) if keep[place] else found == answers[place].symbol
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.sampled_from(["id", "symbol", "peek", "state"]))))
 @settings(max_examples=30, deadline=None)
 def test_streams_that_take_turns_do_not_disturb_each_other(turns):
