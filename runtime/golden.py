@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import AnyArray, Float32
 from .backend import Backend, describe_backend, initial_state
-from .errors import GoldenMismatchError, NotFiniteError
+from .errors import BackendError, GoldenMismatchError, NotFiniteError, StepcellError
 from .manifest import GoldenRun, StateTensor
 from .model_file import ModelFile
 from .ports import Feature
@@ -42,7 +42,20 @@ def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float
     Raises:
         GoldenMismatchError: An answer is farther off than the file allows, or is not a number; or `absorb` does not
             lead where stepping leads.
+        BackendError: The interpreter fails in it.
     """
+    try:
+        return _replay(backend, file, backend_name)
+    except StepcellError:
+        raise
+    except Exception as error:
+        raise BackendError(
+            f"{describe_backend(backend_name)} failed on the golden sequence of {file.name}: {error}. Try another "
+            "backend, or export the model again."
+        ) from error
+
+
+def _replay(backend: Backend, file: ModelFile, backend_name: str) -> float:
     manifest = file.manifest
     worst = 0.0
     if manifest.golden is not None:

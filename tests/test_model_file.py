@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from models import DATA
 
 from stepcell.runtime import (
+    BackendError,
     Cell,
     DamagedFileError,
     ForeignFileError,
@@ -28,6 +29,8 @@ from stepcell.runtime import (
     load,
     read_model_file,
 )
+from stepcell.runtime.backend import open_backend
+from stepcell.runtime.golden import replay_golden
 from stepcell.runtime.manifest_reader import read_manifest
 from stepcell.runtime.model_file import FORMATS, ONNX, TFLITE, seal, unseal
 
@@ -313,3 +316,16 @@ def test_a_file_is_known_by_its_content_whatever_it_is_called(format, tmp_path):
         path = tmp_path / name
         path.write_bytes(FILES[format].read_bytes())
         assert load(path).stream().step("3").symbol == "0"
+
+
+@pytest.mark.parametrize("way", ["step", "absorb"])
+def test_an_interpreter_that_fails_in_the_golden_sequence_is_a_backend_error(way, monkeypatch):
+    file = read_model_file(DATA / "memory.onnx")
+    backend = open_backend("onnxruntime", file)
+
+    def broken(*arguments):
+        raise RuntimeError("index out of bounds")
+
+    monkeypatch.setattr(backend, way, broken)
+    with pytest.raises(BackendError, match="failed on the golden sequence of memory.onnx: index out of bounds"):
+        replay_golden(backend, file, "onnxruntime")
