@@ -1,6 +1,8 @@
-"""The command `stepcell`: each command imports its room, calls one function of it, and prints.
+"""The command `stepcell`: the app, how it shows what is refused, and the commands that a device needs.
 
-Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 Ctrl-C.
+Those live here because the runtime knows no typer; commands that train, export or judge stand in the rooms that do the
+work, and `demo` goes through all of them. Each imports what it needs when it runs. Results go to stdout, everything
+else to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 Ctrl-C.
 """
 
 from __future__ import annotations

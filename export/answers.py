@@ -8,7 +8,7 @@ from pathlib import Path
 from ..runtime.backend import describe_backend, initial_state
 from ..runtime.inputs import Inputs
 from ..runtime.model_file import read_model_file
-from ..runtime.trace import Course
+from ..runtime.trajectory import Course
 from .device_process import installed_backends, trace_in_process
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..runtime.arrays import AnyArray, Floats
-from ..runtime.trace import Trajectory
+from ..runtime.trajectory import Trajectory
 
 
 def difference(one: Trajectory, other: Trajectory) -> float:

@@ -17,7 +17,7 @@ from ..runtime.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
 from ..runtime.backend import NUMPY, backends_for, describe_backend, without_stand_in
 from ..runtime.errors import BackendError, NoInterpreterError
 from ..runtime.own_process import run_runtime
-from ..runtime.trace import Course, Trajectory
+from ..runtime.trajectory import Course, Trajectory
 from .precision import INT8
 
 _AT_ONCE = BoundedSemaphore(os.cpu_count() or 1)  # processes; more would only disturb what others measure
@@ -48,7 +48,7 @@ def installed_backends(format: str, quantizations: Iterable[str] = ()) -> tuple[
 
 
 def trace_in_process(path: Path, backend: str, courses: Mapping[str, Course]) -> dict[str, Trajectory]:
-    """Do what `runtime.trace.trace` does for each of `courses`, in a process of its own.
+    """Do what `runtime.trace.trace_every_way` does for each of `courses`, in a process of its own.
 
     Raises:
         BackendError: The process failed or crashed; what it said is in the message.

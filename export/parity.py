@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -35,8 +36,8 @@ class Parity:
         error_last_tenth: The same over the last tenth: where errors pile up it is larger.
         quantization: Precision of the weights.
         missed: What is beyond the gate of this precision, as far as this sequence can tell; see `ParityCheck`.
-        two_phase_error: Largest difference between stepping in two phases and at once; None: the file cannot be, or it
-            was not compared.
+        other_ways: Name of another way to step the file ("two phases", "a batch") -> the largest difference from the
+            first; those that the file and the runtime have.
         microseconds: What a step took of the processor; None where it was not measured.
         errors: The largest difference of a probability at each step, float of shape (T,).
     """
@@ -57,7 +58,7 @@ class Parity:
     error_last_tenth: float
     quantization: str
     missed: tuple[str, ...]
-    two_phase_error: float | None
+    other_ways: Mapping[str, float]
     microseconds: float | None = field(compare=False)
     errors: Floats = field(compare=False, repr=False)
 
@@ -86,7 +87,12 @@ class Parity:
         }
         figures = {name: figure for name, figure in figures.items() if figure is not None}
         rounded = {
-            name: float(f"{value:.1e}") if isinstance(value, float) and name != "argmax_agreement" else value
+            name: _rounded(value) if isinstance(value, float) and name != "argmax_agreement" else value
             for name, value in figures.items()
         }
+        rounded["other_ways"] = {name: _rounded(error) for name, error in self.other_ways.items()}
         return {**rounded, "within_gate": self.holds}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.1e}")

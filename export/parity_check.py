@@ -24,7 +24,7 @@ from ..runtime.backend import describe_backend, initial_state
 from ..runtime.calculation.blas import one_thread
 from ..runtime.errors import NotSteppableError, ParityError, StateMismatchError
 from ..runtime.inputs import Inputs
-from ..runtime.trace import Course, State, Trajectory
+from ..runtime.trajectory import Course, State, Trajectory
 from ..runtime.vocabulary import Vocabulary
 from .deviation import agreement, difference, nll, noise, per_step, relative
 from .device_process import trace_in_process
@@ -37,10 +37,11 @@ from .typical_inputs import every_symbol, typical_inputs
 
 _FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
 _SEED = 20_000
-# The same products of the same numbers, added in another order: 0 for an LSTM on ai-edge-litert, 1.2e-7 elsewhere.
-# Carried over many steps the difference grows as rounding errors do, by a factor that numpy shows.
-TWO_PHASE_TOLERANCE = 1e-6
-_TWO_PHASE_ROUNDING = 10
+# Between two ways to step a file, which make the same products of the same numbers and add them in another order: 0 for
+# an LSTM on ai-edge-litert, 1.2e-7 elsewhere. Carried over many steps it grows as rounding errors do, by a factor that
+# numpy shows.
+WAY_TOLERANCE = 1e-6
+_WAY_ROUNDING = 10
 
 
 class ParityCheck:
@@ -217,7 +218,7 @@ class ParityCheck:
         if (start == EACH or (quantization == FLOAT32 and counts)) and not state_error <= gate.state:
             missed.append(f"a state is off by {state_error:.2g} (allowed {gate.state:g})")
         if counts or quantization != INT8:
-            missed += self._missed_in_two_phases(sequence, found, quantization)
+            missed += self._missed_in_other_ways(sequence, found, quantization)
         tenth = max(1, steps // 10)
         return Parity(
             backend=backend,
@@ -236,29 +237,28 @@ class ParityCheck:
             error_last_tenth=float(worst[-tenth:].mean()),
             quantization=quantization,
             missed=tuple(missed),
-            two_phase_error=found.two_phase_error,
+            other_ways={name: way.error for name, way in found.ways.items()},
             microseconds=found.microseconds,
             errors=worst,
         )
 
-    def _missed_in_two_phases(self, sequence: KnownAnswers, found: Trajectory, quantization: str) -> list[str]:
-        """Say what is beyond the gate where the file is stepped in two phases: nothing if it cannot be.
+    def _missed_in_other_ways(self, sequence: KnownAnswers, found: Trajectory, quantization: str) -> list[str]:
+        """Say what is beyond the gate where the file is stepped in another way: nothing if there is none.
 
         With int8 a difference in the last digit brings a number to the next of 8 bits, now and then, which is carried
-        on like the rounding of one phase. So there it is held against Keras, as one phase is.
+        on like the rounding of the first way. So there it is held against Keras, as the first way is.
         """
-        if found.two_phase_error is None or found.two_phases is None:
-            return []
-        if quantization == INT8:
-            expected, gate = sequence.expected, self._gates[INT8]
-            figures = self._figures(
-                replace(found, probabilities=found.two_phases), expected, self._following(sequence.course, expected)
-            )
-            return [f"in two phases {problem}" for problem in gate.missed(0.0, *figures)]
-        allowed = max(TWO_PHASE_TOLERANCE, _TWO_PHASE_ROUNDING * sequence.rounding)
-        if found.two_phase_error <= allowed:
-            return []
-        return [f"in two phases it answers otherwise: off by {found.two_phase_error:.2g} (allowed {allowed:.2g})"]
+        problems: list[str] = []
+        allowed = max(WAY_TOLERANCE, _WAY_ROUNDING * sequence.rounding)
+        for name, way in found.ways.items():
+            if quantization == INT8:
+                expected, gate = sequence.expected, self._gates[INT8]
+                other = replace(found, probabilities=way.probabilities)
+                figures = self._figures(other, expected, self._following(sequence.course, expected))
+                problems += [f"in {name} {problem}" for problem in gate.missed(0.0, *figures)]
+            elif not way.error <= allowed:
+                problems.append(f"in {name} it answers otherwise: off by {way.error:.2g} (allowed {allowed:.2g})")
+        return problems
 
     def _figures(self, found: Trajectory, expected: Trajectory, following: AnyArray) -> tuple[float, float, float]:
         """Return how often the same symbol is the likeliest, the change of the NLL, and the noise of values.

@@ -16,7 +16,7 @@ import numpy as np
 from ..runtime.arrays import Floats
 from ..runtime.errors import ParityError
 from ..runtime.inputs import Inputs
-from ..runtime.trace import Course, State, Trajectory
+from ..runtime.trajectory import Course, State, Trajectory
 from .arithmetic import NumpyArithmetic
 from .deviation import difference
 from .precision import Gate

@@ -13,7 +13,7 @@ import tensorflow as tf
 from ..runtime.arrays import AnyArray
 from ..runtime.errors import ParityError
 from ..runtime.inputs import Inputs
-from ..runtime.trace import State, Trajectory
+from ..runtime.trajectory import State, Trajectory
 from .arithmetic import NumpyArithmetic
 from .deviation import relative
 from .graph import KerasLayer, KerasModel, read_graph

@@ -13,12 +13,12 @@ from tensorflow.lite.python import schema_py_generated as schema
 from ..runtime.errors import NotSteppableError
 from ..runtime.ports import ABSORB, STEP, SYMBOL
 from .arithmetic import TensorFlowArithmetic, Value, Weights
+from .cut_step import cut_step_graphs
 from .precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, half_scales, rounding_of
 from .step_function import StepFunction
 from .tflite_half import store_as_half
 from .tflite_layout import pack_again
 from .tflite_scales import move_scales_behind_products
-from .two_phase import two_phase_graphs
 
 # The converter orders signatures by name, and tflite-runtime 2.14 runs XNNPACK in the first subgraph alone: 19.6
 # microseconds a step there against 32 in the second (256 units). So `step` is converted under a name that comes first.
@@ -52,8 +52,8 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     """Convert `step_function` to TFLite with weights of the precision `quantization`.
 
     Returns:
-        The payload with its signatures (`step`, `absorb` where symbols are all that is read, `finish` and `prepare`
-        where a step has two phases), and the highest version of each operator in it.
+        The payload with its signatures (`step`, `absorb` where symbols are all that is read, and the pieces of a step;
+        see `cut_step`), and the highest version of each operator in it.
 
     Raises:
         NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
@@ -65,7 +65,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     if not step_function.features:
         module.absorb = _absorb_graph(step_function, arithmetic)
         signatures[ABSORB] = module.absorb.get_concrete_function()
-    for name, graph in two_phase_graphs(step_function, arithmetic).items():
+    for name, graph in cut_step_graphs(step_function, arithmetic).items():
         setattr(module, name, graph)
         signatures[name] = graph.get_concrete_function()
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:

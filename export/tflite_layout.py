@@ -15,9 +15,11 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 from ..runtime.arrays import AnyArray
+from ..runtime.ports import STEP_ROW
 
 _FILE_IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # bytes; interpreters read weights in place, and `force_align` of schema.fbs asks for this
+_NEXT = b"next_"  # before the name of a state is that of the next one
 _EMPTY = 0  # the buffer that stands for "no content" (schema.fbs)
 
 
@@ -63,6 +65,9 @@ def pack_again(payload: bytes, signature_names: Mapping[str, str], rewrite: Call
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(payload, 0))
     rewrite(model)
     for signature in model.signatureDefs:
+        if signature.signatureKey.decode() == STEP_ROW:
+            _number_alike(model.subgraphs[signature.subgraphIndex], signature)
+    for signature in model.signatureDefs:
         old = signature.signatureKey.decode()
         signature.signatureKey = signature_names.get(old, old)
     contents = [b"" if buffer.data is None else bytes(bytearray(buffer.data)) for buffer in model.buffers]
@@ -84,6 +89,33 @@ def pack_again(payload: bytes, signature_names: Mapping[str, str], rewrite: Call
     builder = _SharingBuilder(len(payload))
     builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _number_alike(subgraph: Any, signature: Any) -> None:
+    """Number the next states as the states are numbered: ai-edge-litert puts what XNNPACK computes there in that order.
+
+    Where both lie alike, all of the next state is copied over the state as one piece of memory. (Where an operator is
+    left outside of XNNPACK, as in `step`, the order is another one; the converter's own happens to be right there.)
+    """
+    inputs = {port.name: port.tensorIndex for port in signature.inputs}
+    states = {inputs[name.removeprefix(_NEXT)]: index for name, index in _next_states(signature, inputs)}
+    places = sorted(states.values())
+    moved = dict(zip((states[state] for state in sorted(states)), places, strict=True))  # old number -> new one
+    if len(moved) < len(states) or set(places) & set(inputs.values()):
+        return  # one tensor is two states, or is handed through
+    old_of = {new: old for old, new in moved.items()}
+    subgraph.tensors = [subgraph.tensors[old_of.get(number, number)] for number in range(len(subgraph.tensors))]
+    for holder in (subgraph, *subgraph.operators):
+        holder.inputs, holder.outputs = (
+            [moved.get(number, number) for number in numbers] for numbers in (holder.inputs, holder.outputs)
+        )
+    for port in signature.outputs:
+        port.tensorIndex = moved.get(port.tensorIndex, port.tensorIndex)
+
+
+def _next_states(signature: Any, inputs: Mapping[bytes, int]) -> list[tuple[bytes, int]]:
+    found = [(port.name, port.tensorIndex) for port in signature.outputs]
+    return [(name, index) for name, index in found if name.startswith(_NEXT) and name.removeprefix(_NEXT) in inputs]
 
 
 def _vector(numbers: Sequence[int] | None) -> AnyArray | None:

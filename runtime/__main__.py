@@ -17,7 +17,8 @@ from .golden import replay_golden
 from .measure import measure
 from .model import load
 from .model_file import read_model_file
-from .trace import Course, trace_both_ways
+from .trace import trace_every_way
+from .trajectory import Course
 from .whole_file import write_whole_file
 
 COURSE_SUFFIX, TRAJECTORY_SUFFIX = ".course.npz", ".trajectory.npz"
@@ -57,7 +58,7 @@ def main() -> int:
             model = load(arguments.model, backend=arguments.backend, golden=False)
             for source in sorted(arguments.folder.glob("*" + COURSE_SUFFIX)):
                 target = source.with_name(source.name.replace(COURSE_SUFFIX, TRAJECTORY_SUFFIX))
-                write_whole_file(target, trace_both_ways(model, Course.from_file(source)).to_bytes())
+                write_whole_file(target, trace_every_way(model, Course.from_file(source)).to_bytes())
     except StepcellError as error:
         print(error, file=sys.stderr)
         return 1

@@ -13,10 +13,10 @@ import numpy as np
 from .arrays import AnyArray, Float32, Ids
 from .backend import Backend, describe_backend, initial_state, open_backend
 from .errors import BackendError
-from .feedback import copy_all
 from .finite import not_finite, require_finite, suspects
 from .held_signature import HeldSignature, can_hold
 from .manifest import Manifest
+from .memory import copy_all
 from .model_file import ModelFile
 from .ports import STEP, SYMBOL
 

@@ -6,11 +6,12 @@ a step computes, and the step is where it is stopped: the state before is still 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
 from .arrays import AnyArray
+from .computation import Computation
 from .errors import NotFiniteError
 from .manifest import Manifest
 
@@ -39,23 +40,24 @@ def suspects(manifest: Manifest) -> tuple[str, ...]:
     return (*(() if manifest.output == "softmax" else (manifest.answer,)), *others, *states)
 
 
-def looking_at(run: Callable[[], object], arrays: Iterable[AnyArray], manifest: Manifest) -> Callable[[], object]:
-    """Return what calls `run`, which writes to `arrays`, and raises NotFiniteError where one is not finite then.
+def looking_at(computation: Computation, arrays: Iterable[AnyArray], manifest: Manifest) -> Computation:
+    """Return `computation`, which writes to `arrays`, and raises NotFiniteError where one is not finite then.
 
-    Where there are none to look at it is `run` itself.
+    Where there are none to look at it is `computation` itself.
     """
     # 0 times a number is 0 and 0 times anything else is not: a product is the cheapest way to look at all of them.
     products = [(array.reshape(-1).dot, np.zeros(array.size, array.dtype)) for array in arrays]
     if not products:
-        return run
+        return computation
+    run, arguments = computation
 
     def run_and_look() -> None:
-        run()
+        run(*arguments)
         for product_with, zeros in products:
             if product_with(zeros) != 0:
                 raise not_finite(manifest)
 
-    return run_and_look
+    return run_and_look, ()
 
 
 def require_finite(arrays: Iterable[AnyArray], manifest: Manifest) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import numpy as np
 
 from .arrays import AnyArray, Float32
-from .backend import Backend, describe_backend, initial_state
+from .backend import Backend, State, describe_backend, initial_state
+from .batch import Batch
 from .errors import BackendError, GoldenMismatchError, NotFiniteError, StepcellError
 from .manifest import GoldenRun, StateTensor
 from .model_file import ModelFile
@@ -33,7 +35,7 @@ def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, Float32
     return values
 
 
-def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float:
+def replay_golden(backend: Backend | _AllStreams, file: ModelFile, backend_name: str) -> float:
     """Step the golden sequence of `file` and compare; the resident state is the initial one afterwards.
 
     Returns:
@@ -55,7 +57,38 @@ def replay_golden(backend: Backend, file: ModelFile, backend_name: str) -> float
         ) from error
 
 
-def _replay(backend: Backend, file: ModelFile, backend_name: str) -> float:
+def replay_golden_in_batch(batch: Batch, file: ModelFile, backend_name: str) -> float:
+    """Do what `replay_golden` does with all streams of a batch at once; their states are the initial one afterwards."""
+    return replay_golden(_AllStreams(batch), file, backend_name)
+
+
+class _AllStreams:
+    """A batch as a backend that steps all of its streams alike; answers have a row for each, float32 (B, K)."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._features: dict[str, AnyArray] = {}
+
+    def write_state(self, state: State) -> None:
+        for name, memory in self._batch.state().items():
+            memory[...] = state[name]
+
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        size = self._batch.size
+        self._features = {name: np.broadcast_to(array, (size, *array.shape)) for name, array in features.items()}
+
+    def step(self, id: int) -> None:
+        self._batch.compute(np.full(self._batch.size, id, np.int32), self._features)
+        self._batch.feed_back()
+
+    def answer(self) -> Float32:
+        return self._batch.answers
+
+    def others(self) -> dict[str, Float32]:
+        return self._batch.others
+
+
+def _replay(backend: Backend | _AllStreams, file: ModelFile, backend_name: str) -> float:
     manifest = file.manifest
     worst = 0.0
     if manifest.golden is not None:
@@ -69,16 +102,16 @@ def _replay(backend: Backend, file: ModelFile, backend_name: str) -> float:
                     backend.step(id)
                 except NotFiniteError:
                     raise _mismatch(file, backend_name, step, float("nan")) from None
-                differences = [_difference(backend.answer()[outputs], expected, manifest.output)]
+                differences = [_difference(backend.answer()[..., outputs], expected, manifest.output)]
                 for output in manifest.others:
                     recorded = run.others[output.name][step - 1]
-                    found = backend.others()[output.name][: len(recorded)]
+                    found = backend.others()[output.name][..., : len(recorded)]
                     differences.append(_difference(found, recorded, output.activation))
                 difference = float(np.max(differences))
                 if not difference <= _tolerance(file, backend_name):
                     raise _mismatch(file, backend_name, step, difference)
                 worst = max(worst, difference)
-            if not manifest.features:
+            if not manifest.features and not isinstance(backend, _AllStreams):
                 worst = max(worst, _absorb_run(backend, file, backend_name, run))
     backend.write_state(initial_state(manifest.state))
     return worst

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from .arrays import Float32
 from .backend import describe_backend, initial_state, open_any_backend, open_backend, open_two_phase_backend
-from .batch import open_batch
 from .errors import OptionError
 from .golden import replay_golden
 from .manifest import Manifest
@@ -23,7 +21,8 @@ from .stream import Stream
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:  # else when they are asked for
-    from .fleet import Fleet, Store
+    from .fleet import Fleet
+    from .members import Store
     from .streams import Streams
 
 
@@ -54,7 +53,7 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -
         opened = open_backend(backend, file)
     if golden:
         replay_golden(opened, file, backend)
-    return Model(Seat(opened, backend, file), golden=golden)
+    return Model(Seat(opened, backend, file, golden=golden))
 
 
 class Model:
@@ -63,10 +62,9 @@ class Model:
     It never changes and may be shared, by threads too: steps of different streams then wait for each other.
     """
 
-    def __init__(self, seat: Seat, *, golden: bool = True) -> None:
-        """Wrap a loaded interpreter; `golden`: replay the golden sequence on others that follow. Use `load` instead."""
+    def __init__(self, seat: Seat) -> None:
+        """Wrap a loaded interpreter. Use `load` instead."""
         self._seat = seat
-        self._golden = golden
         self._fast_seat: Seat | None = None
 
     @property
@@ -144,12 +142,13 @@ class Model:
 
         Raises:
             OptionError: `count` is not at least 1.
+            GoldenMismatchError: What they answer together is not what was recorded.
         """
         from .streams import Streams
 
         if count < 1:
             raise OptionError(f"{count} streams cannot be stepped; give 1 or more.")
-        return Streams(open_batch(self._seat.backend_name, self.file, count), self.file)
+        return Streams(self._seat.open_batch(count), self.file)
 
     def fleet(self, *, most: int | None = None, store: Store | None = None) -> Fleet:
         """Return an empty fleet: streams by key, any of which move at a time.
@@ -163,7 +162,7 @@ class Model:
         """
         from .fleet import Fleet
 
-        return Fleet(partial(open_batch, self._seat.backend_name, self.file), self.file, most=most, store=store)
+        return Fleet(self._seat.open_batch, self.file, most=most, store=store)
 
     def _two_phase_seat(self) -> Seat:
         """Return the seat of all low-latency streams: an interpreter of its own."""
@@ -171,9 +170,9 @@ class Model:
             if self._fast_seat is None:
                 name = self._seat.backend_name
                 backend = open_two_phase_backend(name, self.file)
-                if self._golden:
+                if self._seat.golden:
                     replay_golden(backend, self.file, name)
-                self._fast_seat = Seat(backend, name, self.file)
+                self._fast_seat = Seat(backend, name, self.file, golden=self._seat.golden)
             return self._fast_seat
 
     def __repr__(self) -> str:

@@ -14,8 +14,10 @@ import numpy as np
 from .arrays import AnyArray
 from .backend import Backend
 from .calculation import Calculation, Program, build_program, calculation_of
+from .entry import Entry
 from .errors import DamagedFileError
 from .manifest import Manifest
+from .memory import as_bytes
 from .memory_backend import MemoryBackend
 from .model_file import ModelFile
 from .onnx_graph import read_onnx_graph
@@ -98,9 +100,8 @@ class NumpyBackend(MemoryBackend):
         """Take hold of the arrays of `program`. The resident state is the initial one."""
         tensors = {**program.outputs, **program.inputs}
         state = {tensor.name: (tensors[tensor.name],) for tensor in manifest.state}
-        views = {name: array.reshape(-1).data for name, array in tensors.items()}
-        feedback = [(views[tensor.name], views[tensor.next]) for tensor in manifest.state]
-        super().__init__(program.run, tensors, state, feedback, manifest)
+        feedback = [(as_bytes(tensors[tensor.name]), as_bytes(tensors[tensor.next])) for tensor in manifest.state]
+        super().__init__((program.run, ()), Entry.of_ids(tensors, manifest), tensors, state, feedback, manifest)
 
 
 def _runner(file: ModelFile) -> Runner:

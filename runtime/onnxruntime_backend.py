@@ -7,7 +7,6 @@ and a step that fails has written only to the buffer that does not count.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,7 @@ class OnnxRuntimeBackend(PlainBackend):
         self._kept = session, bindings, inputs
         run, held = shortest_run(session, bindings)
         self._compute = [
-            looking_at(partial(run, binding, None), self._written(after), manifest)
+            looking_at((run, (binding, None)), self._written(after), manifest)
             for binding, after in zip(held, self._buffers[::-1], strict=True)
         ]
         self._first = self._answer.data
@@ -106,7 +105,8 @@ class OnnxRuntimeBackend(PlainBackend):
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self._symbol[0] = id
-        self._compute[self._side]()
+        function, arguments = self._compute[self._side]
+        function(*arguments)
         if self._first[0] != self._first[0]:  # not a number
             raise not_finite(self.manifest)
 

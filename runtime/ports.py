@@ -14,7 +14,9 @@ from .errors import FeatureMismatchError
 from .vocabulary import Vocabulary
 
 SYMBOL, PROBABILITIES, VALUES = "symbol", "probabilities", "values"
-STEP, ABSORB, FINISH, PREPARE = "step", "absorb", "finish", "prepare"  # the signatures of a TFLite file
+# The signatures of a TFLite file: the last four are pieces of a step, where it can be cut.
+STEP, ABSORB, LOOK_UP, STEP_ROW, FINISH, PREPARE = "step", "absorb", "look_up", "step_row", "finish", "prepare"
+ROW = "row"  # what a symbol stands for in a table, made by `look_up` and read by `step_row` and `finish`
 PREPARED = "prepared"  # prepared0, prepared1, ...: products of the state, made by `prepare` and read by `finish`
 ACTIVATIONS = ("softmax", "sigmoid", "linear")
 # Name -> one array of the feature's shape. A model of one feature may be given the array alone.

@@ -27,20 +27,18 @@ class Prediction:
         outputs: Name -> what a further output of the model answers; empty for most models.
     """
 
-    __slots__ = ("_vocabulary", "outputs", "values")
+    __slots__ = ("_symbols", "outputs", "values")
 
-    def __init__(
-        self, values: Float32, vocabulary: Vocabulary | None, outputs: Mapping[str, Prediction] = _NONE
-    ) -> None:
-        """Wrap `values`, shape (K,), over the K symbols of `vocabulary`; None: they are no probabilities."""
+    def __init__(self, values: Float32, symbols: tuple[str, ...], outputs: Mapping[str, Prediction] = _NONE) -> None:
+        """Wrap `values`, shape (K,), over K symbols; (): they are no probabilities."""
         self.values = values
-        self._vocabulary = vocabulary
+        self._symbols = symbols
         self.outputs = outputs
 
     @property
     def has_probabilities(self) -> bool:
         """Whether its numbers are probabilities."""
-        return self._vocabulary is not None
+        return bool(self._symbols)
 
     @property
     def probabilities(self) -> Float32:
@@ -52,7 +50,7 @@ class Prediction:
             NoProbabilitiesError: The output is linear: its numbers are `values`. `id`, `symbol`, `probability` and
                 `top` raise it too.
         """
-        if self._vocabulary is None:
+        if not self._symbols:
             raise NoProbabilitiesError(
                 "This output is linear: it answers with values and not with probabilities of symbols. Read .values"
             )
@@ -66,10 +64,7 @@ class Prediction:
     @property
     def symbol(self) -> str:
         """The most likely symbol."""
-        if self._vocabulary is None:
-            return self._symbols[self.id]  # raises
-        symbol: str = self._vocabulary.symbols[self.values.argmax()]
-        return symbol
+        return self._symbols[self.values.argmax()] if self._symbols else self._symbols[self.id]  # which raises
 
     @property
     def probability(self) -> float:
@@ -88,13 +83,9 @@ class Prediction:
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self._symbols[id], float(self.values[id])) for id in order]
 
-    @property
-    def _symbols(self) -> tuple[str, ...]:
-        return () if self._vocabulary is None else self._vocabulary.symbols
-
     def __repr__(self) -> str:
         """Return the answer in a line."""
-        if self._vocabulary is None:
+        if not self._symbols:
             return f"Prediction(values={self.values!r})"
         return f"Prediction(symbol={self.symbol!r}, probability={self.probability:.4f})"
 
@@ -109,8 +100,14 @@ def prediction_of(answers: Mapping[str, Float32], manifest: Manifest) -> Predict
     main, *further = answers.values()
     outputs = {
         output.name: Prediction(
-            numbers, None if output.activation == "linear" else output.labels or Vocabulary.of_ids(output.size)
+            numbers,
+            () if output.activation == "linear" else (output.labels or Vocabulary.of_ids(output.size)).symbols,
         )
         for output, numbers in zip(manifest.others, further, strict=True)
     }
-    return Prediction(main, None if manifest.output == "linear" else manifest.output_vocabulary, outputs)
+    return Prediction(main, symbols_of(manifest), outputs)
+
+
+def symbols_of(manifest: Manifest) -> tuple[str, ...]:
+    """Return the symbols that the numbers of the main output stand for; () where they are values."""
+    return () if manifest.output == "linear" else manifest.output_vocabulary.symbols

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from threading import Lock
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .arrays import Float32
 from .backend import Backend, describe_backend
+from .bare_path import tools_of
 from .batch import Batch, open_batch
 from .errors import BackendError, StepcellError
+from .golden import replay_golden_in_batch
 from .intake import Intake
+from .memory_backend import MemoryBackend
 from .model_file import ModelFile
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from .stream import Stream
+
+_NOT_SEATED: list[Any] = []  # of no id is known here what goes to the entry
 
 
 class Seat:
@@ -31,12 +36,15 @@ class Seat:
         intake: Reads what its streams are fed.
         lock: Held by whoever steps.
         occupant: The stream whose state is in the backend; None: nobody's.
+        golden: Replay the golden sequence on whatever is opened for this model.
+        tools: What streams step with as long as one sits there; see `bare_path`.
     """
 
     __slots__ = ("__dict__", "occupant")  # see `Stream`
 
-    def __init__(self, backend: Backend, backend_name: str, file: ModelFile) -> None:
+    def __init__(self, backend: Backend, backend_name: str, file: ModelFile, *, golden: bool = True) -> None:
         """Make an empty seat around `backend`, into which `file` is loaded."""
+        self.golden = golden
         self.backend = backend
         self.backend_name = backend_name
         self.file = file
@@ -44,13 +52,27 @@ class Seat:
         self.lock = Lock()
         self.occupant: Stream | None = None
         self._batches: dict[int, Batch] = {}
+        self.tools = tools_of(backend, file.manifest)
+        self._entry_contents = backend.entry.contents if isinstance(backend, MemoryBackend) else _NOT_SEATED
 
     def batch(self, size: int) -> Batch:
         """Return a batch of this model for `size` streams, made once. Whoever uses it holds no other lock."""
         with self.lock:
             if size not in self._batches:
-                self._batches[size] = open_batch(self.backend_name, self.file, size)
+                self._batches[size] = self.open_batch(size)
             return self._batches[size]
+
+    def open_batch(self, size: int) -> Batch:
+        """Return a new batch of this model for `size` streams, in the initial state.
+
+        Raises:
+            BackendError: The interpreter cannot load it, or fails.
+            GoldenMismatchError: Its answers are not the recorded ones.
+        """
+        batch = open_batch(self.backend_name, self.file, size)
+        if self.golden:
+            replay_golden_in_batch(batch, self.file, self.backend_name)
+        return batch
 
     def take(self, stream: Stream) -> Backend:
         """Seat `stream` and return the backend that holds its state. Call with the lock held."""
@@ -59,15 +81,16 @@ class Seat:
             self.occupant = None  # nobody sits here while the states change places, whatever interrupts that
             if before is not None:
                 try:
+                    before._entry_contents = _NOT_SEATED
                     while before._stepping:  # on its bare path in another thread: it will see that it may not go on
                         sleep(0)
                     self.keep_answers(before)
                     before._parked = self.backend.read_state()
                 except BaseException:
-                    self.occupant = before  # its state is still here
+                    self._let_sit(before)  # its state is still here
                     raise
             self.backend.write_state(stream._parked)
-            self.occupant = stream
+            self._let_sit(stream)
         return self.backend
 
     def answers(self) -> dict[str, Float32]:
@@ -109,3 +132,8 @@ class Seat:
             stream._symbols_seen = stream._answered_at = snapshot.symbols_seen
             if self.occupant is stream:
                 self.occupant = None
+                stream._entry_contents = _NOT_SEATED
+
+    def _let_sit(self, stream: Stream) -> None:
+        self.occupant = stream
+        stream._entry_contents = self._entry_contents

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
 from typing import Any, TypeVar
 
 from numpy.typing import ArrayLike
 
 from .arrays import Float32, Ids
 from .backend import Backend, initial_state
-from .bare_path import make_bare_path
+from .bare_path import step, step_id
 from .beam import beam
 from .bulk import absorb, run, run_ids
 from .generation import generate
@@ -36,8 +35,8 @@ class Stream:
 
     # An attribute with a slot is found in a third of the time of one in the dictionary, and each step looks at six.
     __slots__ = (
-        "__dict__", "__weakref__", "_answered_at", "_answers", "_id_by_symbol", "_intake", "_output_vocabulary",
-        "_parked", "_seat", "_stepping", "_symbols_seen", "_wide",
+        "__dict__", "__weakref__", "_answered_at", "_answers", "_entry_contents", "_intake", "_parked", "_room",
+        "_seat", "_spare", "_stepping", "_symbols_seen", "_tools", "_wide",
     )  # fmt: skip
 
     def __init__(
@@ -47,12 +46,15 @@ class Stream:
         manifest = seat.file.manifest
         self._seat = seat
         self._intake = seat.intake
-        self._id_by_symbol: Mapping[Any, int] = manifest.vocabulary.id_by_symbol
-        self._output_vocabulary = None if manifest.output == "linear" else manifest.output_vocabulary
         self._wide = bool(manifest.features or manifest.others)
         self._parked = state  # the state while this stream is not seated
         self._symbols_seen = symbols_seen
-        self._stepping = False  # on the bare path, at this moment
+        # See `bare_path` for these.
+        self._tools = seat.tools
+        self._stepping = False  # without the lock, at this moment
+        self._entry_contents: list[Any] = []  # of the seat's backend as long as this stream sits there
+        self._spare: Any = None  # the array of the last answer, and its memory
+        self._room: Any = None
         self._answers = answers  # the last ones as they were at `_answered_at`; what came later the backend has
         self._answered_at = symbols_seen
 
@@ -74,56 +76,6 @@ class Stream:
         """
         answers = self._seat.last_answers(self)
         return None if answers is None else prediction_of(answers, self.file.manifest)
-
-    def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
-        """Feed one symbol and return how likely each symbol of the output is.
-
-        The state moves forward by one.
-
-        Args:
-            symbol: One symbol of the model's vocabulary; None for a model that reads features alone.
-            features: What the model reads beside the symbol (`Manifest.features`), by name: arrays of the shapes of
-                one step. Of a single feature the array alone will do.
-
-        Returns:
-            Prediction over the output vocabulary; its numbers are float32 of shape (K,) and stay yours: later steps do
-            not change them.
-
-        Raises:
-            UnknownSymbolError: `symbol` is not in the vocabulary. The state has not moved.
-            FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
-            BackendError: The interpreter failed. The state has not moved.
-        """
-        if features is None and not self._wide:
-            id = self._id_by_symbol.get(symbol)
-            if id is not None:
-                return Prediction(self._step_and_copy(id), self._output_vocabulary)
-        id, checked = self._intake.id_of(symbol), self._intake.features_of(features)
-        seat = self._seat
-        with seat.lock:
-            backend = seat.take(self)
-            try:
-                backend.write_features(checked)
-                backend.step(id)
-            except BaseException as error:
-                self._forget_answer(error)
-                raise
-            self._symbols_seen += 1
-            return prediction_of(seat.answers(), self.file.manifest)
-
-    @cached_property
-    def step_id(self) -> Callable[[int], Float32]:
-        """A function that feeds the symbol with an id by the shortest way there is: `stream.step_id(3)`.
-
-        For models that read symbols alone. It returns the main output, float32 of shape (K,), where the interpreter
-        has it: the next call of any stream of this model may change it, so copy what you keep. It raises
-        UnknownSymbolError and BackendError as `step` does, and the state has not moved then.
-        """
-        return make_bare_path(self, copies=False)
-
-    @cached_property
-    def _step_and_copy(self) -> Callable[[int], Float32]:
-        return make_bare_path(self, copies=True)
 
     def settle(self) -> None:
         """Do now what a step of a low-latency stream has left for later; see `Model.stream`. The state stays.
@@ -195,6 +147,7 @@ class Stream:
         return Stream(self._seat, here.state, here.symbols_seen, here.answers)
 
     # Each of these has a file of its own and takes the stream as its first argument.
+    step, step_id = step, step_id
     absorb, run, run_ids = absorb, run, run_ids
     to_bytes, from_bytes, save, restore = to_bytes, from_bytes, save, restore
     generate, beam, score = generate, beam, score

@@ -17,10 +17,9 @@ CHECKSUM_NAME = "stepcell.json.sha256"
 _TIME_STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: equal manifests must give equal files
 _UNIX = 3
 # What zipfile raises on bytes that are no archive, or a damaged one, found by damaging some in 200,000 ways:
-# RuntimeError for an entry that is encrypted, and its subclass NotImplementedError for one that is strongly encrypted,
-# holds patch data or asks for a later version of zip (unknown compression is refused before anything is read);
-# ValueError for names that are not UTF-8 and offsets before the file, OverflowError for offsets beyond all files;
-# struct.error where one is appended to.
+# RuntimeError, or a subclass, for an entry that is encrypted, holds patch data or asks for a later version of zip
+# (unknown compression is refused before anything is read); ValueError for names that are not UTF-8 and offsets before
+# the file, OverflowError for offsets beyond all files; struct.error where one is appended to.
 _UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error)
 
 

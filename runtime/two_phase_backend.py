@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from .arrays import Float32
 from .backend import State
-from .feedback import copy_all
+from .entry import Entry
 from .held_signature import HeldSignature
 from .manifest import Manifest
+from .memory import EVERYTHING, copy_all
 from .memory_backend import MemoryBackend
+from .plain_backend import PlainBackend
 from .ports import PREPARED
 
 
@@ -23,8 +25,8 @@ class TwoPhaseBackend(MemoryBackend):
         unsettled: A step has been answered and its state has not been taken over yet.
     """
 
-    def __init__(self, finish: HeldSignature, prepare: HeldSignature, manifest: Manifest) -> None:
-        """Take the tensors of both signatures. The resident state is the initial one."""
+    def __init__(self, finish: HeldSignature, entry: Entry, prepare: HeldSignature, manifest: Manifest) -> None:
+        """Take the tensors of both signatures. The resident state is the initial one; `finish` reads at `entry`."""
         self._prepare = prepare
         self._products = [(finish.views[n], prepare.views[n]) for n in finish.views if n.startswith(PREPARED)]
         self.unsettled = False
@@ -32,7 +34,7 @@ class TwoPhaseBackend(MemoryBackend):
         held = {t.name: [s for s in (finish, prepare) if t.name in s.tensors] for t in manifest.state}
         state = {name: tuple(signature.tensors[name] for signature in found) for name, found in held.items()}
         feedback = [(s.views[t.name], finish.views[t.next]) for t in manifest.state for s in held[t.name]]
-        super().__init__(finish.compute, finish.tensors, state, feedback, manifest)
+        super().__init__(finish.computation, entry, finish.tensors, state, feedback, manifest)
 
     def step(self, id: int) -> None:
         """See `Backend.step`. The rest of it is done by `settle`, or by whatever is called next."""
@@ -44,11 +46,13 @@ class TwoPhaseBackend(MemoryBackend):
         self.settle()
         super().peek(id)
 
+    run = PlainBackend.run
+
     def settle(self) -> None:
         """See `Backend.settle`. If this is interrupted, it is done once more by what is called next."""
         if self.unsettled:
             for target, source in self.feedback:
-                target[:] = source
+                target[EVERYTHING] = source
             self._make_products()
             self.unsettled = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stepcell.export import workshop
+from stepcell.runtime.errors import OutputError
 
 
 def break_export(monkeypatch, format, change, quantization=None):
@@ -61,3 +62,16 @@ def break_batch(monkeypatch, batch):
 
     monkeypatch.setattr(batch, "_compute", broken)
     return calls
+
+
+def break_store(monkeypatch, store, method, refused=lambda _: True):
+    """Let `method` of a fleet's store fail for whatever `refused` says yes to; return what it was."""
+    right = getattr(store, method)
+
+    def failing(given):
+        if refused(given):
+            raise OutputError("the disk is gone")
+        return right(given)
+
+    monkeypatch.setattr(store, method, failing)
+    return right

@@ -16,12 +16,13 @@ from stepcell.runtime.model_file import seal
 PAYLOADS = {"tflite": tflite_payload, "onnx": onnx_payload}
 
 
-def write_model(step_function: StepFunction, path: Path, **changes) -> Path:
+def write_model(step_function: StepFunction, path: Path, *, quantization: str = "float32", **changes) -> Path:
     """Write `step_function` as the model file `path`; `changes` to its manifest."""
     vocabulary = Vocabulary.of_ids(step_function.outputs)
-    manifest = Manifest(path.stem, vocabulary, step_function.state, step_function.cells, **changes)
+    state, cells = step_function.state, step_function.cells
+    manifest = Manifest(path.stem, vocabulary, state, cells, quantization=quantization, **changes)
     format = path.suffix[1:]
-    path.write_bytes(seal(PAYLOADS[format](step_function)[0], manifest, format))
+    path.write_bytes(seal(PAYLOADS[format](step_function, quantization)[0], manifest, format))
     return path
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stepcell.export import build_step_function, export
 from stepcell.export.reference import run_numpy
 from stepcell.runtime.backend import initial_state
-from stepcell.runtime.trace import Inputs
+from stepcell.runtime.inputs import Inputs
 
 TOLERANCE = 1e-5
 UNTIMED = {"deadline": None, "suppress_health_check": list(HealthCheck)}

@@ -113,6 +113,16 @@ class Followed:
         return found
 
 
+def renamed_log(tmp_path):
+    """Follow a log of one line, which has been read, and take its name away; return its old path."""
+    path = tmp_path / "log"
+    path.write_text("a\n")
+    followed = Followed(path)
+    assert followed.all() == ["a"]
+    path.rename(tmp_path / "log.1")
+    return path, followed
+
+
 def test_a_line_that_is_partly_written_waits_for_its_end(tmp_path):
     path = tmp_path / "log"
     path.write_text("a\nb")
@@ -152,11 +162,7 @@ def test_what_is_lost_of_an_unfinished_line_is_told(tmp_path):
 
 
 def test_a_rotated_file_is_read_to_its_end_before_the_new_one(tmp_path):
-    path = tmp_path / "log"
-    path.write_text("a\n")
-    followed = Followed(path)
-    assert followed.all() == ["a"]
-    path.rename(tmp_path / "log.1")
+    path, followed = renamed_log(tmp_path)
     assert followed.all(0.12) == []  # nobody has the name: wait
     append(tmp_path / "log.1", "late\nlast")
     path.write_text("new\n")
@@ -166,11 +172,7 @@ def test_a_rotated_file_is_read_to_its_end_before_the_new_one(tmp_path):
 
 
 def test_who_still_writes_to_the_old_file_is_heard(tmp_path):
-    path = tmp_path / "log"
-    path.write_text("a\n")
-    followed = Followed(path)
-    assert followed.all() == ["a"]
-    path.rename(tmp_path / "log.1")
+    path, followed = renamed_log(tmp_path)
     path.write_text("new\n")
     assert followed.all() == []  # noticed, and not yet believed
     append(tmp_path / "log.1", "late\n")
@@ -178,11 +180,7 @@ def test_who_still_writes_to_the_old_file_is_heard(tmp_path):
 
 
 def test_where_the_new_file_cannot_be_read_the_place_in_the_old_one_is_still_known(tmp_path):
-    path = tmp_path / "log"
-    path.write_text("a\n")
-    followed = Followed(path)
-    assert followed.all() == ["a"]
-    path.rename(tmp_path / "log.1")
+    path, followed = renamed_log(tmp_path)
     path.mkdir()
     with pytest.raises(InputError, match="is not a file"):
         followed.all(0.3)

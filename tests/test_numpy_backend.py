@@ -28,9 +28,9 @@ from stepcell.runtime import (
 from stepcell.runtime.backend import initial_state, open_backend
 from stepcell.runtime.calculation import Calculation, CalculationError, blas, build_program
 from stepcell.runtime.calculation.graph import Operation, Source
+from stepcell.runtime.inputs import Inputs
 from stepcell.runtime.model_file import seal, unseal
 from stepcell.runtime.numpy_backend import open_interpreter, read_calculation, step_program
-from stepcell.runtime.trace import Inputs
 
 L = keras.layers
 STEPS = 2_000

@@ -14,6 +14,7 @@ from stepcell.export.parity import EACH, STEPS
 from stepcell.export.parity_check import ParityCheck
 from stepcell.export.precision import FLOAT32_TOLERANCE
 from stepcell.export.reference import KerasReference
+from stepcell.runtime.trajectory import OtherWay, Trajectory
 
 CELLS = {
     "lstm": ("lstm", {}),
@@ -71,7 +72,6 @@ def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state
     """The same faults in the stepping itself, where the file is right."""
     from stepcell.export.arithmetic import NumpyArithmetic
     from stepcell.export.typical_inputs import as_mapping
-    from stepcell.runtime.trace import Trajectory
 
     check, model = check_and_model
     step_function = build_step_function(model)
@@ -105,12 +105,12 @@ def test_the_first_step_alone_cannot_notice_swapped_states(check_and_model):
     assert np.array_equal(right["probabilities"], swapped["probabilities"])
 
 
-def test_two_phases_are_held_against_one_and_with_int8_against_keras(check_and_model):
+def test_other_ways_are_held_against_the_first_and_with_int8_against_keras(check_and_model):
     check, _ = check_and_model
     expected = check._sequences["initial"].expected
 
-    def missed(quantization, error, two_phases):
-        found = replace(expected, two_phase_error=error, two_phases=two_phases)
+    def missed(quantization, error, probabilities):
+        found = replace(expected, ways={"two phases": OtherWay(error, probabilities)})
         return check._compare("litert", "tflite", "initial", found, quantization).missed
 
     assert missed("float32", 1e-7, expected.probabilities) == ()

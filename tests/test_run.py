@@ -81,9 +81,8 @@ def test_a_run_that_breaks_off_leaves_state_and_answer_where_they_were(model, fa
     untouched.absorb("40")
     stream.absorb("40")
     backend = model._seat.backend
-    method = "step"
     with monkeypatch.context() as patch:
-        patch.setattr(backend, method, Interrupting(getattr(backend, method), failure))
+        patch.setattr(backend, "peek", Interrupting(backend.peek, failure))
         with pytest.raises(seen):
             stream.run(SYMBOLS)
     assert stream.to_bytes() == untouched.to_bytes()

@@ -15,8 +15,8 @@ from stepcell.export.reference import run_numpy
 from stepcell.runtime import Figures, NotFiniteError, TargetError, UnknownSymbolError, Vocabulary, load
 from stepcell.runtime import scoring as scoring_module
 from stepcell.runtime.backend import initial_state
+from stepcell.runtime.inputs import Inputs
 from stepcell.runtime.scoring import judge, judge_one
-from stepcell.runtime.trace import Inputs
 
 SYMBOLS = 7
 IDS = np.random.default_rng(3).integers(0, SYMBOLS, 4000).astype(np.int32)

@@ -35,10 +35,10 @@ from stepcell.runtime import (
 )
 from stepcell.runtime.backend import usable_backends
 from stepcell.runtime.describe import describe_manifest
+from stepcell.runtime.inputs import Inputs
 from stepcell.runtime.manifest_reader import read_manifest
 from stepcell.runtime.model_file import seal
 from stepcell.runtime.symbol_text import read_symbols
-from stepcell.runtime.trace import Inputs
 
 FEW = {"steps": 50}
 UNITS = 12

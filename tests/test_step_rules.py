@@ -12,7 +12,7 @@ from models import sharp_model
 from stepcell.export import build_step_function
 from stepcell.export.reference import KerasReference, run_numpy
 from stepcell.runtime.backend import initial_state
-from stepcell.runtime.trace import Inputs
+from stepcell.runtime.inputs import Inputs
 
 L = keras.layers
 TOLERANCE = 2e-5  # Keras computes in float32

@@ -169,12 +169,17 @@ def test_a_failing_interpreter_leaves_the_state_untouched(model, method, monkeyp
     stream = model.stream()
     stream.step("3")
     before = stream.state
+
+    def failing(*arguments):
+        raise RuntimeError("no memory")
+
     # An id that no table has: the interpreter itself refuses it in the middle of its work.
     with monkeypatch.context() as patch:
         patch.setattr(stream._intake, "id_of", lambda symbol: 1000)
-        patch.setattr(stream, "_id_by_symbol", dict.fromkeys("01234", 1000))
-        patch.setattr(stream._intake, "count", 2000)
-        patch.delitem(stream.__dict__, "_step_and_copy")  # it is made anew, and lets the id pass
+        if stream._tools is not None:
+            patch.setattr(stream._seat.backend.entry, "contents", [None] * 2000)
+            ids, place, _, *others = stream._tools
+            patch.setattr(stream, "_tools", (ids, place, failing, *others))
         patch.setattr(stream._intake, "ids_of", lambda symbols: np.array([1000], np.int32))
         with pytest.raises(BackendError, match="has not moved"):
             getattr(stream, method)("0")

@@ -6,7 +6,7 @@ import sqlite3
 
 import numpy as np
 import pytest
-from faults import break_batch
+from faults import break_batch, break_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import DATA, RUNTIMES, sharp_model
@@ -151,7 +151,7 @@ def test_members_that_go_to_the_store_and_come_back_have_lost_nothing(onnx, tmp_
     for symbols in turns:
         found, expected = small.step(symbols), all_of_them.step(symbols)
         assert np.abs(found.probabilities - expected.probabilities).max(initial=0) <= CLOSE
-        assert len(small._row) <= 3 + len(symbols)
+        assert len(small._members.seated()) <= 3 + len(symbols)
     assert len(small) == len(all_of_them)
     for key in KEYS[:12]:
         ours, theirs = small.snapshot(key), all_of_them.snapshot(key)
@@ -175,7 +175,7 @@ def test_a_member_that_went_to_the_store_is_forgotten_there_too(onnx, tmp_path):
     fleet = onnx.fleet(most=1, store=SqliteStore(tmp_path / "fleet.db", onnx.file))
     fleet.step({"a": "3"})
     fleet.step({"b": "3"})
-    assert list(fleet._row) == ["b"]
+    assert fleet._members.seated() == ["b"]
     assert "a" in fleet
     fleet.forget("a")
     assert "a" not in fleet
@@ -192,7 +192,7 @@ def test_the_members_that_have_not_moved_for_longest_go_to_the_store(onnx, tmp_p
     fleet.step({KEYS[32]: "3"})
     # A sixteenth leaves with the one that is too many, so that not every call writes.
     assert sorted(store.keys()) == sorted(KEYS[1:4])
-    assert set(fleet._row) == {KEYS[0], *KEYS[4:33]}
+    assert set(fleet._members.seated()) == {KEYS[0], *KEYS[4:33]}
 
 
 def test_restored_members_are_new_in_memory_and_others_make_room_for_them(onnx, tmp_path):
@@ -203,7 +203,7 @@ def test_restored_members_are_new_in_memory_and_others_make_room_for_them(onnx, 
     fleet = onnx.fleet(most=3, store=store)
     fleet.step(dict.fromkeys("abc", "4"))
     fleet.restore(tmp_path / "fleet.state")
-    assert sorted(fleet._row) == ["x", "y", "z"]
+    assert sorted(fleet._members.seated()) == ["x", "y", "z"]
     assert sorted(store.keys()) == ["a", "b", "c"]
 
 
@@ -222,14 +222,7 @@ def test_a_fleet_of_another_file_of_the_network_is_restored_only_when_that_is_sa
 def test_where_the_store_fails_no_new_member_has_come(onnx, tmp_path, monkeypatch):
     store = SqliteStore(tmp_path / "fleet.db", onnx.file)
     fleet = onnx.fleet(most=5, store=store)
-    right = store.get
-
-    def failing(key):
-        if key == "c":
-            raise OutputError("the disk is gone")
-        return right(key)
-
-    monkeypatch.setattr(store, "get", failing)
+    break_store(monkeypatch, store, "get", lambda key: key == "c")
     with pytest.raises(OutputError, match="the disk is gone"):
         fleet.step({"b": "3", "c": "3"})
     assert "b" not in fleet
@@ -237,7 +230,7 @@ def test_where_the_store_fails_no_new_member_has_come(onnx, tmp_path, monkeypatc
 
 def test_an_interrupt_while_the_members_move_lets_all_of_them_move_and_is_not_swallowed(onnx, monkeypatch):
     fleet, untouched = onnx.fleet(), onnx.fleet()
-    right, calls = fleet._move, []
+    right, calls = fleet._members._write, []
 
     def interrupted(rows, following, seen):
         calls.append(rows)
@@ -247,7 +240,7 @@ def test_an_interrupt_while_the_members_move_lets_all_of_them_move_and_is_not_sw
         right(rows[:1], {name: array[:1] for name, array in following.items()}, seen[:1])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fleet, "_move", interrupted)
+    monkeypatch.setattr(fleet._members, "_write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fleet.step({"a": "3", "b": "4"})
     untouched.step({"a": "3", "b": "4"})
@@ -271,17 +264,12 @@ def test_a_store_that_takes_nobody_is_told_before_the_next_move_and_nobody_is_lo
 def test_members_without_room_stay_until_the_store_can_take_them(onnx, tmp_path, monkeypatch):
     store = SqliteStore(tmp_path / "fleet.db", onnx.file)
     fleet = onnx.fleet(most=1, store=store)
-    right = store.put
-
-    def failing(members):
-        raise OutputError("the disk is full")
-
-    monkeypatch.setattr(store, "put", failing)
+    right = break_store(monkeypatch, store, "put")
     answers = fleet.step({"a": "3", "b": "4", "c": "3"})
     assert len(answers) == len(fleet) == 3
     for call in (lambda: fleet.step({"a": "0"}), lambda: fleet.restore(tmp_path / "saved.state")):
         fleet.save(tmp_path / "saved.state")
-        with pytest.raises(OutputError, match="the disk is full"):
+        with pytest.raises(OutputError, match="the disk is gone"):
             call()
         assert {fleet.snapshot(key).symbols_seen for key in "abc"} == {1}
     monkeypatch.setattr(store, "put", right)

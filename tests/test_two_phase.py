@@ -15,8 +15,9 @@ from sealed import write_model
 from stepcell.export import ParityError, build_step_function, export
 from stepcell.runtime import BackendError, WrongBackendError, load, read_model_file
 from stepcell.runtime.backend import open_backend, open_two_phase_backend
-from stepcell.runtime.bare_path import make_bare_path
-from stepcell.runtime.trace import Course, Inputs, trace_both_ways
+from stepcell.runtime.inputs import Inputs
+from stepcell.runtime.trace import trace_every_way
+from stepcell.runtime.trajectory import Course
 
 L = keras.layers
 SEQUENCES = {"return_sequences": True}
@@ -142,9 +143,16 @@ def test_a_failing_answer_leaves_the_state_where_it_was(memory, monkeypatch):
     stream = memory.stream(low_latency=True)
     stream.step("3")
     before = stream.state
-    monkeypatch.setattr(stream._intake, "count", 2000)
-    with pytest.raises(BackendError, match="The stream has not moved"):
-        make_bare_path(stream, copies=True)(1000)  # beyond the table: the interpreter refuses it
+
+    def failing(*arguments):
+        raise RuntimeError("no memory")
+
+    ids, place, _, *others = stream._tools
+    with monkeypatch.context() as patch:
+        patch.setattr(stream, "_tools", (ids, place, failing, *others))
+        for step in (lambda: stream.step("2"), lambda: stream.step_id(2)):
+            with pytest.raises(BackendError, match="no memory. The stream has not moved"):
+                step()
     assert all(np.array_equal(stream.state[name], array) for name, array in before.items())
     assert stream.symbols_seen == 1
 
@@ -167,7 +175,7 @@ def test_numpy_is_refused_with_what_to_do_and_traced_in_one_phase():
     with pytest.raises(WrongBackendError, match="numpy has no steps in two phases: install an interpreter"):
         model.stream(low_latency=True)
     course = Course(Inputs(np.zeros(3, np.int32)), model.initial_state())
-    assert trace_both_ways(model, course).two_phase_error is None
+    assert trace_every_way(model, course).ways == {}
 
 
 def test_a_layer_whose_state_is_in_no_product_has_one_phase(tmp_path):
@@ -185,23 +193,24 @@ def test_export_compares_both_ways_over_all_carried_steps(tmp_path):
     )
     carried = [p for p in exported.parity if p.start != "each"]
     assert len(carried) == 8
-    assert max(p.two_phase_error for p in carried) <= 1e-6
+    assert all(set(p.other_ways) == {"two phases", "a batch"} for p in carried)
+    assert max(error for p in carried for error in p.other_ways.values()) <= 1e-6
 
 
 def test_a_miswired_second_phase_is_noticed(tmp_path, monkeypatch):
-    from stepcell.export import two_phase
+    from stepcell.export import cut_step
 
-    right = two_phase._Cutting
+    right = cut_step._Cutting
 
     class Swapped(right):
         """Gives the products of the two layers to each other."""
 
         def matmul(self, x, kernel):
-            if self._given is not None and len(self._given) == 2:
-                self._given = self._given[::-1]
+            if self._given_products is not None and len(self._given_products) == 2:
+                self._given_products = self._given_products[::-1]
             return super().matmul(x, kernel)
 
-    monkeypatch.setattr(two_phase, "_Cutting", Swapped)
+    monkeypatch.setattr(cut_step, "_Cutting", Swapped)
     source = keras.Input((None,), dtype="int32")
     x = L.Embedding(7, 5)(source)
     x = L.LSTM(6, **SEQUENCES)(L.LSTM(6, **SEQUENCES)(x))
@@ -239,6 +248,6 @@ def test_wrong_golden_answers_are_noticed_in_two_phases_too(tmp_path, monkeypatc
     model = load(path, golden=False)
     model.stream(low_latency=True)
     again = load(path, golden=False)
-    again._golden = True  # as if the fault came up after loading
+    again._seat.golden = True  # as if the fault came up after loading
     with pytest.raises(GoldenMismatchError):
         again.stream(low_latency=True)

@@ -30,8 +30,9 @@ from stepcell.runtime.backend import NUMPY, backends_for, initial_state, usable_
 from stepcell.runtime.console import format_table
 from stepcell.runtime.doctor.supply import INTERPRETERS, supply
 from stepcell.runtime.doctor.target import find_target
+from stepcell.runtime.inputs import Inputs
 from stepcell.runtime.own_process import run_runtime
-from stepcell.runtime.trace import Course, Inputs, Trajectory
+from stepcell.runtime.trajectory import Course, Trajectory
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = (ROOT / "tests/data/memory.tflite", ROOT / "tests/data/memory.onnx")

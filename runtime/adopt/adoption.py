@@ -18,7 +18,7 @@ from ..manifest import Manifest
 from ..model_file import TFLITE, format_of, seal, unseal
 from ..own_process import run_runtime
 from ..tflite_container import appended_files
-from ..trace import Trajectory
+from ..trajectory import Trajectory
 from ..vocabulary import Vocabulary
 from ..whole_file import make_folder, write_whole_file
 from ..wired_backend import softmax

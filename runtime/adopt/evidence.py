@@ -17,7 +17,7 @@ from ..golden import start_state
 from ..inputs import Inputs
 from ..manifest import Manifest, StateTensor
 from ..own_process import run_runtime
-from ..trace import Course, Trajectory
+from ..trajectory import Course, Trajectory
 
 _MOST_IDS = 2_000  # stepped one by one from the initial state, spread over the vocabulary
 _CARRIED = 64

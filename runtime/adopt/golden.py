@@ -9,7 +9,7 @@ import numpy as np
 from ..backend import describe_backend
 from ..errors import AdoptionError
 from ..manifest import Golden, GoldenRun
-from ..trace import Course, Trajectory
+from ..trajectory import Course, Trajectory
 from .evidence import GOLDEN_RUNS, difference, golden_name, likely_and_spread
 
 # Two interpreters run the same float32 graph to within 1e-6 of each other, int8 ones to within a tenth; where they are

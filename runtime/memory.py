@@ -1,0 +1,27 @@
+"""Memory as bytes, and how it is copied without anything in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import AnyArray
+
+EVERYTHING = slice(None)  # `a[EVERYTHING] = b` takes 15 ns less than `a[:] = b`, which makes a slice first
+
+
+def as_bytes(array: AnyArray) -> memoryview:
+    """Return the memory of `array`, flat: assigning one such to another costs 45 ns, between arrays 200."""
+    return array.reshape(-1).view(np.uint8).data
+
+
+def copy_all(pairs: list[tuple[Any, Any]]) -> None:
+    """Copy each source of (target, source) pairs to its target, all of them even if Ctrl-C arrives on the way."""
+    try:
+        for target, source in pairs:
+            target[EVERYTHING] = source
+    except BaseException:  # a state of which half has moved would be wrong for ever
+        for target, source in pairs:
+            target[EVERYTHING] = source
+        raise
