@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..runtime.arrays import Ids
-from ..runtime.bench.ways import Way
+from ..runtime.bench.way import Way
 from ..runtime.model import Model
 from .graph import KerasModel
 from .step_function import build_step_function

@@ -28,7 +28,7 @@ from .memory import EVERYTHING, as_bytes, copy_all
 from .memory_backend import DOUBTFUL, MemoryBackend
 from .ports import Features
 from .prediction import Prediction, prediction_of, symbols_of
-from .two_phase_backend import TwoPhaseBackend
+from .two_phase_backend import NOTHING, TwoPhaseBackend
 
 if TYPE_CHECKING:
     from .stream import Stream
@@ -64,14 +64,16 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
     stream._stepping = True
     try:
         try:
-            content = stream._entry_contents[ids[symbol]]
+            id = ids[symbol]
+            content = stream._entry_contents[id]
         except (LookupError, TypeError):  # unknown, or new; or another stream has the seat
             content = None
         if content is not None:
             if later is not None and later.unsettled:
                 later.settle()
-            place[EVERYTHING] = content
-            function(*arguments)
+            if later is None or later.expected != id:
+                place[EVERYTHING] = content
+                function(*arguments)
             if sign[0] >= DOUBTFUL:
                 stream._seat.backend.require_first()
             if target is not None:
@@ -88,6 +90,8 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
                 stream._room = as_bytes(stream._spare)
             return Prediction(stream._spare, symbols)
     except BaseException as error:
+        if later is not None:
+            later.expected = NOTHING  # the outputs may be another's by now
         stream._forget_answer(error)
         raise
     finally:
@@ -125,8 +129,9 @@ def step_id(stream: Stream, id: int) -> Float32:
         if content is not None:
             if later is not None and later.unsettled:
                 later.settle()
-            place[EVERYTHING] = content
-            function(*arguments)
+            if later is None or later.expected != id:
+                place[EVERYTHING] = content
+                function(*arguments)
             if sign[0] >= DOUBTFUL:
                 stream._seat.backend.require_first()
             if target is not None:
@@ -138,6 +143,8 @@ def step_id(stream: Stream, id: int) -> Float32:
             stream._symbols_seen += 1
             return answer
     except BaseException as error:
+        if later is not None:
+            later.expected = NOTHING  # the outputs may be another's by now
         stream._forget_answer(error)
         raise
     finally:

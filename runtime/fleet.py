@@ -224,9 +224,7 @@ class Fleet:
     def _run(self, size: int, rows: AnyArray, ids: Ids, features: Mapping[str, AnyArray]) -> Batch:
         batch = self._batches.get(size) or self._batches.setdefault(size, self._open_batch(size))
         for name, memory in batch.state().items():
-            np.take(
-                self._members.states[name], rows, axis=0, out=memory, mode="clip"
-            )  # "clip": else numpy makes a copy first
+            self._members.states[name].take(rows, 0, memory, "clip")  # "clip": else numpy makes a copy first
         batch.compute(ids, features)
         return batch
 

@@ -27,7 +27,7 @@ FEWEST = LANES * BURN_IN * 8  # symbols; with fewer the symbols that are stepped
 # Largest difference of a state between two ways to the same place, relative above 1. Rounding alone makes 2.4e-7 of it
 # (LSTM, 50 and 256 units, a million symbols), which changes a log-probability by 7e-6 at most.
 TOLERANCE = 1e-5
-_BLOCK = 32  # steps whose answers are judged together
+_ANSWERS_AT_A_TIME = 1 << 17  # probabilities that are judged together: they stay in the cache
 
 # (answers (N, K), ids (N,)) -> log-probabilities and ranks, (N,) each
 Judge = Callable[[Float32, Ids], tuple[Float64, Ids]]
@@ -78,6 +78,9 @@ def score_in_lanes(
     length = -(-len(ids) // LANES)
     firsts = np.arange(LANES) * length
     padded = np.concatenate([ids, np.zeros(LANES * length + 1 - len(ids), np.int32)])
+    # What the lanes are fed, a row for each step, and then what comes after their last: the first of the next lane.
+    fed = np.empty((length + 1, LANES), np.int32)
+    fed[:-1], fed[-1] = padded[:-1].reshape(LANES, length).T, padded[length::length]
     memory = batch.state
     for name, value in initial_state(manifest.state).items():
         memory()[name][...] = value
@@ -88,20 +91,22 @@ def score_in_lanes(
         memory()[name][0] = value[0]  # the first lane has a state before it
     begun = {name: array.copy() for name, array in memory().items()}
     last = len(ids) - 1 - firsts[-1]  # the last lane ends here; behind it is padding
-    block = np.empty((_BLOCK, *batch.answers.shape), np.float32)
-    for first in range(0, length, _BLOCK):
-        steps = range(first, min(first + _BLOCK, length))
-        for step in steps:
-            batch.compute(padded[firsts + step])
+    block = np.empty((max(1, _ANSWERS_AT_A_TIME // batch.answers.size), *batch.answers.shape), np.float32)
+    found, order = np.empty((length, LANES)), np.empty((length, LANES), np.int32)  # of the symbols after each step
+    for first in range(0, length, len(block)):
+        part = slice(first, min(first + len(block), length))
+        for step in range(part.start, part.stop):
+            batch.compute(fed[step])
             block[step - first] = batch.answers
             batch.feed_back()
             if step == last:
                 end = {name: array[-1:].copy() for name, array in memory().items()}
                 answer = batch.answers[-1].copy()
-        places = firsts + np.array(steps)[:, None] + 1  # of the symbols that follow
-        found, order = judge(block[: len(steps)].reshape(-1, block.shape[2]), padded[places].reshape(-1))
-        inside = (places < len(ids)).reshape(-1)
-        log_probabilities[places.reshape(-1)[inside]], ranks[places.reshape(-1)[inside]] = found[inside], order[inside]
+        answers = block[: part.stop - part.start].reshape(-1, block.shape[2])
+        following = fed[part.start + 1 : part.stop + 1].reshape(-1)
+        judged = judge(answers, following)
+        found[part], order[part] = (each.reshape(-1, LANES) for each in judged)
+    log_probabilities[1:], ranks[1:] = (each.T.reshape(-1)[: len(ids) - 1] for each in (found, order))
     ends = [{name: array[lane : lane + 1].copy() for name, array in memory().items()} for lane in range(LANES)]
     ends[-1] = end
     redone, worst = 0, 0.0

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .score import Score
     from .stream import Stream
 
+_MOST_IN_A_BYTE = 255
 SMALLEST = 2.0**-126  # the least normal float32; below it interpreters may or may not flush to 0
 _ANSWERS_AT_A_TIME = 1 << 16  # probabilities: they and what is made of them stay in the cache
 
@@ -107,29 +108,44 @@ def judge(answers: Float32, ids: Ids, file: ModelFile) -> tuple[Float64, Ids]:
     Raises:
         NotFiniteError: An answer is no distribution.
     """
-    rows = np.arange(ids.size)
-    chosen = answers[rows, ids]
+    chosen = _chosen(answers, ids)
     totals = _sums(answers)
     if file.manifest.output == "softmax" and bool(((totals > 0) & (totals < inf)).all()):
         probabilities = chosen.astype(np.float64)  # the others are not needed, and there may be thousands
     else:
-        probabilities = next_symbol_probabilities(answers, file.manifest.output, file.name)[rows, ids]
-    return np.log(np.maximum(probabilities, SMALLEST)), ranks_of(answers, ids)
+        probabilities = _chosen(next_symbol_probabilities(answers, file.manifest.output, file.name), ids)
+    return np.log(np.maximum(probabilities, SMALLEST)), ranks_of(answers, ids, chosen)
 
 
-def ranks_of(answers: Floats, ids: Ids) -> Ids:
-    """Return which place each of `ids`, shape (T,), has in its answer, of shape (T, K): 1 for the likeliest."""
-    chosen = answers[np.arange(ids.size), ids][:, np.newaxis]
-    ranks: Ids = _sums((answers > chosen).astype(np.float32)).astype(np.int32) + np.int32(1)  # exact to 2**24 symbols
-    equal = answers == chosen
+def ranks_of(answers: Floats, ids: Ids, chosen: Floats | None = None) -> Ids:
+    """Return which place each id has in its answer: 1 for the likeliest.
+
+    Args:
+        answers: Shape (T, K).
+        ids: Shape (T,).
+        chosen: What they have in their answers, (T,), if that is known already.
+    """
+    chosen = _chosen(answers, ids) if chosen is None else chosen
+    repeated = np.repeat(chosen, answers.shape[1]).reshape(answers.shape)  # compared with less ado than row by row
+    before = answers > repeated
+    # A byte counts to 255, a float32 to 2**24.
+    counts = before.view(np.uint8) if answers.shape[1] <= _MOST_IN_A_BYTE else before.astype(np.float32)
+    ranks: Ids = _sums(counts).astype(np.int32) + np.int32(1)
+    equal = answers == repeated
     if np.count_nonzero(equal) > ids.size:  # of equally likely symbols the lower id comes first
         ranks += (equal & (np.arange(answers.shape[1]) < ids[:, np.newaxis])).sum(axis=1, dtype=np.int32)
     return ranks
 
 
-def _sums(rows: Floats) -> Floats:
+def _chosen(rows: Floats, ids: Ids) -> Floats:
+    """Return what each of `ids`, (T,), has in its row, (T, K) to (T,)."""
+    chosen: Floats = rows.reshape(-1).take(np.arange(0, rows.size, rows.shape[1]) + ids)
+    return chosen
+
+
+def _sums(rows: AnyArray) -> AnyArray:
     """Return the sum of each row, (T, K) to (T,): in a quarter of the time that `sum` takes, without other threads."""
-    sums: Floats = np.einsum("ij->i", rows)
+    sums: AnyArray = np.einsum("ij->i", rows)
     return sums
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Lock
 from time import sleep
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,13 @@ from .arrays import Float32
 from .backend import Backend, describe_backend
 from .bare_path import tools_of
 from .batch import Batch, open_batch
-from .errors import BackendError, StepcellError
+from .errors import BackendError, NotFiniteError, StepcellError
 from .golden import replay_golden_in_batch
 from .intake import Intake
 from .memory_backend import MemoryBackend
 from .model_file import ModelFile
 from .snapshot import Snapshot
+from .two_phase_backend import NOTHING, TwoPhaseBackend
 
 if TYPE_CHECKING:
     from .stream import Stream
@@ -116,6 +118,20 @@ class Seat:
                 self.keep_answers(stream)
             answers = stream._answers
             return None if answers is None else {name: array.copy() for name, array in answers.items()}
+
+    def settle(self, stream: Stream, *, expect: bool) -> None:
+        """Do what the seated `stream` has left for later, and what it will need if its answer is right.
+
+        Call with the lock held.
+        """
+        backend, manifest = self.backend, self.file.manifest
+        backend.settle()
+        predicts = manifest.labels is None and manifest.output != "linear" and not manifest.features
+        if expect and predicts and isinstance(backend, TwoPhaseBackend) and backend.expected == NOTHING:
+            self.keep_answers(stream)  # they are where the expected one comes
+            if stream._answers is not None:
+                with suppress(NotFiniteError):  # that symbol has not come
+                    backend.expect(int(stream._answers[manifest.answer].argmax()))
 
     def snapshot(self, stream: Stream) -> Snapshot:
         """Return where `stream` is, as a copy."""

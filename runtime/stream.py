@@ -77,8 +77,12 @@ class Stream:
         answers = self._seat.last_answers(self)
         return None if answers is None else prediction_of(answers, self.file.manifest)
 
-    def settle(self) -> None:
+    def settle(self, *, expect: bool = True) -> None:
         """Do now what a step of a low-latency stream has left for later; see `Model.stream`. The state stays.
+
+        Args:
+            expect: Compute the answer to the symbol that the last answer calls likeliest as well. If that is the one
+                that is stepped next, its answer is there already. (Of models that answer with the next symbol.)
 
         Raises:
             BackendError: The interpreter failed. The state has not moved.
@@ -86,7 +90,7 @@ class Stream:
         with self._seat.lock:
             if self._seat.occupant is self:
                 try:
-                    self._seat.backend.settle()
+                    self._seat.settle(self, expect=expect)
                 except Exception as error:
                     raise self._seat.failure(error) from error
 

@@ -2,7 +2,8 @@
 
 The signature `finish` gives the answer and the next state; `prepare` multiplies that state by its matrices for the step
 after. Both compute what `step` computes. From 50 units on most of the work is in `prepare`, so the answer comes two to
-seven times sooner, and the work is done when nobody waits for it.
+seven times sooner, and the work is done when nobody waits for it. So is the answer to the symbol that is expected: if
+that is the one that comes, nothing is left to compute.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ from .memory_backend import MemoryBackend
 from .plain_backend import PlainBackend
 from .ports import PREPARED
 
+NOTHING = -1  # is no id
+
 
 class TwoPhaseBackend(MemoryBackend):
     """Steps through the signatures `finish` and `prepare`.
 
     Attributes:
         unsettled: A step has been answered and its state has not been taken over yet.
+        expected: The id whose answer stands in the outputs although it has not been stepped; or `NOTHING`.
     """
 
     def __init__(self, finish: HeldSignature, entry: Entry, prepare: HeldSignature, manifest: Manifest) -> None:
         """Take the tensors of both signatures. The resident state is the initial one; `finish` reads at `entry`."""
         self._prepare = prepare
         self._products = [(finish.views[n], prepare.views[n]) for n in finish.views if n.startswith(PREPARED)]
-        self.unsettled = False
+        self.unsettled, self.expected = False, NOTHING
         # Each state is an input of one of the two, or of both.
         held = {t.name: [s for s in (finish, prepare) if t.name in s.tensors] for t in manifest.state}
         state = {name: tuple(signature.tensors[name] for signature in found) for name, found in held.items()}
@@ -44,6 +48,7 @@ class TwoPhaseBackend(MemoryBackend):
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self.settle()
+        self.expected = NOTHING  # `finish` writes over its answer
         super().peek(id)
 
     run = PlainBackend.run
@@ -54,7 +59,12 @@ class TwoPhaseBackend(MemoryBackend):
             for target, source in self.feedback:
                 target[EVERYTHING] = source
             self._make_products()
-            self.unsettled = False
+            self.unsettled, self.expected = False, NOTHING
+
+    def expect(self, id: int) -> None:
+        """Compute the answer to `id`, so that a step of it finds it there. The answer before it is gone then."""
+        self.peek(id)
+        self.expected = id
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
@@ -63,7 +73,7 @@ class TwoPhaseBackend(MemoryBackend):
 
     def write_state(self, state: State) -> None:
         """See `Backend.write_state`."""
-        self.unsettled = False
+        self.unsettled, self.expected = False, NOTHING
         super().write_state(state)
         self._make_products()
 

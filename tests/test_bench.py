@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from stepcell.cli import app
 from stepcell.runtime.bench.measurement import measure_ways
 from stepcell.runtime.bench.report import as_json, as_rows, draw
-from stepcell.runtime.bench.ways import REFERENCE, Way
+from stepcell.runtime.bench.way import REFERENCE, WAITED_FOR, Way
 
 
 @pytest.fixture(scope="module", params=RUNTIMES, ids=lambda each: "-".join(each))
@@ -37,6 +37,8 @@ def test_ratios_are_to_the_shortest_way_by_hand(measured):
     if backend in ("litert", "tflite"):
         assert found.ratio(REFERENCE) == 1
         assert found.ratio("Stream.step") == found.microseconds["Stream.step"] / found.microseconds[REFERENCE]
+        waited_for = found.microseconds["two phases" + WAITED_FOR]
+        assert found.ratio("two phases" + WAITED_FOR) == waited_for / found.microseconds[REFERENCE + WAITED_FOR]
     else:
         assert found.ratio("Stream.step") is None
 

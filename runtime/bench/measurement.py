@@ -15,10 +15,12 @@ from ..errors import StepcellError
 from ..measure import blank_features
 from ..model import Model, load
 from ..own_process import run_runtime
-from .ways import REFERENCE, Way, ways_of
+from .way import Way, reference_of
+from .ways import SCORED, ways_of
 
 ROUNDS = 9
 _STEPS = 2_000
+_LONG, _ROUNDS_OF_LONG = 10_000, 2  # a way that takes so many symbols at a time is right after few rounds
 _CACHE = 64 * 2**20  # bytes that are read between two steps, so that nothing of the model is left in a cache
 
 
@@ -29,7 +31,7 @@ class Measurement:
     Attributes:
         runtime: Interpreter and version.
         microseconds: Way -> what a symbol takes of the processor: the lowest of several rounds in which all ways take
-            turns. Of "until the answer": the median of the time that passes.
+            turns. Of "until the answer": the lowest median of the time that passes.
         load_ms: From opening the file to the first answer, golden sequence and verification included.
         first_us: The first step after loading.
         p50_us, p99_us, max_us: What `Stream.step` takes as time that passes, over 2,000 steps.
@@ -51,8 +53,11 @@ class Measurement:
     notes: tuple[str, ...] = ()
 
     def ratio(self, way: str) -> float | None:
-        """Return what `way` takes in relation to numpy views and Invoke, None where there is no such way."""
-        reference = self.microseconds.get(REFERENCE)
+        """Return what `way` takes in relation to numpy views and Invoke, None where there is no such way.
+
+        What is waited for is compared with what is waited for there.
+        """
+        reference = self.microseconds.get(reference_of(way))
         return None if reference is None else self.microseconds[way] / reference
 
 
@@ -61,6 +66,7 @@ def measure_ways(
     backend: str | None = None,
     *,
     rounds: int = ROUNDS,
+    scored: int = SCORED,
     more: Callable[[Model], Sequence[Way]] = lambda model: (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measurement:
@@ -70,6 +76,7 @@ def measure_ways(
         path: A model file.
         backend: Name of the interpreter; None: the first that takes it.
         rounds: How often all ways are taken.
+        scored: How many symbols are scored at a time.
         more: Further ways, of other libraries, that take turns with ours.
         progress: Is told what is being done.
 
@@ -88,15 +95,15 @@ def measure_ways(
     chosen = [symbols[id] for id in random.integers(0, len(symbols), _STEPS)]
     taken = _each_step(lambda symbol: stream.step(symbol, features), chosen)
     cold = _each_step(lambda symbol: stream.step(symbol, features), chosen[:60], np.ones(_CACHE, np.uint8))
-    found, notes = list(ways_of(model)), []
+    found, notes = list(ways_of(model, scored)), []
     found += more(model)
     best = {way.name: float("inf") for way in found}
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds} on {model.backend}")
         for way in found:
             ids = random.integers(0, len(symbols), way.symbols).astype(np.int32)
-            if way.symbols > 10_000 and number > 2:
-                continue  # long enough to be right the third time
+            if way.symbols > _LONG and number >= _ROUNDS_OF_LONG:
+                continue
             try:
                 nanoseconds, count = way.loop(ids)
             except StepcellError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import MissingPackageError
 from ..figure import new_figure, to_png
 from .measurement import Measurement
-from .ways import REFERENCE
+from .way import REFERENCE
 
 
 def as_rows(found: Sequence[Measurement]) -> tuple[list[str], list[list[str]], str]:
