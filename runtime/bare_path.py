@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arrays import AnyArray, Float32
 from .backend import Backend
-from .errors import FeatureMismatchError
+from .errors import BackendError, FeatureMismatchError
 from .intake import no_id
 from .manifest import Manifest
 from .memory import EVERYTHING, as_bytes, copy_all
@@ -31,6 +31,7 @@ from .prediction import Prediction, prediction_of, symbols_of
 from .two_phase_backend import NOTHING, TwoPhaseBackend
 
 if TYPE_CHECKING:
+    from .seat import Seat
     from .stream import Stream
 
 _ONE_AT_A_TIME = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -75,7 +76,7 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
                 place[EVERYTHING] = content
                 function(*arguments)
             if sign[0] >= DOUBTFUL:
-                stream._seat.backend.require_first()
+                _require_first(stream)
             if target is not None:
                 target[EVERYTHING] = source
             elif later is None:
@@ -133,7 +134,7 @@ def step_id(stream: Stream, id: int) -> Float32:
                 place[EVERYTHING] = content
                 function(*arguments)
             if sign[0] >= DOUBTFUL:
-                stream._seat.backend.require_first()
+                _require_first(stream)
             if target is not None:
                 target[EVERYTHING] = source
             elif later is None:
@@ -141,7 +142,7 @@ def step_id(stream: Stream, id: int) -> Float32:
             else:
                 later.unsettled = True
             stream._symbols_seen += 1
-            return answer
+            return answer  # type: ignore[no-any-return]  # a name for it would cost 2 ns
     except BaseException as error:
         if later is not None:
             later.expected = NOTHING  # the outputs may be another's by now
@@ -177,6 +178,21 @@ def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...] | None:
     )
 
 
+def refuse_within_step(stream: Stream) -> None:
+    """Raise BackendError if this is called from within a step of `stream`, which would wait for itself for ever.
+
+    That is so where a signal handler, which may run in the middle of a step, steps another stream of the model.
+    """
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code in (step.__code__, step_id.__code__) and frame.f_locals["stream"] is stream:
+            raise BackendError(
+                f"A step of another stream of {stream.file.name} is not over yet: this is called from within it, by a "
+                "signal handler perhaps. Let the handler set a flag, and step after the step. No stream has moved."
+            )
+
+
 def _references_of_nobody(answer: Float32) -> int:
     """Return how many references there are to the array of a stream like `answer` that nobody else has.
 
@@ -193,12 +209,21 @@ def _make_ready(stream: Stream, id: int) -> int:
     seat = stream._seat
     try:
         with seat.lock:
-            backend = seat.take(stream)
-            assert isinstance(backend, MemoryBackend), "only such a seat has tools"
-            backend.entry.content(id)
+            seat.take(stream)
+            _memory(seat).entry.content(id)
     except Exception as error:
         raise seat.failure(error) from error
     return id
+
+
+def _require_first(stream: Stream) -> None:
+    """Raise NotFiniteError if the answer is no distribution; a byte of its first number is as of what may be none."""
+    _memory(stream._seat).require_first()
+
+
+def _memory(seat: Seat) -> MemoryBackend:
+    assert isinstance(seat.backend, MemoryBackend), "only such a seat has tools"
+    return seat.backend
 
 
 def _step_with_lock(stream: Stream, symbol: str | None, features: Features | None) -> Prediction:
@@ -234,5 +259,5 @@ def _step_in_seat(stream: Stream, id: int, features: Mapping[str, AnyArray]) -> 
 def _require(id: Any, ids: int) -> int:
     """Return `id` as an integer, or raise UnknownSymbolError where it is not one of `ids`."""
     if not isinstance(id, Integral) or not 0 <= int(id) < ids:
-        raise no_id(id, ids, "The stream has not moved.")  # type: ignore[arg-type]  # it is told what it is
+        raise no_id(id, ids, "The stream has not moved.")
     return int(id)

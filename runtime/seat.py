@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arrays import Float32
 from .backend import Backend, describe_backend
-from .bare_path import tools_of
+from .bare_path import refuse_within_step, tools_of
 from .batch import Batch, open_batch
 from .errors import BackendError, NotFiniteError, StepcellError
 from .golden import replay_golden_in_batch
@@ -84,7 +84,9 @@ class Seat:
             if before is not None:
                 try:
                     before._entry_contents = _NOT_SEATED
-                    while before._stepping:  # on its bare path in another thread: it will see that it may not go on
+                    if before._stepping:
+                        refuse_within_step(before)
+                    while before._stepping:  # in another thread: it will see that it may not go on
                         sleep(0)
                     self.keep_answers(before)
                     before._parked = self.backend.read_state()
@@ -109,7 +111,9 @@ class Seat:
     def keep_answers(self, stream: Stream) -> None:
         """Keep the last answers of the seated `stream`, before something else is computed. Call with the lock held."""
         if stream._symbols_seen != stream._answered_at:
-            stream._answers, stream._answered_at = self.answers(), stream._symbols_seen
+            # In the middle of a step (this is a signal handler then) the outputs may be those of the step.
+            answers = None if stream._stepping else self.answers()
+            stream._answers, stream._answered_at = answers, stream._symbols_seen
 
     def last_answers(self, stream: Stream) -> dict[str, Float32] | None:
         """Return a copy of the last answers to `stream`, if there are any."""

@@ -30,7 +30,7 @@ class Stream:
     Made by `Model.stream()`. What it answers depends on every symbol since the last `reset()` and on nothing else: no
     other stream of the model, no other thread. Use one stream from one thread at a time. A call that fails leaves the
     state where it was. Ctrl-C in the middle of a call leaves it where it was or where the call would have moved it,
-    never between.
+    never between. A signal handler in the middle of a step may read and save the stream, and finds it where it was.
     """
 
     # An attribute with a slot is found in a third of the time of one in the dictionary, and each step looks at six.
