@@ -227,17 +227,18 @@ def _memory(seat: Seat) -> MemoryBackend:
 
 
 def _step_with_lock(stream: Stream, symbol: str | None, features: Features | None) -> Prediction:
+    seat, manifest = stream._seat, stream._seat.file.manifest
     id, checked = stream._intake.id_of(symbol), stream._intake.features_of(features)
-    seat = stream._seat
     with seat.lock:
-        _step_in_seat(stream, id, checked)
-        return prediction_of(seat.answers(), stream.file.manifest)
+        backend = _step_in_seat(stream, id, checked)
+        if stream._wide:
+            return prediction_of(seat.answers(), manifest)
+        return Prediction(backend.answer().copy(), symbols_of(manifest))
 
 
 def _step_id_with_lock(stream: Stream, id: int) -> Float32:
-    manifest = stream.file.manifest
-    if manifest.features:
-        names = ", ".join(feature.describe() for feature in manifest.features)
+    if stream._wide and stream.file.manifest.features:
+        names = ", ".join(feature.describe() for feature in stream.file.manifest.features)
         raise FeatureMismatchError(f"{stream.file.name} reads {names} at each step: call step(symbol, features).")
     id = _require(id, stream._intake.count)
     with stream._seat.lock:
@@ -245,9 +246,11 @@ def _step_id_with_lock(stream: Stream, id: int) -> Float32:
 
 
 def _step_in_seat(stream: Stream, id: int, features: Mapping[str, AnyArray]) -> Backend:
+    """Step `stream`, with the lock of its seat held, and return the backend that has its answer."""
     backend = stream._seat.take(stream)
     try:
-        backend.write_features(features)
+        if features:
+            backend.write_features(features)
         backend.step(id)
     except BaseException as error:
         stream._forget_answer(error)
@@ -258,6 +261,8 @@ def _step_in_seat(stream: Stream, id: int, features: Mapping[str, AnyArray]) -> 
 
 def _require(id: Any, ids: int) -> int:
     """Return `id` as an integer, or raise UnknownSymbolError where it is not one of `ids`."""
+    if type(id) is int and 0 <= id < ids:
+        return id
     if not isinstance(id, Integral) or not 0 <= int(id) < ids:
         raise no_id(id, ids, "The stream has not moved.")
     return int(id)

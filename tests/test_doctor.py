@@ -235,7 +235,8 @@ def test_a_file_without_a_manifest_is_described_and_tried_but_does_not_run(tmp_p
     assert not diagnosis.runs
     assert "keyword.tflite carries no stepcell manifest" in diagnosis.verdict
     assert "(ai-edge-litert 2.3.0 and tflite-runtime 2.14.0 load its graph)" in diagnosis.verdict
-    assert "graph   input  aaaa_symbol:0: int32 [-1]" in as_text(diagnosis)
+    assert "graph   input  symbol: int32 [-1]" in as_text(diagnosis)
+    assert "graph   output next_h0: float32 [-1, 20]" in as_text(diagnosis)
 
 
 def test_a_graph_that_would_crash_an_interpreter_is_not_given_to_one(tmp_path):

@@ -38,7 +38,7 @@ def test_a_tflite_file_is_read_as_the_package_of_its_schema_reads_it():
     for read, expected in zip(graph.subgraphs, model.subgraphs, strict=True):
         assert (list(read.inputs), list(read.outputs)) == (list(expected.inputs), list(expected.outputs))
         for tensor, other in zip(read.tensors, expected.tensors, strict=True):
-            assert tensor.name == other.name.decode()
+            assert tensor.name == (b"" if other.name is None else other.name).decode()
             assert getattr(schema.TensorType, tensor.type.upper()) == other.type
             assert list(tensor.shape) == ([] if other.shape is None else list(other.shape))
             assert tensor.buffer == other.buffer

@@ -292,6 +292,10 @@ def test_the_names_in_a_tflite_file_are_those_of_the_format():
     assert signatures == {
         "step": {**names, "inputs": [*names["inputs"], "symbol"]},
         "absorb": {**names, "inputs": [*names["inputs"], "symbols"]},
+        "look_up": {"inputs": ["symbol"], "outputs": ["row"]},
+        "step_row": {**names, "inputs": [*names["inputs"], "row"]},
+        "prepare": {"inputs": ["h0"], "outputs": ["prepared0"]},
+        "finish": {**names, "inputs": ["c0", "prepared0", "row"]},
     }
     # `step` is what plain invoke() runs, and where tflite-runtime 2.14 runs XNNPACK.
     assert interpreter._interpreter.GetSubgraphIndexFromSignature("step") == 0
@@ -329,3 +333,16 @@ def test_an_interpreter_that_fails_in_the_golden_sequence_is_a_backend_error(way
     monkeypatch.setattr(backend, way, broken)
     with pytest.raises(BackendError, match="failed on the golden sequence of memory.onnx: index out of bounds"):
         replay_golden(backend, file, "onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [("earlier.tflite", "litert"), ("earlier.tflite", "tflite"), ("earlier.tflite", "numpy"), ("earlier.onnx", None)],
+)
+def test_a_file_of_an_earlier_version_answers_as_it_did(name, backend):
+    earlier, now = load(DATA / name, backend=backend), load(DATA / name.replace("earlier", "memory"), backend=backend)
+    one, other = earlier.stream(), now.stream()
+    for symbol in "30123401240123" * 10:
+        assert np.abs(one.step(symbol).values - other.step(symbol).values).max() <= 1e-6
+    assert earlier.streams(3).step("340").shape == (3, 5)
+    assert earlier.stream().absorb("3012").symbol == "3"

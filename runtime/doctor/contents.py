@@ -11,6 +11,7 @@ from ..manifest import Manifest
 from ..model_file import TFLITE, format_of, unseal
 from ..onnx_graph import OnnxGraph, OnnxGraphError, read_onnx_graph
 from ..tflite_graph import TfliteGraph, read_tflite_graph
+from ..tflite_interface import likely_signature, tensors_of
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,17 @@ class Contents:
                 for value in values
             ]
         if isinstance(self.graph, TfliteGraph):
-            first = self.graph.subgraphs[0]
-            tensors = [("input ", first.tensors[i]) for i in first.inputs]
-            tensors += [("output", first.tensors[i]) for i in first.outputs]
-            return [f"{side} {tensor.name}: {tensor.type} {list(tensor.dynamic)}" for side, tensor in tensors]
+            signature = likely_signature([each.name for each in self.graph.signatures])
+            try:
+                number, inputs, outputs = tensors_of(self.graph, signature or "")
+            except ValueError:
+                return ["several inputs or outputs have one name"]
+            tensors = self.graph.subgraphs[number].tensors
+            return [
+                f"{side} {name}: {tensors[index].type} {list(tensors[index].dynamic)}"
+                for side, names in (("input ", inputs), ("output", outputs))
+                for name, index in names.items()
+            ]
         return []
 
 

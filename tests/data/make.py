@@ -1,7 +1,8 @@
 """Makes the model files that are checked in: python tests/data/make.py
 
-memory.tflite and memory.onnx: the trained memory model, so that the runtime can be tested without TensorFlow and so
-that a later version is seen to read what this one wrote. runtime/probe.*: the tiny model that shows whether an
+memory.tflite and memory.onnx: the trained memory model, so that the runtime can be tested without TensorFlow.
+earlier.tflite and earlier.onnx: the same as it was written once, before the step of a .tflite file was cut in pieces;
+it must stay readable, and it is where the weights come from. runtime/probe.*: the tiny model that shows whether an
 interpreter works.
 """
 
@@ -13,13 +14,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from stepcell.export import build_step_function, export, read_source
+from stepcell.export import build_step_function, export
 from stepcell.export.golden import golden_of
 from stepcell.export.onnx import onnx_payload
 from stepcell.export.tflite import tflite_payload
-from stepcell.runtime import Manifest, Vocabulary
+from stepcell.runtime import Manifest, Vocabulary, read_model_file
 from stepcell.runtime.model_file import seal
-from stepcell.train import Memory, Network, Options, Run, fit
+from stepcell.runtime.onnx_graph import read_onnx_graph
 
 DATA = Path(__file__).parent
 ROOT = DATA.parent.parent
@@ -44,18 +45,25 @@ def make_probe() -> None:
 
 def make_memory() -> None:
     """Write tests/data/memory.tflite and tests/data/memory.onnx."""
-    problem, network, options = Memory.conflicting(), Network(units=20), Options(seed=7)
+    earlier = read_model_file(DATA / "earlier.onnx")
+    recurrent, table, kernel, bias = (weight.content() for weight in read_onnx_graph(earlier.payload).weights)
+    size, units = len(table), len(recurrent)
+    layers = [
+        keras.layers.Embedding(size, size),
+        keras.layers.LSTM(units, return_sequences=True, use_bias=False),
+        keras.layers.Dense(size, activation="softmax"),
+    ]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
+    model.set_weights([np.eye(size), table, recurrent, kernel, bias])  # the table has the bias in it
+    random = np.random.default_rng(7)
     with tempfile.TemporaryDirectory() as folder:
-        run, build = Path(folder, "memory"), Path(folder, "build")
-        Run(run, problem, network, options).finish(fit(problem, network, options))
-        source = read_source(run)
         exported = export(
-            source.model,
-            build,
-            vocabulary=source.vocabulary,
+            model,
+            folder,
+            vocabulary=earlier.manifest.vocabulary,
             name="memory",
-            training=source.training,
-            sample=source.sample,
+            training=earlier.manifest.training,
+            sample="".join(random.choice(["30123", "40124"], 400)),
         )
         for path in exported.files[:-1]:
             (DATA / path.name.replace("model", "memory")).write_bytes(path.read_bytes())
