@@ -31,7 +31,6 @@ from .prediction import Prediction, prediction_of, symbols_of
 from .two_phase_backend import NOTHING, TwoPhaseBackend
 
 if TYPE_CHECKING:
-    from .seat import Seat
     from .stream import Stream
 
 _ONE_AT_A_TIME = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -97,9 +96,7 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
         raise
     finally:
         stream._stepping = False
-    # Of a symbol that is not in the vocabulary it is the one that stands for all such.
-    id = _make_ready(stream, stream._intake.id_of(symbol))
-    return step(stream, stream._seat.file.manifest.vocabulary.symbols[id])
+    return _step_with_lock(stream, symbol, features)  # and the next one without
 
 
 def step_id(stream: Stream, id: int) -> Float32:
@@ -125,7 +122,7 @@ def step_id(stream: Stream, id: int) -> Float32:
     try:
         try:
             content = stream._entry_contents[id] if id >= 0 else None
-        except (LookupError, TypeError):
+        except (LookupError, TypeError, ValueError):
             content = None
         if content is not None:
             if later is not None and later.unsettled:
@@ -150,7 +147,7 @@ def step_id(stream: Stream, id: int) -> Float32:
         raise
     finally:
         stream._stepping = False
-    return step_id(stream, _make_ready(stream, _require(id, stream._intake.count)))
+    return _step_id_with_lock(stream, id)
 
 
 def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...] | None:
@@ -204,26 +201,11 @@ def _references_of_nobody(answer: Float32) -> int:
     return getrefcount(holder.spare)
 
 
-def _make_ready(stream: Stream, id: int) -> int:
-    """Let `stream` sit down, with what goes to the entry for `id` at hand; return `id`."""
-    seat = stream._seat
-    try:
-        with seat.lock:
-            seat.take(stream)
-            _memory(seat).entry.content(id)
-    except Exception as error:
-        raise seat.failure(error) from error
-    return id
-
-
 def _require_first(stream: Stream) -> None:
     """Raise NotFiniteError if the answer is no distribution; a byte of its first number is as of what may be none."""
-    _memory(stream._seat).require_first()
-
-
-def _memory(seat: Seat) -> MemoryBackend:
-    assert isinstance(seat.backend, MemoryBackend), "only such a seat has tools"
-    return seat.backend
+    backend = stream._seat.backend
+    assert isinstance(backend, MemoryBackend), "only such a seat has tools"
+    backend.require_first()
 
 
 def _step_with_lock(stream: Stream, symbol: str | None, features: Features | None) -> Prediction:

@@ -80,7 +80,6 @@ class Seat:
         """Seat `stream` and return the backend that holds its state. Call with the lock held."""
         before = self.occupant
         if before is not stream:
-            self.occupant = None  # nobody sits here while the states change places, whatever interrupts that
             if before is not None:
                 try:
                     before._entry_contents = _NOT_SEATED
@@ -90,11 +89,13 @@ class Seat:
                         sleep(0)
                     self.keep_answers(before)
                     before._parked = self.backend.read_state()
-                except BaseException:
-                    self._let_sit(before)  # its state is still here
-                    raise
+                    self.occupant = None  # nobody sits here while the next state is written, whatever interrupts that
+                finally:
+                    if self.occupant is before:  # its state is still here
+                        before._entry_contents = self._entry_contents
             self.backend.write_state(stream._parked)
-            self._let_sit(stream)
+            self.occupant = stream
+            stream._entry_contents = self._entry_contents
         return self.backend
 
     def answers(self) -> dict[str, Float32]:
@@ -153,7 +154,3 @@ class Seat:
             if self.occupant is stream:
                 self.occupant = None
                 stream._entry_contents = _NOT_SEATED
-
-    def _let_sit(self, stream: Stream) -> None:
-        self.occupant = stream
-        stream._entry_contents = self._entry_contents
