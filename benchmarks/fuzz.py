@@ -39,8 +39,10 @@ def main() -> int:
     while first < last:
         end = min(first + AT_ONCE, last)
         first = share(folder, arguments.seed, first, end, results, findings)
-        print(f"\r{first:,} of {last:,} cases, {len(findings)} findings", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{first:,} of {last:,} cases, {len(findings)} findings", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
     for result, count in results.most_common():
         print(f"{count:7,}  {result}")
     print(f"{len(findings)} findings in {sum(results.values()):,} trials, {time.monotonic() - start:.0f} s")

@@ -98,11 +98,13 @@ def main() -> int:
                 return 1
             rate = here * PASS / (time.monotonic() - start)
             how_far = f"{known['done']:,} of {arguments.symbols:,}, {rate:,.0f} a second"
-            print(f"\r{how_far}", end="", file=sys.stderr, flush=True)
+            if sys.stderr.isatty():
+                print(f"\r{how_far}", end="", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print(f"\nstopped after {known['done']:,} symbols; the same command goes on", file=sys.stderr)
         return 130
-    print(file=sys.stderr)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
     grown = "too few passes to tell" if rest is None else f"{(resident() - rest) / 2**10:+,.0f} KiB"
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(

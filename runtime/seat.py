@@ -22,6 +22,9 @@ from .two_phase_backend import NOTHING, TwoPhaseBackend
 if TYPE_CHECKING:
     from .stream import Stream
 
+# Seconds that a stream which is being stepped keeps the seat when another thread wants it. Two threads that change
+# places at each step take five times as long as one (benchmarks/threads.py).
+_TURN = 1e-3
 _NOT_SEATED: list[Any] = []  # of no id is known here what goes to the entry
 
 
@@ -82,10 +85,11 @@ class Seat:
         if before is not stream:
             if before is not None:
                 try:
-                    before._entry_contents = _NOT_SEATED
                     if before._stepping:
                         refuse_within_step(before)
-                    while before._stepping:  # in another thread: it will see that it may not go on
+                        sleep(_TURN)  # it steps in another thread, and goes on meanwhile
+                    before._entry_contents = _NOT_SEATED
+                    while before._stepping:  # it will see that it may not go on
                         sleep(0)
                     self.keep_answers(before)
                     before._parked = self.backend.read_state()

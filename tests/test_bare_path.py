@@ -219,3 +219,24 @@ def test_a_signal_handler_in_a_step_that_steps_another_stream_is_refused_and_doe
     assert stream.to_bytes() == again.to_bytes()
     other.step("3")
     assert other.symbols_seen == 1
+
+
+def test_a_stream_that_is_stepped_keeps_the_seat_for_a_while_when_another_thread_wants_it(monkeypatch):
+    model = load(DATA / "memory.tflite", backend="litert")
+    stream, other = model.stream(), model.stream()
+    stream.step("3")
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if seconds:
+            assert stream._entry_contents  # it may go on: each step of it finds what it needs
+        else:
+            assert not stream._entry_contents
+            stream._stepping = False  # its step in the other thread is over
+
+    monkeypatch.setattr("stepcell.runtime.seat.sleep", sleep)
+    stream._stepping = True
+    other.step("4")
+    assert waits == [1e-3, 0]
+    assert [stream.symbols_seen, other.symbols_seen] == [1, 1]
