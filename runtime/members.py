@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
@@ -89,8 +88,10 @@ class Members:
         Raises:
             Exception: Whatever the store raises. Nobody new is in memory.
         """
-        with suppress(KeyError):
+        try:
             return np.fromiter(map(self._row.__getitem__, keys), np.intp, len(keys)), []
+        except KeyError:  # some are not in memory
+            pass
         new = [key for key in keys if key not in self._row]
         try:
             for key in new:

@@ -15,7 +15,7 @@ from .vocabulary import Vocabulary
 if TYPE_CHECKING:
     from .manifest import Manifest
 
-_NONE: Mapping[str, Prediction] = MappingProxyType({})
+NO_OUTPUTS: Mapping[str, Prediction] = MappingProxyType({})
 
 
 class Prediction:
@@ -29,7 +29,9 @@ class Prediction:
 
     __slots__ = ("_symbols", "outputs", "values")
 
-    def __init__(self, values: Float32, symbols: tuple[str, ...], outputs: Mapping[str, Prediction] = _NONE) -> None:
+    def __init__(
+        self, values: Float32, symbols: tuple[str, ...], outputs: Mapping[str, Prediction] = NO_OUTPUTS
+    ) -> None:
         """Wrap `values`, shape (K,), over K symbols; (): they are no probabilities."""
         self.values = values
         self._symbols = symbols

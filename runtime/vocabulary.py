@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 
@@ -140,8 +139,10 @@ class Vocabulary:
             UnknownSymbolError: As `encode` does, for the first symbol that is not listed; the message says which it is.
         """
         symbols = symbols if isinstance(symbols, (str, list, tuple)) else tuple(symbols)
-        with suppress(KeyError):
+        try:
             return np.fromiter(map(self._ids.__getitem__, symbols), np.int32, len(symbols))
+        except KeyError:  # some are not listed
+            pass
         ids = np.fromiter(map(self._ids.get, symbols, repeat(-1)), np.int32, len(symbols))
         for position in np.flatnonzero(ids < 0).tolist():
             try:
