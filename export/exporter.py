@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +129,14 @@ def export(
         if bulk:
             check_sequence_graph(subject.step_function, subject.manifest.name)
         workshop = Workshop(subject, kinds, progress)
-        progress(f"running Keras over {steps} steps from two states")
-        check = ParityCheck(
+        check = partial(
+            ParityCheck,
             subject.step_function,
             KerasReference(model, subject.step_function.interface),
             steps=steps,
             sample=sample_inputs(subject.manifest, sample, sample_features),
         )
+        progress(f"running Keras over {steps} steps from two states")
         with tempfile.TemporaryDirectory(prefix=".stepcell-", dir=folder) as bench:
             finished, measured = workshop.make(Path(bench), check, accepted)
             sizes = {path.name: path.stat().st_size for path in finished}

@@ -120,7 +120,7 @@ class ParityCheck:
 
         with ThreadPoolExecutor() as pool:  # numpy and Keras at the same time
             in_double, in_single = (pool.submit(in_numpy, dtype) for dtype in (np.float64, np.float32))
-            in_keras = [reference.run(carried, state) for state in starts.values()]
+            in_keras = reference.run_from(carried, list(starts.values()))
         courses = [Course(carried, state, after_reset=start == INITIAL) for start, state in starts.items()]
         for start, course, expected, exact, rounded in zip(
             starts, courses, in_keras, in_double.result(), in_single.result(), strict=True

@@ -56,11 +56,19 @@ class Workshop:
         self._backends = {format: installed_backends(container_of(format), dict(kinds)) for _, format in kinds}
         self._goldens: dict[str, Golden] = {}
 
-    def make(self, folder: Path, check: ParityCheck, accept: Sequence[str]) -> tuple[list[Path], list[Parity]]:
+    def make(
+        self, folder: Path, prepare: Callable[[], ParityCheck], accept: Sequence[str]
+    ) -> tuple[list[Path], list[Parity]]:
         """Make all files in `folder`; return their paths and what was measured.
 
+        Args:
+            folder: Where to make them.
+            prepare: Makes the check that they must pass, while they are converted.
+            accept: Precisions that may be beyond their gates.
+
         Raises:
-            ParityError: A file does not answer as Keras does; precisions of `accept` may be beyond their gates.
+            StateMismatchError, NotSteppableError, ParityError: What `prepare` raises.
+            ParityError: A file does not answer as Keras does.
             BackendError: An interpreter fails on a file.
         """
         self._goldens = {precision: golden_of(self._subject.step_function, precision) for precision, _ in self._kinds}
@@ -69,10 +77,11 @@ class Workshop:
         replays: list[Future[float]] = []
         refusals: dict[str, list[str]] = {}  # precision -> what was wrong with its files
         with _Measuring() as measuring:
+            check = measuring.submit(prepare)
             files = [self._convert(folder, kind, check, measuring) for kind in self._kinds]
             for made in files:
                 parity = made.parity.result()
-                if not self._proven(made, parity, check, accept, refusals):
+                if not self._proven(made, parity, check.result(), accept, refusals):
                     continue
                 self._seal(made, parity, measuring)
                 measured += parity
@@ -85,7 +94,7 @@ class Workshop:
             raise ParityError(_refused(refusals))
         return finished, measured
 
-    def _convert(self, folder: Path, kind: Kind, check: ParityCheck, measuring: ThreadPoolExecutor) -> _Made:
+    def _convert(self, folder: Path, kind: Kind, check: Future[ParityCheck], measuring: ThreadPoolExecutor) -> _Made:
         """Write a file of `kind`, and let it be stepped while the next is converted."""
         precision, format = kind
         self._progress(f"converting to {precision} {format}")
@@ -99,7 +108,8 @@ class Workshop:
         )
         path = folder / file_name(format, precision)
         write_whole_file(path, seal(payload, manifest, container_of(format)))
-        parity = measuring.submit(check.measure, path, format, self._backends[format], self._progress, precision)
+        backends = self._backends[format]
+        parity = measuring.submit(lambda: check.result().measure(path, format, backends, self._progress, precision))
         return _Made(path, format, payload, manifest, parity)
 
     def _proven(

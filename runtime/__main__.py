@@ -56,9 +56,10 @@ def main() -> int:
             open_any_file(arguments.backend, arguments.model.read_bytes(), arguments.model.name)
         else:
             model = load(arguments.model, backend=arguments.backend, golden=False)
-            for source in sorted(arguments.folder.glob("*" + COURSE_SUFFIX)):
-                target = source.with_name(source.name.replace(COURSE_SUFFIX, TRAJECTORY_SUFFIX))
-                write_whole_file(target, trace_every_way(model, Course.from_file(source)).to_bytes())
+            sources = sorted(arguments.folder.glob("*" + COURSE_SUFFIX))
+            courses = {source.name.removesuffix(COURSE_SUFFIX): Course.from_file(source) for source in sources}
+            for name, trajectory in trace_every_way(model, courses).items():
+                write_whole_file(arguments.folder / (name + TRAJECTORY_SUFFIX), trajectory.to_bytes())
     except StepcellError as error:
         print(error, file=sys.stderr)
         return 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from time import process_time
@@ -19,20 +19,23 @@ from .trajectory import Course, OtherWay, State, Trajectory
 _BLOCK = 100  # steps whose time is taken together; the fastest block is the least disturbed one
 
 
-def trace_every_way(model: Model, course: Course) -> Trajectory:
-    """Do what `trace` does, and beside it all other ways that this file and interpreter have.
+def trace_every_way(model: Model, courses: Mapping[str, Course]) -> dict[str, Trajectory]:
+    """Do what `trace` does with each of `courses`, and beside it all other ways that this file and interpreter have.
 
-    They go through other signatures of the file. Single steps (`course.each`) are taken in the first way alone.
+    They go through other signatures of the file. Single steps (`Course.each`) are taken in the first way alone.
     """
-    found = trace(model, course)
-    ways: dict[str, OtherWay] = {}
-    for name, way in OTHER_WAYS.items() if not course.each else ():
+    found = {name: trace(model, course) for name, course in courses.items()}
+    carried = {name: course for name, course in courses.items() if not course.each}
+    for way, step in OTHER_WAYS.items():
         try:
-            other = way(model, course)
+            others = step(model, list(carried.values()))
         except WrongBackendError:
             continue
-        ways[name] = OtherWay(_difference(found, other), other.probabilities)
-    return replace(found, ways=ways)
+        for name, other in zip(carried, others, strict=True):
+            known = found[name]
+            ways = {**known.ways, way: OtherWay(_difference(known, other), other.probabilities)}
+            found[name] = replace(known, ways=ways)
+    return found
 
 
 def trace(model: Model, course: Course, *, low_latency: bool = False) -> Trajectory:
@@ -85,36 +88,47 @@ def trace(model: Model, course: Course, *, low_latency: bool = False) -> Traject
     return Trajectory(np.stack(rows), stream.state, 1e6 * seconds, _others(model, answers))
 
 
-def trace_in_a_batch(model: Model, course: Course) -> Trajectory:
-    """Step `course` as the only one of many streams: through the signature that is resized for them.
+def trace_in_two_phases(model: Model, courses: Sequence[Course]) -> list[Trajectory]:
+    """Do what `trace` does with each of `courses`, the answer first and the rest later."""
+    return [trace(model, course, low_latency=True) for course in courses]
 
-    Args:
-        model: The model.
-        course: The symbols and where to start, carried.
+
+def trace_in_a_batch(model: Model, courses: Sequence[Course]) -> list[Trajectory]:
+    """Step `courses`, which are carried and of one length, as streams in lockstep.
 
     Raises:
         WrongBackendError: Many streams are stepped one by one on this interpreter.
         StepcellError: As `Streams.step` does.
     """
-    streams = model.streams(1)
+    streams = model.streams(len(courses))
     if isinstance(streams._batch, OneByOne):
         raise WrongBackendError(f"{model.file.name} has no way for many streams on {model.backend}.")
-    if not course.after_reset:
-        streams.state = course.state
+    starts = [model.initial_state() if course.after_reset else course.state for course in courses]
+    streams.state = {name: np.concatenate([start[name] for start in starts]) for name in starts[0]}
+    ids = np.stack([course.inputs.ids for course in courses], 1)  # (T, N)
+    features = {n: np.stack([c.inputs.features[n] for c in courses], 1) for n in courses[0].inputs.features}
     rows: list[Float32] = []
     others: dict[str, list[Float32]] = {output.name: [] for output in model.manifest.others}
-    ids, features = course.inputs.ids, course.inputs.features
     for step in range(len(ids)):
-        place = slice(step, step + 1)
-        rows.append(streams.step_ids(ids[place], {n: a[place] for n, a in features.items()} or None).copy())
+        rows.append(streams.step_ids(ids[step], {n: a[step] for n, a in features.items()} or None).copy())
         for name, array in streams.outputs.items():
             others[name].append(array)
-    named = {name: np.concatenate(arrays) for name, arrays in others.items()}
-    return Trajectory(np.concatenate(rows), streams.state, None, named)
+    answers, state = np.stack(rows), streams.state
+    named = {name: np.stack(arrays) for name, arrays in others.items()}
+    return [
+        Trajectory(
+            answers[:, row],
+            {name: array[row : row + 1] for name, array in state.items()},
+            None,
+            {name: array[:, row] for name, array in named.items()},
+        )
+        for row in range(len(courses))
+    ]
 
 
-OTHER_WAYS: dict[str, Callable[[Model, Course], Trajectory]] = {
-    "two phases": lambda model, course: trace(model, course, low_latency=True),
+# Name -> what steps carried courses in that way, or raises WrongBackendError where this file or interpreter has it not.
+OTHER_WAYS: dict[str, Callable[[Model, Sequence[Course]], list[Trajectory]]] = {
+    "two phases": trace_in_two_phases,
     "a batch": trace_in_a_batch,
 }
 
