@@ -103,6 +103,16 @@ def open_backend(name: str, file: ModelFile) -> Backend:
     return backend
 
 
+def open_public_backend(name: str, file: ModelFile) -> Backend:
+    """Load a .tflite `file` into the interpreter `name` to be stepped through its public API alone.
+
+    Raises:
+        NoInterpreterError, BackendError: As `open_backend` does.
+    """
+    backend: Backend = _call(name, file.name, "open_public_backend", file)
+    return backend
+
+
 def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
     """Load `file` into the interpreter `name` to be stepped in two phases: the answer first, the rest later.
 

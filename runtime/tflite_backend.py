@@ -28,6 +28,7 @@ from .two_phase_backend import TwoPhaseBackend
 from .wired_backend import WiredBackend
 from .wired_runners import tflite_runner
 
+_WIDE = 512  # numbers in a row: four for each unit of an LSTM
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
 
 
@@ -52,11 +53,19 @@ def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend
     absorbs = name != "tflite" and file.manifest.quantization != "float16" and not file.manifest.features
     if public or not can_hold(interpreter):
         return SignatureRunnerBackend(interpreter, file.manifest, absorbs=absorbs)
-    absorber = partial(interpreter.get_signature_runner, ABSORB) if absorbs else None
     # For the same reason a step from the row is the shorter one on ai-edge-litert alone.
     cut = name != "tflite" and {LOOK_UP, STEP_ROW} <= interpreter.get_signature_list().keys()
     held = HeldSignature(interpreter, STEP_ROW if cut else STEP)
+    # Steps from the row are the shorter way to absorb, too, but for float32 weights of 128 units and more (5 to 8 %).
+    if cut and (file.manifest.quantization != "float32" or held.tensors[ROW].size < _WIDE):
+        absorbs = False
+    absorber = partial(interpreter.get_signature_runner, ABSORB) if absorbs else None
     return HeldMemoryBackend(held, _entry(held, interpreter, file), file.manifest, absorber)
+
+
+def open_public_backend(name: str, file: ModelFile) -> Backend:
+    """Do what `open_backend` does with the public API alone, even where the wrapper can be reached."""
+    return open_backend(name, file, public=True)
 
 
 def open_two_phase_backend(name: str, file: ModelFile) -> Backend:

@@ -51,7 +51,7 @@ class TwoPhaseBackend(MemoryBackend):
         self.expected = NOTHING  # `finish` writes over its answer
         super().peek(id)
 
-    run = PlainBackend.run
+    absorb, run = PlainBackend.absorb, PlainBackend.run
 
     def settle(self) -> None:
         """See `Backend.settle`. If this is interrupted, it is done once more by what is called next."""

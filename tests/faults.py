@@ -75,3 +75,16 @@ def break_store(monkeypatch, store, method, refused=lambda _: True):
 
     monkeypatch.setattr(store, method, failing)
     return right
+
+
+def replace_computation(monkeypatch, stream, compute):
+    """Let `compute` be called, with what would have been, wherever the interpreter under `stream` computes."""
+    backend = stream._seat.backend
+    function, arguments = backend.computation
+
+    def instead(*_):
+        compute(lambda: function(*arguments))
+
+    ids, place, _, _, *others = stream._tools
+    monkeypatch.setattr(backend, "computation", (instead, ()))
+    monkeypatch.setattr(stream, "_tools", (ids, place, instead, (), *others))

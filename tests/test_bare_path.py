@@ -8,6 +8,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from faults import replace_computation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import DATA, RUNTIMES
@@ -171,13 +172,12 @@ def test_a_model_that_reads_features_has_no_bare_path(tmp_path):
 
 def in_the_middle_of_a_step(stream, act, monkeypatch):
     """Let `act` be called where a signal handler may be: something is computed, and the state has not moved."""
-    ids, place, function, arguments, *others = stream._tools
 
-    def compute_and_act(*_):
-        function(*arguments)
+    def compute_and_act(compute):
+        compute()
         act()
 
-    monkeypatch.setattr(stream, "_tools", (ids, place, compute_and_act, (), *others))
+    replace_computation(monkeypatch, stream, compute_and_act)
 
 
 @pytest.mark.parametrize("step", [lambda stream: stream.step("0"), lambda stream: stream.step_id(0)])

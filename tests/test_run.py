@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from faults import replace_computation
 from models import DATA
 
 from stepcell.runtime import BackendError, UnknownSymbolError, Vocabulary, read_model_file
+from stepcell.runtime.memory_backend import MemoryBackend
 from stepcell.runtime.tflite_backend import open_backend
 
 SYMBOLS = "3012401234" * 5
@@ -82,7 +84,10 @@ def test_a_run_that_breaks_off_leaves_state_and_answer_where_they_were(model, fa
     stream.absorb("40")
     backend = model._seat.backend
     with monkeypatch.context() as patch:
-        patch.setattr(backend, "peek", Interrupting(backend.peek, failure))
+        if isinstance(backend, MemoryBackend):
+            replace_computation(patch, stream, Interrupting(lambda compute: compute(), failure))
+        else:
+            patch.setattr(backend, "peek", Interrupting(backend.peek, failure))
         with pytest.raises(seen):
             stream.run(SYMBOLS)
     assert stream.to_bytes() == untouched.to_bytes()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from faults import replace_computation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import DATA, sharp_model
@@ -144,12 +145,11 @@ def test_a_failing_answer_leaves_the_state_where_it_was(memory, monkeypatch):
     stream.step("3")
     before = stream.state
 
-    def failing(*arguments):
+    def failing(compute):
         raise RuntimeError("no memory")
 
-    ids, place, _, *others = stream._tools
     with monkeypatch.context() as patch:
-        patch.setattr(stream, "_tools", (ids, place, failing, *others))
+        replace_computation(patch, stream, failing)
         for step in (lambda: stream.step("2"), lambda: stream.step_id(2)):
             with pytest.raises(BackendError, match="no memory. The stream has not moved"):
                 step()
