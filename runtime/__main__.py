@@ -21,7 +21,7 @@ from .trace import trace_every_way
 from .trajectory import Course
 from .whole_file import write_whole_file
 
-COURSE_SUFFIX, TRAJECTORY_SUFFIX = ".course.npz", ".trajectory.npz"
+COURSE_SUFFIX, TRAJECTORY_SUFFIX = ".course", ".trajectory"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     for parser_with_model in (replay_parser, trace_parser, measure_parser, open_parser):
         parser_with_model.add_argument("model", type=Path, help="model file")
         parser_with_model.add_argument("backend", help="backend to step it on")
-    trace_parser.add_argument("folder", type=Path, help="has a NAME.course.npz, gets a NAME.trajectory.npz for each")
+    trace_parser.add_argument("folder", type=Path, help="has a NAME.course, gets a NAME.trajectory for each")
     return parser
 
 
