@@ -20,9 +20,15 @@ State = Mapping[str, Float32]
 class Backend(Protocol):
     """One loaded interpreter with one state resident in its memory.
 
-    Whatever raises leaves the resident state as it was. Ids and features are not checked here: callers pass valid ones.
-    A model that reads no symbol gets the id 0.
+    A step that raises leaves the resident state as it was, and has counted if it has moved it all the same: a signal
+    handler raised then. `absorb` and `run` may leave it anywhere: whoever calls them puts it back. Ids and features are
+    not checked here: callers pass valid ones. A model that reads no symbol gets the id 0.
+
+    Attributes:
+        steps: How many calls of `step` have moved the resident state.
     """
+
+    steps: int
 
     def step(self, id: int) -> None:
         """Compute the answer to `id` and let the next state become the resident state."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from numbers import Integral
+from operator import index
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,14 @@ from .backend import Backend
 from .errors import BackendError, FeatureMismatchError
 from .intake import no_id
 from .manifest import Manifest
-from .memory import EVERYTHING, as_bytes, copy_all
+from .memory import EVERYTHING, as_bytes, copy_and_count
 from .memory_backend import DOUBTFUL, MemoryBackend
 from .ports import Features
 from .prediction import NO_OUTPUTS, Prediction, prediction_of, symbols_of
 from .two_phase_backend import NOTHING, TwoPhaseBackend
 
 if TYPE_CHECKING:
+    from .model_file import ModelFile
     from .stream import Stream
 
 _NEW = object.__new__
@@ -62,6 +63,9 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
     (
         ids, place, function, arguments, sign, target, source, later, feedback, answer, numbers, idle, symbols,
     ) = stream._tools  # fmt: skip
+    if stream._stepping:
+        raise within_a_call(stream.file)
+    seen = stream._symbols_seen
     stream._stepping = True
     try:
         try:
@@ -77,23 +81,26 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
                 function(*arguments)
             if sign[0] >= DOUBTFUL:
                 _require_first(stream)
-            if target is not None:
-                target[EVERYTHING] = source
-            elif later is None:
-                copy_all(feedback)
-            else:
-                later.unsettled = True
-            stream._symbols_seen += 1
             values = stream._spare
             if getrefcount(values) == idle:  # nobody has what was answered last any more
                 stream._room[EVERYTHING] = numbers
             else:
-                values = stream._spare = answer.copy()
-                stream._room = as_bytes(values)
+                values = answer.copy()
+                stream._room, stream._spare = as_bytes(values), values
             prediction = _NEW(Prediction)  # without its constructor: 25 ns less
             prediction.values, prediction._symbols, prediction.outputs = values, symbols, NO_OUTPUTS
+            if target is not None:  # between the move and the count is no call, where a signal handler could come in
+                target[EVERYTHING] = source
+                stream._symbols_seen = seen + 1
+            elif later is not None:
+                later.unsettled = True
+                stream._symbols_seen = seen + 1
+            else:
+                copy_and_count(feedback, stream, "_symbols_seen")
             return prediction
     except BaseException as error:
+        if stream._symbols_seen != seen:  # a signal handler raised when all was done
+            raise
         if later is not None:
             later.expected = NOTHING  # the outputs may be another's by now
         stream._forget_answer(error)
@@ -122,6 +129,9 @@ def step_id(stream: Stream, id: int) -> Float32:
     if stream._tools is None:
         return _step_id_with_lock(stream, id)
     _, place, function, arguments, sign, target, source, later, feedback, answer, _, _, _ = stream._tools
+    if stream._stepping:
+        raise within_a_call(stream.file)
+    seen = stream._symbols_seen
     stream._stepping = True
     try:
         try:
@@ -136,15 +146,18 @@ def step_id(stream: Stream, id: int) -> Float32:
                 function(*arguments)
             if sign[0] >= DOUBTFUL:
                 _require_first(stream)
-            if target is not None:
+            if target is not None:  # see `step`
                 target[EVERYTHING] = source
-            elif later is None:
-                copy_all(feedback)
-            else:
+                stream._symbols_seen = seen + 1
+            elif later is not None:
                 later.unsettled = True
-            stream._symbols_seen += 1
+                stream._symbols_seen = seen + 1
+            else:
+                copy_and_count(feedback, stream, "_symbols_seen")
             return answer  # type: ignore[no-any-return]  # a name for it would cost 2 ns
     except BaseException as error:
+        if stream._symbols_seen != seen:  # a signal handler raised when all was done
+            raise
         if later is not None:
             later.expected = NOTHING  # the outputs may be another's by now
         stream._forget_answer(error)
@@ -179,19 +192,23 @@ def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...] | None:
     )
 
 
-def refuse_within_step(stream: Stream) -> None:
-    """Raise BackendError if this is called from within a step of `stream`, which would wait for itself for ever.
-
-    That is so where a signal handler, which may run in the middle of a step, steps another stream of the model.
-    """
+def is_within_step(stream: Stream) -> bool:
+    """Tell whether this is called from within a step of `stream`: by a signal handler, which may come in the middle."""
     frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back
         if frame.f_code in (step.__code__, step_id.__code__) and frame.f_locals["stream"] is stream:
-            raise BackendError(
-                f"A step of another stream of {stream.file.name} is not over yet: this is called from within it, by a "
-                "signal handler perhaps. Let the handler set a flag, and step after the step. No stream has moved."
-            )
+            return True
+    return False
+
+
+def within_a_call(file: ModelFile) -> BackendError:
+    """Return what to raise where a stream of `file` is used in the middle of a call of one."""
+    return BackendError(
+        f"A call of a stream of {file.name} is not over yet, and this comes from within it: from a signal handler "
+        "perhaps, which can set a flag and leave the rest until after the call. Or from another thread; give each a "
+        "stream of its own. This call has moved no stream."
+    )
 
 
 def _references_of_nobody(answer: Float32) -> int:
@@ -217,10 +234,13 @@ def _step_with_lock(stream: Stream, symbol: str | None, features: Features | Non
     seat, manifest = stream._seat, stream._seat.file.manifest
     id, checked = stream._intake.id_of(symbol), stream._intake.features_of(features)
     with seat.lock:
-        backend = _step_in_seat(stream, id, checked)
-        if stream._wide:
-            return prediction_of(seat.answers(), manifest)
-        return Prediction(backend.answer().copy(), symbols_of(manifest))
+        try:
+            backend = _step_in_seat(stream, id, checked)
+            if stream._wide:
+                return prediction_of(seat.answers(), manifest)
+            return Prediction(backend.answer().copy(), symbols_of(manifest))
+        finally:
+            seat.release(stream)
 
 
 def _step_id_with_lock(stream: Stream, id: int) -> Float32:
@@ -229,27 +249,36 @@ def _step_id_with_lock(stream: Stream, id: int) -> Float32:
         raise FeatureMismatchError(f"{stream.file.name} reads {names} at each step: call step(symbol, features).")
     id = _require(id, stream._intake.count)
     with stream._seat.lock:
-        return _step_in_seat(stream, id, {}).answer()
+        try:
+            return _step_in_seat(stream, id, {}).answer()
+        finally:
+            stream._seat.release(stream)
 
 
 def _step_in_seat(stream: Stream, id: int, features: Mapping[str, AnyArray]) -> Backend:
     """Step `stream`, with the lock of its seat held, and return the backend that has its answer."""
     backend = stream._seat.take(stream)
+    before = backend.steps
     try:
         if features:
             backend.write_features(features)
         backend.step(id)
+        stream._symbols_seen += 1
     except BaseException as error:
+        if backend.steps != before:  # a signal handler raised when it had moved
+            stream._symbols_seen += 1
+            raise
         stream._forget_answer(error)
         raise
-    stream._symbols_seen += 1
     return backend
 
 
 def _require(id: Any, ids: int) -> int:
     """Return `id` as an integer, or raise UnknownSymbolError where it is not one of `ids`."""
-    if type(id) is int and 0 <= id < ids:
-        return id
-    if not isinstance(id, Integral) or not 0 <= int(id) < ids:
+    try:
+        number = index(id)
+    except TypeError:
+        number = -1
+    if not 0 <= number < ids:
         raise no_id(id, ids, "The stream has not moved.")
-    return int(id)
+    return number

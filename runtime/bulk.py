@@ -10,7 +10,6 @@ import numpy as np
 from .arrays import AnyArray, Float32, Ids
 from .backend import Backend
 from .intake import require_ids
-from .plain_backend import all_or_nothing
 from .ports import Features
 from .prediction import Prediction, prediction_of
 
@@ -106,9 +105,8 @@ def _room_for_answers(stream: Stream, steps: int) -> Float32:
 
 
 def _steps(backend: Backend, ids: Ids, features: Mapping[str, AnyArray]) -> Iterator[None]:
-    """Step `ids` with the rows of `features`, and pause after each; if one fails the state is where it was."""
-    with all_or_nothing(backend):
-        for step, id in enumerate(ids.tolist()):
-            backend.write_features({name: array[step] for name, array in features.items()})
-            backend.step(id)
-            yield
+    """Step `ids` with the rows of `features`, and pause after each."""
+    for step, id in enumerate(ids.tolist()):
+        backend.write_features({name: array[step] for name, array in features.items()})
+        backend.step(id)
+        yield

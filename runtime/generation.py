@@ -72,7 +72,8 @@ def _generated(
 def coming(stream: Stream) -> Float64:
     """Return the distribution of the symbol that comes next in `stream`, which has an answer; float64 of shape (K,)."""
     prediction = stream.prediction
-    assert prediction is not None, "check_generation has seen to that, or something was fed since"
+    if prediction is None:  # it was reset since `check_generation`
+        raise OptionError(f"The stream of {stream.file.name} has no answer to go on from any more: step it first.")
     return next_symbol_probabilities(prediction.probabilities, stream.file.manifest.output, stream.file.name)
 
 

@@ -64,7 +64,7 @@ class Intake:
             first = np.asarray(() if given is None else given)
             ids = np.zeros(len(first) if first.ndim else 0, np.int32)
         else:
-            ids = self.ids_of(symbols or ())
+            ids = self.ids_of(() if symbols is None else symbols)
         return ids, self.features_of(features, ids.shape)
 
     def _unknown(self, error: UnknownSymbolError) -> UnknownSymbolError:
@@ -73,7 +73,11 @@ class Intake:
 
 
 def require_ids(ids: Ids, count: int, consequence: str) -> None:
-    """Raise UnknownSymbolError unless all of `ids`, one or more of them, are from 0 to `count` - 1."""
+    """Raise UnknownSymbolError unless all of `ids`, one or more of them, are integers from 0 to `count` - 1."""
+    if ids.dtype.kind not in "iu" or ids.ndim != 1:
+        raise UnknownSymbolError(
+            f"Ids are an array of integers of shape (T,), and these are {ids.dtype} of shape {ids.shape}. {consequence}"
+        )
     if not 0 <= int(ids.min()) <= int(ids.max()) < count:
         raise no_id(int(ids[(ids < 0) | (ids >= count)][0]), count, consequence)
 

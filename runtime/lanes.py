@@ -121,7 +121,9 @@ def score_in_lanes(
         answers = stream.run_ids(ids[part])
         known = slice(part.start + 1, min(part.stop + 1, len(ids)))
         log_probabilities[known], ranks[known] = judge(answers[: known.stop - known.start], ids[known])
-        ends[lane], answer = stream.state, answers[-1]
+        ends[lane] = stream.state
+        if lane == LANES - 1:
+            answer = answers[-1]
     stream.go_to(Snapshot(ends[-1], start.symbols_seen + len(ids), {manifest.answer: answer}))
     return Lanes(LANES, redone, worst)
 

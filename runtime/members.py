@@ -128,9 +128,9 @@ class Members:
 
     def forget(self, key: str) -> None:
         """Drop a member wherever it is kept; an unknown one is no error."""
-        self.unseat([key])
         if self._store is not None:
-            self._store.forget(key)
+            self._store.forget(key)  # first: if that fails, what it has is older than what is here
+        self.unseat([key])
 
     def make_room(self) -> None:
         """Let those that have not moved for longest go to the store, if there are too many.

@@ -16,6 +16,18 @@ def as_bytes(array: AnyArray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
+def copy_and_count(pairs: list[tuple[Any, Any]], holder: object, attribute: str) -> None:
+    """Copy as `copy_all` does and count one more in `attribute` of `holder`: both or neither, even on Ctrl-C."""
+    count = getattr(holder, attribute) + 1
+    try:
+        copy_all(pairs)
+        setattr(holder, attribute, count)
+    except BaseException:
+        copy_all(pairs)
+        setattr(holder, attribute, count)
+        raise
+
+
 def copy_all(pairs: list[tuple[Any, Any]]) -> None:
     """Copy each source of (target, source) pairs to its target, all of them even if Ctrl-C arrives on the way."""
     try:

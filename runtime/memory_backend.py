@@ -13,8 +13,8 @@ from .computation import Computation
 from .entry import Entry
 from .finite import looking_at, not_finite, suspects
 from .manifest import Manifest
-from .memory import EVERYTHING, as_bytes, copy_all
-from .plain_backend import PlainBackend, all_or_nothing
+from .memory import EVERYTHING, as_bytes, copy_and_count
+from .plain_backend import PlainBackend
 
 _HIGHEST_BYTE = 3 if sys.byteorder == "little" else 0  # of a float32: it has the sign and most of the exponent
 DOUBTFUL = 0x40  # the least of such bytes whose numbers are not in [0, 2), as probabilities are
@@ -67,7 +67,7 @@ class MemoryBackend(PlainBackend):
     def step(self, id: int) -> None:
         """See `Backend.step`."""
         self.peek(id)
-        copy_all(self.feedback)
+        copy_and_count(self.feedback, self, "steps")
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
@@ -92,17 +92,16 @@ class MemoryBackend(PlainBackend):
         place, content, feedback, sign = self.entry.place, self.entry.content, self.feedback, self.sign
         answer, start = as_bytes(self._answer), 0
         function, arguments = self.computation
-        with all_or_nothing(self):
-            for id in ids.tolist():
-                place[EVERYTHING] = content(id)
-                function(*arguments)
-                if sign[0] >= DOUBTFUL:
-                    self.require_first()
-                if rows is not None:
-                    rows[start : start + len(answer)] = answer  # no array is made per symbol: a quarter faster
-                    start += len(answer)
-                for target, source in feedback:  # if it is half done when something fails, all moves back
-                    target[EVERYTHING] = source
+        for id in ids.tolist():
+            place[EVERYTHING] = content(id)
+            function(*arguments)
+            if sign[0] >= DOUBTFUL:
+                self.require_first()
+            if rows is not None:
+                rows[start : start + len(answer)] = answer  # no array is made per symbol: a quarter faster
+                start += len(answer)
+            for target, source in feedback:
+                target[EVERYTHING] = source
 
     def require_first(self) -> None:
         """Raise NotFiniteError if the first number of the answer is none; see `finite.suspects`."""

@@ -101,6 +101,7 @@ class OnnxRuntimeBackend(PlainBackend):
         """See `Backend.step`."""
         self.peek(id)
         self._side = 1 - self._side
+        self.steps += 1
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""

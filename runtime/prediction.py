@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,8 @@ class Prediction:
 
     Attributes:
         values: The numbers of the output, float32 of shape (K,), in the order of the output vocabulary; probabilities,
-            or for a linear output what they are. The array is the caller's: no later step changes it.
+            or for a linear output what they are. The array is the caller's: no later step changes it. (Reshape a copy
+            of it, or with `reshape`: where nobody keeps an array any more the next answer comes in it, as it is.)
         outputs: Name -> what a further output of the model answers; empty for most models.
     """
 
@@ -84,6 +85,10 @@ class Prediction:
         """
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self._symbols[id], float(self.values[id])) for id in order]
+
+    def __reduce__(self) -> tuple[type[Prediction], tuple[Any, ...]]:
+        """Return what another process, or `copy`, makes the same of."""
+        return Prediction, (self.values, self._symbols, dict(self.outputs))
 
     def __repr__(self) -> str:
         """Return the answer in a line."""

@@ -64,7 +64,8 @@ def score_ids(stream: Stream, ids: Ids, features: Features | None = None, *, in_
             if len(last):
                 log_probabilities[:1], ranks[:1] = judge(last, ids[:1], stream.file)
             judged = partial(judge, file=stream.file)
-            lanes = score_in_lanes(stream, stream._seat.batch(LANES), ids, judged, log_probabilities, ranks)
+            with stream._seat.lend_batch(LANES) as batch:
+                lanes = score_in_lanes(stream, batch, ids, judged, log_probabilities, ranks)
             return Score(log_probabilities, ranks, lanes)
         for start in range(0, ids.size, step):
             answers = run_ids(stream, ids, beside, slice(start, start + step))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from threading import Lock
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import RLock
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from .arrays import Float32
 from .backend import Backend, describe_backend
-from .bare_path import refuse_within_step, tools_of
+from .bare_path import is_within_step, tools_of, within_a_call
 from .batch import Batch, open_batch
 from .errors import BackendError, NotFiniteError, StepcellError
 from .golden import replay_golden_in_batch
@@ -39,7 +40,6 @@ class Seat:
         backend_name: Its name.
         file: The file in it.
         intake: Reads what its streams are fed.
-        lock: Held by whoever steps.
         occupant: The stream whose state is in the backend; None: nobody's.
         golden: Replay the golden sequence on whatever is opened for this model.
         tools: What streams step with as long as one sits there; see `bare_path`.
@@ -54,18 +54,43 @@ class Seat:
         self.backend_name = backend_name
         self.file = file
         self.intake = Intake(file)
-        self.lock = Lock()
+        self._lock: Any = RLock()  # a thread can ask whether it is the one that has it
         self.occupant: Stream | None = None
-        self._batches: dict[int, Batch] = {}
+        self._idle_batches: dict[int, list[Batch]] = {}
         self.tools = tools_of(backend, file.manifest)
         self._entry_contents = backend.entry.contents if isinstance(backend, MemoryBackend) else _NOT_SEATED
 
-    def batch(self, size: int) -> Batch:
-        """Return a batch of this model for `size` streams, made once. Whoever uses it holds no other lock."""
-        with self.lock:
-            if size not in self._batches:
-                self._batches[size] = self.open_batch(size)
-            return self._batches[size]
+    @property
+    def lock(self) -> Any:
+        """What is held by whoever uses the backend.
+
+        Raises:
+            BackendError: This is called in the middle of a call that uses it: by a signal handler, which would wait
+                for itself, or see half of what that call does.
+        """
+        occupant = self.occupant
+        stepping = occupant is not None and occupant._stepping and is_within_step(occupant)
+        if stepping or self._lock._is_owned():
+            raise within_a_call(self.file)
+        return self._lock
+
+    @contextmanager
+    def lend_batch(self, size: int) -> Iterator[Batch]:
+        """Lend a batch of this model for `size` streams, to one borrower at a time; the last one is kept for the next.
+
+        Raises:
+            BackendError, GoldenMismatchError: As `open_batch` does.
+        """
+        idle = self._idle_batches.setdefault(size, [])
+        try:
+            batch = idle.pop()
+        except IndexError:
+            batch = self.open_batch(size)
+        try:
+            yield batch
+        finally:
+            if not idle:
+                idle.append(batch)
 
     def open_batch(self, size: int) -> Batch:
         """Return a new batch of this model for `size` streams, in the initial state.
@@ -80,27 +105,35 @@ class Seat:
         return batch
 
     def take(self, stream: Stream) -> Backend:
-        """Seat `stream` and return the backend that holds its state. Call with the lock held."""
+        """Seat `stream` and return the backend that holds its state. Call with the lock held; `release` it."""
         before = self.occupant
-        if before is not stream:
-            if before is not None:
-                try:
-                    if before._stepping:
-                        refuse_within_step(before)
-                        sleep(_TURN)  # it steps in another thread, and goes on meanwhile
-                    before._entry_contents = _NOT_SEATED
-                    while before._stepping:  # it will see that it may not go on
-                        sleep(0)
-                    self.keep_answers(before)
-                    before._parked = self.backend.read_state()
-                    self.occupant = None  # nobody sits here while the next state is written, whatever interrupts that
-                finally:
-                    if self.occupant is before:  # its state is still here
-                        before._entry_contents = self._entry_contents
-            self.backend.write_state(stream._parked)
-            self.occupant = stream
-            stream._entry_contents = self._entry_contents
+        if before is stream:
+            self.hold(stream)
+            return self.backend
+        if before is not None:
+            try:
+                if before._stepping:
+                    sleep(_TURN)  # it steps in another thread, and goes on meanwhile
+                self.hold(before)
+                self.keep_answers(before)
+                before._parked = self.backend.read_state()
+                self.occupant = None  # nobody sits here while the next state is written, whatever interrupts that
+            finally:
+                self.release(before)  # if its state is still here
+        self.backend.write_state(stream._parked)
+        self.occupant = stream
         return self.backend
+
+    def hold(self, stream: Stream) -> None:
+        """Let `stream` take no step without the lock until it is released. Call with the lock held."""
+        stream._entry_contents = _NOT_SEATED
+        while stream._stepping:  # in another thread; it will see that it may not go on
+            sleep(0)
+
+    def release(self, stream: Stream) -> None:
+        """Let `stream` step without the lock if it sits here. If this is interrupted the next call does it."""
+        if self.occupant is stream:
+            stream._entry_contents = self._entry_contents
 
     def answers(self) -> dict[str, Float32]:
         """Return copies of what all outputs answered last, the main one first. Call with the lock held."""
@@ -114,24 +147,26 @@ class Seat:
         return BackendError(f"{name} failed on {self.file.name}: {error}. The stream has not moved.")
 
     def keep_answers(self, stream: Stream) -> None:
-        """Keep the last answers of the seated `stream`, before something else is computed. Call with the lock held."""
+        """Keep the last answers of the seated `stream`, before something else is computed. Call while it is held."""
         if stream._symbols_seen != stream._answered_at:
-            # In the middle of a step (this is a signal handler then) the outputs may be those of the step.
-            answers = None if stream._stepping else self.answers()
-            stream._answers, stream._answered_at = answers, stream._symbols_seen
+            stream._answers, stream._answered_at = self.answers(), stream._symbols_seen
 
     def last_answers(self, stream: Stream) -> dict[str, Float32] | None:
         """Return a copy of the last answers to `stream`, if there are any."""
         with self.lock:
-            if self.occupant is stream:
-                self.keep_answers(stream)
-            answers = stream._answers
-            return None if answers is None else {name: array.copy() for name, array in answers.items()}
+            self.hold(stream)
+            try:
+                if self.occupant is stream:
+                    self.keep_answers(stream)
+                answers = stream._answers
+                return None if answers is None else {name: array.copy() for name, array in answers.items()}
+            finally:
+                self.release(stream)
 
     def settle(self, stream: Stream, *, expect: bool) -> None:
         """Do what the seated `stream` has left for later, and what it will need if its answer is right.
 
-        Call with the lock held.
+        Call while it is held.
         """
         backend, manifest = self.backend, self.file.manifest
         backend.settle()
@@ -145,16 +180,21 @@ class Seat:
     def snapshot(self, stream: Stream) -> Snapshot:
         """Return where `stream` is, as a copy."""
         with self.lock:
-            if self.occupant is stream:
-                self.keep_answers(stream)
-                stream._parked = self.backend.read_state()
-            return Snapshot(stream._parked, stream._symbols_seen, stream._answers).copy()
+            self.hold(stream)
+            try:
+                if self.occupant is stream:
+                    self.keep_answers(stream)
+                    stream._parked = self.backend.read_state()
+                return Snapshot(stream._parked, stream._symbols_seen, stream._answers).copy()
+            finally:
+                self.release(stream)
 
     def replace(self, stream: Stream, snapshot: Snapshot) -> None:
         """Let `stream` be where `snapshot` says, which it owns from now on."""
         with self.lock:
+            self.hold(stream)
+            # Nothing that can be interrupted from here on.
             stream._answers, stream._parked = snapshot.answers, snapshot.state
             stream._symbols_seen = stream._answered_at = snapshot.symbols_seen
             if self.occupant is stream:
                 self.occupant = None
-                stream._entry_contents = _NOT_SEATED

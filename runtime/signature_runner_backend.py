@@ -38,6 +38,7 @@ class SignatureRunnerBackend(PlainBackend):
         """See `Backend.step`."""
         self.peek(id)
         self._state = self._next
+        self.steps += 1
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""

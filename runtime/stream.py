@@ -30,7 +30,8 @@ class Stream:
     Made by `Model.stream()`. What it answers depends on every symbol since the last `reset()` and on nothing else: no
     other stream of the model, no other thread. Use one stream from one thread at a time. A call that fails leaves the
     state where it was. Ctrl-C in the middle of a call leaves it where it was or where the call would have moved it,
-    never between. A signal handler in the middle of a step may read and save the stream, and finds it where it was.
+    never between. A signal handler that comes in the middle of a call cannot use the streams of that model: it gets a
+    BackendError. Let it set a flag.
     """
 
     # An attribute with a slot is found in a third of the time of one in the dictionary, and each step looks at six.
@@ -87,12 +88,16 @@ class Stream:
         Raises:
             BackendError: The interpreter failed. The state has not moved.
         """
-        with self._seat.lock:
-            if self._seat.occupant is self:
+        seat = self._seat
+        with seat.lock:
+            if seat.occupant is self:
+                seat.hold(self)
                 try:
-                    self._seat.settle(self, expect=expect)
+                    seat.settle(self, expect=expect)
                 except Exception as error:
-                    raise self._seat.failure(error) from error
+                    raise seat.failure(error) from error
+                finally:
+                    seat.release(self)
 
     def peek(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
         """Return what `step` would return; the state does not move.
@@ -174,14 +179,23 @@ class Stream:
         """Return what `work` does with the backend: it moves the state by so many symbols, or fails and leaves it."""
         seat = self._seat
         with seat.lock:
-            backend = seat.take(self)
-            seat.keep_answers(self)
             try:
-                result = work(backend)
-            except Exception as error:
-                raise seat.failure(error) from error
-            self._symbols_seen += moves
-            return result
+                backend = seat.take(self)
+                seat.keep_answers(self)
+                before, seen = backend.read_state() if moves else None, self._symbols_seen
+                try:
+                    result = work(backend)
+                    self._symbols_seen = seen + moves
+                    return result
+                except BaseException as error:
+                    self._symbols_seen = seen
+                    if before is not None:
+                        backend.write_state(before)
+                    if isinstance(error, Exception):
+                        raise seat.failure(error) from error
+                    raise
+            finally:
+                seat.release(self)
 
     def _forget_answer(self, error: BaseException) -> None:
         """Note that the last answer may have been overwritten; raise `error` as one of ours if it is an exception."""

@@ -56,7 +56,7 @@ class Streams:
         """
         if symbols is None and not self._has_symbols:
             return self.step_ids(np.zeros(len(self), np.int32), features).copy()
-        return self.step_ids(self._intake.ids_of(symbols or ()), features).copy()
+        return self.step_ids(self._intake.ids_of(() if symbols is None else symbols), features).copy()
 
     def step_ids(self, ids: Ids, features: Features | None = None) -> Float32:
         """Do what `step` does, by ids and without a copy of the answers.
@@ -94,8 +94,13 @@ class Streams:
 
         Args:
             which: Their numbers, from 0; None: all of them.
+
+        Raises:
+            OptionError: There is no stream of such a number. No state has moved.
         """
-        rows = slice(None) if which is None else list(which)
+        rows = list(range(len(self)) if which is None else which)
+        if unknown := [row for row in rows if row not in range(len(self))]:
+            raise OptionError(f"There are the streams 0 to {len(self) - 1}, and not {unknown}. No state has moved.")
         for name, value in initial_state(self.file.manifest.state).items():
             self._batch.state()[name][rows] = value
         self.symbols_seen[rows] = 0

@@ -44,6 +44,7 @@ class TwoPhaseBackend(MemoryBackend):
         """See `Backend.step`. The rest of it is done by `settle`, or by whatever is called next."""
         self.peek(id)
         self.unsettled = True
+        self.steps += 1
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import repeat
 
 import numpy as np
 
@@ -125,9 +124,10 @@ class Vocabulary:
         Raises:
             UnknownSymbolError: `symbol` is not listed and there is no unknown symbol to stand for it.
         """
-        id = self._ids.get(symbol)
-        if id is not None:
-            return id
+        try:
+            return self._ids[symbol]
+        except (KeyError, TypeError):  # not listed, or nothing that could be: a list, for example
+            pass
         if self.unknown is not None and isinstance(symbol, str):
             return self._ids[self.unknown]
         raise UnknownSymbolError(f"Symbol {symbol!r} is not in the vocabulary ({self.describe()}).{self._hint(symbol)}")
@@ -141,9 +141,9 @@ class Vocabulary:
         symbols = symbols if isinstance(symbols, (str, list, tuple)) else tuple(symbols)
         try:
             return np.fromiter(map(self._ids.__getitem__, symbols), np.int32, len(symbols))
-        except KeyError:  # some are not listed
+        except (KeyError, TypeError):  # some are not listed, or nothing that could be
             pass
-        ids = np.fromiter(map(self._ids.get, symbols, repeat(-1)), np.int32, len(symbols))
+        ids = np.fromiter(map(self._id_or_none, symbols), np.int32, len(symbols))
         for position in np.flatnonzero(ids < 0).tolist():
             try:
                 ids[position] = self.encode(symbols[position])
@@ -168,6 +168,13 @@ class Vocabulary:
         """Return the size and the first symbols in a few words, for messages."""
         shown = ", ".join(repr(symbol) for symbol in self.symbols[:3])
         return f"{len(self.symbols)} symbols: {shown}{', ...' if len(self.symbols) > 3 else ''}"
+
+    def _id_or_none(self, symbol: str) -> int:
+        """Return the id of a symbol that is listed; -1 of anything else."""
+        try:
+            return self._ids.get(symbol, -1)
+        except TypeError:
+            return -1
 
     def _hint(self, symbol: object) -> str:
         if not isinstance(symbol, str) and str(symbol) in self._ids:

@@ -42,6 +42,7 @@ class WiredBackend(PlainBackend):
         """See `Backend.step`."""
         self.peek(id)
         self._state = self._next
+        self.steps += 1
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""

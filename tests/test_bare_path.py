@@ -8,12 +8,11 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from faults import replace_computation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import DATA, RUNTIMES
 
-from stepcell.runtime import BackendError, FeatureMismatchError, UnknownSymbolError, load, read_model_file
+from stepcell.runtime import FeatureMismatchError, UnknownSymbolError, load, read_model_file
 from stepcell.runtime.backend import open_backend
 from stepcell.runtime.held_signature import _one_piece
 
@@ -168,57 +167,6 @@ def test_a_model_that_reads_features_has_no_bare_path(tmp_path):
     export(keras.Sequential(layers), tmp_path, values=True, formats=["onnx"], steps=100)
     with pytest.raises(FeatureMismatchError, match="call step"):
         load(tmp_path / "model.onnx").stream().step_id(0)
-
-
-def in_the_middle_of_a_step(stream, act, monkeypatch):
-    """Let `act` be called where a signal handler may be: something is computed, and the state has not moved."""
-
-    def compute_and_act(compute):
-        compute()
-        act()
-
-    replace_computation(monkeypatch, stream, compute_and_act)
-
-
-@pytest.mark.parametrize("step", [lambda stream: stream.step("0"), lambda stream: stream.step_id(0)])
-def test_a_signal_handler_in_a_step_saves_the_stream_where_it_was(step, monkeypatch):
-    stream, again = (load(DATA / "memory.tflite", backend="litert").stream() for _ in range(2))
-    stream.absorb("30")
-    again.absorb("30")
-    before = again.snapshot()
-    found = []
-    with monkeypatch.context() as patch:
-        in_the_middle_of_a_step(stream, lambda: found.append(stream.snapshot()), patch)
-        step(stream)
-    (saved,) = found
-    assert saved.symbols_seen == 2
-    assert saved.answers is None  # what stands in the outputs is the answer to what has not been stepped yet
-    assert all(np.array_equal(saved.state[name], array) for name, array in before.state.items())
-    step(again)
-    assert stream.to_bytes() == again.to_bytes()
-
-
-@pytest.mark.parametrize("step", [lambda stream: stream.step("0"), lambda stream: stream.step_id(0)])
-def test_a_signal_handler_in_a_step_that_steps_another_stream_is_refused_and_does_not_wait_for_ever(step, monkeypatch):
-    model = load(DATA / "memory.tflite", backend="litert")
-    stream, other, again = model.stream(), model.stream(), model.stream()
-    refused = []
-
-    def act():
-        with pytest.raises(BackendError, match="not over yet.* No stream has moved"):
-            other.step("3")
-        refused.append(True)
-
-    step(stream)
-    with monkeypatch.context() as patch:
-        in_the_middle_of_a_step(stream, act, patch)
-        step(stream)
-    assert refused == [True]
-    step(again)
-    step(again)
-    assert stream.to_bytes() == again.to_bytes()
-    other.step("3")
-    assert other.symbols_seen == 1
 
 
 def test_a_stream_that_is_stepped_keeps_the_seat_for_a_while_when_another_thread_wants_it(monkeypatch):

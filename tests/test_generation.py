@@ -224,3 +224,12 @@ def test_continuations_that_have_come_to_the_stop_symbol_stay_in_the_beam(onnx):
     assert found[0].log_probability == pytest.approx(total(onnx, "30", "123"), abs=1e-9)
     (ended,) = onnx.stream().beam(1000, 1, prompt="30", stop="3")
     assert ended.symbols == ("1", "2", "3")
+
+
+def test_a_stream_that_is_reset_between_its_symbols_says_so(onnx):
+    stream = onnx.stream()
+    coming = stream.generate(5, prompt="3", seed=0)
+    next(coming)
+    stream.reset()
+    with pytest.raises(OptionError, match="no answer to go on from any more"):
+        next(coming)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import keras
 import numpy as np
 import pytest
@@ -116,9 +118,47 @@ def test_a_failure_in_the_lanes_leaves_the_stream_where_it_was(forgetful, monkey
     stream = forgetful.stream()
     stream.absorb("123")
     before = stream.to_bytes()
-    batch = stream._seat.batch(LANES)
+    with stream._seat.lend_batch(LANES) as batch:  # the one that the score will borrow
+        pass
     calls = break_batch(monkeypatch, batch)
     with pytest.raises(BackendError, match="no memory"):
         score_ids(stream, ids_of(7))
     assert calls
     assert stream.to_bytes() == before
+
+
+def valid_text(length, seed):
+    """The two sequences of the memory problem in random order, one behind the other."""
+    choices = np.random.default_rng(seed).integers(0, 2, length // 5)
+    return "".join(("30123", "40124")[choice] for choice in choices)
+
+
+def test_a_lane_in_the_middle_that_is_redone_leaves_the_last_answer_to_the_last_lane():
+    model = load(DATA / "memory.tflite")
+    text = valid_text(70_000, 1)
+    border = 30 * -(-len(text) // LANES)
+    text = text[: border - 400] + "2" * 600 + text[border + 200 :]
+    text = text[: len(text) - 3]  # not where the redone lane ends
+    cut, stepped = model.stream(), model.stream()
+    score = cut.score(text)
+    stepped.score(text, in_lanes=False)
+    assert 0 < score.lanes.redone < 5
+    assert np.abs(cut.prediction.probabilities - stepped.prediction.probabilities).max() <= 1e-4
+
+
+def test_threads_that_score_streams_of_one_model_do_not_disturb_each_other(forgetful):
+    texts = [ids_of(7, seed=seed) for seed in range(3)]
+    alone = [score_ids(forgetful.stream(), ids) for ids in texts]
+    found = [None] * len(texts)
+
+    def work(number):
+        found[number] = score_ids(forgetful.stream(), texts[number])
+
+    threads = [Thread(target=work, args=(number,)) for number in range(len(texts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, other in zip(found, alone, strict=True):
+        assert np.array_equal(one.log_probabilities, other.log_probabilities, equal_nan=True)
+        assert one.lanes == other.lanes

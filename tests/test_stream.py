@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from threading import Thread
 
 import numpy as np
@@ -259,3 +260,36 @@ def test_a_copy_of_a_stream_is_a_fork(model):
         assert same_state(duplicate.state, stream.state)
         duplicate.step("4")
         assert not same_state(duplicate.state, stream.state)
+
+
+def test_a_prediction_can_be_copied_and_pickled(model):
+    prediction = model.stream().step("3")
+    for other in (copy.copy(prediction), copy.deepcopy(prediction), pickle.loads(pickle.dumps(prediction))):
+        assert repr(other) == repr(prediction)
+        assert np.array_equal(other.probabilities, prediction.probabilities)
+        assert dict(other.outputs) == {}
+
+
+def test_symbols_and_ids_may_come_as_arrays(model):
+    stream, again = model.stream(), model.stream()
+    assert np.array_equal(stream.run(np.array(list("3012"))), again.run("3012"))
+    for _ in range(2):  # the first time and when it is known
+        assert np.array_equal(stream.step_id(np.array(2)), again.step_id(2))
+    assert np.array_equal(stream.step_id(np.int64(1)), again.step_id(1))
+
+
+@pytest.mark.parametrize("wrong", [["3"], {"3"}, None, 3, 2.0])
+def test_what_is_no_symbol_is_refused_whatever_it_is(model, wrong):
+    stream = model.stream()
+    for call in (lambda: stream.step(wrong), lambda: stream.absorb(["3", wrong]), lambda: stream.peek(wrong)):
+        with pytest.raises(UnknownSymbolError, match="is not in the vocabulary"):
+            call()
+    assert stream.symbols_seen == 0
+
+
+@pytest.mark.parametrize("wrong", [np.array([1.7]), np.array([[1]]), np.array([np.nan]), np.array([True])])
+def test_ids_that_are_no_integers_are_refused(model, wrong):
+    stream = model.stream()
+    with pytest.raises(UnknownSymbolError, match="array of integers of shape"):
+        stream.run_ids(wrong)
+    assert stream.symbols_seen == 0

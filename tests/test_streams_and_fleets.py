@@ -75,6 +75,17 @@ def test_some_of_the_streams_begin_anew_and_the_others_go_on(model):
     assert not any(array.any() for array in together.state.values())
 
 
+@pytest.mark.parametrize("which", [[-1], [3], [0, 7]])
+def test_a_reset_of_streams_that_are_not_there_is_refused(model, which):
+    streams = model.streams(3)
+    streams.step(["3", "4", "3"])
+    before = streams.state
+    with pytest.raises(OptionError, match="There are the streams 0 to 2"):
+        streams.reset(which)
+    assert all(np.array_equal(streams.state[name], array) for name, array in before.items())
+    assert streams.symbols_seen.tolist() == [1, 1, 1]
+
+
 def test_what_does_not_fit_moves_no_stream(model):
     together = model.streams(2)
     together.step("34")
@@ -180,6 +191,18 @@ def test_a_member_that_went_to_the_store_is_forgotten_there_too(onnx, tmp_path):
     fleet.forget("a")
     assert "a" not in fleet
     assert fleet.snapshot("a") is None
+
+
+def test_a_member_that_the_store_cannot_forget_stays_where_it_was(onnx, tmp_path, monkeypatch):
+    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+    fleet = onnx.fleet(store=store)
+    fleet.step({"a": "3"})
+    fleet.flush()
+    fleet.step({"a": "0"})
+    break_store(monkeypatch, store, "forget")
+    with pytest.raises(OutputError):
+        fleet.forget("a")
+    assert fleet.snapshot("a").symbols_seen == 2
 
 
 def test_the_members_that_have_not_moved_for_longest_go_to_the_store(onnx, tmp_path):
