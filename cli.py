@@ -65,7 +65,7 @@ class _Commands(TyperGroup):
             errors = sys.modules.get("stepcell.runtime.errors")  # not loaded: then it is none of ours
             if errors is None or not isinstance(error, errors.StepcellError):
                 raise
-            _fail(str(error))
+            _fail(str(error), code=2 if isinstance(error, errors.OptionError) else 1)
 
 
 app = typer.Typer(
@@ -211,7 +211,7 @@ def generate(
     temperature: Annotated[
         float, typer.Option("--temperature", help="Below 1 the likely become likelier, above 1 less so.")
     ] = 1.0,
-    top_k: Annotated[int | None, typer.Option("--top-k", help="Draw among so many of the likeliest.")] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Draw among so many of the likeliest.")] = None,
     top_p: Annotated[
         float | None,
         typer.Option("--top-p", help="Draw among the fewest of the likeliest that have this probability together."),
@@ -225,7 +225,8 @@ def generate(
         str | None, typer.Option("--stop", metavar="SYMBOL", help="End after this symbol.", show_default=False)
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="The same seed draws the same symbols; by default others each time.")
+        int | None,
+        typer.Option("--seed", min=0, help="The same seed draws the same symbols; by default others each time."),
     ] = None,
     backend: _Backend = None,
     as_json: _Json = False,
@@ -236,41 +237,21 @@ def generate(
     with blanks between them (or on lines of their own, if they have blanks within). The prompt is written in the same
     way; \n, \t and \\ stand for newline, tab and backslash. Without one, a model of whole sequences begins one.
     """
-    from stepcell.runtime import OptionError, load
+    from stepcell.runtime import load
     from stepcell.runtime.console import quiet_stderr
-    from stepcell.runtime.notation import Notation
+    from stepcell.runtime.written_generation import Choice, write_continuations, write_symbols
 
-    drawing = {"--top-k": top_k, "--top-p": top_p, "--seed": seed}
-    given = [name for name, value in drawing.items() if value is not None]
-    given += ["--temperature"] if temperature != 1 else []
-    if beam is not None and given:  # greedy is what it is anyway
-        raise OptionError(f"--beam takes the likeliest and draws nothing: leave out {', '.join(given)}.")
+    choice = Choice(count, prompt, stop, temperature, top_k, top_p, greedy, beam, seed)
     with quiet_stderr():
         stream = load(file, backend=backend).stream()
-    notation = Notation.of(stream.file.manifest)
-    symbols, last = notation.read_prompt(prompt), None if stop is None else notation.read_symbol(stop)
-    if beam is not None:
-        found = stream.beam(count, beam, prompt=symbols, stop=last)
-        if as_json:
-            ways = [{"symbols": way.symbols, "log_probability": round(way.log_probability, 6)} for way in found]
-            print(json.dumps({"prompt": symbols, "continuations": ways}, ensure_ascii=False))
-        for way in () if as_json else found:
-            print(f"{way.log_probability:.3f}\t{notation.line(way.symbols)}")
-        return
-    coming = stream.generate(
-        count, prompt=symbols, temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy, stop=last, seed=seed
-    )
-    if as_json:
-        print(json.dumps({"prompt": symbols, "symbols": list(coming)}, ensure_ascii=False))
-        return
+    write = write_symbols if beam is None else write_continuations
     try:
-        for piece in notation.write(coming):
+        for piece in write(stream, choice, as_json=as_json):
             sys.stdout.write(piece)
             sys.stdout.flush()
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    finally:
         print(flush=True)
+        raise SystemExit(130) from None
 
 
 class TargetName(str, Enum):
@@ -349,9 +330,9 @@ def _tell(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _fail(text: str) -> NoReturn:
+def _fail(text: str, code: int = 1) -> NoReturn:
     _tell(text)
-    raise SystemExit(1) from None
+    raise SystemExit(code) from None
 
 
 if __name__ == "__main__":

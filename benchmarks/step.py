@@ -120,7 +120,8 @@ def main() -> None:
     for shape in range(options.shapes):
         for title, measured in measure_in_processes(shape, options):
             tables.setdefault(title, []).append(measured)
-    print(f"{machine()}; microseconds per symbol (ratio to {REFERENCE!r} of float32 on ai-edge-litert)")
+    print(f"{machine()}; microseconds per symbol (ratio to {REFERENCE!r} of float32 on ai-edge-litert,")
+    print("of 'until the answer' to the same of it)")
     firsts = next(iter(tables.values()))
     for title, columns in tables.items():
         print(f"\n{title}".ljust(43) + "".join(f"V={v} U={u}".ljust(19) for v, u in SHAPES[: len(columns)]).rstrip())

@@ -94,6 +94,7 @@ def run_ids(stream: Stream, ids: Ids) -> Float32:
         BackendError: The interpreter failed. The state has not moved.
     """
     stream._intake.features_of(None)
+    ids = np.asarray(ids)
     if not ids.size:
         return _room_for_answers(stream, 0)
     require_ids(ids, stream._intake.count, "The stream has not moved.")

@@ -86,6 +86,7 @@ class Fleet:
                 no new one has come.
             FeatureMismatchError: `features` are not those that the model reads; the first such member is named.
                 Likewise.
+            OptionError: A key is no string. Likewise.
             BackendError: The interpreter failed. Likewise.
             OutputError: The store cannot be used, or could not take those that an earlier call left without room.
                 Likewise.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,7 @@ def generate(
     from .sampling import Sampling
 
     sampling, symbols = Sampling(temperature, top_k, top_p, greedy), list(prompt)
-    check_generation(stream, symbols, stop, {"count": (count, 0)})
+    check_generation(stream, symbols, stop, {"count": (count, 0), **({} if seed is None else {"seed": (seed, 0)})})
     return _generated(stream, count, sampling, symbols, stop, np.random.default_rng(seed))
 
 
@@ -91,7 +92,11 @@ def check_generation(stream: Stream, prompt: list[str], stop: str | None, least:
     """
     file = stream.file
     require_next_symbols(file, "nothing can be fed back")
-    problems = [f"{name} is {n}, it must be at least {wanted}" for name, (n, wanted) in least.items() if n < wanted]
+    problems = [
+        f"{name} is {number}, it must be a whole number and at least {wanted}"
+        for name, (number, wanted) in least.items()
+        if not (isinstance(number, Integral) and number >= wanted)
+    ]
     if stop is not None and stop not in file.manifest.vocabulary:
         problems.append(f"the stop symbol {stop!r} is not in the vocabulary ({file.manifest.vocabulary.describe()})")
     if not prompt and stream.prediction is None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from .arrays import AnyArray, Float32
+from .errors import OptionError
 from .snapshot import Snapshot, State
 
 _FIRST_ROWS = 64
@@ -86,13 +87,16 @@ class Members:
         """Bring members into memory, new ones in the initial state; return their rows, (N,), and who was not there.
 
         Raises:
-            Exception: Whatever the store raises. Nobody new is in memory.
+            OptionError: A key is no string: a store would take 1 and "1" for one member. Nobody new is in memory.
+            Exception: Whatever the store raises. Likewise.
         """
         try:
             return np.fromiter(map(self._row.__getitem__, keys), np.intp, len(keys)), []
         except KeyError:  # some are not in memory
             pass
         new = [key for key in keys if key not in self._row]
+        if wrong := [key for key in new if not isinstance(key, str)]:
+            raise OptionError(f"Keys of a fleet are strings, and {wrong[0]!r} is none: say str(...) of it.")
         try:
             for key in new:
                 found = None if self._store is None else self._store.get(key)

@@ -78,12 +78,12 @@ class Prediction:
         """Return the most likely symbols with their probabilities, the most likely first.
 
         Args:
-            count: How many; all where there are fewer.
+            count: How many; all where there are fewer, none below 1.
 
         Raises:
             NoProbabilitiesError: The output is of values and not of symbols.
         """
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        order = np.argsort(-self.probabilities, kind="stable")[: max(count, 0)]
         return [(self._symbols[id], float(self.values[id])) for id in order]
 
     def __reduce__(self) -> tuple[type[Prediction], tuple[Any, ...]]:

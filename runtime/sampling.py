@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Integral
 
 import numpy as np
 
@@ -38,8 +39,8 @@ class Sampling:
             problems.append(
                 f"the temperature is {self.temperature}, it must be above 0 (the likeliest symbol each time: greedy)"
             )
-        if self.top_k is not None and self.top_k < 1:
-            problems.append(f"top_k is {self.top_k}, it must be at least 1")
+        if self.top_k is not None and not (isinstance(self.top_k, Integral) and self.top_k >= 1):
+            problems.append(f"top_k is {self.top_k}, it must be a whole number and at least 1")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             problems.append(f"top_p is {self.top_p}, it must be above 0 and at most 1")
         if self.greedy and (self.temperature != 1 or self.top_k is not None or self.top_p is not None):

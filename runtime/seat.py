@@ -116,7 +116,7 @@ class Seat:
                     sleep(_TURN)  # it steps in another thread, and goes on meanwhile
                 self.hold(before)
                 self.keep_answers(before)
-                before._parked = self.backend.read_state()
+                before._parked = self._read_state()
                 self.occupant = None  # nobody sits here while the next state is written, whatever interrupts that
             finally:
                 self.release(before)  # if its state is still here
@@ -134,6 +134,13 @@ class Seat:
         """Let `stream` step without the lock if it sits here. If this is interrupted the next call does it."""
         if self.occupant is stream:
             stream._entry_contents = self._entry_contents
+
+    def _read_state(self) -> dict[str, Float32]:
+        """Return the resident state, or raise one of our errors: a step in two phases is settled for it."""
+        try:
+            return self.backend.read_state()
+        except Exception as error:
+            raise self.failure(error) from error
 
     def answers(self) -> dict[str, Float32]:
         """Return copies of what all outputs answered last, the main one first. Call with the lock held."""
@@ -184,7 +191,7 @@ class Seat:
             try:
                 if self.occupant is stream:
                     self.keep_answers(stream)
-                    stream._parked = self.backend.read_state()
+                    stream._parked = self._read_state()
                 return Snapshot(stream._parked, stream._symbols_seen, stream._answers).copy()
             finally:
                 self.release(stream)

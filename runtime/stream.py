@@ -182,8 +182,10 @@ class Stream:
             try:
                 backend = seat.take(self)
                 seat.keep_answers(self)
-                before, seen = backend.read_state() if moves else None, self._symbols_seen
+                before, seen = None, self._symbols_seen
                 try:
+                    if moves:
+                        before = backend.read_state()
                     result = work(backend)
                     self._symbols_seen = seen + moves
                     return result

@@ -71,6 +71,7 @@ class Streams:
         Raises:
             UnknownSymbolError, FeatureMismatchError, OptionError, BackendError: As `step` does.
         """
+        ids = np.asarray(ids)
         size, symbols = self._batch.size, len(self.file.manifest.vocabulary) or 1
         if len(ids) != size:
             raise OptionError(f"{len(ids)} symbols for {size} streams; give one for each. No state has moved.")

@@ -15,6 +15,8 @@ from .errors import UnknownSymbolError, VocabularyError
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
 
+_LONGEST_SHOWN = 80  # characters of an unknown symbol in a message: a line of a wrong file may have millions
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -130,7 +132,10 @@ class Vocabulary:
             pass
         if self.unknown is not None and isinstance(symbol, str):
             return self._ids[self.unknown]
-        raise UnknownSymbolError(f"Symbol {symbol!r} is not in the vocabulary ({self.describe()}).{self._hint(symbol)}")
+        shown = repr(symbol)
+        if len(shown) > _LONGEST_SHOWN:
+            shown = f"{shown[:_LONGEST_SHOWN]}... ({len(shown):,} characters)"
+        raise UnknownSymbolError(f"Symbol {shown} is not in the vocabulary ({self.describe()}).{self._hint(symbol)}")
 
     def encode_all(self, symbols: Iterable[str]) -> Ids:
         """Return the ids of `symbols`, int32 of shape (T,).
@@ -143,13 +148,13 @@ class Vocabulary:
             return np.fromiter(map(self._ids.__getitem__, symbols), np.int32, len(symbols))
         except (KeyError, TypeError):  # some are not listed, or nothing that could be
             pass
-        ids = np.fromiter(map(self._id_or_none, symbols), np.int32, len(symbols))
-        for position in np.flatnonzero(ids < 0).tolist():
+        ids = []
+        for number, symbol in enumerate(symbols, start=1):
             try:
-                ids[position] = self.encode(symbols[position])
+                ids.append(self.encode(symbol))
             except UnknownSymbolError as error:
-                raise UnknownSymbolError(f"{error} It is number {position + 1:,} of {len(symbols):,}.") from None
-        return ids
+                raise UnknownSymbolError(f"{error} It is number {number:,} of {len(symbols):,}.") from None
+        return np.array(ids, np.int32)
 
     def decode(self, id: int) -> str:
         """Return the symbol of an id.
@@ -168,13 +173,6 @@ class Vocabulary:
         """Return the size and the first symbols in a few words, for messages."""
         shown = ", ".join(repr(symbol) for symbol in self.symbols[:3])
         return f"{len(self.symbols)} symbols: {shown}{', ...' if len(self.symbols) > 3 else ''}"
-
-    def _id_or_none(self, symbol: str) -> int:
-        """Return the id of a symbol that is listed; -1 of anything else."""
-        try:
-            return self._ids.get(symbol, -1)
-        except TypeError:
-            return -1
 
     def _hint(self, symbol: object) -> str:
         if not isinstance(symbol, str) and str(symbol) in self._ids:

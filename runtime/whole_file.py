@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def write_whole_file(path: Path, content: bytes) -> None:
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a file system that is read-only, where it is not there either
+            temporary.unlink(missing_ok=True)
 
 
 def remove_unfinished_files(folder: Path) -> None:

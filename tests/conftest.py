@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 from pathlib import Path
 
+# Where the suite runs in the background of a shell Ctrl-C is ignored, which all processes begun here would take over.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Once TensorFlow has been imported, tflite-runtime can no longer build an interpreter in the same process.
 importlib.import_module("tflite_runtime.interpreter")

@@ -125,18 +125,20 @@ def test_beam_prints_continuations_the_likeliest_first(memory):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        ([], "give it a prompt of one symbol or more"),
-        (["--prompt", "x"], "Symbol 'x' is not in the vocabulary of memory.tflite"),
-        (["--prompt", "3", "--stop", "y", "--temperature", "0"], "the temperature is 0.0"),
-        (["--prompt", "3", "--stop", "y"], "the stop symbol 'y' is not in the vocabulary"),
-        (["--prompt", "3", "--beam", "2", "--seed", "1", "--temperature", "2"], "leave out --seed, --temperature"),
+        ([], 2, "give it a prompt of one symbol or more"),
+        (["--prompt", "x"], 1, "Symbol 'x' is not in the vocabulary of memory.tflite"),
+        (["--prompt", "3", "--stop", "y", "--temperature", "0"], 2, "the temperature is 0.0"),
+        (["--prompt", "3", "--stop", "y"], 2, "the stop symbol 'y' is not in the vocabulary"),
+        (["--prompt", "3", "--beam", "2", "--seed", "1", "--temperature", "2"], 2, "leave out --seed, --temperature"),
+        (["--prompt", "3", "--seed", "-1"], 2, "--seed"),
+        (["--prompt", "3", "--top-k", "0"], 2, "--top-k"),
     ],
 )
-def test_a_generation_that_cannot_be_made_is_refused_before_anything_is_printed(arguments, message):
+def test_a_generation_that_cannot_be_made_is_refused_before_anything_is_printed(arguments, code, message):
     result = stepcell("generate", TFLITE, *arguments)
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (code, "")
     assert message in result.stderr
 
 
@@ -193,6 +195,17 @@ def test_symbols_on_lines_are_scored_from_a_file_or_stdin(memory, tmp_path):
     assert header.split("  ")[0] == "symbols"
     assert row.split()[:2] == ["299", f"{expected.nats_per_symbol:.4f}"]
     assert f"{100 * expected.top_1 / 299:.2f} %" in row
+
+
+@pytest.mark.parametrize("command", [["score"], ["calibrate", "--out", "threshold.json"]])
+def test_data_of_another_encoding_are_read_where_it_is_said(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "symbols.txt"
+    path.write_bytes("3\n0\n1\n2\n3\n".encode("utf-16"))
+    refused = stepcell(command[0], TFLITE, path, *command[1:])
+    assert refused.exit_code == 1
+    assert "--encoding utf-16" in refused.stderr
+    assert stepcell(command[0], TFLITE, path, *command[1:], "--encoding", "utf-16").exit_code == 0
 
 
 def test_a_newline_as_a_symbol_is_written_as_its_escape(text_model):

@@ -233,3 +233,11 @@ def test_a_stream_that_is_reset_between_its_symbols_says_so(onnx):
     stream.reset()
     with pytest.raises(OptionError, match="no answer to go on from any more"):
         next(coming)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"seed": 1.5}, {"top_k": 1.5}, {"top_k": 0}])
+def test_numbers_that_are_not_whole_or_too_low_are_refused_by_name(onnx, wrong):
+    stream = onnx.stream()
+    with pytest.raises(OptionError, match=f"{next(iter(wrong))} is .* it must be a whole number and at least"):
+        stream.generate(3, prompt="3", **wrong)
+    assert stream.symbols_seen == 0

@@ -45,6 +45,20 @@ def test_however_lines_come_in_pieces_they_are_the_same(lines, data):
         assert (buffer.position, buffer.number) == (len(content) - len(rest), len(lines))
 
 
+def test_a_line_that_is_longer_than_any_is_refused_after_those_before_it_and_is_not_read():
+    for end in (b"", b"\n"):
+        buffer = LineBuffer()
+        buffer.add(b"first\n" + b"x" * (2**20 + 1) + end)
+        assert buffer.next().content == b"first"
+        for _ in range(2):
+            with pytest.raises(InputError, match="Line 2 is longer than 1,048,576 bytes"):
+                buffer.next()
+        assert (buffer.position, buffer.number) == (6, 1)
+    buffer = LineBuffer()
+    buffer.add(b"x" * 2**20 + b"\n")
+    assert len(buffer.next().content) == 2**20
+
+
 def test_pieces_of_a_line_do_not_lengthen_the_wait_for_its_end():
     reader, writer = os.pipe()
     waits = []

@@ -184,8 +184,21 @@ def test_a_model_whose_symbols_have_no_probability_is_refused_before_anything_is
 )  # fmt: skip
 def test_options_that_do_not_go_together_are_named_all_at_once(options, message):
     result = predict(*options, input="3\n")
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
+
+
+def test_a_file_without_lines_is_refused_in_a_few_words(tmp_path):
+    (tmp_path / "zeros").write_bytes(bytes(3 * 2**20))
+    result = predict("--input", tmp_path / "zeros")
+    assert result.exit_code == 1
+    assert "Line 1 is longer than 1,048,576 bytes" in result.stderr
+    (tmp_path / "long").write_bytes(b"3\n" + b"x" * 500_000 + b"\n")
+    result = predict("--input", tmp_path / "long")
+    assert result.exit_code == 1
+    assert "Line 2: Symbol 'xxx" in result.stderr
+    assert "... (500,002 characters)" in result.stderr
+    assert len(result.stderr) < 500
 
 
 def test_without_stdin_there_is_nothing_to_read(memory):

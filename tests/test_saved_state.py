@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from stepcell.runtime import (
     ForeignStateError,
     NewerStateError,
     OtherModelError,
+    OutputError,
     SavedStateError,
     SavedStreams,
     Snapshot,
@@ -26,7 +29,6 @@ from stepcell.runtime import (
     load,
     read_saved_streams,
 )
-from stepcell.runtime.errors import OutputError
 from stepcell.runtime.saved_streams_reader import parse_saved_streams
 
 
@@ -286,3 +288,14 @@ def test_a_save_syncs_the_file_before_it_is_renamed_and_the_folder_after(onnx, t
         monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (order.append(name), real(*a))[1])
     onnx.stream().save(tmp_path / "stream.state")
     assert order == ["fsync", "replace", "fsync"]
+
+
+def test_a_file_system_that_is_read_only_is_an_error_of_ours(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    stream = load(DATA / "memory.tflite").stream()
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match="Cannot write .*there.state: Read-only file system"):
+        stream.save(tmp_path / "there.state")

@@ -273,6 +273,7 @@ def test_a_prediction_can_be_copied_and_pickled(model):
 def test_symbols_and_ids_may_come_as_arrays(model):
     stream, again = model.stream(), model.stream()
     assert np.array_equal(stream.run(np.array(list("3012"))), again.run("3012"))
+    assert np.array_equal(stream.run_ids([3, 0]), again.run_ids(np.array([3, 0])))
     for _ in range(2):  # the first time and when it is known
         assert np.array_equal(stream.step_id(np.array(2)), again.step_id(2))
     assert np.array_equal(stream.step_id(np.int64(1)), again.step_id(1))

@@ -193,6 +193,16 @@ def test_a_member_that_went_to_the_store_is_forgotten_there_too(onnx, tmp_path):
     assert fleet.snapshot("a") is None
 
 
+@pytest.mark.parametrize("key", [1, None, ("a", 1), b"a"])
+def test_keys_that_are_no_strings_are_refused_before_anybody_moves(onnx, key):
+    fleet = onnx.fleet()
+    fleet.step({"a": "3"})
+    with pytest.raises(OptionError, match="Keys of a fleet are strings"):
+        fleet.step({"a": "0", "b": "0", key: "3"})
+    assert len(fleet) == 1
+    assert fleet.snapshot("a").symbols_seen == 1
+
+
 def test_a_member_that_the_store_cannot_forget_stays_where_it_was(onnx, tmp_path, monkeypatch):
     store = SqliteStore(tmp_path / "fleet.db", onnx.file)
     fleet = onnx.fleet(store=store)

@@ -251,3 +251,22 @@ def test_wrong_golden_answers_are_noticed_in_two_phases_too(tmp_path, monkeypatc
     again._seat.golden = True  # as if the fault came up after loading
     with pytest.raises(GoldenMismatchError):
         again.stream(low_latency=True)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda s: s.absorb("01"), lambda s: s.state, lambda s: s.to_bytes(), lambda s: s.fork()]
+)
+def test_an_interpreter_that_fails_in_what_was_left_for_later_is_a_backend_error(call, monkeypatch):
+    stream = load(DATA / "memory.tflite", backend="litert").stream(low_latency=True)
+    again = load(DATA / "memory.tflite", backend="litert").stream(low_latency=True)
+    stream.step("3")
+    again.step("3")
+
+    def fail():
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream._seat.backend, "_make_products", fail)
+        with pytest.raises(BackendError, match="no memory"):
+            call(stream)
+    assert stream.to_bytes() == again.to_bytes()

@@ -29,6 +29,7 @@ _DataFormat = Annotated[
         "line (symbols); by default as the training data were read, if the model file says how, else symbols.",
     ),
 ]
+_Encoding = Annotated[str | None, typer.Option("--encoding", help="Of DATA; by default as in training, or UTF-8.")]
 
 
 def score(
@@ -37,6 +38,7 @@ def score(
         Path | None, typer.Argument(help="Data; by default stdin.", show_default=False),
     ] = None,
     format: _DataFormat = None,
+    encoding: _Encoding = None,
     per_symbol: Annotated[
         bool,
         typer.Option("--per-symbol", help="Print each symbol its surprise in bits and its rank; the rest to stderr."),
@@ -54,7 +56,7 @@ def score(
     from ..runtime.scoring import score_ids
 
     stdin = None if sys.stdin is None else sys.stdin.buffer
-    model, sequences = _read(file, backend, data, stdin, format, "its symbols have no probability")
+    model, sequences = _read(file, backend, data, stdin, format, encoding, "its symbols have no probability")
     stream, figures = model.stream(), Figures()
     for number, inputs in enumerate(sequences, start=1):
         stream.reset()
@@ -84,6 +86,7 @@ def calibrate(
         float, typer.Option("--false-alarms", help="Share of normal symbols, and of sequences, that may be above it.")
     ] = 0.01,
     format: _DataFormat = None,
+    encoding: _Encoding = None,
     backend: _Backend = None,
     as_json: _Json = False,
 ) -> None:  # fmt: skip
@@ -94,7 +97,7 @@ def calibrate(
     from ..runtime import calibrate as calibrate_model
     from ..runtime.console import print_table
 
-    model, sequences = _read(file, backend, data, None, format, "none is surprising")
+    model, sequences = _read(file, backend, data, None, format, encoding, "none is surprising")
     symbols = model.vocabulary.symbols
     threshold = calibrate_model(
         model, ([symbols[id] for id in inputs.ids.tolist()] for inputs in sequences), false_alarms,
@@ -113,8 +116,9 @@ def calibrate(
 
 
 def _read(
-    file: Path, backend: str | None, data: Path | None, stdin: BinaryIO | None, format: DataFormat | None, why: str
-) -> tuple[Model, list[Inputs]]:
+    file: Path, backend: str | None, data: Path | None, stdin: BinaryIO | None, format: DataFormat | None,
+    encoding: str | None, why: str,
+) -> tuple[Model, list[Inputs]]:  # fmt: skip
     """Return the model in `file` and the sequences of the data; `why` says what a model without symbols cannot do."""
     from ..runtime import load
     from ..runtime.console import quiet_stderr
@@ -124,6 +128,6 @@ def _read(
     with quiet_stderr():
         model = load(file, backend=backend)
     require_next_symbols(model.file, why, with_features=True)
-    sequences, remarks = read_given(data, stdin, model.manifest, format and format.value)
+    sequences, remarks = read_given(data, stdin, model.manifest, format and format.value, encoding)
     typer.echo("\n".join(remarks), err=True)
     return model, sequences

@@ -24,7 +24,8 @@ def as_rows(found: Sequence[Measurement]) -> tuple[list[str], list[list[str]], s
     }
     rows += [[name, *(figure(one) for one in found)] for name, figure in figures.items()]
     note = (
-        f"microseconds per symbol, in brackets the ratio to {REFERENCE!r} on the same interpreter;\n"
+        f"microseconds per symbol, in brackets the ratio to {REFERENCE!r} on the same interpreter,\n"
+        "of what is waited for to what is waited for there;\n"
         "processor time, the lowest of several rounds in which all ways take turns; the last lines are time that passes"
     )
     notes = [f"{one.runtime}: {text}" for one in found for text in one.notes]

@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 from ..errors import InputError
 
+_LONGEST = 2**20  # bytes; what has more is no file of lines, and would fill the memory of a small machine
+
 
 class Line(NamedTuple):
     """A line of an input.
@@ -89,7 +91,13 @@ class LineBuffer:
             self._rest = b""
 
     def next(self) -> Line | None:
-        """Return the next finished line; None: there is none."""
+        """Return the next finished line; None: there is none.
+
+        Raises:
+            InputError: It is longer than any line is. It counts as not read.
+        """
+        if len(self._lines[0][0] if self._lines else self._rest) > _LONGEST:
+            raise InputError(f"Line {self.number + 1} is longer than {_LONGEST:,} bytes. Is this a file of lines?")
         if not self._lines:
             return None
         content, size = self._lines.popleft()

@@ -55,7 +55,7 @@ class Route:
             given["--other-model"] = self.other_model
             problems += [f"{name} needs --state" for name, is_given in given.items() if is_given]
         if problems:
-            raise OptionError(f"These options do not go together: {'; '.join(problems)}.")
+            raise OptionError(f"An option is missing: {'; '.join(problems)}.")
 
 
 def predict_lines(

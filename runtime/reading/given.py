@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_given(
-    data: Path | None, stdin: BinaryIO | None, manifest: Manifest, format: str | None
+    data: Path | None, stdin: BinaryIO | None, manifest: Manifest, format: str | None, encoding: str | None = None
 ) -> tuple[list[Inputs], list[str]]:
     """Return what a model reads of each sequence in a file, or in stdin where `data` is None, and remarks for the user.
 
@@ -25,12 +25,14 @@ def read_given(
         stdin: Read to its end if there is no `data`; None: it is closed.
         manifest: That of the model.
         format: One of `DATA_FORMATS`; None: as the training data were read.
+        encoding: Name of a codec of Python; None: likewise.
 
     Raises:
         CorpusError: They cannot be read, or hold symbols that the model does not know.
         OptionError: There is no stdin.
     """
-    reading = TrainedReading.of(manifest, {} if format is None else {"format": format})
+    options = {"format": format, "encoding": encoding}
+    reading = TrainedReading.of(manifest, {name: value for name, value in options.items() if value is not None})
     if data is not None:
         sequences, recording = reading.read(data)
         source = recording.source

@@ -17,17 +17,23 @@ from .snapshot_file import open_text
 
 @dataclass(frozen=True)
 class SymbolsReading:
-    r"""A symbol on each line, one sequence; newline, tab and backslash are written `\n`, `\t` and `\\`."""
+    r"""A symbol on each line, one sequence; newline, tab and backslash are written `\n`, `\t` and `\\`.
+
+    Attributes:
+        encoding: Of the file.
+    """
+
+    encoding: str = "utf-8"
 
     def read(self, path: Path) -> Recording:
         """Read the file at `path`.
 
         Raises:
-            CorpusError: It cannot be read, is not UTF-8, or holds nothing.
+            CorpusError: It cannot be read, is in another encoding, or holds nothing.
         """
         known: dict[str, int] = {}
         ids = array("i")
-        with open_text(path, "utf-8", "\n") as (text, file):
+        with open_text(path, self.encoding, "\n") as (text, file):
             for line in text:
                 ids.append(known.setdefault(line.rstrip("\r\n"), len(known)))
             sha256, remarks = file.sha256, file.remarks()
@@ -40,4 +46,4 @@ class SymbolsReading:
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object, with their kind."""
-        return {"kind": "symbols"}
+        return {"kind": "symbols", "encoding": self.encoding}

@@ -168,7 +168,7 @@ def _kind(data: Mapping[str, Any], options: Mapping[str, Any], manifest: Manifes
             raise CorpusError(f"The format is {format!r}, not one of {', '.join(DATA_FORMATS)}.")
         return _EVENTS if format in FORMATS else str(format)
     if not found:
-        return TEXT if "unit" in options else _EVENTS if options else SYMBOLS
+        return TEXT if "unit" in options else _EVENTS if options.keys() - {"encoding"} else SYMBOLS
     kind = found.get("kind") if isinstance(found, Mapping) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         raise _not_understood(manifest, kind, "there is no such kind")
