@@ -201,7 +201,7 @@ def test_symbols_on_lines_are_scored_from_a_file_or_stdin(memory, tmp_path):
 def test_data_of_another_encoding_are_read_where_it_is_said(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "symbols.txt"
-    path.write_bytes("3\n0\n1\n2\n3\n".encode("utf-16"))
+    path.write_bytes(("3\n0\n1\n2\n3\n" * 200).encode("utf-16"))
     refused = stepcell(command[0], TFLITE, path, *command[1:])
     assert refused.exit_code == 1
     assert "--encoding utf-16" in refused.stderr
