@@ -2,7 +2,8 @@
 
 A step of 50 units takes 1.5 microseconds inside of the interpreter. A lock around it costs 0.25, two calls of methods
 0.15, a copy of two states instead of one piece of memory 0.05: that is what is saved here. So `step` and `step_id` say
-alike what a third function would cost 0.1 to say once.
+alike what a third function would cost 0.1 to say once, and streams that step in two phases have both for themselves
+(`two_phase_path`).
 
 How it is safe without a lock: `stepping` is set before the stream looks for what goes to the entry of the graph, which
 it has only while it sits there. Whoever wants the seat takes that away before looking at `stepping`, and waits
@@ -13,27 +14,26 @@ can go on. Without it (free-threaded Python) the lock of the seat is used.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from operator import index
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from .arrays import AnyArray, Float32
+from .arrays import Float32
 from .backend import Backend
-from .errors import BackendError, FeatureMismatchError
-from .intake import no_id
+from .locked_path import step_id_with_lock, step_with_lock
 from .manifest import Manifest
 from .memory import EVERYTHING, as_bytes, copy_and_count
 from .memory_backend import DOUBTFUL, MemoryBackend
 from .ports import Features
-from .prediction import NO_OUTPUTS, Prediction, prediction_of, symbols_of
-from .two_phase_backend import NOTHING, TwoPhaseBackend
+from .prediction import NO_OUTPUTS, Prediction, symbols_of
+from .within_a_call import within_a_call
 
 if TYPE_CHECKING:
-    from .model_file import ModelFile
     from .stream import Stream
 
+# What streams have at hand that have no way without the lock. They never find what goes to the entry, either.
+NO_TOOLS: tuple[Any, ...] = (None,) * 9
+NO_ANSWERING: tuple[Any, ...] = (None,) * 4
 _NEW = object.__new__
 _ONE_AT_A_TIME = getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -58,29 +58,24 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
         FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
         BackendError: The interpreter failed. The state has not moved.
     """
-    if stream._tools is None or stream._wide or features is not None:
-        return _step_with_lock(stream, symbol, features)
-    (
-        ids, place, function, arguments, sign, target, source, later, feedback, answer, numbers, idle, symbols,
-    ) = stream._tools  # fmt: skip
+    if stream._wide or features is not None:
+        return step_with_lock(stream, symbol, features)
+    place, function, arguments, sign, target, source, feedback, answer, answering = stream._tools
+    ids, numbers, idle, symbols = answering
     if stream._stepping:
         raise within_a_call(stream.file)
     seen = stream._symbols_seen
     stream._stepping = True
     try:
         try:
-            id = ids[symbol]
-            content = stream._entry_contents[id]
+            content = stream._entry_contents[ids[symbol]]
         except (LookupError, TypeError):  # unknown, or new; or another stream has the seat
             content = None
         if content is not None:
-            if later is not None and later.unsettled:
-                later.settle()
-            if later is None or later.expected != id:
-                place[EVERYTHING] = content
-                function(*arguments)
+            place[EVERYTHING] = content
+            function(*arguments)
             if sign[0] >= DOUBTFUL:
-                _require_first(stream)
+                require_first(stream)
             values = stream._spare
             if getrefcount(values) == idle:  # nobody has what was answered last any more
                 stream._room[EVERYTHING] = numbers
@@ -92,22 +87,17 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
             if target is not None:  # between the move and the count is no call, where a signal handler could come in
                 target[EVERYTHING] = source
                 stream._symbols_seen = seen + 1
-            elif later is not None:
-                later.unsettled = True
-                stream._symbols_seen = seen + 1
             else:
                 copy_and_count(feedback, stream, "_symbols_seen")
             return prediction
     except BaseException as error:
         if stream._symbols_seen != seen:  # a signal handler raised when all was done
             raise
-        if later is not None:
-            later.expected = NOTHING  # the outputs may be another's by now
-        stream._forget_answer(error)
+        stream._forget_answer(error)  # the outputs may be another's by now
         raise
     finally:
         stream._stepping = False
-    return _step_with_lock(stream, symbol, features)  # and the next one without
+    return step_with_lock(stream, symbol, features)  # and the next one without
 
 
 def step_id(stream: Stream, id: int) -> Float32:
@@ -126,9 +116,7 @@ def step_id(stream: Stream, id: int) -> Float32:
         FeatureMismatchError: The model reads features. The state has not moved.
         BackendError: The interpreter failed. The state has not moved.
     """
-    if stream._tools is None:
-        return _step_id_with_lock(stream, id)
-    _, place, function, arguments, sign, target, source, later, feedback, answer, _, _, _ = stream._tools
+    place, function, arguments, sign, target, source, feedback, answer, _ = stream._tools
     if stream._stepping:
         raise within_a_call(stream.file)
     seen = stream._symbols_seen
@@ -139,76 +127,52 @@ def step_id(stream: Stream, id: int) -> Float32:
         except (LookupError, TypeError, ValueError):
             content = None
         if content is not None:
-            if later is not None and later.unsettled:
-                later.settle()
-            if later is None or later.expected != id:
-                place[EVERYTHING] = content
-                function(*arguments)
+            place[EVERYTHING] = content
+            function(*arguments)
             if sign[0] >= DOUBTFUL:
-                _require_first(stream)
+                require_first(stream)
             if target is not None:  # see `step`
                 target[EVERYTHING] = source
-                stream._symbols_seen = seen + 1
-            elif later is not None:
-                later.unsettled = True
                 stream._symbols_seen = seen + 1
             else:
                 copy_and_count(feedback, stream, "_symbols_seen")
             return answer  # type: ignore[no-any-return]  # a name for it would cost 2 ns
     except BaseException as error:
-        if stream._symbols_seen != seen:  # a signal handler raised when all was done
+        if stream._symbols_seen != seen:  # see `step`
             raise
-        if later is not None:
-            later.expected = NOTHING  # the outputs may be another's by now
         stream._forget_answer(error)
         raise
     finally:
         stream._stepping = False
-    return _step_id_with_lock(stream, id)
+    return step_id_with_lock(stream, id)
 
 
-def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...] | None:
-    """Return what the functions above have at hand for the streams of a model; None: they take the lock."""
-    if not _ONE_AT_A_TIME or not isinstance(backend, MemoryBackend) or manifest.features:
-        return None
-    target = source = later = None
-    if isinstance(backend, TwoPhaseBackend):  # its state moves before the next step
-        later = backend
-    elif len(backend.feedback) == 1:  # one piece of memory to copy, as is usual
-        target, source = backend.feedback[0]
+def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...]:
+    """Return what the functions above have at hand for the streams of a model."""
+    if not can_do_without_lock(manifest) or not isinstance(backend, MemoryBackend):
+        return (*NO_TOOLS[:-1], NO_ANSWERING)
+    # One piece of memory to copy, as is usual, or several.
+    target, source = backend.feedback[0] if len(backend.feedback) == 1 else (None, None)
     return (
-        manifest.vocabulary.id_by_symbol,
         backend.entry.place,
         *backend.computation,
         backend.sign,
         target,
         source,
-        later,
         backend.feedback,
         backend.answer(),
-        as_bytes(backend.answer()),
-        _references_of_nobody(backend.answer()),
-        symbols_of(manifest),
+        answering_of(backend.answer(), manifest),
     )
 
 
-def is_within_step(stream: Stream) -> bool:
-    """Tell whether this is called from within a step of `stream`: by a signal handler, which may come in the middle."""
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-        if frame.f_code in (step.__code__, step_id.__code__) and frame.f_locals["stream"] is stream:
-            return True
-    return False
+def can_do_without_lock(manifest: Manifest) -> bool:
+    """Tell whether streams of a model may step without a lock, if their backend lets them."""
+    return _ONE_AT_A_TIME and not manifest.features
 
 
-def within_a_call(file: ModelFile) -> BackendError:
-    """Return what to raise where a stream of `file` is used in the middle of a call of one."""
-    return BackendError(
-        f"A call of a stream of {file.name} is not over yet, and this comes from within it: from a signal handler "
-        "perhaps, which can set a flag and leave the rest until after the call. Or from another thread; give each a "
-        "stream of its own. This call has moved no stream."
-    )
+def answering_of(answer: Float32, manifest: Manifest) -> tuple[Any, ...]:
+    """Return what makes a prediction of `answer`: ids by symbol, its memory, when an array is idle, and the symbols."""
+    return manifest.vocabulary.id_by_symbol, as_bytes(answer), _references_of_nobody(answer), symbols_of(manifest)
 
 
 def _references_of_nobody(answer: Float32) -> int:
@@ -223,62 +187,8 @@ def _references_of_nobody(answer: Float32) -> int:
     return getrefcount(values)
 
 
-def _require_first(stream: Stream) -> None:
+def require_first(stream: Stream) -> None:
     """Raise NotFiniteError if the answer is no distribution; a byte of its first number is as of what may be none."""
     backend = stream._seat.backend
     assert isinstance(backend, MemoryBackend), "only such a seat has tools"
     backend.require_first()
-
-
-def _step_with_lock(stream: Stream, symbol: str | None, features: Features | None) -> Prediction:
-    seat, manifest = stream._seat, stream._seat.file.manifest
-    id, checked = stream._intake.id_of(symbol), stream._intake.features_of(features)
-    with seat.lock:
-        try:
-            backend = _step_in_seat(stream, id, checked)
-            if stream._wide:
-                return prediction_of(seat.answers(), manifest)
-            return Prediction(backend.answer().copy(), symbols_of(manifest))
-        finally:
-            seat.release(stream)
-
-
-def _step_id_with_lock(stream: Stream, id: int) -> Float32:
-    if stream._wide and stream.file.manifest.features:
-        names = ", ".join(feature.describe() for feature in stream.file.manifest.features)
-        raise FeatureMismatchError(f"{stream.file.name} reads {names} at each step: call step(symbol, features).")
-    id = _require(id, stream._intake.count)
-    with stream._seat.lock:
-        try:
-            return _step_in_seat(stream, id, {}).answer()
-        finally:
-            stream._seat.release(stream)
-
-
-def _step_in_seat(stream: Stream, id: int, features: Mapping[str, AnyArray]) -> Backend:
-    """Step `stream`, with the lock of its seat held, and return the backend that has its answer."""
-    backend = stream._seat.take(stream)
-    before = backend.steps
-    try:
-        if features:
-            backend.write_features(features)
-        backend.step(id)
-        stream._symbols_seen += 1
-    except BaseException as error:
-        if backend.steps != before:  # a signal handler raised when it had moved
-            stream._symbols_seen += 1
-            raise
-        stream._forget_answer(error)
-        raise
-    return backend
-
-
-def _require(id: Any, ids: int) -> int:
-    """Return `id` as an integer, or raise UnknownSymbolError where it is not one of `ids`."""
-    try:
-        number = index(id)
-    except TypeError:
-        number = -1
-    if not 0 <= number < ids:
-        raise no_id(id, ids, "The stream has not moved.")
-    return number

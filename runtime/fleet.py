@@ -195,13 +195,13 @@ class Fleet:
 
     def _compute(
         self, rows: AnyArray, ids: Ids, features: Mapping[str, AnyArray]
-    ) -> tuple[dict[str, Float32], dict[str, Float32]]:
-        """Return the answers to `ids` of the members in `rows`, and their next states, (N, ...); nothing moves."""
+    ) -> tuple[dict[str, Float32], dict[str, AnyArray]]:
+        """Return the answers to `ids` of the members in `rows`, and their next states as pieces; nothing moves."""
         if len(rows) in SIZES:  # one call: what it makes need not be kept beside it
             batch = self._run(len(rows), rows, ids, features)
-            return {name: array.copy() for name, array in self._answers_of(batch).items()}, batch.next_state()
+            return {name: array.copy() for name, array in self._answers_of(batch).items()}, batch.next_rows()
         answers = self._room_for_answers(len(rows))
-        following = {name: np.empty((len(rows), *a.shape[1:]), np.float32) for name, a in self._members.states.items()}
+        following = {name: np.empty(len(rows), pieces.dtype) for name, pieces in self._members.pieces.items()}
         start = 0
         for size in SIZES:
             while len(rows) - start >= size:
@@ -209,7 +209,7 @@ class Fleet:
                 batch = self._run(size, rows[part], ids[part], {name: array[part] for name, array in features.items()})
                 for name, memory in self._answers_of(batch).items():
                     answers[name][part] = memory
-                for name, memory in batch.next_state().items():
+                for name, memory in batch.next_rows().items():
                     following[name][part] = memory
                 start += size
         return answers, following

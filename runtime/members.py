@@ -9,6 +9,7 @@ import numpy as np
 
 from .arrays import AnyArray, Float32
 from .errors import OptionError
+from .memory import as_rows
 from .snapshot import Snapshot, State
 
 _FIRST_ROWS = 64
@@ -39,6 +40,7 @@ class Members:
 
     Attributes:
         states: Name -> the states in memory, float32 (rows, ...).
+        pieces: The same as pieces, (rows,): see `as_rows`.
         seen: How many symbols the stream in each row has seen, int64 (rows,).
     """
 
@@ -56,6 +58,7 @@ class Members:
         self._used = np.zeros(0, np.int64)  # when each row was used last, in calls
         self._calls = 0
         self.states: dict[str, Float32] = {n: np.empty((0, *a.shape[1:]), np.float32) for n, a in initial.items()}
+        self.pieces = {name: as_rows(array) for name, array in self.states.items()}
         self.seen = np.zeros(0, np.int64)
 
     def all_keys(self) -> list[str]:
@@ -121,8 +124,8 @@ class Members:
             self.states[name][row] = array[0]
         self.seen[row], self._used[row] = member.symbols_seen, self._calls
 
-    def move(self, rows: AnyArray, following: Mapping[str, Float32]) -> None:
-        """Let `following`, name -> (N, ...), be the states in `rows`, one symbol on: all of them, even on Ctrl-C."""
+    def move(self, rows: AnyArray, following: Mapping[str, AnyArray]) -> None:
+        """Let `following`, name -> pieces (N,), be the states in `rows`, one symbol on: all of them, even on Ctrl-C."""
         seen = self.seen[rows] + 1
         try:
             self._write(rows, following, seen)
@@ -161,16 +164,16 @@ class Members:
         found = {key: self.get(key) for key in keys}
         self._store.put({key: member for key, member in found.items() if member is not None})
 
-    def _write(self, rows: AnyArray, following: Mapping[str, Float32], seen: AnyArray) -> None:
-        for name, array in following.items():
-            self.states[name][rows] = array
+    def _write(self, rows: AnyArray, following: Mapping[str, AnyArray], seen: AnyArray) -> None:
+        for name, pieces in following.items():
+            self.pieces[name].put(rows, pieces)
         self.seen[rows], self._used[rows] = seen, self._calls
 
     def _grow(self) -> None:
         before = len(self.seen)
         more = max(_FIRST_ROWS, before)
-        self.states = {
-            n: np.concatenate([a, np.zeros((more, *a.shape[1:]), np.float32)]) for n, a in self.states.items()
-        }
-        self.seen, self._used = (np.concatenate([a, np.zeros(more, np.int64)]) for a in (self.seen, self._used))
+        states = {n: np.concatenate([a, np.zeros((more, *a.shape[1:]), np.float32)]) for n, a in self.states.items()}
+        pieces = {name: as_rows(array) for name, array in states.items()}
+        seen, used = (np.concatenate([a, np.zeros(more, np.int64)]) for a in (self.seen, self._used))
+        self.states, self.pieces, self.seen, self._used = states, pieces, seen, used  # all or none, even on Ctrl-C
         self._free += range(before + more - 1, before - 1, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,13 @@ EVERYTHING = slice(None)  # `a[EVERYTHING] = b` takes 15 ns less than `a[:] = b`
 def as_bytes(array: AnyArray) -> memoryview:
     """Return the memory of `array`, flat: assigning one such to another costs 45 ns, between arrays 200."""
     return array.reshape(-1).view(np.uint8).data
+
+
+def as_rows(array: AnyArray) -> AnyArray:
+    """Return the memory of `array`, (N, ...), as N pieces, (N,): numpy puts one to a place in a third of the time."""
+    rows = array.reshape(len(array), math.prod(array.shape[1:]))
+    pieces: AnyArray = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).reshape(-1)
+    return pieces
 
 
 def copy_and_count(pairs: list[tuple[Any, Any]], holder: object, attribute: str) -> None:

@@ -132,7 +132,11 @@ class Model:
             WrongBackendError: `low_latency` is not possible with this file or interpreter.
             GoldenMismatchError: The answers in two phases are not the recorded ones.
         """
-        return Stream(self._two_phase_seat() if low_latency else self._seat, self.initial_state())
+        if not low_latency:
+            return Stream(self._seat, self.initial_state())
+        from .low_latency_stream import LowLatencyStream
+
+        return LowLatencyStream(self._two_phase_seat(), self.initial_state())
 
     def streams(self, count: int) -> Streams:
         """Return new streams that are stepped together, a symbol for each at every step.

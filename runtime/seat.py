@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arrays import Float32
 from .backend import Backend, describe_backend
-from .bare_path import is_within_step, tools_of, within_a_call
+from .bare_path import tools_of
 from .batch import Batch, open_batch
 from .errors import BackendError, NotFiniteError, StepcellError
 from .golden import replay_golden_in_batch
@@ -19,6 +19,8 @@ from .memory_backend import MemoryBackend
 from .model_file import ModelFile
 from .snapshot import Snapshot
 from .two_phase_backend import NOTHING, TwoPhaseBackend
+from .two_phase_path import tools_of as two_phase_tools_of
+from .within_a_call import is_within_step, within_a_call
 
 if TYPE_CHECKING:
     from .stream import Stream
@@ -42,7 +44,7 @@ class Seat:
         intake: Reads what its streams are fed.
         occupant: The stream whose state is in the backend; None: nobody's.
         golden: Replay the golden sequence on whatever is opened for this model.
-        tools: What streams step with as long as one sits there; see `bare_path`.
+        tools: What streams step with as long as one sits there; see `bare_path`, `two_phase_path`.
     """
 
     __slots__ = ("__dict__", "occupant")  # see `Stream`
@@ -56,9 +58,14 @@ class Seat:
         self.intake = Intake(file)
         self._lock: Any = RLock()  # a thread can ask whether it is the one that has it
         self.occupant: Stream | None = None
+        manifest = file.manifest  # does its answer tell what is fed next?
+        self._predicts = manifest.labels is None and manifest.output != "linear" and not manifest.features
         self._idle_batches: dict[int, list[Batch]] = {}
-        self.tools = tools_of(backend, file.manifest)
-        self._entry_contents = backend.entry.contents if isinstance(backend, MemoryBackend) else _NOT_SEATED
+        find_tools = two_phase_tools_of if isinstance(backend, TwoPhaseBackend) else tools_of
+        self.tools = find_tools(backend, file.manifest)
+        self._entry_contents = _NOT_SEATED
+        if isinstance(backend, MemoryBackend) and self.tools[0] is not None:
+            self._entry_contents = backend.entry.contents
 
     @property
     def lock(self) -> Any:
@@ -173,16 +180,21 @@ class Seat:
     def settle(self, stream: Stream, *, expect: bool) -> None:
         """Do what the seated `stream` has left for later, and what it will need if its answer is right.
 
-        Call while it is held.
+        Call while it is held, or stepping.
+
+        Raises:
+            BackendError: The interpreter failed. What was left is left still.
         """
-        backend, manifest = self.backend, self.file.manifest
-        backend.settle()
-        predicts = manifest.labels is None and manifest.output != "linear" and not manifest.features
-        if expect and predicts and isinstance(backend, TwoPhaseBackend) and backend.expected == NOTHING:
-            self.keep_answers(stream)  # they are where the expected one comes
-            if stream._answers is not None:
-                with suppress(NotFiniteError):  # that symbol has not come
-                    backend.expect(int(stream._answers[manifest.answer].argmax()))
+        backend = self.backend
+        try:
+            backend.settle()
+            if expect and self._predicts and isinstance(backend, TwoPhaseBackend) and backend.standing == NOTHING:
+                self.keep_answers(stream)  # they are where the expected one comes
+                if stream._answers is not None:
+                    with suppress(NotFiniteError):  # that symbol has not come
+                        backend.expect(int(stream._answers[self.file.manifest.answer].argmax()))
+        except Exception as error:
+            raise self.failure(error) from error
 
     def snapshot(self, stream: Stream) -> Snapshot:
         """Return where `stream` is, as a copy."""

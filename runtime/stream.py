@@ -13,6 +13,7 @@ from .bare_path import step, step_id
 from .beam import beam
 from .bulk import absorb, run, run_ids
 from .generation import generate
+from .locked_path import settle_with_lock
 from .model_file import ModelFile
 from .ports import Features
 from .prediction import Prediction, prediction_of
@@ -50,7 +51,7 @@ class Stream:
         self._wide = bool(manifest.features or manifest.others)
         self._parked = state  # the state while this stream is not seated
         self._symbols_seen = symbols_seen
-        # See `bare_path` for these.
+        # See `bare_path` and `two_phase_path` for these.
         self._tools = seat.tools
         self._stepping = False  # without the lock, at this moment
         self._entry_contents: list[Any] = []  # of the seat's backend as long as this stream sits there
@@ -88,16 +89,7 @@ class Stream:
         Raises:
             BackendError: The interpreter failed. The state has not moved.
         """
-        seat = self._seat
-        with seat.lock:
-            if seat.occupant is self:
-                seat.hold(self)
-                try:
-                    seat.settle(self, expect=expect)
-                except Exception as error:
-                    raise seat.failure(error) from error
-                finally:
-                    seat.release(self)
+        settle_with_lock(self, expect=expect)
 
     def peek(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
         """Return what `step` would return; the state does not move.
@@ -153,7 +145,7 @@ class Stream:
     def fork(self) -> Stream:
         """Return a second stream that continues from here, independent of this one."""
         here = self.snapshot()
-        return Stream(self._seat, here.state, here.symbols_seen, here.answers)
+        return type(self)(self._seat, here.state, here.symbols_seen, here.answers)
 
     # Each of these has a file of its own and takes the stream as its first argument.
     step, step_id = step, step_id

@@ -18,22 +18,22 @@ from .memory_backend import MemoryBackend
 from .plain_backend import PlainBackend
 from .ports import PREPARED
 
-NOTHING = -1  # is no id
+NOTHING, UNSETTLED = -1, -2  # are no ids
 
 
 class TwoPhaseBackend(MemoryBackend):
     """Steps through the signatures `finish` and `prepare`.
 
     Attributes:
-        unsettled: A step has been answered and its state has not been taken over yet.
-        expected: The id whose answer stands in the outputs although it has not been stepped; or `NOTHING`.
+        standing: What the outputs stand for. `UNSETTLED`: a step that has been answered, whose state has not been taken
+            over yet. An id: its answer, although it has not been stepped. `NOTHING`: neither.
     """
 
     def __init__(self, finish: HeldSignature, entry: Entry, prepare: HeldSignature, manifest: Manifest) -> None:
         """Take the tensors of both signatures. The resident state is the initial one; `finish` reads at `entry`."""
         self._prepare = prepare
         self._products = [(finish.views[n], prepare.views[n]) for n in finish.views if n.startswith(PREPARED)]
-        self.unsettled, self.expected = False, NOTHING
+        self.standing = NOTHING
         # Each state is an input of one of the two, or of both.
         held = {t.name: [s for s in (finish, prepare) if t.name in s.tensors] for t in manifest.state}
         state = {name: tuple(signature.tensors[name] for signature in found) for name, found in held.items()}
@@ -43,29 +43,34 @@ class TwoPhaseBackend(MemoryBackend):
     def step(self, id: int) -> None:
         """See `Backend.step`. The rest of it is done by `settle`, or by whatever is called next."""
         self.peek(id)
-        self.unsettled = True
+        self.standing = UNSETTLED
         self.steps += 1
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self.settle()
-        self.expected = NOTHING  # `finish` writes over its answer
+        self.standing = NOTHING  # `finish` writes over whatever it is
         super().peek(id)
 
     absorb, run = PlainBackend.absorb, PlainBackend.run
 
     def settle(self) -> None:
         """See `Backend.settle`. If this is interrupted, it is done once more by what is called next."""
-        if self.unsettled:
+        if self.standing == UNSETTLED:
             for target, source in self.feedback:
                 target[EVERYTHING] = source
             self._make_products()
-            self.unsettled, self.expected = False, NOTHING
+            self.standing = NOTHING
 
     def expect(self, id: int) -> None:
         """Compute the answer to `id`, so that a step of it finds it there. The answer before it is gone then."""
         self.peek(id)
-        self.expected = id
+        self.standing = id
+
+    def forget_expected(self) -> None:
+        """Let no answer be there ahead of its symbol any more."""
+        if self.standing != UNSETTLED:
+            self.standing = NOTHING
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
@@ -74,7 +79,7 @@ class TwoPhaseBackend(MemoryBackend):
 
     def write_state(self, state: State) -> None:
         """See `Backend.write_state`."""
-        self.unsettled, self.expected = False, NOTHING
+        self.standing = NOTHING
         super().write_state(state)
         self._make_products()
 

@@ -85,6 +85,6 @@ def replace_computation(monkeypatch, stream, compute):
     def instead(*_):
         compute(lambda: function(*arguments))
 
-    ids, place, _, _, *others = stream._tools
+    place, _, _, *others = stream._tools
     monkeypatch.setattr(backend, "computation", (instead, ()))
-    monkeypatch.setattr(stream, "_tools", (ids, place, instead, (), *others))
+    monkeypatch.setattr(stream, "_tools", (place, instead, (), *others))

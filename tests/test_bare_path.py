@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import DATA, RUNTIMES
+from models import DATA, WAYS, open_way
 
 from stepcell.runtime import FeatureMismatchError, UnknownSymbolError, load, read_model_file
 from stepcell.runtime.backend import open_backend
@@ -19,10 +19,9 @@ from stepcell.runtime.held_signature import _one_piece
 SYMBOLS = "01234"
 
 
-@pytest.fixture(scope="module", params=RUNTIMES, ids=lambda each: "-".join(each))
+@pytest.fixture(scope="module", params=WAYS, ids="-".join)
 def model(request):
-    backend, name = request.param
-    return load(DATA / name, backend=backend)
+    return open_way(*request.param)
 
 
 def test_stepping_by_id_gives_the_bits_of_stepping_by_symbol(model):
@@ -120,11 +119,11 @@ def test_threads_on_the_bare_path_do_not_disturb_each_other(model):
     found = [None] * len(plans)
 
     def work(number):
-        stream = model.stream()
-        answers = [
-            stream.step(SYMBOLS[id]).probabilities if step % 2 else stream.step_id(id).shape
-            for step, id in enumerate(plans[number])
-        ]
+        stream, answers = model.stream(), []
+        for step, id in enumerate(plans[number]):
+            answers.append(stream.step(SYMBOLS[id]).probabilities if step % 2 else stream.step_id(id).shape)
+            if step % 5 == 0:
+                stream.settle()
         found[number] = answers[1::2], stream.state
 
     try:

@@ -7,6 +7,8 @@ from itertools import product
 import keras
 import numpy as np
 import pytest
+from faults import replace_computation
+from models import DATA
 from sealed import write_model
 
 from stepcell.export import build_step_function
@@ -104,7 +106,13 @@ def test_the_other_ways_to_step_a_tflite_file_refuse_it_too(activation, files):
     in_two_phases = load(path, backend="litert", golden=False).stream(low_latency=True)
     for stream in (by_runner, in_two_phases):
         before = step_to_the_end(stream)
-        for call, symbols in ((stream.peek, "1"), (stream.absorb, "01"), (stream.run, "01"), (stream.step, "1")):
+        for call, symbols in (
+            (stream.peek, "1"),
+            (stream.absorb, "01"),
+            (stream.run, "01"),
+            (stream.step, "1"),
+            (stream.step_id, 1),
+        ):
             with pytest.raises(NotFiniteError):
                 call(symbols)
             stream.settle()
@@ -166,3 +174,22 @@ def test_the_first_number_of_a_softmax_tells_of_all_of_them(backend, format, bia
         with pytest.raises(NotFiniteError):
             opened.step(3)
         assert np.isnan(opened.answer()).all()
+
+
+@pytest.mark.parametrize("low_latency", [False, True])
+@pytest.mark.parametrize("by_id", [False, True])
+def test_the_shortest_ways_look_at_it_as_well(low_latency, by_id, monkeypatch):
+    stream = load(DATA / "memory.tflite", backend="litert").stream(low_latency=low_latency)
+    for symbol in "33":
+        stream.step(symbol)
+    backend = stream._seat.backend
+
+    def spoil(compute):
+        compute()
+        backend.answer()[...] = np.nan
+
+    with monkeypatch.context() as patch:
+        replace_computation(patch, stream, spoil)
+        with pytest.raises(NotFiniteError):
+            stream.step_id(3) if by_id else stream.step("3")
+    assert stream.symbols_seen == 2

@@ -7,9 +7,9 @@ import signal
 import numpy as np
 import pytest
 from faults import replace_computation
-from models import DATA, RUNTIMES
+from models import DATA, WAYS, open_way
 
-from stepcell.runtime import BackendError, load
+from stepcell.runtime import BackendError, bare_path, load
 from stepcell.runtime.memory import copy_and_count
 
 STEPS = [lambda stream: stream.step("0"), lambda stream: stream.step_id(0)]
@@ -28,10 +28,9 @@ CALLS = {
 }
 
 
-@pytest.fixture(scope="module", params=RUNTIMES, ids=lambda each: "-".join(each))
+@pytest.fixture(scope="module", params=WAYS, ids="-".join)
 def model(request):
-    backend, name = request.param
-    return load(DATA / name, backend=backend)
+    return open_way(*request.param)
 
 
 def in_the_middle_of_a_step(stream, act, monkeypatch):
@@ -42,7 +41,7 @@ def in_the_middle_of_a_step(stream, act, monkeypatch):
         compute()
         act()
 
-    if stream._tools is None:
+    if stream._tools[0] is None:
         peek = backend.peek
         monkeypatch.setattr(backend, "peek", lambda number: compute_and_act(lambda: peek(number)))
     else:
@@ -138,6 +137,55 @@ def test_a_step_that_is_interrupted_when_it_has_moved_has_counted_too(model, ste
         with pytest.raises(TimeoutError):
             step(stream)
     again.absorb("300")
+    assert stream.to_bytes() == again.to_bytes()
+
+
+@pytest.mark.parametrize("step", STEPS, ids=["step", "step_id"])
+def test_a_step_that_is_interrupted_when_all_is_done_keeps_its_answer(step, monkeypatch):
+    model = load(DATA / "memory.onnx", backend="numpy")  # two pieces to copy, by a function
+    stream, again = model.stream(), model.stream()
+    for symbol in "304":
+        again.step(symbol)
+    for symbol in "0304":  # all of them once: what they put into the graph is known from here on
+        stream.step(symbol)
+    stream.reset()
+    for symbol in "304":
+        stream.step(symbol)
+
+    def copy_and_interrupt(*pieces_and_count):
+        copy_and_count(*pieces_and_count)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bare_path, "copy_and_count", copy_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            step(stream)
+    expected = again.step("0")
+    assert np.array_equal(stream.prediction.values, expected.values)
+    assert stream.to_bytes() == again.to_bytes()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_signal_handler_in_settling_is_refused_and_does_not_wait_or_disturb(call, monkeypatch):
+    model = load(DATA / "memory.tflite", backend="litert")
+    stream, again = model.stream(low_latency=True), model.stream()
+    for each in (stream, again):
+        each.absorb("30")
+        each.step("1")
+    right, refused = stream._seat.backend._make_products, []
+
+    def settle_and_act():
+        with pytest.raises(BackendError, match="not over yet.*moved no stream"):
+            CALLS[call](stream)
+        refused.append(True)
+        right()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream._seat.backend, "_make_products", settle_and_act)
+        stream.settle()
+    assert refused == [True]
+    stream.step("2")
+    again.step("2")
     assert stream.to_bytes() == again.to_bytes()
 
 

@@ -270,3 +270,60 @@ def test_an_interpreter_that_fails_in_what_was_left_for_later_is_a_backend_error
         with pytest.raises(BackendError, match="no memory"):
             call(stream)
     assert stream.to_bytes() == again.to_bytes()
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_an_interrupted_step_leaves_nothing_behind_that_passes_for_the_expected_answer(memory, by_id, monkeypatch):
+    fast, usual = memory.stream(low_latency=True), memory.stream()
+
+    def step(stream, symbol):
+        return stream.step_id(int(symbol)).copy() if by_id else stream.step(symbol).probabilities
+
+    for symbol in "0123456":  # what they put into the graph is known from here on
+        fast.step(symbol)
+        usual.step(symbol)
+    fast.settle()
+    expected = fast.prediction.symbol
+    other = "0" if expected != "0" else "1"
+
+    def compute_and_interrupt(compute):
+        compute()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        replace_computation(patch, fast, compute_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            step(fast, other)
+    assert np.array_equal(step(fast, expected), step(usual, expected))
+    assert all(np.array_equal(fast.state[name], array) for name, array in usual.state.items())
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_an_answer_that_was_expected_is_not_computed_again(memory, by_id, monkeypatch):
+    stream = memory.stream(low_latency=True)
+    for symbol in "0123456":
+        stream.step(symbol)
+    computed = []
+    with monkeypatch.context() as patch:
+        replace_computation(patch, stream, lambda compute: (computed.append(1), compute()))
+        stream.settle()
+        assert len(computed) == 1
+        expected = stream.prediction.id
+        stream.step_id(expected) if by_id else stream.step(str(expected))
+        assert len(computed) == 1
+        stream.settle(expect=False)
+        stream.step("0")
+        assert len(computed) == 2
+
+
+def test_settling_a_stream_leaves_the_one_that_sits_there_alone(memory, monkeypatch):
+    stream, other = memory.stream(low_latency=True), memory.stream(low_latency=True)
+    stream.step("1")
+    other.step("2")
+    settled = []
+    with monkeypatch.context() as patch:
+        patch.setattr(other._seat.backend, "settle", lambda: settled.append(1))
+        stream.settle()
+        assert settled == []
+        other.settle()
+    assert settled == [1]
