@@ -110,8 +110,7 @@ def judge(answers: Float32, ids: Ids, file: ModelFile) -> tuple[Float64, Ids]:
         NotFiniteError: An answer is no distribution.
     """
     chosen = _chosen(answers, ids)
-    totals = _sums(answers)
-    if file.manifest.output == "softmax" and bool(((totals > 0) & (totals < inf)).all()):
+    if file.manifest.output == "softmax" and _are_distributions(answers, chosen, file):
         probabilities = chosen.astype(np.float64)  # the others are not needed, and there may be thousands
     else:
         probabilities = _chosen(next_symbol_probabilities(answers, file.manifest.output, file.name), ids)
@@ -127,15 +126,35 @@ def ranks_of(answers: Floats, ids: Ids, chosen: Floats | None = None) -> Ids:
         chosen: What they have in their answers, (T,), if that is known already.
     """
     chosen = _chosen(answers, ids) if chosen is None else chosen
-    repeated = np.repeat(chosen, answers.shape[1]).reshape(answers.shape)  # compared with less ado than row by row
+    repeated = _repeated(chosen, answers.shape[1])  # compared with less ado than row by row
     before = answers > repeated
     # A byte counts to 255, a float32 to 2**24.
     counts = before.view(np.uint8) if answers.shape[1] <= _MOST_IN_A_BYTE else before.astype(np.float32)
     ranks: Ids = _sums(counts).astype(np.int32) + np.int32(1)
-    equal = answers == repeated
+    equal = np.equal(answers, repeated, out=before)
     if np.count_nonzero(equal) > ids.size:  # of equally likely symbols the lower id comes first
         ranks += (equal & (np.arange(answers.shape[1]) < ids[:, np.newaxis])).sum(axis=1, dtype=np.int32)
     return ranks
+
+
+def _are_distributions(answers: Float32, chosen: Floats, file: ModelFile) -> bool:
+    """Tell whether `answers` of a softmax, (T, K), add up to something, given what was `chosen` of each, (T,).
+
+    One number tells of all of a row, unless it is 0: see `finite.suspects`. Of what others made of a graph this is not
+    known.
+    """
+    if file.manifest.wiring is None and chosen.size and chosen.min() > 0 and chosen.max() < inf:
+        return True
+    totals = _sums(answers)
+    return bool(((totals > 0) & (totals < inf)).all())
+
+
+def _repeated(numbers: Floats, times: int) -> Floats:
+    """Return each of `numbers`, (T,), so many times in a row, (T, times)."""
+    if numbers.dtype == np.float32 and times % 2 == 0:  # two are moved as one: half as many
+        pairs = np.repeat(numbers, 2).view(np.int64)
+        return np.repeat(pairs, times // 2).view(np.float32).reshape(-1, times)
+    return np.repeat(numbers, times).reshape(-1, times)
 
 
 def _chosen(rows: Floats, ids: Ids) -> Floats:
