@@ -65,7 +65,7 @@ class _Commands(TyperGroup):
             errors = sys.modules.get("stepcell.runtime.errors")  # not loaded: then it is none of ours
             if errors is None or not isinstance(error, errors.StepcellError):
                 raise
-            _fail(str(error), code=2 if isinstance(error, errors.OptionError) else 1)
+            _fail(str(error), code=2 if isinstance(error, (errors.OptionError, errors.WrongBackendError)) else 1)
 
 
 app = typer.Typer(

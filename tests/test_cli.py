@@ -104,7 +104,6 @@ def test_inspect_verifies_the_file_and_needs_no_interpreter():
     [
         (["predict", "none.tflite"], "There is no file none.tflite"),
         (["inspect", str(ROOT / "README.md")], "neither a TFLite nor an ONNX file"),
-        (["predict", TFLITE, "--backend", "onnxruntime"], "does not step .tflite files"),
         (["export", "nowhere", "--out", "build"], "There is no Keras model at nowhere"),
         (["check", TFLITE, "--against", "nowhere.keras"], "There is no Keras model at nowhere.keras"),
         (["train", "text", "/dev/null", "--out", "run"], "/dev/null is empty"),
@@ -124,10 +123,20 @@ def test_what_is_refused_is_one_message_without_a_traceback(arguments, message, 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["train", "memory"], ["predict"], ["train", "memory", "--cell", "x", "--out", "y"], ["x"]]
+    ("arguments", "message"),
+    [
+        (["train", "memory"], "--out"),
+        (["predict"], "file"),
+        (["train", "memory", "--cell", "x", "--out", "y"], "'x' is not one of"),
+        (["x"], "No such command"),
+        (["predict", TFLITE, "--backend", "onnxruntime"], "does not step .tflite files"),
+        (["score", TFLITE, TFLITE, "--backend", "lite"], "'lite' does not step .tflite files; these do: 'litert'"),
+    ],
 )
-def test_wrong_usage_exits_with_2(arguments):
-    assert stepcell(*arguments).returncode == 2
+def test_wrong_usage_exits_with_2(arguments, message):
+    result = stepcell(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
 
 
 def test_too_little_memory_is_one_line(monkeypatch):

@@ -67,7 +67,7 @@ def evaluate(
         str | None, typer.Option("--end", help="End symbol; empty: none.", rich_help_panel=_READ)
     ] = None,
     backend: Annotated[
-        str | None, typer.Option("--backend", help="Interpreter: litert, tflite or onnxruntime.")
+        str | None, typer.Option("--backend", help="Interpreter: litert, tflite, onnxruntime or numpy.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
