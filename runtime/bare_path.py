@@ -31,9 +31,6 @@ from .within_a_call import within_a_call
 if TYPE_CHECKING:
     from .stream import Stream
 
-# What streams have at hand that have no way without the lock. They never find what goes to the entry, either.
-NO_TOOLS: tuple[Any, ...] = (None,) * 9
-NO_ANSWERING: tuple[Any, ...] = (None,) * 4
 _NEW = object.__new__
 _ONE_AT_A_TIME = getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -58,7 +55,7 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
         FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
         BackendError: The interpreter failed. The state has not moved.
     """
-    if stream._wide or features is not None:
+    if stream._tools is None or stream._wide or features is not None:
         return step_with_lock(stream, symbol, features)
     place, function, arguments, sign, target, source, feedback, answer, answering = stream._tools
     ids, numbers, idle, symbols = answering
@@ -116,6 +113,8 @@ def step_id(stream: Stream, id: int) -> Float32:
         FeatureMismatchError: The model reads features. The state has not moved.
         BackendError: The interpreter failed. The state has not moved.
     """
+    if stream._tools is None:
+        return step_id_with_lock(stream, id)
     place, function, arguments, sign, target, source, feedback, answer, _ = stream._tools
     if stream._stepping:
         raise within_a_call(stream.file)
@@ -147,10 +146,10 @@ def step_id(stream: Stream, id: int) -> Float32:
     return step_id_with_lock(stream, id)
 
 
-def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...]:
-    """Return what the functions above have at hand for the streams of a model."""
+def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...] | None:
+    """Return what the functions above have at hand for the streams of a model; None: they take the lock."""
     if not can_do_without_lock(manifest) or not isinstance(backend, MemoryBackend):
-        return (*NO_TOOLS[:-1], NO_ANSWERING)
+        return None
     # One piece of memory to copy, as is usual, or several.
     target, source = backend.feedback[0] if len(backend.feedback) == 1 else (None, None)
     return (

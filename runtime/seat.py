@@ -63,9 +63,7 @@ class Seat:
         self._idle_batches: dict[int, list[Batch]] = {}
         find_tools = two_phase_tools_of if isinstance(backend, TwoPhaseBackend) else tools_of
         self.tools = find_tools(backend, file.manifest)
-        self._entry_contents = _NOT_SEATED
-        if isinstance(backend, MemoryBackend) and self.tools[0] is not None:
-            self._entry_contents = backend.entry.contents
+        self._entry_contents = backend.entry.contents if isinstance(backend, MemoryBackend) else _NOT_SEATED
 
     @property
     def lock(self) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arrays import Float32
 from .backend import Backend
-from .bare_path import NO_ANSWERING, answering_of, can_do_without_lock, require_first
+from .bare_path import answering_of, can_do_without_lock, require_first
 from .locked_path import settle_with_lock, step_id_with_lock, step_with_lock
 from .manifest import Manifest
 from .memory import EVERYTHING, as_bytes
@@ -29,7 +29,7 @@ _NEW = object.__new__
 
 def step(stream: Stream, symbol: str | None = None, features: Features | None = None) -> Prediction:
     """Feed one symbol and return how likely each symbol of the output is; see `Stream.step`."""
-    if stream._wide or features is not None:
+    if stream._tools is None or stream._wide or features is not None:
         return step_with_lock(stream, symbol, features)
     place, function, arguments, sign, backend, answer, answering = stream._tools
     ids, numbers, idle, symbols = answering
@@ -73,6 +73,8 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
 
 def step_id(stream: Stream, id: int) -> Float32:
     """Feed the symbol with an id, by the shortest way there is; see `Stream.step_id`."""
+    if stream._tools is None:
+        return step_id_with_lock(stream, id)
     place, function, arguments, sign, backend, answer, _ = stream._tools
     if stream._stepping:
         raise within_a_call(stream.file)
@@ -109,7 +111,7 @@ def settle(stream: Stream, *, expect: bool = True) -> None:
         raise within_a_call(stream.file)
     stream._stepping = True
     try:
-        if stream._entry_contents:  # it sits there
+        if stream._tools is not None and stream._entry_contents:  # it sits there
             stream._seat.settle(stream, expect=expect)
             return
     finally:
@@ -117,10 +119,10 @@ def settle(stream: Stream, *, expect: bool = True) -> None:
     settle_with_lock(stream, expect=expect)
 
 
-def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...]:
-    """Return what the functions above have at hand for the low-latency streams of a model."""
+def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...] | None:
+    """Return what the functions above have at hand for the low-latency streams of a model; None: they take the lock."""
     if not can_do_without_lock(manifest) or not isinstance(backend, TwoPhaseBackend):
-        return (None,) * 6 + (NO_ANSWERING,)
+        return None
     return (
         backend.entry.place,
         *backend.computation,
