@@ -21,13 +21,13 @@ from typer.core import TyperGroup
 
 from stepcell.export.bench_command import bench
 from stepcell.export.commands import adopt, check, export
+from stepcell.runtime.refusal import REFUSED, refusal_of
 from stepcell.train.commands import app as train_app
 from stepcell.train.evaluate_command import evaluate
 from stepcell.train.reproduce_command import reproduce
 from stepcell.train.score_commands import calibrate, score
 
 _MAKE, _JUDGE, _USE = "Make model files", "Judge them", "Use them on the device"
-_NO_MEMORY = "This machine has not enough memory for that. Smaller numbers of units, symbols or steps need less."
 
 
 class _Commands(TyperGroup):
@@ -45,27 +45,15 @@ class _Commands(TyperGroup):
                 stream.reconfigure(encoding="utf-8")
         try:
             return super().invoke(ctx)
-        except ModuleNotFoundError as error:
-            if error.name not in ("tensorflow", "keras", "onnx", "tf2onnx"):
-                raise
-            extra = "train" if sys.argv[1:2] in (["train"], ["reproduce"]) else "export"
-            _fail(f"This command needs the package {error.name}. Install it: pip install 'stepcell[{extra}]'")
         except BrokenPipeError:  # whoever read our answers has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
-        except OSError as error:
-            if type(error).__module__.startswith("stepcell."):
-                _fail(str(error))
-            _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error))
-        except MemoryError:
-            _fail(_NO_MEMORY)
         except Exception as error:
-            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which is not imported here
-                _fail(_NO_MEMORY)
-            errors = sys.modules.get("stepcell.runtime.errors")  # not loaded: then it is none of ours
-            if errors is None or not isinstance(error, errors.StepcellError):
+            extra = "train" if sys.argv[1:2] in (["train"], ["reproduce"]) else "export"
+            refusal = refusal_of(error, extra)
+            if refusal is None:
                 raise
-            _fail(str(error), code=2 if isinstance(error, (errors.OptionError, errors.WrongBackendError)) else 1)
+            _fail(*refusal)
 
 
 app = typer.Typer(
@@ -330,7 +318,7 @@ def _tell(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _fail(text: str, code: int = 1) -> NoReturn:
+def _fail(text: str, code: int = REFUSED) -> NoReturn:
     _tell(text)
     raise SystemExit(code) from None
 

@@ -16,7 +16,7 @@ from .errors import BackendError
 from .finite import not_finite, require_finite, suspects
 from .held_signature import HeldSignature, can_hold
 from .manifest import Manifest
-from .memory import as_rows, copy_all
+from .memory import as_pieces, copy_all
 from .model_file import ModelFile
 from .ports import STEP, SYMBOL
 
@@ -133,9 +133,9 @@ class Batch(ABC):
     def next_state(self) -> dict[str, Float32]:
         """Return the memory of the next states, by the names of the states, to be read."""
 
-    def next_rows(self) -> dict[str, AnyArray]:
-        """Return the same as pieces, (B,) each; see `as_rows`."""
-        return {name: as_rows(array) for name, array in self.next_state().items()}
+    def next_pieces(self) -> dict[str, AnyArray]:
+        """Return the same as pieces, (B,) each; see `as_pieces`."""
+        return {name: as_pieces(array) for name, array in self.next_state().items()}
 
 
 class HeldBatch(Batch):
@@ -148,7 +148,7 @@ class HeldBatch(Batch):
         self._feedback = held.feedback([(tensor.name, tensor.next) for tensor in file.manifest.state])
         self._state = {tensor.name: held.tensors[tensor.name] for tensor in file.manifest.state}
         self._next = {tensor.name: held.tensors[tensor.next] for tensor in file.manifest.state}
-        self._next_rows = super().next_rows()
+        self._next_pieces = super().next_pieces()
 
     def _compute(self) -> None:
         self._held.compute()
@@ -165,9 +165,9 @@ class HeldBatch(Batch):
         """See `Batch.next_state`."""
         return self._next
 
-    def next_rows(self) -> dict[str, AnyArray]:
-        """See `Batch.next_rows`."""
-        return self._next_rows
+    def next_pieces(self) -> dict[str, AnyArray]:
+        """See `Batch.next_pieces`."""
+        return self._next_pieces
 
 
 class OnnxBatch(Batch):

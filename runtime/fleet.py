@@ -199,7 +199,7 @@ class Fleet:
         """Return the answers to `ids` of the members in `rows`, and their next states as pieces; nothing moves."""
         if len(rows) in SIZES:  # one call: what it makes need not be kept beside it
             batch = self._run(len(rows), rows, ids, features)
-            return {name: array.copy() for name, array in self._answers_of(batch).items()}, batch.next_rows()
+            return {name: array.copy() for name, array in self._answers_of(batch).items()}, batch.next_pieces()
         answers = self._room_for_answers(len(rows))
         following = {name: np.empty(len(rows), pieces.dtype) for name, pieces in self._members.pieces.items()}
         start = 0
@@ -209,7 +209,7 @@ class Fleet:
                 batch = self._run(size, rows[part], ids[part], {name: array[part] for name, array in features.items()})
                 for name, memory in self._answers_of(batch).items():
                     answers[name][part] = memory
-                for name, memory in batch.next_rows().items():
+                for name, memory in batch.next_pieces().items():
                     following[name][part] = memory
                 start += size
         return answers, following

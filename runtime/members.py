@@ -9,7 +9,7 @@ import numpy as np
 
 from .arrays import AnyArray, Float32
 from .errors import OptionError
-from .memory import as_rows
+from .memory import as_pieces
 from .snapshot import Snapshot, State
 
 _FIRST_ROWS = 64
@@ -40,7 +40,7 @@ class Members:
 
     Attributes:
         states: Name -> the states in memory, float32 (rows, ...).
-        pieces: The same as pieces, (rows,): see `as_rows`.
+        pieces: The same as pieces, (rows,): see `as_pieces`.
         seen: How many symbols the stream in each row has seen, int64 (rows,).
     """
 
@@ -58,7 +58,7 @@ class Members:
         self._used = np.zeros(0, np.int64)  # when each row was used last, in calls
         self._calls = 0
         self.states: dict[str, Float32] = {n: np.empty((0, *a.shape[1:]), np.float32) for n, a in initial.items()}
-        self.pieces = {name: as_rows(array) for name, array in self.states.items()}
+        self.pieces = {name: as_pieces(array) for name, array in self.states.items()}
         self.seen = np.zeros(0, np.int64)
 
     def all_keys(self) -> list[str]:
@@ -173,7 +173,7 @@ class Members:
         before = len(self.seen)
         more = max(_FIRST_ROWS, before)
         states = {n: np.concatenate([a, np.zeros((more, *a.shape[1:]), np.float32)]) for n, a in self.states.items()}
-        pieces = {name: as_rows(array) for name, array in states.items()}
+        pieces = {name: as_pieces(array) for name, array in states.items()}
         seen, used = (np.concatenate([a, np.zeros(more, np.int64)]) for a in (self.seen, self._used))
         self.states, self.pieces, self.seen, self._used = states, pieces, seen, used  # all or none, even on Ctrl-C
         self._free += range(before + more - 1, before - 1, -1)

@@ -17,7 +17,7 @@ def as_bytes(array: AnyArray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def as_rows(array: AnyArray) -> AnyArray:
+def as_pieces(array: AnyArray) -> AnyArray:
     """Return the memory of `array`, (N, ...), as N pieces, (N,): numpy puts one to a place in a third of the time."""
     rows = array.reshape(len(array), math.prod(array.shape[1:]))
     pieces: AnyArray = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).reshape(-1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import exp, log
 
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from models import sharp_model, with_random_weights
 from sealed import changed_memory, write_model
 
@@ -16,7 +19,7 @@ from stepcell.runtime import Figures, NotFiniteError, TargetError, UnknownSymbol
 from stepcell.runtime import scoring as scoring_module
 from stepcell.runtime.backend import initial_state
 from stepcell.runtime.inputs import Inputs
-from stepcell.runtime.scoring import judge, judge_one
+from stepcell.runtime.scoring import judge, judge_one, ranks_of
 
 SYMBOLS = 7
 IDS = np.random.default_rng(3).integers(0, SYMBOLS, 4000).astype(np.int32)
@@ -188,3 +191,21 @@ def test_a_long_stream_is_scored_without_holding_all_its_answers(model, monkeypa
     monkeypatch.setattr(scoring_module, "_ANSWERS_AT_A_TIME", 1000)
     stream.score("3012340124" * 100)
     assert lengths == [200] * 5  # of 5 probabilities each
+
+
+@given(st.integers(0, 2**31), st.integers(2, 12), st.sampled_from(["f4", "f8"]))
+@settings(max_examples=60, deadline=None)
+def test_ranks_are_places_in_the_order_of_likelihood_for_any_number_of_symbols(seed, size, dtype):
+    random = np.random.default_rng(seed)
+    answers = random.integers(0, 5, (30, size)).astype(dtype) / 5  # many are equal
+    ids = random.integers(0, size, 30).astype(np.int32)
+    orders = np.argsort(-answers, axis=1, kind="stable")
+    expected = [order.tolist().index(id) + 1 for order, id in zip(orders, ids.tolist(), strict=True)]
+    assert ranks_of(answers, ids).tolist() == expected
+
+
+def test_every_number_of_a_graph_that_others_made_is_looked_at(model):
+    answers = np.array([[np.nan, 0.5, 0.5, 0, 0]], np.float32)
+    adopted = replace(model.file, manifest=replace(model.file.manifest, wiring="theirs"))
+    with pytest.raises(NotFiniteError, match="no distribution"):
+        judge(answers, np.array([1], np.int32), adopted)

@@ -1,0 +1,31 @@
+"""What a command says in place of a traceback where something is refused or missing."""
+
+from __future__ import annotations
+
+from .errors import OptionError, StepcellError, WrongBackendError
+
+REFUSED, WRONG_USAGE = 1, 2  # exit codes
+_NO_MEMORY = "This machine has not enough memory for that. Smaller numbers of units, symbols or steps need less."
+_PACKAGES = ("tensorflow", "keras", "onnx", "tf2onnx")  # that extras bring
+
+
+def refusal_of(error: BaseException, extra: str) -> tuple[str, int] | None:
+    """Return what to say of `error`, and the exit code.
+
+    Args:
+        error: What came out of a command.
+        extra: The extra of stepcell that brings what the command needs.
+
+    Returns:
+        The message and 1 or 2; None: it is a fault of the program, whose traceback is wanted.
+    """
+    if isinstance(error, StepcellError):
+        return str(error), WRONG_USAGE if isinstance(error, (OptionError, WrongBackendError)) else REFUSED
+    if isinstance(error, ModuleNotFoundError) and error.name in _PACKAGES:
+        return f"This command needs the package {error.name}. Install it: pip install 'stepcell[{extra}]'", REFUSED
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's own
+        return _NO_MEMORY, REFUSED
+    if isinstance(error, OSError):
+        what = str(error.strerror or error)
+        return f"{what}: {error.filename}" if error.filename else what, REFUSED
+    return None
