@@ -19,13 +19,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from stepcell.export.bench_command import bench
-from stepcell.export.commands import adopt, check, export
-from stepcell.runtime.refusal import REFUSED, refusal_of
-from stepcell.train.commands import app as train_app
-from stepcell.train.evaluate_command import evaluate
-from stepcell.train.reproduce_command import reproduce
-from stepcell.train.score_commands import calibrate, score
+from stepcell.export.commands.bench import bench
+from stepcell.export.commands.export import adopt, check, export
+from stepcell.runtime.common.exit_codes import REFUSED, refusal_of
+from stepcell.train.commands.evaluate import evaluate
+from stepcell.train.commands.problems import app as train_app
+from stepcell.train.commands.reproduce import reproduce
+from stepcell.train.commands.score import calibrate, score
 
 _MAKE, _JUDGE, _USE = "Make model files", "Judge them", "Use them on the device"
 
@@ -92,7 +92,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def inspect(file: _ModelFile, as_json: _Json = False) -> None:
     """Show what a model file says about itself, after verifying it; no interpreter is needed."""
     from stepcell.runtime import read_model_file
-    from stepcell.runtime.describe import describe_manifest
+    from stepcell.runtime.format.describe import describe_manifest
 
     manifest = read_model_file(file).manifest
     print(
@@ -164,10 +164,10 @@ def predict(
     that reads features a line is a JSON object: {"symbol": "3", "speed": [0.1, 0.2]}.
     """
     from stepcell.runtime import load, read_threshold
-    from stepcell.runtime.console import quiet_stderr
-    from stepcell.runtime.feed.feed import Manner
-    from stepcell.runtime.feed.interruption import InterruptedFeedError
-    from stepcell.runtime.feed.predicting import Route, predict_lines
+    from stepcell.runtime.common.terminal import quiet_stderr
+    from stepcell.runtime.serve.loop import Route, predict_lines
+    from stepcell.runtime.serve.session import Manner
+    from stepcell.runtime.serve.signals import InterruptedFeedError
 
     route = Route(input, follow, state, other_model, save_every, save_seconds, streams)
     with quiet_stderr():
@@ -226,8 +226,8 @@ def generate(
     way; \n, \t and \\ stand for newline, tab and backslash. Without one, a model of whole sequences begins one.
     """
     from stepcell.runtime import load
-    from stepcell.runtime.console import quiet_stderr
-    from stepcell.runtime.written_generation import Choice, write_continuations, write_symbols
+    from stepcell.runtime.common.terminal import quiet_stderr
+    from stepcell.runtime.tasks.text_output import Choice, write_continuations, write_symbols
 
     choice = Choice(count, prompt, stop, temperature, top_k, top_p, greedy, beam, seed)
     with quiet_stderr():
@@ -290,15 +290,15 @@ def demo(
     steps: Annotated[int, typer.Option("--steps", min=2, help="Symbols to carry the state over in it.")] = 10_000,
 ) -> None:
     """Train the memory problem, export it, prove it, and step both sequences on every interpreter installed here."""
-    from stepcell.runtime.console import import_quietly
+    from stepcell.runtime.common.terminal import import_quietly
 
     import_quietly("tensorflow")
     from stepcell.export import export as export_model
     from stepcell.export import parity_table, read_source
-    from stepcell.export.answers import answers_table
-    from stepcell.runtime.console import print_table, working
+    from stepcell.export.parity.report import answers_table
+    from stepcell.runtime.common.terminal import print_table, working
     from stepcell.train import Memory
-    from stepcell.train.training_command import train
+    from stepcell.train.commands.train import train
 
     problem = Memory.conflicting()
     train(problem, run, units=20, seed=seed)

@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import keras
 import numpy as np
-from architectures import difference_of_ways, random_model
+from support.architectures import difference_of_ways, random_model
 
 from stepcell.export import export
-from stepcell.export.device_process import installed_backends
-from stepcell.runtime.errors import StepcellError
+from stepcell.export.parity.device_process import installed_backends
+from stepcell.runtime.common.errors import StepcellError
 
 TOLERANCE = 1e-5
 

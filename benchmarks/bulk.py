@@ -18,11 +18,11 @@ import numpy as np
 from step import build
 
 from stepcell.export import build_step_function
-from stepcell.export.onnx import onnx_payload
-from stepcell.export.onnx_sequence import sequence_payload
-from stepcell.export.tflite import tflite_payload
+from stepcell.export.onnx.convert import onnx_payload
+from stepcell.export.onnx.sequence import sequence_payload
+from stepcell.export.tflite.convert import tflite_payload
 from stepcell.runtime import Manifest, Model, Vocabulary, load
-from stepcell.runtime.model_file import seal
+from stepcell.runtime.format.model_file import seal
 
 SHAPES = [(100, 50), (100, 256)]  # symbols, units
 ROUNDS, SYMBOLS = 7, 2000

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from stepcell.runtime.model_file import unseal
-from stepcell.runtime.onnx_container import append_manifest as append_to_onnx
-from stepcell.runtime.tflite_container import CHECKSUM_NAME, MANIFEST_NAME
-from stepcell.runtime.tflite_container import append_manifest as append_to_tflite
+from stepcell.runtime.format.model_file import unseal
+from stepcell.runtime.format.onnx_container import append_manifest as append_to_onnx
+from stepcell.runtime.format.tflite_container import CHECKSUM_NAME, MANIFEST_NAME
+from stepcell.runtime.format.tflite_container import append_manifest as append_to_tflite
 
 STATE_SUFFIX = ".state"
 GRAPH = "graph, sealed again"  # what an interpreter may crash on: whoever can seal a file can make it anything

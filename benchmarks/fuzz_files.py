@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from stepcell.export import export
+from stepcell.export.adopt import adopt
 from stepcell.runtime import load, read_model_file
-from stepcell.runtime.adopt import adopt
 
 L = keras.layers
 

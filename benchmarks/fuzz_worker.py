@@ -21,8 +21,8 @@ import numpy as np
 from fuzz_damage import GRAPH, PLAIN, STATE_SUFFIX, damaged
 
 from stepcell.runtime import Model, StepcellError, load
-from stepcell.runtime.backend import NUMPY, backends_for, probe_backends
-from stepcell.runtime.manifest import Manifest
+from stepcell.runtime.format.manifest import Manifest
+from stepcell.runtime.interpreters.registry import NUMPY, backends_for, probe_backends
 
 SECONDS = 10
 MEMORY = 2**30  # bytes of address space for a trial, beyond what the process had before

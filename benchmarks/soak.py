@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from stepcell.runtime import Stream, load
-from stepcell.runtime.arrays import Ids
-from stepcell.runtime.whole_file import write_whole_file
+from stepcell.runtime.common.arrays import Ids
+from stepcell.runtime.common.atomic_write import write_whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 PASS = 250_000  # symbols

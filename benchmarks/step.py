@@ -27,15 +27,15 @@ from pathlib import Path
 import keras
 
 from stepcell.export import build_step_function
-from stepcell.export.onnx import onnx_payload
-from stepcell.export.peers import keras_ways
-from stepcell.export.step_function import StepFunction
-from stepcell.export.tflite import tflite_payload
+from stepcell.export.commands.keras_baseline import keras_ways
+from stepcell.export.onnx.convert import onnx_payload
+from stepcell.export.step_function.build import StepFunction
+from stepcell.export.tflite.convert import tflite_payload
 from stepcell.runtime import Manifest, Vocabulary
-from stepcell.runtime.bench.machine import machine
 from stepcell.runtime.bench.measurement import Measurement, measure_ways
-from stepcell.runtime.bench.way import REFERENCE, reference_of
-from stepcell.runtime.model_file import seal
+from stepcell.runtime.bench.report import machine
+from stepcell.runtime.bench.ways import REFERENCE, reference_of
+from stepcell.runtime.format.model_file import seal
 
 SHAPES = [(5, 20), (100, 50), (100, 128), (100, 256), (100, 512)]  # symbols, units
 # (file, backend, precision)

@@ -20,7 +20,7 @@ from step import SHAPES, build, write
 
 from stepcell.export import build_step_function
 from stepcell.runtime import Stream, load
-from stepcell.runtime.bench.machine import machine
+from stepcell.runtime.bench.report import machine
 
 ROUNDS, STEPS = 5, 20_000
 

@@ -22,9 +22,9 @@ import keras
 import numpy as np
 
 from stepcell.train import Alphabet, Echo, Memory, Network, Options, Order, Problem, Reber, Recall, Replay, fit
-from stepcell.train.problem import Block
-from stepcell.train.threads import use_threads
-from stepcell.train.updater import Updater
+from stepcell.train.fitting.fit import use_threads
+from stepcell.train.fitting.updater import Updater
+from stepcell.train.problems.problem import Block
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # Name -> problem, network, seeds unless told otherwise.

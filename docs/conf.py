@@ -10,7 +10,7 @@ from typer.cli import get_docs_for_click
 
 import stepcell
 from stepcell.cli import app as commands
-from stepcell.runtime.console import import_quietly
+from stepcell.runtime.common.terminal import import_quietly
 
 import_quietly("tensorflow")  # before autodoc does, and without its remarks
 

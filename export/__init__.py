@@ -9,21 +9,21 @@ TensorFlow, which takes seconds, is imported with the first name that is taken f
 
 from typing import TYPE_CHECKING
 
-from ..runtime.lazy_names import lazy_names
+from ..runtime.common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ..runtime.errors import NotSteppableError, ParityError, SourceError
-    from ..runtime.vocabulary_file import read_vocabulary
-    from .checker import check
-    from .comparison import comparison_table, recommendations
+    from ..runtime.common.errors import NotSteppableError, ParityError, SourceError
+    from ..runtime.format.vocabulary import read_vocabulary
     from .exporter import Exported, export
-    from .parity import STEPS, Parity
-    from .precision import QUANTIZATIONS
-    from .report import parity_table
+    from .layers import CannotStepError, LayerStep, Lookup, step_rule
+    from .ops.precision import QUANTIZATIONS
+    from .parity.check_file import check
+    from .parity.comparison import comparison_table, recommendations
+    from .parity.parity import STEPS, Parity
+    from .parity.report import parity_table
     from .source import Source, load_keras, read_source
     from .start_state import read_state_file
-    from .step_function import StepFunction, build_step_function
-    from .step_rules import CannotStepError, LayerStep, Lookup, step_rule
+    from .step_function.build import StepFunction, build_step_function
 
 __all__ = [
     "QUANTIZATIONS",
@@ -52,18 +52,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    ".checker": ("check",),
-    ".comparison": ("comparison_table", "recommendations"),
+    ".parity.check_file": ("check",),
+    ".parity.comparison": ("comparison_table", "recommendations"),
     ".exporter": ("Exported", "export"),
-    ".parity": ("STEPS", "Parity"),
-    ".precision": ("QUANTIZATIONS",),
-    ".report": ("parity_table",),
+    ".parity.parity": ("STEPS", "Parity"),
+    ".ops.precision": ("QUANTIZATIONS",),
+    ".parity.report": ("parity_table",),
     ".source": ("Source", "load_keras", "read_source"),
     ".start_state": ("read_state_file",),
-    ".step_function": ("StepFunction", "build_step_function"),
-    ".step_rules": ("CannotStepError", "LayerStep", "Lookup", "step_rule"),
-    "..runtime.errors": ("NotSteppableError", "ParityError", "SourceError"),
-    "..runtime.vocabulary_file": ("read_vocabulary",),
+    ".step_function.build": ("StepFunction", "build_step_function"),
+    ".layers": ("CannotStepError", "LayerStep", "Lookup", "step_rule"),
+    "..runtime.common.errors": ("NotSteppableError", "ParityError", "SourceError"),
+    "..runtime.format.vocabulary": ("read_vocabulary",),
 }
 
 if not TYPE_CHECKING:  # or a name that does not exist would pass for one

@@ -12,19 +12,19 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..runtime.errors import OutputError, WrongFormatError
-from ..runtime.model_file import FORMATS
-from ..runtime.vocabulary import Vocabulary
-from ..runtime.whole_file import make_folder, move_whole_file, write_whole_file
-from .graph import KerasModel
-from .onnx_sequence import check_sequence_graph
-from .parity import STEPS, Parity
-from .parity_check import ParityCheck
-from .parity_report import parity_report
-from .precision import BULK, FLOAT32, check_quantizations, file_name
-from .reference import KerasReference
+from ..runtime.common.atomic_write import make_folder, move_whole_file, write_whole_file
+from ..runtime.common.errors import OutputError, WrongFormatError
+from ..runtime.format.model_file import FORMATS
+from ..runtime.format.vocabulary import Vocabulary
+from .layers.keras_graph import KerasModel
+from .onnx.sequence import check_sequence_graph
+from .ops.precision import BULK, FLOAT32, check_quantizations, file_name
+from .parity.check import ParityCheck
+from .parity.parity import STEPS, Parity
+from .parity.reference import KerasReference
+from .parity.report import parity_report
+from .parity.sample_inputs import sample_inputs
 from .subject import subject_of
-from .typical_inputs import sample_inputs
 from .workshop import Workshop
 
 _REPORT = "parity.json"

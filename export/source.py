@@ -12,11 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..runtime.arrays import AnyArray
-from ..runtime.errors import SourceError
-from ..runtime.ports import SYMBOL
-from ..runtime.vocabulary import Vocabulary, unescape_symbol
-from .graph import KerasModel
+from ..runtime.common.arrays import AnyArray
+from ..runtime.common.errors import SourceError
+from ..runtime.format.tensor_specs import SYMBOL
+from ..runtime.format.vocabulary import Vocabulary, unescape_symbol
+from .layers.keras_graph import KerasModel
 from .start_state import read_state_file
 
 

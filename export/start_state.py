@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..runtime.arrays import AnyArray, Float32, Ids
-from ..runtime.backend import initial_state
-from ..runtime.errors import SourceError, StateMismatchError
-from ..runtime.inputs import Inputs
-from .reference import run_numpy
-from .step_function import StepFunction
+from ..runtime.common.arrays import AnyArray, Float32, Ids
+from ..runtime.common.errors import SourceError, StateMismatchError
+from ..runtime.format.tensor_specs import Inputs
+from ..runtime.interpreters.registry import initial_state
+from .parity.reference import run_numpy
+from .step_function.build import StepFunction
 
 
 def with_start_state(

@@ -9,14 +9,13 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .. import __version__
-from ..runtime.errors import VocabularyError
-from ..runtime.manifest import Manifest
-from ..runtime.ports import Output
-from ..runtime.symbol_text import read_symbols
-from ..runtime.vocabulary import Vocabulary
-from .graph import KerasModel
+from ..runtime.common.errors import VocabularyError
+from ..runtime.format.manifest import Manifest
+from ..runtime.format.tensor_specs import Output
+from ..runtime.format.vocabulary import Vocabulary, read_symbols
+from .layers.keras_graph import KerasModel
 from .start_state import with_start_state
-from .step_function import StepFunction, build_step_function
+from .step_function.build import StepFunction, build_step_function
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,20 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import ParityError
-from ..runtime.manifest import Golden, Manifest
-from ..runtime.model_file import ONNX, TFLITE, seal, unseal
-from ..runtime.whole_file import write_whole_file
-from .device_process import installed_backends, replay_in_process
-from .golden import golden_of, with_measured_tolerance
-from .onnx import onnx_payload
-from .onnx_sequence import sequence_payload
-from .parity import Parity
-from .parity_check import ParityCheck
-from .precision import BULK, FLOAT32, INT8, container_of, file_name
-from .step_function import StepFunction
+from ..runtime.common.atomic_write import write_whole_file
+from ..runtime.common.errors import ParityError
+from ..runtime.format.manifest import Golden, Manifest
+from ..runtime.format.model_file import ONNX, TFLITE, seal, unseal
+from .onnx.convert import onnx_payload
+from .onnx.sequence import sequence_payload
+from .ops.precision import BULK, FLOAT32, INT8, container_of, file_name
+from .parity.check import ParityCheck
+from .parity.device_process import installed_backends, replay_in_process
+from .parity.golden import golden_of, with_measured_tolerance
+from .parity.parity import Parity
+from .step_function.build import StepFunction
 from .subject import Subject
-from .tflite import tflite_payload
+from .tflite.convert import tflite_payload
 
 _PAYLOADS: dict[str, Callable[[StepFunction, str], tuple[bytes, dict[str, int]]]] = {
     TFLITE: tflite_payload,

@@ -10,13 +10,10 @@ Nothing in this package imports TensorFlow; numpy is imported with the first nam
 
 from typing import TYPE_CHECKING
 
-from .lazy_names import lazy_names
+from .common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .backend import BACKEND_NAMES, describe_backend, probe_backends, usable_backends
-    from .beam import Continuation
-    from .calibration import calibrate
-    from .errors import (
+    from .common.errors import (
         BackendError,
         DamagedFileError,
         DamagedStateError,
@@ -44,23 +41,23 @@ if TYPE_CHECKING:
         VocabularyError,
         WrongBackendError,
     )
-    from .fleet import Fleet
-    from .lanes import Lanes
-    from .manifest import Cell, Golden, GoldenRun, Manifest, StateTensor
-    from .model import Model, load
-    from .model_file import ModelFile, read_model_file
-    from .ports import Feature, Output
-    from .prediction import Prediction
-    from .saved_streams import SavedStreams
-    from .saved_streams_reader import read_saved_streams
-    from .score import Figures, Score
-    from .snapshot import Snapshot
-    from .sqlite_store import SqliteStore
-    from .stream import Stream
-    from .streams import Streams
-    from .threshold import Threshold, read_threshold
-    from .vocabulary import Vocabulary
-    from .watch import Surprise, Watch
+    from .format.manifest import Cell, Golden, GoldenRun, Manifest, StateTensor
+    from .format.model_file import ModelFile, read_model_file
+    from .format.tensor_specs import Feature, Output
+    from .format.vocabulary import Vocabulary
+    from .interpreters.registry import BACKEND_NAMES, describe_backend, probe_backends, usable_backends
+    from .streams.fleet import Fleet
+    from .streams.lockstep import Streams
+    from .streams.model import Model, load
+    from .streams.prediction import Prediction
+    from .streams.saved_state import SavedStreams, read_saved_streams
+    from .streams.snapshot import Snapshot
+    from .streams.sqlite_store import SqliteStore
+    from .streams.stream import Stream
+    from .tasks.anomaly import Surprise, Threshold, Watch, calibrate, read_threshold
+    from .tasks.generate import Continuation
+    from .tasks.lanes import Lanes
+    from .tasks.score import Figures, Score
 
 __all__ = [
     "BACKEND_NAMES",
@@ -125,27 +122,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    ".backend": ("BACKEND_NAMES", "describe_backend", "probe_backends", "usable_backends"),
-    ".beam": ("Continuation",),
-    ".calibration": ("calibrate",),
-    ".errors": tuple(name for name in __all__ if name.endswith("Error")),
-    ".fleet": ("Fleet",),
-    ".lanes": ("Lanes",),
-    ".manifest": ("Cell", "Golden", "GoldenRun", "Manifest", "StateTensor"),
-    ".model": ("Model", "load"),
-    ".model_file": ("ModelFile", "read_model_file"),
-    ".ports": ("Feature", "Output"),
-    ".prediction": ("Prediction",),
-    ".saved_streams": ("SavedStreams",),
-    ".saved_streams_reader": ("read_saved_streams",),
-    ".score": ("Figures", "Score"),
-    ".snapshot": ("Snapshot",),
-    ".sqlite_store": ("SqliteStore",),
-    ".stream": ("Stream",),
-    ".streams": ("Streams",),
-    ".threshold": ("Threshold", "read_threshold"),
-    ".vocabulary": ("Vocabulary",),
-    ".watch": ("Surprise", "Watch"),
+    ".common.errors": tuple(name for name in __all__ if name.endswith("Error")),
+    ".format.manifest": ("Cell", "Golden", "GoldenRun", "Manifest", "StateTensor"),
+    ".format.model_file": ("ModelFile", "read_model_file"),
+    ".format.tensor_specs": ("Feature", "Output"),
+    ".format.vocabulary": ("Vocabulary",),
+    ".interpreters.registry": ("BACKEND_NAMES", "describe_backend", "probe_backends", "usable_backends"),
+    ".streams.fleet": ("Fleet",),
+    ".streams.lockstep": ("Streams",),
+    ".streams.model": ("Model", "load"),
+    ".streams.prediction": ("Prediction",),
+    ".streams.saved_state": ("SavedStreams", "read_saved_streams"),
+    ".streams.snapshot": ("Snapshot",),
+    ".streams.sqlite_store": ("SqliteStore",),
+    ".streams.stream": ("Stream",),
+    ".tasks.anomaly": ("Surprise", "Threshold", "Watch", "calibrate", "read_threshold"),
+    ".tasks.generate": ("Continuation",),
+    ".tasks.lanes": ("Lanes",),
+    ".tasks.score": ("Figures", "Score"),
 }
 
 if not TYPE_CHECKING:  # or a name that does not exist would pass for one

@@ -13,21 +13,33 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Once TensorFlow has been imported, tflite-runtime can no longer build an interpreter in the same process.
 importlib.import_module("tflite_runtime.interpreter")
 
-import pytest
-from models import DATA, MEMORY, RUNTIMES
+from typing import TYPE_CHECKING
 
-from stepcell.export import Exported, export, read_source
+import pytest
+from support.models import DATA, RUNTIMES
+
 from stepcell.runtime import Model, load
-from stepcell.train import Fitted, Network, Options, Run, fit
+
+if TYPE_CHECKING:
+    from stepcell.export import Exported
+    from stepcell.train import Fitted
 
 
 @pytest.fixture(scope="session")
 def fitted_memory() -> Fitted:
+    from support.keras_models import MEMORY
+
+    from stepcell.train import Network, Options, fit
+
     return fit(MEMORY, Network(units=20), Options(seed=7))
 
 
 @pytest.fixture(scope="session")
 def memory_run(fitted_memory, tmp_path_factory) -> Path:
+    from support.keras_models import MEMORY
+
+    from stepcell.train import Network, Options, Run
+
     folder = tmp_path_factory.mktemp("runs") / "memory"
     Run(folder, MEMORY, Network(units=20), Options(seed=7)).finish(fitted_memory)
     return folder
@@ -35,6 +47,8 @@ def memory_run(fitted_memory, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported_memory(memory_run, tmp_path_factory) -> Exported:
+    from stepcell.export import export, read_source
+
     source = read_source(memory_run)
     return export(
         source.model,

@@ -10,27 +10,27 @@ TensorFlow, which takes seconds, is imported with the first name that is taken f
 
 from typing import TYPE_CHECKING
 
-from ..runtime.lazy_names import lazy_names
+from ..runtime.common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .alphabet import Alphabet
-    from .echo import Echo
-    from .engine import DivergedError, Fitted, fit
-    from .events import Events
-    from .memory import Memory
-    from .network import Network
-    from .options import Options
-    from .order import Order
-    from .problem import Block, Problem, Recipe, Streams
-    from .reber import Reber
-    from .recall import Recall
-    from .replay import Replay
-    from .report import score_table, training_progress
-    from .run_folder import Run
-    from .score import Score
-    from .tensorboard import tensorboard_log
-    from .text import Text
-    from .training_state import Row
+    from .fitting.checkpoint import Row
+    from .fitting.fit import DivergedError, Fitted, fit
+    from .fitting.options import Options
+    from .network.network import Network
+    from .problems.alphabet import Alphabet
+    from .problems.echo import Echo
+    from .problems.events import Events
+    from .problems.memory import Memory
+    from .problems.order import Order
+    from .problems.problem import Block, Problem, Recipe, Streams
+    from .problems.reber import Reber
+    from .problems.recall import Recall
+    from .problems.replay import Replay
+    from .problems.score import Score
+    from .problems.text import Text
+    from .run.folder import Run
+    from .run.report import score_table, training_progress
+    from .run.tensorboard import tensorboard_log
 
 __all__ = [
     "Alphabet",
@@ -60,36 +60,36 @@ __all__ = [
 ]
 
 _HOMES = {
-    ".alphabet": ("Alphabet",),
-    ".echo": ("Echo",),
-    ".engine": (
+    ".problems.alphabet": ("Alphabet",),
+    ".problems.echo": ("Echo",),
+    ".fitting.fit": (
         "DivergedError",
         "Fitted",
         "fit",
     ),
-    ".events": ("Events",),
-    ".memory": ("Memory",),
-    ".network": ("Network",),
-    ".options": ("Options",),
-    ".order": ("Order",),
-    ".problem": (
+    ".problems.events": ("Events",),
+    ".problems.memory": ("Memory",),
+    ".network.network": ("Network",),
+    ".fitting.options": ("Options",),
+    ".problems.order": ("Order",),
+    ".problems.problem": (
         "Block",
         "Problem",
         "Recipe",
         "Streams",
     ),
-    ".reber": ("Reber",),
-    ".recall": ("Recall",),
-    ".replay": ("Replay",),
-    ".report": (
+    ".problems.reber": ("Reber",),
+    ".problems.recall": ("Recall",),
+    ".problems.replay": ("Replay",),
+    ".run.report": (
         "score_table",
         "training_progress",
     ),
-    ".run_folder": ("Run",),
-    ".score": ("Score",),
-    ".tensorboard": ("tensorboard_log",),
-    ".text": ("Text",),
-    ".training_state": ("Row",),
+    ".run.folder": ("Run",),
+    ".problems.score": ("Score",),
+    ".run.tensorboard": ("tensorboard_log",),
+    ".problems.text": ("Text",),
+    ".fitting.checkpoint": ("Row",),
 }
 
 if not TYPE_CHECKING:  # or a name that does not exist would pass for one

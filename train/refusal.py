@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..runtime.errors import ProblemError
+from ..runtime.common.errors import ProblemError
 
 
 def refuse_if_any(problems: Sequence[str], consequence: str) -> None:

@@ -25,14 +25,13 @@ import numpy as np
 from userland import SYSTEMS, NotPossibleHereError, Userland, missing_tools
 
 from stepcell.runtime import read_model_file
-from stepcell.runtime.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
-from stepcell.runtime.backend import NUMPY, backends_for, initial_state, usable_backends
-from stepcell.runtime.console import format_table
-from stepcell.runtime.doctor.supply import INTERPRETERS, supply
-from stepcell.runtime.doctor.target import find_target
-from stepcell.runtime.inputs import Inputs
-from stepcell.runtime.own_process import run_runtime
-from stepcell.runtime.trajectory import Course, Trajectory
+from stepcell.runtime.common.run_worker import run_runtime
+from stepcell.runtime.common.terminal import format_table
+from stepcell.runtime.doctor.packages import INTERPRETERS, find_target, supply
+from stepcell.runtime.format.tensor_specs import Inputs
+from stepcell.runtime.interpreters.registry import NUMPY, backends_for, initial_state, usable_backends
+from stepcell.runtime.worker.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
+from stepcell.runtime.worker.messages import Course, Trajectory
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = (ROOT / "tests/data/memory.tflite", ROOT / "tests/data/memory.onnx")

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stepcell.runtime.console import import_quietly, print_table
+from stepcell.runtime.common.terminal import import_quietly, print_table
 
 import_quietly("tensorflow")
 from stepcell.export import export
 from stepcell.runtime import load
+from stepcell.runtime.data import EventsReading, HeldOut, Tape, lay_out
 from stepcell.runtime.evaluation import Judgement, NGram, Passes
-from stepcell.runtime.reading import EventsReading, HeldOut, Tape, lay_out
 from stepcell.train import Events, Network, Options, fit
 
 DATA = Path(__file__).parent / "data"

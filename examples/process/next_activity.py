@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stepcell.runtime.console import import_quietly, print_table
+from stepcell.runtime.common.terminal import import_quietly, print_table
 
 import_quietly("tensorflow")
 from stepcell.export import export
 from stepcell.runtime import Model, Vocabulary, load
+from stepcell.runtime.data import Corpus, EventsReading, Gaps, HeldOut, Recording, Tape, lay_out
 from stepcell.runtime.evaluation import NGram
-from stepcell.runtime.reading import Corpus, EventsReading, Gaps, HeldOut, Recording, Tape, lay_out
 from stepcell.train import Events, Network, Options, fit, training_progress
 
 END = "<end>"

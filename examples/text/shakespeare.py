@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from stepcell.runtime.console import import_quietly, print_table
+from stepcell.runtime.common.terminal import import_quietly, print_table
 
 import_quietly("tensorflow")
 from stepcell.export import export, read_source

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import AnyArray, Floats
-from ..errors import StepcellError
-from ..measure import blank_features
-from ..model import Model, load
-from ..own_process import run_runtime
-from .way import Way, reference_of
-from .ways import SCORED, ways_of
+from ..common.arrays import AnyArray, Floats
+from ..common.errors import StepcellError
+from ..common.run_worker import run_runtime
+from ..streams.model import Model, load
+from ..worker.measure import blank_features
+from .ways import SCORED, Way, reference_of, ways_of
 
 ROUNDS = 9
 _STEPS = 2_000

@@ -1,14 +1,31 @@
-"""Measurements as a table, as JSON, as a picture."""
+"""Measurements as a table, as JSON, as a picture.
+
+The machine that something was measured on, in words.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from ..errors import MissingPackageError
-from ..figure import new_figure, to_png
+from ..common.errors import MissingPackageError
+from ..common.plotting import new_figure, to_png
 from .measurement import Measurement
-from .way import REFERENCE
+from .ways import REFERENCE
+
+
+def machine() -> str:
+    """Return processor, cores and Python in a line."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def as_rows(found: Sequence[Measurement]) -> tuple[list[str], list[list[str]], str]:

@@ -4,7 +4,7 @@ It imports the runtime alone, so it works wherever a file can be stepped.
 """
 
 from .diagnosis import Diagnosis, Finding, diagnose
+from .packages import TARGET_NAMES, find_target
 from .report import as_json, as_text
-from .target import TARGET_NAMES, find_target
 
 __all__ = ["TARGET_NAMES", "Diagnosis", "Finding", "as_json", "as_text", "diagnose", "find_target"]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DamagedFileError, ForeignFileError, ModelFileError, ModelFileNotFoundError
-from ..flatbuffer import FlatbufferError
-from ..manifest import Manifest
-from ..model_file import TFLITE, format_of, unseal
-from ..onnx_graph import OnnxGraph, OnnxGraphError, read_onnx_graph
-from ..tflite_graph import TfliteGraph, read_tflite_graph
-from ..tflite_interface import likely_signature, tensors_of
+from ..common.errors import DamagedFileError, ForeignFileError, ModelFileError, ModelFileNotFoundError
+from ..format.flatbuffer import FlatbufferError
+from ..format.manifest import Manifest
+from ..format.model_file import TFLITE, format_of, unseal
+from ..format.onnx_graph import OnnxGraph, OnnxGraphError, read_onnx_graph
+from ..format.tflite_graph import TfliteGraph, likely_signature, read_tflite_graph, tensors_of
 
 
 @dataclass(frozen=True)

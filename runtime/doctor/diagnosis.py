@@ -1,17 +1,65 @@
-"""The diagnosis: everything found out about a file and a target, and what follows from it."""
+"""The diagnosis: everything found out about a file and a target, and what follows from it.
+
+Tries an interpreter on this machine, in a process of its own: what a file does to it is part of the diagnosis.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from ..backend import installed_version
-from ..model_file import FORMATS
+from ..common.run_worker import run_runtime
+from ..format.model_file import FORMATS
+from ..interpreters import registry as runtime_backend
+from ..interpreters.registry import installed_version
+from .compatibility import file_obstacles, obstacles
 from .contents import Contents, read_contents
-from .obstacles import file_obstacles, obstacles
-from .supply import INTERPRETERS, Interpreter, numpy_problem, supply
-from .target import Target, text_of
-from .trial import Trial, is_installed, try_any_file, try_interpreter, try_model_file
+from .packages import INTERPRETERS, Interpreter, Target, numpy_problem, supply, text_of
+
+_MODULES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnxruntime": "onnxruntime", "numpy": "numpy"}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a trial.
+
+    Attributes:
+        failure: Why the interpreter does not run the file, "" where it does.
+        golden_error: Largest difference from the golden sequence; None: there was none to replay.
+        us_per_step: Microseconds a step, None where nothing was stepped.
+        load_ms: Milliseconds from the file to the first answer, None likewise.
+        resident_mb: Memory of a process that does nothing else, MiB; None likewise, or where the system does not say.
+    """
+
+    failure: str = ""
+    golden_error: float | None = None
+    us_per_step: float | None = None
+    load_ms: float | None = None
+    resident_mb: float | None = None
+
+
+def is_installed(backend: str) -> bool:
+    """Tell whether the package of an interpreter is there; whether it works only a trial tells."""
+    return find_spec(_MODULES[backend]) is not None
+
+
+def try_model_file(path: Path, backend: str) -> Trial:
+    """Load a model file, replay its golden sequence and time its steps."""
+    outcome = run_runtime("measure", str(path), backend)
+    return Trial(outcome.failure) if outcome.failure is not None else Trial(**json.loads(outcome.output))
+
+
+def try_any_file(path: Path, backend: str) -> Trial:
+    """Load a file without a manifest, and step nothing."""
+    return Trial(run_runtime("open", str(path), backend).failure or "")
+
+
+def try_interpreter(backend: str, format: str) -> Trial:
+    """Step the tiny model that comes with the runtime."""
+    return try_model_file(Path(runtime_backend.__file__).with_name(f"probe.{format}"), backend)
+
 
 _OLDEST_PYTHON = (3, 10)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..console import format_table
+from ..common.terminal import format_table
 from .diagnosis import Diagnosis, Finding
 
 _HEADER = ("interpreter", "available", "takes the file", "golden sequence", "us per step", "load ms", "MB")

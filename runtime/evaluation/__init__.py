@@ -7,12 +7,11 @@ model = load("build/log/model.tflite")
 evaluation = evaluate(model, read_material(model.manifest, Path("log.csv")))
 """
 
-from .baselines import Baseline, baselines
+from .dataset import Material, read_material
 from .evaluation import Evaluation, evaluate
-from .judgement import Judgement
-from .material import Material, read_material
-from .ngram import NGram
-from .passes import Passes
+from .metrics import Judgement
+from .modes import Passes
+from .ngram import Baseline, NGram, baselines
 
 __all__ = [
     "Baseline",

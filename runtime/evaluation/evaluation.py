@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import OptionError
-from ..model import Model
-from .baselines import Baseline, baselines
-from .judgement import Judgement
-from .material import Material
-from .passes import Passes
+from ..common.errors import OptionError
+from ..streams.model import Model
+from .dataset import Material
+from .metrics import Judgement
+from .modes import Passes
+from .ngram import Baseline, baselines
 
 CARRIED, RESET, WINDOWED, FORGETFUL = "carried", "reset", "windowed", "forgetful"
 _WINDOW = 50  # where nobody says how much was learned at once

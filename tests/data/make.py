@@ -15,12 +15,12 @@ import keras
 import numpy as np
 
 from stepcell.export import build_step_function, export
-from stepcell.export.golden import golden_of
-from stepcell.export.onnx import onnx_payload
-from stepcell.export.tflite import tflite_payload
+from stepcell.export.onnx.convert import onnx_payload
+from stepcell.export.parity.golden import golden_of
+from stepcell.export.tflite.convert import tflite_payload
 from stepcell.runtime import Manifest, Vocabulary, read_model_file
-from stepcell.runtime.model_file import seal
-from stepcell.runtime.onnx_graph import read_onnx_graph
+from stepcell.runtime.format.model_file import seal
+from stepcell.runtime.format.onnx_graph import read_onnx_graph
 
 DATA = Path(__file__).parent
 ROOT = DATA.parent.parent

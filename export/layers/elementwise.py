@@ -1,0 +1,151 @@
+"""Layers that work on each number by itself, and those that act in training alone.
+
+Masking by value. What a masked step does to a state is said where the steps of a model are put together.
+
+Layers with several inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+import keras
+from keras.src.activations import activations
+from keras.src.ops import nn
+
+from ..ops import Arithmetic, Value, leaky_relu
+from ..ops import elu as elu_formula
+from .keras_graph import KerasLayer, LayerCall
+from .recurrent import activation_name
+from .rule import CannotStepError, LayerStep, axes_of, shapes_of, stateless, step_rule, types_named, weights_of
+
+_LAYERS = keras.layers
+
+
+@step_rule(_LAYERS.Activation)
+def activation(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Apply the activation."""
+    name = activation_name(layer.activation)
+    if not call.step_shapes[0] and name in ("softmax", "log_softmax"):
+        raise CannotStepError(f"its activation {name!r} works along the time steps, so it looks at the future")
+    return stateless(lambda a, x: a.activation(name, x))
+
+
+@step_rule(
+    _LAYERS.Dropout,
+    _LAYERS.SpatialDropout1D,
+    _LAYERS.SpatialDropout2D,
+    _LAYERS.SpatialDropout3D,
+    _LAYERS.AlphaDropout,
+    _LAYERS.GaussianDropout,
+    _LAYERS.GaussianNoise,
+    _LAYERS.ActivityRegularization,
+    _LAYERS.Identity,
+)
+def identity(layer: KerasLayer) -> LayerStep:
+    """Return x: these layers act in training alone."""
+    return stateless(lambda a, x: x)
+
+
+@step_rule(_LAYERS.ReLU, *types_named(activations, "ReLU"))
+def relu(layer: KerasLayer) -> LayerStep:
+    """Return x above the threshold, up to max_value; below the threshold the slope times what is missing to it."""
+    slope, largest, threshold = float(layer.negative_slope), layer.max_value, float(layer.threshold)
+
+    def apply(a: Arithmetic, x: Value) -> Value:
+        y = x * a.differs(a.maximum(x, threshold), threshold) if threshold else a.activation("relu", x)
+        y = y if largest is None else a.minimum(y, float(largest))
+        return y - a.activation("relu", threshold - x) * slope if slope else y
+
+    return stateless(apply)
+
+
+@step_rule(_LAYERS.LeakyReLU, *types_named(nn, "LeakyRelu"))
+def leaky(layer: KerasLayer) -> LayerStep:
+    """Return x above 0, slope x below."""
+    slope = float(layer.negative_slope)
+    return stateless(lambda a, x: leaky_relu(a, x, slope))
+
+
+@step_rule(_LAYERS.ELU, *types_named(nn, "Elu"))
+def elu(layer: KerasLayer) -> LayerStep:
+    """Clevert et al. 2016."""
+    alpha = float(layer.alpha)
+    return stateless(lambda a, x: elu_formula(a, x, alpha))
+
+
+@step_rule(_LAYERS.PReLU)
+def prelu(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """He et al. 2015: a leaky ReLU with learned slopes."""
+    (slopes,) = weights_of(layer)
+    if call.timed:
+        if slopes.shape[0] != 1:
+            raise CannotStepError("it has another slope for each time step; give it shared_axes=[1]")
+        slopes = slopes[0]
+    return stateless(lambda a, x: leaky_relu(a, x, a.constant(slopes)))
+
+
+@step_rule(_LAYERS.Softmax, *types_named(nn, "Softmax"))
+def softmax(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Return e^x over its sum along the axis."""
+    axes, rank = axes_of(call, layer.axis), len(shapes_of(call)[0])
+    if call.mask is not None:
+        raise CannotStepError("it gets masked steps, which it takes for masked numbers; put it before the masking")
+
+    def apply(a: Arithmetic, x: Value) -> Value:
+        if axes == (rank - 1,):
+            return a.activation("softmax", x)
+        powers = a.exp(x - a.largest(x, axes))
+        return powers / a.total(powers, axes)
+
+    return stateless(apply)
+
+
+@step_rule(keras.layers.Masking)
+def masking(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Return x, or zeros where all of x has the value that masks; Keras writes the mask down as operations."""
+    last = len(shapes_of(call)[0]) - 1
+    value = float(layer.mask_value)
+    if last < 0 or not call.timed:
+        raise CannotStepError(f"it reads {call.input_shapes[0]}, whose last axis is the time; give it features")
+
+    def apply(a: Arithmetic, x: Value) -> Value:
+        return x * a.largest(a.differs(x, value), [last])
+
+    return stateless(apply)
+
+
+_MERGE_LAYERS = keras.layers
+# What each does with the values so far and one more.
+_PAIRWISE: dict[type, Callable[[Arithmetic, Value, Value], Value]] = {
+    _MERGE_LAYERS.Add: lambda a, x, y: x + y,
+    _MERGE_LAYERS.Average: lambda a, x, y: x + y,
+    _MERGE_LAYERS.Subtract: lambda a, x, y: x - y,
+    _MERGE_LAYERS.Multiply: lambda a, x, y: x * y,
+    _MERGE_LAYERS.Maximum: lambda a, x, y: a.maximum(x, y),
+    _MERGE_LAYERS.Minimum: lambda a, x, y: a.minimum(x, y),
+}
+
+
+@step_rule(*_PAIRWISE, several=True)
+def merge(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Combine the inputs number by number."""
+    if len({len(shape) for shape in call.step_shapes}) > 1:
+        raise CannotStepError(f"its inputs {call.input_shapes} have different numbers of axes; reshape them first")
+    pair = _PAIRWISE[type(layer)]
+    factor = 1 / len(call.inputs) if type(layer) is _MERGE_LAYERS.Average else None
+
+    def apply(a: Arithmetic, values: list[Value]) -> Value:
+        result = reduce(lambda x, y: pair(a, x, y), values)
+        return result if factor is None else result * factor
+
+    return stateless(apply)
+
+
+@step_rule(_MERGE_LAYERS.Concatenate, several=True)
+def concatenate(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Join the inputs along an axis that is not the time."""
+    shapes_of(call)
+    (axis,) = axes_of(call, layer.axis)
+    return stateless(lambda a, values: a.concatenate(values, axis) if len(call.inputs) > 1 else values)

@@ -1,0 +1,120 @@
+"""Normalizations over the numbers of one step, or by constants."""
+
+from __future__ import annotations
+
+from math import prod
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..ops import Arithmetic, Value, Weights
+from .keras_graph import KerasLayer, LayerCall
+from .rule import CannotStepError, LayerStep, axes_of, shapes_of, stateless, step_rule, types_named, weights_of
+
+_LAYERS = keras.layers
+
+
+@step_rule(_LAYERS.LayerNormalization)
+def layer_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Ba et al. 2016: mean 0 and variance 1 over the axes, then scaled and moved."""
+    axes, shape = axes_of(call, layer.axis), shapes_of(call)[0]
+    weights_of(layer)  # for its check
+    gamma, beta = (_along(axes, shape, weights) for weights in (layer.gamma, layer.beta))
+    count, epsilon = prod(shape[axis] for axis in axes), float(layer.epsilon)
+    root_mean_square = bool(getattr(layer, "rms_scaling", False))
+
+    def apply(a: Arithmetic, x: Value) -> Value:
+        centred = x - a.total(x, axes) * (1 / count)
+        variance = a.total(centred * centred, axes) * (1 / count)
+        y = (x if root_mean_square else centred) / a.sqrt(variance + epsilon)
+        y = y if gamma is None else y * a.constant(gamma)
+        return y if beta is None or root_mean_square else y + a.constant(beta)
+
+    return stateless(apply)
+
+
+@step_rule(*types_named(_LAYERS, "RMSNormalization"))
+def rms_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Zhang and Sennrich 2019: a root mean square of 1 over the axes, then scaled."""
+    axes, shape = axes_of(call, layer.axis), shapes_of(call)[0]
+    weights_of(layer)
+    scale = _along(axes, shape, layer.scale)
+    count, epsilon = prod(shape[axis] for axis in axes), float(layer.epsilon)
+
+    def apply(a: Arithmetic, x: Value) -> Value:
+        y = x / a.sqrt(a.total(x * x, axes) * (1 / count) + epsilon)
+        return y if scale is None else y * a.constant(scale)
+
+    return stateless(apply)
+
+
+@step_rule(_LAYERS.UnitNormalization)
+def unit_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Divide by the Euclidean norm over the axes."""
+    axes = axes_of(call, layer.axis)
+    return stateless(lambda a, x: x / a.maximum(a.sqrt(a.total(x * x, axes)), 1e-12))
+
+
+@step_rule(_LAYERS.BatchNormalization)
+def batch_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Ioffe and Szegedy 2015, with the moving averages of the training: one factor and one addend."""
+    axes, shape = axes_of(call, layer.axis), shapes_of(call)[0]
+    weights_of(layer)
+    factor = 1 / np.sqrt(np.array(layer.moving_variance, np.float64) + layer.epsilon)
+    factor = factor if layer.gamma is None else factor * np.array(layer.gamma, np.float64)
+    addend = -np.array(layer.moving_mean, np.float64) * factor
+    addend = addend if layer.beta is None else addend + np.array(layer.beta, np.float64)
+    return _affine(_along(axes, shape, factor), _along(axes, shape, addend))
+
+
+@step_rule(_LAYERS.GroupNormalization)
+def group_normalization(layer: KerasLayer) -> LayerStep:
+    """Refuse."""
+    raise CannotStepError("it takes mean and variance over all time steps, so it looks at the future; "
+                          "use LayerNormalization")  # fmt: skip
+
+
+@step_rule(_LAYERS.Rescaling)
+def rescaling(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Multiply by constants and add constants."""
+    return _affine(_without_time(call, layer.scale), _without_time(call, layer.offset))
+
+
+@step_rule(_LAYERS.Normalization)
+def normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
+    """Subtract the mean and divide by the standard deviation of the data it was adapted to.
+
+    First subtract, as Keras does: of a number far from 0 a product would lose the digits that count.
+    """
+    if layer.mean is None:
+        raise CannotStepError("it has not been adapted to data; call its adapt(data) first")
+    mean = np.array(layer.mean, np.float64)
+    deviation = np.maximum(np.sqrt(np.array(layer.variance, np.float64)), keras.config.epsilon())
+    if layer.invert:
+        return _affine(_without_time(call, deviation), _without_time(call, mean))
+    centre, factor = _without_time(call, mean), _without_time(call, 1 / deviation)
+    return stateless(lambda a, x: (x - a.constant(centre)) * a.constant(factor))
+
+
+def _affine(factor: Weights | None, addend: Weights | None) -> LayerStep:
+    assert factor is not None, "only weights that a layer may leave out are None"
+    assert addend is not None, "only weights that a layer may leave out are None"
+    return stateless(lambda a, x: x * a.constant(factor) + a.constant(addend))
+
+
+def _along(axes: tuple[int, ...], shape: tuple[int, ...], weights: ArrayLike | None) -> Weights | None:
+    """Return weights that Keras has along `axes` of a step of `shape` so that they broadcast."""
+    if weights is None:
+        return None
+    return np.array(weights, np.float32).reshape([size if axis in axes else 1 for axis, size in enumerate(shape)])
+
+
+def _without_time(call: LayerCall, constant: ArrayLike) -> Weights:
+    """Return a constant that Keras broadcasts over the whole input as it is in a step."""
+    array = np.array(constant, np.float32)
+    extra = array.shape[: max(array.ndim - len(call.step_shapes[0]), 0)]
+    if any(size != 1 for size in extra):
+        raise CannotStepError(f"its constants of shape {array.shape} have another value for each time step; "
+                              "give it axis=-1")  # fmt: skip
+    return array.reshape(array.shape[len(extra) :])

@@ -1,0 +1,128 @@
+"""LSTM, GRU and SimpleRNN, as layers or as cells of RNN, in the layouts of Keras 3.
+
+Gate orders: LSTM i, f, c, o; GRU z, r, h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import keras
+
+from ...runtime.format.manifest import Cell
+from ..ops import ACTIVATIONS, Arithmetic, Value, Weights
+from .keras_graph import KerasLayer, LayerCall
+from .rule import CannotStepError, LayerStep, Recurrent, State, step_rule, weights_of
+
+
+def _lstm(cell: KerasLayer) -> LayerStep:
+    """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
+    kernel, recurrent_kernel, bias = _weights(cell)
+    gate, squash = activation_name(cell.recurrent_activation), activation_name(cell.activation)
+
+    def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+        # x: (B, 4 U), the input's share of all gates
+        i, f, g, o = a.split(x + a.matmul(state["h"], recurrent_kernel), 4)  # each (B, U)
+        c = a.activation(gate, f) * state["c"] + a.activation(gate, i) * a.activation(squash, g)
+        h = a.activation(gate, o) * a.activation(squash, c)
+        return h, {"h": h, "c": c}
+
+    units = cell.units
+    return LayerStep(
+        apply,
+        kernel,
+        bias,
+        {"h": (units,), "c": (units,)},
+        Cell("lstm", units, squash, recurrent_activation=gate),
+        Recurrent(recurrent_kernel),
+    )
+
+
+def _gru(cell: KerasLayer) -> LayerStep:
+    """Cho et al. 2014; with `reset_after` the variant of cuDNN, which has two biases."""
+    kernel, recurrent_kernel, bias = _weights(cell)
+    gate, squash = activation_name(cell.recurrent_activation), activation_name(cell.activation)
+    units, reset_after = cell.units, bool(cell.reset_after)
+    recurrent_bias = None
+    if reset_after and bias is not None:  # shape (2, 3 U): of the input, of the state
+        bias, recurrent_bias = bias[0].copy(), bias[1].copy()
+    gates_kernel, new_kernel = recurrent_kernel[:, : 2 * units].copy(), recurrent_kernel[:, 2 * units :].copy()
+
+    def after(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+        h = state["h"]
+        recurrent = a.matmul(h, recurrent_kernel)
+        if recurrent_bias is not None:
+            recurrent = recurrent + a.constant(recurrent_bias)
+        x_z, x_r, x_new = a.split(x, 3)  # each (B, U)
+        h_z, h_r, h_new = a.split(recurrent, 3)
+        z, r = a.activation(gate, x_z + h_z), a.activation(gate, x_r + h_r)
+        new = a.activation(squash, x_new + r * h_new)
+        h = new + z * (h - new)
+        return h, {"h": h}
+
+    def before(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+        h = state["h"]
+        x_z, x_r, x_new = a.split(x, 3)
+        h_z, h_r = a.split(a.matmul(h, gates_kernel), 2)
+        z, r = a.activation(gate, x_z + h_z), a.activation(gate, x_r + h_r)
+        new = a.activation(squash, x_new + a.matmul(r * h, new_kernel))
+        h = new + z * (h - new)
+        return h, {"h": h}
+
+    described = Cell("gru", units, squash, recurrent_activation=gate, reset_after=reset_after)
+    inside = Recurrent(recurrent_kernel, recurrent_bias)
+    return LayerStep(after if reset_after else before, kernel, bias, {"h": (units,)}, described, inside)
+
+
+def _simple_rnn(cell: KerasLayer) -> LayerStep:
+    """Elman 1990."""
+    kernel, recurrent_kernel, bias = _weights(cell)
+    squash = activation_name(cell.activation)
+
+    def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+        h = a.activation(squash, x + a.matmul(state["h"], recurrent_kernel))  # (B, U)
+        return h, {"h": h}
+
+    described = Cell("rnn", cell.units, squash)
+    return LayerStep(apply, kernel, bias, {"h": (cell.units,)}, described, Recurrent(recurrent_kernel))
+
+
+_CELLS: dict[type, Callable[[KerasLayer], LayerStep]] = {
+    keras.layers.LSTMCell: _lstm,
+    keras.layers.GRUCell: _gru,
+    keras.layers.SimpleRNNCell: _simple_rnn,
+}
+
+
+@step_rule(keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN, keras.layers.RNN)
+def recurrent(layer: KerasLayer, call: LayerCall) -> list[LayerStep]:
+    """Step the cell of the layer; stacked cells one after the other, each with a state of its own."""
+    if layer.go_backwards:
+        raise CannotStepError("it reads the sequence from its end (go_backwards), so it looks at the future; "
+                              "train it forwards")  # fmt: skip
+    if not call.timed:
+        raise CannotStepError("it reads a sequence that is made within one step and not the one that is stepped; "
+                              "leave it out, or set return_sequences=True before it")  # fmt: skip
+    stacked = type(layer.cell) is keras.layers.StackedRNNCells
+    cells = layer.cell.cells if stacked else [layer.cell]
+    unknown = sorted({type(cell).__name__ for cell in cells if type(cell) not in _CELLS})
+    if unknown:
+        known = ", ".join(cell.__name__ for cell in _CELLS)
+        raise CannotStepError(f"its cell {', '.join(unknown)} has no step rule; these have: {known}, and these stacked")
+    # Keras repeats the output before a masked step, which for all of these cells is h.
+    zeros = bool(layer.zero_output_for_mask)
+    return [replace(_CELLS[type(cell)](cell), held=lambda s: s["h"] * 0.0 if zeros else s["h"]) for cell in cells]
+
+
+def activation_name(activation: object) -> str:
+    """Return the name of a Keras activation that can be exported, or raise `CannotStepError`."""
+    name = getattr(activation, "__name__", str(activation))
+    if name not in ACTIVATIONS or getattr(keras.activations, name, None) is not activation:
+        raise CannotStepError(f"its activation {name!r} has no step rule; these have: {', '.join(ACTIVATIONS)}")
+    return name
+
+
+def _weights(cell: KerasLayer) -> tuple[Weights, Weights, Weights | None]:
+    kernel, recurrent_kernel, *bias = weights_of(cell)
+    return kernel, recurrent_kernel, bias[0] if bias else None

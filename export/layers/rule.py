@@ -1,0 +1,221 @@
+"""Step rules: what one Keras layer does with one time step.
+
+Weights of a layer as numpy constants.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ...runtime.format.manifest import Cell
+from ..ops import Arithmetic, Value, Weights
+from .keras_graph import KerasLayer, LayerCall
+
+State: TypeAlias = Mapping[str, Value]
+# (arithmetic, input, state) -> (output, next state); the input is of shape (B, ...), or a list of such where the layer
+# has several; the names of the state are local.
+Apply: TypeAlias = Callable[[Arithmetic, Any, State], tuple[Value, State]]
+
+
+class CannotStepError(Exception):
+    """A layer that cannot be stepped: the reason, and what to use instead. Collected, never shown alone."""
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A layer that turns ids into rows of a table.
+
+    Attributes:
+        table: float32 of shape (V, N), a row for each id.
+    """
+
+    table: Weights
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """What the output of the step before is multiplied with: `kernel` (U, G U), and `bias` (G U,) or None."""
+
+    kernel: Weights
+    bias: Weights | None = None
+
+
+@dataclass(frozen=True)
+class LayerStep:
+    """One layer, ready to be stepped.
+
+    Attributes:
+        apply: The computation. Where `kernel` is given its input is x @ kernel + bias, shape (B, N), and not x, so
+            that a lookup before the layer can be folded into it.
+        kernel: float32 of shape (M, N), or None.
+        bias: float32 of shape (N,), or None for none.
+        state: Local name ("h", "c") -> shape without the batch. The name in the file gets a number behind it, so a
+            local name does not end in a digit.
+        cell: What to write into the manifest for a recurrent layer.
+        recurrent: The weights inside the recurrence of a recurrent layer, for graphs of whole sequences; None: `cell`
+            does not say all that it does.
+        held: The output of a masked step, in which the state stays as it is; None: the layer knows no masks.
+    """
+
+    apply: Apply
+    kernel: Weights | None = None
+    bias: Weights | None = None
+    state: Mapping[str, tuple[int, ...]] | None = None
+    cell: Cell | None = None
+    recurrent: Recurrent | None = None
+    held: Callable[[State], Value] | None = None
+
+
+Steps: TypeAlias = LayerStep | Lookup | Sequence[LayerStep]
+Rule: TypeAlias = Callable[[KerasLayer, LayerCall], Steps]
+UserRule: TypeAlias = Callable[..., Steps]
+
+
+@dataclass(frozen=True)
+class _Registered:
+    rule: Rule
+    several: bool
+    padded: bool
+
+
+_RULES: dict[type, _Registered] = {}
+
+
+def step_rule(*layer_types: type, several: bool = False, padded: bool = False) -> Callable[[UserRule], UserRule]:
+    """Register the decorated function as the rule for `layer_types`.
+
+    The function gets the built layer, and if it has a second parameter the `LayerCall`, which knows the shapes. It
+    returns the `LayerStep` or `Lookup`, or several `LayerStep` to be done one after the other, or raises
+    `CannotStepError`. Subclasses do not inherit a rule: they may do something else in a step.
+
+    Args:
+        layer_types: The types of layers.
+        several: The layer may have several inputs (or none but constants).
+        padded: The layer may read a sequence with zeros before its beginning (ZeroPadding1D).
+    """
+
+    def register(rule: UserRule) -> UserRule:
+        takes_call = len(inspect.signature(rule).parameters) > 1
+        with_call: Rule = rule if takes_call else lambda layer, _: rule(layer)
+        for layer_type in layer_types:
+            _RULES[layer_type] = _Registered(with_call, several, padded)
+        return rule
+
+    return register
+
+
+def apply_rule(call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
+    """Return what the rule for the layer of `call` says.
+
+    Raises:
+        CannotStepError: There is no rule, it refuses, or the layer is used in a way that no rule can follow.
+    """
+    layer = call.layer
+    registered = _RULES.get(type(layer))
+    if registered is None:
+        raise CannotStepError(
+            "it has no step rule; export a model without it, or write one (stepcell.export.step_rule) if it needs "
+            "nothing that comes later"
+        )
+    _require_plain(call, registered)
+    steps = registered.rule(layer, call)
+    if isinstance(steps, Lookup):
+        return steps
+    chain = (steps,) if isinstance(steps, LayerStep) else tuple(steps)
+    if call.mask is not None and any(step.state and step.held is None for step in chain):
+        raise CannotStepError("it has a state and gets masked steps, and its step rule does not say what it does then")
+    for name in (name for step in chain for name in step.state or ()):
+        if not name.isidentifier() or name[-1].isdigit() or name.startswith("next_"):
+            raise CannotStepError(f"its step rule calls a state {name!r}; use a word that does not end in a digit")
+    return chain
+
+
+def _require_plain(call: LayerCall, registered: _Registered) -> None:
+    layer = call.layer
+    if call.outputs != 1 or getattr(layer, "return_state", False):
+        raise CannotStepError(
+            "it returns its state or other values beside its output; stepcell makes the state explicit by itself: "
+            "set return_state=False"
+        )
+    if call.mixed:
+        raise CannotStepError(
+            f"its inputs {call.input_shapes} are a whole sequence and what a layer with return_sequences=False makes "
+            "of one; set return_sequences=True there, or False everywhere"
+        )
+    if len(call.inputs) != 1 and not registered.several:
+        raise CannotStepError("it has several inputs (or a given initial_state); leave it with one")
+    if call.padding and not registered.padded:
+        raise CannotStepError(
+            "it reads a sequence with zeros before its beginning (ZeroPadding1D), which only a convolution or pooling "
+            "of that width takes back; move it behind that"
+        )
+    if getattr(layer, "compute_dtype", "float32") not in ("float32", "float64"):
+        raise CannotStepError(f"it computes in {layer.compute_dtype}; load the model with the dtype policy float32")
+    if getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None):
+        raise CannotStepError(
+            "it is quantized or has LoRA weights beside its own; export the float32 model it came from"
+        )
+
+
+def types_named(module: Any, *names: str) -> list[type]:
+    """Return the layers or operations of these names that this version of Keras has in `module`."""
+    return [getattr(module, name) for name in names if hasattr(module, name)]
+
+
+def stateless(function: Callable[[Arithmetic, Any], Value]) -> LayerStep:
+    """Return the step of a layer without weights to fold and without a state."""
+
+    def apply(a: Arithmetic, x: Any, state: State) -> tuple[Value, State]:
+        return function(a, x), {}
+
+    return LayerStep(apply)
+
+
+def axes_of(call: LayerCall, axis: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the Keras axes `axis` of the first input as axes of a step, where 0 is the first after the batch.
+
+    Raises:
+        CannotStepError: One of them is the batch or the time.
+    """
+    rank = len(call.input_shapes[0])
+    given = [axis] if isinstance(axis, int) else list(axis)
+    found = sorted(a % rank - (2 if call.timed else 1) for a in given)
+    if found and found[0] < 0:
+        raise CannotStepError(
+            f"it works along axis {axis} of {call.input_shapes[0]}, which is the time or the batch, so it looks at the "
+            "future; use the last axis"
+        )
+    return tuple(found)
+
+
+def shapes_of(call: LayerCall) -> list[tuple[int, ...]]:
+    """Return the shapes of the inputs in a step.
+
+    Raises:
+        CannotStepError: One of them is not known.
+    """
+    if any(size is None for shape in call.step_shapes for size in shape):
+        raise CannotStepError(f"the shape of its input {call.input_shapes} is not known; fix all of it but the time")
+    return [tuple(size or 0 for size in shape) for shape in call.step_shapes]
+
+
+def weights_of(layer: KerasLayer) -> list[Weights]:
+    """Return copies of the layer's weights, float32, in the order of Keras.
+
+    `layer.variables` would not do: they hold the state of random seeds too, which passes for a bias.
+    They are copied because a graph that refers to Keras variables is converted to a file without weights, silently.
+
+    Raises:
+        CannotStepError: A weight is not finite.
+    """
+    weights = [np.array(variable, np.float32) for variable in layer.weights]
+    for array, variable in zip(weights, layer.weights, strict=True):
+        bad = int(np.size(array) - np.isfinite(array).sum())
+        if bad:
+            raise CannotStepError(f"its {variable.name} holds {bad} numbers that are not finite; train it again")
+    return weights

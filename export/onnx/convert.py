@@ -1,0 +1,83 @@
+"""From a step function to the payload of a .onnx file."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import onnx
+
+from ..ops import TensorFlowArithmetic
+from ..ops.precision import FLOAT16, FLOAT32, INT8, rounding_of
+from ..step_function.build import StepFunction
+from ..tflite.convert import step_graph
+from .weights import store_as_half, store_as_int8
+
+OPSET = 17  # tf2onnx refuses 19 and later
+IR_VERSION = 8  # the first for opset 17; newer ones are refused by older devices
+
+
+def onnx_payload(step_function: StepFunction, quantization: str = FLOAT32) -> tuple[bytes, dict[str, int]]:
+    """Convert `step_function` to ONNX with weights of the precision `quantization`: the graph of one step.
+
+    Returns:
+        The payload, and the opset and IR version it requires.
+    """
+    model = convert_function(step_graph(step_function, TensorFlowArithmetic(rounding_of(quantization))), "step")
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = "B"
+    if quantization == FLOAT16:
+        store_as_half(model.graph)
+    elif quantization == INT8:
+        store_as_int8(model.graph)
+    return finish_model(model)
+
+
+def convert_function(function: Any, name: str) -> Any:
+    """Return the ONNX model of a TensorFlow function with an input signature; its graph is called `name`."""
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "stepcell", ""
+    model.graph.name, model.graph.doc_string = name, ""
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    return model
+
+
+def finish_model(model: Any) -> tuple[bytes, dict[str, int]]:
+    """Return the payload of `model`, the same bytes for the same graph, and the opset and IR version it requires."""
+    _rename(model.graph)
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True), {"opset": OPSET, "ir_version": IR_VERSION}
+
+
+def _rename(graph: Any) -> None:
+    """Give every node, inner value and weight a name that depends on its place alone.
+
+    tf2onnx numbers them with a counter that runs on through the process, so a second export would differ.
+    """
+    fixed = {value.name for value in [*graph.input, *graph.output]}
+    weights = {weight.name: weight for weight in graph.initializer}
+    names: dict[str, str] = {"": ""}
+    ordered: list[Any] = []
+    for number, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{number}"
+        for name in node.input:
+            if name in weights and name not in names:
+                names[name] = f"weight_{len(ordered)}"
+                ordered.append(weights[name])
+        for index, name in enumerate(node.output):
+            if name not in fixed:
+                names[name] = f"{node.name}_{index}"
+    for node in graph.node:
+        for side in (node.input, node.output):
+            side[:] = [names.get(name, name) for name in side]
+    for weight in ordered:
+        weight.name = names[weight.name]
+    kept = [onnx.TensorProto.FromString(weight.SerializeToString()) for weight in ordered]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    del graph.value_info[:]

@@ -1,0 +1,1 @@
+"""Prove that a file answers as Keras does."""

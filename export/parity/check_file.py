@@ -1,0 +1,115 @@
+"""Checks a finished model file against a Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from ...runtime.common.atomic_write import write_whole_file
+from ...runtime.common.errors import StateMismatchError, WrongFormatError
+from ...runtime.format.model_file import read_model_file
+from ...runtime.format.vocabulary import Vocabulary
+from ..layers.keras_graph import KerasModel
+from ..ops.precision import BULK, FLOAT32, GATES, check_quantizations
+from ..step_function.build import build_step_function
+from .check import ParityCheck
+from .device_process import installed_backends, replay_in_process
+from .parity import STEPS, Parity
+from .reference import KerasReference
+from .report import draw_errors
+from .sample_inputs import sample_inputs
+
+
+def check(
+    path: str | Path,
+    model: KerasModel,
+    *,
+    one_hot: bool = False,
+    sample: Iterable[str] | None = None,
+    sample_features: Mapping[str, ArrayLike] | None = None,
+    vocabulary: Vocabulary | None = None,
+    labels: Vocabulary | None = None,
+    steps: int = STEPS,
+    accept: Sequence[str] = (),
+    plot: str | Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Parity]:
+    """Step the file at `path` on every interpreter installed here and compare it with `model`.
+
+    Both begin in the start state of the file.
+
+    Args:
+        path: A model file.
+        model: The Keras model it should be.
+        one_hot: The model's input is one-hot vectors.
+        sample: Symbols as they really occur, T of them; see `ParityCheck`.
+        sample_features: Name -> the features beside them, of shape (T, ...).
+        vocabulary: The symbols that the file should have; None: any.
+        labels: The symbols that it should answer with; None: any.
+        steps: How many symbols to carry the state over.
+        accept: Precisions whose files may be beyond their gate.
+        plot: Where to draw the error of every step, as PNG; drawn even if the file does not pass.
+        progress: Is told what is being done.
+
+    Returns:
+        One entry per runtime and start state, all within the tolerance.
+
+    Raises:
+        ModelFileError: The file cannot be used.
+        NotSteppableError: `model` cannot be stepped.
+        StateMismatchError: The file is of a model with other symbols or another state.
+        ParityError: They do not answer alike.
+        WrongFormatError: The weights of the file have a precision without a gate, or `accept` names none.
+        MissingPackageError, OutputError: The picture cannot be drawn or written.
+    """
+    path = Path(path)
+    file = read_model_file(path)
+    quantization = file.manifest.quantization
+    if quantization not in GATES:
+        raise WrongFormatError(
+            f"{path.name} has weights of {quantization!r}; what can be checked is {', '.join(GATES)}. "
+            "A later version may know more: pip install -U stepcell"
+        )
+    accepted = quantization in check_quantizations(accept)
+    step_function = build_step_function(model, one_hot=one_hot, values=file.manifest.output == "linear")
+    shapes: dict[str, tuple[object, object]] = {
+        "symbols": (len(file.manifest.vocabulary), step_function.symbols),
+        "outputs": (len(file.manifest.output_vocabulary), step_function.outputs),
+        "features": (file.manifest.features, step_function.features),
+        "further outputs": (
+            [(each.name, each.size) for each in file.manifest.others],
+            [(each.name, each.size) for each in step_function.others],
+        ),
+        "state": (
+            {tensor.name: tensor.shape for tensor in file.manifest.state},
+            {tensor.name: tensor.shape for tensor in step_function.state},
+        ),
+    }
+    for name, wanted, found in (
+        ("vocabulary", vocabulary, file.manifest.vocabulary),
+        ("labels", labels, file.manifest.labels),
+    ):
+        if wanted is not None and found is not None and wanted.symbols != found.symbols:
+            shapes[name] = (found.describe(), wanted.describe())
+    others = [f"{name} {found} and not {expected}" for name, (found, expected) in shapes.items() if found != expected]
+    if others:
+        raise StateMismatchError(f"{path.name} is not of the model {model.name!r}: it has {'; '.join(others)}.")
+    backends = installed_backends(file.format)
+    progress(f"running Keras over {steps} steps from two states")
+    step_function = replace(step_function, state=file.manifest.state)  # from where the file starts
+    reference = KerasReference(model, step_function.interface)
+    given = sample_inputs(file.manifest, sample, sample_features)
+    parity_check = ParityCheck(step_function, reference, steps=steps, sample=given)
+    format = BULK if file.manifest.sequence else file.format
+    results = parity_check.measure(path, format, backends, progress, quantization)
+    if plot is not None:
+        write_whole_file(Path(plot), draw_errors(f"{path.name} ({quantization}) against Keras", results))
+    if not accepted:
+        consequence = "" if quantization == FLOAT32 else f"To let that pass: --accept {quantization}"
+        parity_check.require(path, results, file.manifest.vocabulary, consequence)
+    for backend in backends:
+        replay_in_process(path, backend)
+    return results

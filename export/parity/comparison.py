@@ -1,0 +1,148 @@
+"""Which file to use on which runtime: sizes, errors and speeds beside each other, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..ops.precision import BULK, FLOAT32, file_name
+from .parity import EACH, Parity
+
+# A less exact file has to earn its place: by speed that is more than noise, or by size without a loss of speed.
+_FASTER, _AS_FAST, _SAME_ANSWERS = 1.25, 0.87, 0.9995
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One file on one runtime.
+
+    Attributes:
+        file: Its name.
+        runtime: Interpreter and version.
+        quantization: Precision of its weights.
+        size: Bytes of the file.
+        microseconds: What a step takes, with the state carried; a symbol in a block of them, for a graph of sequences.
+        error: Largest difference of a probability from Keras, over both carried sequences.
+        agreement: Smallest share of equal answers, over the same.
+        nll_change: The change of the NLL that is farther from 0, in nats.
+        growth: Mean error of the last tenth of the steps over that of the first, from the initial state.
+        holds: It is within the gate of its precision.
+    """
+
+    file: str
+    runtime: str
+    quantization: str
+    size: int
+    microseconds: float
+    error: float
+    agreement: float
+    nll_change: float
+    growth: float
+    holds: bool
+
+
+def choices(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[Choice]:
+    """Return one entry per runtime and file, runtime by runtime, the most exact first.
+
+    Args:
+        parity: What was measured.
+        sizes: Name of each file -> its bytes.
+    """
+    grouped: dict[tuple[str, str], list[Parity]] = {}
+    for entry in parity:
+        grouped.setdefault((entry.runtime, file_name(entry.format, entry.quantization)), []).append(entry)
+    found = []
+    for runtime in dict.fromkeys(entry.runtime for entry in parity):
+        for (its_runtime, file), entries in grouped.items():
+            if its_runtime != runtime:
+                continue
+            carried = [entry for entry in entries if entry.start != EACH]
+            first = carried[0]
+            found.append(
+                Choice(
+                    file=file,
+                    runtime=runtime,
+                    quantization=first.quantization,
+                    size=sizes[file],
+                    microseconds=min(entry.microseconds for entry in carried if entry.microseconds is not None),
+                    error=max(entry.max_abs_error for entry in carried),
+                    agreement=min(entry.argmax_agreement for entry in carried),
+                    nll_change=max((entry.nll_change for entry in carried), key=abs),
+                    growth=first.error_last_tenth / max(first.error_first_tenth, 1e-12),
+                    holds=all(entry.holds for entry in entries),
+                )
+            )
+    return found
+
+
+def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tuple[list[str], list[list[str]], str]:
+    """Return what every file costs on every runtime, as header, rows and a note.
+
+    Args:
+        parity: What was measured, of several files.
+        sizes: Name of each file -> its bytes.
+    """
+    header = ["runtime", "file", "bytes", "us a step", "probabilities", "growth", "same answer", "change of NLL"]
+    rows = [
+        [
+            choice.runtime,
+            choice.file + ("" if choice.holds else " *"),
+            f"{choice.size:,}",
+            f"{choice.microseconds:.1f}",
+            f"{choice.error:.1e}",
+            f"x {choice.growth:.2f}",
+            f"{100 * choice.agreement:.2f} %",
+            f"{choice.nll_change:+.1e} nats",
+        ]
+        for choice in choices(parity, sizes)
+    ]
+    steps = max(entry.steps for entry in parity if entry.start != EACH)
+    note = (
+        f"against Keras, worst of {steps:,} steps carried from the initial and from a random state; growth: mean error "
+        "of the last tenth over the first"
+    )
+    if any(row[1].endswith("*") for row in rows):
+        note += "\n* beyond the gate of its precision, written because it was asked for"
+    return header, rows, note
+
+
+def recommendations(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[str]:
+    """Return a sentence per runtime that says which file to use there and why; none where there is only one.
+
+    Args:
+        parity: What was measured, of several files.
+        sizes: Name of each file -> its bytes.
+    """
+    found = choices(parity, sizes)
+    bulk = file_name(BULK, FLOAT32)
+    sentences = []
+    for runtime in dict.fromkeys(choice.runtime for choice in found):
+        here = [choice for choice in found if choice.runtime == runtime and choice.file != bulk]
+        if len(here) > 1:
+            sentences.append(_sentence(here))
+        sentences += [
+            f"on {runtime} let {bulk} catch up on long histories: "
+            f"{here[0].microseconds / whole.microseconds:.1f} times as fast a symbol as {here[0].file}"
+            for whole in found
+            if whole.file == bulk and whole.runtime == runtime and here
+        ]
+    return sentences
+
+
+def _sentence(here: Sequence[Choice]) -> str:
+    """Return the recommendation for the files of one runtime, the float32 one first."""
+    exact = best = here[0]
+    for other in here[1:]:
+        speed = best.microseconds / other.microseconds
+        smaller = other.size < 0.9 * best.size
+        if other.holds and (speed >= _FASTER or (smaller and speed >= _AS_FAST and other.agreement >= _SAME_ANSWERS)):
+            best = other
+    if best is exact:
+        return f"on {exact.runtime} use {exact.file}: no other file earns its loss of precision"
+    speed = exact.microseconds / best.microseconds
+    pace = "the same speed" if _AS_FAST <= speed < 1.15 else f"{speed:.1f} times as fast"
+    if best.agreement >= _SAME_ANSWERS:
+        answers = "the same answers"
+    else:
+        answers = f"{100 * (1 - best.agreement):.2g} % of the answers differ"
+    return f"on {best.runtime} use {best.file}: {100 * best.size / exact.size:.0f} % of the size, {pace}, {answers}"

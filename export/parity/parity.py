@@ -1,0 +1,98 @@
+"""Parity: how far one exported file on one runtime is from Keras, as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ...runtime.common.arrays import Floats
+
+STEPS = 10_000
+INITIAL, RANDOM, EACH = "initial", "random", "each"
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far one file on one runtime is from Keras, over one sequence.
+
+    Attributes:
+        backend: Name of the backend.
+        runtime: Interpreter and version.
+        format: "tflite", "onnx" or "bulk.onnx" (a graph of whole sequences).
+        start: "initial" or "random": the state before the first step, carried from there (random numbers, or a state
+            that the model reaches where Keras lets none in); "each": every step began from the referee's state.
+        steps: Symbols stepped.
+        max_abs_error: Largest difference of a probability.
+        max_state_error: Largest difference of a state tensor, relative for values above 1: after the last step where
+            the state was carried, after any step for "each".
+        first_step: The first step, from 1, at which anything is off by more than the tolerance; None: nowhere.
+        first_tensor: What is farthest off at that step.
+        argmax_agreement: Share of steps at which both name the same most likely symbol.
+        nll_change: Mean negative log-probability of the symbol that follows (of Keras's most likely one where the
+            output is not the next symbol), the file's minus Keras's, in nats.
+        rounding: How far float32 and float64 arithmetic part on this sequence, in numpy: what rounding alone does.
+        error_first_tenth: Mean over the first tenth of the steps of the largest difference of a probability.
+        error_last_tenth: The same over the last tenth: where errors pile up it is larger.
+        quantization: Precision of the weights.
+        missed: What is beyond the gate of this precision, as far as this sequence can tell; see `ParityCheck`.
+        other_ways: Name of another way to step the file ("two phases", "a batch") -> the largest difference from the
+            first; those that the file and the runtime have.
+        microseconds: What a step took of the processor; None where it was not measured.
+        errors: The largest difference of a probability at each step, float of shape (T,).
+    """
+
+    backend: str
+    runtime: str
+    format: str
+    start: str
+    steps: int
+    max_abs_error: float
+    max_state_error: float
+    first_step: int | None
+    first_tensor: str | None
+    argmax_agreement: float
+    nll_change: float
+    rounding: float
+    error_first_tenth: float
+    error_last_tenth: float
+    quantization: str
+    missed: tuple[str, ...]
+    other_ways: Mapping[str, float]
+    microseconds: float | None = field(compare=False)
+    errors: Floats = field(compare=False, repr=False)
+
+    @property
+    def error(self) -> float:
+        """The largest difference of all."""
+        return max(self.max_abs_error, self.max_state_error)
+
+    @property
+    def how(self) -> str:
+        """What the state was before each step, in words."""
+        return "each from a given state" if self.start == EACH else f"carried from the {self.start} state"
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the file is proven as far as this sequence can prove it."""
+        return not self.missed
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as a JSON object, the same in every run: no time, and two digits, as more are noise.
+
+        What is None is left out.
+        """
+        figures = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("missed", "microseconds", "errors")
+        }
+        figures = {name: figure for name, figure in figures.items() if figure is not None}
+        rounded = {
+            name: _rounded(value) if isinstance(value, float) and name != "argmax_agreement" else value
+            for name, value in figures.items()
+        }
+        rounded["other_ways"] = {name: _rounded(error) for name, error in self.other_ways.items()}
+        return {**rounded, "within_gate": self.holds}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.1e}")

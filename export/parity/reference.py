@@ -1,0 +1,304 @@
+"""What an exported file must answer: Keras on the whole sequence, and numpy as referee.
+
+Keras layers on whole sequences, with their state in and out: what stepping must be equal to.
+
+Nothing here uses the step rules. A recurrent layer is a copy of the Keras layer that returns its state; a convolution
+is the Keras layer on the past inputs and the sequence joined. What each state tensor is called is written down here
+once more, so that a rule that swaps two of them is caught.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ...runtime.common.arrays import AnyArray
+from ...runtime.common.errors import ParityError
+from ...runtime.format.tensor_specs import Inputs
+from ...runtime.worker.messages import State, Trajectory
+from ..layers.keras_graph import KerasLayer, KerasModel, LayerCall, read_graph
+from ..ops import NumpyArithmetic
+from ..ops.precision import Rounding, as_they_are
+from ..step_function.build import StepFunction
+from ..step_function.interface import Interface
+from .metrics import relative
+from .sample_inputs import as_mapping, random_inputs
+
+_LAYERS = keras.layers
+# In the order in which `return_state` gives them.
+_STATE_ORDER = {_LAYERS.LSTMCell: ("h", "c"), _LAYERS.GRUCell: ("h",), _LAYERS.SimpleRNNCell: ("h",)}
+_RECURRENT = (_LAYERS.LSTM, _LAYERS.GRU, _LAYERS.SimpleRNN, _LAYERS.RNN)
+_CONVOLUTIONS = (_LAYERS.Conv1D, _LAYERS.DepthwiseConv1D, _LAYERS.SeparableConv1D)
+_POOLING = (_LAYERS.AveragePooling1D, _LAYERS.MaxPooling1D)
+
+# (inputs (N, T, ...), state or None for the initial one, mask (N, T) or None) -> (output (N, T, ...), last state)
+Run: TypeAlias = Callable[[list[Any], "list[Any] | None", Any], tuple[Any, list[Any]]]
+
+
+@dataclass(frozen=True)
+class WholeCall:
+    """One call of a layer on whole sequences.
+
+    Attributes:
+        run: The computation.
+        state: Local names of its state tensors, one tuple for each that is numbered by itself.
+        past: How many past inputs it looks at.
+    """
+
+    run: Run
+    state: tuple[tuple[str, ...], ...] = ()
+    past: int = 0
+
+
+def whole_call(call: LayerCall) -> WholeCall:
+    """Return what does `call` on sequences of any length, for every time step even where Keras answers for the last."""
+    layer = call.layer
+    if type(layer) in _RECURRENT:
+        return _recurrent(layer)
+    channels = call.input_shapes[0][-1] if call.input_shapes[0] else None
+    if type(layer) in _CONVOLUTIONS:
+        return _windowed(layer, (layer.kernel_size[0] - 1) * layer.dilation_rate[0], channels)
+    if type(layer) in _POOLING:
+        return _windowed(layer, int(keras.tree.flatten(layer.pool_size)[0]) - 1, channels)
+    if type(layer) is _LAYERS.ZeroPadding1D:
+        return WholeCall(lambda inputs, _, mask: (inputs[0], []))  # its zeros are in the past of the layer behind it
+    if type(layer) is _LAYERS.CategoryEncoding:
+        # The layer itself drops the time axis of sequences of one symbol and refuses sequences of unknown length.
+        return WholeCall(lambda inputs, _, mask: (tf.one_hot(tf.cast(inputs[0], tf.int32), layer.num_tokens), []))
+    return WholeCall(lambda inputs, _, mask: (_plain(call, inputs), []))
+
+
+def _plain(call: LayerCall, inputs: list[Any]) -> Any:
+    """Call the layer as it is; where Keras gives it single time steps, these are a larger batch."""
+    layer = call.layer
+    if type(layer) is _LAYERS.Reshape and call.timed:  # it may name a number of time steps
+        return tf.reshape(inputs[0], [*tf.unstack(tf.shape(inputs[0])[:2]), *call.output_shape[2:]])
+    outer = None if call.timed else tf.shape(inputs[0])[:2]
+    given = [x if outer is None else tf.reshape(x, [-1, *x.shape[2:]]) for x in inputs]
+    if not isinstance(layer, keras.layers.Layer):
+        arguments = [o.constant if o.position is None else given[o.position] for o in call.operands]
+        y = layer(arguments) if type(layer).__name__ == "Concatenate" else layer(*arguments)
+    else:
+        options = {"training": False} if layer._call_has_training_arg else {}
+        y = layer(given if len(given) > 1 else given[0], **options)
+    return y if outer is None else tf.reshape(y, [*tf.unstack(outer), *y.shape[1:]])
+
+
+def _recurrent(layer: KerasLayer) -> WholeCall:
+    explicit = {"return_sequences": True, "return_state": True, "stateful": False, "unroll": False}
+    copy = type(layer).from_config({**layer.get_config(), **explicit})
+    copy.build((None, None, layer.weights[0].shape[0]))
+    copy.set_weights(layer.get_weights())
+    stacked = type(layer.cell) is _LAYERS.StackedRNNCells
+    names = tuple(_STATE_ORDER[type(cell)] for cell in (layer.cell.cells if stacked else [layer.cell]))
+
+    def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
+        initial = None if state is None else _nested(state, names) if stacked else list(state)
+        y, *after = copy(inputs[0], initial_state=initial, mask=mask, training=False)
+        if mask is not None and state is not None and not layer.zero_output_for_mask:
+            # Keras answers zeros to masked steps before the first other one, for it knows no output before them.
+            begun = tf.cumsum(tf.cast(mask, tf.int32), axis=1)[..., None] > 0
+            before = state[sum(map(len, names[:-1]))]
+            y = tf.where(begun, y, before[:, None])
+        return y, keras.tree.flatten(after)
+
+    return WholeCall(run, names)
+
+
+def _nested(state: Sequence[Any], names: Sequence[Sequence[str]]) -> list[Any]:
+    remaining = list(state)
+    return [[remaining.pop(0) for _ in group] for group in names]
+
+
+def _windowed(layer: KerasLayer, length: int, channels: int | None) -> WholeCall:
+    copy = type(layer).from_config({**layer.get_config(), "padding": "valid"})
+    copy.build((None, None, channels))
+    copy.set_weights(layer.get_weights())
+
+    def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
+        x = inputs[0]
+        past = tf.zeros([tf.shape(x)[0], length, channels]) if not state else state[0]
+        joined = tf.concat([past, x], axis=1) if length else x
+        return copy(joined), [joined[:, tf.shape(x)[1] :]] if length else []
+
+    return WholeCall(run, (("past",),) if length else (), length)
+
+
+_SHORT = 8  # more where there are windows: steps for the comparison of a model with itself taken apart
+_SELF_TOLERANCE = 1e-5
+_SEED = 0
+
+
+class KerasReference:
+    """A Keras model on whole sequences, from any state, returning the last state.
+
+    The same Keras layers with the same weights, each of which sees the whole sequence at once, so nothing of stepcell's
+    stepping is in it. A layer whose state Keras does not let in and out begins from its initial state.
+    """
+
+    def __init__(self, model: KerasModel, interface: Interface) -> None:
+        """Copy the recurrent layers of `model`, a steppable one with this `interface`.
+
+        Raises:
+            ParityError: The copy does not answer as `model` itself does.
+        """
+        graph, _ = read_graph(model)
+        assert graph is not None, "the step function has been built from the same model"
+        self._graph = graph
+        self._interface = interface
+        self._calls = [whole_call(call) for call in graph.calls]
+        self._run = tf.function(self._whole_sequence, autograph=False, reduce_retracing=True)
+        self._compare_with(model)
+
+    def carries(self, names: Iterable[str]) -> bool:
+        """Tell whether the state tensors that can be let into the Keras layers and out of them are `names`."""
+        return set(names) == {name for names in self._state_names() for name in names}
+
+    def run(self, inputs: Inputs, state: State | None) -> Trajectory:
+        """Return the answers to the whole sequence `inputs` of T steps from `state`, and the last state.
+
+        None is the initial state of all layers.
+        """
+        arrays = {number: array[None] for number, array in self._arrays(inputs).items()}
+        answers, last = self._run(arrays, None if state is None else dict(state))
+        return self._trajectory([np.asarray(answer)[0] for answer in answers], last)
+
+    def run_from(self, inputs: Inputs, starts: Sequence[State]) -> list[Trajectory]:
+        """Do what `run` does from each of `starts`, all of them in one batch."""
+        arrays = {number: np.repeat(array[None], len(starts), 0) for number, array in self._arrays(inputs).items()}
+        together = {name: np.concatenate([start[name] for start in starts]) for name in starts[0]}
+        answers, last = self._run(arrays, together)
+        return [
+            self._trajectory(
+                [np.asarray(answer)[row] for answer in answers],
+                {name: value[row : row + 1] for name, value in last.items()},
+            )
+            for row in range(len(starts))
+        ]
+
+    def run_each(self, inputs: Inputs, states: State) -> Trajectory:
+        """Return the answers to each step of `inputs` from its own of `states`, (T, ...), and the states after."""
+        arrays = {number: array[:, None] for number, array in self._arrays(inputs).items()}
+        answers, after = self._run(arrays, dict(states))
+        return self._trajectory([np.asarray(answer)[:, 0] for answer in answers], after)
+
+    def _arrays(self, inputs: Inputs) -> dict[int, AnyArray]:
+        """Return what Keras reads, by the number of the input, without the batch."""
+        arrays = {number: inputs.features[feature.name] for number, feature in self._interface.features.items()}
+        if self._interface.symbol is not None:
+            vectors = np.eye(self._interface.symbols, dtype=np.float32) if self._interface.one_hot else None
+            arrays[self._interface.symbol] = inputs.ids if vectors is None else vectors[inputs.ids]
+        return arrays
+
+    def _trajectory(self, answers: Sequence[AnyArray], states: Mapping[str, Any]) -> Trajectory:
+        named = {each.name: array for each, array in zip(self._interface.answers, answers, strict=True)}
+        main = named.pop(self._interface.answers[0].name)
+        return Trajectory(main, {name: np.asarray(value) for name, value in states.items()}, None, named)
+
+    def _whole_sequence(self, inputs: dict[int, Any], state: dict[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
+        values = dict(inputs)
+        last: dict[str, Any] = {}
+        for call, layer, names in zip(self._graph.calls, self._calls, self._state_names(), strict=True):
+            initial = None if state is None else [state[name] for name in names]
+            mask = None if call.mask is None else values[call.mask]
+            y, after = layer.run([values[number] for number in call.inputs], initial, mask)
+            values[call.output] = tf.identity(y)  # without the mask that Keras hangs on tensors: it is given where used
+            last.update(zip(names, after, strict=True))
+        answers = [(each, values[each.number]) for each in self._interface.answers]
+        return [tf.nn.softmax(value) if each.from_logits else value for each, value in answers], last
+
+    def _state_names(self) -> list[list[str]]:
+        """Return the names in the file of the state of each call: numbered by cell, first to last."""
+        number = count()
+        return [
+            [f"{local}{n}" for group in layer.state for n in [next(number)] for local in group] for layer in self._calls
+        ]
+
+    def _compare_with(self, model: KerasModel) -> None:
+        """Check on a short sequence that taking the model apart has not changed it."""
+        shapes = [each.shape for each in self._graph.inputs]
+        batch = next((shape[0] for shape in shapes if shape[0]), 1)
+        fixed = next((shape[1] for shape in shapes if shape[1]), None)
+        inputs = random_inputs(
+            self._interface, batch * (fixed or _SHORT + sum(call.past for call in self._calls)), _SEED
+        )
+        inputs.ids[::3] = 0  # the symbol that may be masked
+        arrays = {n: array.reshape(batch, -1, *array.shape[1:]) for n, array in self._arrays(inputs).items()}
+        steps = next(iter(arrays.values())).shape[1]
+        given = [arrays[number] for number in range(len(shapes))]
+        with _carried_state_kept([call.layer for call in self._graph.calls]):
+            made = tf.nest.flatten(model(given[0] if len(given) == 1 else given, training=False))
+        whole = {output.number: value for output, value in zip(self._graph.outputs, made, strict=True)}
+        difference = 0.0
+        for each, value in zip(self._interface.answers, self._run(arrays, None)[0], strict=True):
+            expected = np.asarray(tf.nn.softmax(whole[each.number]) if each.from_logits else whole[each.number])
+            apart = np.asarray(value)
+            found = apart if expected.ndim == apart.ndim else apart[:, -1]
+            difference = max(difference, float(np.nan_to_num(np.abs(relative(found, expected)), nan=np.inf).max()))
+        if not difference <= _SELF_TOLERANCE:
+            raise ParityError(
+                f"The model {model.name!r} and its own layers, called one after the other, differ by {difference:.2g} "
+                f"within {steps} steps (allowed {_SELF_TOLERANCE:g}). Nothing was written."
+            )
+
+
+def run_numpy(
+    step_function: StepFunction,
+    inputs: Inputs,
+    starts: Sequence[State],
+    dtype: type[np.floating[Any]] = np.float64,
+    rounding: Rounding = as_they_are,
+    recorded: int | None = None,
+) -> list[Trajectory]:
+    """Step `inputs` in numpy from each of `starts`.
+
+    Returns:
+        The answers, and the state after each step, or after each of the last `recorded` ones: the past inputs of a few
+        convolutions over 10,000 steps would fill the memory.
+    """
+    arithmetic = NumpyArithmetic(dtype, rounding)
+    current = {name: np.concatenate([start[name] for start in starts]).astype(dtype) for name in starts[0]}
+    answers = {a.name: np.empty((len(starts), len(inputs), a.size), dtype) for a in step_function.interface.answers}
+    skipped = 0 if recorded is None else max(len(inputs) - recorded, 0)
+    steps = len(inputs) - skipped
+    states = {name: np.empty((len(starts), steps, *array.shape[1:]), dtype) for name, array in current.items()}
+    lanes = np.zeros(len(starts), int)
+    for step in range(len(inputs)):
+        made, current = step_function.advance(arithmetic, as_mapping(inputs[lanes + step]), current)
+        for name, answer in made.items():
+            answers[name][:, step] = answer
+        if step >= skipped:
+            for name, array in current.items():
+                states[name][:, step - skipped] = array
+    main = answers.pop(step_function.main.name)
+    return [
+        Trajectory(
+            main[lane],
+            {name: array[lane] for name, array in states.items()},
+            None,
+            {name: array[lane] for name, array in answers.items()},
+        )
+        for lane in range(len(starts))
+    ]
+
+
+@contextmanager
+def _carried_state_kept(layers: Sequence[KerasLayer]) -> Iterator[None]:
+    """Let stateful layers begin from zero inside, and leave the state they carry as it was."""
+    stateful = [layer for layer in layers if getattr(layer, "stateful", False)]
+    variables = [variable for layer in stateful for variable in tf.nest.flatten(layer.states)]
+    before = [np.array(variable) for variable in variables]
+    for layer in stateful:
+        layer.reset_state()
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)

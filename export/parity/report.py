@@ -1,0 +1,165 @@
+"""Parity as a table for people.
+
+What exported files answer on every interpreter that is installed, side by side.
+
+parity.json: everything that was measured in an export, for programs.
+
+Parity as a picture: the error at every step, to see at a glance whether it grows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from math import inf
+from pathlib import Path
+
+from ... import __version__
+from ...runtime.common.errors import MissingPackageError
+from ...runtime.common.plotting import new_figure, to_png
+from ...runtime.format.model_file import read_model_file
+from ...runtime.format.tensor_specs import Inputs
+from ...runtime.interpreters.registry import describe_backend, initial_state
+from ...runtime.worker.messages import Course
+from ..ops.precision import FLOAT32, GATES, Gate, file_name
+from .comparison import recommendations
+from .device_process import installed_backends, trace_in_process
+from .parity import EACH, Parity
+
+
+def answers_table(files: Sequence[Path], sequences: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows: what each file on each interpreter answers to the last but one symbol of each sequence.
+
+    Args:
+        files: Model files.
+        sequences: Symbols; each sequence is stepped from the initial state up to its last symbol, exclusive.
+
+    Raises:
+        BackendError: An interpreter fails on a file.
+        UnknownSymbolError: A symbol is not in the vocabulary of a file.
+    """
+    rows = []
+    for path in files:
+        manifest = read_model_file(path).manifest
+        outputs = manifest.labels or manifest.vocabulary
+        courses = {
+            str(number): Course(Inputs(manifest.vocabulary.encode_all(sequence[:-1])), initial_state(manifest.state))
+            for number, sequence in enumerate(sequences)
+        }
+        for backend in installed_backends(path.suffix[1:]):
+            found = trace_in_process(path, backend, courses)
+            last = [found[name].probabilities[-1] for name in courses]
+            answers = [f"{outputs.decode(int(answer.argmax()))}  ({answer.max():.3f})" for answer in last]
+            rows.append([path.name, describe_backend(backend), *answers])
+    asked = [f"after {','.join(s[:-2])} the symbol {s[-2]} is answered by" for s in sequences]
+    return ["file", "runtime", *asked], rows
+
+
+def parity_report(name: str, sizes: Mapping[str, int], parity: Sequence[Parity]) -> bytes:
+    """Return its content; `sizes` are the bytes of each file by its name."""
+    report = {
+        "name": name,
+        "producer": f"stepcell {__version__}",
+        "gates": {entry.quantization: GATES[entry.quantization].to_json() for entry in parity},
+        "files": {file: {"bytes": size} for file, size in sizes.items()},
+        "parity": [
+            {"file": file_name(entry.format, entry.quantization), **entry.to_json(), "microseconds": entry.microseconds}
+            for entry in parity
+        ],
+        "recommendations": recommendations(parity, sizes),
+    }
+    return (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+_COLOURS = {"initial": "tab:blue", "random": "tab:orange"}
+_SMALLEST = 1e-9  # below float32; an error of 0 has no place on a logarithmic scale
+_POINTS = 500  # per line: each is the largest error of as many steps as fall together
+
+
+def draw_errors(title: str, parity: Sequence[Parity]) -> bytes:
+    """Return a PNG: error of the probabilities against step, one panel per runtime, one line per start state.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    carried = [entry for entry in parity if entry.start != EACH]
+    runtimes = list(dict.fromkeys(entry.runtime for entry in carried))
+    figure = new_figure(9, 0.6 + 2.6 * len(runtimes))
+    if figure is None:
+        raise MissingPackageError(
+            "Drawing needs matplotlib. Install it: pip install 'stepcell[plot]', or leave out --plot."
+        )
+    figure.suptitle(title)
+    panels = figure.subplots(len(runtimes), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, runtime in zip(panels, runtimes, strict=True):
+        for entry in (entry for entry in carried if entry.runtime == runtime):
+            width = max(1, entry.steps // _POINTS)
+            starts = range(0, entry.steps, width)
+            largest = [max(float(entry.errors[at : at + width].max()), _SMALLEST) for at in starts]
+            label = f"from the {entry.start} state: at most {entry.max_abs_error:.1e}"
+            axes.semilogy([at + 1 for at in starts], largest, color=_COLOURS[entry.start], label=label, linewidth=0.8)
+            limit = GATES[entry.quantization].error
+        if limit < 1:
+            axes.axhline(limit, color="tab:red", linestyle="--", linewidth=0.8, label=f"allowed: {limit:g}")
+        axes.set(title=runtime, ylabel="error")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right", fontsize="small")
+    panels[-1].set(xlabel="step")
+    return to_png(figure)
+
+
+_STARTS = {"initial": "initial, carried", "random": "random, carried", "each": "given at each step"}
+
+
+def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]], str]:
+    """Return how far files are from Keras, as header, rows and a note.
+
+    Args:
+        results: What was measured; each becomes a row: one per file, runtime and start state.
+    """
+    header = [
+        "file",
+        "runtime",
+        "state before",
+        "steps",
+        "probabilities, at",
+        "state after",
+        "same answer",
+        "change of NLL",
+        "first, last tenth",
+    ]
+    rows = [
+        [
+            parity.format if parity.quantization == FLOAT32 else f"{parity.format} {parity.quantization}",
+            parity.runtime,
+            _STARTS[parity.start],
+            f"{parity.steps:,}",
+            f"{parity.max_abs_error:.1e}, {parity.errors.argmax() + 1:,}",
+            f"{parity.max_state_error:.1e}",
+            f"{100 * parity.argmax_agreement:.2f} %",
+            f"{parity.nll_change:+.1e} nats",
+            "" if parity.start == EACH else f"{parity.error_first_tenth:.1e}, {parity.error_last_tenth:.1e}",
+        ]
+        for parity in results
+    ]
+    limits = "; ".join(f"{name} {_limits(GATES[name])}" for name in dict.fromkeys(p.quantization for p in results))
+    note = (
+        "probabilities, state after: largest difference from Keras, and its step; first, last tenth: mean over them\n"
+        f"allowed: {limits}"
+    )
+    return header, rows, note
+
+
+def _limits(gate: Gate) -> str:
+    """Return what `gate` limits, in words."""
+    limits = []
+    if gate.error == gate.state:
+        limits.append(f"probabilities and states {gate.error:g}")
+    else:
+        limits += [f"probabilities {gate.error:g}"] if gate.error < inf else []
+        limits.append(f"state after a single step {gate.state:g}")
+    if gate.agreement:
+        limits.append(f"same answer from {100 * gate.agreement:g} %")
+    if gate.nll < inf:
+        limits.append(f"change of NLL {gate.nll:g} nats")
+    return ", ".join(limits)

@@ -1,0 +1,110 @@
+"""What to feed a model in a parity check where nobody has given anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...runtime.common.arrays import AnyArray, Ids
+from ...runtime.format.manifest import Manifest
+from ...runtime.format.tensor_specs import SYMBOL, Inputs, checked_features
+from ...runtime.interpreters.registry import initial_state
+from ..ops import NumpyArithmetic
+from ..step_function.build import StepFunction
+from ..step_function.interface import Interface
+
+_MOST_LANES, _SHORTEST_LANE = 16, 500
+
+
+def random_inputs(interface: Interface, steps: int, random: np.random.Generator | int) -> Inputs:
+    """Return symbols drawn evenly, and features: ids drawn evenly, numbers from a normal distribution.
+
+    It is that which the model expects, where it tells, and else the standard one.
+    """
+    random = np.random.default_rng(random)
+    return Inputs(_random_ids(interface.symbols, steps, random), _random_features(interface, steps, random))
+
+
+def sample_inputs(
+    manifest: Manifest, symbols: Iterable[str] | None, features: Mapping[str, ArrayLike] | None
+) -> Inputs | None:
+    """Return T symbols as they really occur and the features beside them, (T, ...); None where there are none.
+
+    Raises:
+        UnknownSymbolError: A symbol is not in the vocabulary.
+        FeatureMismatchError: The features are not those that the model reads, or not T of each.
+    """
+    if symbols is None:
+        return None
+    ids = manifest.vocabulary.encode_all(symbols)
+    return Inputs(ids, checked_features(features, manifest.features, manifest.name, ids.shape) if features else {})
+
+
+def typical_inputs(
+    step_function: StepFunction, steps: int, random: np.random.Generator, sample: Inputs | None = None
+) -> Inputs:
+    """Return a sequence that the model may meet.
+
+    It is `sample`, repeated; without one a model of next symbols feeds its own predictions back, drawn by their
+    probabilities, and any other gets symbols drawn evenly. Features that the sample has not are random.
+    """
+    if sample is not None and len(sample):
+        taken = sample[np.arange(steps) % len(sample)]
+        return Inputs(taken.ids, {**_random_features(step_function.interface, steps, random), **taken.features})
+    if not step_function.predicts_symbols:
+        return random_inputs(step_function.interface, steps, random)
+    # Several sequences side by side, one after the other in what is returned: products of rows are cheaper than rows.
+    lanes = max(1, min(_MOST_LANES, steps // _SHORTEST_LANE))
+    length = -(-steps // lanes)
+    features = _random_features(step_function.interface, lanes * length, random)
+    arithmetic = NumpyArithmetic()
+    initial = initial_state(step_function.state)
+    state = {name: np.repeat(array.astype(np.float64), lanes, axis=0) for name, array in initial.items()}
+    ids = np.zeros((lanes, length), np.int32)
+    ids[:, 0] = random.integers(0, step_function.symbols, lanes)
+    first = np.arange(lanes) * length
+    for step in range(1, length):
+        inputs = Inputs(ids.reshape(-1), features)[first + step - 1]
+        answers, state = step_function.advance(arithmetic, as_mapping(inputs), state)
+        answer = answers[step_function.main.name]
+        # The first symbol at which the summed probabilities pass a random share of their total.
+        sums = np.cumsum(answer, axis=1)
+        drawn = (sums <= random.random((lanes, 1)) * sums[:, -1:]).sum(axis=1)
+        ids[:, step] = np.minimum(drawn, step_function.symbols - 1)
+    return Inputs(ids.reshape(-1), features)[:steps]
+
+
+def every_symbol(
+    step_function: StepFunction, steps: int, random: np.random.Generator, sample: Inputs | None = None
+) -> Inputs:
+    """Return all symbols equally often, in random order, with features drawn from those of `sample`."""
+    symbols = np.arange(max(step_function.symbols, 1), dtype=np.int32)
+    ids = random.permutation(np.resize(symbols, steps))
+    features = _random_features(step_function.interface, steps, random)
+    if sample is not None and sample.features:
+        features = {**features, **sample[random.integers(0, len(sample), steps)].features}
+    return Inputs(ids, features)
+
+
+def as_mapping(inputs: Inputs) -> dict[str, AnyArray]:
+    """Return `inputs` as the step function takes them, the steps as its batch."""
+    return {SYMBOL: inputs.ids, **inputs.features}
+
+
+def _random_ids(symbols: int, steps: int, random: np.random.Generator) -> Ids:
+    return random.integers(0, max(symbols, 1), steps, dtype=np.int32)
+
+
+def _random_features(interface: Interface, steps: int, random: np.random.Generator) -> dict[str, AnyArray]:
+    features: dict[str, AnyArray] = {}
+    for number, feature in interface.features.items():
+        if feature.ids is not None:
+            features[feature.name] = random.integers(0, feature.ids, steps, dtype=np.int32)
+            continue
+        features[feature.name] = random.standard_normal((steps, *feature.shape), np.float32)
+        if number in interface.spread:
+            mean, deviation = interface.spread[number]
+            features[feature.name] = features[feature.name] * deviation + mean
+    return features

@@ -1,0 +1,1 @@
+"""Build the one-step function of a Keras model."""

@@ -1,0 +1,151 @@
+"""The step function: a Keras model taken apart into one step with its state as argument and result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import keras
+
+from ...runtime.common.errors import NotSteppableError
+from ...runtime.format.manifest import Cell, StateTensor
+from ...runtime.format.tensor_specs import Feature
+from ..layers import CannotStepError, LayerStep, Lookup, apply_rule
+from ..layers.keras_graph import Graph, KerasModel, LayerCall, read_graph
+from ..ops import Arithmetic, Value
+from .interface import Answer, Interface, read_interface
+from .plan import Steps, plan
+
+# (arithmetic, inputs (B, ...), state) -> (outputs (B, K), next state); all by their names in the file.
+Advance: TypeAlias = Callable[
+    [Arithmetic, Mapping[str, Value], Mapping[str, Value]], tuple[dict[str, Value], dict[str, Value]]
+]
+
+
+@dataclass(frozen=True)
+class StepFunction:
+    """One step of a model, as numpy weights and a pure function.
+
+    Attributes:
+        interface: Its inputs and outputs, and where they are in the Keras model.
+        state: The state tensors in order.
+        cells: The recurrent layers, first to last.
+        advance: The computation.
+        graph: The graph of the model,
+        calls: and what the step rules say to each of its calls.
+    """
+
+    interface: Interface
+    state: tuple[StateTensor, ...]
+    cells: tuple[Cell, ...]
+    advance: Advance
+    graph: Graph
+    calls: Steps
+
+    def answer(self, a: Arithmetic, values: Mapping[int, Value]) -> Value:
+        """Return the main output, given all values of the graph by number."""
+        found = values[self.main.number]
+        return a.activation("softmax", found) if self.main.from_logits else found
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols it reads, V; 0: it reads features alone."""
+        return self.interface.symbols
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """What it reads beside the symbol."""
+        return tuple(self.interface.features.values())
+
+    @property
+    def main(self) -> Answer:
+        """The main output."""
+        return self.interface.answers[0]
+
+    @property
+    def others(self) -> tuple[Answer, ...]:
+        """The other outputs."""
+        return self.interface.answers[1:]
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the main output has, K."""
+        return self.main.size
+
+    @property
+    def predicts_symbols(self) -> bool:
+        """Whether the main output may be the next symbol: as many probabilities as there are symbols."""
+        return self.main.activation != "linear" and self.outputs == self.symbols
+
+
+def build_step_function(
+    model: KerasModel, *, one_hot: bool = False, values: bool = False, name: str | None = None
+) -> StepFunction:
+    """Take `model` apart.
+
+    Args:
+        model: A built Sequential or functional Keras model.
+        one_hot: Its symbols are one-hot vectors, float of shape (B, T, V), and are to be stepped by id.
+        values: The numbers of its main output are answered as they are; they are no probabilities.
+        name: What to call it in messages; None: as Keras does.
+
+    Raises:
+        NotSteppableError: Something in it cannot be stepped; everything in the way is named.
+    """
+    graph, problems = read_graph(model)
+    steps: list[tuple[LayerCall, Lookup | tuple[LayerStep, ...]]] = []
+    zeros: dict[int, int] = {}  # number of a value -> zeros before its sequence
+    for call in graph.calls if graph else ():
+        try:
+            padded = replace(call, padding=max(zeros.get(number, 0) for number in call.inputs) if call.inputs else 0)
+            steps.append((call, apply_rule(padded)))
+            if isinstance(call.layer, keras.layers.ZeroPadding1D):
+                zeros[call.output] = call.layer.padding[0]
+        except CannotStepError as error:
+            problems.append(f"{call.layer.name} ({type(call.layer).__name__}): {error}")
+    interface = None
+    if graph is not None:
+        interface = read_interface(graph, steps, problems, one_hot=one_hot, values=values)
+        if not problems and not any(step.state for _, found in steps for step in _layer_steps(found)):
+            problems.append("the model has no recurrent layer, so there is no state to step")
+    _refuse_if(problems, model, name)
+    assert graph is not None, "a model that cannot be read is a problem"
+    assert interface is not None, "it is read where there is a graph"
+    planned = plan(graph, steps, interface.tables)
+    _refuse_if(interface.clashes(planned.state), model, name)
+    names, answers = interface.names, interface.answers
+
+    def advance(
+        a: Arithmetic, inputs: Mapping[str, Value], state: Mapping[str, Value]
+    ) -> tuple[dict[str, Value], dict[str, Value]]:
+        made: dict[int, Value] = {number: inputs[name] for number, name in names.items()}
+        following: dict[str, Value] = {}
+        for stage in planned.stages:
+            made[stage.output], moved = stage.run(a, made, state)
+            following.update(moved)
+        results = {each.name: made[each.number] for each in answers}
+        results.update({e.name: a.activation("softmax", results[e.name]) for e in answers if e.from_logits})
+        return results, following
+
+    return StepFunction(
+        interface=interface,
+        state=planned.state,
+        cells=planned.cells,
+        advance=advance,
+        graph=graph,
+        calls=tuple(steps),
+    )
+
+
+def _refuse_if(problems: Sequence[str], model: KerasModel, name: str | None) -> None:
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise NotSteppableError(
+            f"The model {name or getattr(model, 'name', '')!r} cannot be stepped one symbol at a time:\n{listed}\n"
+            "Nothing was converted."
+        )
+
+
+def _layer_steps(found: Lookup | tuple[LayerStep, ...]) -> tuple[LayerStep, ...]:
+    return () if isinstance(found, Lookup) else found

@@ -1,0 +1,265 @@
+"""What of a Keras model becomes the symbol, the features and the outputs of a model file.
+
+What the numbers of an output are: probabilities, logits that still want their softmax, or values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from ...runtime.format.manifest import StateTensor
+from ...runtime.format.tensor_specs import PROBABILITIES, SYMBOL, VALUES, Feature
+from ..layers import Lookup
+from ..layers.keras_graph import Graph, GraphInput, GraphOutput, LayerCall
+from ..ops import Weights
+from .plan import Steps
+
+_LAYERS = keras.layers
+_IDENTITIES = (_LAYERS.Dropout, _LAYERS.ActivityRegularization, _LAYERS.Identity, _LAYERS.GaussianNoise)
+_LINEAR = (_LAYERS.Dense, _LAYERS.EinsumDense, _LAYERS.Conv1D)
+_LOGITS = "logits"
+
+
+def activation_of(graph: Graph, output: GraphOutput) -> str | None:
+    """Return "softmax", "sigmoid", "logits", or None for any other numbers."""
+    makers = {call.output: call for call in graph.calls}
+    return _kind(makers.get(output.number), makers)
+
+
+def _kind(call: LayerCall | None, makers: dict[int, LayerCall]) -> str | None:
+    """Return "softmax", "sigmoid", "logits" or None: what the numbers that `call` makes are."""
+    if call is None:
+        return None
+    layer: Any = call.layer
+    if type(layer) in _IDENTITIES:
+        return _kind(makers.get(call.inputs[0]), makers)
+    if type(layer) is _LAYERS.Softmax:
+        return "softmax" if layer.axis in (-1, len(call.input_shapes[0]) - 1) else None
+    if type(layer) in (_LAYERS.Average, _LAYERS.Add):
+        kinds = {_kind(makers.get(number), makers) for number in call.inputs}
+        kind = kinds.pop() if len(kinds) == 1 else None
+        # The mean of probabilities is a probability; a sum is none.
+        return kind if kind == _LOGITS or type(layer) is _LAYERS.Average else None
+    if type(layer) is _LAYERS.Activation or type(layer) in _LINEAR:
+        name = getattr(layer.activation, "__name__", None)
+        if name == "linear":
+            return _LOGITS if type(layer) in _LINEAR else _kind(makers.get(call.inputs[0]), makers)
+        return name if name in ("softmax", "sigmoid") else None
+    return None
+
+
+_RESERVED = (SYMBOL, "symbols", PROBABILITIES, VALUES)
+# What Keras calls an input that nobody has named; the number depends on what else the process has made.
+_UNNAMED = re.compile(r"(keras_tensor|input|input_layer)(_\d+)?")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An output of a model file.
+
+    Attributes:
+        name: Its name in the file.
+        number: Number of its value.
+        size: How many numbers it has, K.
+        activation: "softmax", "sigmoid" or "linear".
+        from_logits: The Keras model ends in logits and the softmax has been added.
+    """
+
+    name: str
+    number: int
+    size: int
+    activation: str
+    from_logits: bool
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The inputs and outputs of a model file, and where they are in the Keras model.
+
+    Attributes:
+        symbol: Number of the input that is the symbol; None: there is none.
+        symbols: How many symbols there are, V; 0: the model reads features alone.
+        one_hot: The symbol is read as a one-hot vector.
+        features: Number of an input -> the feature.
+        answers: The outputs, the main one first.
+        tables: Number of an input of ids -> what each of them is: itself, or its one-hot vector.
+        spread: Number of an input of numbers -> their mean and standard deviation, where the model tells: it has a
+            Normalization behind it.
+    """
+
+    symbol: int | None
+    symbols: int
+    one_hot: bool
+    features: Mapping[int, Feature]
+    answers: tuple[Answer, ...]
+    tables: Mapping[int, Weights]
+    spread: Mapping[int, tuple[Weights, Weights]]
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Number of an input -> its name in the file."""
+        symbol = {} if self.symbol is None else {self.symbol: SYMBOL}
+        return {**symbol, **{number: feature.name for number, feature in self.features.items()}}
+
+    def clashes(self, state: Sequence[StateTensor]) -> list[str]:
+        """Say which names mean two things in the file."""
+        names = [*self.names.values(), *(answer.name for answer in self.answers)]
+        names += [name for tensor in state for name in (tensor.name, tensor.next)]
+        return [f"two tensors are called {name!r}; rename the input or output" for name in set(names)
+                if names.count(name) > 1]  # fmt: skip
+
+
+def read_interface(
+    graph: Graph, steps: Steps, problems: list[str], *, one_hot: bool = False, values: bool = False
+) -> Interface:
+    """Find out what the inputs and outputs of `graph` are; append to `problems` what cannot be used.
+
+    The symbol is the input of ids called "symbol", or the first of them; with `one_hot` the one of vectors that is
+    called so, or the only one. Further inputs of ids and all other vectors are features. The main output is the one
+    called "probabilities", or the first.
+
+    Args:
+        graph: The graph of the model.
+        steps: What the step rules say, call by call.
+        problems: Is appended to.
+        one_hot: The symbols are one-hot vectors.
+        values: The numbers of the main output are answered as they are, not as probabilities.
+    """
+    found = _inputs(graph, steps, problems)
+    vectors = [each for each in graph.inputs if each.number not in found]
+    symbol: GraphInput | None = None
+    if one_hot:
+        symbol = _one_hot(vectors, graph, problems)
+    elif found:
+        ids = [each for each in graph.inputs if each.number in found]
+        symbol = next((each for each in ids if each.name == SYMBOL), ids[0])
+    tables: dict[int, Weights] = {number: np.arange(size, dtype=np.float32) for number, size in found.items()}
+    if one_hot and symbol is not None:
+        tables[symbol.number] = np.eye(symbol.shape[-1] or 0, dtype=np.float32)
+    features = {}
+    unnamed = sum(bool(_UNNAMED.fullmatch(e.name)) for e in graph.inputs if e is not symbol)
+    for each in graph.inputs:
+        if each is symbol:
+            continue
+        own = not _UNNAMED.fullmatch(each.name)
+        name = _identifier(each.name) if own else "features" if unnamed == 1 else f"features{each.number}"
+        if name in _RESERVED:
+            problems.append(f"an input that is not the symbol is called {name!r}; rename it")
+        shape = tuple(size or 0 for size in each.shape[2:])
+        features[each.number] = Feature(name, () if each.number in found else shape, found.get(each.number))
+    return Interface(
+        symbol=None if symbol is None else symbol.number,
+        symbols=0 if symbol is None else len(tables.get(symbol.number, ())),
+        one_hot=one_hot,
+        features=features,
+        answers=tuple(_answers(graph, problems, values)),
+        tables=tables,
+        spread=_spread(graph, features),
+    )
+
+
+def _spread(graph: Graph, features: Mapping[int, Feature]) -> dict[int, tuple[Weights, Weights]]:
+    """Return mean and standard deviation of the features that a Normalization reads, each of shape (N,) or (1,)."""
+    found = {}
+    for call in graph.calls:
+        layer, feature = call.layer, features.get(call.inputs[0]) if call.inputs else None
+        if not isinstance(layer, keras.layers.Normalization) or layer.invert or layer.mean is None or not feature:
+            continue
+        mean, variance = (np.array(each, np.float32).reshape(-1) for each in (layer.mean, layer.variance))
+        if feature.ids is None and mean.size in (1, feature.shape[-1]):
+            found[call.inputs[0]] = mean, np.sqrt(variance)
+    return found
+
+
+def _inputs(graph: Graph, steps: Steps, problems: list[str]) -> dict[int, int]:
+    """Return which inputs are ids, by number, and how many ids each has."""
+    found: dict[int, int] = {}
+    numbers = {each.number for each in graph.inputs}
+    problems += [
+        f"{call.layer.name} ({type(call.layer).__name__}): it reads the output of another layer as symbol ids"
+        for call, step in steps
+        if isinstance(step, Lookup) and not (len(call.inputs) == 1 and call.inputs[0] in numbers)
+    ]
+    for each in graph.inputs:
+        readers = [(call, step) for call, step in steps if each.number in call.inputs]
+        sizes = [len(step.table) for _, step in readers if isinstance(step, Lookup)]
+        if not sizes:
+            problems += _vector_problems(each) if readers else []
+            continue
+        found[each.number] = min(sizes)
+        if len(each.shape) != 2:
+            problems.append(f"its input of symbol ids has the shape {each.shape}; give it (batch, time steps)")
+        problems += [
+            f"{call.layer.name} ({type(call.layer).__name__}): it reads symbol ids as if they were numbers; put an "
+            "Embedding or CategoryEncoding before it"
+            for call, step in readers
+            if isinstance(call.layer, keras.layers.Layer) and not isinstance(step, Lookup)
+        ]
+    return found
+
+
+def _vector_problems(given: GraphInput) -> list[str]:
+    if not given.dtype.startswith("float"):
+        return [
+            f"its input {given.name!r} of {given.dtype} is read as numbers; put an Embedding or CategoryEncoding "
+            "behind it, or make it float32"
+        ]
+    if len(given.shape) < 3 or None in given.shape[2:]:
+        return [f"its input {given.name!r} has the shape {given.shape}; give it (batch, time steps, features)"]
+    return []
+
+
+def _one_hot(vectors: Sequence[GraphInput], graph: Graph, problems: list[str]) -> GraphInput | None:
+    """Return the input of one-hot symbols."""
+    likely = [each for each in vectors if len(each.shape) == 3 and each.shape[-1] is not None]
+    named = [each for each in likely if each.name == SYMBOL]
+    if len(named or likely) != 1:
+        shapes = ", ".join(f"{each.name!r} {each.shape}" for each in graph.inputs)
+        problems.append(
+            f"one-hot input has the shape (batch, time steps, symbols), this model's is {shapes}; of several such "
+            "inputs call one 'symbol'"
+        )
+        return None
+    return (named or likely)[0]
+
+
+def _answers(graph: Graph, problems: list[str], values: bool) -> list[Answer]:
+    """Return the outputs, the main one first."""
+    main = next((each for each in graph.outputs if each.name == PROBABILITIES), graph.outputs[0])
+    answers = []
+    for output in sorted(graph.outputs, key=lambda each: each is not main):
+        if len(output.shape) != 1:
+            problems.append(
+                f"its output {output.name!r} has the shape {output.shape} in a step; end it in one row of numbers"
+            )
+            continue
+        activation = activation_of(graph, output)
+        from_logits = output is main and not values and activation == "logits" and output.shape[0] != 1
+        if activation not in ("softmax", "sigmoid"):
+            activation = "softmax" if from_logits else "linear"
+        if output is main and values:
+            activation = "linear"
+        if output is main and activation == "linear" and not values:
+            problems.append(
+                f"it ends in {_maker(graph, output.number)!r}, whose output is no probabilities; end it in a Dense "
+                "layer with softmax or sigmoid, or with logits of 2 symbols and more; if its numbers are the answer as "
+                "they are, say so (--values)"
+            )
+        name = _identifier(output.name) if output is not main else VALUES if activation == "linear" else PROBABILITIES
+        answers.append(Answer(name, output.number, output.shape[0] or 0, activation, from_logits))
+    return answers
+
+
+def _maker(graph: Graph, number: int) -> str:
+    made: Callable[[int], object] = {call.output: call.layer for call in graph.calls}.get
+    return str(getattr(made(number), "name", "its input"))
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"\W", "_", name)

@@ -1,0 +1,142 @@
+"""The stages of a step: what is computed in which order, what is looked up, and how the state is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TypeAlias
+
+import numpy as np
+
+from ...runtime.format.manifest import Cell, StateTensor
+from ..layers import LayerStep, Lookup
+from ..layers.keras_graph import Graph, LayerCall
+from ..ops import Arithmetic, NumpyArithmetic, Value, Weights
+
+Steps: TypeAlias = Sequence[tuple[LayerCall, "Lookup | tuple[LayerStep, ...]"]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What an input of ids stands for.
+
+    Attributes:
+        rows: float32 of shape (V, ...), one for each id.
+        input: Number of the input that holds the ids.
+    """
+
+    rows: Weights
+    input: int
+
+
+Source: TypeAlias = "int | Table"  # the number of a value, or a table of which the row of the id is read
+
+# A lookup is folded into the layer after it (one row instead of a matrix product at each step) unless the table would
+# make the file this much larger than the two matrices it replaces.
+_LARGEST_GROWTH = 2**20 // 4  # float32 numbers: 1 MiB
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One layer of the step function: where its inputs come from and where its state goes."""
+
+    sources: tuple[Source, ...]
+    output: int
+    layer: LayerStep
+    names: Mapping[str, str]  # local name of a state tensor -> name in the file
+    mask: Source | None = None
+
+    def run(
+        self, a: Arithmetic, values: Mapping[int, Value], state: Mapping[str, Value]
+    ) -> tuple[Value, dict[str, Value]]:
+        """Return the output and the next state, by its names in the file; `values` by number, inputs among them."""
+        given = [read_source_value(a, source, values) for source in self.sources]
+        x = given[0] if len(given) == 1 else given
+        if self.layer.kernel is not None:
+            x = a.matmul(x, self.layer.kernel)
+        if self.layer.bias is not None:
+            x = x + a.constant(self.layer.bias)
+        before = {local: state[name] for local, name in self.names.items()}
+        y, after = self.layer.apply(a, x, before)
+        if self.mask is not None and self.layer.held is not None:
+            # Cells have states and outputs of shape (B, U).
+            mask = a.reshape(read_source_value(a, self.mask, values), [1])
+            y = a.select(mask, y, self.layer.held(before))
+            after = {local: a.select(mask, value, before[local]) for local, value in after.items()}
+        return y, {self.names[local]: value for local, value in after.items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages in order, the state tensors, and the recurrent cells."""
+
+    stages: tuple[Stage, ...]
+    state: tuple[StateTensor, ...]
+    cells: tuple[Cell, ...]
+
+
+def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: bool = True) -> Plan:
+    """Order the stages, fold lookups and name the state tensors by the number of the stage with a state.
+
+    Args:
+        graph: The graph of the model.
+        steps: What the step rules say, call by call.
+        tables: What an input of ids is for each of them, by its number: the id itself, or its one-hot vector.
+        fold: Let a lookup take the kernel and bias of the layer after it in.
+    """
+    known = {number: Table(rows, number) for number, rows in tables.items()}
+    outputs = {output.number for output in graph.outputs}
+    stages: list[Stage] = []
+    state: list[StateTensor] = []
+    cells: list[Cell] = []
+    between = count(-1, -1)  # values inside of one call have negative numbers
+    stateful = 0
+    for call, found in steps:
+        if isinstance(found, Lookup):
+            (number,) = call.inputs
+            known[call.output] = Table(found.table[: len(tables[number])], number)
+            continue
+        sources: list[Source] = [known.get(number, number) for number in call.inputs]
+        mask = None if call.mask is None else known.get(call.mask, call.mask)
+        for step in found:
+            output = call.output if step is found[-1] else next(between)
+            if fold and isinstance(sources[0], Table):
+                sources[0], step = _fold(sources[0], step)
+            read = [source for source in sources if isinstance(source, Table)]
+            of_one = len(read) == len(sources) and len({table.input for table in read}) == 1
+            if of_one and not step.state and step.kernel is None and output not in outputs:
+                # A layer without a state sees nothing but the id, so it is a lookup itself.
+                rows = [table.rows.astype(np.float64) for table in read]
+                answer, _ = step.apply(NumpyArithmetic(), rows[0] if len(rows) == 1 else rows, {})
+                known[output] = Table(answer.astype(np.float32), read[0].input)
+            else:
+                names = {local: f"{local}{stateful}" for local in step.state or ()}
+                stateful += bool(step.state)
+                state += [StateTensor(names[local], shape) for local, shape in (step.state or {}).items()]
+                cells += [step.cell] if step.cell else []
+                stages.append(Stage(tuple(sources), output, step, names, mask))
+            sources = [known.get(output, output)]
+    return Plan(tuple(stages), tuple(state), tuple(cells))
+
+
+def read_source_value(a: Arithmetic, source: Source, values: Mapping[int, Value]) -> Value:
+    """Return what `source` is, given the `values` made so far by number, inputs among them."""
+    return values[source] if isinstance(source, int) else a.gather(source.rows, values[source.input])
+
+
+def _fold(table: Table, step: LayerStep) -> tuple[Table, LayerStep]:
+    """Return the table of x @ kernel + bias for all symbols x, and the step without kernel and bias.
+
+    Where that table would be too large the step keeps its kernel.
+    """
+    if step.kernel is None:
+        return table, step
+    rows = table.rows
+    size = rows.size // rows.shape[-1] * step.kernel.shape[1]
+    if size - rows.size - step.kernel.size > _LARGEST_GROWTH:
+        return table, step
+    folded = rows.astype(np.float64) @ step.kernel
+    if step.bias is not None:
+        folded = folded + step.bias
+    return replace(table, rows=folded.astype(np.float32)), replace(step, kernel=None, bias=None)

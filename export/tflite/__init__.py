@@ -1,0 +1,1 @@
+"""Write TensorFlow Lite files."""

@@ -1,0 +1,184 @@
+"""From a step function to the payload of a .tflite file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+
+from ...runtime.common.errors import NotSteppableError
+from ...runtime.format.tensor_specs import ABSORB, STEP, SYMBOL
+from ..ops import TensorFlowArithmetic, Value, Weights
+from ..ops.precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, half_scales, rounding_of
+from ..step_function.build import StepFunction
+from .layout import pack_again
+from .split_step import cut_step_graphs
+from .weights import move_scales_behind_products, store_as_half
+
+# The converter orders signatures by name, and tflite-runtime 2.14 runs XNNPACK in the first subgraph alone: 19.6
+# microseconds a step there against 32 in the second (256 units). So `step` is converted under a name that comes first.
+_STEP_WHILE_CONVERTING = "aaaa"
+# In a file whose weights were left outside (variables in place of constants), or that wants TensorFlow itself.
+_FORBIDDEN_OPERATORS = ("READ_VARIABLE", "VAR_HANDLE", "ASSIGN_VARIABLE", "CALL_ONCE", "CUSTOM")
+# The highest versions that tflite-runtime 2.14 registers; it refuses a file with later ones, and that with a message
+# about an old TensorFlow. Converters of today write later ones for some quantised operators.
+_HIGHEST_VERSIONS = {
+    "ADD": 5, "BATCH_MATMUL": 4, "CONCATENATION": 4, "DEQUANTIZE": 5, "EMBEDDING_LOOKUP": 3, "FULLY_CONNECTED": 10,
+    "GATHER": 6, "LESS": 3, "LOGISTIC": 3, "MEAN": 3, "MUL": 7, "QUANTIZE": 3, "RSQRT": 2, "SLICE": 6, "SOFTMAX": 3,
+    "SPLIT": 4, "STRIDED_SLICE": 8, "SUB": 5, "TANH": 3, "WHILE": 1,
+}  # fmt: skip
+
+
+def _int8_for_all(model: Any) -> None:
+    """Let every interpreter read a file of int8 weights; its scales are float16."""
+    move_scales_behind_products(model)
+    store_as_half(model)
+
+
+# precision -> what is done to a file after its conversion
+_REWRITES: dict[str, Callable[[Any], None]] = {
+    FLOAT32: lambda model: None,
+    FLOAT16: store_as_half,
+    INT8: _int8_for_all,
+}
+
+
+def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> tuple[bytes, dict[str, int]]:
+    """Convert `step_function` to TFLite with weights of the precision `quantization`.
+
+    Returns:
+        The payload with its signatures (`step`, `absorb` where symbols are all that is read, and the pieces of a step;
+        see `cut_step`), and the highest version of each operator in it.
+
+    Raises:
+        NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
+    """
+    arithmetic = _EvenTables() if quantization == INT8 else TensorFlowArithmetic(rounding_of(quantization))
+    module = tf.Module()  # holds functions alone: with Keras layers in it, the file would come out without weights
+    module.step = step_graph(step_function, arithmetic)
+    signatures = {_STEP_WHILE_CONVERTING: module.step.get_concrete_function()}
+    if not step_function.features:
+        module.absorb = _absorb_graph(step_function, arithmetic)
+        signatures[ABSORB] = module.absorb.get_concrete_function()
+    for name, graph in cut_step_graphs(step_function, arithmetic).items():
+        setattr(module, name, graph)
+        signatures[name] = graph.get_concrete_function()
+    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
+        tf.saved_model.save(module, folder, signatures=signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
+        if quantization == INT8:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        payload = pack_again(converter.convert(), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
+    operators = operator_versions(payload)
+    forbidden = [name for name in _FORBIDDEN_OPERATORS if name in operators]
+    weight_bytes = arithmetic.bytes_used() * BYTES_PER_WEIGHT[quantization] // BYTES_PER_WEIGHT[FLOAT32]
+    if forbidden or len(payload) < weight_bytes:
+        raise NotSteppableError(
+            f"The TFLite converter made a file of {len(payload)} bytes for {weight_bytes} bytes of weights, "
+            f"with the operators {', '.join(sorted(operators))}. Its weights are missing, or it "
+            "needs TensorFlow to run."
+        )
+    _check_versions(operators, quantization)
+    return payload, operators
+
+
+class _EvenTables(TensorFlowArithmetic):
+    """Looks rows up in tables whose columns reach equally far: the converter gives a table one scale for all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._even: dict[int, tuple[Weights, Weights, Weights]] = {}  # the table itself keeps its id its own
+
+    def gather(self, table: Weights, ids: Value) -> Value:
+        """See `Arithmetic.gather`."""
+        if table.ndim != 2 or table.size < FEWEST_INT8:
+            return super().gather(table, ids)
+        if id(table) not in self._even:
+            reach = np.abs(table).max(axis=0)
+            reach[reach == 0] = 1
+            reach = half_scales(reach)
+            self._even[id(table)] = table, table / reach, reach
+        _, even, reach = self._even[id(table)]
+        return super().gather(even, ids) * self.constant(reach)
+
+
+def _check_versions(operators: dict[str, int], quantization: str) -> None:
+    """Raise where a file needs more than the oldest interpreter has that it is meant for."""
+    later = [
+        f"{name} version {version} (at most {_HIGHEST_VERSIONS[name]})"
+        for name, version in operators.items()
+        if version > _HIGHEST_VERSIONS.get(name, version)
+    ]
+    if later:
+        raise NotSteppableError(
+            f"The TFLite converter made a {quantization} file that tflite-runtime 2.14 cannot load: it has "
+            f"{', '.join(later)}. Nothing was written. Install the TensorFlow of constraints.txt, which makes one that "
+            "loads, or leave this precision out."
+        )
+
+
+def step_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic) -> Any:
+    """Return the TensorFlow function `step`: inputs (B, ...) and state in, outputs (B, K) and next state out."""
+
+    def step(inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        return _named(step_function, *step_function.advance(arithmetic, inputs, state))
+
+    specs = [tf.TensorSpec([None], tf.int32, name=SYMBOL)] if step_function.symbols else []
+    specs += [tf.TensorSpec([None, *f.shape], tf.as_dtype(f.dtype), name=f.name) for f in step_function.features]
+    return _with_signature(step, specs, step_function, batch=None)
+
+
+def _absorb_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic) -> Any:
+    """Return the TensorFlow function `absorb`: symbols (T,) and the state of one stream in, as `step` out."""
+
+    def absorb(inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        symbols = inputs["symbols"]
+
+        def symbol_at(t: Any) -> dict[str, Any]:
+            return {SYMBOL: tf.reshape(symbols[t], [1])}  # a slice of unknown length would make TFLite refuse the loop
+
+        def advance(t: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            return t + 1, step_function.advance(arithmetic, symbol_at(t), state)[1]
+
+        last = tf.shape(symbols)[0] - 1
+        _, state = tf.while_loop(lambda t, _: t < last, advance, (tf.constant(0), state))
+        return _named(step_function, *step_function.advance(arithmetic, symbol_at(last), state))
+
+    return _with_signature(absorb, [tf.TensorSpec([None], tf.int32, name="symbols")], step_function, batch=1)
+
+
+def _with_signature(
+    function: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]],
+    inputs: list[Any],
+    step_function: StepFunction,
+    batch: int | None,
+) -> Any:
+    """Compile `function` for tensors that carry the names of the file format: signatures take them from the specs."""
+    names = [tensor.name for tensor in step_function.state]
+    specs = [tf.TensorSpec([batch, *t.shape], tf.float32, name=t.name) for t in step_function.state]
+
+    def flat(*given: Any) -> dict[str, Any]:
+        read = dict(zip((spec.name for spec in inputs), given, strict=False))
+        return function(read, dict(zip(names, given[len(inputs) :], strict=True)))
+
+    return tf.function(flat, input_signature=[*inputs, *specs], autograph=False)
+
+
+def _named(step_function: StepFunction, outputs: dict[str, Any], following: dict[str, Any]) -> dict[str, Any]:
+    return {**outputs, **{t.next: following[t.name] for t in step_function.state}}
+
+
+def operator_versions(payload: bytes) -> dict[str, int]:
+    """Return operator name -> highest version of it in a TFLite file, sorted by name."""
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    model = schema.Model.GetRootAs(payload, 0)
+    versions: dict[str, int] = {}
+    for index in range(model.OperatorCodesLength()):
+        operator = model.OperatorCodes(index)
+        name = names[max(operator.BuiltinCode(), operator.DeprecatedBuiltinCode())]
+        versions[name] = max(versions.get(name, 0), operator.Version())
+    return dict(sorted(versions.items()))

@@ -1,0 +1,1 @@
+"""Errors, array types, atomic writes, terminal output: what every room needs."""

@@ -1,0 +1,164 @@
+"""Files as they are when they are opened, whatever is appended to them while they are read."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from ..common.errors import CorpusError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+_TAIL = 1 << 20  # bytes in which the last line end is looked for
+
+
+class SnapshotFile(io.RawIOBase):
+    """The bytes a file has when it is opened. What is appended later is not read; what is read is hashed.
+
+    If it grows meanwhile, a last line that had no end yet is not read either: it was being written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`; a pipe has no size and is read to its end.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        self._path = path
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
+        status = os.fstat(self._file.fileno())
+        self._size = status.st_size if stat.S_ISREG(status.st_mode) else sys.maxsize
+        self._limit = self._end_of_last_line() if path.suffix != ".gz" else self._size
+        self._read = 0
+        self._hash = sha256()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read as many bytes as there are and fit.
+
+        Raises:
+            CorpusError: The file has become shorter.
+        """
+        if self._read == self._limit and not self.has_grown:
+            self._limit = self._size
+        view = memoryview(buffer).cast("B")[: self._limit - self._read]
+        count = self._file.readinto(view) or 0
+        if not count and len(view) and self._size < sys.maxsize:
+            raise CorpusError(
+                f"{self._path} has become shorter while it was read. Wait until nothing writes to it, or copy it first."
+            )
+        self._hash.update(view[:count])
+        self._read += count
+        return count
+
+    @property
+    def sha256(self) -> str:
+        """Of everything read so far, in hex."""
+        return self._hash.hexdigest()
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether the file is longer now than when it was opened."""
+        return self._size < sys.maxsize and os.fstat(self._file.fileno()).st_size > self._size
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return a remark if the file has grown."""
+        return (f"it grew while it was read: only its first {self._read:,} bytes count",) if self.has_grown else ()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+    def _end_of_last_line(self) -> int:
+        if self._size in (0, sys.maxsize):
+            return self._size
+        first = max(0, self._size - _TAIL)
+        self._file.seek(first)
+        end = self._file.read(self._size - first).rfind(b"\n") + 1
+        self._file.seek(0)
+        return first + end if end else self._size
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file in hex.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with SnapshotFile(path) as file:
+        while file.read(_TAIL):
+            pass
+        return file.sha256
+
+
+@contextmanager
+def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[IO[str], SnapshotFile]]:
+    """Open a text file, one compressed with gzip too if its name ends in .gz; close it at the end.
+
+    Yields:
+        The text, and the file below it. Universal newlines as in `open`.
+
+    Raises:
+        CorpusError: It cannot be opened or read, is not in this encoding, or is not compressed as its name says; also
+            while it is being read.
+    """
+    wanted = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    try:
+        "".encode(wanted)
+    except LookupError:
+        raise CorpusError(f"There is no encoding {encoding!r}. Common ones: utf-8, latin-1, cp1252, utf-16.") from None
+    try:
+        with (
+            SnapshotFile(path) as file,
+            _decompressed(io.BufferedReader(file), path) as content,
+            io.TextIOWrapper(content, wanted, newline=newline) as text,
+        ):
+            yield text, file
+    except UnicodeDecodeError as error:
+        raise CorpusError(_describe(error, path, wanted)) from error
+    except (EOFError, zlib.error) as error:
+        raise CorpusError(f"The compressed data in {path} are cut off or damaged: {error}. Copy it again.") from error
+    except OSError as error:
+        raise CorpusError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def _decompressed(content: io.BufferedReader, path: Path) -> IO[bytes]:
+    if path.suffix != ".gz":
+        return content
+    import gzip
+
+    return gzip.GzipFile(fileobj=content)  # type: ignore[return-value]
+
+
+def _describe(error: UnicodeDecodeError, path: Path, encoding: str) -> str:
+    """Return which byte is wrong, in which line, and what the encoding might be."""
+    byte = error.object[error.start]
+    where = f"byte 0x{byte:02x} is wrong"
+    with SnapshotFile(path) as file, _decompressed(io.BufferedReader(file), path) as content:
+        before = 0
+        for number, line in enumerate(content, start=1):
+            try:
+                line.decode(encoding)
+            except UnicodeDecodeError as found:
+                where = f"byte {before + found.start} is 0x{line[found.start]:02x} (line {number:,})"
+                break
+            before += len(line)
+    guess = (
+        "utf-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252" if 0x80 <= byte < 0xA0 else "latin-1"
+    )
+    name = "UTF-8" if encoding == "utf-8-sig" else encoding
+    return f"{path} is not {name}: {where}. Say what it is, for example --encoding {guess}"

@@ -1,0 +1,110 @@
+"""Why an interpreter does not take a file, from what stands in it."""
+
+from __future__ import annotations
+
+from ..format.onnx_graph import OnnxGraph
+from ..format.tflite_graph import CUSTOM, HIGHEST_VERSIONS, Operator, Subgraph, TfliteGraph, runs
+from ..interpreters.numpy_engine import calculation_of
+from .packages import Interpreter, version_of
+
+# Version of onnxruntime -> the newest IR version and opset it takes. 1.31: measured. 1.21, which Debian 13 has with
+# ONNX 1.17: https://onnxruntime.ai/docs/reference/compatibility.html
+_ONNX_LIMITS = {(1, 21): (10, 22), (1, 31): (13, 26)}
+# Domains whose operators are built into onnxruntime.
+_ONNX_DOMAINS = {"", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "ai.onnx.preview.training"}
+_HIDDEN_STATE = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
+_TYPES_UNKNOWN_TO_TFLITE_RUNTIME = ("bfloat16", "int2", "uint4")  # they came into the schema after 2.14
+_FIRST_PER_CHANNEL = 12  # version of FULLY_CONNECTED with float input and one scale for each row of int8 weights
+
+
+def obstacles(
+    graph: TfliteGraph | OnnxGraph, interpreter: Interpreter, version: str, signature: str | None = None
+) -> list[str]:
+    """Return everything in `graph` that `interpreter` in `version` does not take; nothing: it takes the file.
+
+    For versions that were not measured the ones that were stand in. An interpreter takes a whole graph, numpy the
+    step alone: its `signature`, None for the likeliest one.
+    """
+    if interpreter.stands_in:
+        try:
+            calculation_of(graph, signature)
+        except (ValueError, KeyError, IndexError) as error:
+            return [str(error)]
+        return []
+    if isinstance(graph, TfliteGraph):
+        return [*_operator_obstacles(graph, interpreter), *_type_obstacles(graph, interpreter.backend)]
+    return _onnx_obstacles(graph, version)
+
+
+def file_obstacles(graph: TfliteGraph | OnnxGraph) -> list[str]:
+    """Return everything in `graph` that no interpreter on a device takes, or that hides its state."""
+    if isinstance(graph, OnnxGraph):
+        return ["some of its weights stand in another file: save the model as one file"] if graph.external else []
+    found = []
+    flex = sorted({custom for _, custom, _ in graph.operators if custom.startswith("Flex")})
+    if flex:
+        found.append(
+            f"it needs TensorFlow for {', '.join(flex)}: convert it with TFLITE_BUILTINS alone, or export the model "
+            "with stepcell"
+        )
+    hidden = sorted({name for name, _, _ in graph.operators if name in _HIDDEN_STATE})
+    hidden += sorted({"variable tensors" for each in graph.subgraphs for tensor in each.tensors if tensor.variable})
+    if hidden:
+        found.append(
+            f"it keeps its state inside ({', '.join(hidden)}), where it can be neither read nor reset: export the "
+            "model with the state as inputs and outputs"
+        )
+    return found
+
+
+def _operator_obstacles(graph: TfliteGraph, interpreter: Interpreter) -> list[str]:
+    found = []
+    for name, custom, version in sorted(graph.operators):
+        highest = HIGHEST_VERSIONS[interpreter.backend].get(name, 0)
+        if name == CUSTOM:
+            if not custom.startswith("Flex"):
+                found.append(f"the custom operator {custom!r}, which it does not have")
+        elif not runs(interpreter.backend, name, version):
+            what = f"it has versions up to {highest}" if highest else "it does not have it"
+            found.append(f"{name} version {version}: {what}")
+    return found
+
+
+def _type_obstacles(graph: TfliteGraph, backend: str) -> list[str]:
+    """Return what tflite-runtime 2.14 does not refuse and does not run either."""
+    if backend != "tflite":
+        return []
+    found = []
+    types = {tensor.type for subgraph in graph.subgraphs for tensor in subgraph.tensors}
+    unknown = sorted(type for type in types if type in _TYPES_UNKNOWN_TO_TFLITE_RUNTIME or type.startswith("type "))
+    if unknown:
+        found.append(f"tensors of type {', '.join(unknown)}, which it does not know")
+    if "int4" in types:
+        found.append("int4 weights, on which it crashes")
+    if any(_is_garbled(operator, each) for each in graph.subgraphs for operator in each.operators):
+        found.append("int8 weights with a scale for each row, which it reads as if there were one, and answers garbage")
+    return found
+
+
+def _is_garbled(operator: Operator, subgraph: Subgraph) -> bool:
+    """Tell whether `operator` is a hybrid FULLY_CONNECTED with per-channel weights that hides behind an old version."""
+    if operator.name != "FULLY_CONNECTED" or operator.version >= _FIRST_PER_CHANNEL or len(operator.inputs) < 2:
+        return False
+    x, weights = (subgraph.tensors[index] for index in operator.inputs[:2])
+    return x.type == "float32" and weights.type == "int8" and len(weights.scales) > 1
+
+
+def _onnx_obstacles(graph: OnnxGraph, version: str) -> list[str]:
+    known = max((each for each in _ONNX_LIMITS if each <= version_of(version)), default=min(_ONNX_LIMITS))
+    ir_version, opset = _ONNX_LIMITS[known]
+    found = []
+    if graph.ir_version > ir_version:
+        found.append(f"IR version {graph.ir_version}: it takes up to {ir_version}")
+    if graph.opsets.get("", 0) > opset:
+        found.append(f"opset {graph.opsets['']}: it takes up to {opset}")
+    foreign = sorted(
+        f"{domain}.{type}" for domain, type in graph.operators - graph.functions if domain not in _ONNX_DOMAINS
+    )
+    if foreign:
+        found.append(f"operators that it does not have: {', '.join(foreign)}")
+    return found

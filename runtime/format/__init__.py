@@ -1,0 +1,1 @@
+"""The model file: container, manifest, vocabulary, and readers of both graph formats."""

@@ -1,0 +1,278 @@
+"""The manifest: what a model file says about itself (formats 1 to 3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..common.arrays import Float32
+from .tensor_specs import PROBABILITIES, SYMBOL, VALUES, Feature, Output
+from .vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from .io_mapping import Wiring
+
+FORMAT = 1
+WIRED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
+NEWEST_FORMAT = 3  # what a reader of the two before could not step right; see `Manifest.format`
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """One tensor of the state: input `name` of a step, output `next` of the same step.
+
+    Attributes:
+        name: "h0", "c0", "h1", "past2", ...: what it is, then the index of the layer with a state.
+        shape: Shape without the batch dimension, (U,) for U units, (steps, channels) for the past inputs of a
+            convolution.
+        initial: Value of every element after a reset; or a value for each of them, in C order.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    initial: float | tuple[float, ...] = 0.0
+
+    @property
+    def next(self) -> str:
+        """The name of the output that becomes this input at the next step. Pairs are made by name alone."""
+        return f"next_{self.name}"
+
+    def initial_value(self) -> Float32:
+        """Return the value after a reset, float32 of shape `(1, *shape)`."""
+        if isinstance(self.initial, tuple):
+            return np.array(self.initial, np.float32).reshape((1, *self.shape))
+        return np.full((1, *self.shape), self.initial, np.float32)
+
+    def starting_from(self, value: Float32) -> StateTensor:
+        """Return this tensor with `value`, as many numbers as it has elements, as its value after a reset.
+
+        One number stands for all where they are equal: that needs no newer format.
+        """
+        numbers = tuple(_shortest(number) for number in value.reshape(-1))
+        return replace(self, initial=numbers[0] if len(set(numbers)) == 1 else numbers)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One recurrent layer as it was in Keras: for people and for other engines; the graph has it built in.
+
+    Attributes:
+        kind: "lstm", "gru" or "rnn".
+        units: Numbers in each of its states.
+        activation: What Keras calls its activation.
+        recurrent_activation: What Keras calls that of its gates; None where there are none.
+        reset_after: Of a GRU: the reset gate comes after the product; None for the others.
+    """
+
+    kind: str
+    units: int
+    activation: str
+    recurrent_activation: str | None = None
+    reset_after: bool | None = None
+
+
+@dataclass(frozen=True)
+class GoldenRun:
+    """Symbols stepped from one start, and what a correct interpreter answers.
+
+    Attributes:
+        start: "initial", or "ramp": element i of all state elements, counted through the tensors in manifest
+            order, is ((37 i + 11) mod 101) / 101 - 0.5, a non-zero state that any engine can make without storing it.
+        ids: The ids to step, T of them; zeros where the model reads no symbol.
+        probabilities: T rows; each holds the probabilities of the golden sequence's `outputs`.
+        features: Name -> T rows: the elements of each feature.
+        others: Name of another output -> T rows: its first numbers.
+    """
+
+    start: str
+    ids: tuple[int, ...]
+    probabilities: tuple[tuple[float, ...], ...]
+    features: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    others: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A known answer inside the file, replayed at every load.
+
+    Attributes:
+        tolerance: Largest allowed absolute difference of a probability.
+        outputs: The output ids whose probabilities are recorded (a large vocabulary is sampled).
+        runs: Runs to make one after the other; each sets the state first.
+    """
+
+    tolerance: float
+    outputs: tuple[int, ...]
+    runs: tuple[GoldenRun, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a device must know about a model beyond its graph. Written as JSON inside the model file.
+
+    Attributes:
+        name: What the model is called.
+        vocabulary: Symbols the model reads; their ids are the input `symbol`. Empty: it reads features alone.
+        labels: Symbols the model answers with, where these are not its next input; None: it predicts the next symbol.
+        output: "softmax" (the probabilities sum to 1), "sigmoid" (each for itself), or "linear": no probabilities but
+            values as they are, in the output `values`.
+        state: The state tensors, in a fixed order.
+        cells: The recurrent layers, first to last.
+        golden: The known answer; None while a file is being made.
+        training: What it was trained on and how far: problem, framing, longest_length, accuracy.
+        quantization: Precision of the weights: "float32", "float16" or "int8" (dynamic range).
+        parity: What was measured before the file was written, one entry per runtime.
+        requires: What an interpreter must support: `tflite_ops` (op name to version), or `opset` and `ir_version`.
+        producer: Program and version that wrote the file.
+        fingerprint: sha256 of the model payload, in hex: the file without this manifest.
+        wiring: Where all this stands in a graph that stepcell did not make; None: under the names of format 1.
+        features: What the model reads beside the symbol, or in its place.
+        others: What it answers beside the main output.
+        sequence: The graph is not one of a step but of whole sequences: `symbols` (T, B) in place of `symbol` (B,), and
+            `probabilities` (T, B, K).
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    state: tuple[StateTensor, ...]
+    cells: tuple[Cell, ...]
+    output: str = "softmax"
+    labels: Vocabulary | None = None
+    golden: Golden | None = None
+    training: Json = field(default_factory=dict)
+    quantization: str = "float32"
+    parity: tuple[Json, ...] = ()
+    requires: Json = field(default_factory=dict)
+    producer: str = ""
+    fingerprint: str = ""
+    wiring: Wiring | None = None
+    features: tuple[Feature, ...] = ()
+    others: tuple[Output, ...] = ()
+    sequence: bool = False
+
+    @property
+    def answer(self) -> str:
+        """The name of the main output in the graph."""
+        return VALUES if self.output == "linear" else PROBABILITIES
+
+    @property
+    def format(self) -> int:
+        """The lowest format number that describes it, so that readers of older formats refuse no file without need."""
+        starts = any(isinstance(tensor.initial, tuple) for tensor in self.state)
+        if starts or self.sequence or self.features or self.others or self.output == "linear":
+            return NEWEST_FORMAT
+        return FORMAT if self.wiring is None else WIRED_FORMAT
+
+    def graph_inputs(self) -> dict[str, tuple[type, tuple[int | str, ...]]]:
+        """Return name -> dtype and shape of all inputs of the graph.
+
+        The shapes are without the first dimension: the batch, or the time steps of a graph of sequences, where the
+        batch "B" is the second.
+        """
+        batch: tuple[int | str, ...] = ("B",) if self.sequence else ()
+        name = "symbols" if self.sequence else SYMBOL
+        symbol: dict[str, tuple[type, tuple[int | str, ...]]] = (
+            {name: (np.int32, batch)} if len(self.vocabulary) else {}
+        )
+        state = {tensor.name: (np.float32, tensor.shape) for tensor in self.state}
+        return {**symbol, **{f.name: (f.dtype, f.shape) for f in self.features}, **state}
+
+    def graph_outputs(self) -> dict[str, tuple[type, tuple[int | str, ...]]]:
+        """Return the same of all outputs."""
+        batch: tuple[int | str, ...] = ("B",) if self.sequence else ()
+        answers = {self.answer: (*batch, len(self.output_vocabulary)), **{o.name: (o.size,) for o in self.others}}
+        states = {tensor.next: tensor.shape for tensor in self.state}
+        return {name: (np.float32, shape) for name, shape in {**answers, **states}.items()}
+
+    @property
+    def output_vocabulary(self) -> Vocabulary:
+        """The symbols of the output, in the order of `probabilities`."""
+        return self.vocabulary if self.labels is None else self.labels
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as a JSON object."""
+        golden = self.golden
+        return {
+            "format": self.format,
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "vocabulary": _vocabulary_to_json(self.vocabulary),
+            "target": {"kind": "next"}
+            if self.labels is None
+            else {"kind": "label", "vocabulary": _vocabulary_to_json(self.labels)},
+            "input": {"name": "symbols" if self.sequence else "symbol", "dtype": "int32", "size": len(self.vocabulary)},
+            "output": {
+                "name": self.answer,
+                "dtype": "float32",
+                "size": len(self.output_vocabulary),
+                "activation": self.output,
+            },
+            "state": [
+                {
+                    "name": tensor.name,
+                    "next": tensor.next,
+                    "dtype": "float32",
+                    "shape": list(tensor.shape),
+                    "initial": list(tensor.initial) if isinstance(tensor.initial, tuple) else tensor.initial,
+                }
+                for tensor in self.state
+            ],
+            "cells": [{name: value for name, value in vars(cell).items() if value is not None} for cell in self.cells],
+            "golden": None
+            if golden is None
+            else {
+                "tolerance": golden.tolerance,
+                "outputs": list(golden.outputs),
+                "runs": [
+                    {
+                        "start": run.start,
+                        "ids": list(run.ids),
+                        "probabilities": [list(row) for row in run.probabilities],
+                        **_rows_to_json("features", run.features),
+                        **_rows_to_json("others", run.others),
+                    }
+                    for run in golden.runs
+                ],
+            },
+            "training": dict(self.training),
+            "quantization": self.quantization,
+            "parity": [dict(entry) for entry in self.parity],
+            "requires": dict(self.requires),
+            "producer": self.producer,
+            **({} if self.wiring is None else {"graph": self.wiring.to_json()}),
+            **({} if self.format != NEWEST_FORMAT else {
+                "features": [
+                    {"name": f.name, "shape": list(f.shape), "dtype": np.dtype(f.dtype).name, "ids": f.ids}
+                    for f in self.features
+                ],
+                "outputs": [
+                    {"name": o.name, "size": o.size, "activation": o.activation,
+                     "labels": None if o.labels is None else _vocabulary_to_json(o.labels)}
+                    for o in self.others
+                ],
+            }),
+            **({"sequence": True} if self.sequence else {}),
+        }  # fmt: skip
+
+    def to_bytes(self) -> bytes:
+        """Return the manifest as UTF-8 JSON; equal manifests give equal bytes."""
+        return json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _rows_to_json(name: str, rows: Mapping[str, tuple[tuple[float, ...], ...]]) -> dict[str, Any]:
+    return {name: {key: [list(row) for row in value] for key, value in rows.items()}} if rows else {}
+
+
+def _shortest(number: np.float32) -> float:
+    """Return the float with the fewest digits that is `number` once it is a float32 again."""
+    short = float(str(number))
+    return short if np.float32(short) == number else float(number)
+
+
+def _vocabulary_to_json(vocabulary: Vocabulary) -> dict[str, Any]:
+    return {"symbols": list(vocabulary.symbols), "unknown": vocabulary.unknown}

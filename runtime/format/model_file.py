@@ -1,0 +1,120 @@
+"""Model files: one payload (what the interpreter reads) and one manifest, sealed together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from ..common.errors import DamagedFileError, ForeignFileError, ModelFileNotFoundError
+from . import onnx_container, tflite_container
+from .manifest import Manifest
+from .manifest_reader import read_manifest
+
+TFLITE, ONNX = "tflite", "onnx"
+
+
+class Container(Protocol):
+    """What a module must offer that knows where the manifest lives in one format."""
+
+    def append_manifest(self, payload: bytes, manifest: bytes, checksum: bytes) -> bytes:
+        """Return the file: `payload` with `manifest` and its `checksum`."""
+
+    def split_manifest(self, content: bytes) -> tuple[bytes, bytes, bytes] | None:
+        """Return payload, manifest and checksum, None where there is no manifest; raise ValueError for damage."""
+
+
+FORMATS = (TFLITE, ONNX)
+_CONTAINERS: dict[str, Container] = {TFLITE: tflite_container, ONNX: onnx_container}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A verified model file in memory.
+
+    Attributes:
+        name: File name, for messages.
+        format: "tflite" or "onnx".
+        payload: The bytes for the interpreter, without the manifest; their sha256 is the fingerprint.
+        manifest: What the file says about itself.
+    """
+
+    name: str
+    format: str
+    payload: bytes
+    manifest: Manifest
+
+
+def seal(payload: bytes, manifest: Manifest, format: str) -> bytes:
+    """Return the bytes of a model file: `payload` with `manifest`, its fingerprint filled in."""
+    content = replace(manifest, fingerprint=sha256(payload).hexdigest()).to_bytes()
+    return _CONTAINERS[format].append_manifest(payload, content, sha256(content).hexdigest().encode())
+
+
+def read_model_file(path: str | Path) -> ModelFile:
+    """Read and verify a model file; no interpreter takes part.
+
+    Args:
+        path: A .tflite or .onnx file. What it is, its bytes say, and not its name.
+
+    Raises:
+        ModelFileNotFoundError: There is no such file.
+        ForeignFileError: It is not a TFLite or ONNX file, or carries no manifest.
+        DamagedFileError: A byte of it is not what was exported.
+        NewerFormatError: It is of a later format.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileNotFoundError(
+            f"There is no file {path}. Model files are made by: stepcell export RUN --out DIR"
+        ) from None
+    except OSError as error:
+        raise ModelFileNotFoundError(f"Cannot read {path}: {error.strerror or error}.") from error
+    return unseal(content, path.name)
+
+
+def unseal(content: bytes, name: str) -> ModelFile:
+    """Verify the bytes of a model file called `name`. Raises as `read_model_file` does."""
+    format = format_of(content, name)
+    try:
+        parts = _CONTAINERS[format].split_manifest(content)
+    except ValueError as error:
+        raise DamagedFileError(f"{name} is damaged: {error}. Copy it again.") from error
+    if parts is None:
+        raise ForeignFileError(
+            f"{name} carries no stepcell manifest. stepcell runs files made by 'stepcell export'; "
+            "if this is one, it has been cut short: copy it again. Others get a manifest from 'stepcell adopt'."
+        )
+    payload, manifest_bytes, checksum = parts
+    _compare(name, "manifest", manifest_bytes, "checksum beside it", checksum.decode(errors="replace"))
+    manifest = read_manifest(manifest_bytes, name)
+    _compare(name, "content", payload, "manifest", manifest.fingerprint)
+    return ModelFile(name, format, payload, manifest)
+
+
+def format_of(content: bytes, name: str) -> str:
+    """Return the format of a file called `name`, "tflite" or "onnx"; raise ForeignFileError where it is neither."""
+    looks_like = {TFLITE: tflite_container.is_tflite(content), ONNX: onnx_container.is_onnx(content)}
+    suffix = Path(name).suffix.lstrip(".").lower()
+    if looks_like.get(suffix):
+        return suffix
+    for format, likely in looks_like.items():
+        if likely:
+            return format
+    if suffix in FORMATS:
+        return suffix  # a damaged first byte must not turn a known file into a foreign one
+    raise ForeignFileError(
+        f"{name} is neither a TFLite nor an ONNX file. stepcell runs files made by 'stepcell export'."
+    )
+
+
+def _compare(name: str, part: str, content: bytes, witness: str, expected: str) -> None:
+    found = sha256(content).hexdigest()
+    if found != expected:
+        raise DamagedFileError(
+            f"{name} is damaged: its {part} has sha256 {found[:12]}..., its {witness} says {expected[:12]}... "
+            "Copy it again."
+        )

@@ -1,0 +1,151 @@
+"""What a model reads beside its symbol, and what it answers beside its main output.
+
+What a model reads, step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..common.arrays import AnyArray, Ids
+from ..common.errors import FeatureMismatchError
+from .vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model reads over T steps, T >= 1.
+
+    Attributes:
+        ids: Symbol ids of shape (T,); zeros for a model that reads no symbol.
+        features: Name -> array of shape (T, ...).
+    """
+
+    ids: Ids
+    features: Mapping[str, AnyArray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return T."""
+        return len(self.ids)
+
+    def __getitem__(self, steps: slice | AnyArray) -> Inputs:
+        """Return those of some of the steps."""
+        return Inputs(self.ids[steps], {name: array[steps] for name, array in self.features.items()})
+
+    def features_at(self, step: int) -> dict[str, AnyArray] | None:
+        """Return the features of one step by name, None where the model has none."""
+        return {name: array[step] for name, array in self.features.items()} or None
+
+
+SYMBOL, PROBABILITIES, VALUES = "symbol", "probabilities", "values"
+# The signatures of a TFLite file: the last four are pieces of a step, where it can be cut.
+STEP, ABSORB, LOOK_UP, STEP_ROW, FINISH, PREPARE = "step", "absorb", "look_up", "step_row", "finish", "prepare"
+ROW = "row"  # what a symbol stands for in a table, made by `look_up` and read by `step_row` and `finish`
+PREPARED = "prepared"  # prepared0, prepared1, ...: products of the state, made by `prepare` and read by `finish`
+ACTIVATIONS = ("softmax", "sigmoid", "linear")
+# Name -> one array of the feature's shape. A model of one feature may be given the array alone.
+Features: TypeAlias = "Mapping[str, ArrayLike] | ArrayLike"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """An input beside the symbol.
+
+    Attributes:
+        name: Its name in the graph.
+        shape: Shape of one step, without the batch; () for an id.
+        ids: How many ids there are, where it is an id and not numbers.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    ids: int | None = None
+
+    @property
+    def dtype(self) -> type[np.float32] | type[np.int32]:
+        """int32 for an id, float32 for numbers."""
+        return np.float32 if self.ids is None else np.int32
+
+    def shaped(self, array: AnyArray, steps: tuple[int, ...] = ()) -> AnyArray:
+        """Return `array`; of a feature that is one number, (1,), a number itself will do, with `steps` before it."""
+        return array[..., np.newaxis] if self.shape == (1,) and array.shape == steps else array
+
+    def problem(self, array: AnyArray, steps: tuple[int, ...] = ()) -> str | None:
+        """Say what is wrong with `array`, wanted in the shape `(*steps, *shape)`; None: nothing."""
+        wanted = (*steps, *self.shape)
+        if array.shape != wanted:
+            return f"{self.name} has the shape {array.shape}, wanted is {wanted}"
+        if self.ids is None:
+            return None if np.isfinite(array).all() else f"{self.name} is not finite"
+        return None if ((array >= 0) & (array < self.ids)).all() else f"{self.name} is not one of 0 to {self.ids - 1}"
+
+    def describe(self) -> str:
+        """Return it in a few words."""
+        return f"{self.name} (id of {self.ids})" if self.ids is not None else f"{self.name} {list(self.shape)}"
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output beside the main one.
+
+    Attributes:
+        name: Its name in the graph.
+        size: How many numbers it has, K.
+        activation: "softmax" (they sum to 1), "sigmoid" (each is a probability), or "linear" (values as they are).
+        labels: What they stand for; None: their positions.
+    """
+
+    name: str
+    size: int
+    activation: str
+    labels: Vocabulary | None = None
+
+
+def checked_features(
+    given: Features | None, features: tuple[Feature, ...], file_name: str, steps: tuple[int, ...] = ()
+) -> dict[str, AnyArray]:
+    """Return `given` as arrays of the dtypes and shapes of `features`, with `steps` before the shape of each.
+
+    Of a feature that is one number, shape (1,), the number itself will do.
+
+    Raises:
+        FeatureMismatchError: A name is missing or not known, a shape is another, a number is not finite, an id is none.
+    """
+    wanted = {feature.name: feature for feature in features}
+    if given is None:
+        given = {}
+    elif not isinstance(given, Mapping):
+        if len(wanted) != 1:
+            raise FeatureMismatchError(_message(file_name, features, ["they are given without their names"]))
+        given = {features[0].name: given}
+    problems = [f"{name} is missing" for name in wanted if name not in given]
+    problems += [f"there is no {name}" for name in given if name not in wanted]
+    arrays: dict[str, AnyArray] = {}
+    for name, value in given.items():
+        if name not in wanted:
+            continue
+        try:
+            array = wanted[name].shaped(np.asarray(value), steps)
+            if wanted[name].ids is not None and not np.issubdtype(array.dtype, np.integer):
+                raise TypeError(f"an id is an integer, not {array.dtype}")
+            arrays[name] = array.astype(wanted[name].dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            problems.append(f"{name} cannot be read ({error})")
+            continue
+        # Before the conversion: an id beyond int32 must not come back as another one.
+        checked = array if wanted[name].ids is not None else arrays[name]
+        problem = wanted[name].problem(checked, steps)
+        problems += [problem] if problem else []
+    if problems:
+        raise FeatureMismatchError(_message(file_name, features, problems))
+    return arrays
+
+
+def _message(file_name: str, features: tuple[Feature, ...], problems: list[str]) -> str:
+    wanted = ", ".join(feature.describe() for feature in features) or "no features"
+    return f"{file_name} reads {wanted} at each step: {'; '.join(problems)}. The state has not moved."

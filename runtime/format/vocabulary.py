@@ -1,0 +1,274 @@
+"""The vocabulary: which symbol has which id.
+
+Values of JSON as the texts that keys and symbols are.
+
+Symbols as people type them in one line.
+
+Reads vocabulary files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..common.arrays import Ids
+from ..common.errors import UnknownSymbolError, VocabularyError
+
+
+def json_text(value: Any) -> str | None:
+    """Return a string as it is, a number, true or false as it is written in JSON; None for null.
+
+    >>> json_text("a"), json_text(3), json_text(True), json_text(None)
+    ('a', '3', 'true', None)
+
+    Raises:
+        ValueError: It is a list or an object; the text says so.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (list, dict)):
+        raise ValueError("a list" if isinstance(value, list) else "an object")
+    return json.dumps(value)
+
+
+# The escapes that let any symbol stand on one line of a terminal or a text file.
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
+
+_LONGEST_SHOWN = 80  # characters of an unknown symbol in a message: a line of a wrong file may have millions
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    r"""The symbols a model knows, in the order of their ids.
+
+    Attributes:
+        symbols: The symbols; a symbol is any string that is not empty, its id is its position.
+        unknown: The symbol of `symbols` that stands for every symbol not listed; None: such symbols are refused.
+
+    Raises:
+        VocabularyError: No symbols, one twice, one that is not a string, or an `unknown` that is not listed.
+
+    >>> letters = Vocabulary(tuple("abc"))
+    >>> letters.encode("c"), letters.decode(0), len(letters)
+    (2, 'a', 3)
+    """
+
+    symbols: tuple[str, ...]
+    unknown: str | None = None
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the symbols and index them."""
+        problems = []
+        if not self.symbols:
+            problems.append("it has no symbols")
+        wrong = [symbol for symbol in self.symbols if not _is_symbol(symbol)]
+        if wrong:
+            problems.append(f"symbols are strings of Unicode and not empty, found {wrong[0]!r}")
+        else:
+            ids = {symbol: id for id, symbol in enumerate(self.symbols)}
+            object.__setattr__(self, "_ids", ids)
+            if len(ids) < len(self.symbols):
+                twice = next(symbol for id, symbol in enumerate(self.symbols) if ids[symbol] != id)
+                problems.append(f"the symbol {twice!r} stands in it twice")
+            if self.unknown is not None and self.unknown not in ids:
+                problems.append(f"the unknown symbol {self.unknown!r} is not one of its symbols")
+        if problems:
+            raise VocabularyError(f"This vocabulary cannot be used: {'; '.join(problems)}.")
+
+    @classmethod
+    def none(cls) -> Vocabulary:
+        """Return the one vocabulary without symbols, for models that read features alone."""
+        empty = object.__new__(cls)
+        for name, value in (("symbols", ()), ("unknown", None), ("_ids", {})):
+            object.__setattr__(empty, name, value)
+        return empty
+
+    @classmethod
+    def of_ids(cls, size: int) -> Vocabulary:
+        """Return the vocabulary "0", "1", ..., for models that come without symbols.
+
+        Args:
+            size: How many ids there are.
+        """
+        return cls(tuple(str(id) for id in range(size)))
+
+    @classmethod
+    def of_text(cls, text: str) -> Vocabulary:
+        """Return the vocabulary of characters, in order of their code points.
+
+        Args:
+            text: What they occur in.
+        """
+        return cls(tuple(sorted(set(text))))
+
+    @classmethod
+    def from_file_content(cls, content: str) -> Vocabulary:
+        r"""Read a vocabulary file: a JSON list of strings, or one symbol per line (`\n`, `\t`, `\\` escaped).
+
+        Raises:
+            VocabularyError: The content is neither, or its symbols are not a vocabulary.
+        """
+        if content.lstrip().startswith("["):
+            try:
+                symbols = json.loads(content)
+            except json.JSONDecodeError:
+                pass  # a vocabulary of one symbol per line may begin with "["
+            else:
+                return cls(tuple(symbols))
+        lines = (line.removesuffix("\r") for line in content.split("\n"))
+        return cls(tuple(unescape_symbol(line) for line in lines if line))
+
+    @property
+    def id_by_symbol(self) -> dict[str, int]:
+        """Symbol -> id, to be read."""
+        return self._ids
+
+    def __len__(self) -> int:
+        """Return how many symbols there are."""
+        return len(self.symbols)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the symbols in the order of their ids."""
+        return iter(self.symbols)
+
+    def __contains__(self, symbol: object) -> bool:
+        """Tell whether `symbol` is listed."""
+        return symbol in self._ids
+
+    def encode(self, symbol: str) -> int:
+        """Return the id of a symbol.
+
+        Args:
+            symbol: A symbol that is listed, or any where there is an unknown symbol.
+
+        Raises:
+            UnknownSymbolError: `symbol` is not listed and there is no unknown symbol to stand for it.
+        """
+        try:
+            return self._ids[symbol]
+        except (KeyError, TypeError):  # not listed, or nothing that could be: a list, for example
+            pass
+        if self.unknown is not None and isinstance(symbol, str):
+            return self._ids[self.unknown]
+        shown = repr(symbol)
+        if len(shown) > _LONGEST_SHOWN:
+            shown = f"{shown[:_LONGEST_SHOWN]}... ({len(shown):,} characters)"
+        raise UnknownSymbolError(f"Symbol {shown} is not in the vocabulary ({self.describe()}).{self._hint(symbol)}")
+
+    def encode_all(self, symbols: Iterable[str]) -> Ids:
+        """Return the ids of `symbols`, int32 of shape (T,).
+
+        Raises:
+            UnknownSymbolError: As `encode` does, for the first symbol that is not listed; the message says which it is.
+        """
+        symbols = symbols if isinstance(symbols, (str, list, tuple)) else tuple(symbols)
+        try:
+            return np.fromiter(map(self._ids.__getitem__, symbols), np.int32, len(symbols))
+        except (KeyError, TypeError):  # some are not listed, or nothing that could be
+            pass
+        ids = []
+        for number, symbol in enumerate(symbols, start=1):
+            try:
+                ids.append(self.encode(symbol))
+            except UnknownSymbolError as error:
+                raise UnknownSymbolError(f"{error} It is number {number:,} of {len(symbols):,}.") from None
+        return np.array(ids, np.int32)
+
+    def decode(self, id: int) -> str:
+        """Return the symbol of an id.
+
+        Args:
+            id: From 0 on.
+
+        Raises:
+            IndexError: There is no such id; negative ids do not count from the end.
+        """
+        if not 0 <= id < len(self.symbols):
+            raise IndexError(f"Id {id} is not one of 0 to {len(self.symbols) - 1}.")
+        return self.symbols[id]
+
+    def describe(self) -> str:
+        """Return the size and the first symbols in a few words, for messages."""
+        shown = ", ".join(repr(symbol) for symbol in self.symbols[:3])
+        return f"{len(self.symbols)} symbols: {shown}{', ...' if len(self.symbols) > 3 else ''}"
+
+    def _hint(self, symbol: object) -> str:
+        if not isinstance(symbol, str) and str(symbol) in self._ids:
+            return f" Symbols are strings: give {str(symbol)!r}."
+        return ""
+
+
+def _is_symbol(symbol: object) -> bool:
+    try:
+        return isinstance(symbol, str) and bool(symbol.encode())
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+
+
+def escape_symbol(symbol: str) -> str:
+    r"""Return `symbol` on one line: newline as `\n`, tab as `\t`, carriage return as `\r`, backslash as `\\`."""
+    return "".join(_ESCAPES.get(character, character) for character in symbol)
+
+
+def unescape_symbol(line: str) -> str:
+    r"""Return the symbol that `escape_symbol` wrote as `line`; a backslash that begins no escape is itself."""
+    pieces = []
+    position = 0
+    while position < len(line):
+        pair = line[position : position + 2]
+        pieces.append(_UNESCAPES.get(pair, line[position]))
+        position += 2 if pair in _UNESCAPES else 1
+    return "".join(pieces)
+
+
+def read_symbols(text: str, vocabulary: Vocabulary) -> list[str]:
+    r"""Return the symbols in `text`: what stands between blanks, or each character where all symbols are characters.
+
+    Newline, tab and backslash as symbols are written `\n`, `\t` and `\\`. Blanks between characters count only if a
+    blank is a symbol; where symbols have blanks within, each stands on a line of its own. Whether the symbols are in
+    the vocabulary is not checked.
+    """
+    separator = separator_of(vocabulary)
+    if separator:
+        parts = text.split() if separator == " " else filter(None, text.split(separator))
+        return [part if part in vocabulary else unescape_symbol(part) for part in parts]
+    characters = unescape_symbol(text)
+    return [character for character in characters if character in vocabulary or not character.isspace()]
+
+
+def separator_of(vocabulary: Vocabulary) -> str:
+    """Return what stands between two symbols: nothing, a blank, or a newline where a blank would not tell them apart.
+
+    The unknown symbol may be a word among characters.
+    """
+    known = [symbol for symbol in vocabulary if symbol != vocabulary.unknown]
+    if all(len(symbol) == 1 for symbol in known):
+        return ""
+    return "\n" if any(character.isspace() for symbol in known for character in escape_symbol(symbol)) else " "
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read a vocabulary file, UTF-8: one symbol per line, or a JSON list.
+
+    Raises:
+        VocabularyError: It cannot be read, or holds no vocabulary.
+    """
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+        if path.suffix == ".json":
+            json.loads(content)  # or it would pass for a list of lines
+    except json.JSONDecodeError as error:
+        raise VocabularyError(f"The vocabulary {path} is not JSON: {error}.") from error
+    except OSError as error:
+        raise VocabularyError(f"Cannot read the vocabulary {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise VocabularyError(f"The vocabulary {path} is not UTF-8: byte {error.start} is wrong.") from error
+    return Vocabulary.from_file_content(content)

@@ -1,0 +1,1 @@
+"""Backends: the interpreters that step a model file, and numpy."""

@@ -1,0 +1,159 @@
+"""The golden sequence: a known answer inside every model file, replayed when it is loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..common.arrays import AnyArray, Float32
+from ..common.errors import BackendError, GoldenMismatchError, NotFiniteError, StepcellError
+from ..format.manifest import GoldenRun, StateTensor
+from ..format.model_file import ModelFile
+from ..format.tensor_specs import Feature
+from .batch import Batch
+from .registry import Backend, State, describe_backend, initial_state
+
+# The kernels of TFLite for 32-bit ARM are less exact than all others: a cell state is off by 1e-4, and what is made of
+# it by up to 8e-4 (tests/data/memory.tflite over 2,000 steps; benchmarks/pi/prove.py).
+_LESS_EXACT = ("litert", "tflite") if sys.maxsize < 2**32 else ()
+_LESS_EXACT_TOLERANCE = 1e-3
+
+
+def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, Float32]:
+    """Return the state that a golden run starts from; `Golden` documents "initial" and "ramp"."""
+    if start == "initial":
+        return initial_state(state)
+    values = {}
+    count = 0
+    for tensor in state:
+        array = tensor.initial_value()
+        steps = np.arange(count, count + array.size)
+        values[tensor.name] = ((37 * steps + 11) % 101 / 101 - 0.5).astype(np.float32).reshape(array.shape)
+        count += array.size
+    return values
+
+
+def replay_golden(backend: Backend | _AllStreams, file: ModelFile, backend_name: str) -> float:
+    """Step the golden sequence of `file` and compare; the resident state is the initial one afterwards.
+
+    Returns:
+        The largest absolute difference of a probability.
+
+    Raises:
+        GoldenMismatchError: An answer is farther off than the file allows, or is not a number; or `absorb` does not
+            lead where stepping leads.
+        BackendError: The interpreter fails in it.
+    """
+    try:
+        return _replay(backend, file, backend_name)
+    except StepcellError:
+        raise
+    except Exception as error:
+        raise BackendError(
+            f"{describe_backend(backend_name)} failed on the golden sequence of {file.name}: {error}. Try another "
+            "backend, or export the model again."
+        ) from error
+
+
+def replay_golden_in_batch(batch: Batch, file: ModelFile, backend_name: str) -> float:
+    """Do what `replay_golden` does with all streams of a batch at once; their states are the initial one afterwards."""
+    return replay_golden(_AllStreams(batch), file, backend_name)
+
+
+class _AllStreams:
+    """A batch as a backend that steps all of its streams alike; answers have a row for each, float32 (B, K)."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._features: dict[str, AnyArray] = {}
+
+    def write_state(self, state: State) -> None:
+        for name, memory in self._batch.state().items():
+            memory[...] = state[name]
+
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        size = self._batch.size
+        self._features = {name: np.broadcast_to(array, (size, *array.shape)) for name, array in features.items()}
+
+    def step(self, id: int) -> None:
+        self._batch.compute(np.full(self._batch.size, id, np.int32), self._features)
+        self._batch.feed_back()
+
+    def answer(self) -> Float32:
+        return self._batch.answers
+
+    def others(self) -> dict[str, Float32]:
+        return self._batch.others
+
+
+def _replay(backend: Backend | _AllStreams, file: ModelFile, backend_name: str) -> float:
+    manifest = file.manifest
+    worst = 0.0
+    if manifest.golden is not None:
+        outputs = list(manifest.golden.outputs)
+        for run in manifest.golden.runs:
+            backend.write_state(start_state(run.start, manifest.state))
+            for step, (id, expected) in enumerate(zip(run.ids, run.probabilities, strict=True), start=1):
+                if manifest.features:
+                    backend.write_features(_features_at(manifest.features, run, step - 1))
+                try:
+                    backend.step(id)
+                except NotFiniteError:
+                    raise _mismatch(file, backend_name, step, float("nan")) from None
+                differences = [_difference(backend.answer()[..., outputs], expected, manifest.output)]
+                for output in manifest.others:
+                    recorded = run.others[output.name][step - 1]
+                    found = backend.others()[output.name][..., : len(recorded)]
+                    differences.append(_difference(found, recorded, output.activation))
+                difference = float(np.max(differences))
+                if not difference <= _tolerance(file, backend_name):
+                    raise _mismatch(file, backend_name, step, difference)
+                worst = max(worst, difference)
+            if not manifest.features and not isinstance(backend, _AllStreams):
+                worst = max(worst, _absorb_run(backend, file, backend_name, run))
+    backend.write_state(initial_state(manifest.state))
+    return worst
+
+
+def _tolerance(file: ModelFile, backend_name: str) -> float:
+    assert file.manifest.golden is not None, "a step of the golden sequence was made"
+    own = file.manifest.golden.tolerance
+    return max(own, _LESS_EXACT_TOLERANCE) if backend_name in _LESS_EXACT else own
+
+
+def _mismatch(file: ModelFile, backend_name: str, step: int, difference: float) -> GoldenMismatchError:
+    return GoldenMismatchError(
+        f"{describe_backend(backend_name)} does not answer as {file.name} was exported: at step {step} of the golden "
+        f"sequence a probability is off by {difference:.2g} (allowed {_tolerance(file, backend_name):g}). Try another "
+        "backend or version."
+    )
+
+
+def _features_at(features: tuple[Feature, ...], run: GoldenRun, step: int) -> dict[str, AnyArray]:
+    return {f.name: np.array(run.features[f.name][step], f.dtype).reshape(f.shape) for f in features}
+
+
+def _difference(found: Float32, recorded: tuple[float, ...], activation: str) -> float:
+    """Return the largest difference; relative for values above 1, which have no bound. Not a number stays that."""
+    expected = np.array(recorded)
+    scale = np.maximum(1.0, np.abs(expected)) if activation == "linear" else 1.0
+    return float((np.abs(found - expected) / scale).max())
+
+
+def _absorb_run(backend: Backend, file: ModelFile, backend_name: str, run: GoldenRun) -> float:
+    """Absorb `run`, whose stepped state is resident, and return the largest difference; raise if it is too large."""
+    stepped, answer = backend.read_state(), backend.answer().copy()
+    backend.write_state(start_state(run.start, file.manifest.state))
+    backend.absorb(np.array(run.ids, np.int32))
+    differences = [backend.answer() - answer]
+    # Relative above 1: a cell state has no bound.
+    differences += [(a - stepped[n]) / np.maximum(1, np.abs(stepped[n])) for n, a in backend.read_state().items()]
+    worst = max(float(np.abs(difference).max()) for difference in differences)
+    if not worst <= _tolerance(file, backend_name):
+        raise GoldenMismatchError(
+            f"{describe_backend(backend_name)} absorbs the golden sequence of {file.name} to another end than it steps "
+            f"it: off by {worst:.2g} (allowed {_tolerance(file, backend_name):g}). Try another backend or version."
+        )
+    return worst

@@ -1,0 +1,134 @@
+"""The operations that a step is made of, in numpy: each records its calls on a tape and returns its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ...common.arrays import AnyArray
+from . import activations, products
+from . import shapes as shaping
+from .recorder import Tape, axes_of
+
+Make: TypeAlias = Callable[..., AnyArray | Sequence[AnyArray]]
+
+
+def _of_one(*functions: np.ufunc) -> Make:
+    """Return the operation that applies ufuncs of one operand, one after the other."""
+
+    def make(t: Tape, x: AnyArray) -> AnyArray:
+        for function in functions:
+            x = t(function, x)
+        return x
+
+    return make
+
+
+def _of_all(function: np.ufunc) -> Make:
+    """Return the operation that applies a ufunc of two operands to two or more."""
+
+    def make(t: Tape, x: AnyArray, *others: AnyArray) -> AnyArray:
+        for other in others:
+            x = t(function, x, other)
+        return x
+
+    return make
+
+
+def _over(function: np.ufunc) -> Make:
+    """Return the operation that reduces over axes."""
+
+    def make(t: Tape, x: AnyArray, axes: AnyArray | None = None, *, keep: bool, at: Any = None) -> AnyArray:
+        return t.reduce(function, x, axes_of(at if axes is None else axes, x.ndim), keep)
+
+    return make
+
+
+def _mean(t: Tape, x: AnyArray, axes: AnyArray | None = None, *, keep: bool, at: Any = None) -> AnyArray:
+    over = axes_of(at if axes is None else axes, x.ndim)
+    return t(np.divide, t.reduce(np.add, x, over, keep), float(prod(x.shape[axis] for axis in over)))
+
+
+def _select(t: Tape, condition: AnyArray, x: AnyArray, y: AnyArray) -> AnyArray:
+    out = t.copy(y, np.broadcast_shapes(condition.shape, x.shape, y.shape), x.dtype)
+    t.record(np.copyto, out, x, "same_kind", condition)
+    return out
+
+
+def _cast(t: Tape, x: AnyArray, *, to: str) -> AnyArray:
+    dtype = t.floats if to in ("float16", "float32") else np.dtype(to)
+    return x if x.dtype == dtype else t.copy(x, x.shape, dtype)
+
+
+OPERATIONS: dict[str, Make] = {
+    "abs": _of_one(np.abs),
+    "add": _of_all(np.add),
+    "and": _of_all(np.logical_and),
+    "between": shaping.between,
+    "broadcast": shaping.broadcast,
+    "cast": _cast,
+    "clip": activations.clip,
+    "concatenate": shaping.concatenate,
+    "dense": products.dense,
+    "divide": _of_all(np.divide),
+    "elu": activations.elu,
+    "equal": _of_all(np.equal),
+    "erf": activations.error_function,
+    "exp": _of_one(np.exp),
+    "expand": shaping.expand,
+    "flatten": shaping.flatten,
+    "gelu": activations.gelu,
+    "greater": _of_all(np.greater),
+    "greater_equal": _of_all(np.greater_equal),
+    "hard_sigmoid": activations.hard_sigmoid,
+    "hard_swish": activations.hard_swish,
+    "leaky_relu": activations.leaky_relu,
+    "less": _of_all(np.less),
+    "less_equal": _of_all(np.less_equal),
+    "log": _of_one(np.log),
+    "log_softmax": activations.log_softmax,
+    "logistic": activations.logistic,
+    "matmul": products.matmul,
+    "max": _over(np.maximum),
+    "maximum": _of_all(np.maximum),
+    "mean": _mean,
+    "min": _over(np.minimum),
+    "minimum": _of_all(np.minimum),
+    "multiply": _of_all(np.multiply),
+    "negative": _of_one(np.negative),
+    "not": _of_one(np.logical_not),
+    "not_equal": _of_all(np.not_equal),
+    "one_hot": products.one_hot,
+    "or": _of_all(np.logical_or),
+    "part": shaping.part,
+    "power": _of_all(np.power),
+    "product": products.product,
+    "reciprocal": _of_one(np.reciprocal),
+    "relu": partial(activations.clip, low=0.0),
+    "relu6": partial(activations.clip, low=0.0, high=6.0),
+    "relu_n1_to_1": partial(activations.clip, low=-1.0, high=1.0),
+    "relu_0_to_1": partial(activations.clip, low=0.0, high=1.0),
+    "reshape": shaping.reshape,
+    "rsqrt": _of_one(np.sqrt, np.reciprocal),
+    "same": lambda t, x: x,
+    "select": _select,
+    "shape": shaping.shape_of,
+    "softmax": activations.softmax,
+    "split": shaping.split,
+    "sqrt": _of_one(np.sqrt),
+    "square": _of_one(np.square),
+    "squared_difference": lambda t, x, y: t(np.square, t(np.subtract, x, y)),
+    "squeeze": shaping.squeeze,
+    "stack": shaping.stack,
+    "strided": shaping.strided,
+    "subtract": _of_all(np.subtract),
+    "sum": _over(np.add),
+    "take": products.take,
+    "tanh": _of_one(np.tanh),
+    "transpose": shaping.transpose,
+    "unstack": shaping.unstack,
+}

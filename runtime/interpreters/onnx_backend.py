@@ -1,0 +1,197 @@
+"""ONNX Runtime, stepped through io-binding over memory that this backend owns.
+
+Each state tensor has two buffers. A step reads one and writes the other, then they change places: nothing is copied,
+and a step that fails has written only to the buffer that does not count.
+
+onnxruntime on a graph of whole sequences: many symbols in one call, or one after the other like any other file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..common.arrays import AnyArray, Float32, Ids
+from ..common.errors import DamagedFileError
+from ..format.manifest import Manifest
+from ..format.model_file import ModelFile
+from ..format.tensor_specs import SYMBOL
+from .base_backend import PlainBackend
+from .finite import looking_at, not_finite, require_finite, suspects
+from .mapped_backend import WiredBackend, onnx_runner
+from .registry import Backend, State, initial_state
+
+_ONNX_TYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
+_ERRORS_ONLY = 3  # log severity
+
+
+def open_backend(name: str, file: ModelFile) -> Backend:
+    """Load the verified .onnx `file`; `name` is "onnxruntime".
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
+    """
+    session = open_interpreter(name, file.payload)
+    if file.manifest.wiring is not None:
+        return WiredBackend(onnx_runner(session, file), file.manifest)
+    _check_graph(session, file)
+    if file.manifest.sequence:
+        return OnnxSequenceBackend(session, file.manifest)
+    return OnnxRuntimeBackend(session, file.manifest)
+
+
+def open_interpreter(name: str, payload: bytes) -> Any:
+    """Return a session for the graph `payload`; `name` is "onnxruntime"."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # as in the TFLite backend
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _ERRORS_ONLY
+    return onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
+
+
+def _check_graph(session: Any, file: ModelFile) -> None:
+    """Compare the graph's names, dtypes and shapes with the manifest before anything is bound to it."""
+    wanted = (file.manifest.graph_inputs(), file.manifest.graph_outputs())
+    for nodes, expected in zip((session.get_inputs(), session.get_outputs()), wanted, strict=True):
+        found = {node.name: (_ONNX_TYPES.get(node.type), tuple(node.shape[1:])) for node in nodes}
+        if found != expected:
+            raise DamagedFileError(
+                f"{file.name} is not as its manifest says: the graph has {found}, the manifest promises {expected}. "
+                "Export the model again."
+            )
+
+
+class OnnxRuntimeBackend(PlainBackend):
+    """One session with two sets of state buffers, and a binding for each direction between them."""
+
+    def __init__(self, session: Any, manifest: Manifest) -> None:
+        """Allocate the buffers and bind them. The resident state is the initial one."""
+        states = {tensor.name for tensor in manifest.state} | {tensor.next for tensor in manifest.state}
+        inputs = _buffers(manifest.graph_inputs(), states)
+        self._outputs = _buffers(manifest.graph_outputs(), states)
+        super().__init__(
+            manifest,
+            self._outputs[manifest.answer].reshape(-1),
+            {feature.name: inputs[feature.name] for feature in manifest.features},
+            {output.name: self._outputs[output.name] for output in manifest.others},
+        )
+        unread = np.zeros(1, np.int32)  # where a model that reads features alone is told its symbol
+        self._symbol = inputs.get("symbols" if manifest.sequence else SYMBOL, unread).reshape(-1)
+        self._buffers = [initial_state(manifest.state) for _ in range(2)]
+        bindings = [
+            bind(session, {**inputs, **before}, {**self._outputs, **{t.next: after[t.name] for t in manifest.state}})
+            for before, after in (self._buffers, self._buffers[::-1])
+        ]
+        self._kept = session, bindings, inputs
+        run, held = shortest_run(session, bindings)
+        self._compute = [
+            looking_at((run, (binding, None)), self._written(after), manifest)
+            for binding, after in zip(held, self._buffers[::-1], strict=True)
+        ]
+        self._first = self._answer.data
+        self._side = 0  # which buffers hold the resident state; one assignment moves it, so nothing can tear it
+
+    def step(self, id: int) -> None:
+        """See `Backend.step`."""
+        self.peek(id)
+        self._side = 1 - self._side
+        self.steps += 1
+
+    def peek(self, id: int) -> None:
+        """See `Backend.peek`."""
+        self._symbol[0] = id
+        function, arguments = self._compute[self._side]
+        function(*arguments)
+        if self._first[0] != self._first[0]:  # not a number
+            raise not_finite(self.manifest)
+
+    def read_state(self) -> dict[str, Float32]:
+        """See `Backend.read_state`."""
+        return {name: array.copy() for name, array in self._buffers[self._side].items()}
+
+    def write_state(self, state: State) -> None:
+        """See `Backend.write_state`."""
+        for name, array in self._buffers[1 - self._side].items():
+            array[...] = state[name]
+        self._side = 1 - self._side
+
+    def _written(self, target: State) -> list[AnyArray]:
+        """Return what must be looked at after a run that writes the next state to `target`."""
+        following = {tensor.next: target[tensor.name] for tensor in self.manifest.state}
+        return [following[name] if name in following else self._outputs[name] for name in suspects(self.manifest)]
+
+
+def bind(session: Any, inputs: Mapping[str, AnyArray], outputs: Mapping[str, AnyArray]) -> Any:
+    """Return a binding of `session` to memory that must live as long."""
+    binding = session.io_binding()
+    for bind_one, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
+        for name, array in arrays.items():
+            bind_one(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+    return binding
+
+
+def _buffers(side: Mapping[str, tuple[type, tuple[int | str, ...]]], but: Collection[str]) -> dict[str, AnyArray]:
+    """Return memory for one side of the graph, for one stream and one step, without the tensors named in `but`."""
+    return {
+        name: np.zeros((1, *(1 if isinstance(size, str) else size for size in shape)), dtype)
+        for name, (dtype, shape) in side.items()
+        if name not in but
+    }
+
+
+def shortest_run(session: Any, bindings: list[Any]) -> tuple[Callable[[Any, Any], object], list[Any]]:
+    """Return what runs a binding, and the bindings it takes: those inside of the Python objects, where there are any.
+
+    Around them onnxruntime 1.31 asks twice whether it is on a graphics card: 1 of 8 microseconds at 50 units.
+    """
+    inner = getattr(getattr(session, "_sess", None), "run_with_iobinding", None)
+    held = [getattr(binding, "_iobinding", None) for binding in bindings]
+    if inner is None or None in held:
+        return session.run_with_iobinding, bindings
+    return inner, held
+
+
+_MOST_AT_ONCE = 1024  # symbols in one call: a year of history must not fill the memory with its answers
+
+
+class OnnxSequenceBackend(OnnxRuntimeBackend):
+    """A step is a sequence of one symbol, through memory that stays bound; longer ones go through the graph at once.
+
+    How matrices are multiplied depends on the length of a sequence, so the last digits of an answer do too.
+    """
+
+    def __init__(self, session: Any, manifest: Manifest) -> None:
+        """Wrap `session`. The resident state is the initial one."""
+        super().__init__(session, manifest)
+        self._session = session
+        self._names = [tensor.name for tensor in manifest.state]
+        self._ports = [manifest.answer, *(tensor.next for tensor in manifest.state)]
+
+    def absorb(self, ids: Ids) -> None:
+        """See `Backend.absorb`."""
+        for _ in self._parts(ids):
+            pass
+
+    def run(self, ids: Ids) -> Float32:
+        """See `Backend.run`."""
+        return np.concatenate(list(self._parts(ids)))
+
+    def _parts(self, ids: Ids) -> Iterator[Float32]:
+        """Go through `ids` part by part and yield the answers to each, (T, K); the state moves at the end."""
+        state: State = self.read_state()
+        for first in range(0, len(ids), _MOST_AT_ONCE):
+            answers, state = self._sequence(ids[first : first + _MOST_AT_ONCE], state)
+            require_finite([answers, *state.values()], self.manifest)
+            yield answers
+        self.write_state(state)
+        self._answer[:] = answers[-1]
+
+    def _sequence(self, ids: Ids, state: State) -> tuple[Float32, dict[str, Float32]]:
+        """Return the answers to `ids` from `state`, (T, K), and the state after them."""
+        answers, *following = self._session.run(self._ports, {"symbols": ids[:, None], **state})
+        return answers[:, 0], dict(zip(self._names, following, strict=True))

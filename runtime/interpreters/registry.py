@@ -1,0 +1,223 @@
+"""Backends: what can step a model file, behind one small protocol: interpreters, and numpy where there is none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..common.arrays import AnyArray, Float32, Ids
+from ..common.errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
+from ..format.manifest import StateTensor
+from ..format.model_file import ONNX, TFLITE, ModelFile, read_model_file
+
+State = Mapping[str, Float32]
+
+
+class Backend(Protocol):
+    """One loaded interpreter with one state resident in its memory.
+
+    A step that raises leaves the resident state as it was, and has counted if it has moved it all the same: a signal
+    handler raised then. `absorb` and `run` may leave it anywhere: whoever calls them puts it back. Ids and features are
+    not checked here: callers pass valid ones. A model that reads no symbol gets the id 0.
+
+    Attributes:
+        steps: How many calls of `step` have moved the resident state.
+    """
+
+    steps: int
+
+    def step(self, id: int) -> None:
+        """Compute the answer to `id` and let the next state become the resident state."""
+
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        """Let `features`, all of them by name, be what is read beside the symbol from now on."""
+
+    def peek(self, id: int) -> None:
+        """Compute the answer to `id`; the resident state stays."""
+
+    def absorb(self, ids: Ids) -> None:
+        """Step all of `ids`, shape (T,) with T >= 1; the answer is the one to the last."""
+
+    def run(self, ids: Ids) -> Float32:
+        """Step all of `ids`, shape (T,), and return the answers to all of them, float32 of shape (T, K)."""
+
+    def settle(self) -> None:
+        """Do what a step has left for later, if anything; the resident state stays."""
+
+    def answer(self) -> Float32:
+        """Return the last answer, float32 of shape (K,), where the interpreter has it: the next call changes it."""
+
+    def others(self) -> dict[str, Float32]:
+        """Return copies of what the other outputs answered, float32 of shape (K,) each."""
+
+    def read_state(self) -> dict[str, Float32]:
+        """Return a copy of the resident state, each tensor float32 of shape (1, ...)."""
+
+    def write_state(self, state: State) -> None:
+        """Replace the resident state by a copy of `state`, whose names and shapes are those of the model."""
+
+
+NUMPY = "numpy"
+# Backend name -> (model formats, module of the backend here, distribution that must be installed, what to install).
+# Within a format the first usable one is taken: ai-edge-litert is the faster interpreter (1.2x at 256 units float32,
+# 3x with int8), and it does not mind a TensorFlow imported before it. numpy is always there, and slower than they are.
+_BACKENDS = {
+    "litert": ((TFLITE,), ".tflite_backend", "ai-edge-litert", "stepcell[litert]"),
+    "tflite": ((TFLITE,), ".tflite_backend", "tflite-runtime", "stepcell[tflite]"),
+    "onnxruntime": ((ONNX,), ".onnx_backend", "onnxruntime", "stepcell[onnx]"),
+    NUMPY: ((TFLITE, ONNX), ".numpy_backend", "numpy", "stepcell"),
+}
+BACKEND_NAMES = tuple(_BACKENDS)
+
+
+def backends_for(format: str) -> tuple[str, ...]:
+    """Return the names of the backends that can step files of `format`, the preferred one first."""
+    return tuple(name for name, (formats, *_) in _BACKENDS.items() if format in formats)
+
+
+def describe_backend(name: str) -> str:
+    """Return distribution and version of the backend `name`, "ai-edge-litert 2.3.0" for example."""
+    return f"{_BACKENDS[name][2]} {installed_version(_BACKENDS[name][2]) or ''}".rstrip()
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return which version of `distribution` is installed, None where none is (Debian's packages may not say)."""
+    from importlib.metadata import PackageNotFoundError, version  # takes a fifth of the time to import this package
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def open_backend(name: str, file: ModelFile) -> Backend:
+    """Load `file` into the interpreter `name`.
+
+    Raises:
+        NoInterpreterError: It is not installed.
+        BackendError: It is installed and cannot load the file.
+        WrongBackendError: There is no backend of this name, or it is for another format.
+    """
+    if name not in backends_for(file.format):
+        names = ", ".join(repr(known) for known in backends_for(file.format))
+        raise WrongBackendError(f"Backend {name!r} does not step .{file.format} files; these do: {names}.")
+    backend: Backend = _call(name, file.name, "open_backend", file)
+    return backend
+
+
+def open_public_backend(name: str, file: ModelFile) -> Backend:
+    """Load a .tflite `file` into the interpreter `name` to be stepped through its public API alone.
+
+    Raises:
+        NoInterpreterError, BackendError: As `open_backend` does.
+    """
+    backend: Backend = _call(name, file.name, "open_public_backend", file)
+    return backend
+
+
+def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
+    """Load `file` into the interpreter `name` to be stepped in two phases: the answer first, the rest later.
+
+    Raises:
+        NoInterpreterError, BackendError: As `open_backend` does.
+        WrongBackendError: The interpreter or the file cannot do that.
+    """
+    if file.format != TFLITE:
+        raise WrongBackendError(f"{file.name} has one graph: steps in two phases need a .tflite file. Export one.")
+    if name == NUMPY:
+        raise WrongBackendError("numpy has no steps in two phases: install an interpreter, or leave out low_latency.")
+    backend: Backend = _call(name, file.name, "open_two_phase_backend", file)
+    return backend
+
+
+def open_any_file(name: str, content: bytes, file_name: str) -> None:
+    """Load a file, whoever made it, into the interpreter `name` and let go of it again: to see whether it can.
+
+    What is damaged may crash the process, so call this in one of its own.
+
+    Raises:
+        NoInterpreterError: The interpreter is not installed.
+        BackendError: It cannot load the file.
+    """
+    _call(name, file_name, "open_interpreter", content)
+
+
+def _call(name: str, file_name: str, function: str, content: ModelFile | bytes) -> Any:
+    """Call `function` of the module of the backend `name`, and let what goes wrong be one of our errors."""
+    _, module, distribution, extra = _BACKENDS[name]
+    try:
+        return getattr(import_module(module, __package__), function)(name, content)
+    except ImportError as error:
+        raise NoInterpreterError(
+            f"The backend {name!r} needs {distribution} ({error}). Install it: pip install '{extra}'"
+        ) from error
+    except StepcellError:
+        raise
+    except Exception as error:  # interpreters raise whatever they like: RuntimeError, ValueError, their own classes
+        hint = ""
+        if name == "tflite" and "tensorflow" in sys.modules:
+            hint = ". It cannot in a process that imported TensorFlow before it: use ai-edge-litert there"
+        raise BackendError(f"{describe_backend(name)} cannot load {file_name}: {error}{hint}") from error
+
+
+def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
+    """Load `file` into the first interpreter that takes it, or else into numpy; return its name and the backend.
+
+    Raises:
+        NoInterpreterError: No interpreter is installed for this format, and numpy alone does not do.
+        BackendError: Some are installed and nothing can load the file; what each said is in the message.
+    """
+    failures = []
+    missing = 0
+    for name in backends_for(file.format):
+        try:
+            return name, open_backend(name, file)
+        except NoInterpreterError:
+            missing += 1
+        except BackendError as error:
+            failures.append(str(error))
+    if missing + 1 < len(backends_for(file.format)):
+        raise BackendError("\n".join(failures))
+    extra = {TFLITE: "stepcell[tflite]", ONNX: "stepcell[onnx]"}[file.format]
+    raise NoInterpreterError("\n".join([*failures, f"It needs an interpreter. Install one: pip install '{extra}'"]))
+
+
+def initial_state(state: tuple[StateTensor, ...]) -> dict[str, Float32]:
+    """Return the state after a reset, each tensor float32 of shape (1, ...)."""
+    return {tensor.name: tensor.initial_value() for tensor in state}
+
+
+@lru_cache
+def probe_backends() -> dict[str, str | None]:
+    """Find out which backends really work here: name -> None, or why not.
+
+    Importing proves nothing (tflite-runtime imports with numpy 2 and then cannot build an interpreter), so each one
+    loads a tiny model and must give its known answers.
+    """
+    from .golden import replay_golden
+
+    found: dict[str, str | None] = {}
+    for name, (formats, *_) in _BACKENDS.items():
+        try:
+            for format in formats:
+                file = read_model_file(Path(__file__).with_name(f"probe.{format}"))
+                replay_golden(open_backend(name, file), file, name)
+            found[name] = None
+        except StepcellError as error:
+            found[name] = str(error)
+    return found
+
+
+def usable_backends(format: str) -> tuple[str, ...]:
+    """Return the names of the backends for `format` that work on this machine, in this process."""
+    return tuple(name for name in backends_for(format) if probe_backends()[name] is None)
+
+
+def without_stand_in(names: Iterable[str]) -> tuple[str, ...]:
+    """Return `names` of backends without numpy, which stands in for an interpreter; alone it stays."""
+    given = tuple(names)
+    return tuple(name for name in given if name != NUMPY) or given

@@ -1,0 +1,173 @@
+"""The TFLite interpreters: tflite-runtime and ai-edge-litert have one API.
+
+The hot path writes straight into the interpreter's tensors and calls the Invoke of its C++ wrapper: a step costs
+about a quarter of a microsecond more than Invoke alone, against 2.5 for set_tensor/invoke/get_tensor. The wrapper is
+not a public API; where it is missing the public signature runner does the same work, slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from ..common.arrays import Ids
+from ..common.errors import BackendError, DamagedFileError, WrongBackendError
+from ..format.manifest import Manifest
+from ..format.model_file import ModelFile
+from ..format.tensor_specs import ABSORB, FINISH, LOOK_UP, PREPARE, ROW, STEP, STEP_ROW, SYMBOL
+from .finite import require_finite
+from .in_place import MemoryBackend
+from .input_slot import Entry
+from .mapped_backend import WiredBackend, tflite_runner
+from .memory import copy_all
+from .registry import Backend
+from .signature_runner_backend import SignatureRunnerBackend
+from .tflite_signature import HeldSignature, can_hold
+from .two_phase_backend import TwoPhaseBackend
+
+_WIDE = 512  # numbers in a row: four for each unit of an LSTM
+_MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
+
+
+def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend:
+    """Load `file` into the interpreter `name`, "litert" or "tflite".
+
+    Args:
+        name: Which interpreter.
+        file: A verified .tflite file.
+        public: Use the public API alone, even where the wrapper can be reached.
+
+    Raises:
+        ImportError: The interpreter is not installed.
+        DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
+    """
+    interpreter = open_interpreter(name, file.payload)
+    if file.manifest.wiring is not None:
+        return WiredBackend(tflite_runner(interpreter, file), file.manifest)
+    _check_signatures(interpreter, file)
+    # tflite-runtime 2.14 runs XNNPACK in `step` alone: there `absorb` takes 1.4 to 1.7 times as long as stepping, and
+    # rounds differently. With float16 weights both interpreters turn all of them to float32 anew at each symbol.
+    absorbs = name != "tflite" and file.manifest.quantization != "float16" and not file.manifest.features
+    if public or not can_hold(interpreter):
+        return SignatureRunnerBackend(interpreter, file.manifest, absorbs=absorbs)
+    # For the same reason a step from the row is the shorter one on ai-edge-litert alone.
+    cut = name != "tflite" and {LOOK_UP, STEP_ROW} <= interpreter.get_signature_list().keys()
+    held = HeldSignature(interpreter, STEP_ROW if cut else STEP)
+    # Steps from the row are the shorter way to absorb, too, but for float32 weights of 128 units and more (5 to 8 %).
+    if cut and (file.manifest.quantization != "float32" or held.tensors[ROW].size < _WIDE):
+        absorbs = False
+    absorber = partial(interpreter.get_signature_runner, ABSORB) if absorbs else None
+    return HeldMemoryBackend(held, _entry(held, interpreter, file), file.manifest, absorber)
+
+
+def open_public_backend(name: str, file: ModelFile) -> Backend:
+    """Do what `open_backend` does with the public API alone, even where the wrapper can be reached."""
+    return open_backend(name, file, public=True)
+
+
+def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
+    """Load `file` into the interpreter `name` to be stepped in two phases.
+
+    Raises:
+        ImportError: The interpreter is not installed.
+        WrongBackendError: The file has no signatures for that, or the interpreter does not let its tensors be held.
+        DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
+    """
+    if file.manifest.wiring is not None:
+        raise WrongBackendError(f"{file.name} was adopted: its graph is one step and cannot be cut in two.")
+    interpreter = open_interpreter(name, file.payload)
+    _check_signatures(interpreter, file)
+    if not {FINISH, PREPARE} <= interpreter.get_signature_list().keys():
+        raise WrongBackendError(
+            f"{file.name} has no signatures {FINISH!r} and {PREPARE!r}: nothing of its step can be done beforehand, or "
+            "it was exported before there were any. Export the model again, or leave out low_latency."
+        )
+    if not can_hold(interpreter):
+        raise WrongBackendError(f"This version of {name} does not let its tensors be held. Leave out low_latency.")
+    finish, prepare = (HeldSignature(interpreter, signature) for signature in (FINISH, PREPARE))
+    return TwoPhaseBackend(finish, _entry(finish, interpreter, file), prepare, file.manifest)
+
+
+def _entry(held: HeldSignature, interpreter: Any, file: ModelFile) -> Entry:
+    """Return the entry of a signature that reads a row of the file's table, or the symbol itself."""
+    if ROW in held.tensors:
+        return Entry.of_rows(held.tensors, HeldSignature(interpreter, LOOK_UP), file.manifest)
+    return Entry.of_ids(held.tensors, file.manifest)
+
+
+def open_interpreter(name: str, payload: bytes) -> Any:
+    """Return the interpreter `name` with the graph `payload`, its tensors allocated."""
+    module = import_module(_MODULES[name])
+    # One thread: at one symbol a step a second thread costs 25 to 500 times more than it brings.
+    interpreter = module.Interpreter(model_content=payload, num_threads=1)
+    interpreter.allocate_tensors()  # before any signature runner: their answers differ otherwise
+    return interpreter
+
+
+def _check_signatures(interpreter: Any, file: ModelFile) -> None:
+    """Compare the graph's names, dtypes and shapes with the manifest before anything is written into it."""
+    if file.manifest.sequence:
+        raise DamagedFileError(f"{file.name} says that it holds a graph of sequences, which .tflite files never do.")
+    inputs, outputs = file.manifest.graph_inputs(), file.manifest.graph_outputs()
+    expected: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {STEP: (inputs, outputs)}
+    if not file.manifest.features:  # those are stepped
+        expected[ABSORB] = ({"symbols" if name == SYMBOL else name: kind for name, kind in inputs.items()}, outputs)
+    found = interpreter.get_signature_list()
+    for signature, sides in expected.items():
+        if signature not in found:
+            raise DamagedFileError(f"{file.name} has no signature {signature!r}. Export the model again.")
+        runner = interpreter.get_signature_runner(signature)
+        for details, wanted in zip((runner.get_input_details(), runner.get_output_details()), sides, strict=True):
+            # The first dimension is the batch, or the time steps of `symbols`.
+            actual = {n: (d["dtype"], tuple(int(size) for size in d["shape"][1:])) for n, d in details.items()}
+            unknown_yet = signature == ABSORB and wanted is outputs  # shapes that only running it tells
+            if actual.keys() != wanted.keys() or (actual != wanted and not unknown_yet):
+                raise DamagedFileError(
+                    f"{file.name} is not as its manifest says: signature {signature!r} has {actual}, "
+                    f"the manifest promises {wanted}. Export the model again."
+                )
+
+
+class HeldMemoryBackend(MemoryBackend):
+    """Steps through memory that the interpreter owns and this object holds.
+
+    Attributes:
+        held: The signature that is stepped.
+    """
+
+    def __init__(
+        self, held: HeldSignature, entry: Entry, manifest: Manifest, absorber: Callable[[], Any] | None
+    ) -> None:
+        """Take the tensors of `step` or `step_row`. The resident state is the initial one.
+
+        Args:
+            held: The signature to step.
+            entry: Where it reads the symbol.
+            manifest: The manifest of the file.
+            absorber: Makes the runner of the signature `absorb`; None: it is not worth using.
+        """
+        self.held = held
+        self._pairs = [(tensor.name, tensor.next) for tensor in manifest.state]
+        state = {name: (held.tensors[name],) for name, _ in self._pairs}
+        super().__init__(held.computation, entry, held.tensors, state, held.feedback(self._pairs), manifest)
+        self._make_absorber = absorber
+        self._absorber: Any = None
+
+    def absorb(self, ids: Ids) -> None:
+        """See `Backend.absorb`."""
+        if self._make_absorber is None:
+            super().absorb(ids)
+            return
+        if self._absorber is None:
+            self._absorber = self._make_absorber()
+        tensors = self.held.tensors
+        outputs = self._absorber(symbols=ids, **{name: tensors[name] for name, _ in self._pairs})
+        if self.held.moved():
+            raise BackendError("The interpreter moved the tensors of a step while it ran `absorb`.")
+        require_finite(outputs.values(), self.manifest)
+        copy_all(
+            [(tensors[name], outputs[next]) for name, next in self._pairs]
+            + [(tensors[name], outputs[name]) for name in (self.manifest.answer, *self._others)]
+        )

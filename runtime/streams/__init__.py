@@ -1,0 +1,1 @@
+"""Models and streams: stepping with explicit state, alone, in lockstep and in fleets."""

@@ -1,0 +1,134 @@
+"""Many streams in lockstep: a symbol for each of them at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..common.arrays import Float32, Ids
+from ..common.errors import OptionError, StateMismatchError
+from ..format.model_file import ModelFile
+from ..format.tensor_specs import Features, checked_features
+from ..interpreters.batch import Batch
+from ..interpreters.registry import initial_state
+from .input_encoder import Intake, require_ids
+
+
+class Streams:
+    """N sequences that are stepped together, by one call of the interpreter.
+
+    Made by `Model.streams(n)`. Each of them answers as a `Stream` of its own would, to within 1e-6: an interpreter may
+    add up in another order where it computes many at once. Nothing of one gets into another. A call that fails leaves
+    all states where they were. Belongs to one thread.
+    """
+
+    def __init__(self, batch: Batch, file: ModelFile) -> None:
+        """Wrap `batch`. Use `Model.streams` instead."""
+        self._batch = batch
+        self._intake = Intake(file, "The batch")
+        self._has_symbols = len(file.manifest.vocabulary) > 0
+        self.file = file
+        self.symbols_seen = np.zeros(batch.size, np.int64)
+
+    def __len__(self) -> int:
+        """Return N."""
+        return self._batch.size
+
+    def step(self, symbols: Sequence[str] | None = None, features: Features | None = None) -> Float32:
+        """Feed each sequence its symbol.
+
+        Args:
+            symbols: N symbols of the vocabulary; that of sequence i is the i-th. None for a model that reads features
+                alone.
+            features: What the model reads beside the symbol, by name: arrays with N as their first dimension, then the
+                shape of one step. Of a single feature the array alone will do.
+
+        Returns:
+            The main output of each, float32 of shape (N, K), yours to keep. `outputs` has the others.
+
+        Raises:
+            UnknownSymbolError: One is not in the vocabulary; no state has moved.
+            FeatureMismatchError: `features` are not those that the model reads; no state has moved.
+            OptionError: There are not N symbols; no state has moved.
+            BackendError: The interpreter failed; no state has moved.
+        """
+        if symbols is None and not self._has_symbols:
+            return self.step_ids(np.zeros(len(self), np.int32), features).copy()
+        return self.step_ids(self._intake.ids_of(() if symbols is None else symbols), features).copy()
+
+    def step_ids(self, ids: Ids, features: Features | None = None) -> Float32:
+        """Do what `step` does, by ids and without a copy of the answers.
+
+        Args:
+            ids: Ids of the vocabulary, int32 of shape (N,).
+            features: As for `step`.
+
+        Returns:
+            The main output of each, float32 of shape (N, K), in memory that the next call changes.
+
+        Raises:
+            UnknownSymbolError, FeatureMismatchError, OptionError, BackendError: As `step` does.
+        """
+        ids = np.asarray(ids)
+        size, symbols = self._batch.size, len(self.file.manifest.vocabulary) or 1
+        if len(ids) != size:
+            raise OptionError(f"{len(ids)} symbols for {size} streams; give one for each. No state has moved.")
+        require_ids(ids, symbols, "No state has moved.")
+        if features is None and not self.file.manifest.features:
+            self._batch.compute(ids)
+        else:
+            checked = checked_features(features, self.file.manifest.features, self.file.name, (size,))
+            self._batch.compute(ids, checked)
+        self._batch.feed_back()
+        self.symbols_seen += 1
+        return self._batch.answers
+
+    @property
+    def outputs(self) -> dict[str, Float32]:
+        """What the outputs beside the main one answered last: name -> copy, float32 of shape (N, size)."""
+        return {name: array.copy() for name, array in self._batch.others.items()}
+
+    def reset(self, which: Iterable[int] | None = None) -> None:
+        """Let sequences begin anew, in the initial state of the model.
+
+        Args:
+            which: Their numbers, from 0; None: all of them.
+
+        Raises:
+            OptionError: There is no stream of such a number. No state has moved.
+        """
+        rows = list(range(len(self)) if which is None else which)
+        if unknown := [row for row in rows if row not in range(len(self))]:
+            raise OptionError(f"There are the streams 0 to {len(self) - 1}, and not {unknown}. No state has moved.")
+        for name, value in initial_state(self.file.manifest.state).items():
+            self._batch.state()[name][rows] = value
+        self.symbols_seen[rows] = 0
+
+    @property
+    def state(self) -> dict[str, Float32]:
+        """The states: name -> copy, float32 of shape (N, ...). Assign one to go on from there.
+
+        Raises:
+            StateMismatchError: On assignment of one that does not fit. No state has moved.
+        """
+        return {name: array.copy() for name, array in self._batch.state().items()}
+
+    @state.setter
+    def state(self, state: Mapping[str, ArrayLike]) -> None:
+        memory = self._batch.state()
+        problems = [f"{name} is missing" for name in memory if name not in state]
+        problems += [f"there is no {name}" for name in state if name not in memory]
+        arrays = {}
+        for name in memory.keys() & state.keys():
+            arrays[name] = np.asarray(state[name], np.float32)
+            if arrays[name].shape != memory[name].shape:
+                problems.append(f"{name} has the shape {arrays[name].shape}, wanted is {memory[name].shape}")
+            elif not np.isfinite(arrays[name]).all():
+                problems.append(f"{name} is not finite")
+        if problems:
+            raise StateMismatchError(f"{self.file.name} cannot go on from there: {'; '.join(problems)}.")
+        for name, array in arrays.items():
+            memory[name][...] = array
+        self.symbols_seen[...] = 0

@@ -1,0 +1,190 @@
+"""Models: a loaded file, immutable and shared by all of its streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numpy.typing import ArrayLike
+
+from ..common.arrays import Float32
+from ..common.errors import OptionError
+from ..format.manifest import Manifest
+from ..format.model_file import ModelFile, read_model_file
+from ..format.tensor_specs import Features
+from ..format.vocabulary import Vocabulary
+from ..interpreters.golden import replay_golden
+from ..interpreters.registry import (
+    describe_backend,
+    initial_state,
+    open_any_backend,
+    open_backend,
+    open_two_phase_backend,
+)
+from .seat import Seat
+from .snapshot import State, checked_state
+from .stream import Stream
+
+if TYPE_CHECKING:  # else when they are asked for
+    from .fleet import Fleet
+    from .lockstep import Streams
+    from .state_table import Store
+
+
+def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -> Model:
+    """Load a model file made by `stepcell export`.
+
+    The file is verified (sha256) before any byte of it reaches an interpreter; then the golden sequence inside it is
+    replayed, a few dozen steps.
+
+    Args:
+        path: A .tflite or .onnx file.
+        backend: "litert", "tflite", "onnxruntime" or "numpy"; None takes the first interpreter that is installed and
+            loads the file, and numpy where there is none.
+        golden: Replay the golden sequence.
+
+    Raises:
+        ModelFileNotFoundError: There is no such file.
+        ForeignFileError, DamagedFileError, NewerFormatError: It is not a file that can be used; see `ModelFileError`.
+        NoInterpreterError: `backend` is not installed; or no interpreter is, and numpy alone does not do.
+        BackendError: The interpreter cannot load it.
+        GoldenMismatchError: The interpreter's answers are not the recorded ones.
+        WrongBackendError: There is no backend of this name for this kind of file.
+    """
+    file = read_model_file(path)
+    if backend is None:
+        backend, opened = open_any_backend(file)
+    else:
+        opened = open_backend(backend, file)
+    if golden:
+        replay_golden(opened, file, backend)
+    return Model(Seat(opened, backend, file, golden=golden))
+
+
+class Model:
+    """A model that can be stepped. Made by `load`.
+
+    It never changes and may be shared, by threads too: steps of different streams then wait for each other.
+    """
+
+    def __init__(self, seat: Seat) -> None:
+        """Wrap a loaded interpreter. Use `load` instead."""
+        self._seat = seat
+        self._fast_seat: Seat | None = None
+
+    @property
+    def file(self) -> ModelFile:
+        """The verified file this model was loaded from."""
+        return self._seat.file
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the file says about itself."""
+        return self._seat.file.manifest
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The symbols it reads."""
+        return self.manifest.vocabulary
+
+    @property
+    def output_vocabulary(self) -> Vocabulary:
+        """The symbols it answers with."""
+        return self.manifest.output_vocabulary
+
+    @property
+    def backend(self) -> str:
+        """The interpreter it runs on, with its version."""
+        return describe_backend(self._seat.backend_name)
+
+    def initial_state(self) -> State:
+        """Return the state after a reset: name -> float32 array of shape (1, ...)."""
+        return initial_state(self.manifest.state)
+
+    def step(
+        self, symbol: str | None, state: Mapping[str, ArrayLike], features: Features | None = None
+    ) -> tuple[Float32, State]:
+        """Step once as a pure function: nothing is kept, the same arguments give the same result.
+
+        For reading and testing; a `Stream` does the same without copying the state in and out.
+
+        Args:
+            symbol: One symbol of the vocabulary; None for a model that reads features alone.
+            state: The state before; see `initial_state`. It is not changed.
+            features: What it reads beside the symbol; see `Stream.step`.
+
+        Returns:
+            The main output (the probabilities), float32 of shape (K,), and the next state.
+
+        Raises:
+            UnknownSymbolError: `symbol` is not in the vocabulary.
+            StateMismatchError: `state` is not a state of this model.
+            FeatureMismatchError: `features` are not those of this model.
+            BackendError: The interpreter failed.
+        """
+        stream = Stream(self._seat, checked_state(state, self.file))
+        return stream.step(symbol, features).values, stream.state
+
+    def stream(self, *, low_latency: bool = False) -> Stream:
+        """Return a new stream that starts from the initial state.
+
+        Args:
+            low_latency: Answer first and work later. A recurrent layer multiplies its state by a matrix whatever the
+                next symbol is; a step of such a stream returns before that, and `Stream.settle()` or the next call does
+                it. The answers are those of any other stream. Needs a .tflite file.
+
+        Raises:
+            WrongBackendError: `low_latency` is not possible with this file or interpreter.
+            GoldenMismatchError: The answers in two phases are not the recorded ones.
+        """
+        if not low_latency:
+            return Stream(self._seat, self.initial_state())
+        from .low_latency_stream import LowLatencyStream
+
+        return LowLatencyStream(self._two_phase_seat(), self.initial_state())
+
+    def streams(self, count: int) -> Streams:
+        """Return new streams that are stepped together, a symbol for each at every step.
+
+        Args:
+            count: How many, N.
+
+        Raises:
+            OptionError: `count` is not at least 1.
+            GoldenMismatchError: What they answer together is not what was recorded.
+        """
+        from .lockstep import Streams
+
+        if count < 1:
+            raise OptionError(f"{count} streams cannot be stepped; give 1 or more.")
+        return Streams(self._seat.open_batch(count), self.file)
+
+    def fleet(self, *, most: int | None = None, store: Store | None = None) -> Fleet:
+        """Return an empty fleet: streams by key, any of which move at a time.
+
+        Args:
+            most: How many to keep in memory; the least recently used others go to `store`. None: all.
+            store: Where they go and come back from: a `SqliteStore`, or anything with its methods.
+
+        Raises:
+            OptionError: `most` without a store.
+        """
+        from .fleet import Fleet
+
+        return Fleet(self._seat.open_batch, self.file, most=most, store=store)
+
+    def _two_phase_seat(self) -> Seat:
+        """Return the seat of all low-latency streams: an interpreter of its own."""
+        with self._seat.lock:
+            if self._fast_seat is None:
+                name = self._seat.backend_name
+                backend = open_two_phase_backend(name, self.file)
+                if self._seat.golden:
+                    replay_golden(backend, self.file, name)
+                self._fast_seat = Seat(backend, name, self.file, golden=self._seat.golden)
+            return self._fast_seat
+
+    def __repr__(self) -> str:
+        """Return file and interpreter in a line."""
+        return f"Model({self.file.name}, {len(self.vocabulary)} symbols, {self.backend})"

@@ -1,0 +1,59 @@
+"""Where a stream is: what must be kept to go on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..common.arrays import Float32
+from ..common.errors import StateMismatchError
+from ..format.model_file import ModelFile
+
+State = dict[str, Float32]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a stream is.
+
+    Attributes:
+        state: The state, name -> float32 of shape (1, ...).
+        symbols_seen: How many symbols led there from a reset.
+        answers: Name of an output -> what it answered to the last of them, float32 of shape (K,), the main output
+            first; None where nothing has been answered.
+    """
+
+    state: State
+    symbols_seen: int = 0
+    answers: dict[str, Float32] | None = None
+
+    def copy(self) -> Snapshot:
+        """Return the same in arrays of its own."""
+        answers = None if self.answers is None else {name: array.copy() for name, array in self.answers.items()}
+        return Snapshot({name: array.copy() for name, array in self.state.items()}, self.symbols_seen, answers)
+
+
+def checked_state(state: Mapping[str, Any], file: ModelFile) -> State:
+    """Return a copy of `state` as float32 arrays, or refuse it.
+
+    Raises:
+        StateMismatchError: Names or shapes are not those of the model, or a number is not finite.
+    """
+    expected = {tensor.name: (1, *tensor.shape) for tensor in file.manifest.state}
+    origin = "Take it from model.initial_state() or from a stream of the same model."
+    try:
+        arrays = {name: np.array(value, np.float32) for name, value in state.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise StateMismatchError(
+            f"{file.name} wants the state {expected} as a mapping of name to numbers ({error}). {origin}"
+        ) from error
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if shapes != expected:
+        raise StateMismatchError(f"{file.name} wants the state {expected}, but was given {shapes}. {origin}")
+    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if wrong:
+        raise StateMismatchError(f"{file.name} was given a state whose {', '.join(wrong)} is not finite. {origin}")
+    return {name: arrays[name] for name in expected}

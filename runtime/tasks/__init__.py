@@ -1,0 +1,1 @@
+"""Tasks over a stream: generate, score, detect anomalies."""

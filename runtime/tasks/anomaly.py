@@ -1,0 +1,230 @@
+"""Thresholds: from which surprise on a symbol is an alarm.
+
+Calibration: the threshold that normal data exceed as rarely as is wanted.
+
+Watching a stream: how surprising each symbol is, as it comes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import repeat
+from math import ceil, isfinite, log, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..common.atomic_write import write_whole_file
+from ..common.errors import OptionError, OtherModelError, ThresholdError, refuse_newer
+from ..format.model_file import ModelFile
+from ..format.tensor_specs import Features
+from ..streams.prediction import Prediction
+from ..streams.stream import Stream
+from .distribution import Float64, require_next_symbols
+from .scoring import judge_one
+
+if TYPE_CHECKING:
+    from ..streams.model import Model
+
+FORMAT = 1
+_NUMBER = (int, float)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "fingerprint": (str,), "symbol_bits": _NUMBER, "sequence_bits": (*_NUMBER, type(None)), "false_alarms": _NUMBER,
+    "symbols": (int,), "sequences": (int,),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Surprises that normal data exceed as rarely as was wanted. Made by `calibrate`.
+
+    Attributes:
+        fingerprint: That of the model file it holds for.
+        symbol_bits: A symbol is surprising above this.
+        sequence_bits: A sequence is an alarm from its first symbol above this on; None: there were too few to tell.
+        false_alarms: The share of normal symbols, and of normal sequences, that may be above.
+        symbols: How many normal symbols had a prediction.
+        sequences: How many normal sequences there were.
+    """
+
+    fingerprint: str
+    symbol_bits: float
+    sequence_bits: float | None
+    false_alarms: float
+    symbols: int
+    sequences: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the threshold as a JSON object."""
+        return {"format": FORMAT, **vars(self)}
+
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON, whole or not at all.
+
+        Args:
+            path: Where to write; a file there is replaced.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        write_whole_file(Path(path), json.dumps(self.to_json(), indent=2).encode() + b"\n")
+
+
+def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
+    """Read a threshold.
+
+    Args:
+        path: What `Threshold.save` wrote.
+        file: The model that it must have been calibrated with.
+
+    Raises:
+        ThresholdError: There is none that this version can read.
+        OtherModelError: It was made for another model file.
+    """
+    path = Path(path)
+    remedy = "Make it anew with: stepcell calibrate MODEL NORMAL_DATA --out FILE"
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ThresholdError(f"There is no threshold {path}. {remedy}") from None
+    except OSError as error:
+        raise ThresholdError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ThresholdError(f"{path} is not JSON ({error}). {remedy}") from error
+    format = found.get("format") if isinstance(found, dict) else None
+    refuse_newer(format, FORMAT, str(path), ThresholdError)
+    wrong = [name for name, kinds in _KINDS.items() if not _is(found, name, kinds)]
+    if format != FORMAT or wrong:
+        raise ThresholdError(f"{path} is no threshold: wrong are {', '.join(wrong) or 'format'}. {remedy}")
+    threshold = Threshold(**{name: found[name] for name in _KINDS})
+    if threshold.fingerprint != file.manifest.fingerprint:
+        raise OtherModelError(
+            f"{path} was calibrated with a model of fingerprint {threshold.fingerprint[:12]}..., {file.name} has "
+            f"{file.manifest.fingerprint[:12]}... Another format or precision of one network is surprised a little "
+            f"differently. {remedy}"
+        )
+    return threshold
+
+
+def _is(found: Any, name: str, kinds: tuple[type, ...]) -> bool:
+    value: Any = found.get(name) if isinstance(found, dict) else None
+    if isinstance(value, float) and not isfinite(value):
+        return False
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def calibrate(
+    model: Model, sequences: Iterable[Iterable[str]], false_alarms: float = 0.01,
+    features: Iterable[Features | None] | None = None,
+) -> Threshold:  # fmt: skip
+    """Measure how surprising normal data are, and return the threshold they exceed as rarely as is wanted.
+
+    Each sequence is stepped from the initial state. Of n surprises in order the ceil((n + 1) (1 - false_alarms))-th is
+    the threshold. So a further sequence is above with a probability of at most `false_alarms`, if it is as normal as
+    these and drawn like them (conformal prediction: Vovk, Gammerman and Shafer 2005); a single symbol only about so,
+    because symbols of one sequence depend on each other.
+
+    Args:
+        model: A model that predicts its next symbol.
+        sequences: Normal sequences of symbols, other ones than it was trained on. What surprises most in each counts
+            for the threshold of sequences, for which there must be about 1 / false_alarms of them.
+        false_alarms: The share of normal symbols, and of normal sequences, that may be above.
+        features: What the model reads beside each of the sequences, as for `Stream.score`.
+
+    Raises:
+        OptionError: `false_alarms` is not between 0 and 1.
+        ThresholdError: There are too few symbols for it.
+        UnknownSymbolError, FeatureMismatchError, TargetError, BackendError, NotFiniteError: As `Stream.score` does.
+    """
+    if not 0 < false_alarms < 1:
+        raise OptionError(f"A share of false alarms is between 0 and 1, not {false_alarms}: 0.01 is one in a hundred.")
+    stream = model.stream()
+    parts = []
+    beside = repeat(None) if features is None else features
+    for sequence, given in zip(sequences, beside):  # noqa: B905 - `repeat` has no end
+        stream.reset()
+        bits = stream.score(sequence, given).bits
+        parts.append(bits[~np.isnan(bits)])
+    symbols = np.concatenate(parts) if parts else np.zeros(0)
+    largest = np.array([part.max() for part in parts if part.size])
+    symbol_bits = _rarely_exceeded(symbols, false_alarms)
+    if symbol_bits is None:
+        raise ThresholdError(
+            f"A share of {false_alarms:g} false alarms cannot be told from {symbols.size} symbols with a prediction: "
+            f"it takes {ceil(1 / false_alarms) - 1}. Give more normal data, or allow more false alarms."
+        )
+    sequence_bits = _rarely_exceeded(largest, false_alarms)
+    return Threshold(model.manifest.fingerprint, symbol_bits, sequence_bits, false_alarms, symbols.size, largest.size)
+
+
+def _rarely_exceeded(surprises: Float64, share: float) -> float | None:
+    """Return what a further surprise exceeds with a probability of `share` at most; None: it takes more surprises."""
+    position = ceil(round((surprises.size + 1) * (1 - share), 9))  # rounded: 100 * (1 - 0.42) is 58.00000000000001
+    return float(np.partition(surprises, position - 1)[position - 1]) if position <= surprises.size else None
+
+
+# Bits by which a surprise must be above a threshold: the threshold may have been computed from many symbols at once,
+# which rounds otherwise, and where a machine repeats itself many surprises are one and the same number.
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """How surprising a symbol was.
+
+    Attributes:
+        bits: Negative log-probability, base 2, given all before it; nan for a symbol that nothing predicted.
+        rank: 1 if it was the likeliest symbol, and so on; 0 where `bits` is nan.
+        surprising: `bits` is above the threshold of symbols.
+        alarm: `bits` is above the threshold of sequences.
+        prediction: What the model answers to it.
+    """
+
+    bits: float
+    rank: int
+    surprising: bool
+    alarm: bool
+    prediction: Prediction
+
+
+class Watch:
+    """Steps a stream and tells of each symbol how surprising it was. Without a threshold nothing is surprising."""
+
+    def __init__(self, stream: Stream, threshold: Threshold | None = None) -> None:
+        """Watch `stream`, which may be stepped otherwise too.
+
+        Raises:
+            TargetError: The model answers with labels.
+        """
+        require_next_symbols(stream.file, "none is surprising", with_features=True)
+        self.stream = stream
+        self.threshold = threshold
+
+    def step(self, symbol: str, features: Features | None = None) -> Surprise:
+        """Say how surprising a symbol is after all before it, and feed it.
+
+        Args:
+            symbol: One symbol of the vocabulary.
+            features: What the model reads beside it; see `Stream.step`.
+
+        Returns:
+            Its surprise in bits, its rank, whether that is above the threshold, and the prediction of what comes next.
+            The first symbol of a fresh stream surprises nobody: its bits are nan and its rank is 0.
+
+        Raises:
+            UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: The state has not moved.
+        """
+        stream, threshold = self.stream, self.threshold
+        id = stream._intake.id_of(symbol)
+        before = stream.prediction
+        bits, rank = nan, 0
+        if before is not None:
+            logarithm, rank = judge_one(before.probabilities, id, stream.file)
+            bits = -logarithm / log(2)
+        prediction = stream.step(symbol, features)
+        surprising = threshold is not None and bits - threshold.symbol_bits > _ROUNDING
+        limit = None if threshold is None else threshold.sequence_bits
+        return Surprise(bits, rank, surprising, limit is not None and bits - limit > _ROUNDING, prediction)

@@ -1,0 +1,246 @@
+"""Generation, a method of `Stream`: it goes on by what it predicts itself.
+
+Beam search, a method of `Stream`: the likeliest ways in which it may go on.
+
+Drawing the next symbol from a distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import inf, isfinite
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..common.errors import OptionError
+from .distribution import Float64, next_symbol_probabilities, require_next_symbols
+
+if TYPE_CHECKING:
+    from ..streams.stream import Stream
+
+
+def generate(
+    stream: Stream,
+    count: int,
+    *,
+    prompt: Iterable[str] = (),
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    greedy: bool = False,
+    stop: str | None = None,
+    seed: int | None = None,
+) -> Iterator[str]:
+    """Go on by what the stream predicts itself: an iterator over the symbols that come.
+
+    The arguments are checked at the call, and nothing moves before the iterator does. Then the prompt is fed, and every
+    symbol before it is given out. You may step the stream in between; it goes on from there.
+
+    Args:
+        stream: The stream to move.
+        count: How many symbols, at most.
+        prompt: Symbols to feed first. A stream that has not been stepped since its reset needs some.
+        temperature: See `Sampling`, which draws from the answer; of a sigmoid output, from its share of the sum.
+        top_k: See `Sampling`.
+        top_p: See `Sampling`.
+        greedy: See `Sampling`.
+        stop: Symbol after which to end.
+        seed: The same seed gives the same symbols, on one interpreter; None: others each time.
+
+    Raises:
+        OptionError: Options make no sense, or there is no answer to go on from. The stream has not moved.
+        TargetError: The model does not answer symbols with the next one. The stream has not moved.
+        UnknownSymbolError: A symbol of `prompt` is not in the vocabulary. The stream has not moved.
+        NotFiniteError: While iterating: an answer is no distribution. The stream is after the last symbol given out.
+    """
+    sampling, symbols = Sampling(temperature, top_k, top_p, greedy), list(prompt)
+    check_generation(stream, symbols, stop, {"count": (count, 0), **({} if seed is None else {"seed": (seed, 0)})})
+    return _generated(stream, count, sampling, symbols, stop, np.random.default_rng(seed))
+
+
+def _generated(
+    stream: Stream, count: int, sampling: Sampling, prompt: list[str], stop: str | None, random: np.random.Generator
+) -> Iterator[str]:
+    stream.absorb(prompt)
+    vocabulary = stream.file.manifest.vocabulary.symbols
+    for _ in range(count):
+        symbol = vocabulary[sampling.draw(coming(stream), random)]
+        stream.step(symbol)
+        yield symbol
+        if symbol == stop:
+            return
+
+
+def coming(stream: Stream) -> Float64:
+    """Return the distribution of the symbol that comes next in `stream`, which has an answer; float64 of shape (K,)."""
+    prediction = stream.prediction
+    if prediction is None:  # it was reset since `check_generation`
+        raise OptionError(f"The stream of {stream.file.name} has no answer to go on from any more: step it first.")
+    return next_symbol_probabilities(prediction.probabilities, stream.file.manifest.output, stream.file.name)
+
+
+def check_generation(stream: Stream, prompt: list[str], stop: str | None, least: dict[str, tuple[int, int]]) -> None:
+    """Refuse a generation that cannot be made, before anything moves.
+
+    Args:
+        stream: The stream to go on with.
+        prompt: Symbols to feed first.
+        stop: Symbol after which to end.
+        least: Name of a number -> what it is, and what it must be at least.
+
+    Raises:
+        TargetError, UnknownSymbolError, OptionError: As `generate` does.
+    """
+    file = stream.file
+    require_next_symbols(file, "nothing can be fed back")
+    problems = [
+        f"{name} is {number}, it must be a whole number and at least {wanted}"
+        for name, (number, wanted) in least.items()
+        if not (isinstance(number, Integral) and number >= wanted)
+    ]
+    if stop is not None and stop not in file.manifest.vocabulary:
+        problems.append(f"the stop symbol {stop!r} is not in the vocabulary ({file.manifest.vocabulary.describe()})")
+    if not prompt and stream.prediction is None:
+        problems.append("the stream has no answer to go on from: give it a prompt of one symbol or more")
+    if problems:
+        raise OptionError(f"{file.name} cannot go on like that: {'; '.join(problems)}. The stream has not moved.")
+    stream.ids_of(prompt)
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """One way in which a stream may go on.
+
+    Attributes:
+        symbols: What comes.
+        log_probability: Natural logarithm of the probability of all of them together, given everything before.
+        stream: A fork of the stream that has been fed the prompt and `symbols`.
+    """
+
+    symbols: tuple[str, ...]
+    log_probability: float
+    stream: Stream
+
+
+def beam(
+    stream: Stream, count: int, width: int, *, prompt: Iterable[str] = (), stop: str | None = None
+) -> list[Continuation]:
+    """Return the likeliest ways to go on, the likeliest first. The stream itself does not move.
+
+    Of all ways to add a symbol to the `width` likeliest beginnings the `width` likeliest are kept, `count` times. Go on
+    with the one you choose: `stream = continuation.stream`.
+
+    Args:
+        stream: Where to start. It stays there.
+        count: How many symbols, at most.
+        width: How many continuations to follow, and at most to return; 1 is greedy.
+        prompt: Symbols to feed first. A stream that has not been stepped since its reset needs some.
+        stop: Symbol after which a continuation ends. It keeps its place among the others: few symbols are likelier
+            than many.
+
+    Raises:
+        OptionError: Options make no sense, or there is no answer to go on from.
+        TargetError: The model does not answer symbols with the next one.
+        UnknownSymbolError: A symbol of `prompt` is not in the vocabulary.
+        NotFiniteError: An answer is no distribution.
+    """
+    symbols = list(prompt)
+    check_generation(stream, symbols, stop, {"count": (count, 0), "width": (width, 1)})
+    start = stream.fork()
+    start.absorb(symbols)
+    found = [Continuation((), 0.0, start)]
+    for _ in range(count):
+        choices: list[tuple[float, Continuation, int | None]] = []  # log-probability, of what, which id follows
+        for one in found:
+            if stop is not None and one.symbols[-1:] == (stop,):
+                choices.append((one.log_probability, one, None))
+                continue
+            with np.errstate(divide="ignore"):
+                logarithms = np.log(coming(one.stream))
+            likeliest = np.argsort(-logarithms, kind="stable")[:width].tolist()
+            choices += [(one.log_probability + float(logarithms[i]), one, i) for i in likeliest if logarithms[i] > -inf]
+        choices.sort(key=lambda choice: -choice[0])  # stable: of equals the earlier
+        if all(id is None for _, _, id in choices):
+            break
+        found = [_followed(one, total, id) for total, one, id in choices[:width]]
+    return found
+
+
+def _followed(one: Continuation, log_probability: float, id: int | None) -> Continuation:
+    """Return `one` with the symbol `id` after it; None: as it is."""
+    if id is None:
+        return one
+    stream = one.stream.fork()
+    symbol = stream.file.manifest.vocabulary.symbols[id]
+    stream.step(symbol)
+    return Continuation((*one.symbols, symbol), log_probability, stream)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next symbol is drawn: temperature first, then `top_k`, then `top_p`.
+
+    Attributes:
+        temperature: The probabilities are raised to its inverse: below 1 the likely become likelier.
+        top_k: Draw among this many of the likeliest.
+        top_p: Draw among the fewest of the likeliest that have this probability together (nucleus sampling, Holtzman
+            et al. 2020, arXiv 1904.09751).
+        greedy: Take the likeliest, of equals the first by id; nothing is drawn.
+
+    Raises:
+        OptionError: They make no sense, or `greedy` leaves others nothing to do.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    greedy: bool = False
+
+    def __post_init__(self) -> None:
+        """Check them."""
+        problems = []
+        if not (isfinite(self.temperature) and self.temperature > 0):
+            problems.append(
+                f"the temperature is {self.temperature}, it must be above 0 (the likeliest symbol each time: greedy)"
+            )
+        if self.top_k is not None and not (isinstance(self.top_k, Integral) and self.top_k >= 1):
+            problems.append(f"top_k is {self.top_k}, it must be a whole number and at least 1")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            problems.append(f"top_p is {self.top_p}, it must be above 0 and at most 1")
+        if self.greedy and (self.temperature != 1 or self.top_k is not None or self.top_p is not None):
+            problems.append("greedy takes the likeliest symbol, so leave out temperature, top_k and top_p")
+        if problems:
+            raise OptionError(f"Nothing can be drawn like that: {'; '.join(problems)}.")
+
+    def draw(self, distribution: Float64, random: np.random.Generator) -> int:
+        """Return an id drawn from `distribution`, shape (K,).
+
+        One number is taken from `random`, also where `top_k` leaves no choice. The ids keep their order, so that
+        answers that differ in a last digit between interpreters hardly ever give another symbol.
+        """
+        if self.greedy:
+            return int(distribution.argmax())
+        weights = distribution
+        if self.temperature != 1:
+            with np.errstate(divide="ignore", over="ignore"):
+                logs = (np.log(distribution) - np.log(distribution.max())) / self.temperature
+            weights = np.exp(logs)
+        if self.top_k is not None or self.top_p is not None:
+            weights = self._cut(weights)
+        cumulative = weights.cumsum()
+        id = int(cumulative.searchsorted(random.random() * cumulative[-1], side="right"))
+        return min(id, int(np.flatnonzero(weights)[-1]))  # the product may have been rounded up to the whole sum
+
+    def _cut(self, weights: Float64) -> Float64:
+        """Return `weights` with zeros for what shall not be drawn."""
+        order = np.argsort(-weights, kind="stable")
+        keep = order[: self.top_k]
+        if self.top_p is not None:
+            shares = weights[keep].cumsum()
+            keep = keep[: int((shares < self.top_p * shares[-1]).sum()) + 1]
+        kept = np.zeros_like(weights)
+        kept[keep] = weights[keep]
+        return kept

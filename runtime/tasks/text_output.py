@@ -1,0 +1,184 @@
+"""How the symbols of a model are written as one text, and read back.
+
+What a model goes on with, as text or JSON, piece by piece.
+"""
+
+from __future__ import annotations
+
+import json
+from codecs import getincrementaldecoder
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..common.errors import OptionError
+from ..data.text import BYTE, CHARACTER, WORD, TextReading
+from ..format.manifest import Manifest
+from ..format.vocabulary import Vocabulary, escape_symbol, read_symbols, separator_of, unescape_symbol
+
+if TYPE_CHECKING:
+    from ..streams.stream import Stream
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How symbols are written: as the text that a model was trained on, or else with what tells them apart.
+
+    Attributes:
+        vocabulary: The symbols.
+        unit: What a symbol of that text is, one of `UNITS`; None: the model was not trained on a text.
+        end: The symbol between two sequences; None: there is none.
+    """
+
+    vocabulary: Vocabulary
+    unit: str | None = None
+    end: str | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Notation:
+        """Return that of a model."""
+        data: Any = manifest.training.get("data")
+        data = data if isinstance(data, dict) else {}
+        reading = data.get("reading")
+        unit = reading.get("unit") if isinstance(reading, dict) and reading.get("kind") == "text" else None
+        end = data.get("end")
+        is_symbol = isinstance(end, str) and end in manifest.vocabulary
+        return cls(
+            manifest.vocabulary,
+            unit if unit in (CHARACTER, BYTE, WORD) else None,
+            end if is_symbol else None,
+        )
+
+    def read(self, text: str) -> list[str]:
+        r"""Return the symbols in `text`; `\n`, `\t` and `\\` stand for newline, tab and backslash.
+
+        Whether they are in the vocabulary is not checked.
+        """
+        if self.unit is None:
+            return read_symbols(text, self.vocabulary)
+        symbols: list[str] = []
+        reading = TextReading(self.unit)
+        for number, part in enumerate(text.split(self.end) if self.end else [text]):
+            symbols += [self.end] if number and self.end else []
+            symbols += reading.split(unescape_symbol(part))
+        return symbols
+
+    def read_prompt(self, text: str) -> list[str]:
+        """Return the symbols in `text`; of an empty one the end symbol, if there is one: it begins a sequence."""
+        return self.read(text) or ([] if self.end is None else [self.end])
+
+    def read_symbol(self, text: str) -> str:
+        r"""Return the one symbol that `text` is, as it stands or written with `\n`, `\t` and `\\`."""
+        return text if text in self.vocabulary else unescape_symbol(text)
+
+    def line(self, symbols: Iterable[str]) -> str:
+        """Return `symbols` as one line of text, newlines within it escaped."""
+        return escape_symbol("".join(self.write(symbols)))
+
+    def write(self, symbols: Iterable[str]) -> Iterator[str]:
+        """Yield `symbols` as they come, each with what stands before it; a byte that ends no character gives ""."""
+        if self.unit == BYTE:
+            yield from _decoded(symbols)
+            return
+        if self.unit == CHARACTER or (self.unit is None and not separator_of(self.vocabulary)):
+            yield from symbols
+            return
+        separator, before = separator_of(self.vocabulary) if self.unit is None else " ", None
+        for symbol in symbols:
+            written = escape_symbol(symbol) if self.unit is None else symbol
+            is_at_line_end = "\n" in (before, written)  # of a text: else newlines are escaped
+            yield written if before is None or is_at_line_end else separator + written
+            before = written
+
+
+def _decoded(symbols: Iterable[str]) -> Iterator[str]:
+    decoder = getincrementaldecoder("utf-8")("replace")
+    for symbol in symbols:
+        try:
+            yield decoder.decode(bytes.fromhex(symbol))
+        except ValueError:  # the end, or the unknown symbol
+            yield decoder.decode(b"", True) + symbol
+    yield decoder.decode(b"", True)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to go on.
+
+    Attributes:
+        count: How many symbols, at most.
+        prompt: Symbols to feed first, in the notation of the model.
+        stop: Symbol after which to end, likewise.
+        temperature, top_k, top_p, greedy, seed: See `Stream.generate`.
+        beam: How many continuations to follow at a time; None: one is drawn.
+
+    Raises:
+        OptionError: They do not go together; all of them are named.
+    """
+
+    count: int
+    prompt: str = ""
+    stop: str | None = None
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    greedy: bool = False
+    beam: int | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check them."""
+        drawing = {"--top-k": self.top_k, "--top-p": self.top_p, "--seed": self.seed}
+        given = [name for name, value in drawing.items() if value is not None]
+        given += ["--temperature"] if self.temperature != 1 else []
+        if self.beam is not None and given:  # greedy is what it is anyway
+            raise OptionError(f"--beam takes the likeliest and draws nothing: leave out {', '.join(given)}.")
+
+    def read(self, notation: Notation) -> tuple[list[str], str | None]:
+        """Return the prompt as symbols, and the symbol to stop at.
+
+        Raises:
+            UnknownSymbolError: One of them is none.
+        """
+        return notation.read_prompt(self.prompt), None if self.stop is None else notation.read_symbol(self.stop)
+
+
+def write_symbols(stream: Stream, choice: Choice, *, as_json: bool) -> Iterator[str]:
+    """Draw symbols and return them as they come, and a newline after the last; JSON in one piece.
+
+    Raises:
+        OptionError, TargetError, UnknownSymbolError, NotFiniteError: As `Stream.generate` does.
+    """
+    notation = Notation.of(stream.file.manifest)
+    prompt, stop = choice.read(notation)
+    coming = stream.generate(
+        choice.count, prompt=prompt, temperature=choice.temperature, top_k=choice.top_k, top_p=choice.top_p,
+        greedy=choice.greedy, stop=stop, seed=choice.seed,
+    )  # fmt: skip
+    if as_json:
+        yield json.dumps({"prompt": prompt, "symbols": list(coming)}, ensure_ascii=False)
+    else:
+        try:
+            yield from notation.write(coming)
+        except Exception:  # what is said of it does not belong into the line of the symbols
+            yield "\n"
+            raise
+    yield "\n"
+
+
+def write_continuations(stream: Stream, choice: Choice, *, as_json: bool) -> Iterator[str]:
+    """Find the likeliest continuations and return a line for each; JSON in one.
+
+    Raises:
+        OptionError, TargetError, UnknownSymbolError, NotFiniteError: As `Stream.beam` does.
+    """
+    notation = Notation.of(stream.file.manifest)
+    prompt, stop = choice.read(notation)
+    assert choice.beam is not None, "else one is drawn"
+    found = stream.beam(choice.count, choice.beam, prompt=prompt, stop=stop)
+    if as_json:
+        ways = [{"symbols": way.symbols, "log_probability": round(way.log_probability, 6)} for way in found]
+        yield json.dumps({"prompt": prompt, "continuations": ways}, ensure_ascii=False) + "\n"
+        return
+    for way in found:
+        yield f"{way.log_probability:.3f}\t{notation.line(way.symbols)}\n"

@@ -1,0 +1,1 @@
+"""The worker process that replays and measures a file away from TensorFlow."""

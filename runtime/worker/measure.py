@@ -1,0 +1,79 @@
+"""What an interpreter makes of a file on this machine: is it right, and how fast is it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..common.arrays import AnyArray
+from ..format.manifest import Manifest
+from ..format.model_file import read_model_file
+from ..interpreters.golden import replay_golden
+from ..interpreters.registry import open_backend
+from ..streams.model import Model, load
+from ..streams.seat import Seat
+
+_ROUNDS = 7
+_STEPS = 200  # a round
+_SECONDS = 2.0  # of all rounds, about: a slow machine does fewer
+
+
+def measure(path: Path, backend_name: str) -> dict[str, Any]:
+    """Load the file at `path`, replay its golden sequence, and time its steps.
+
+    Returns:
+        `golden_error`: the largest difference of a probability from the recorded ones, None without a golden sequence;
+        `us_per_step`: microseconds of one `Stream.step`, the lowest of several rounds;
+        `resident_mb`: memory of the process after its first step, all it has imported included, MiB; None where the
+        system does not say;
+        `load_ms`: from opening the file to the first answer, golden sequence included, when all has been imported.
+
+    Raises:
+        StepcellError: As `load` does.
+    """
+    file = read_model_file(path)
+    backend = open_backend(backend_name, file)
+    error = replay_golden(backend, file, backend_name)
+    stream = Model(Seat(backend, backend_name, file)).stream()
+    symbols: tuple[str | None, ...] = file.manifest.vocabulary.symbols or (None,)
+    features = blank_features(file.manifest)
+    chosen = [symbols[id] for id in np.random.default_rng(0).integers(0, len(symbols), _STEPS)]
+    stream.step(chosen[0], features)
+    memory = _resident_mb()
+    start = time.perf_counter()
+    load(path, backend=backend_name).stream().step(chosen[0], features)
+    loading = time.perf_counter() - start
+    best = float("inf")
+    deadline = time.perf_counter() + _SECONDS
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        for count, symbol in enumerate(chosen, start=1):
+            stream.step(symbol, features)
+            if count % 10 == 0 and time.perf_counter() > deadline:
+                break
+        best = min(best, (time.perf_counter() - start) / count)
+        if time.perf_counter() > deadline:
+            break
+    return {
+        "golden_error": None if file.manifest.golden is None else float(f"{error:.2g}"),
+        "us_per_step": round(best * 1e6, 2),
+        "resident_mb": memory,
+        "load_ms": round(loading * 1e3, 2),
+    }
+
+
+def blank_features(manifest: Manifest) -> dict[str, AnyArray] | None:
+    """Return zeros for everything that a model reads beside its symbol; None: it reads nothing else."""
+    return {feature.name: np.zeros(feature.shape, feature.dtype) for feature in manifest.features} or None
+
+
+def _resident_mb() -> float | None:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+    except (OSError, ValueError, IndexError):
+        return None

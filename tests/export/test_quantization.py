@@ -1,0 +1,266 @@
+"""Files with float16 and int8 weights: small, held against their gates, and refused where they do not pass."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from support.faults import break_export, miswired
+from support.keras_models import sharp_model
+from typer.testing import CliRunner
+
+from stepcell.cli import app
+from stepcell.export import NotSteppableError, ParityError, build_step_function, check, export
+from stepcell.export.onnx.convert import onnx_payload
+from stepcell.export.ops.precision import BYTES_PER_WEIGHT, GATES
+from stepcell.export.parity.comparison import Choice, _sentence, choices
+from stepcell.export.parity.parity import EACH
+from stepcell.export.tflite import convert as tflite
+from stepcell.export.tflite.convert import operator_versions, tflite_payload
+from stepcell.runtime import GoldenMismatchError, load, read_model_file
+from stepcell.runtime.common.errors import WrongFormatError
+from stepcell.runtime.format.model_file import seal
+
+BOTH = ["float16", "int8"]
+PAYLOADS = {"tflite": tflite_payload, "onnx": onnx_payload}
+PERIOD = "01020304"  # what follows 0 depends on what came before it
+SAMPLE = 30 * PERIOD
+
+
+@pytest.fixture(scope="module")
+def model():
+    """An LSTM, a GRU and a SimpleRNN of random weights, one after the other, and a readout that solves PERIOD.
+
+    Each has more than 1,024 recurrent weights: smaller matrices stay float32 with int8. The readout is found by ridge
+    regression on the states, which takes no time and gives answers that are far from equally likely.
+    """
+    keras.utils.set_random_seed(3)
+    keep = {"return_sequences": True}
+    cells = [keras.layers.LSTM(20, **keep), keras.layers.GRU(20, **keep), keras.layers.SimpleRNN(36, **keep)]
+    source = keras.Input((None,), dtype="int32")
+    states = keras.Sequential(
+        [source, keras.layers.Embedding(5, 8, keras.initializers.RandomNormal(stddev=1.0)), *cells]
+    )
+    random = np.random.default_rng(0)
+    period = np.array([int(symbol) for symbol in PERIOD])
+    ids = np.stack([[*random.integers(0, 5, 10), *np.roll(np.tile(period, 5), phase)] for phase in range(40)])
+    seen, following = np.asarray(states(ids))[:, 18:-1].reshape(-1, 36), ids[:, 19:].reshape(-1)
+    wanted = 8.0 * np.eye(5)[following]
+    kernel = np.linalg.solve(seen.T @ seen + np.eye(36), seen.T @ wanted)
+    readout = keras.layers.Dense(5, "softmax")
+    model = keras.Sequential([states, readout])
+    readout.set_weights([kernel, np.zeros(5)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    return export(model, tmp_path_factory.mktemp("build"), sample=SAMPLE, steps=300, quantize=BOTH)
+
+
+def test_every_precision_of_every_cell_is_within_its_gate_on_every_runtime(exported):
+    assert [path.name for path in exported.files] == [
+        "model.tflite", "model.onnx", "model.float16.tflite", "model.float16.onnx", "model.int8.tflite",
+        "model.int8.onnx", "parity.json",
+    ]  # fmt: skip
+    assert len(exported.parity) == 3 * 3 * 3  # runtimes, precisions, start states
+    assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
+    for parity in exported.parity:
+        gate = GATES[parity.quantization]
+        assert parity.holds
+        if parity.start != EACH:
+            assert parity.max_abs_error <= gate.error
+            assert parity.argmax_agreement >= gate.agreement
+            assert abs(parity.nll_change) <= gate.nll
+    int8 = [parity for parity in exported.parity if parity.quantization == "int8"]
+    assert min(parity.max_abs_error for parity in int8) > 1e-5  # it is another file, not the float32 one once more
+
+
+def test_a_quantized_file_says_what_it_is_and_answers_on_every_runtime(exported):
+    for path in exported.files[2:-1]:
+        manifest = read_model_file(path).manifest
+        assert manifest.quantization in path.name
+        assert {entry["quantization"] for entry in manifest.parity} == {manifest.quantization}
+        assert manifest.golden.tolerance == 1e-5 or manifest.quantization == "int8"
+        for backend in ("litert", "tflite") if path.suffix == ".tflite" else ("onnxruntime",):
+            stream = load(path, backend=backend).stream()  # which replays the golden sequence
+            stream.absorb(3 * PERIOD)
+            assert "".join(stream.step(symbol).symbol for symbol in PERIOD) == PERIOD[1:] + PERIOD[0]
+
+
+def test_the_golden_sequence_of_a_quantized_file_notices_other_weights(model, exported):
+    other = keras.models.clone_model(model)
+    other.set_weights([weights * np.float32(0.9) for weights in model.get_weights()])
+    for path in exported.files[2:-1]:
+        file = read_model_file(path)
+        payload, _ = PAYLOADS[file.format](build_step_function(other), file.manifest.quantization)
+        wrong = path.with_name(f"wrong-{path.name}")
+        wrong.write_bytes(seal(payload, file.manifest, file.format))
+        with pytest.raises(GoldenMismatchError, match="does not answer as wrong-model"):
+            load(wrong)
+        wrong.unlink()
+
+
+def test_the_report_compares_the_files_and_recommends_one_for_each_runtime(exported):
+    report = json.loads(exported.files[-1].read_bytes())
+    assert report["files"] == {path.name: {"bytes": path.stat().st_size} for path in exported.files[:-1]}
+    assert report["gates"]["int8"] == {
+        "single_step_state": 0.3, "nll_change": 0.01, "noise_of_values": 0.05, "argmax_agreement": 0.98,
+    }  # fmt: skip
+    carried = [entry for entry in report["parity"] if entry["start"] != EACH]
+    assert all(entry["microseconds"] > 0 for entry in carried)
+    assert all(entry["error_last_tenth"] < 10 * entry["error_first_tenth"] for entry in carried)
+    assert len(report["recommendations"]) == 3
+    assert all(re.match(r"on \S+ \S+ use model\.\S*(tflite|onnx): ", line) for line in report["recommendations"])
+    assert len(choices(exported.parity, exported.sizes)) == 9
+
+
+def test_checking_a_quantized_file_holds_it_against_its_own_gate_and_draws_the_error(model, exported, tmp_path):
+    results = check(exported.files[4], model, sample=SAMPLE, steps=300, plot=tmp_path / "error.png")
+    assert {parity.quantization for parity in results} == {"int8"}
+    assert all(parity.holds and parity.errors.shape == (parity.steps,) for parity in results)
+    assert (tmp_path / "error.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_line_quantizes_compares_and_draws(memory_run, tmp_path):
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0
+        return result.output
+
+    arguments = ["--format", "onnx", "--quantize", "float16", "--steps", "60"]
+    output = run("export", memory_run, "--out", tmp_path, *arguments)
+    assert "model.float16.onnx" in output
+    assert re.search(r"^on onnxruntime .* use model\.", output, re.M)
+    file = tmp_path / "model.float16.onnx"
+    output = run("check", file, "--against", memory_run, "--steps", "60", "--plot", tmp_path / "error.png")
+    assert "float16 probabilities 0.002, state after a single step 0.01, same answer from 99.9 %" in output
+    assert (tmp_path / "error.png").stat().st_size > 10_000
+    assert "float16; softmax" in run("inspect", file)
+
+
+class Scaled:
+    """Arithmetic whose matrix products are all off by a factor."""
+
+    def __init__(self, arithmetic, factor):
+        self._arithmetic, self._factor = arithmetic, factor
+
+    def __getattr__(self, name):
+        return getattr(self._arithmetic, name)
+
+    def matmul(self, x, kernel):
+        return self._factor * self._arithmetic.matmul(x, kernel)
+
+
+@pytest.mark.parametrize(
+    ("format", "quantization", "factor", "problem"),
+    [
+        ("onnx", "float16", 1.05, "an output is off by .* \\(allowed 0.002\\)"),
+        ("tflite", "int8", 0.3, "the NLL changes by .* nats \\(at most 0.01\\)"),
+    ],
+)
+def test_weights_that_are_scaled_wrongly_are_refused_with_the_figures(
+    format, quantization, factor, problem, model, tmp_path, monkeypatch
+):
+    break_export(monkeypatch, format, lambda right: lambda a, *rest: right(Scaled(a, factor), *rest), quantization)
+    with pytest.raises(ParityError, match=rf"(?s)model.{quantization}.{format} is farther .*{problem}.*--accept"):
+        export(model, tmp_path, sample=SAMPLE, quantize=[quantization], formats=[format], steps=100)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("quantization", "fault"),
+    [("float16", "only h fed back"), ("int8", "h and c swapped")],
+)
+def test_a_miswired_state_is_noticed_in_a_quantized_file_alone(fault, quantization, model, tmp_path, monkeypatch):
+    break_export(monkeypatch, "onnx", lambda right: miswired(right, fault), quantization)
+    with pytest.raises(ParityError, match=r"(?s)a state is off by .*each from a given state, on onnxruntime"):
+        export(model, tmp_path, sample=SAMPLE, quantize=[quantization], formats=["onnx"], steps=100)
+
+
+def chaotic_model():
+    model = sharp_model("rnn", 1, units=40)
+    weights = model.get_weights()
+    weights[2] *= 3  # a recurrent kernel this large doubles any difference every few steps
+    model.set_weights(weights)
+    return model
+
+
+def test_a_chaotic_model_is_quantized_by_its_single_steps(tmp_path, monkeypatch):
+    exported = export(chaotic_model(), tmp_path, steps=200, formats=["onnx"], quantize=["float16"], accept=["float16"])
+    half = {parity.start: parity for parity in exported.parity if parity.quantization == "float16"}
+    assert half["initial"].max_abs_error > GATES["float16"].error
+    assert half["initial"].holds  # rounding alone takes it that far
+    assert half[EACH].max_state_error <= GATES["float16"].state
+    break_export(monkeypatch, "onnx", lambda right: miswired(right, "never fed back"), "float16")
+    with pytest.raises(ParityError, match="a state is off by"):
+        export(chaotic_model(), tmp_path, steps=200, formats=["onnx"], quantize=["float16"])
+
+
+def test_a_file_beyond_its_gate_is_written_when_it_is_asked_for_by_name(tmp_path):
+    model = sharp_model("gru", 1, units=40, symbols=30, embedding=40)  # its likeliest answers are often nearly equal
+    options = {"formats": ["onnx"], "quantize": ["int8"], "steps": 200}
+    exported = export(model, tmp_path, accept=["int8"], **options)
+    path = exported.files[1]
+    assert not all(entry["within_gate"] for entry in read_model_file(path).manifest.parity)
+    load(path)
+    with pytest.raises(ParityError, match=r"(?s)% of the answers .* \(at least 98 %\).*--accept int8"):
+        check(path, model, steps=200, plot=tmp_path / "error.png")
+    assert (tmp_path / "error.png").exists()
+    assert not all(parity.holds for parity in check(path, model, steps=200, accept=["int8"]))
+
+
+def test_a_file_that_tflite_runtime_cannot_load_is_not_made(monkeypatch):
+    monkeypatch.setitem(tflite._REWRITES, "int8", lambda model: None)
+    step_function = build_step_function(sharp_model("lstm", 1, units=20))
+    with pytest.raises(NotSteppableError, match=r"int8 file that .* cannot load: .*FULLY_CONNECTED version 12 \(at mo"):
+        tflite_payload(step_function, "int8")
+
+
+def test_a_weight_beyond_float16_is_refused(tmp_path):
+    model = sharp_model("rnn", 1, symbols=40)
+    model.set_weights([model.get_weights()[0] * np.float32(1e6), *model.get_weights()[1:]])
+    with pytest.raises(NotSteppableError, match="is beyond float16, which ends at 65504"):
+        export(model, tmp_path, formats=["onnx"], quantize="float16", steps=20)
+
+
+def test_precisions_are_checked(tmp_path):
+    with pytest.raises(WrongFormatError, match="cannot be stored as 'int4'; give one or both of float16, int8"):
+        export(sharp_model("rnn", 1), tmp_path, quantize=["int4"])
+
+
+@pytest.mark.parametrize("format", PAYLOADS)
+@pytest.mark.parametrize("quantization", BOTH)
+def test_a_model_of_256_units_has_the_bytes_of_its_weights(format, quantization):
+    layers = [keras.layers.Embedding(100, 100, "identity"), keras.layers.LSTM(256), keras.layers.Dense(100, "softmax")]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
+    step_function = build_step_function(model)
+    payload, requires = PAYLOADS[format](step_function, quantization)
+    weights = (100 + 256) * 1024 + 256 * 100  # the lookup table has the kernel and the bias in it
+    half = 2 if format == "tflite" else 4  # bytes of the scale of a column
+    scales = half * (1024 + 1024) + 4 * 100 if quantization == "int8" else 0
+    expected = BYTES_PER_WEIGHT[quantization] * weights + scales
+    assert expected <= len(payload) <= 1.03 * expected
+    if format == "tflite":
+        assert requires == operator_versions(payload)
+        assert requires["FULLY_CONNECTED"] <= 10
+
+
+def test_a_recommendation_weighs_speed_size_and_answers():
+    def choice(quantization, size, microseconds, agreement=1.0, holds=True):
+        return Choice(
+            f"model.{quantization}", "here", quantization, size, microseconds, 0.0, agreement, 0.0, 1.0, holds
+        )
+
+    exact, half = choice("float32", 1000, 20.0), choice("float16", 500, 20.2)
+    assert _sentence([exact, half, choice("int8", 250, 36.0, 0.996)]) == (
+        "on here use model.float16: 50 % of the size, the same speed, the same answers"
+    )
+    assert _sentence([exact, half, choice("int8", 250, 5.0, 0.996)]) == (
+        "on here use model.int8: 25 % of the size, 4.0 times as fast, 0.4 % of the answers differ"
+    )
+    assert "use model.float16" in _sentence([exact, half, choice("int8", 250, 5.0, 0.95, holds=False)])
+    assert _sentence([exact, choice("int8", 250, 20.0, 0.99)]).endswith("no other file earns its loss of precision")

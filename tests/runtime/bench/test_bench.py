@@ -1,0 +1,78 @@
+"""What `stepcell bench` prints is what was measured."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.models import DATA, RUNTIMES
+from typer.testing import CliRunner
+
+from stepcell.cli import app
+from stepcell.runtime.bench.measurement import measure_ways
+from stepcell.runtime.bench.report import as_json, as_rows, draw
+from stepcell.runtime.bench.ways import REFERENCE, WAITED_FOR, Way
+
+
+@pytest.fixture(scope="module", params=RUNTIMES, ids=lambda each: "-".join(each))
+def measured(request):
+    backend, name = request.param
+    return backend, measure_ways(DATA / name, backend, rounds=1)
+
+
+def test_every_way_of_a_backend_is_measured(measured):
+    backend, found = measured
+    assert {"Stream.step", "Stream.step_id", "Stream.run, a symbol", "64 streams, one of them"} <= set(
+        found.microseconds
+    )
+    assert all(0 < value < 1e6 for value in found.microseconds.values())
+    assert (REFERENCE in found.microseconds) == (backend in ("litert", "tflite"))
+    assert ("session.run" in found.microseconds) == (backend == "onnxruntime")
+    assert 0 < found.p50_us <= found.p99_us <= found.max_us
+    assert found.load_ms > 0
+
+
+def test_ratios_are_to_the_shortest_way_by_hand(measured):
+    backend, found = measured
+    if backend in ("litert", "tflite"):
+        assert found.ratio(REFERENCE) == 1
+        assert found.ratio("Stream.step") == found.microseconds["Stream.step"] / found.microseconds[REFERENCE]
+        waited_for = found.microseconds["two phases" + WAITED_FOR]
+        assert found.ratio("two phases" + WAITED_FOR) == waited_for / found.microseconds[REFERENCE + WAITED_FOR]
+    else:
+        assert found.ratio("Stream.step") is None
+
+
+def test_tables_and_pictures_show_every_way_of_every_runtime(measured):
+    _, found = measured
+    header, rows, note = as_rows([found, found])
+    assert header == ["way", found.runtime, found.runtime]
+    assert {name for name, *_ in rows} > set(found.microseconds)
+    assert "microseconds per symbol" in note
+    assert draw([found], "title").startswith(b"\x89PNG")
+    assert as_json([found])[0]["ways"].keys() == found.microseconds.keys()
+
+
+def test_other_ways_take_turns_with_ours():
+    calls = []
+
+    def loop(ids):
+        calls.append(len(ids))
+        return 5_000 * len(ids), len(ids)
+
+    found = measure_ways(DATA / "memory.onnx", rounds=2, more=lambda model: [Way("another", loop, symbols=7)])
+    assert calls == [7, 7]
+    assert found.microseconds["another"] == 5
+
+
+def test_the_command_prints_a_table_and_json(tmp_path):
+    picture = tmp_path / "bench.png"
+    options = ["bench", str(DATA / "memory.onnx"), "--backend", "onnxruntime", "--rounds", "1"]
+    result = CliRunner().invoke(app, [*options, "--plot", str(picture)])
+    assert result.exit_code == 0
+    assert "Stream.step_id" in result.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    result = CliRunner().invoke(app, [*options, "--json"])
+    (measurement,) = json.loads(result.output)["measurements"]
+    assert measurement["runtime"].startswith("onnxruntime")
+    assert "Stream.step" in measurement["ways"]

@@ -1,0 +1,348 @@
+"""Model files: what is sealed comes back, and what has been touched does not."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.models import DATA
+
+from stepcell.runtime import (
+    BackendError,
+    Cell,
+    DamagedFileError,
+    ForeignFileError,
+    Golden,
+    GoldenRun,
+    Manifest,
+    ModelFileError,
+    ModelFileNotFoundError,
+    NewerFormatError,
+    StateTensor,
+    Vocabulary,
+    load,
+    read_model_file,
+)
+from stepcell.runtime.format.manifest_reader import read_manifest
+from stepcell.runtime.format.model_file import FORMATS, ONNX, TFLITE, seal, unseal
+from stepcell.runtime.interpreters.golden import replay_golden
+from stepcell.runtime.interpreters.registry import open_backend
+
+FILES = {TFLITE: DATA / "memory.tflite", ONNX: DATA / "memory.onnx"}
+NAMES = st.text(min_size=1, max_size=8)
+PROBABILITIES = st.floats(0, 1, width=32)
+
+
+def start_of(initial):
+    """The entry of a state tensor of two elements that starts from `initial`."""
+    return {"name": "h0", "next": "next_h0", "dtype": "float32", "shape": [2], "initial": initial}
+
+
+@st.composite
+def manifests(draw):
+    vocabulary = Vocabulary(tuple(draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))))
+    labels = draw(st.none() | st.just(Vocabulary(("yes", "no"))))
+    ids = draw(st.lists(st.integers(0, len(vocabulary) - 1), min_size=1, max_size=4))
+    rows = tuple((draw(PROBABILITIES),) for _ in ids)
+    start = draw(st.just(0.0) | st.tuples(*[st.floats(-9, 9, width=32)] * 3))
+    return Manifest(
+        name=draw(NAMES),
+        vocabulary=vocabulary,
+        labels=labels,
+        output=draw(st.sampled_from(["softmax", "sigmoid"])),
+        state=(StateTensor("h0", (draw(st.integers(1, 512)),), draw(PROBABILITIES)), StateTensor("c0", (3,), start)),
+        cells=(Cell("lstm", 3, "tanh", "sigmoid"), Cell("gru", 4, "tanh", "sigmoid", draw(st.booleans()))),
+        golden=draw(st.none() | st.just(Golden(1e-5, (0,), (GoldenRun("initial", tuple(ids), rows),)))),
+        training={"problem": draw(NAMES), "accuracy": draw(PROBABILITIES)},
+        requires={"opset": 17},
+    )
+
+
+@given(manifests(), st.sampled_from(FORMATS), st.binary(max_size=64))
+def test_a_sealed_manifest_comes_back(manifest, format, noise):
+    payload = FILES[ONNX].read_bytes()[:2] + b"\x1a" + bytes([len(noise)]) + noise if format == ONNX else b"x" + noise
+    file = unseal(seal(payload, manifest, format), f"a.{format}")
+    assert file.payload == payload
+    assert replace(file.manifest, fingerprint="") == manifest
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_checked_in_file_is_read_and_sealed_to_the_same_bytes(format):
+    content = FILES[format].read_bytes()
+    file = unseal(content, FILES[format].name)
+    assert seal(file.payload, file.manifest, format) == content
+
+
+def test_a_file_is_sealed_to_the_same_bytes_on_windows(monkeypatch):
+    content = FILES[TFLITE].read_bytes()
+    file = unseal(content, "memory.tflite")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.platform", "win32")
+        assert seal(file.payload, file.manifest, TFLITE) == content
+
+
+def test_a_manifest_without_a_graph_before_it_is_refused():
+    manifest = unseal(FILES[TFLITE].read_bytes(), "memory.tflite").manifest
+    with pytest.raises(DamagedFileError, match="its archive begins outside the file"):
+        unseal(seal(b"", manifest, TFLITE), "memory.tflite")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@settings(max_examples=300)
+@given(st.data())
+def test_no_flipped_bit_goes_unnoticed(format, data):
+    content = bytearray(FILES[format].read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(ModelFileError):
+        unseal(bytes(content), FILES[format].name)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_flipped_bit_near_the_manifest_goes_unnoticed(format):
+    whole = FILES[format].read_bytes()
+    payload = len(unseal(whole, FILES[format].name).payload)
+    for position in [*range(payload - 50, payload + 100), *range(len(whole) - 400, len(whole))]:
+        content = bytearray(whole)
+        content[position] ^= 1
+        with pytest.raises(ModelFileError):
+            unseal(bytes(content), FILES[format].name)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@settings(max_examples=100)
+@given(st.data())
+def test_a_file_cut_short_is_refused(format, data):
+    content = FILES[format].read_bytes()
+    with pytest.raises(ModelFileError):
+        unseal(content[: data.draw(st.integers(0, len(content) - 1))], FILES[format].name)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("addition", [b"\0", b"PK", b"more"])
+def test_a_file_with_something_behind_it_is_refused(format, addition):
+    with pytest.raises(ModelFileError):
+        unseal(FILES[format].read_bytes() + addition, FILES[format].name)
+
+
+def test_a_file_with_a_part_of_its_archive_twice_is_refused():
+    """Found by benchmarks/fuzz.py: the directory of an archive in front of it, whose offsets lead out of the file."""
+    content = FILES[TFLITE].read_bytes()
+    directory = content[content.index(b"PK\x01\x02") :]
+    with pytest.raises(DamagedFileError, match="its archive has been changed"):
+        unseal(content[:3000] + directory + content[3000:], "memory.tflite")
+
+
+@pytest.mark.parametrize(
+    ("place", "byte", "message"),
+    [
+        (6, 99, "its archive cannot be read. Copy"),  # the entry asks for version 9.9 of zip
+        (8, 0x01, "its archive cannot be read: .*encrypted"),
+        (8, 0x20, "its archive cannot be read: compressed patched data"),
+        (8, 0x40, "its archive cannot be read: strong encryption"),
+        (10, 97, "its archive is compressed"),  # in a way that zipfile does not know
+    ],
+)
+def test_an_archive_in_a_way_that_zipfile_does_not_read_is_refused(place, byte, message):
+    content = bytearray(FILES[TFLITE].read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = byte
+    with pytest.raises(DamagedFileError, match=message):
+        unseal(bytes(content), "memory.tflite")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_damaged_file_says_that_it_is_damaged(format):
+    content = bytearray(FILES[format].read_bytes())
+    content[1000] ^= 1
+    with pytest.raises(DamagedFileError, match=r"memory\.\w+ is damaged: its content has sha256 .* Copy it again"):
+        unseal(bytes(content), FILES[format].name)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_manifest_of_another_file_is_refused(format):
+    file = unseal(FILES[format].read_bytes(), FILES[format].name)
+    spliced = seal(file.payload, file.manifest, format).replace(
+        file.manifest.fingerprint.encode(), b"0" * len(file.manifest.fingerprint)
+    )
+    with pytest.raises(DamagedFileError):
+        unseal(spliced, FILES[format].name)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_without_a_manifest_is_foreign(format, tmp_path):
+    path = tmp_path / f"keyword.{format}"
+    path.write_bytes(unseal(FILES[format].read_bytes(), "memory").payload)
+    with pytest.raises(ForeignFileError, match=rf"keyword\.{format} carries no stepcell manifest"):
+        load(path)
+
+
+def test_a_file_of_another_kind_is_foreign(tmp_path):
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(ForeignFileError, match="neither a TFLite nor an ONNX file"):
+        load(path)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(ModelFileNotFoundError, match=r"There is no file .*nothing\.tflite"):
+        load(tmp_path / "nothing.tflite")
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "nothing.tflite")
+
+
+def test_a_folder_given_for_a_file_is_refused(tmp_path):
+    with pytest.raises(ModelFileNotFoundError, match="Cannot read"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
+    file = unseal(FILES[format].read_bytes(), "memory")
+    monkeypatch.setattr("stepcell.runtime.format.manifest.FORMAT", 4)
+    newer = seal(file.payload, file.manifest, format)
+    monkeypatch.setattr("stepcell.runtime.format.manifest.FORMAT", 1)
+    with pytest.raises(
+        NewerFormatError, match=r"has format 4; this stepcell reads format 3 and older. Upgrade with: pip install"
+    ):
+        unseal(newer, f"memory.{format}")
+
+
+FEATURE = {"name": "speed", "shape": [2], "dtype": "float32", "ids": None}
+
+
+def golden_of_steps(steps):
+    """A golden sequence of so many steps, as JSON."""
+    return {
+        "tolerance": 1e-5,
+        "outputs": [0],
+        "runs": [{"start": "initial", "ids": [0] * steps, "probabilities": [[1.0]] * steps}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"format": 0}, "format is 0"),
+        ({"state": []}, "state is empty"),
+        ({"state": [{"name": "h0", "next": "next_c0", "dtype": "float32", "shape": [2], "initial": 0}]}, "not paired"),
+        (
+            {"state": [{"name": "h0", "next": "next_h0", "dtype": "float32", "shape": [10**12], "initial": 0}]},
+            "the shape",
+        ),
+        ({"format": 3, "state": [start_of([0.5])]}, "state 'h0' has 1 initial values for 2 elements"),
+        ({"format": 3, "state": [start_of([0.5, None])]}, "an initial value of state 'h0' is None"),
+        ({"format": 3, "state": [start_of([1e39, 10**400])]}, r"state 'h0' is 1e\+39 and 1 more like it"),
+        ({"format": 1, "state": [start_of([0.5, 0.25])], "golden": None}, "it holds what came with format 3"),
+        ({"state": [start_of(True)]}, "an initial value of state 'h0' is True"),
+        ({"vocabulary": {"symbols": ["a", "a"]}}, "twice"),
+        ({"target": {"kind": "colour"}}, "target.kind"),
+        ({"golden": {"runs": 3}}, "golden is incomplete"),
+        ({"golden": {"tolerance": 10**400, "outputs": [], "runs": []}}, "golden is incomplete"),
+        ({"golden": golden_of_steps(10_001)}, "golden has 10001 steps, at most 10000"),
+        ({"training": {"text": "x" * 2**24}}, r"a manifest of [\d,]+ bytes; 16,777,216 are the most"),
+        ({"format": 3, "features": [FEATURE], "outputs": [], "graph": {}}, "features or outputs stand beside graph"),
+        ({"output": {"activation": "tanh"}}, "output.activation"),
+        ({"name": None}, "name is not a JSON str"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(change, problem):
+    content = read_model_file(FILES[TFLITE]).manifest.to_json() | change
+    with pytest.raises(DamagedFileError, match=problem):
+        read_manifest(json.dumps(content).encode(), "memory.tflite")
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+def test_any_json_in_place_of_a_manifest_is_refused_cleanly(content):
+    with pytest.raises(ModelFileError):
+        read_manifest(json.dumps(content).encode(), "memory.tflite")
+
+
+def test_every_problem_of_a_manifest_is_named_at_once():
+    content = read_model_file(FILES[TFLITE]).manifest.to_json() | {"state": [], "name": None}
+    with pytest.raises(DamagedFileError, match="state is empty.*name is not"):
+        read_manifest(json.dumps(content).encode(), "memory.tflite")
+
+
+def test_the_manifest_of_a_tflite_file_is_a_zip_entry_that_any_tool_reads():
+    with zipfile.ZipFile(FILES[TFLITE]) as archive:
+        assert archive.testzip() is None
+        assert json.loads(archive.read("stepcell.json"))["name"] == "memory"
+
+
+def test_the_manifest_of_an_onnx_file_is_metadata_that_any_tool_reads():
+    model = onnx.load(FILES[ONNX])
+    onnx.checker.check_model(model)
+    assert json.loads({entry.key: entry.value for entry in model.metadata_props}["stepcell"])["name"] == "memory"
+
+
+def test_the_names_in_a_tflite_file_are_those_of_the_format():
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=read_model_file(FILES[TFLITE]).payload)
+    names = {"inputs": ["c0", "h0"], "outputs": ["next_c0", "next_h0", "probabilities"]}
+    signatures = {
+        name: {side: sorted(found) for side, found in sides.items()}
+        for name, sides in interpreter.get_signature_list().items()
+    }
+    assert signatures == {
+        "step": {**names, "inputs": [*names["inputs"], "symbol"]},
+        "absorb": {**names, "inputs": [*names["inputs"], "symbols"]},
+        "look_up": {"inputs": ["symbol"], "outputs": ["row"]},
+        "step_row": {**names, "inputs": [*names["inputs"], "row"]},
+        "prepare": {"inputs": ["h0"], "outputs": ["prepared0"]},
+        "finish": {**names, "inputs": ["c0", "prepared0", "row"]},
+    }
+    # `step` is what plain invoke() runs, and where tflite-runtime 2.14 runs XNNPACK.
+    assert interpreter._interpreter.GetSubgraphIndexFromSignature("step") == 0
+    details = interpreter.get_signature_runner("step").get_input_details()
+    assert details["symbol"]["dtype"] == np.int32
+    assert list(details["h0"]["shape_signature"]) == [-1, 20]
+
+
+def test_the_names_in_an_onnx_file_are_those_of_the_format():
+    model = onnx.load(FILES[ONNX])
+    assert {value.name for value in model.graph.input} == {"symbol", "h0", "c0"}
+    assert {value.name for value in model.graph.output} == {"probabilities", "next_h0", "next_c0"}
+    assert (model.ir_version, model.opset_import[0].version) == (8, 17)
+    assert {value.type.tensor_type.shape.dim[0].dim_param for value in [*model.graph.input, *model.graph.output]} == {
+        "B"
+    }
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_is_known_by_its_content_whatever_it_is_called(format, tmp_path):
+    for name in ("model", "model.bak", "model.tflite", "model.onnx"):
+        path = tmp_path / name
+        path.write_bytes(FILES[format].read_bytes())
+        assert load(path).stream().step("3").symbol == "0"
+
+
+@pytest.mark.parametrize("way", ["step", "absorb"])
+def test_an_interpreter_that_fails_in_the_golden_sequence_is_a_backend_error(way, monkeypatch):
+    file = read_model_file(DATA / "memory.onnx")
+    backend = open_backend("onnxruntime", file)
+
+    def broken(*arguments):
+        raise RuntimeError("index out of bounds")
+
+    monkeypatch.setattr(backend, way, broken)
+    with pytest.raises(BackendError, match="failed on the golden sequence of memory.onnx: index out of bounds"):
+        replay_golden(backend, file, "onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [("earlier.tflite", "litert"), ("earlier.tflite", "tflite"), ("earlier.tflite", "numpy"), ("earlier.onnx", None)],
+)
+def test_a_file_of_an_earlier_version_answers_as_it_did(name, backend):
+    earlier, now = load(DATA / name, backend=backend), load(DATA / name.replace("earlier", "memory"), backend=backend)
+    one, other = earlier.stream(), now.stream()
+    for symbol in "30123401240123" * 10:
+        assert np.abs(one.step(symbol).values - other.step(symbol).values).max() <= 1e-6
+    assert earlier.streams(3).step("340").shape == (3, 5)
+    assert earlier.stream().absorb("3012").symbol == "3"

@@ -1,0 +1,90 @@
+"""Symbols and ids."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepcell.runtime import UnknownSymbolError, Vocabulary, VocabularyError
+from stepcell.runtime.format import vocabulary
+from stepcell.runtime.format.vocabulary import escape_symbol, unescape_symbol
+
+SYMBOLS = st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=20, unique=True)
+
+
+@given(SYMBOLS)
+def test_decoding_undoes_encoding(symbols):
+    made = Vocabulary(tuple(symbols))
+    assert [made.decode(id) for id in made.encode_all(symbols).tolist()] == symbols
+
+
+@given(st.text())
+def test_an_escaped_symbol_stands_on_one_line_and_comes_back(symbol):
+    escaped = escape_symbol(symbol)
+    assert not {"\n", "\r", "\t"} & set(escaped)
+    assert unescape_symbol(escaped) == symbol
+
+
+@given(SYMBOLS)
+def test_a_vocabulary_file_gives_back_its_symbols(symbols):
+    lines = "\n".join(escape_symbol(symbol) for symbol in symbols)
+    if not lines.lstrip().startswith("["):
+        assert Vocabulary.from_file_content(lines).symbols == tuple(symbols)
+
+
+def test_a_vocabulary_file_may_be_a_json_list():
+    assert Vocabulary.from_file_content('["a", "\\n", "c"]').symbols == ("a", "\n", "c")
+
+
+def test_a_vocabulary_file_may_have_windows_line_ends():
+    assert Vocabulary.from_file_content("a\r\nb\r\n").symbols == ("a", "b")
+
+
+def test_an_unknown_symbol_is_refused_with_the_symbols_that_exist():
+    with pytest.raises(
+        UnknownSymbolError, match=r"Symbol 'Ä' is not in the vocabulary \(26 symbols: 'A', 'B', 'C', ...\)"
+    ):
+        Vocabulary.of_text("ABCDEFGHIJKLMNOPQRSTUVWXYZ").encode("Ä")
+
+
+def test_a_number_given_for_a_symbol_is_told_that_symbols_are_strings():
+    with pytest.raises(UnknownSymbolError, match="Symbols are strings: give '3'"):
+        Vocabulary.of_ids(5).encode(3)
+
+
+def test_an_unknown_symbol_can_be_caught_as_a_key_error():
+    with pytest.raises(KeyError):
+        Vocabulary.of_ids(5).encode("x")
+
+
+def test_the_unknown_symbol_stands_for_symbols_not_listed():
+    assert Vocabulary(("a", "?"), unknown="?").encode("z") == 1
+
+
+@pytest.mark.parametrize("id", [-1, 5])
+def test_an_id_outside_the_vocabulary_is_refused(id):
+    with pytest.raises(IndexError, match="not one of 0 to 4"):
+        Vocabulary.of_ids(5).decode(id)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "unknown", "problem"),
+    [
+        ((), None, "it has no symbols"),
+        (("a", "b", "a"), None, "'a' stands in it twice"),
+        (("a", ""), None, "not empty"),
+        (("a", 3), None, "found 3"),
+        (("a", "\ud800"), None, "strings of Unicode"),
+        (("a",), "?", "'\\?' is not one of its symbols"),
+    ],
+)
+def test_what_cannot_be_a_vocabulary_is_refused(symbols, unknown, problem):
+    with pytest.raises(VocabularyError, match=problem):
+        Vocabulary(symbols, unknown)
+
+
+def test_the_examples_in_the_docstrings_are_true():
+    assert doctest.testmod(vocabulary).failed == 0

@@ -1,0 +1,363 @@
+"""numpy steps the files that interpreters step, from their bytes alone, and as exactly as float32 allows."""
+
+from __future__ import annotations
+
+import flatbuffers
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+import tensorflow as tf
+from onnx import TensorProto, helper, numpy_helper
+from support.keras_models import sharp_model, with_random_weights
+from support.models import DATA
+from tensorflow.lite.python import schema_py_generated as schema
+
+from stepcell.export import build_step_function, export
+from stepcell.export.onnx.convert import onnx_payload
+from stepcell.export.parity import device_process
+from stepcell.export.parity.reference import run_numpy
+from stepcell.export.tflite.convert import tflite_payload
+from stepcell.runtime import (
+    BACKEND_NAMES,
+    BackendError,
+    Manifest,
+    NoInterpreterError,
+    Vocabulary,
+    load,
+    read_model_file,
+)
+from stepcell.runtime.format.model_file import seal, unseal
+from stepcell.runtime.format.tensor_specs import Inputs
+from stepcell.runtime.interpreters.numpy_backend import open_interpreter, read_calculation, step_program
+from stepcell.runtime.interpreters.numpy_engine import Calculation, CalculationError, blas, build_program
+from stepcell.runtime.interpreters.numpy_engine.graph import Operation, Source
+from stepcell.runtime.interpreters.registry import initial_state, open_backend
+
+L = keras.layers
+STEPS = 2_000
+TOLERANCE = 1e-6  # of probabilities, against float64
+
+
+def convolution():
+    source = keras.Input((None,), dtype="int32")
+    x = L.Embedding(7, 5)(source)
+    for dilation in (1, 2):
+        x = L.Conv1D(8, 3, padding="causal", dilation_rate=dilation, activation="tanh")(x)
+    return with_random_weights(keras.Model(source, L.Dense(7, activation="softmax")(x)))
+
+
+MODELS = {
+    "LSTM": lambda: sharp_model("lstm", 1, units=50, symbols=100),
+    "GRU": lambda: sharp_model("gru", 1, units=40),
+    "GRU, reset before": lambda: sharp_model("gru", 1, reset_after=False),
+    "SimpleRNN": lambda: sharp_model("rnn", 1),
+    "three LSTMs": lambda: sharp_model("lstm", 3),
+    "convolution": convolution,
+}
+
+
+def files_of(step_function, quantization="float32"):
+    """Return the file of a step function in each format."""
+    manifest = Manifest("m", Vocabulary.of_ids(step_function.symbols), step_function.state, step_function.cells)
+    payloads = {"tflite": tflite_payload, "onnx": onnx_payload}
+    return [
+        unseal(seal(payload(step_function, quantization)[0], manifest, format), f"m.{format}")
+        for format, payload in payloads.items()
+    ]
+
+
+def run(program, state, ids):
+    """Step `program` and return what it answered, shape (T, K)."""
+    answers = []
+    for name, start in initial_state(state).items():
+        program.inputs[name][...] = start
+    for id in ids.tolist():
+        program.inputs["symbol"][0] = id
+        program.run()
+        answers.append(program.outputs["probabilities"][0].copy())
+        for tensor in state:
+            program.inputs[tensor.name][...] = program.outputs[tensor.next]
+    return np.array(answers)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_numpy_answers_as_float64_does_over_thousands_of_carried_steps(name):
+    step_function = build_step_function(MODELS[name]())
+    ids = np.random.default_rng(1).integers(0, step_function.symbols, STEPS)
+    expected = run_numpy(step_function, Inputs(ids), [initial_state(step_function.state)])[0].probabilities
+    for file in files_of(step_function):
+        assert np.abs(run(step_program(file), step_function.state, ids) - expected).max() <= TOLERANCE
+        # In float64 nothing is left but the graph itself: it is the step function, to the last digits.
+        exact = run(step_program(file, np.float64), step_function.state, ids[:200])
+        assert np.abs(exact - expected[:200]).max() <= 1e-12
+
+
+@pytest.mark.parametrize(("quantization", "rounding"), [("float16", 1e-6), ("int8", 0.05)])
+def test_smaller_weights_answer_as_what_they_stand_for(quantization, rounding):
+    step_function = build_step_function(sharp_model("lstm", 1, units=20, symbols=30))
+    ids = np.array([3, 1, 4, 1, 5, 9, 2, 6])
+    for file in files_of(step_function, quantization):
+        answers = run(step_program(file), step_function.state, ids)
+        assert np.abs(answers - run(step_program(file, np.float64), step_function.state, ids)).max() < 1e-6
+        interpreter = open_backend("litert" if file.format == "tflite" else "onnxruntime", file)
+        for id, answer in zip(ids.tolist(), answers, strict=True):
+            interpreter.step(id)  # with int8 it rounds what it multiplies with as well
+            assert np.abs(interpreter.answer() - answer).max() < rounding
+
+
+def test_weights_of_8_bits_are_the_real_numbers_that_an_interpreter_takes_them_for():
+    model = tf.Module()
+    weights = np.random.default_rng(2).normal(0, 1, (64, 32)).astype(np.float32)
+    model.step = tf.function(lambda x: [x @ weights], input_signature=[tf.TensorSpec((1, 64), tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([model.step.get_concrete_function()], model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    found = [c for c in read_calculation(converter.convert()).constants.values() if c.shape == (32, 64)]
+    steps = np.abs(weights).max(axis=0) / 127  # one scale for each output
+    assert found[0].dtype == np.float32
+    assert 0 < (np.abs(found[0].T - weights) / steps).max() < 0.501
+
+
+def test_the_sigmoids_of_an_lstm_are_one_call():
+    program = step_program(read_model_file(DATA / "memory.tflite"))
+    assert [call.func for call in program.calls].count(np.exp) == 2  # theirs, and that of the softmax
+
+
+def test_a_step_leaves_the_threads_of_other_products_as_they_are(monkeypatch):
+    seen = []
+    monkeypatch.setattr(blas, "threads", lambda: 4)
+    monkeypatch.setattr(blas, "set_threads", seen.append)
+    backend = open_backend("numpy", read_model_file(DATA / "memory.onnx"))
+    backend.entry.contents.append(None)  # lets an id pass that no table has
+    backend.step(3)
+    with pytest.raises(IndexError):
+        backend.step(5)
+    assert seen == [1, 4, 1, 4]
+
+
+def test_the_library_that_numpy_multiplies_with_is_found():
+    before = blas.threads()
+    blas.set_threads(1)
+    assert blas.threads() == 1
+    blas.set_threads(before)
+    assert blas.threads() == before >= 1
+    assert "openblas" not in str(np.show_config(mode="dicts")) or not isinstance(blas.threads, type(lambda: 1))
+
+
+def test_a_softmax_with_another_temperature_is_the_one_of_an_interpreter():
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite_of(lambda x: [tf.nn.softmax(x)], (1, 4)), 0))
+    model.subgraphs[0].operators[0].builtinOptions.beta = 2.0
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    payload = bytes(builder.Output())
+    program, interpreter = open_interpreter("numpy", payload), Interpreter(model_content=payload)
+    interpreter.allocate_tensors()
+    x = np.array([[0.1, -0.4, 0.9, 0.3]], np.float32)
+    interpreter.set_tensor(0, x)
+    interpreter.invoke()
+    program.inputs["x"][...] = x
+    program.run()
+    expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    assert np.abs(next(iter(program.outputs.values())) - expected).max() < 1e-6
+
+
+@pytest.fixture
+def nothing_but_numpy(monkeypatch):
+    found = dict.fromkeys(BACKEND_NAMES, "is not installed") | {"numpy": None}
+    monkeypatch.setattr(device_process, "_probe", lambda: found)
+
+
+def test_a_file_is_proven_on_numpy_where_nothing_else_is_installed(nothing_but_numpy, tmp_path):
+    exported = export(sharp_model("gru", 1), tmp_path, formats=["onnx"], quantize=["float16"], steps=300)
+    assert {parity.backend for parity in exported.parity} == {"numpy"}
+    assert max(parity.error for parity in exported.parity) < 2e-3
+
+
+def test_int8_is_not_proven_on_numpy_alone(nothing_but_numpy, tmp_path):
+    with pytest.raises(NoInterpreterError, match="measured on an interpreter"):
+        export(sharp_model("gru", 1), tmp_path, formats=["tflite"], quantize=["int8"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def tflite_of(function, *specs):
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([
+        tf.function(function, input_signature=[tf.TensorSpec(s, tf.float32) for s in specs]).get_concrete_function()
+    ])  # fmt: skip
+    return converter.convert()
+
+
+def test_operators_of_tflite_files_made_by_others_do_what_an_interpreter_does():
+    def step(x, y):
+        ids = tf.cast(tf.abs(x[0, :3]), tf.int32)
+        table = tf.constant(np.arange(24, dtype=np.float32).reshape(8, 3) / 7)
+        a, b, c = tf.split(x, [1, 2, 3], axis=1)
+        d, e = tf.unstack(y[:, :2], axis=1)
+        stacked = tf.stack([d, e, tf.squeeze(a, 1)], axis=0)
+        batched = tf.linalg.matmul(tf.reshape(x, [2, 1, 3]), tf.reshape(y[:, :6], [2, 1, 3]), transpose_b=True)
+        return [
+            tf.nn.embedding_lookup(table, ids), tf.gather(table, ids[:2], axis=1),
+            tf.one_hot(ids, 4, 2.0, -1.0), b * tf.nn.relu6(b), tf.nn.leaky_relu(c, 0.3), tf.nn.elu(c), stacked, batched,
+            tf.reduce_mean(x, axis=1), tf.reduce_mean(x, axis=[0, 1], keepdims=True), tf.reduce_min(y, axis=-1),
+            tf.reduce_max(x, axis=0), tf.where(x > y, x, y * 2.0), tf.cast(tf.logical_not(x <= 0.5), tf.float32),
+            tf.cast(tf.logical_and(x < y, x >= 0.0) | (x == y), tf.float32), tf.pow(tf.abs(x) + 0.5, y),
+            tf.slice(x, [0, 2], [1, -1]), x[:, ::2], x[0, 1:-1, tf.newaxis], x[..., -1], tf.expand_dims(x, 0),
+            tf.math.squared_difference(x, y), tf.square(x), tf.math.rsqrt(tf.abs(x) + 1.0), tf.nn.softmax(x * 3.0),
+            tf.broadcast_to(a, [4, 6]), tf.nn.gelu(x, approximate=True), tf.nn.log_softmax(y),
+            x * tf.nn.relu6(x + 3.0) / 6.0, tf.clip_by_value(x, -1.0, 1.0), tf.nn.relu(x + y), tf.transpose(x),
+            tf.cast(tf.shape(x), tf.float32) + 0.0 * x[0, 0],
+        ]  # fmt: skip
+
+    payload = tflite_of(step, (1, 6), (1, 6))
+    x, y = np.random.default_rng(5).normal(0, 2, (2, 1, 6)).astype(np.float32)
+    program = open_interpreter("numpy", payload)
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=payload)
+    interpreter.allocate_tensors()
+    for details, values in zip(interpreter.get_input_details(), (x, y), strict=True):
+        interpreter.set_tensor(details["index"], values)
+        program.inputs[details["name"]][...] = values
+    interpreter.invoke()
+    program.run()
+    assert len(program.outputs) >= 30
+    for details in interpreter.get_output_details():
+        expected, found = interpreter.get_tensor(details["index"]), program.outputs[details["name"]]
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        assert np.allclose(found, expected, rtol=1e-5, atol=1e-6), details["name"]
+
+
+def onnx_of(nodes, inputs, constants):
+    """A model of `nodes`, whose outputs it answers with; what it computes on the way is an output too."""
+    used = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in inputs.items()
+    ]
+    made = [helper.make_empty_tensor_value_info(name) for node in nodes for name in node.output if name]
+    weights = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "g", used, made, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    return model.SerializeToString()
+
+
+def test_operators_of_onnx_files_made_by_others_do_what_an_interpreter_does():
+    node = helper.make_node
+    random = np.random.default_rng(6)
+    inputs = {
+        "x": random.normal(0, 2, (2, 6)).astype(np.float32), "y": random.normal(0, 2, (2, 6)).astype(np.float32),
+        "ids": np.array([[1, 0, 2]], np.int64),
+    }  # fmt: skip
+    constants = {
+        "kernel": random.normal(0, 1, (4, 6)).astype(np.float32), "bias": np.arange(4, dtype=np.float32),
+        "halves": np.array([2, 4], np.int64), "zero": np.array([0], np.int64), "one": np.array([1], np.int64),
+        "shape": np.array([0, -1, 2], np.int64), "wide": np.array([3, 2, 6], np.int64), "low": np.float32(-1),
+        "two": np.float32(2), "end": np.array([5], np.int64), "step": np.array([2], np.int64),
+    }  # fmt: skip
+    tensor = numpy_helper.from_array(np.array([[1.5], [2.5]], np.float32))
+    nodes = [
+        node("Gemm", ["x", "kernel", "bias"], ["gemm"], transB=1, alpha=0.5, beta=2.0),
+        node("Gemm", ["x", "y"], ["gemm2"], transA=1),
+        node("Constant", [], ["held"], value=tensor), node("Constant", [], ["number"], value_float=0.25),
+        node("Add", ["x", "held"], ["sum"]), node("Mul", ["sum", "number"], ["scaled"]),
+        node("Sum", ["x", "y", "sum"], ["sums"]), node("Max", ["x", "y", "sum"], ["most"]),
+        node("Split", ["x", "halves"], ["left", "right"], axis=1), node("Identity", ["left"], ["same"]),
+        node("Unsqueeze", ["x", "one"], ["taller"]), node("Squeeze", ["taller", "one"], ["flat"]),
+        node("Reshape", ["x", "shape"], ["pairs"]), node("Transpose", ["pairs"], ["turned"]),
+        node("Flatten", ["turned"], ["flattened"], axis=2), node("Shape", ["x"], ["size"]),
+        node("Expand", ["x", "wide"], ["repeated"]), node("Gather", ["kernel", "ids"], ["rows"]),
+        node("Gather", ["x", "zero"], ["column"], axis=1), node("Slice", ["x", "one", "end", "one", "step"], ["cut"]),
+        node("Elu", ["x"], ["elu"], alpha=0.7), node("LeakyRelu", ["x"], ["leaky"]),
+        node("HardSwish", ["x"], ["swish"]),
+        node("HardSigmoid", ["x"], ["hard"], alpha=0.3, beta=0.4), node("Clip", ["x", "low"], ["above"]),
+        node("Clip", ["x", "", "two"], ["below"]), node("Softmax", ["pairs"], ["along"], axis=1),
+        node("LogSoftmax", ["x"], ["logs"]), node("ReduceMean", ["pairs"], ["mean"], axes=[1], keepdims=0),
+        node("ReduceMin", ["x"], ["least"]), node("ReduceMax", ["x"], ["largest"], axes=[0]),
+        node("ReduceSum", ["x", "one"], ["total"], keepdims=0), node("Reciprocal", ["x"], ["inverse"]),
+        node("LessOrEqual", ["x", "y"], ["under"]), node("GreaterOrEqual", ["x", "two"], ["over"]),
+        node("Less", ["y", "two"], ["small"]), node("And", ["under", "small"], ["both"]),
+        node("Or", ["under", "over"], ["either"]), node("Not", ["either"], ["neither"]),
+        node("Where", ["both", "x", "two"], ["chosen"]), node("Cast", ["both"], ["bits"], to=TensorProto.FLOAT),
+        node("Abs", ["x"], ["size of x"]), node("Pow", ["size of x", "two"], ["power"]), node("Erf", ["x"], ["erf"]),
+        node("Dropout", ["x"], ["kept"]), node("MatMul", ["pairs", "turned3"], ["batched"]),
+    ]  # fmt: skip
+    nodes.insert(-1, node("Transpose", ["pairs"], ["turned3"], perm=[0, 2, 1]))
+    payload = onnx_of(nodes, inputs, constants)
+    session = onnxruntime.InferenceSession(payload, providers=["CPUExecutionProvider"])
+    program = open_interpreter("numpy", payload)
+    for name, values in inputs.items():
+        program.inputs[name][...] = values
+    program.run()
+    names = [output.name for output in session.get_outputs()]
+    assert len(names) > 45
+    for name, expected in zip(names, session.run(names, inputs), strict=True):
+        assert (program.outputs[name].shape, program.outputs[name].dtype) == (expected.shape, expected.dtype), name
+        assert np.allclose(program.outputs[name], expected, rtol=1e-5, atol=1e-6), name
+
+
+def test_every_operator_that_is_not_known_is_named(tmp_path):
+    values = {"x": np.ones((1, 4), np.float32)}
+    nodes = [helper.make_node(kind, ["x"], [kind], domain=d) for kind, d in (("Sin", ""), ("Abs", ""), ("Mine", "own"))]
+    with pytest.raises(CalculationError, match=r"it does not know the operators Sin, own\.Mine$"):
+        open_interpreter("numpy", onnx_of(nodes, values, {}))
+
+
+def calculation(*operations, shape=(1, 3), outputs=("y",), **constants):
+    sources = {"x": Source("x", "float32", shape)}
+    return Calculation(sources, {name: name for name in outputs}, constants, operations)
+
+
+def test_an_output_that_is_an_input_is_not_in_its_memory():
+    """As in a delay line: the next value of one state is the value of another."""
+    program = build_program(calculation(outputs=("x",)), {"x": (1, 3)})
+    program.inputs["x"][...] = 7
+    program.run()
+    program.inputs["x"][...] = 8
+    assert program.outputs["x"].tolist() == [[7, 7, 7]]
+
+
+def test_what_is_the_same_in_every_run_is_computed_once():
+    steps = [
+        Operation("exp", ("a",), ("b",)),
+        Operation("negative", ("b",), ("c",)),
+        Operation("add", ("x", "c"), ("y",)),
+    ]
+    program = build_program(calculation(*steps, a=np.ones((1, 3), np.float32)), {"x": (1, 3)})
+    assert len(program.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "problem"),
+    [
+        (Operation("broadcast", ("x", "n"), ("y",), origin="Expand"), r"more than 67,108,864 numbers \(Expand"),
+        (Operation("reshape", ("x", "x"), ("y",), origin="Reshape"), r"the shape of a tensor depends on its input"),
+        (Operation("reshape", ("x", "n"), ("y",), origin="Reshape"), r"of shape \(1, 3\) to \(100000, 100000, 3\)"),
+        (Operation("concatenate", ("x",), ("y",), {"axis": 2}, "Concat"), "works along dimension 2 of 2"),
+        (Operation("split", ("x",), ("y", "z"), {"axis": 1, "parts": 2}, "Split"), r"splits 3 elements into \[1, 1\]"),
+        (Operation("matmul", ("x", "x"), ("y",), origin="MatMul"), "its MatMul cannot be computed"),
+        (Operation("add", ("x", "w"), ("y",), origin="Add"), "nothing computes the value 'w' that its Add takes"),
+        (Operation("unstack", ("x",), ("y",), {"axis": 0, "parts": 9}, "Unpack"), "takes 1 slices for 9"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_computed_or_would_fill_the_memory_is_refused_before_a_step(operation, problem):
+    constants = {"n": np.array([100_000, 100_000, 3], np.int64)}
+    with pytest.raises(CalculationError, match=problem):
+        build_program(calculation(operation, **constants), {"x": (1, 3)})
+
+
+def test_a_symbol_beyond_the_table_of_a_file_moves_nothing(tmp_path):
+    file = read_model_file(DATA / "memory.onnx")
+    backend = open_backend("numpy", file)
+    backend.step(3)
+    before = backend.read_state()
+    with pytest.raises(IndexError):
+        backend.step(5)
+    assert all(np.array_equal(backend.read_state()[name], before[name]) for name in before)
+
+
+def test_numpy_says_of_a_file_what_it_cannot_load(monkeypatch):
+    monkeypatch.setattr(
+        "stepcell.runtime.interpreters.numpy_engine.from_onnx.KNOWN", frozenset(["Add", "Gather", "Split", "Tanh"])
+    )
+    with pytest.raises(BackendError, match=r"cannot load memory.onnx: it does not know the operators MatMul, Mul,"):
+        load(DATA / "memory.onnx", backend="numpy")

@@ -1,0 +1,98 @@
+"""Many streams in one input: each key has a state of its own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.predicting import predict, where
+
+
+def records(*pairs, **more):
+    return "".join(json.dumps({"machine": key, "event": symbol, **more}) + "\n" for key, symbol in pairs)
+
+
+KEYED = ("--stream", "machine", "--symbol", "event")
+
+
+INTERLEAVED = [
+    (key, symbol) for left, right in zip("3012", "4012", strict=True) for key, symbol in (("a", left), (7, right))
+]
+
+
+def test_each_key_has_a_state_of_its_own():
+    result = predict(*KEYED, input=records(*INTERLEAVED, time="12:00"))
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == ["a\t0", "7\t0", "a\t1", "7\t1", "a\t2", "7\t2", "a\t3", "7\t4"]
+    answer = json.loads(predict(*KEYED, "--json", input=records(*INTERLEAVED)).stdout.splitlines()[-1])
+    assert (answer["stream"], answer["seen"], answer["input"], answer["symbol"]) == ("7", 4, "2", "4")
+
+
+def test_streams_are_saved_together_and_go_on_together(tmp_path):
+    path = tmp_path / "all.state"
+    for part, expected in ((INTERLEAVED[:5], "a\t2"), (INTERLEAVED[5:], "7\t4")):
+        result = predict(*KEYED, "--state", path, input=records(*part))
+        assert result.stdout.splitlines()[-1] == expected
+    assert "all.state: 5 symbols seen, 5 lines read, 2 streams\n" in result.stderr
+    assert {key: seen for key, (seen, _) in where(path).items()} == {"a": 4, "7": 4}
+
+
+def test_of_too_many_streams_the_one_not_seen_for_longest_is_forgotten_and_that_is_said(tmp_path):
+    path = tmp_path / "all.state"
+    lines = records(("a", "3"), ("b", "4"), ("a", "0"), ("c", "3"), ("b", "0"))
+    result = predict(*KEYED, "--streams", "2", "--json", "--state", path, input=lines)
+    seen = [(answer["stream"], answer["seen"]) for answer in map(json.loads, result.stdout.splitlines())]
+    assert seen == [("a", 1), ("b", 1), ("a", 2), ("c", 1), ("b", 1)]
+    assert "There are more than 2 streams: 'b', not seen for the longest time, is forgotten" in result.stderr
+    result = predict(*KEYED, "--streams", "1", "--state", path, input="")
+    assert "5 symbols seen, 5 lines read, 1 streams, 3 forgotten" in result.stderr
+    assert list(where(path)) == ["c", "b"]  # nothing was read, so nothing was saved
+    predict(*KEYED, "--streams", "2", "--state", path, input=records(("d", "3")))
+    assert list(where(path)) == ["b", "d"]
+
+
+def test_a_line_that_is_refused_makes_no_stream_and_forgets_none(tmp_path):
+    path = tmp_path / "all.state"
+    lines = records(("a", "3"), ("b", "x"))
+    assert predict(*KEYED, "--streams", "1", "--state", path, input=lines).exit_code == 1
+    assert list(where(path)) == ["a"]
+    predict(*KEYED, "--streams", "1", "--state", path, "--unknown", "skip", input=records(("b", "x")))
+    assert list(where(path)) == ["a"]
+
+
+def test_a_state_of_other_streams_is_refused(tmp_path):
+    alone, keyed = tmp_path / "alone.state", tmp_path / "keyed.state"
+    predict("--state", alone, input="3\n")
+    predict(*KEYED, "--state", keyed, input="")
+    predict(*KEYED, "--state", keyed, input=records(("a", "3")))
+    before = keyed.read_bytes()
+    for path, options, message in (
+        (alone, KEYED, "alone.state holds one stream by itself: leave out --stream"),
+        (keyed, (), "keyed.state holds 1 streams by key: say --stream machine"),
+        (keyed, ("--stream", "other"), "keyed.state holds a stream for each 'machine', not for each 'other'"),
+    ):
+        result = predict(*options, "--state", path, input="")
+        assert result.exit_code == 1
+        assert message in result.stderr
+    assert keyed.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("3", 'Line 1: \'3\' is not a JSON object; wanted is {"machine": ..., "event": ...}.'),
+        ("{", "Line 1: '{' is not JSON"),
+        ('{"event": "3"}', "has no 'machine'"),
+        ('{"machine": [1], "event": "3"}', "has a list as 'machine'"),
+        ('{"machine": "a"}', "has no symbol"),
+        ('{"machine": "a", "event": {}}', "has an object as its symbol"),
+    ],
+)
+def test_a_record_without_what_is_needed_is_refused_with_what_is_wanted(line, message):
+    result = predict(*KEYED, input=line + "\n")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert message in result.stderr
+
+
+def test_a_key_with_a_tab_or_newline_stays_on_its_line():
+    assert predict(*KEYED, input=records(("a\tb\nc", 3))).stdout == '"a\\tb\\nc"\t0\n'

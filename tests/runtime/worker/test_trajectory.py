@@ -1,0 +1,63 @@
+"""Courses and trajectories go from one process to another whole."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stepcell.runtime.format.tensor_specs import Inputs
+from stepcell.runtime.worker.messages import Course, OtherWay, Trajectory
+
+
+@pytest.fixture
+def no_syntax_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be parsed as Python: on 3.11 that fails, now and then, in a thread beside another that does."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    monkeypatch.setattr(ast, "parse", refuse)
+
+
+def _same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
+    return found.keys() == expected.keys() and all(
+        found[name].dtype == array.dtype and found[name].shape == array.shape and np.array_equal(found[name], array)
+        for name, array in expected.items()
+    )
+
+
+@pytest.mark.usefixtures("no_syntax_trees")
+def test_a_course_is_read_as_it_was_written_and_without_a_syntax_tree(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    features = {"temperature": random.normal(size=(7, 2)).astype(np.float32), "door": np.arange(7, dtype=np.int32)}
+    state = {"h0": random.normal(size=(1, 3)).astype(np.float32), "queue0": np.zeros((1, 0, 4), np.float32)}
+    course = Course(Inputs(np.arange(7, dtype=np.int32), features), state, each=True)
+    Path(tmp_path, "course").write_bytes(course.to_bytes())
+    read = Course.from_file(tmp_path / "course")
+    assert (read.each, read.after_reset) == (True, False)
+    assert np.array_equal(read.inputs.ids, course.inputs.ids)
+    assert _same(dict(read.inputs.features), features)
+    assert _same(dict(read.state), state)
+
+
+@pytest.mark.usefixtures("no_syntax_trees")
+@pytest.mark.parametrize("microseconds", [None, 1.5])
+def test_a_trajectory_is_read_as_it_was_written_and_without_a_syntax_tree(
+    tmp_path: Path, microseconds: float | None
+) -> None:
+    random = np.random.default_rng(1)
+    answers, other = random.random((5, 4)), random.random((5, 2)).astype(np.float32)
+    states = {"h0": random.normal(size=(2, 3)), "c0": random.normal(size=(2, 3))[:, ::-1]}
+    way = OtherWay(float("nan"), answers.astype(np.float32))
+    Path(tmp_path, "answers").write_bytes(
+        Trajectory(answers, states, microseconds, {"alarm": other}, {"a batch": way}).to_bytes()
+    )
+    read = Trajectory.from_file(tmp_path / "answers")
+    assert read.microseconds == microseconds
+    assert _same({"main": read.probabilities}, {"main": answers})
+    assert _same(dict(read.states), states)
+    assert _same(dict(read.others), {"alarm": other})
+    assert np.isnan(read.ways["a batch"].error)
+    assert _same({"way": read.ways["a batch"].probabilities}, {"way": way.probabilities})
+    read.states["h0"][:] = 0  # an array of its own

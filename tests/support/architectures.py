@@ -1,0 +1,126 @@
+"""Random causal Keras models from everything that has a step rule: for the property test and the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from support.keras_models import with_random_weights
+
+from stepcell.runtime import load
+
+L = keras.layers
+Choose = Callable[[Sequence[Any]], Any]  # picks one; hypothesis or a random generator stands behind it
+SEQUENCES = {"return_sequences": True}
+_BOUNDED = ["tanh", "sigmoid", "softsign", "hard_sigmoid", "hard_tanh", "sparse_sigmoid"]
+_ACTIVATIONS = [
+    *_BOUNDED,
+    "linear",
+    "relu",
+    "gelu",
+    "selu",
+    "softplus",
+    "silu",
+    "elu",
+    "mish",
+    "leaky_relu",
+    "hard_silu",
+]
+
+
+def random_model(choose: Choose) -> keras.Model:
+    """A model of a few random layers around at least one that has a state."""
+    symbols = choose([2, 3, 5, 8])
+    source = keras.Input((None,), dtype="int32")
+    if choose([True, True, False]):
+        x = L.Embedding(symbols, choose([2, 4, 6]), mask_zero=choose([False, False, True]))(source)
+    else:
+        x = L.CategoryEncoding(symbols, output_mode="one_hot")(source)
+    for _ in range(choose([0, 1, 2, 3])):
+        x = choose([_recurrent, _window, _per_step, _per_step, _branches, _shared])(x, choose)
+    whole = choose([True, True, False])
+    x = _recurrent(x, choose, whole)
+    if not whole and choose([True, False]):
+        x = L.Flatten()(L.LayerNormalization()(L.RepeatVector(2)(x)))
+    last = choose(["softmax", "sigmoid", "linear"])
+    return with_random_weights(keras.Model(source, L.Dense(symbols, activation=last)(x)), seed=choose(range(100)))
+
+
+def difference_of_ways(path: Path, backend: str, ids: Sequence[int], cut: int) -> float:
+    """How far three ways part: one at a time, absorbed in two chunks, and with the state taken out in the middle."""
+    model = load(path, backend=backend)
+    symbols = [model.vocabulary.decode(int(id)) for id in ids]
+    stepped, absorbed, early = model.stream(), model.stream(), model.stream()
+    expected = [stepped.step(symbol).probabilities for symbol in symbols][-1]
+    absorbed.absorb(symbols[:cut])
+    answers = [absorbed.absorb(symbols[cut:]).probabilities]
+    early.absorb(symbols[:cut])
+    late = load(path, backend=backend).stream()
+    late.state = early.state
+    answers.append([late.step(symbol).probabilities for symbol in symbols[cut:]][-1])
+    return max(float(np.abs(answer - expected).max()) for answer in answers)
+
+
+def _recurrent(x: Any, choose: Choose, whole: bool = True) -> Any:
+    units, options = choose([1, 2, 4]), {"activation": choose(_BOUNDED), "use_bias": choose([True, True, False])}
+    gates = {"recurrent_activation": choose(["sigmoid", "hard_sigmoid"])}
+    layer = choose([
+        lambda: L.LSTM(units, **options, **gates, return_sequences=whole),
+        lambda: L.GRU(units, **options, **gates, reset_after=choose([True, False]), return_sequences=whole),
+        lambda: L.SimpleRNN(units, **options, return_sequences=whole),
+        lambda: L.RNN([L.LSTMCell(units), L.GRUCell(2), L.SimpleRNNCell(3)], return_sequences=whole),
+    ])  # fmt: skip
+    return layer()(x)
+
+
+def _window(x: Any, choose: Choose) -> Any:
+    size, dilation = choose([1, 2, 3]), choose([1, 2])
+    before = L.ZeroPadding1D(((size - 1) * dilation, 0))
+    layers = choose([
+        lambda: [L.Conv1D(4, size, padding="causal", dilation_rate=dilation, activation=choose(_ACTIVATIONS))],
+        lambda: [L.Dense(4), L.Conv1D(6, size, padding="causal", dilation_rate=dilation, groups=2)],
+        lambda: [before, L.DepthwiseConv1D(size, depth_multiplier=choose([1, 2]), dilation_rate=dilation)],
+        lambda: [before, L.SeparableConv1D(3, size, dilation_rate=dilation)],
+        lambda: [L.ZeroPadding1D((size - 1, 0)), choose([L.AveragePooling1D, L.MaxPooling1D])(size, strides=1)],
+    ])  # fmt: skip
+    for layer in layers():
+        x = layer(x)
+    return x
+
+
+def _per_step(x: Any, choose: Choose) -> Any:
+    size = x.shape[-1]
+    make = choose([
+        lambda: L.Dense(choose([1, 3, 6]), activation=choose(_ACTIVATIONS))(x),
+        lambda: L.TimeDistributed(L.Dense(3, use_bias=False))(x),
+        lambda: L.EinsumDense("abc,cd->abd", (None, 4), bias_axes="d", activation=choose(_ACTIVATIONS))(x),
+        lambda: L.Activation(choose(_ACTIVATIONS))(x),
+        lambda: choose([L.LayerNormalization, L.RMSNormalization, L.BatchNormalization])()(x),
+        lambda: L.UnitNormalization()(x),
+        lambda: L.Rescaling(0.5, offset=0.1)(x),
+        lambda: choose([L.ReLU(1.0, 0.1), L.LeakyReLU(), L.ELU(), L.PReLU(shared_axes=[1]), L.Softmax()])(x)
+        if getattr(x, "_keras_mask", None) is None else L.ReLU()(x),
+        lambda: choose([L.Dropout(0.5), L.GaussianNoise(1.0), L.SpatialDropout1D(0.5), L.AlphaDropout(0.1)])(x),
+        lambda: L.Reshape((-1, 6))(L.Permute((1, 3, 2))(L.Reshape((-1, 2, 3))(L.Dense(6)(x)))),
+        lambda: keras.ops.tanh(x) * 0.5 + x - 0.1,
+        lambda: L.Masking(0.0)(L.ReLU()(x)),
+        lambda: L.Normalization(mean=[0.1] * size, variance=[0.5] * size)(x),
+    ])  # fmt: skip
+    return make()
+
+
+def _branches(x: Any, choose: Choose) -> Any:
+    branches = [choose([_recurrent, _window, _per_step])(x, choose) for _ in range(2)]
+    if choose([True, False]):
+        return L.Concatenate()([*branches, x])
+    same = [L.Dense(4)(branch) for branch in branches]
+    return choose([L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum])()(same)
+
+
+def _shared(x: Any, choose: Choose) -> Any:
+    layer = choose([L.GRU, L.LSTM, L.SimpleRNN])(4, **SEQUENCES)
+    x = L.Dense(4)(x)
+    return L.Add()([layer(x), layer(layer(x))])

@@ -1,0 +1,78 @@
+"""How a trained network is judged: by position, by target, in windows, and with a warning where its state wears off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.keras_models import MEMORY
+
+from stepcell.train import DivergedError, Network, Options, Recall, Score, Streams, fit, score_table
+from stepcell.train.fitting.evaluate import Answers, Evaluator, windows
+from stepcell.train.fitting.fit import _Scores
+
+
+def test_answers_that_are_not_numbers_are_never_written(monkeypatch):
+    monkeypatch.setattr(Evaluator, "score", lambda *_: Score(0.0, float("nan"), 1, 1))
+    with pytest.raises(DivergedError, match="Lower the learning rate"):
+        fit(MEMORY, Network(units=4), Options(updates=1))
+
+
+def test_answers_are_counted_by_the_number_of_symbols_since_the_last_reset():
+    inputs = np.zeros((6, 2), np.int32)
+    resets = np.array([[0, 0], [0, 0], [0, 1], [1, 0], [0, 0], [0, 0]], bool)
+    right = np.array([[1, 0], [1, 1], [0, 1], [1, 1], [1, 1], [0, 1]], bool)
+    streams = Streams(inputs, inputs, np.ones(inputs.shape, "f4"), resets)
+    answers = Answers(streams, right, np.zeros(inputs.shape, "f4"), inputs)
+    assert answers.positions().T.tolist() == [[1, 2, 3, 1, 2, 3], [1, 2, 1, 2, 3, 4]]
+    rows = [(row["from"], row["answers"], row["accuracy"]) for row in answers.by_position()]
+    assert rows == [(1, 4, 0.75), (2, 7, 5 / 7), (4, 1, 1.0)]
+
+
+def test_a_confusion_table_counts_targets_by_rows():
+    targets, named = np.array([[0], [1], [1], [2]]), np.array([[0], [1], [2], [2]])
+    weights = np.array([[1], [1], [1], [0]], "f4")
+    streams = Streams(targets, targets, weights, np.zeros((4, 1), bool))
+    table = Answers(streams, targets == named, weights, named).confusion(3)
+    assert table.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def test_a_window_holds_the_symbols_before_its_answer_and_begins_from_nothing():
+    inputs = np.arange(40, dtype=np.int32).reshape(20, 2)
+    streams = Streams(inputs, inputs + 1, np.ones(inputs.shape, "f4"), np.zeros(inputs.shape, bool))
+    drawn = windows(streams, 5, 30, seed=0)
+    assert drawn.inputs.shape == (5, 30)
+    assert (np.diff(drawn.inputs, axis=0) == 2).all()  # one lane, one step after the other
+    assert (drawn.targets[-1] == drawn.inputs[-1] + 1).all()
+    assert drawn.weights.sum(axis=0).tolist() == [1] * 30
+    assert drawn.resets.sum(axis=0).tolist() == [1] * 30
+
+
+def test_a_state_that_does_not_last_is_warned_of_with_numbers():
+    fitted = fit(Recall(lag=20, keys=3), Network(units=16), Options(seed=1))
+    warning = score_table(fitted, 22)[2]
+    assert warning.startswith("Reset the state before each sequence")
+    scores = {"carried": Score(0.2, 1.0, 1, 4000), "windowed": Score(0.9, 1.0, 1, 25)}
+    warning = score_table(replace(fitted, scores=scores), 25)[2]
+    assert "90.0 % of the answers are right with only the last 25 symbols in view" in warning
+    assert "20.0 % with the state carried over 4,000" in warning
+    scores = {"carried": Score(0.9, 1.0, 1, 4000), "windowed": Score(0.9, 1.0, 1, 25)}
+    assert score_table(replace(fitted, scores=scores), 25)[2] == ""
+
+
+def test_a_judgement_evaluates_what_it_asks_for_and_that_once():
+    class CountingEvaluator:
+        def __init__(self):
+            self.seen = []
+
+        def score(self, streams):
+            self.seen.append(streams)
+            return len(self.seen)
+
+    evaluator = CountingEvaluator()
+    scores = _Scores(evaluator, {"carried": "streams", "twice_the_lag": "longer streams"})
+    assert list(scores) == ["carried", "twice_the_lag"]
+    assert evaluator.seen == []
+    assert scores["carried"] == scores["carried"] == 1
+    assert evaluator.seen == ["streams"]

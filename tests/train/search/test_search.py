@@ -1,0 +1,295 @@
+"""A search finds the smallest network that solves a problem, and loses no finished trial."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from support.keras_models import MEMORY
+from typer.testing import CliRunner
+
+from stepcell.cli import app
+from stepcell.export import read_source
+from stepcell.runtime.common.errors import MissingPackageError, OutputError, ProblemError, ResumeError
+from stepcell.train import DivergedError, Network, Options, Run, Text
+from stepcell.train.search.folder import SearchFolder, draw_search
+from stepcell.train.search.report import search_table
+from stepcell.train.search.sampler import propose
+from stepcell.train.search.search import Searched, search
+from stepcell.train.search.space import SEARCHED, Space, count_parameters
+from stepcell.train.search.trial import Trial, best_trial, read_trials, write_trials
+
+QUICK = Options(seed=3, updates=100)
+SMALL, FIXED = Network("rnn", 12), {"cell", "layers"}  # what is compiled fastest
+TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 4)
+
+
+def trial(number=1, cell="gru", units=3, layers=1, rate=0.01, parameters=99, stopped="updates", nats=0.5):
+    return Trial(number, cell, units, layers, rate, parameters, stopped, 10, 0.5, 0.75, nats)
+
+
+def space(fixed=(), network=SMALL, options=QUICK):
+    return Space.around(MEMORY, network, options, fixed)
+
+
+def simulate(space, trials, seed, solves):
+    """Make trials without training: `solves` tells which candidates would solve the problem."""
+    done = []
+    while len(done) < trials and (candidate := propose(space, done, seed)) is not None:
+        network, size = candidate.network, space.count(candidate.network)
+        stopped = "solved" if solves(network) else "updates"
+        shape = (network.cell, network.units, network.layers, candidate.learning_rate)
+        done.append(Trial(len(done) + 1, *shape, size, stopped, 9, 0.1, 0.5, 1.0 / network.units))
+    return done
+
+
+@pytest.mark.parametrize("embedding", [0, 3])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_parameters_are_counted_as_keras_counts_them(cell, layers, embedding):
+    network = Network(cell, 7, layers, embedding)
+    model = network.build(6, 5, seed=0)
+    assert count_parameters(network, 6, 5) == sum(math.prod(v.shape) for v in model.trainable_variables)
+
+
+def test_a_search_begins_with_what_would_be_trained_without_it():
+    assert propose(space(), [], seed=0) == space().start
+    assert space().start.network == SMALL
+    assert space().start.learning_rate == MEMORY.recipe.learning_rate["rnn"]
+
+
+def test_after_a_solved_trial_only_smaller_networks_are_proposed():
+    done = simulate(space(), 30, seed=1, solves=lambda network: network.units >= 4)
+    smallest = math.inf
+    for one in done:
+        assert one.parameters < smallest
+        smallest = min(smallest, one.parameters) if one.solved else smallest
+    assert best_trial(done).units == 4
+
+
+def test_a_search_ends_when_no_smaller_network_is_left():
+    done = simulate(space({"cell", "layers"}), 99, seed=1, solves=lambda network: True)
+    assert len(done) < 10
+    assert done[-1].units == 1
+
+
+def test_networks_are_not_tried_twice_while_there_are_others():
+    done = simulate(space(), 20, seed=2, solves=lambda network: False)
+    assert len({(one.cell, one.units, one.layers) for one in done}) == 20
+
+
+def test_a_seed_gives_the_same_trials_and_another_seed_others():
+    one, same, other = (simulate(space(), 12, s, lambda network: network.units > 5) for s in (4, 4, 5))
+    assert one == same != other
+
+
+def test_what_is_given_is_not_searched():
+    fixed = space({"cell", "units", "learning_rate"}, Network("rnn", 9), replace(QUICK, learning_rate=0.02))
+    tried = simulate(fixed, 5, seed=0, solves=lambda network: False)
+    assert {(one.cell, one.units, one.learning_rate) for one in tried} == {("rnn", 9, 0.02)}
+    assert {one.layers for one in tried} == {1, 2}
+
+
+def test_a_search_in_which_everything_is_given_is_refused():
+    with pytest.raises(ProblemError, match="Nothing is left to search"):
+        space(SEARCHED)
+
+
+def test_the_best_trial_is_the_smallest_solved_or_else_that_with_the_lowest_nats():
+    large, small = trial(1, parameters=200, stopped="solved", nats=0.01), trial(2, parameters=100, stopped="solved")
+    low, diverged = trial(3, parameters=50, nats=0.001), trial(4, stopped="diverged", nats=math.inf)
+    assert best_trial([large, small, low, diverged]) is small
+    assert best_trial([diverged, trial(5), low]) is low
+    assert best_trial([diverged]) is None
+
+
+def test_trials_come_back_from_their_file_as_they_were():
+    trials = [trial(1, rate=0.1 + 0.2), trial(2, stopped="diverged", nats=math.inf)]
+    assert read_trials(write_trials(trials)) == trials
+    with pytest.raises(ResumeError, match="damaged.*stands in the place of 1"):
+        read_trials(write_trials(trials[1:]))
+    with pytest.raises(ResumeError, match="damaged"):
+        read_trials(b"trial,cell\n1,gru\n")
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    return folder, search(MEMORY, SMALL, QUICK, folder, 3, fixed=FIXED)
+
+
+def test_the_winner_is_a_complete_run_that_can_be_exported(searched):
+    folder, result = searched
+    assert result.best.solved
+    assert result.best == best_trial(result.trials)
+    source = read_source(folder)
+    assert sum(math.prod(v.shape) for v in source.model.trainable_variables) == result.best.parameters
+    run = json.loads((folder / "run.json").read_text())
+    assert (run["stopped"], run["network"]["units"]) == ("solved", result.best.units)
+    assert run["options"]["learning_rate"] == result.best.learning_rate
+    assert {"search.csv", "search.json", "search.png", "metrics.json", "history.csv"} <= {
+        p.name for p in folder.iterdir()
+    }
+    assert read_trials((folder / "search.csv").read_bytes()) == list(result.trials)
+    assert not list(folder.glob("checkpoint*"))
+
+
+class CrashError(Exception):
+    """The process is gone."""
+
+
+def test_a_search_that_was_killed_goes_on_with_the_trial_it_was_in(searched, tmp_path, monkeypatch):
+    monkeypatch.setattr("stepcell.train.fitting.fit._CHECKPOINT_SECONDS", 0.0)
+    resumed_trials = []
+
+    @contextmanager
+    def watch(number, candidate, resumed):
+        def observe(row):
+            if (number, row.update) == (2, 75) and not resumed:
+                raise CrashError
+
+        if resumed:
+            resumed_trials.append(number)
+        yield observe
+
+    with pytest.raises(CrashError):
+        search(MEMORY, SMALL, QUICK, tmp_path, 3, fixed=FIXED, watch=watch)
+    assert len(read_trials((tmp_path / "search.csv").read_bytes())) == 1
+    resumed = search(MEMORY, SMALL, QUICK, tmp_path, 3, fixed=FIXED, resume=True, watch=watch)
+    assert resumed_trials == [2]
+    same = lambda result: [replace(one, cpu_seconds=0.0) for one in result.trials]  # noqa: E731
+    assert same(resumed) == same(searched[1])
+    assert not list(tmp_path.glob("checkpoint*"))
+
+
+def test_a_search_killed_before_a_trial_is_recorded_gives_the_same_trial_again(searched, tmp_path, monkeypatch):
+    def crash(self, fitted):
+        raise CrashError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Run, "finish", crash)
+        with pytest.raises(CrashError):
+            search(MEMORY, SMALL, QUICK, tmp_path, 1, fixed=FIXED)
+    rows = []
+
+    @contextmanager
+    def watch(number, candidate, resumed):
+        yield rows.append
+
+    again = search(MEMORY, SMALL, QUICK, tmp_path, 1, fixed=FIXED, resume=True, watch=watch)
+    assert rows == []  # it had been trained to its end
+    assert replace(again.best, cpu_seconds=0) == replace(searched[1].trials[0], cpu_seconds=0)
+
+
+def test_ctrl_c_ends_a_search_and_keeps_its_finished_trials(tmp_path):
+    @contextmanager
+    def watch(number, candidate, resumed):
+        def observe(row):
+            if number == 2:
+                raise KeyboardInterrupt
+
+        yield observe
+
+    result = search(MEMORY, SMALL, QUICK, tmp_path, 4, fixed=FIXED, watch=watch)
+    assert result.interrupted
+    assert len(result.trials) == 1
+    assert (tmp_path / "model.keras").exists()
+
+
+def test_another_command_cannot_go_on_with_a_search_but_more_trials_can_be_asked_for(searched, tmp_path):
+    folder, result = searched
+    with pytest.raises(ResumeError, match="There is no search"):
+        search(MEMORY, SMALL, QUICK, tmp_path, 4, fixed=FIXED, resume=True)
+    with pytest.raises(ResumeError, match="started differently.*\n.*- options: .*'seed': 3.*now .*'seed': 4"):
+        search(MEMORY, SMALL, replace(QUICK, seed=4), folder, 4, fixed=FIXED, resume=True)
+    assert search(MEMORY, SMALL, QUICK, folder, 3, fixed=FIXED, resume=True).trials == result.trials
+
+
+def test_a_trial_that_diverges_does_not_end_the_search(tmp_path):
+    rnn, fixed = Network("rnn", 4), {"cell", "layers", "learning_rate"}
+    with pytest.raises(DivergedError, match="None of 2 trials learned anything"):
+        search(MEMORY, rnn, replace(QUICK, learning_rate=1e38, updates=50), tmp_path, 2, fixed=fixed)
+    assert [one.stopped for one in read_trials((tmp_path / "search.csv").read_bytes())] == ["diverged"] * 2
+
+
+def test_where_nothing_is_solved_the_best_by_nats_is_kept_and_said_so(tmp_path):
+    xla_free = replace(TEXT.recipe, xla=False)
+
+    class QuickText(Text):
+        recipe = xla_free
+
+    result = search(QuickText(TEXT.corpus), SMALL, replace(QUICK, updates=5), tmp_path, 2, fixed=FIXED)
+    assert not result.best.solved
+    assert result.best.nats == min(one.nats for one in result.trials)
+    header, rows, verdict = search_table(result)
+    assert verdict.startswith("* None solved it. The lowest nats on held-out streams: ")
+    assert [row[0].endswith("*") for row in rows] == [one is result.best for one in result.trials]
+    assert json.loads((tmp_path / "run.json").read_text())["network"]["units"] == result.best.units
+    assert len(header) == len(rows[0])
+
+
+def test_a_folder_with_other_things_in_it_is_not_searched_in(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="holds no run"):
+        search(MEMORY, SMALL, QUICK, tmp_path, 1, fixed=FIXED)
+
+
+def test_an_earlier_search_moves_aside_with_all_its_files(tmp_path):
+    folder = tmp_path / "run"
+    place = SearchFolder(folder, MEMORY, QUICK, space(), resume=False)
+    place.begin()
+    place.record([trial()])
+    place.finish([trial()])
+    before = {path.name for path in folder.iterdir()}
+    run = Run(folder, MEMORY, SMALL, QUICK)
+    run.begin()
+    assert {path.name for path in folder.iterdir()} == {"run.json"}
+    assert {path.name for path in (tmp_path / "run.previous").iterdir()} == before
+
+
+def test_a_picture_can_be_drawn_of_diverged_trials_alone():
+    assert draw_search([trial(stopped="diverged", nats=math.inf)]).startswith(b"\x89PNG")
+
+
+def test_json_has_null_where_there_is_no_number():
+    diverged = replace(trial(stopped="diverged", nats=math.inf), carried_accuracy=math.nan)
+    found = json.loads(json.dumps(Searched((diverged,), None).to_json(), allow_nan=False))
+    assert (found["best"], found["trials"][0]["nats"], found["trials"][0]["solved"]) == (None, None, False)
+
+
+def test_a_search_from_the_command_line_is_killed_and_resumed(tmp_path):
+    arguments = ["train", "memory", "--units", "8", "--cell", "rnn", "--search", "3", "--updates", "100"]
+    arguments += ["--out", str(tmp_path / "run"), "--json", "--tensorboard", str(tmp_path / "board")]
+    command = [sys.executable, "-m", "stepcell.cli", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        file, deadline = tmp_path / "run" / "search.csv", time.monotonic() + 60
+        while time.monotonic() < deadline and not (file.exists() and len(file.read_text().splitlines()) > 1):
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    kept = read_trials(file.read_bytes())
+    assert kept
+    result = CliRunner().invoke(app, [*arguments, "--resume"])
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert [one["trial"] for one in found["trials"]] == [1, 2, 3]
+    assert found["trials"][: len(kept)] == [one.to_json() for one in kept]
+    assert {(one["cell"], one["units"]) for one in found["trials"]} == {("rnn", 8)}
+    assert {path.name for path in (tmp_path / "board").iterdir()} == {f"trial-0{n}" for n in range(1, 4)}
+
+
+def test_without_optuna_a_search_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "stepcell.train.search.sampler")
+    with pytest.raises(
+        MissingPackageError, match=r"needs the package optuna. Install it: pip install 'stepcell\[search\]'"
+    ):
+        importlib.import_module("stepcell.train.search.sampler")

@@ -1,0 +1,89 @@
+"""What the user decides about training.
+
+How the learning rate changes during training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from math import cos, inf, pi
+from typing import Any, TypeAlias
+
+from ..refusal import refuse_if_any
+
+# (share of the budget that is used up, 0 to 1; accuracy of the last block) -> factor on the learning rate, 0 to 1
+Schedule: TypeAlias = Callable[[float, float], float]
+
+_WARM_UP = 0.02  # share of the budget
+_LAST = 0.02  # factor at the end
+
+
+def constant(used: float, accuracy: float) -> float:
+    """Never change it."""
+    return 1.0
+
+
+def by_accuracy(used: float, accuracy: float) -> float:
+    """Go down as the last mistakes are being removed; a large step would bring others."""
+    return 1.0 if accuracy <= 0.98 else 0.3 if accuracy <= 0.998 else 0.1
+
+
+def cosine(used: float, accuracy: float) -> float:
+    """Rise for 2 % of the budget, then fall along a cosine to 2 % (Loshchilov and Hutter 2017, without restarts)."""
+    if used < _WARM_UP:
+        return max(used / _WARM_UP, 0.1)
+    return _LAST + (1 - _LAST) * 0.5 * (1 + cos(pi * min(used, 1.0)))
+
+
+SCHEDULES: dict[str, Schedule] = {"constant": constant, "by_accuracy": by_accuracy, "cosine": cosine}
+
+
+_HIGHEST_SEED = 2**31 - 1  # TensorFlow takes it as an int32
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train; None leaves it to the problem's recipe.
+
+    Attributes:
+        seed: Everything random follows from it. Equal seeds give equal weights, except with a time limit.
+        learning_rate: The highest learning rate.
+        schedule: How the learning rate changes, one of `SCHEDULES`.
+        updates: Most updates to make.
+        minutes: Time limit, compilation included, the last evaluation not.
+        clip_norm: Gradients are scaled down to this norm, all of them together.
+        curriculum: Learn the easier problems first that the problem proposes.
+        threads: That TensorFlow computes with. Other numbers give weights that differ in their last bits.
+        learn_start: Learn the state that follows a reset, which is zeros otherwise.
+
+    Raises:
+        ProblemError: A value that makes no sense; all of them are named.
+    """
+
+    seed: int = 0
+    learning_rate: float | None = None
+    schedule: str | None = None
+    updates: int | None = None
+    minutes: float | None = None
+    clip_norm: float = 1.0
+    threads: int | None = None
+    curriculum: bool = True
+    learn_start: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        problems = [
+            f"{name} is {getattr(self, name)}, it must be above 0 and finite"
+            for name in ("learning_rate", "updates", "minutes", "clip_norm", "threads")
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < inf
+        ]
+        if not 0 <= self.seed <= _HIGHEST_SEED:
+            problems.append(f"the seed is {self.seed}, it must be from 0 to {_HIGHEST_SEED}")
+        if self.schedule is not None and self.schedule not in SCHEDULES:
+            problems.append(f"the schedule is {self.schedule!r}, not one of {', '.join(SCHEDULES)}")
+        refuse_if_any(problems, "These training options cannot be used")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as a JSON object."""
+        return asdict(self)

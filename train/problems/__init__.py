@@ -1,0 +1,1 @@
+"""Problems: generators of symbol sequences and their batches."""

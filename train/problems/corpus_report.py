@@ -1,0 +1,142 @@
+"""What was read, as people see it before training: a table and a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...runtime.common.arrays import AnyArray
+from ...runtime.common.plotting import Figure, new_figure, to_png
+from ...runtime.data import Corpus, Recording, Scale
+from ...runtime.format.vocabulary import escape_symbol
+
+_SHOWN = 5  # symbols in the table
+_MOST_BARS, _MOST_PAIRS = 40, 20  # symbols in the picture, and in its table of pairs
+_LONGEST_NAME = 18
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """What is known about a corpus before anything has been learned.
+
+    Attributes:
+        corpus: What was read.
+    """
+
+    corpus: Corpus
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """See `Data.scales`."""
+        return self.corpus.scales
+
+    def record(self) -> dict[str, Any]:
+        """Return what stands in the model file, so that other files can be read and judged alike."""
+        many = len(self.corpus.learned) > 1
+        framing = {"framing": "truncated BPTT over packed sequences, state reset before most of them"} if many else {}
+        return {**framing, "data": self.corpus.to_json()}
+
+    def table(self) -> tuple[list[str], list[list[str]], str]:
+        """Return header, rows and remarks: sequences, symbols, lengths, and how many symbols are known."""
+        corpus = self.corpus
+        header = ["", "sequences", "symbols", "different", "shortest", "median", "longest", "known", "most frequent"]
+        rows = [self._row(name, part) for name, part in (("learned", corpus.learned), ("held out", corpus.held_out))]
+        vocabulary = corpus.vocabulary
+        extra = " and ".join(repr(symbol) for symbol in (vocabulary.unknown, corpus.end) if symbol is not None)
+        known = len(vocabulary) - (vocabulary.unknown is not None) - (corpus.end is not None)
+        notes = [
+            f"{corpus.learned.source or 'sequences'}{': ' if corpus.learned.found else ''}{corpus.learned.found}",
+            f"vocabulary: {known:,} symbols{f', {extra}' if extra else ''}",
+            *([f"features: {', '.join(map(_spread, self.scales))}"] if self.scales else []),
+            *corpus.learned.remarks,
+        ]
+        return header, rows, "\n".join(notes)
+
+    def picture(self) -> bytes | None:
+        """Return a PNG of lengths, frequencies and what follows what; None without matplotlib."""
+        figure = new_figure(13, 4)
+        if figure is None:
+            return None
+        lengths, frequencies, pairs = figure.subplots(1, 3)
+        self._draw_lengths(lengths)
+        self._draw_frequencies(frequencies)
+        self._draw_pairs(figure, pairs)
+        return to_png(figure)
+
+    def _row(self, name: str, part: Recording) -> list[str]:
+        counts, lengths = part.counts(), part.lengths
+        vocabulary = self.corpus.vocabulary
+        known = sum(int(n) for symbol, n in zip(part.symbols, counts, strict=True) if symbol in vocabulary)
+        top = np.argsort(-counts, kind="stable")[:_SHOWN]
+        return [
+            name,
+            f"{len(part):,}",
+            f"{len(part.ids):,}",
+            f"{int((counts > 0).sum()):,}",
+            f"{int(lengths.min()):,}",
+            f"{int(np.median(lengths)):,}",
+            f"{int(lengths.max()):,}",
+            f"{100 * known / len(part.ids):.2f} %",
+            ", ".join(
+                f"{_name(part.symbols[id])} {100 * counts[id] / len(part.ids):.0f} %" for id in top if counts[id]
+            ),
+        ]
+
+    def _draw_lengths(self, axes: Any) -> None:
+        learned, held_out = self.corpus.learned.lengths, self.corpus.held_out.lengths
+        longest = int(max(learned.max(), held_out.max()))
+        wide = longest > 100
+        edges = np.unique(np.geomspace(1, longest + 1, 41).astype(int)) if wide else np.arange(0.5, longest + 1)
+        axes.hist([learned, held_out], bins=edges, stacked=True, color=["tab:blue", "tab:orange"],
+                  label=["learned", "held out"])  # fmt: skip
+        axes.set(xlabel="symbols in a sequence", ylabel="sequences", xscale="log" if wide else "linear")
+        axes.legend()
+
+    def _draw_frequencies(self, axes: Any) -> None:
+        counts, vocabulary = self._counts(), self.corpus.vocabulary
+        order = np.argsort(-counts, kind="stable")
+        if len(order) <= _MOST_BARS:
+            axes.bar(range(len(order)), counts[order], color="tab:blue")
+            axes.set_xticks(
+                range(len(order)), [_name(vocabulary.decode(int(i))) for i in order], rotation=90, fontsize=7
+            )
+        else:
+            axes.plot(np.arange(1, len(order) + 1), counts[order], color="tab:blue")
+            axes.set(xscale="log", xlabel="symbols, the most frequent first")
+        axes.set(yscale="log", ylabel="how often to be predicted")
+        axes.grid(alpha=0.3)
+
+    def _draw_pairs(self, figure: Figure, axes: Any) -> None:
+        tape, counts = self.corpus.learned_tape, self._counts()
+        chosen = np.argsort(-counts, kind="stable")[:_MOST_PAIRS]
+        place = np.full(len(counts), -1)
+        place[chosen] = np.arange(len(chosen))
+        before, after = place[tape.inputs], place[tape.targets]
+        counted = (before >= 0) & (after >= 0) & (tape.weights > 0)
+        table = np.zeros((len(chosen), len(chosen)))
+        np.add.at(table, (before[counted], after[counted]), 1)
+        image = axes.imshow(table / np.maximum(table.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+        names = [_name(self.corpus.vocabulary.decode(int(id))) for id in chosen]
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(names)), names, fontsize=7)
+        axes.set(xlabel="how often this follows", ylabel="this")
+        figure.colorbar(image, ax=axes)
+
+    def _counts(self) -> AnyArray:
+        """Return how often each symbol is an answer while learning, int64 of shape (V,)."""
+        tape = self.corpus.learned_tape
+        return np.bincount(tape.targets[tape.weights > 0], minlength=len(self.corpus.vocabulary))
+
+
+def _spread(scale: Scale) -> str:
+    """Return a feature and how far it spreads in a few words."""
+    seen = "log(1 + x) " if scale.logarithmic else ""
+    return f"{scale.name} ({seen}{scale.mean:.4g} ± {scale.variance**0.5:.3g})"
+
+
+def _name(symbol: str) -> str:
+    """Return a symbol as it can be read among others; blanks and punctuation marks in quotes."""
+    name = escape_symbol(symbol) if any(character.isalnum() for character in symbol) else repr(symbol)
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"

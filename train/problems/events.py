@@ -1,0 +1,114 @@
+"""The events problem: the next event of recorded sequences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...runtime.common.arrays import Float32
+from ...runtime.data import MOST_SYMBOLS, Corpus, EventsReading, HeldOut, Recording
+from ..refusal import refuse_if_any
+from .recorded import RecordedProblem
+
+_END = "<end>"
+
+
+@dataclass(frozen=True)
+class Events(RecordedProblem):
+    """Recorded sequences of events, each event to be predicted from all before it in its sequence.
+
+    Attributes:
+        balance: How far rare events are to weigh more while they are learned: an event that occurs n times weighs in
+            proportion to n to the power of -balance. 0: all the same; 1: every kind of event has the same weight.
+        emphasis: Events and what they weigh more than others, as often as they occur.
+
+    Raises:
+        CorpusError: There is too little to learn from, or always the same.
+        ProblemError: Weights that make no sense; all of them are named.
+    """
+
+    most_lanes = 32
+    learning_rate: ClassVar[Mapping[str, float]] = {"lstm": 0.01, "gru": 0.01, "rnn": 0.005}
+    epochs, least_updates, judgements = 40, 1_000, 20
+    balance: float = 0.0
+    emphasis: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the weights, and that there is something to learn."""
+        problems = []
+        if not 0 <= self.balance <= 1:
+            problems.append(f"the balance is {self.balance}, it must be from 0 to 1")
+        for symbol, factor in self.emphasis.items():
+            if symbol not in self.vocabulary:
+                problems.append(f"{symbol!r} is to weigh {factor:g} and is not known ({self.vocabulary.describe()})")
+            if not 0 <= factor < math.inf:
+                problems.append(f"{symbol!r} is to weigh {factor:g}, it must be 0 or more and finite")
+        refuse_if_any(problems, "These events cannot be learned with these weights")
+        self.refuse_if_too_small()
+
+    @classmethod
+    def of(
+        cls, sequences: Iterable[Iterable[str]], *, held_out: float = 0.1, min_count: int = 1, end: str | None = _END,
+        balance: float = 0.0, emphasis: Mapping[str, float] | None = None,
+    ) -> Events:  # fmt: skip
+        """Return the problem of sequences that are at hand. Raises as the class does."""
+        recording = Recording.of(sequences)
+        corpus = Corpus.of(recording, end=end, min_count=min_count, split=HeldOut(held_out))
+        return cls(corpus, balance, emphasis or {})
+
+    @classmethod
+    def from_file(
+        cls, path: Path, reading: EventsReading, *, split: HeldOut | None = None, min_count: int = 1,
+        most_symbols: int = MOST_SYMBOLS, balance: float = 0.0, emphasis: Mapping[str, float] | None = None,
+    ) -> Events:  # fmt: skip
+        """Read the file at `path`.
+
+        Args:
+            path: CSV, TSV, JSON lines, Parquet, or a sequence on each line.
+            reading: Which column is what.
+            split: What to hold out; None: a tenth.
+            min_count: A symbol that is learned from less often is unknown.
+            most_symbols: There may not be more.
+            balance: See the class.
+            emphasis: See the class.
+
+        Raises:
+            CorpusError: It cannot be read, or nothing can be learned from it.
+            MissingPackageError: It is Parquet, and pyarrow is not installed.
+            ProblemError: Weights that make no sense.
+        """
+        corpus = Corpus.of(
+            reading.read(path), end=reading.end, min_count=min_count, most_symbols=most_symbols, reading=reading,
+            split=split,
+        )  # fmt: skip
+        return cls(corpus, balance, emphasis or {})
+
+    @property
+    def name(self) -> str:
+        """See `Problem.name`."""
+        return "events"
+
+    @cached_property
+    def symbol_weights(self) -> Float32 | None:
+        """See `RecordedProblem.symbol_weights`; their mean over all answers is 1."""
+        if not self.balance and not self.emphasis:
+            return None
+        tape = self.corpus.learned_tape
+        counts = np.bincount(tape.targets[tape.weights > 0], minlength=len(self.vocabulary)).astype(np.float64)
+        factors = np.maximum(counts, 1.0) ** -self.balance
+        for symbol, factor in self.emphasis.items():
+            factors[self.vocabulary.encode(symbol)] *= factor
+        mean = (factors * counts).sum() / counts.sum()
+        refuse_if_any(["all answers weigh nothing"] if not mean else [], "Nothing can be learned")
+        weights: Float32 = (factors / mean).astype(np.float32)
+        return weights
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Problem.to_json`."""
+        return {**super().to_json(), "balance": self.balance, "emphasis": dict(self.emphasis)}

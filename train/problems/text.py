@@ -1,0 +1,83 @@
+"""The text problem: the next character, byte or word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ...runtime.data import MOST_SYMBOLS, TIME, Corpus, HeldOut, Recording, TextReading
+from ...runtime.data.text import WORD
+from .recorded import RecordedProblem
+
+
+@dataclass(frozen=True)
+class Text(RecordedProblem):
+    """The symbols of a text, each to be predicted from all before it; the last part is held out.
+
+    Raises:
+        CorpusError: It is too short, or repeats one symbol.
+    """
+
+    learning_rate: ClassVar[Mapping[str, float]] = {"lstm": 0.02, "gru": 0.01, "rnn": 0.02}
+    epochs, least_updates, judgements = 15, 500, 15
+
+    def __post_init__(self) -> None:
+        """Check that there is something to learn."""
+        self.refuse_if_too_small()
+
+    @classmethod
+    def of(cls, content: str, held_out: float = 0.1, reading: TextReading | None = None, min_count: int = 1) -> Text:
+        """Return the problem of a text that is at hand.
+
+        Args:
+            content: The text.
+            held_out: Share of it, at its end, to judge by.
+            reading: As what to read it; None: as characters.
+            min_count: A symbol that is learned from less often is unknown.
+
+        Raises:
+            CorpusError: Nothing can be learned from it.
+        """
+        reading = reading or TextReading()
+        return cls._of(Recording.of([reading.split(content)]), reading, held_out, min_count, MOST_SYMBOLS)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: Path,
+        held_out: float = 0.1,
+        reading: TextReading | None = None,
+        min_count: int = 1,
+        most_symbols: int = MOST_SYMBOLS,
+    ) -> Text:
+        """Read the file at `path`, or the folder, of which each file is then a sequence of its own.
+
+        Args:
+            path: A file or a folder.
+            held_out: Share of the text, at its end, to judge by.
+            reading: As what to read it; None: as characters in UTF-8.
+            min_count: A symbol that is learned from less often is unknown.
+            most_symbols: There may not be more.
+
+        Raises:
+            CorpusError: It cannot be read, or nothing can be learned from it.
+        """
+        reading = reading or TextReading()
+        return cls._of(reading.read(path), reading, held_out, min_count, most_symbols)
+
+    @classmethod
+    def _of(cls, recording: Recording, reading: TextReading, held_out: float, min_count: int, most: int) -> Text:
+        split = HeldOut(held_out, None if len(recording) > 1 else TIME)
+        return cls(
+            Corpus.of(
+                recording, end=reading.end if len(recording) > 1 else None, min_count=min_count, most_symbols=most,
+                reading=reading, split=split, closed=reading.unit != WORD,
+            )
+        )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """See `Problem.name`."""
+        return "text"

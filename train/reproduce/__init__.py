@@ -1,0 +1,1 @@
+"""Published systems, claimed against measured."""

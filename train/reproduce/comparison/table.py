@@ -1,0 +1,184 @@
+"""The reproduction as people read it: a table for the screen, a Markdown page, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..recipes import Outcome
+from .reproduction import OURS, PUBLISHED, Reproduction
+from .system import System
+from .verdict import solved, verdict
+
+_HEADER = [
+    "system", "what is learned", "claimed", "as published", "streamed", "CPU-s", "stepcell", "CPU-s", "verdict",
+]  # fmt: skip
+_PAPER_HEADER = [
+    "experiment", "what is learned", "published", "sequences", "stepcell", "sequences", "criterion met", "CPU-s",
+    "verdict",
+]  # fmt: skip
+TITLES = {
+    "tutorials": "Tutorials",
+    "questions": "What their readers ask",
+    "extensions": "What they propose to try next",
+    "paper": "Hochreiter and Schmidhuber 1997",
+}
+
+
+def table(reproduction: Reproduction, chosen: Sequence[System], group: str) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows for the systems of one group, without empty columns; variants stand below their recipe."""
+    rows = []
+    for system in chosen:
+        if system.group != group:
+            continue
+        ours = reproduction.outcomes(system, OURS)
+        if system.experiment is not None:
+            rows.append(_paper_row(system, ours))
+            continue
+        published = reproduction.outcomes(system, PUBLISHED)
+        rows.append(
+            [
+                system.name,
+                system.about,
+                f"{100 * system.claim.accuracy:.4g} %" if system.claim else "",
+                *_as_cells(published),
+                _ours(ours),
+                _seconds(ours),
+                verdict(system, published, ours),
+            ]
+        )
+        for way in system.variants:
+            rows.append(["", f"- {way}", "", *_as_cells(reproduction.outcomes(system, way)), "", "", ""])
+    header = _PAPER_HEADER if group == "paper" else _HEADER
+    used = [column for column in range(len(header)) if any(row[column] for row in rows)]
+    return [header[column] for column in used], [[row[column] for column in used] for row in rows]
+
+
+def as_markdown(reproduction: Reproduction, chosen: Sequence[System], machine: str, picture: str | None = None) -> str:
+    """Return a page with a table for each group, the reasons, every further measurement, and the sources.
+
+    Args:
+        reproduction: The results.
+        chosen: What to write about.
+        machine: Where it was measured, in words.
+        picture: File name of the picture to show.
+    """
+    parts = ["# Published recurrent systems, claimed and measured", "", _EXPLANATION, "", f"Measured on {machine}."]
+    if picture:
+        parts += ["", f"![Accuracy and cost of every system]({picture})"]
+    for group, title in TITLES.items():
+        header, rows = table(reproduction, chosen, group)
+        if rows:
+            parts += ["", f"## {title}", "", *_markdown(header, rows), ""]
+            alike: dict[str, list[str]] = {}
+            for system in (one for one in chosen if one.group == group):
+                alike.setdefault(_remark(reproduction, system), []).append(system.name)
+            parts += [f"- **{', '.join(names)}**: {remark}" for remark, names in alike.items()]
+    return "\n".join(parts) + "\n"
+
+
+def as_json(reproduction: Reproduction, chosen: Sequence[System]) -> list[dict[str, Any]]:
+    """Return everything about the chosen systems as JSON values."""
+    described = []
+    for system in chosen:
+        outcomes = {
+            way: [{**vars(outcome), "details": dict(outcome.details)} for outcome in reproduction.outcomes(system, way)]
+            for way in (PUBLISHED, *system.variants, OURS)
+        }
+        published, ours = reproduction.outcomes(system, PUBLISHED), reproduction.outcomes(system, OURS)
+        described.append(
+            {
+                "name": system.name,
+                "about": system.about,
+                "claimed": system.claim.accuracy if system.claim else None,
+                "source": _source(system),
+                "outcomes": {way: found for way, found in outcomes.items() if found},
+                "verdict": verdict(system, published, ours),
+                "reason": system.reason,
+            }
+        )
+    return described
+
+
+_EXPLANATION = (
+    "Accuracies are means over seeds, by the measure of the claim, with the lowest and the highest in brackets. "
+    "*Streamed*: the same weights stepped one symbol at a time, the state carried over a stream at least ten times as "
+    "long as what they learned from. The column *stepcell* is always measured that way. CPU-seconds count all threads "
+    "and compilation; means over seeds."
+)
+
+
+def _as_cells(outcomes: Sequence[Outcome]) -> list[str]:
+    streamed = [outcome.streamed for outcome in outcomes if outcome.streamed is not None]
+    return [_range([outcome.accuracy for outcome in outcomes]), _range(streamed), _seconds(outcomes)]
+
+
+def _range(shares: Sequence[float]) -> str:
+    if not shares:
+        return ""
+    low, mean, high = (100 * float(f(shares)) for f in (np.min, np.mean, np.max))
+    return f"{mean:.1f} %" if high - low < 0.05 else f"{mean:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def _seconds(outcomes: Sequence[Outcome]) -> str:
+    return f"{np.mean([outcome.cpu_seconds for outcome in outcomes]):.1f}" if outcomes else ""
+
+
+def _ours(outcomes: Sequence[Outcome]) -> str:
+    if not outcomes:
+        return ""
+    return f"{_range([o.accuracy for o in outcomes])}, solved {solved(outcomes)} of {len(outcomes)}"
+
+
+def _paper_row(system: System, ours: Sequence[Outcome]) -> list[str]:
+    experiment = system.experiment
+    if experiment is None:
+        raise ValueError(f"{system.name} is no experiment of a paper")
+    sequences = [float(outcome.details["sequences"]) for outcome in ours if "sequences" in outcome.details]
+    met = [float(value) for o in ours for name, value in o.details.items() if "error below" in name]
+    return [
+        system.name,
+        system.about,
+        experiment.success,
+        f"{experiment.sequences:,}" if experiment.sequences else "",
+        f"solved {solved(ours)} of {len(ours)}" if ours else "",
+        f"{np.median(sequences):,.0f}" if sequences else "",
+        f"{100 * float(np.mean(met)):.2f} %" if met else "",
+        _seconds(ours),
+        verdict(system, [], ours),
+    ]
+
+
+def _source(system: System) -> str:
+    if system.claim is not None:
+        return system.claim.source
+    return system.experiment.source if system.experiment is not None else ""
+
+
+def _remark(reproduction: Reproduction, system: System) -> str:
+    """Return the reason, what else was measured, and the source."""
+    measured = []
+    for way in (PUBLISHED, *system.variants):
+        outcomes = reproduction.outcomes(system, way)
+        found = [
+            f"{name} {_mean([o.details[name] for o in outcomes])}" for name in (outcomes[0].details if outcomes else ())
+        ]
+        if found:
+            measured.append(f"{way}: {', '.join(found)}")
+    also = f" Also measured: {'; '.join(measured)}." if measured else ""
+    source = _source(system)
+    return f"{system.reason}{also}{f' Source: {source}' if source else ''}"
+
+
+def _mean(values: Sequence[float | str]) -> str:
+    numbers = [value for value in values if not isinstance(value, str)]
+    if len(numbers) == len(values):
+        return f"{100 * float(np.mean(numbers)):.1f} %"
+    return " and ".join(dict.fromkeys(str(value) for value in values))
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]

@@ -1,0 +1,163 @@
+"""Random numbers to be echoed, by J. Brownlee.
+
+https://machinelearningmastery.com/learn-echo-random-integers-long-short-term-memory-recurrent-neural-networks/
+Every epoch is one sequence of 25 numbers out of 100, drawn anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from ....runtime.common.arrays import AnyArray, Ids
+from .answering import answers, one_hot, share, stepped
+from .outcome import Outcome, refuse_if, silent
+
+SYMBOLS, LENGTH = 100, 25
+_JUDGED = 40  # sequences drawn anew; the tutorial looks at one
+_STREAM = 1_000  # symbols
+_LOSS = "categorical_crossentropy"
+
+
+@dataclass(frozen=True)
+class EchoCurrent:
+    """LSTM of 15 units that says the number it is shown. Needs no memory; batches of 1, no state is carried.
+
+    Attributes:
+        epochs: Sequences that are shown.
+
+    Raises:
+        ProblemError: The values make no recipe.
+    """
+
+    epochs: int = 500
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        refuse_if({f"{self.epochs} epochs, give 1 or more": self.epochs < 1})
+
+    def run(self, seed: int, progress: Callable[[float], None] = silent) -> Outcome:
+        """See `PublishedRecipe.run`."""
+        keras.utils.set_random_seed(seed)
+        random = np.random.default_rng(seed)
+        began = time.process_time()
+        readout = keras.layers.Dense(SYMBOLS, activation="softmax")
+        model = keras.Sequential([keras.Input((1, SYMBOLS)), keras.layers.LSTM(15), readout])
+        model.compile(optimizer="adam", loss=_LOSS, metrics=["accuracy"])
+        for epoch in range(self.epochs):
+            shown = one_hot(_numbers(random, LENGTH), SYMBOLS)
+            model.fit(shown[:, None], shown, batch_size=1, verbose=0)
+            progress((epoch + 1) / self.epochs)
+        seconds = time.process_time() - began
+        judged, stream = _numbers(random, _JUDGED * LENGTH), _numbers(random, _STREAM)
+        accuracy = share(answers(model, one_hot(judged[:, None], SYMBOLS), LENGTH) == judged)
+        streamed = share(answers(stepped(model), one_hot(stream[None], SYMBOLS), 1)[0] == stream)
+        return Outcome(accuracy, streamed, seconds, {"chance": 1 / SYMBOLS})
+
+
+@dataclass(frozen=True)
+class EchoPrevious:
+    """LSTM of 50 units that says the number before the one it is shown last.
+
+    With a context of 1 this is the beginner's mistake of the tutorial. The wanted number has to come from the carried
+    state, but Keras carries it from row i of a batch to row i of the next: with batches of 6 it holds the numbers 6,
+    12, ... steps back and never the one before. With batches of 1 it does hold that one, and yet gradients that end
+    after one step hardly teach the cell to keep it. `whole_sequence` lets them flow through the very same data.
+
+    The cure of the tutorial, a context of 5 in batches of 5, can be stepped because the two are equal: the window in
+    row i of a batch is followed by the window in row i of the next without gap or overlap, so every row is one
+    unbroken stream of 20 numbers, learned in chunks of 5 with the state carried. The same windows without `stateful`
+    are answered as well, and fail when they are streamed.
+
+    Attributes:
+        epochs: Sequences that are shown.
+        context: Numbers in each sample, the last one being the current: 1, or 5 as the cure of the tutorial.
+        batch: Samples in each batch; 6 is published for a context of 1, and 5 for one of 5.
+        whole_sequence: Show each sequence as one sample of 24 time steps, with an answer after each. That is one
+            update for each sequence and not 4 or 24, so it takes about 4,000 of them.
+        stateful: Carry the state from batch to batch, as published; else every sample starts from nothing.
+
+    Raises:
+        ProblemError: The values make no recipe.
+    """
+
+    epochs: int = 2_000
+    context: int = 1
+    batch: int = 6
+    whole_sequence: bool = False
+    stateful: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        samples = LENGTH - self.context
+        refuse_if(
+            {
+                f"{self.epochs} epochs, give 1 or more": self.epochs < 1,
+                f"a context of {self.context}, give 1 to {LENGTH - 1}": not 1 <= self.context < LENGTH,
+                f"a batch of {self.batch}, give a divisor of the {samples} samples in a sequence": self.batch < 1
+                or samples % self.batch != 0,
+                f"a whole sequence has a context of 1 and a batch of 1, not {self.context} and {self.batch}": (
+                    self.whole_sequence and (self.context, self.batch) != (1, 1)
+                ),
+            }
+        )
+
+    def samples(self, sequence: Ids) -> tuple[Ids, Ids]:
+        """Cut a sequence into samples.
+
+        Args:
+            sequence: int32 of shape (25,).
+
+        Returns:
+            Inputs, int32 of shape (N, T), and targets of shape (N,) or, for a whole sequence, (N, T). The first
+            `context` numbers have no sample of their own, which is one more than need be, as published.
+        """
+        if self.whole_sequence:
+            return sequence[None, 1:], sequence[None, :-1]
+        last = np.arange(self.context, len(sequence))
+        return sequence[last[:, None] + np.arange(1 - self.context, 1)], sequence[last - 1]
+
+    def build(self) -> keras.Sequential:
+        """Return the untrained network."""
+        steps = LENGTH - 1 if self.whole_sequence else self.context
+        recurrent = keras.layers.LSTM(50, stateful=self.stateful, return_sequences=self.whole_sequence)
+        readout = keras.layers.Dense(SYMBOLS, activation="softmax")
+        model = keras.Sequential([keras.Input(batch_shape=(self.batch, steps, SYMBOLS)), recurrent, readout])
+        model.compile(optimizer="adam", loss=_LOSS, metrics=["accuracy"])
+        return model
+
+    def run(self, seed: int, progress: Callable[[float], None] = silent) -> Outcome:
+        """See `PublishedRecipe.run`. The state is reset between sequences, in training and in the judgement."""
+        keras.utils.set_random_seed(seed)
+        random = np.random.default_rng(seed)
+        began = time.process_time()
+        model = self.build()
+        for epoch in range(self.epochs):
+            inputs, targets = self.samples(_numbers(random, LENGTH))
+            x, y = one_hot(inputs, SYMBOLS), one_hot(targets, SYMBOLS)
+            model.fit(x, y, batch_size=self.batch, shuffle=False, verbose=0)
+            if self.stateful:
+                model.layers[0].reset_state()
+            progress((epoch + 1) / self.epochs)
+        seconds = time.process_time() - began
+        right = np.array([self._judge(model, _numbers(random, LENGTH)) for _ in range(_JUDGED)])
+        stream = _numbers(random, _STREAM)
+        said = answers(stepped(model), one_hot(stream[None], SYMBOLS), 1)[0]
+        details = {"chance": 1 / SYMBOLS}
+        if self.context == 1:  # what the first sample asks for has never been shown
+            details["after the first"] = share(right[:, 1:])
+        return Outcome(share(right), share(said[1:] == stream[:-1]), seconds, details)
+
+    def _judge(self, model: keras.Sequential, sequence: Ids) -> AnyArray:
+        """Return which answers to one sequence are right, bool of shape (answers,)."""
+        inputs, targets = self.samples(sequence)
+        right: AnyArray = (answers(model, one_hot(inputs, SYMBOLS), self.batch) == targets).ravel()
+        return right
+
+
+def _numbers(random: np.random.Generator, count: int) -> Ids:
+    return random.integers(0, SYMBOLS, count, dtype=np.int32)

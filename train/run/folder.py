@@ -1,0 +1,291 @@
+"""The run folder: what a training leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__
+from ...runtime.common.atomic_write import make_folder, remove_unfinished_files, write_whole_file
+from ...runtime.common.errors import OutputError, ResumeError
+from ...runtime.format.tensor_specs import SYMBOL
+from ...runtime.format.vocabulary import escape_symbol
+from ..fitting.checkpoint import Row
+from ..fitting.fit import Fitted
+from ..fitting.options import Options
+from ..network.network import Network
+from ..problems.problem import Problem
+from .curve import draw_curve
+from .state_picture import draw_state
+
+MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
+HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
+STATE_FILE, CHECKPOINT_FILE, DATA_FILE = "state.png", "checkpoint.npz", "data.png"
+INITIAL_STATE_FILE, SAMPLE_RECORDS_FILE = "initial_state.npz", "sample.jsonl"
+PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE = "search.json", "search.csv", "search.png"  # of a search
+_ALL_FILES = (
+    MODEL_FILE, RUN_FILE, METRICS_FILE, HISTORY_FILE, SAMPLE_FILE, CURVE_FILE, STATE_FILE, CHECKPOINT_FILE, DATA_FILE,
+    PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE, INITIAL_STATE_FILE, SAMPLE_RECORDS_FILE,
+)  # fmt: skip
+_CHECKPOINTS = "checkpoint.*.npz"  # of the trials of a search
+_SAMPLE = 10_000  # symbols
+_MOST_CONFUSED = 30  # symbols in a confusion table
+_PREVIOUS = ".previous"  # appended to the name of a folder that an earlier run moves to
+
+
+class Run:
+    """One training and the folder it leaves behind.
+
+    The files: model.keras (the Keras model), run.json (everything needed to repeat the run, and the vocabulary),
+    metrics.json (the evaluation), history.csv (a line per block of updates), sample.txt (symbols as they really occur,
+    one per line, for the exporter to check on; with features sample.jsonl in its place, of objects as stepcell predict
+    reads them), initial_state.npz (the state that follows a reset, where it was
+    learned), and with matplotlib curve.png, state.png and, where data were read, data.png; checkpoint.npz while it is
+    not finished.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        problem: Problem,
+        network: Network,
+        options: Options,
+        *,
+        resume: bool = False,
+        taken: bool = False,
+    ) -> None:
+        """Make sure, before hours are spent, that the run can be written to `folder`. Nothing there is changed yet.
+
+        Args:
+            folder: Where to write; made if it is not there.
+            problem: What is learned.
+            network: By what.
+            options: How.
+            resume: Go on with the run in `folder`.
+            taken: A search has taken the folder; the run replaces the one that was its best before.
+
+        Raises:
+            OutputError: The folder cannot be written, or holds files that no run has left there.
+            ResumeError: There is nothing to go on with, or it is another run; all differences are named.
+        """
+        self._folder = folder.resolve()
+        self._problem, self._options = problem, options
+        self._plan = _describe_plan(problem, network, options)
+        self._begun = resume or taken
+        self.checkpoint = self._folder / CHECKPOINT_FILE
+        if resume:
+            _check_resumable(self._folder, self._plan)
+            remove_unfinished_files(self._folder)
+        elif not taken:
+            check_free(self._folder)
+
+    def begin(self) -> None:
+        """Take the folder, once something has been learned: an earlier run's files move to FOLDER.previous.
+
+        Raises:
+            OutputError: They cannot be moved, or the folder cannot be written.
+        """
+        if self._begun:
+            return
+        move_aside(self._folder)
+        write_whole_file(self._folder / RUN_FILE, as_json({**self._plan, "stopped": None}))
+        picture = None if self._problem.data is None else self._problem.data.picture()
+        if picture is not None:
+            write_whole_file(self._folder / DATA_FILE, picture)
+        self._begun = True
+
+    def finish(self, fitted: Fitted) -> list[Path]:
+        """Write what has been learned, each file whole; remove the checkpoint unless the run can go on from it.
+
+        Args:
+            fitted: What `fit` returned.
+
+        Returns:
+            The files written.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        self.begin()
+        problem, seed = self._problem, self._options.seed
+        contents = {
+            METRICS_FILE: as_json(_describe_metrics(fitted)),
+            HISTORY_FILE: _as_csv(fitted.history).encode(),
+            **_sample(problem, seed),
+            MODEL_FILE: _keras_file(fitted),
+        }
+        pictures = {
+            CURVE_FILE: draw_curve(fitted.history),
+            STATE_FILE: draw_state(fitted.model, problem.evaluations(seed), problem.vocabulary, fitted.initial_state),
+        }
+        if fitted.initial_state:
+            contents[INITIAL_STATE_FILE] = _state_file(fitted)
+        contents.update({name: picture for name, picture in pictures.items() if picture is not None})
+        contents[RUN_FILE] = as_json({**self._plan, **_describe_result(problem, fitted)})
+        for name, content in contents.items():  # run.json last: it says that all others are there
+            write_whole_file(self._folder / name, content)
+        if fitted.stopped != "interrupted":
+            self.checkpoint.unlink(missing_ok=True)
+        return [self._folder / name for name in contents]
+
+
+def check_free(folder: Path) -> None:
+    """Make sure that a run can be written to `folder`, which is made if it is not there.
+
+    Raises:
+        OutputError: It cannot be written, or holds files that no run has left there.
+    """
+    make_folder(folder)
+    if any(folder.iterdir()) and not _holds_a_run(folder):
+        raise OutputError(f"{folder} is not empty and holds no run. Give --out a folder of its own.")
+
+
+def _holds_a_run(folder: Path) -> bool:
+    return (folder / RUN_FILE).exists() or (folder / PLAN_FILE).exists()
+
+
+def move_aside(folder: Path) -> None:
+    """Move the files of a run, if there is one, out of `folder`; only files of an older run make room for them.
+
+    Raises:
+        OutputError: They cannot be moved.
+    """
+    if not _holds_a_run(folder):
+        return
+    previous = folder.with_name(folder.name + _PREVIOUS)
+    make_folder(previous)
+    try:
+        for name in _ALL_FILES:
+            (previous / name).unlink(missing_ok=True)
+            if (folder / name).exists():
+                (folder / name).replace(previous / name)
+        for path in folder.glob(_CHECKPOINTS):
+            path.unlink()
+    except OSError as error:
+        raise OutputError(f"Cannot move the earlier run to {previous}: {error.strerror or error}.") from error
+
+
+def _check_resumable(folder: Path, plan: dict[str, Any]) -> None:
+    try:
+        found = json.loads((folder / RUN_FILE).read_bytes())
+        stopped = found.get("stopped")
+    except FileNotFoundError:
+        raise ResumeError(f"There is no run in {folder} to go on with. Start it without --resume.") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise ResumeError(f"{folder / RUN_FILE} is damaged ({error}). Start again without --resume.") from error
+    if stopped not in (None, "interrupted"):
+        raise ResumeError(f"The run in {folder} is finished ({stopped}); there is nothing to go on with.")
+    differing = differences(found, plan, ("problem", "network", "options"))
+    if differing:
+        raise ResumeError(
+            f"The run in {folder} was started differently. Repeat its command with --resume:\n{differing}"
+        )
+
+
+def differences(found: dict[str, Any], plan: dict[str, Any], parts: Sequence[str]) -> str:
+    """Return a line for each of `parts` that is not the same in both; empty where all are."""
+    wanted = json.loads(json.dumps(plan))  # as JSON, because tuples come back as lists
+    differing = [part for part in parts if found.get(part) != wanted[part]]
+    return "\n".join(f"  - {part}: {found.get(part)}, now {wanted[part]}" for part in differing)
+
+
+def _keras_file(fitted: Fitted) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="stepcell-") as workshop:
+        path = Path(workshop, MODEL_FILE)
+        fitted.model.save(path)
+        return path.read_bytes()
+
+
+def _state_file(fitted: Fitted) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **fitted.initial_state)
+    return file.getvalue()
+
+
+def _describe_plan(problem: Problem, network: Network, options: Options) -> dict[str, Any]:
+    return {
+        "producer": f"stepcell {__version__}",
+        "problem": {"name": problem.name, **problem.to_json()},
+        "network": network.to_json(),
+        "options": options.to_json(),
+        "vocabulary": list(problem.vocabulary.symbols),
+        "unknown": problem.vocabulary.unknown,
+        "labels": None if problem.labels is None else list(problem.labels.symbols),
+        "packages": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
+        "recipe": asdict(problem.recipe),
+    }
+
+
+def _describe_result(problem: Problem, fitted: Fitted) -> dict[str, Any]:
+    last = fitted.history[-1] if fitted.history else None
+    judged_by = problem.recipe.judged_by
+    return {
+        "training": {
+            "problem": problem.name,
+            "framing": "truncated BPTT over chunks, state carried between them, random resets"
+            if judged_by == "carried"
+            else "BPTT over whole sequences, state reset before each",
+            "longest_length": problem.recipe.time_steps,
+            "accuracy": fitted.scores[judged_by].accuracy if judged_by in fitted.scores else None,
+            **({} if problem.data is None else problem.data.record()),
+        },
+        "stopped": fitted.stopped,
+        "updates": last.update if last else 0,
+        "seconds": round(last.seconds, 1) if last else 0.0,
+        "parameters": fitted.parameters,
+    }
+
+
+def _sample(problem: Problem, seed: int) -> dict[str, bytes]:
+    """Return the beginning of a carried evaluation stream, a symbol and its features per line: a file and its name."""
+    carried = problem.evaluations(seed)["carried"]
+    symbols = [problem.vocabulary.decode(int(id)) for id in carried.inputs[:_SAMPLE, 0]]
+    if carried.numbers is None or problem.data is None:
+        return {SAMPLE_FILE: "".join(f"{escape_symbol(symbol)}\n" for symbol in symbols).encode()}
+    names = [scale.name for scale in problem.data.scales]
+    records = [
+        {SYMBOL: symbol, **{name: [float(str(number))] for name, number in zip(names, row, strict=True)}}
+        for symbol, row in zip(symbols, carried.numbers[:_SAMPLE, 0], strict=True)
+    ]
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+    return {SAMPLE_RECORDS_FILE: "".join(lines).encode()}
+
+
+def _describe_metrics(fitted: Fitted) -> dict[str, Any]:
+    """Return all scores, the carried one by position too, and for few symbols which is taken for which."""
+    metrics: dict[str, Any] = {name: score.to_json() for name, score in fitted.scores.items()}
+    if fitted.carried is None:
+        return metrics
+    metrics["carried"]["by_position"] = fitted.carried.by_position()
+    outputs = fitted.model.output_shape[-1]
+    if outputs <= _MOST_CONFUSED:
+        metrics["carried"]["confusion"] = fitted.carried.confusion(outputs).tolist()
+    return metrics
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    """Return `content` as a file that people can read."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _as_csv(history: Sequence[Row]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["update", "seconds", "learning_rate", "loss", "accuracy", "judged_accuracy", "judged_nats", "stage"]
+    )
+    for row in history:
+        judged = (row.judged.accuracy, row.judged.nats) if row.judged else ("", "")
+        writer.writerow(
+            [row.update, round(row.seconds, 3), row.learning_rate, row.loss, row.accuracy, *judged, row.stage]
+        )
+    return file.getvalue()

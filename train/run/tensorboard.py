@@ -1,0 +1,83 @@
+"""The training history for TensorBoard, as it grows."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tensorflow as tf
+
+from ...runtime.common.atomic_write import make_folder
+from ...runtime.common.errors import OutputError
+from ..fitting.checkpoint import Row
+
+_SCALAR = tf.compat.v1.SummaryMetadata(
+    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class=1  # DATA_CLASS_SCALAR
+)  # fmt: skip
+
+
+@contextmanager
+def tensorboard_log(folder: Path | None, *, resume: bool = False) -> Iterator[Callable[[Row], None]]:
+    """Give an observer for `fit` that writes every row to `folder`, on disk when it returns.
+
+    The step is the number of updates. Nothing is written before the first row.
+
+    Args:
+        folder: Where TensorBoard is to look; made if it is not there. None: nothing is written.
+        resume: Keep what stands there of an earlier process, up to the update that this one goes on from. Else
+            TensorBoard no longer shows it.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    if folder is None:
+        yield lambda _: None
+        return
+    make_folder(folder)
+    writer = None
+
+    def observe(row: Row) -> None:
+        nonlocal writer
+        try:
+            if writer is None:
+                _write_restart(folder, row.update if resume else 0)
+                writer = tf.summary.create_file_writer(str(folder))
+            with writer.as_default(step=row.update):
+                for name, value in _scalars(row).items():
+                    # Not tf.summary.scalar, which does the same but needs the package tensorboard only to write.
+                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=_SCALAR)
+            writer.flush()
+        except tf.errors.OpError as error:
+            raise OutputError(f"Cannot write for TensorBoard to {folder}: {error.message}") from error
+
+    try:
+        yield observe
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _scalars(row: Row) -> dict[str, float]:
+    scalars = {"learning/loss": row.loss, "learning/accuracy": row.accuracy, "learning/rate": row.learning_rate}
+    if row.judged:
+        scalars |= {"held_out/nats": row.judged.nats, "held_out/accuracy": row.judged.accuracy}
+    return scalars
+
+
+def _write_restart(folder: Path, step: int) -> None:
+    """Tell TensorBoard to forget what older files say of `step` and of those after it: they are being made again.
+
+    A file with a start record does that (`SessionLog` in TensorFlow's event.proto). Files are read in the order of
+    their names, so this one's sorts after all older ones and before those that TensorFlow makes from now on.
+    """
+    now = int(time.time())
+    name = f"events.out.tfevents.{now:010d}.{socket.gethostname()}.!{os.getpid()}.restart"
+    version = tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2")
+    start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+    with tf.io.TFRecordWriter(str(folder / name)) as file:
+        for event in (version, tf.compat.v1.Event(wall_time=now, step=step, session_log=start)):
+            file.write(event.SerializeToString())

@@ -1,0 +1,1 @@
+"""Search over network shapes and options."""

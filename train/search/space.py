@@ -1,0 +1,128 @@
+"""What a search chooses from, and how large a network is before it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ...runtime.common.errors import ProblemError
+from ..fitting.options import Options
+from ..network.network import CELLS, Network
+from ..problems.problem import Problem
+
+SEARCHED = ("cell", "layers", "units", "learning_rate")
+_LAYERS = (1, 2)
+_UNITS_DOWN, _UNITS_UP = 16, 2  # divisor and factor of the units that the problem has by default
+_RATE_DOWN, _RATE_UP = 4, 4  # of the learning rates that the problem has by default
+_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network to be tried, and the highest learning rate to train it with."""
+
+    network: Network
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search chooses from.
+
+    Attributes:
+        start: What the search begins with: what would be trained without a search.
+        symbols: Size of the vocabulary.
+        outputs: Size of the output vocabulary.
+        cells: Kinds of recurrent layers.
+        layers: Numbers of recurrent layers.
+        units: The fewest and the most units of each.
+        learning_rates: The lowest and the highest learning rate.
+    """
+
+    start: Candidate
+    symbols: int
+    outputs: int
+    cells: tuple[str, ...]
+    layers: tuple[int, ...]
+    units: tuple[int, int]
+    learning_rates: tuple[float, float]
+
+    @classmethod
+    def around(cls, problem: Problem, network: Network, options: Options, fixed: Collection[str] = ()) -> Space:
+        """Return the space around what would be trained without a search.
+
+        Args:
+            problem: What to learn; its recipe knows which learning rates are usual.
+            network: The network to begin with; what is not searched stays as it is there.
+            options: With the learning rate to begin with, if it is not the recipe's.
+            fixed: Those of `SEARCHED` that are not searched.
+
+        Raises:
+            ProblemError: Everything is fixed, or something is that cannot be.
+        """
+        unknown = sorted(set(fixed) - set(SEARCHED))
+        if unknown:
+            raise ProblemError(f"{', '.join(unknown)} cannot be fixed; a search chooses {', '.join(SEARCHED)}.")
+        if set(fixed) == set(SEARCHED):
+            raise ProblemError(
+                f"Nothing is left to search: {', '.join(SEARCHED)} are all given. Leave one of them out."
+            )
+        usual = problem.recipe.learning_rate
+        rate = options.learning_rate or usual[network.cell]
+        low, high = min(rate, *usual.values()) / _RATE_DOWN, max(rate, *usual.values()) * _RATE_UP
+        return cls(
+            start=Candidate(network, rate),
+            symbols=len(problem.vocabulary),
+            outputs=len(problem.vocabulary if problem.labels is None else problem.labels),
+            cells=(network.cell,) if "cell" in fixed else tuple(CELLS),
+            layers=(network.layers,) if "layers" in fixed else _LAYERS,
+            units=(network.units, network.units)
+            if "units" in fixed
+            else (max(network.units // _UNITS_DOWN, 1), network.units * _UNITS_UP),
+            learning_rates=(rate, rate) if "learning_rate" in fixed else (round_rate(low), round_rate(high)),
+        )
+
+    def network(self, cell: str, layers: int, units: int) -> Network:
+        """Return the network to begin with, in another shape."""
+        return replace(self.start.network, cell=cell, layers=layers, units=units)
+
+    def count(self, network: Network) -> int:
+        """Return how many trainable numbers `network` has here."""
+        return count_parameters(network, self.symbols, self.outputs)
+
+    def shapes(self, below: int | None) -> Iterator[tuple[str, int, int]]:
+        """Give cell, layers and most units of all networks with fewer than `below` parameters; None: of all."""
+        for cell in self.cells:
+            for layers in self.layers:
+                least, most = self.units
+                while most >= least and below is not None and self.count(self.network(cell, layers, most)) >= below:
+                    most -= 1
+                if most >= least:
+                    yield cell, layers, most
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as a JSON object."""
+        return asdict(self)
+
+
+def count_parameters(network: Network, symbols: int, outputs: int) -> int:
+    """Return how many trainable numbers the model has that `network.build` returns.
+
+    Args:
+        network: Its shape.
+        symbols: Size of the vocabulary.
+        outputs: Size of the output vocabulary.
+    """
+    units, inputs = network.units, network.embedding or symbols
+    total = symbols * network.embedding + (units + 1) * outputs  # a one-hot table is not trained
+    biases = 2 if network.cell == "gru" else 1  # reset_after has one for the input and one for the recurrence
+    for _ in range(network.layers):
+        total += _GATES[network.cell] * units * (inputs + units + biases)
+        inputs = units
+    return total
+
+
+def round_rate(learning_rate: float) -> float:
+    """Return it with three digits, so that it can be given again by hand."""
+    return float(f"{learning_rate:.3g}")
