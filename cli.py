@@ -127,25 +127,25 @@ def predict(
     save_every: Annotated[
         int | None, typer.Option("--save-every", min=1, help="Save after so many lines; by default 1,000.")
     ] = None,
-    save_seconds: Annotated[
+    save_interval: Annotated[
         float | None,
-        typer.Option("--save-seconds", min=0, help="Or so long after the first unsaved line; by default 5."),
+        typer.Option("--save-interval", min=0, help="Or so long after the first unsaved line; by default 5."),
     ] = None,
-    other_model: Annotated[
+    ignore_fingerprint: Annotated[
         bool,
-        typer.Option("--other-model", help="Take the state from another file of the network, by its names and shapes."),
+        typer.Option("--ignore-fingerprint", help="Take the state from another file of the same network."),
     ] = False,
-    stream: Annotated[
+    key: Annotated[
         str | None,
-        typer.Option("--stream", metavar="FIELD", help="Lines are JSON; keep a state for each value of this field."),
+        typer.Option("--key", metavar="FIELD", help="Lines are JSON; keep a state for each value of this field."),
     ] = None,
-    streams: Annotated[
+    max_streams: Annotated[
         int | None,
-        typer.Option("--streams", min=1, help="Streams to keep, those seen last; by default 1,000."),
+        typer.Option("--max-streams", min=1, help="Streams to keep, those seen last; by default 1,000."),
     ] = None,
-    symbol: Annotated[
+    symbol_field: Annotated[
         str | None,
-        typer.Option("--symbol", metavar="FIELD", help='Lines are JSON; this field is the symbol (or "symbol").'),
+        typer.Option("--symbol-field", metavar="FIELD", help='Lines are JSON; this field is the symbol (or "symbol").'),
     ] = None,
     unknown: Annotated[
         Unknown, typer.Option("--unknown", help="At an unknown symbol: stop, or skip it and leave the state as it is.")
@@ -169,11 +169,11 @@ def predict(
     from stepcell.runtime.serve.session import Manner
     from stepcell.runtime.serve.signals import InterruptedFeedError
 
-    route = Route(input, follow, state, other_model, save_every, save_seconds, streams)
+    route = Route(input, follow, state, ignore_fingerprint, save_every, save_interval, max_streams)
     with quiet_stderr():
         model = load(file, backend=backend)
     manner = Manner(
-        symbol, stream, unknown is Unknown.skip, top, as_json,
+        symbol_field, key, unknown is Unknown.skip, top, as_json,
         None if threshold is None else read_threshold(threshold, model.file),
     )  # fmt: skip
     stdin = None if sys.stdin is None else sys.stdin.buffer

@@ -36,7 +36,7 @@ def models(symbols: int, units: int, folder: Path) -> Iterator[tuple[str, Model]
     for name, backend, payload, sequence in (
         ("model.tflite", "litert", tflite_payload(step_function)[0], False),
         ("model.onnx", "onnxruntime", onnx_payload(step_function)[0], False),
-        ("model.bulk.onnx", "onnxruntime", sequence_payload(step_function)[0], True),
+        ("model.sequence.onnx", "onnxruntime", sequence_payload(step_function)[0], True),
     ):
         path = folder / f"{units}-{name}"
         path.write_bytes(seal(payload, replace(manifest, sequence=sequence), path.suffix[1:]))

@@ -40,8 +40,8 @@ def trainings(folder: Path) -> dict[str, list[str]]:
         ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog"], 20_000
     )
     text.write_text(" ".join(words))
-    echo = ["echo", "--symbols", "30", "--lag", "4", "--units", "48", "--updates", "30000"]
-    layers = ["text", str(text), "--units", "48", "--layers", "2", "--cell", "gru", "--updates", "4000"]
+    echo = ["echo", "--symbols", "30", "--lag", "4", "--units", "48", "--max-updates", "30000"]
+    layers = ["text", str(text), "--units", "48", "--layers", "2", "--cell", "gru", "--max-updates", "4000"]
     return {"echo": [*echo, *COMMON], "text": [*layers, *COMMON]}
 
 

@@ -18,7 +18,7 @@ from ..runtime.format.model_file import FORMATS
 from ..runtime.format.vocabulary import Vocabulary
 from .layers.keras_graph import KerasModel
 from .onnx.sequence import check_sequence_graph
-from .ops.precision import BULK, FLOAT32, check_quantizations, file_name
+from .ops.precision import FLOAT32, SEQUENCE, check_quantizations, file_name
 from .parity.check import ParityCheck
 from .parity.parity import STEPS, Parity
 from .parity.reference import KerasReference
@@ -54,8 +54,8 @@ def export(
     name: str | None = None,
     formats: Sequence[str] = FORMATS,
     quantize: Sequence[str] = (),
-    accept: Sequence[str] = (),
-    bulk: bool = False,
+    allow_inaccurate: Sequence[str] = (),
+    sequence: bool = False,
     one_hot: bool = False,
     values: bool = False,
     training: Mapping[str, Any] | None = None,
@@ -79,9 +79,9 @@ def export(
         name: What to call the model; None: the name Keras has for it.
         formats: "tflite", "onnx" or both.
         quantize: "float16", "int8" or both: files with smaller weights, beside those of float32.
-        accept: Precisions of `quantize` that are written even where their answers are beyond the gate of that
+        allow_inaccurate: Precisions of `quantize` that are written even where their answers are beyond the gate of that
             precision; the figures stand in the file.
-        bulk: Write model.bulk.onnx too, a graph of whole sequences.
+        sequence: Write model.sequence.onnx too, a graph of whole sequences.
         one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
         values: The numbers of the main output are answered as they are; they are no probabilities.
         training: What to record about its training: problem, framing, longest_length, accuracy.
@@ -94,8 +94,8 @@ def export(
         progress: Is told what is being done.
 
     Raises:
-        NotSteppableError: Something in the model cannot be stepped, or with `bulk` be written for whole sequences; all
-            of it is named.
+        NotSteppableError: Something in the model cannot be stepped, or with `sequence` be written for whole sequences;
+            all of it is named.
         StateMismatchError: The model cannot start from `initial_state`, or Keras cannot, so that nothing is proven.
         VocabularyError: The vocabulary or the labels do not have the size of the model's input or output.
         UnknownSymbolError: The sample or the warm-up holds a symbol that the vocabulary does not.
@@ -111,10 +111,10 @@ def export(
     formats, quantizations, accepted = (
         _check_formats(formats),
         check_quantizations(quantize),
-        check_quantizations(accept),
+        check_quantizations(allow_inaccurate),
     )
     kinds = [
-        *((FLOAT32, format) for format in (*formats, *([BULK] if bulk else []))),
+        *((FLOAT32, format) for format in (*formats, *([SEQUENCE] if sequence else []))),
         *((quantization, format) for quantization in quantizations for format in formats),
     ]
     fresh = not folder.exists()
@@ -126,7 +126,7 @@ def export(
             model, vocabulary=vocabulary, labels=labels, name=name or model.name, one_hot=one_hot, values=values,
             training=training or {}, initial_state=initial_state, warm_up=warm_up,
         )  # fmt: skip
-        if bulk:
+        if sequence:
             check_sequence_graph(subject.step_function, subject.manifest.name)
         workshop = Workshop(subject, kinds, progress)
         check = partial(

@@ -15,7 +15,7 @@ from ..runtime.format.manifest import Golden, Manifest
 from ..runtime.format.model_file import ONNX, TFLITE, seal, unseal
 from .onnx.convert import onnx_payload
 from .onnx.sequence import sequence_payload
-from .ops.precision import BULK, FLOAT32, INT8, container_of, file_name
+from .ops.precision import FLOAT32, INT8, SEQUENCE, container_of, file_name
 from .parity.check import ParityCheck
 from .parity.device_process import installed_backends, replay_in_process
 from .parity.golden import golden_of, with_measured_tolerance
@@ -27,7 +27,7 @@ from .tflite.convert import tflite_payload
 _PAYLOADS: dict[str, Callable[[StepFunction, str], tuple[bytes, dict[str, int]]]] = {
     TFLITE: tflite_payload,
     ONNX: onnx_payload,
-    BULK: sequence_payload,
+    SEQUENCE: sequence_payload,
 }
 Kind = tuple[str, str]  # precision, format
 
@@ -57,14 +57,14 @@ class Workshop:
         self._goldens: dict[str, Golden] = {}
 
     def make(
-        self, folder: Path, prepare: Callable[[], ParityCheck], accept: Sequence[str]
+        self, folder: Path, prepare: Callable[[], ParityCheck], allow_inaccurate: Sequence[str]
     ) -> tuple[list[Path], list[Parity]]:
         """Make all files in `folder`; return their paths and what was measured.
 
         Args:
             folder: Where to make them.
             prepare: Makes the check that they must pass, while they are converted.
-            accept: Precisions that may be beyond their gates.
+            allow_inaccurate: Precisions that may be beyond their gates.
 
         Raises:
             StateMismatchError, NotSteppableError, ParityError: What `prepare` raises.
@@ -81,7 +81,7 @@ class Workshop:
             files = [self._convert(folder, kind, check, measuring) for kind in self._kinds]
             for made in files:
                 parity = made.parity.result()
-                if not self._proven(made, parity, check.result(), accept, refusals):
+                if not self._proven(made, parity, check.result(), allow_inaccurate, refusals):
                     continue
                 self._seal(made, parity, measuring)
                 measured += parity
@@ -104,7 +104,7 @@ class Workshop:
             golden=self._goldens[precision],
             quantization=precision,
             requires=requires,
-            sequence=format == BULK,
+            sequence=format == SEQUENCE,
         )
         path = folder / file_name(format, precision)
         write_whole_file(path, seal(payload, manifest, container_of(format)))
@@ -117,7 +117,7 @@ class Workshop:
         made: _Made,
         parity: Sequence[Parity],
         check: ParityCheck,
-        accept: Sequence[str],
+        allow_inaccurate: Sequence[str],
         refusals: dict[str, list[str]],
     ) -> bool:
         """Tell whether the file may be written; what is beyond the gate of its precision goes to `refusals`."""
@@ -127,7 +127,7 @@ class Workshop:
         except ParityError as error:
             if exact:
                 raise
-            if made.manifest.quantization not in accept:
+            if made.manifest.quantization not in allow_inaccurate:
                 refusals.setdefault(made.manifest.quantization, []).append(str(error))
                 return False
         return True
@@ -155,7 +155,7 @@ def _refused(refusals: Mapping[str, Sequence[str]]) -> str:
     """Return what is wrong with quantised files, all of it, and what to do: `refusals` by precision."""
     problems = [problem for of_precision in refusals.values() for problem in of_precision]
     without = ", ".join(f"--quantize {name}" for name in refusals)
-    accepting = " ".join(f"--accept {name}" for name in refusals)
+    accepting = " ".join(f"--allow-inaccurate {name}" for name in refusals)
     return "\n".join(
         [*problems, f"Nothing was written. Leave out {without}, or have the files as they are with: {accepting}"]
     )

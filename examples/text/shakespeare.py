@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/shakespeare"), help="folder for the training run")
     parser.add_argument("--out", type=Path, default=Path("build/shakespeare"), help="folder for the model files")
     parser.add_argument("--units", type=int, default=125)
-    parser.add_argument("--updates", type=int, default=UPDATES)
+    parser.add_argument("--max-updates", type=int, default=UPDATES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trained", action="store_true", help="take the run in --run as it is")
     options = parser.parse_args()
@@ -42,7 +42,7 @@ def main() -> None:
     problem = Text.from_file(options.text, held_out=0.1)
     if not options.trained:
         network = Network("lstm", options.units)
-        how = Options(seed=options.seed, updates=options.updates, threads=1)
+        how = Options(seed=options.seed, max_updates=options.max_updates, threads=1)
         run = Run(options.run, problem, network, how)
         with training_progress() as show:
             run.finish(fit(problem, network, how, show))
@@ -52,7 +52,7 @@ def main() -> None:
     source = read_source(options.run)
     exported = export(
         source.model, options.out, name="shakespeare", vocabulary=source.vocabulary, quantize=["int8"],
-        training=source.training, sample=source.sample, accept=["int8"],
+        training=source.training, sample=source.sample, allow_inaccurate=["int8"],
     )  # fmt: skip
 
     learned, held_out = problem.corpus.learned_tape, problem.corpus.held_out_tape

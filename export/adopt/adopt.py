@@ -174,7 +174,7 @@ def _doubts(manifest: Manifest) -> list[str]:
         by_shape.setdefault(tensor.shape, []).append(tensor.name)
     return [
         f"{' and '.join(names)} have one shape: stepping cannot show whether they are swapped; compare with the "
-        "original (stepcell check FILE --against MODEL.keras) or with answers that you know"
+        "original (stepcell check FILE --keras MODEL.keras) or with answers that you know"
         for names in by_shape.values()
         if len(names) > 1
     ]

@@ -15,7 +15,7 @@ def bench(
         list[str] | None, typer.Option("--backend", help="Interpreter; repeatable; by default all that take the file.")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Keras file or run folder, timed beside it.", show_default=False)
+        Path | None, typer.Option("--keras", help="Keras file or run folder, timed beside it.", show_default=False)
     ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw it into this PNG file.", show_default=False)] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often all ways take turns.")] = 9,

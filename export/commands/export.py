@@ -31,9 +31,11 @@ _Steps = Annotated[int, typer.Option("--steps", min=2, help="Symbols to carry th
 _OneHot = Annotated[
     bool, typer.Option("--one-hot", help="The model's input is one-hot vectors (batch, time, symbols).")
 ]
-_Accept = Annotated[
+_AllowInaccurate = Annotated[
     list[Quantization] | None,
-    typer.Option("--accept", help="Let files of this precision differ from Keras by more than its gate; repeatable."),
+    typer.Option(
+        "--allow-inaccurate", help="Let files of this precision differ from Keras by more than its gate; repeatable."
+    ),
 ]
 
 
@@ -47,11 +49,11 @@ def export(
         list[Quantization] | None,
         typer.Option("--quantize", help="Write files with smaller weights too; repeatable."),
     ] = None,
-    accept: _Accept = None,
-    bulk: Annotated[
+    allow_inaccurate: _AllowInaccurate = None,
+    sequence: Annotated[
         bool,
         typer.Option(
-            "--bulk", help="Write model.bulk.onnx too: a graph of whole sequences, faster at catching up on histories."
+            "--sequence", help="Write model.sequence.onnx too: whole sequences at once, for long histories."
         ),
     ] = False,
     vocabulary: Annotated[
@@ -100,8 +102,8 @@ def export(
             name=read.name,
             formats=[one.value for one in format or Format],
             quantize=[one.value for one in quantize or ()],
-            accept=[one.value for one in accept or ()],
-            bulk=bulk,
+            allow_inaccurate=[one.value for one in allow_inaccurate or ()],
+            sequence=sequence,
             one_hot=one_hot,
             values=values,
             training=read.training,
@@ -124,9 +126,9 @@ def export(
 
 def check(
     file: Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)],
-    against: Annotated[Path, typer.Option("--against", help="Keras file or run folder.", show_default=False)],
+    against: Annotated[Path, typer.Option("--keras", help="Keras file or run folder.", show_default=False)],
     steps: _Steps = 10_000,
-    accept: _Accept = None,
+    allow_inaccurate: _AllowInaccurate = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw error against step into this PNG file.", show_default=False)
     ] = None,
@@ -150,7 +152,7 @@ def check(
         results = check_file(
             file, read.model, one_hot=one_hot, sample=read.sample, sample_features=read.sample_features, steps=steps,
             plot=plot, progress=progress,
-            accept=[one.value for one in accept or ()],
+            allow_inaccurate=[one.value for one in allow_inaccurate or ()],
         )  # fmt: skip
     if as_json:
         print(json.dumps([{**parity.to_json(), "microseconds": parity.microseconds} for parity in results]))

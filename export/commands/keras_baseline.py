@@ -1,4 +1,4 @@
-"""What a step of the same model costs in Keras, for `stepcell bench --against`."""
+"""What a step of the same model costs in Keras, for `stepcell bench --keras`."""
 
 from __future__ import annotations
 

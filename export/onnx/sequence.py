@@ -56,7 +56,7 @@ def check_sequence_graph(step_function: StepFunction, name: str) -> None:
         listed = "\n".join(problems)
         raise NotSteppableError(
             f"The model {name!r} has no graph of whole sequences:\n{listed}\n"
-            "Leave out --bulk; its other files absorb histories step by step. Nothing was written."
+            "Leave out --sequence; its other files absorb histories step by step. Nothing was written."
         )
 
 

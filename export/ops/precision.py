@@ -22,7 +22,7 @@ from ...runtime.common.errors import NotSteppableError, WrongFormatError
 
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
 QUANTIZATIONS = (FLOAT16, INT8)  # what can be asked for; float32 is always written
-BULK = "bulk.onnx"  # format: a graph of whole sequences; to containers and interpreters it is ONNX
+SEQUENCE = "sequence.onnx"  # format: a graph of whole sequences; to containers and interpreters it is ONNX
 BYTES_PER_WEIGHT = {FLOAT32: 4, FLOAT16: 2, INT8: 1}
 FEWEST_INT8 = 1024  # weights; the TFLite converter leaves smaller matrices as they are, and so do we for ONNX
 FEWEST_HALF = 256  # weights; what restores a smaller one takes as many bytes as it saves
@@ -132,7 +132,7 @@ def rounding_of(quantization: str) -> Rounding:
 
 
 def file_name(format: str, quantization: str) -> str:
-    """Return "model.tflite", "model.int8.onnx", "model.bulk.onnx" and so on."""
+    """Return "model.tflite", "model.int8.onnx", "model.sequence.onnx" and so on."""
     return f"model.{format}" if quantization == FLOAT32 else f"model.{quantization}.{format}"
 
 

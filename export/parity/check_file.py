@@ -13,7 +13,7 @@ from ...runtime.common.errors import StateMismatchError, WrongFormatError
 from ...runtime.format.model_file import read_model_file
 from ...runtime.format.vocabulary import Vocabulary
 from ..layers.keras_graph import KerasModel
-from ..ops.precision import BULK, FLOAT32, GATES, check_quantizations
+from ..ops.precision import FLOAT32, GATES, SEQUENCE, check_quantizations
 from ..step_function.build import build_step_function
 from .check import ParityCheck
 from .device_process import installed_backends, replay_in_process
@@ -33,7 +33,7 @@ def check(
     vocabulary: Vocabulary | None = None,
     labels: Vocabulary | None = None,
     steps: int = STEPS,
-    accept: Sequence[str] = (),
+    allow_inaccurate: Sequence[str] = (),
     plot: str | Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Parity]:
@@ -50,7 +50,7 @@ def check(
         vocabulary: The symbols that the file should have; None: any.
         labels: The symbols that it should answer with; None: any.
         steps: How many symbols to carry the state over.
-        accept: Precisions whose files may be beyond their gate.
+        allow_inaccurate: Precisions whose files may be beyond their gate.
         plot: Where to draw the error of every step, as PNG; drawn even if the file does not pass.
         progress: Is told what is being done.
 
@@ -62,7 +62,7 @@ def check(
         NotSteppableError: `model` cannot be stepped.
         StateMismatchError: The file is of a model with other symbols or another state.
         ParityError: They do not answer alike.
-        WrongFormatError: The weights of the file have a precision without a gate, or `accept` names none.
+        WrongFormatError: The weights of the file have a precision without a gate, or `allow_inaccurate` names none.
         MissingPackageError, OutputError: The picture cannot be drawn or written.
     """
     path = Path(path)
@@ -73,7 +73,7 @@ def check(
             f"{path.name} has weights of {quantization!r}; what can be checked is {', '.join(GATES)}. "
             "A later version may know more: pip install -U stepcell"
         )
-    accepted = quantization in check_quantizations(accept)
+    accepted = quantization in check_quantizations(allow_inaccurate)
     step_function = build_step_function(model, one_hot=one_hot, values=file.manifest.output == "linear")
     shapes: dict[str, tuple[object, object]] = {
         "symbols": (len(file.manifest.vocabulary), step_function.symbols),
@@ -103,12 +103,12 @@ def check(
     reference = KerasReference(model, step_function.interface)
     given = sample_inputs(file.manifest, sample, sample_features)
     parity_check = ParityCheck(step_function, reference, steps=steps, sample=given)
-    format = BULK if file.manifest.sequence else file.format
+    format = SEQUENCE if file.manifest.sequence else file.format
     results = parity_check.measure(path, format, backends, progress, quantization)
     if plot is not None:
         write_whole_file(Path(plot), draw_errors(f"{path.name} ({quantization}) against Keras", results))
     if not accepted:
-        consequence = "" if quantization == FLOAT32 else f"To let that pass: --accept {quantization}"
+        consequence = "" if quantization == FLOAT32 else f"To let that pass: --allow-inaccurate {quantization}"
         parity_check.require(path, results, file.manifest.vocabulary, consequence)
     for backend in backends:
         replay_in_process(path, backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..ops.precision import BULK, FLOAT32, file_name
+from ..ops.precision import FLOAT32, SEQUENCE, file_name
 from .parity import EACH, Parity
 
 # A less exact file has to earn its place: by speed that is more than noise, or by size without a loss of speed.
@@ -114,17 +114,17 @@ def recommendations(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[
         sizes: Name of each file -> its bytes.
     """
     found = choices(parity, sizes)
-    bulk = file_name(BULK, FLOAT32)
+    sequence = file_name(SEQUENCE, FLOAT32)
     sentences = []
     for runtime in dict.fromkeys(choice.runtime for choice in found):
-        here = [choice for choice in found if choice.runtime == runtime and choice.file != bulk]
+        here = [choice for choice in found if choice.runtime == runtime and choice.file != sequence]
         if len(here) > 1:
             sentences.append(_sentence(here))
         sentences += [
-            f"on {runtime} let {bulk} catch up on long histories: "
+            f"on {runtime} let {sequence} catch up on long histories: "
             f"{here[0].microseconds / whole.microseconds:.1f} times as fast a symbol as {here[0].file}"
             for whole in found
-            if whole.file == bulk and whole.runtime == runtime and here
+            if whole.file == sequence and whole.runtime == runtime and here
         ]
     return sentences
 

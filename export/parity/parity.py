@@ -19,7 +19,7 @@ class Parity:
     Attributes:
         backend: Name of the backend.
         runtime: Interpreter and version.
-        format: "tflite", "onnx" or "bulk.onnx" (a graph of whole sequences).
+        format: "tflite", "onnx" or "sequence.onnx" (a graph of whole sequences).
         start: "initial" or "random": the state before the first step, carried from there (random numbers, or a state
             that the model reaches where Keras lets none in); "each": every step began from the referee's state.
         steps: Symbols stepped.

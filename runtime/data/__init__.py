@@ -5,7 +5,7 @@ from stepcell.runtime.reading import EventsReading
 recording = EventsReading(symbol="activity", sequence="case", order="time").read(Path("log.csv"))
 """
 
-from .corpus import MOST_SYMBOLS, UNKNOWN, Corpus, Reading
+from .corpus import MAX_SYMBOLS, UNKNOWN, Corpus, Reading
 from .encoded import Tape, lay_out
 from .events import FORMATS, EventsReading
 from .features import Numbers, Scale, features_of
@@ -18,7 +18,7 @@ from .time_bins import Gaps
 __all__ = [
     "DATA_FORMATS",
     "FORMATS",
-    "MOST_SYMBOLS",
+    "MAX_SYMBOLS",
     "SEQUENCE",
     "TIME",
     "UNITS",

@@ -17,7 +17,7 @@ from .recording import Recording
 from .split import HeldOut
 
 UNKNOWN = "<unknown>"
-MOST_SYMBOLS = 10_000
+MAX_SYMBOLS = 10_000
 
 
 class Reading(Protocol):
@@ -56,7 +56,7 @@ class Corpus:
 
     @classmethod
     def of(
-        cls, recording: Recording, *, end: str | None = None, min_count: int = 1, most_symbols: int = MOST_SYMBOLS,
+        cls, recording: Recording, *, end: str | None = None, min_count: int = 1, max_symbols: int = MAX_SYMBOLS,
         reading: Reading | None = None, split: HeldOut | None = None, closed: bool = False,
     ) -> Corpus:  # fmt: skip
         """Split a recording and find its vocabulary.
@@ -65,7 +65,7 @@ class Corpus:
             recording: All there is.
             end: The end symbol; None: there is none.
             min_count: A symbol that is learned from less often is unknown.
-            most_symbols: A vocabulary may not be larger.
+            max_symbols: A vocabulary may not be larger.
             reading: How `recording` was read.
             split: What to hold out; None: a tenth.
             closed: No other symbols than those in `recording` exist, as with the characters of a text.
@@ -76,16 +76,16 @@ class Corpus:
         split = split or HeldOut()
         learned, held_out = split.split(recording)
         symbols = recording.symbols if closed and min_count == 1 else None
-        vocabulary = _vocabulary(learned, end, min_count, most_symbols, symbols)
+        vocabulary = _vocabulary(learned, end, min_count, max_symbols, symbols)
         return cls(learned, held_out, vocabulary, end, min_count, reading, split)
 
     @classmethod
     def of_parts(
         cls, learned: Recording, held_out: Recording, *, end: str | None = None, min_count: int = 1,
-        most_symbols: int = MOST_SYMBOLS, reading: Reading | None = None,
+        max_symbols: int = MAX_SYMBOLS, reading: Reading | None = None,
     ) -> Corpus:  # fmt: skip
         """Return the corpus of two recordings that came apart; see `of`."""
-        vocabulary = _vocabulary(learned, end, min_count, most_symbols, None)
+        vocabulary = _vocabulary(learned, end, min_count, max_symbols, None)
         return cls(learned, held_out, vocabulary, end, min_count, reading)
 
     @cached_property
@@ -154,5 +154,5 @@ def _too_many(learned: Recording, found: int, most: int) -> str:
     advice = f"--min-count {enough} leaves {left:,}" if left else "Every symbol is as rare as the others"
     return (
         f"{learned.source or 'This'} has {found:,} different symbols, {most:,} are the most. "
-        f"{advice}; --most-symbols allows more. Times, numbers and sentences are no symbols."
+        f"{advice}; --max-symbols allows more. Times, numbers and sentences are no symbols."
     )

@@ -124,7 +124,7 @@ def _lock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-SAVE_EVERY, SAVE_SECONDS, MOST_STREAMS = 1_000, 5.0, 1_000
+SAVE_EVERY, SAVE_INTERVAL, MOST_STREAMS = 1_000, 5.0, 1_000
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,9 @@ class Route:
         input: File to read; None: stdin.
         follow: Wait for what is appended to it.
         state: File of saved streams to go on from, and to save to.
-        other_model: Take the state from another model file too.
+        ignore_fingerprint: Take the state from another model file too.
         save_every: Save after so many lines.
-        save_seconds: Or after this time.
+        save_interval: Or after this time.
         streams: How many streams to keep.
 
     Raises:
@@ -147,17 +147,17 @@ class Route:
     input: Path | None = None
     follow: bool = False
     state: Path | None = None
-    other_model: bool = False
+    ignore_fingerprint: bool = False
     save_every: int | None = None
-    save_seconds: float | None = None
+    save_interval: float | None = None
     streams: int | None = None
 
     def __post_init__(self) -> None:
         """Check them."""
         problems = ["--follow needs --input"] if self.follow and self.input is None else []
         if self.state is None:
-            given = {"--save-every": self.save_every is not None, "--save-seconds": self.save_seconds is not None}
-            given["--other-model"] = self.other_model
+            given = {"--save-every": self.save_every is not None, "--save-interval": self.save_interval is not None}
+            given["--ignore-fingerprint"] = self.ignore_fingerprint
             problems += [f"{name} needs --state" for name, is_given in given.items() if is_given]
         if problems:
             raise OptionError(f"An option is missing: {'; '.join(problems)}.")
@@ -188,7 +188,7 @@ def predict_lines(
         OutputError: It cannot be written. What was saved before still is.
     """
     if route.streams is not None and manner.stream_field is None:
-        raise OptionError("--streams is how many streams to keep: it needs --stream, which tells them apart.")
+        raise OptionError("--max-streams is how many streams to keep: it needs --key, which tells them apart.")
     interruption = Interruption()
     with ExitStack() as stack:
         stack.enter_context(interruption.noticed())
@@ -196,7 +196,7 @@ def predict_lines(
         feed, place = Feed(model, manner, route.streams or MOST_STREAMS, tell), None
         saved = None if state is None else state.read()
         if state is not None and saved is not None:
-            place = feed.go_on(saved, state.path.name, other_model=route.other_model)
+            place = feed.go_on(saved, state.path.name, ignore_fingerprint=route.ignore_fingerprint)
             if place is None and route.input is not None:
                 tell(f"{state.path} does not say how far {route.input} was read: reading it from its beginning.")
         lines, here = _open(route, stdin, interruption, tell, place)
@@ -207,7 +207,7 @@ def predict_lines(
         path = state.path
         rhythm = SavingRhythm(
             lambda: feed.saved(here()).to_file(path), route.save_every or SAVE_EVERY,
-            SAVE_SECONDS if route.save_seconds is None else route.save_seconds,
+            SAVE_INTERVAL if route.save_interval is None else route.save_interval,
         )  # fmt: skip
         tell(f"{path}: {feed.progress()}")
         if saved is None:

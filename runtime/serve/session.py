@@ -124,7 +124,7 @@ class KeyedStreams:
         if str(self.forgotten).strip("0") == "1":
             self._tell(
                 f"There are more than {self._most:,} streams: {key!r}, not seen for the longest time, is forgotten and "
-                f"starts anew if it comes back ({self.forgotten:,} so far). --streams keeps more of them."
+                f"starts anew if it comes back ({self.forgotten:,} so far). --max-streams keeps more of them."
             )
 
 
@@ -170,7 +170,7 @@ class Feed:
             TargetError: The model does not predict its next symbol, and there is a threshold.
         """
         if manner.symbol_field is not None and not len(model.vocabulary):
-            raise OptionError(f"{model.file.name} reads no symbols but features: leave out --symbol.")
+            raise OptionError(f"{model.file.name} reads no symbols but features: leave out --symbol-field.")
         if manner.threshold is not None:
             Watch(model.stream(), manner.threshold)
         self._model, self._manner, self._tell = model, manner, tell
@@ -209,26 +209,26 @@ class Feed:
             snapshots = {_ALONE: self._model.stream().snapshot()}
         return SavedStreams.of(self._model.manifest, snapshots, {_NOTE: note})
 
-    def go_on(self, saved: SavedStreams, name: str, *, other_model: bool) -> InputPlace | None:
+    def go_on(self, saved: SavedStreams, name: str, *, ignore_fingerprint: bool) -> InputPlace | None:
         """Go on where `saved` was; return where in the input, if it says so.
 
         Args:
             saved: What `saved` returned, or a stream saved from Python.
             name: What it was read from, for messages.
-            other_model: Take it from another model file too, if that has the same names and shapes.
+            ignore_fingerprint: Take it from another model file too, if that has the same names and shapes.
 
         Raises:
             SavedStateError: It is of another model, or of one stream where there are keys, or the other way round.
             StateMismatchError: Names or shapes are not those of the model.
         """
-        snapshots = saved.checked(self._model.file, name, other_model=other_model)
+        snapshots = saved.checked(self._model.file, name, ignore_fingerprint=ignore_fingerprint)
         found = saved.note.get(_NOTE)
         note: dict[str, Any] = found if isinstance(found, dict) else {}
         field, wanted = note.get("stream"), self._manner.stream_field
         is_alone = field is None and set(snapshots) == {_ALONE}
         if is_alone != (wanted is None):
             has = "one stream by itself" if is_alone else f"{len(snapshots)} streams by key"
-            remedy = "leave out --stream" if is_alone else f"say --stream {field or 'FIELD'}"
+            remedy = "leave out --key" if is_alone else f"say --key {field or 'FIELD'}"
             raise SavedStateError(f"{name} holds {has}: {remedy}, or use another file.")
         if field is not None and field != wanted:
             raise SavedStateError(

@@ -179,12 +179,12 @@ class Fleet:
         members = {key: self._members.get(key) for key in self._members.all_keys()}
         SavedStreams.of(self.file.manifest, {k: m for k, m in members.items() if m is not None}).to_file(path)
 
-    def restore(self, path: str | Path, *, other_model: bool = False) -> None:
+    def restore(self, path: str | Path, *, ignore_fingerprint: bool = False) -> None:
         """Take the members of a file that `save` wrote; members of the same keys are replaced, others stay.
 
         Args:
             path: The file.
-            other_model: Take them from another model file too, as `Stream.restore` does.
+            ignore_fingerprint: Take them from another model file too, as `Stream.restore` does.
 
         Raises:
             StateNotFoundError: There is no such file, or it cannot be read. No member has moved.
@@ -192,7 +192,7 @@ class Fleet:
             StateMismatchError: Names or shapes are not those of the model. No member has moved.
             OutputError: The store could not take those that an earlier call left without room. Likewise.
         """
-        members = read_saved_streams(path).checked(self.file, str(path), other_model=other_model)
+        members = read_saved_streams(path).checked(self.file, str(path), ignore_fingerprint=ignore_fingerprint)
         self._members.begin_call()
         for key, member in members.items():
             self._members.place(key, member)

@@ -109,24 +109,24 @@ class SavedStreams:
         content = b"".join(pieces)
         return content + sha256(content).digest()
 
-    def checked(self, file: ModelFile, name: str, *, other_model: bool = False) -> dict[str, Snapshot]:
+    def checked(self, file: ModelFile, name: str, *, ignore_fingerprint: bool = False) -> dict[str, Snapshot]:
         """Return the streams, all of which can go on with the model of `file`.
 
         Args:
             file: The model.
             name: What they were read from, for messages.
-            other_model: Take them from another model file too, if it has the same names and shapes.
+            ignore_fingerprint: Take them from another model file too, if it has the same names and shapes.
 
         Raises:
             OtherModelError: They were saved with another model.
             StateMismatchError: Names or shapes are not those of the model, or a number is not finite.
         """
         wanted = SavedStreams.of(file.manifest, {})
-        if self.fingerprint != wanted.fingerprint and not other_model:
+        if self.fingerprint != wanted.fingerprint and not ignore_fingerprint:
             raise OtherModelError(
                 f"{name} was saved with a model of fingerprint {self.fingerprint[:12]}..., {file.name} has "
                 f"{wanted.fingerprint[:12]}... Use the file it was saved with. If both are one network, in another "
-                "format or precision, let it pass with other_model=True (on the command line --other-model)."
+                "format or precision, let it pass with ignore_fingerprint=True (in a command: --ignore-fingerprint)."
             )
         if (self.state, self.answers) != (wanted.state, wanted.answers):
             raise StateMismatchError(

@@ -26,14 +26,14 @@ def to_bytes(stream: Stream) -> bytes:
     return _saved(stream).to_bytes()
 
 
-def from_bytes(stream: Stream, content: bytes, *, other_model: bool = False) -> None:
+def from_bytes(stream: Stream, content: bytes, *, ignore_fingerprint: bool = False) -> None:
     """Go on where a stream was when `to_bytes` was called on it.
 
     Args:
         stream: The stream to move.
         content: What `to_bytes` returned.
-        other_model: Take it from another model file too, if that has the same names and shapes: the same network in
-            another format or precision.
+        ignore_fingerprint: Take it from another model file too, if that has the same names and shapes: the same network
+            in another format or precision.
 
     Raises:
         SavedStateError: It is something else, damaged, newer, of another model, or holds several streams. The stream
@@ -43,7 +43,7 @@ def from_bytes(stream: Stream, content: bytes, *, other_model: bool = False) -> 
     """
     from .saved_state import parse_saved_streams
 
-    _go_on(stream, parse_saved_streams(content, "The saved state"), "The saved state", other_model)
+    _go_on(stream, parse_saved_streams(content, "The saved state"), "The saved state", ignore_fingerprint)
 
 
 def save(stream: Stream, path: str | Path) -> None:
@@ -60,13 +60,13 @@ def save(stream: Stream, path: str | Path) -> None:
     _saved(stream).to_file(path)
 
 
-def restore(stream: Stream, path: str | Path, *, other_model: bool = False) -> None:
+def restore(stream: Stream, path: str | Path, *, ignore_fingerprint: bool = False) -> None:
     """Go on where a stream was when it was saved.
 
     Args:
         stream: The stream to move.
         path: What `save` wrote.
-        other_model: As for `from_bytes`.
+        ignore_fingerprint: As for `from_bytes`.
 
     Raises:
         StateNotFoundError: There is no such file, or it cannot be read. The stream has not moved.
@@ -74,7 +74,7 @@ def restore(stream: Stream, path: str | Path, *, other_model: bool = False) -> N
     """
     from .saved_state import read_saved_streams
 
-    _go_on(stream, read_saved_streams(path), Path(path).name, other_model)
+    _go_on(stream, read_saved_streams(path), Path(path).name, ignore_fingerprint)
 
 
 def _saved(stream: Stream) -> SavedStreams:
@@ -83,10 +83,10 @@ def _saved(stream: Stream) -> SavedStreams:
     return SavedStreams.of(stream.file.manifest, {_ALONE: stream.snapshot()})
 
 
-def _go_on(stream: Stream, saved: SavedStreams, name: str, other_model: bool) -> None:
+def _go_on(stream: Stream, saved: SavedStreams, name: str, ignore_fingerprint: bool) -> None:
     if set(saved.streams) != {_ALONE}:
         raise SavedStateError(
             f"{name} holds {len(saved.streams)} streams by key and not one by itself. Step them with: "
-            "stepcell predict MODEL --stream FIELD --state FILE"
+            "stepcell predict MODEL --key FIELD --state FILE"
         )
-    stream.go_to(saved.checked(stream.file, name, other_model=other_model)[_ALONE])
+    stream.go_to(saved.checked(stream.file, name, ignore_fingerprint=ignore_fingerprint)[_ALONE])

@@ -56,7 +56,7 @@ if sys.argv[1].endswith("other"):  # as the second export of its process, which 
     for payload in (tflite_payload, onnx_payload, sequence_payload):
         payload(build_step_function(source.model))
 export(source.model, sys.argv[1], vocabulary=source.vocabulary, name="m", sample=source.sample, steps=50,
-       quantize=["float16", "int8"], accept=["int8"], bulk=True, warm_up="301")
+       quantize=["float16", "int8"], allow_inaccurate=["int8"], sequence=True, warm_up="301")
 """
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:
@@ -372,8 +372,8 @@ def test_other_symbols_for_the_same_ids_translate_the_sample(memory_run, tmp_pat
 def test_symbols_that_break_lines_elsewhere_go_through_the_run_folder(tmp_path):
     odd = "\f\v\x1c\x1d\x1e\x85\u2028\u2029\n\r\té🎵\\"
     problem = Text.of(odd * 20)
-    run = Run(tmp_path / "run", problem, Network(units=4), Options(updates=3))
-    run.finish(fit(problem, Network(units=4), Options(updates=3)))
+    run = Run(tmp_path / "run", problem, Network(units=4), Options(max_updates=3))
+    run.finish(fit(problem, Network(units=4), Options(max_updates=3)))
     source = read_source(tmp_path / "run")
     assert set(source.sample) <= set(odd)
     exported = export(

@@ -136,7 +136,7 @@ def test_the_command_line_quantizes_compares_and_draws(memory_run, tmp_path):
     assert "model.float16.onnx" in output
     assert re.search(r"^on onnxruntime .* use model\.", output, re.M)
     file = tmp_path / "model.float16.onnx"
-    output = run("check", file, "--against", memory_run, "--steps", "60", "--plot", tmp_path / "error.png")
+    output = run("check", file, "--keras", memory_run, "--steps", "60", "--plot", tmp_path / "error.png")
     assert "float16 probabilities 0.002, state after a single step 0.01, same answer from 99.9 %" in output
     assert (tmp_path / "error.png").stat().st_size > 10_000
     assert "float16; softmax" in run("inspect", file)
@@ -166,7 +166,9 @@ def test_weights_that_are_scaled_wrongly_are_refused_with_the_figures(
     format, quantization, factor, problem, model, tmp_path, monkeypatch
 ):
     break_export(monkeypatch, format, lambda right: lambda a, *rest: right(Scaled(a, factor), *rest), quantization)
-    with pytest.raises(ParityError, match=rf"(?s)model.{quantization}.{format} is farther .*{problem}.*--accept"):
+    with pytest.raises(
+        ParityError, match=rf"(?s)model.{quantization}.{format} is farther .*{problem}.*--allow-inaccurate"
+    ):
         export(model, tmp_path, sample=SAMPLE, quantize=[quantization], formats=[format], steps=100)
     assert list(tmp_path.iterdir()) == []
 
@@ -190,7 +192,9 @@ def chaotic_model():
 
 
 def test_a_chaotic_model_is_quantized_by_its_single_steps(tmp_path, monkeypatch):
-    exported = export(chaotic_model(), tmp_path, steps=200, formats=["onnx"], quantize=["float16"], accept=["float16"])
+    exported = export(
+        chaotic_model(), tmp_path, steps=200, formats=["onnx"], quantize=["float16"], allow_inaccurate=["float16"]
+    )
     half = {parity.start: parity for parity in exported.parity if parity.quantization == "float16"}
     assert half["initial"].max_abs_error > GATES["float16"].error
     assert half["initial"].holds  # rounding alone takes it that far
@@ -203,14 +207,14 @@ def test_a_chaotic_model_is_quantized_by_its_single_steps(tmp_path, monkeypatch)
 def test_a_file_beyond_its_gate_is_written_when_it_is_asked_for_by_name(tmp_path):
     model = sharp_model("gru", 1, units=40, symbols=30, embedding=40)  # its likeliest answers are often nearly equal
     options = {"formats": ["onnx"], "quantize": ["int8"], "steps": 200}
-    exported = export(model, tmp_path, accept=["int8"], **options)
+    exported = export(model, tmp_path, allow_inaccurate=["int8"], **options)
     path = exported.files[1]
     assert not all(entry["within_gate"] for entry in read_model_file(path).manifest.parity)
     load(path)
-    with pytest.raises(ParityError, match=r"(?s)% of the answers .* \(at least 98 %\).*--accept int8"):
+    with pytest.raises(ParityError, match=r"(?s)% of the answers .* \(at least 98 %\).*--allow-inaccurate int8"):
         check(path, model, steps=200, plot=tmp_path / "error.png")
     assert (tmp_path / "error.png").exists()
-    assert not all(parity.holds for parity in check(path, model, steps=200, accept=["int8"]))
+    assert not all(parity.holds for parity in check(path, model, steps=200, allow_inaccurate=["int8"]))
 
 
 def test_a_file_that_tflite_runtime_cannot_load_is_not_made(monkeypatch):

@@ -105,7 +105,7 @@ def test_inspect_verifies_the_file_and_needs_no_interpreter():
         (["predict", "none.tflite"], "There is no file none.tflite"),
         (["inspect", str(ROOT / "README.md")], "neither a TFLite nor an ONNX file"),
         (["export", "nowhere", "--out", "build"], "There is no Keras model at nowhere"),
-        (["check", TFLITE, "--against", "nowhere.keras"], "There is no Keras model at nowhere.keras"),
+        (["check", TFLITE, "--keras", "nowhere.keras"], "There is no Keras model at nowhere.keras"),
         (["train", "text", "/dev/null", "--out", "run"], "/dev/null is empty"),
         (["train", "echo", "--lag", "-1", "--out", "run"], "cannot be echoed"),
         (["train", "memory", "--units", "0", "--out", "run"], "units is 0"),
@@ -159,7 +159,7 @@ def test_a_full_disk_ends_training_with_one_line(tmp_path):
         "import resource, sys; from stepcell.cli import app\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); app(sys.argv[1:])"
     )
-    command = [sys.executable, "-c", code, "train", "memory", "--cell", "rnn", "--updates", "1", "--out", "run"]
+    command = [sys.executable, "-c", code, "train", "memory", "--cell", "rnn", "--max-updates", "1", "--out", "run"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("Cannot write ")
@@ -176,7 +176,7 @@ def test_the_whole_path_works_from_training_to_a_prediction(tmp_path):
     checked = stepcell(
         "check",
         "build/memory/model.tflite",
-        "--against",
+        "--keras",
         "runs/memory/model.keras",
         "--steps",
         "500",

@@ -32,7 +32,7 @@ READING = EventsReading(
     "what", "case", "when", end="<end>", features={"speed": "Speed (km/h)", "pressure": "pressure"}, gap_feature=True
 )
 SCALES = (Scale("speed", 90.0, 900.0), Scale("pressure", FAR, 90_000.0), Scale("gap", 5.0, 2.0, logarithmic=True))
-OPTIONS = Options(seed=1, updates=300)
+OPTIONS = Options(seed=1, max_updates=300)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_a_window_shows_the_features_of_its_symbols(events):
 
 def test_a_resumed_training_with_features_ends_with_the_same_weights_bit_for_bit(events, tmp_path, monkeypatch):
     monkeypatch.setattr("stepcell.train.fitting.fit._CHECKPOINT_SECONDS", 0.0)
-    network, options = Network("lstm", 6, dropout=0.2), Options(seed=3, updates=40, learn_start=True)
+    network, options = Network("lstm", 6, dropout=0.2), Options(seed=3, max_updates=40, learn_initial_state=True)
     whole, again = (fit(events, network, options).model.get_weights() for _ in range(2))
 
     def crash(row):
@@ -373,7 +373,7 @@ def test_a_model_of_features_is_read_without_an_end_where_that_is_said():
 def test_the_command_trains_on_named_columns(log, tmp_path):
     columns = ["--symbol", "what", "--sequence", "case", "--order", "when"]
     features = ["--feature", "speed=Speed (km/h)", "--feature", "pressure", "--gap-feature"]
-    options = ["--units", 4, "--updates", 2, "--out", tmp_path / "run", "--json"]
+    options = ["--units", 4, "--max-updates", 2, "--out", tmp_path / "run", "--json"]
     result = stepcell("train", "events", log, *columns, *features, *options)
     assert result.exit_code == 0, result.output
     assert "features: speed (89.71 ± 30), pressure (1.013e+05 ± 297)" in result.stderr

@@ -32,7 +32,7 @@ class Split(str, Enum):
 
 
 _MinCount = Annotated[int, typer.Option("--min-count", min=1, help="Symbols learned from less often are unknown.")]
-_MostSymbols = Annotated[int, typer.Option("--most-symbols", min=2, help="Refuse a vocabulary that is larger.")]
+_MaxSymbols = Annotated[int, typer.Option("--max-symbols", min=2, help="Refuse a vocabulary that is larger.")]
 _Encoding = Annotated[str, typer.Option("--encoding", help="Of the file.")]
 
 app = typer.Typer(no_args_is_help=True, help="Train a network on a problem or on your own data.")
@@ -141,7 +141,7 @@ def train_text(
     unit: Annotated[Unit, typer.Option("--unit", help="What a symbol is.")] = Unit.character,
     held_out: Annotated[float, typer.Option("--held-out", help="Share to judge by: the end of the text.")] = 0.1,
     min_count: _MinCount = 1,
-    most_symbols: _MostSymbols = 10_000,
+    max_symbols: _MaxSymbols = 10_000,
     end: Annotated[str, typer.Option("--end", help="Symbol before and behind each file of a folder.")] = "<end>",
     encoding: _Encoding = "utf-8",
 ) -> Problem:
@@ -150,7 +150,7 @@ def train_text(
     from ..problems.text import Text
 
     reading = TextReading(unit.value, encoding, end or None)
-    return Text.from_file(file, held_out, reading, min_count, most_symbols)
+    return Text.from_file(file, held_out, reading, min_count, max_symbols)
 
 
 @trains(app, "events", units=64)
@@ -191,17 +191,17 @@ def train_events(
     ] = False,
     end: Annotated[str, typer.Option("--end", help="Symbol before and behind each sequence; empty: none.")] = "<end>",
     min_count: _MinCount = 1,
-    most_symbols: _MostSymbols = 10_000,
+    max_symbols: _MaxSymbols = 10_000,
     held_out: Annotated[float, typer.Option("--held-out", help="Share to judge by.")] = 0.1,
     split: Annotated[
         Split | None,
         typer.Option("--split", help="Hold out some sequences, or all from a time on; by default sequences."),
     ] = None,
-    balance: Annotated[
-        float, typer.Option("--balance", help="Weigh rare symbols more: 0 not, 1 until all kinds weigh the same.")
+    class_balance: Annotated[
+        float, typer.Option("--class-balance", help="Weigh rare symbols more: 0 not, 1 until all kinds weigh the same.")
     ] = 0.0,
-    weight: Annotated[
-        list[str] | None, typer.Option("--weight", help="SYMBOL=FACTOR: weigh this one more; repeatable.")
+    symbol_weight: Annotated[
+        list[str] | None, typer.Option("--symbol-weight", help="SYMBOL=FACTOR: weigh this one more; repeatable.")
     ] = None,
 ) -> Problem:  # fmt: skip
     """The next event of each sequence in a file, judged on sequences that were held out."""
@@ -209,8 +209,8 @@ def train_events(
     from ..problems.events import Events
     from ..refusal import refuse_if_any
 
-    pairs = [one.rpartition("=") for one in weight or ()]
-    wrong = [f"--weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
+    pairs = [one.rpartition("=") for one in symbol_weight or ()]
+    wrong = [f"--symbol-weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
     refuse_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
     ends = end if end and (sequence or format is FileFormat.lines) else None
     reading = EventsReading(
@@ -218,6 +218,6 @@ def train_events(
         features_of(feature or ()), gap_feature,
     )  # fmt: skip
     return Events.from_file(
-        file, reading, split=HeldOut(held_out, split and split.value), min_count=min_count, most_symbols=most_symbols,
-        balance=balance, emphasis={symbol: float(factor) for symbol, _, factor in pairs},
+        file, reading, split=HeldOut(held_out, split and split.value), min_count=min_count, max_symbols=max_symbols,
+        class_balance=class_balance, emphasis={symbol: float(factor) for symbol, _, factor in pairs},
     )  # fmt: skip

@@ -106,8 +106,8 @@ def train(
     embedding: Annotated[int, typer.Option("--embedding", help="Size of the embedding; 0: one-hot.")] = 0,
     dropout: Annotated[float, typer.Option("--dropout", help="Share of the outputs dropped while training.")] = 0.0,
     forget_bias: Annotated[float, typer.Option("--forget-bias", help="Initial bias of the forget gate.")] = 1.0,
-    chrono: Annotated[
-        int | None, typer.Option("--chrono", help="Initialise the gates for lags of so many steps; 0: do not.")
+    chrono_init: Annotated[
+        int | None, typer.Option("--chrono-init", help="Initialise the gates for lags of so many steps; 0: do not.")
     ] = None,
     seed: _Seed = 0,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="The highest one.")] = None,
@@ -118,14 +118,14 @@ def train(
     curriculum: Annotated[
         bool, typer.Option("--curriculum/--no-curriculum", help="Learn easier problems first where there are some.")
     ] = True,
-    updates: Annotated[int | None, typer.Option("--updates", help="Most updates to make.")] = None,
+    max_updates: Annotated[int | None, typer.Option("--max-updates", help="Most updates to make.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time limit for training.")] = None,
     threads: Annotated[
         int | None,
         typer.Option("--threads", help="Processor threads; by default one below 256 units, else all."),
     ] = None,
-    learn_start: Annotated[
-        bool, typer.Option("--learn-start", help="Learn the state that follows a reset; else it is zeros.")
+    learn_initial_state: Annotated[
+        bool, typer.Option("--learn-initial-state", help="Learn the state that follows a reset; else it is zeros.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     search: Annotated[
@@ -133,7 +133,7 @@ def train(
         typer.Option(
             "--search", min=1, metavar="TRIALS",
             help="Try so many networks and keep the smallest that solves it: searches --cell, --units, --layers and "
-            "--learning-rate, but not those that are given; --updates and --minutes are for each.",
+            "--learning-rate, but not those that are given; --max-updates and --minutes are for each.",
         ),
     ] = None,
     tensorboard: Annotated[
@@ -154,9 +154,17 @@ def train(
     if problem.data is not None:
         header, rows, note = problem.data.table()
         typer.echo("\n".join([*format_table(header, rows), note]), err=True)
-    network = Network(cell.value, units, layers, embedding, dropout, forget_bias, chrono)
+    network = Network(cell.value, units, layers, embedding, dropout, forget_bias, chrono_init)
     options = Options(
-        seed, learning_rate, schedule and schedule.value, updates, minutes, clip_norm, threads, curriculum, learn_start
+        seed,
+        learning_rate,
+        schedule and schedule.value,
+        max_updates,
+        minutes,
+        clip_norm,
+        threads,
+        curriculum,
+        learn_initial_state,
     )
     if search:
         _search(problem, network, options, out, search, fixed, resume, tensorboard, as_json)

@@ -159,11 +159,11 @@ class _Training:
             seed=options.seed,
             clip_norm=options.clip_norm,
             xla=self._recipe.xla,
-            learn_start=options.learn_start,
+            learn_initial_state=options.learn_initial_state,
         )
         self._evaluator = Evaluator(model, xla=self._recipe.xla, start=self._updater.start)
         self._evaluations = problem.evaluations(options.seed)
-        self._most = options.updates or (self._recipe.updates if options.minutes is None else None)
+        self._most = options.max_updates or (self._recipe.updates if options.minutes is None else None)
         self._learning_rate = options.learning_rate or self._recipe.learning_rate[network.cell]
         self._schedule = SCHEDULES[options.schedule or self._recipe.schedule]
         self._began = time.monotonic()

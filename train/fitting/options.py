@@ -50,12 +50,12 @@ class Options:
         seed: Everything random follows from it. Equal seeds give equal weights, except with a time limit.
         learning_rate: The highest learning rate.
         schedule: How the learning rate changes, one of `SCHEDULES`.
-        updates: Most updates to make.
+        max_updates: Most updates to make.
         minutes: Time limit, compilation included, the last evaluation not.
         clip_norm: Gradients are scaled down to this norm, all of them together.
         curriculum: Learn the easier problems first that the problem proposes.
         threads: That TensorFlow computes with. Other numbers give weights that differ in their last bits.
-        learn_start: Learn the state that follows a reset, which is zeros otherwise.
+        learn_initial_state: Learn the state that follows a reset, which is zeros otherwise.
 
     Raises:
         ProblemError: A value that makes no sense; all of them are named.
@@ -64,18 +64,18 @@ class Options:
     seed: int = 0
     learning_rate: float | None = None
     schedule: str | None = None
-    updates: int | None = None
+    max_updates: int | None = None
     minutes: float | None = None
     clip_norm: float = 1.0
     threads: int | None = None
     curriculum: bool = True
-    learn_start: bool = False
+    learn_initial_state: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
         problems = [
             f"{name} is {getattr(self, name)}, it must be above 0 and finite"
-            for name in ("learning_rate", "updates", "minutes", "clip_norm", "threads")
+            for name in ("learning_rate", "max_updates", "minutes", "clip_norm", "threads")
             if getattr(self, name) is not None and not 0 < getattr(self, name) < inf
         ]
         if not 0 <= self.seed <= _HIGHEST_SEED:

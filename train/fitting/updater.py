@@ -35,7 +35,7 @@ class Updater:
     """Updates a model in place and carries the state of the lanes from call to call."""
 
     def __init__(
-        self, model: keras.Model, *, seed: int, clip_norm: float, xla: bool, learn_start: bool = False
+        self, model: keras.Model, *, seed: int, clip_norm: float, xla: bool, learn_initial_state: bool = False
     ) -> None:
         """Prepare to train `model`.
 
@@ -44,10 +44,10 @@ class Updater:
             seed: Dropout follows from it and from the number of the update.
             clip_norm: Gradients are scaled down to this norm, all of them together.
             xla: Compile with XLA.
-            learn_start: Learn the state that follows a reset; `start` has it. (It is zeros otherwise.)
+            learn_initial_state: Learn the state that follows a reset; `start` has it. (It is zeros otherwise.)
         """
         self.model = model
-        self.start = StartState(model, learned=learn_start)
+        self.start = StartState(model, learned=learn_initial_state)
         self._seed = seed
         self._forward = Forward(model)
         self._optimizer = keras.optimizers.Adam(global_clipnorm=clip_norm)

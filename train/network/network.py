@@ -69,8 +69,8 @@ class Network:
         embedding: Size of the embedding; 0: one-hot, which is an embedding with the identity that is not learned.
         dropout: Share of each recurrent layer's outputs that is dropped while training.
         forget_bias: Initial bias of the forget gate of an LSTM (Gers et al. 2000: 1 lets it remember from the start).
-        chrono: Initialise the gates for lags of up to so many steps (Tallec and Ollivier 2018); 0: do not; None: as the
-            problem needs it.
+        chrono_init: Initialise the gates for lags of up to this many steps (Tallec and Ollivier 2018); 0: do not; None:
+            as the problem needs it.
 
     Raises:
         ProblemError: A value that no network can have; all of them are named.
@@ -82,14 +82,14 @@ class Network:
     embedding: int = 0
     dropout: float = 0.0
     forget_bias: float = 1.0
-    chrono: int | None = None
+    chrono_init: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         problems = []
         if self.cell not in CELLS:
             problems.append(f"the cell is {self.cell!r}, not one of {', '.join(CELLS)}")
-        for name, least in (("units", 1), ("layers", 1), ("embedding", 0), ("chrono", 0)):
+        for name, least in (("units", 1), ("layers", 1), ("embedding", 0), ("chrono_init", 0)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 problems.append(f"{name} is {getattr(self, name)}, at least {least} is needed")
         for name, most in (("units", _MOST_UNITS), ("layers", _MOST_LAYERS), ("embedding", _MOST_UNITS)):
@@ -112,7 +112,7 @@ class Network:
             symbols: Size of the vocabulary.
             outputs: Size of the output vocabulary.
             seed: Of the initial weights.
-            longest_lag: What `chrono` is where it is None.
+            longest_lag: What `chrono_init` is where it is None.
             scales: The features beside the symbol, and how far they spread, which the model has to know.
         """
         seeds = iter(np.random.SeedSequence([seed, 1]).generate_state(2 * self.layers + 2).tolist())
@@ -145,7 +145,7 @@ class Network:
         model = _joined(lookup, [*layers, head], scales, f"{self.cell}_{self.units}")
         recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
         for number, layer in enumerate(recurrent):
-            self._set_gates(layer, longest_lag if self.chrono is None else self.chrono, [seed, 2, number])
+            self._set_gates(layer, longest_lag if self.chrono_init is None else self.chrono_init, [seed, 2, number])
         return model
 
     def _set_gates(self, layer: keras.Layer, lag: int, seed: list[int]) -> None:

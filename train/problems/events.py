@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...runtime.common.arrays import Float32
-from ...runtime.data import MOST_SYMBOLS, Corpus, EventsReading, HeldOut, Recording
+from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReading, HeldOut, Recording
 from ..refusal import refuse_if_any
 from .recorded import RecordedProblem
 
@@ -24,8 +24,8 @@ class Events(RecordedProblem):
     """Recorded sequences of events, each event to be predicted from all before it in its sequence.
 
     Attributes:
-        balance: How far rare events are to weigh more while they are learned: an event that occurs n times weighs in
-            proportion to n to the power of -balance. 0: all the same; 1: every kind of event has the same weight.
+        class_balance: How far rare events are to weigh more while they are learned: an event that occurs n times weighs
+            in proportion to n to the power of -class_balance. 0: all the same; 1: every kind of event weighs the same.
         emphasis: Events and what they weigh more than others, as often as they occur.
 
     Raises:
@@ -36,14 +36,14 @@ class Events(RecordedProblem):
     most_lanes = 32
     learning_rate: ClassVar[Mapping[str, float]] = {"lstm": 0.01, "gru": 0.01, "rnn": 0.005}
     epochs, least_updates, judgements = 40, 1_000, 20
-    balance: float = 0.0
+    class_balance: float = 0.0
     emphasis: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the weights, and that there is something to learn."""
         problems = []
-        if not 0 <= self.balance <= 1:
-            problems.append(f"the balance is {self.balance}, it must be from 0 to 1")
+        if not 0 <= self.class_balance <= 1:
+            problems.append(f"class_balance is {self.class_balance}, it must be from 0 to 1")
         for symbol, factor in self.emphasis.items():
             if symbol not in self.vocabulary:
                 problems.append(f"{symbol!r} is to weigh {factor:g} and is not known ({self.vocabulary.describe()})")
@@ -55,17 +55,17 @@ class Events(RecordedProblem):
     @classmethod
     def of(
         cls, sequences: Iterable[Iterable[str]], *, held_out: float = 0.1, min_count: int = 1, end: str | None = _END,
-        balance: float = 0.0, emphasis: Mapping[str, float] | None = None,
+        class_balance: float = 0.0, emphasis: Mapping[str, float] | None = None,
     ) -> Events:  # fmt: skip
         """Return the problem of sequences that are at hand. Raises as the class does."""
         recording = Recording.of(sequences)
         corpus = Corpus.of(recording, end=end, min_count=min_count, split=HeldOut(held_out))
-        return cls(corpus, balance, emphasis or {})
+        return cls(corpus, class_balance, emphasis or {})
 
     @classmethod
     def from_file(
         cls, path: Path, reading: EventsReading, *, split: HeldOut | None = None, min_count: int = 1,
-        most_symbols: int = MOST_SYMBOLS, balance: float = 0.0, emphasis: Mapping[str, float] | None = None,
+        max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, emphasis: Mapping[str, float] | None = None,
     ) -> Events:  # fmt: skip
         """Read the file at `path`.
 
@@ -74,8 +74,8 @@ class Events(RecordedProblem):
             reading: Which column is what.
             split: What to hold out; None: a tenth.
             min_count: A symbol that is learned from less often is unknown.
-            most_symbols: There may not be more.
-            balance: See the class.
+            max_symbols: There may not be more.
+            class_balance: See the class.
             emphasis: See the class.
 
         Raises:
@@ -84,10 +84,10 @@ class Events(RecordedProblem):
             ProblemError: Weights that make no sense.
         """
         corpus = Corpus.of(
-            reading.read(path), end=reading.end, min_count=min_count, most_symbols=most_symbols, reading=reading,
+            reading.read(path), end=reading.end, min_count=min_count, max_symbols=max_symbols, reading=reading,
             split=split,
         )  # fmt: skip
-        return cls(corpus, balance, emphasis or {})
+        return cls(corpus, class_balance, emphasis or {})
 
     @property
     def name(self) -> str:
@@ -97,11 +97,11 @@ class Events(RecordedProblem):
     @cached_property
     def symbol_weights(self) -> Float32 | None:
         """See `RecordedProblem.symbol_weights`; their mean over all answers is 1."""
-        if not self.balance and not self.emphasis:
+        if not self.class_balance and not self.emphasis:
             return None
         tape = self.corpus.learned_tape
         counts = np.bincount(tape.targets[tape.weights > 0], minlength=len(self.vocabulary)).astype(np.float64)
-        factors = np.maximum(counts, 1.0) ** -self.balance
+        factors = np.maximum(counts, 1.0) ** -self.class_balance
         for symbol, factor in self.emphasis.items():
             factors[self.vocabulary.encode(symbol)] *= factor
         mean = (factors * counts).sum() / counts.sum()
@@ -111,4 +111,4 @@ class Events(RecordedProblem):
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
-        return {**super().to_json(), "balance": self.balance, "emphasis": dict(self.emphasis)}
+        return {**super().to_json(), "class_balance": self.class_balance, "emphasis": dict(self.emphasis)}

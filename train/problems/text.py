@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ...runtime.data import MOST_SYMBOLS, TIME, Corpus, HeldOut, Recording, TextReading
+from ...runtime.data import MAX_SYMBOLS, TIME, Corpus, HeldOut, Recording, TextReading
 from ...runtime.data.text import WORD
 from .recorded import RecordedProblem
 
@@ -41,7 +41,7 @@ class Text(RecordedProblem):
             CorpusError: Nothing can be learned from it.
         """
         reading = reading or TextReading()
-        return cls._of(Recording.of([reading.split(content)]), reading, held_out, min_count, MOST_SYMBOLS)
+        return cls._of(Recording.of([reading.split(content)]), reading, held_out, min_count, MAX_SYMBOLS)
 
     @classmethod
     def from_file(
@@ -50,7 +50,7 @@ class Text(RecordedProblem):
         held_out: float = 0.1,
         reading: TextReading | None = None,
         min_count: int = 1,
-        most_symbols: int = MOST_SYMBOLS,
+        max_symbols: int = MAX_SYMBOLS,
     ) -> Text:
         """Read the file at `path`, or the folder, of which each file is then a sequence of its own.
 
@@ -59,20 +59,20 @@ class Text(RecordedProblem):
             held_out: Share of the text, at its end, to judge by.
             reading: As what to read it; None: as characters in UTF-8.
             min_count: A symbol that is learned from less often is unknown.
-            most_symbols: There may not be more.
+            max_symbols: There may not be more.
 
         Raises:
             CorpusError: It cannot be read, or nothing can be learned from it.
         """
         reading = reading or TextReading()
-        return cls._of(reading.read(path), reading, held_out, min_count, most_symbols)
+        return cls._of(reading.read(path), reading, held_out, min_count, max_symbols)
 
     @classmethod
     def _of(cls, recording: Recording, reading: TextReading, held_out: float, min_count: int, most: int) -> Text:
         split = HeldOut(held_out, None if len(recording) > 1 else TIME)
         return cls(
             Corpus.of(
-                recording, end=reading.end if len(recording) > 1 else None, min_count=min_count, most_symbols=most,
+                recording, end=reading.end if len(recording) > 1 else None, min_count=min_count, max_symbols=most,
                 reading=reading, split=split, closed=reading.unit != WORD,
             )
         )  # fmt: skip

@@ -20,7 +20,7 @@ from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.format.model_file import TFLITE, seal
 
 L = keras.layers
-FEW = {"steps": 400, "formats": ["onnx"], "bulk": True}
+FEW = {"steps": 400, "formats": ["onnx"], "sequence": True}
 SEQUENCES = {"return_sequences": True}
 
 
@@ -60,7 +60,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An LSTM of two layers that starts elsewhere than at zero, as model.onnx and model.bulk.onnx."""
+    """An LSTM of two layers that starts elsewhere than at zero, as model.onnx and model.sequence.onnx."""
     start = {name: np.linspace(-0.8, 0.7, units) for name, units in (("h0", 12), ("c0", 12), ("h1", 14), ("c1", 14))}
     folder = tmp_path_factory.mktemp("build")
     export(sharp_model("lstm", 2), folder, initial_state=start, **FEW)
@@ -70,17 +70,17 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_bulk_graph_is_proven_equal_to_keras(name, tmp_path):
     exported = export(MODELS[name](), tmp_path, **FEW)
-    assert [path.name for path in exported.files] == ["model.onnx", "model.bulk.onnx", "parity.json"]
-    bulk = [parity for parity in exported.parity if parity.format == "bulk.onnx"]
+    assert [path.name for path in exported.files] == ["model.onnx", "model.sequence.onnx", "parity.json"]
+    bulk = [parity for parity in exported.parity if parity.format == "sequence.onnx"]
     assert {parity.start for parity in bulk} == {"initial", "random", "each"}
     assert max(parity.error for parity in bulk) <= 1e-5
-    operators = {node.op_type for node in onnx.load(tmp_path / "model.bulk.onnx").graph.node}
+    operators = {node.op_type for node in onnx.load(tmp_path / "model.sequence.onnx").graph.node}
     assert operators & {"LSTM", "GRU", "RNN"}
     assert not operators & {"Loop", "Scan"}
 
 
 def test_a_bulk_file_has_the_same_state_and_steps_as_the_other_file_does(folder):
-    one, whole = load(folder / "model.onnx").stream(), load(folder / "model.bulk.onnx").stream()
+    one, whole = load(folder / "model.onnx").stream(), load(folder / "model.sequence.onnx").stream()
     assert one.state.keys() == whole.state.keys()
     assert all(np.array_equal(one.state[name], whole.state[name]) for name in one.state)
     for id in np.random.default_rng(0).integers(0, 7, 300):
@@ -89,7 +89,7 @@ def test_a_bulk_file_has_the_same_state_and_steps_as_the_other_file_does(folder)
 
 @pytest.mark.parametrize("length", [1, 2, 7, 1024, 1025, 2500])
 def test_a_history_of_any_length_leads_where_stepping_leads(length, folder):
-    model = load(folder / "model.bulk.onnx")
+    model = load(folder / "model.sequence.onnx")
     ids = np.random.default_rng(length).integers(0, 7, length).astype(np.int32)
     symbols = [str(id) for id in ids]
     stepped, absorbed = model.stream(), model.stream()
@@ -104,7 +104,7 @@ def test_a_history_of_any_length_leads_where_stepping_leads(length, folder):
 
 
 def test_steps_after_a_history_answer_for_themselves(folder):
-    stream = load(folder / "model.bulk.onnx").stream()
+    stream = load(folder / "model.sequence.onnx").stream()
     absorbed = stream.absorb("0123456").probabilities
     peeked = stream.peek("1").probabilities
     assert not np.array_equal(absorbed, peeked)
@@ -113,8 +113,8 @@ def test_steps_after_a_history_answer_for_themselves(folder):
 
 
 def test_streams_side_by_side_give_what_each_gives_alone(folder):
-    session = load(folder / "model.bulk.onnx")._seat.backend._session
-    tensors = read_model_file(folder / "model.bulk.onnx").manifest.state
+    session = load(folder / "model.sequence.onnx")._seat.backend._session
+    tensors = read_model_file(folder / "model.sequence.onnx").manifest.state
     random = np.random.default_rng(1)
     for streams in (1, 3, 64):
         ids = random.integers(0, 7, (20, streams), dtype=np.int32)
@@ -128,7 +128,7 @@ def test_streams_side_by_side_give_what_each_gives_alone(folder):
 
 
 def test_a_failing_call_leaves_the_state_where_it_was(folder, monkeypatch):
-    stream = load(folder / "model.bulk.onnx").stream()
+    stream = load(folder / "model.sequence.onnx").stream()
     stream.absorb("0123")
     before = stream.state
     backend = stream._seat.backend
@@ -141,16 +141,16 @@ def test_a_failing_call_leaves_the_state_where_it_was(folder, monkeypatch):
         return whole(ids, state)
 
     monkeypatch.setattr(backend, "_sequence", fail_later)
-    with pytest.raises(BackendError, match="failed on model.bulk.onnx: no memory. The stream has not moved"):
+    with pytest.raises(BackendError, match="failed on model.sequence.onnx: no memory. The stream has not moved"):
         stream.absorb("01" * 1000)
     assert all(np.array_equal(before[name], value) for name, value in stream.state.items())
 
 
 def test_the_manifest_of_a_bulk_file_says_what_it_is(folder):
-    manifest = read_model_file(folder / "model.bulk.onnx").manifest
+    manifest = read_model_file(folder / "model.sequence.onnx").manifest
     content = manifest.to_json()
     assert (content["format"], content["sequence"], content["input"]["name"]) == (3, True, "symbols")
-    assert "whole sequences" in describe_manifest(folder / "model.bulk.onnx", manifest)
+    assert "whole sequences" in describe_manifest(folder / "model.sequence.onnx", manifest)
     assert read_manifest(manifest.to_bytes(), "a.onnx") == manifest
     for change, problem in (
         ({"format": 1}, "came with format 3"),
@@ -162,7 +162,7 @@ def test_the_manifest_of_a_bulk_file_says_what_it_is(folder):
 
 
 def test_a_file_that_is_taken_for_a_sequence_is_refused(folder, tmp_path):
-    for path in (DATA / "memory.onnx", DATA / "memory.tflite", folder / "model.bulk.onnx"):
+    for path in (DATA / "memory.onnx", DATA / "memory.tflite", folder / "model.sequence.onnx"):
         file = read_model_file(path)
         other = tmp_path / path.name
         manifest = replace(file.manifest, sequence=not file.manifest.sequence)
@@ -172,8 +172,8 @@ def test_a_file_that_is_taken_for_a_sequence_is_refused(folder, tmp_path):
 
 
 def test_check_proves_a_bulk_file_too(folder):
-    results = check(folder / "model.bulk.onnx", sharp_model("lstm", 2), steps=250)
-    assert {parity.format for parity in results} == {"bulk.onnx"}
+    results = check(folder / "model.sequence.onnx", sharp_model("lstm", 2), steps=250)
+    assert {parity.format for parity in results} == {"sequence.onnx"}
     assert all(parity.holds for parity in results)
 
 
@@ -192,7 +192,7 @@ def test_everything_that_has_no_bulk_graph_is_named_at_once(tmp_path):
     assert "masked (LSTM): it gets masked steps" in text
     assert "odd (GRU): its activation 'gelu' is none that" in text
     assert "window (Conv1D): it has a state, and ONNX has no operator" in text
-    assert "Leave out --bulk" in text
+    assert "Leave out --sequence" in text
     assert not (tmp_path / "new").exists()
 
 
@@ -216,6 +216,6 @@ def test_a_wrong_bulk_graph_is_noticed_and_nothing_is_written(cell, fault, tmp_p
     monkeypatch.setattr(onnx_sequence, "_recurrent_nodes", wrong)
     if fault == "gates as in Keras":
         monkeypatch.setattr(onnx_sequence, "_in_onnx_order", lambda weights, cell: weights.T.copy())
-    with pytest.raises(ParityError, match=r"Keras and model\.bulk\.onnx differ by"):
+    with pytest.raises(ParityError, match=r"Keras and model\.sequence\.onnx differ by"):
         export(sharp_model(cell, 1), tmp_path, **FEW)
     assert list(tmp_path.iterdir()) == []

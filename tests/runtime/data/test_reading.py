@@ -338,7 +338,7 @@ def test_rare_and_new_symbols_are_unknown():
 def test_a_vocabulary_above_the_limit_is_refused_with_what_would_make_it_smaller():
     recording = Recording.of([["x"] * 5 + ["y"] * 5 + ["z"] * 3 + [f"n{n}" for n in range(9)]])
     with pytest.raises(CorpusError, match="has 12 different symbols, 5 are the most. --min-count 2 leaves 3;"):
-        Corpus.of_parts(recording, recording, most_symbols=5)
+        Corpus.of_parts(recording, recording, max_symbols=5)
     with pytest.raises(CorpusError, match="No symbol .* occurs 9 times"):
         Corpus.of_parts(recording, recording, min_count=9)
 

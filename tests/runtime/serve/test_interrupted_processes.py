@@ -24,7 +24,7 @@ def test_a_signal_while_it_waits_saves_everything_that_was_answered(tmp_path, nu
     path, log = tmp_path / "memory.state", tmp_path / "log"
     log.write_text("4\n0\n1")
     options = ["--input", log, "--follow"] if follow else []
-    with start("--state", path, "--save-seconds", 60, *options, stdin=subprocess.PIPE) as process:
+    with start("--state", path, "--save-interval", 60, *options, stdin=subprocess.PIPE) as process:
         if not follow:
             process.stdin.write("4\n0\n1")
             process.stdin.flush()
@@ -40,7 +40,7 @@ def test_a_signal_while_it_waits_saves_everything_that_was_answered(tmp_path, nu
 def test_kill_9_at_any_time_loses_no_save_and_the_next_run_goes_on_from_it(tmp_path):
     path, log = tmp_path / "memory.state", tmp_path / "log"
     log.write_text(on_lines(SYMBOLS[:60]))
-    options = ("--state", path, "--input", log, "--save-every", 7, "--save-seconds", 60)
+    options = ("--state", path, "--input", log, "--save-every", 7, "--save-interval", 60)
     with start(*options, "--follow") as process:
         assert [process.stdout.readline() for _ in range(60)] == [f"{answer}\n" for answer in expected_answers()[:60]]
         process.kill()
@@ -65,7 +65,7 @@ def test_kill_9_in_the_middle_of_a_save_leaves_the_save_before(tmp_path):
         "os.replace = replace\n"
         "from stepcell.cli import app; app(sys.argv[1:])"
     )
-    options = ["--state", str(path), "--input", str(log), "--save-every", "10", "--save-seconds", "60"]
+    options = ["--state", str(path), "--input", str(log), "--save-every", "10", "--save-interval", "60"]
     command = [sys.executable, "-c", code, "predict", TFLITE, *options]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == -9

@@ -12,7 +12,7 @@ def records(*pairs, **more):
     return "".join(json.dumps({"machine": key, "event": symbol, **more}) + "\n" for key, symbol in pairs)
 
 
-KEYED = ("--stream", "machine", "--symbol", "event")
+KEYED = ("--key", "machine", "--symbol-field", "event")
 
 
 INTERLEAVED = [
@@ -40,23 +40,23 @@ def test_streams_are_saved_together_and_go_on_together(tmp_path):
 def test_of_too_many_streams_the_one_not_seen_for_longest_is_forgotten_and_that_is_said(tmp_path):
     path = tmp_path / "all.state"
     lines = records(("a", "3"), ("b", "4"), ("a", "0"), ("c", "3"), ("b", "0"))
-    result = predict(*KEYED, "--streams", "2", "--json", "--state", path, input=lines)
+    result = predict(*KEYED, "--max-streams", "2", "--json", "--state", path, input=lines)
     seen = [(answer["stream"], answer["seen"]) for answer in map(json.loads, result.stdout.splitlines())]
     assert seen == [("a", 1), ("b", 1), ("a", 2), ("c", 1), ("b", 1)]
     assert "There are more than 2 streams: 'b', not seen for the longest time, is forgotten" in result.stderr
-    result = predict(*KEYED, "--streams", "1", "--state", path, input="")
+    result = predict(*KEYED, "--max-streams", "1", "--state", path, input="")
     assert "5 symbols seen, 5 lines read, 1 streams, 3 forgotten" in result.stderr
     assert list(where(path)) == ["c", "b"]  # nothing was read, so nothing was saved
-    predict(*KEYED, "--streams", "2", "--state", path, input=records(("d", "3")))
+    predict(*KEYED, "--max-streams", "2", "--state", path, input=records(("d", "3")))
     assert list(where(path)) == ["b", "d"]
 
 
 def test_a_line_that_is_refused_makes_no_stream_and_forgets_none(tmp_path):
     path = tmp_path / "all.state"
     lines = records(("a", "3"), ("b", "x"))
-    assert predict(*KEYED, "--streams", "1", "--state", path, input=lines).exit_code == 1
+    assert predict(*KEYED, "--max-streams", "1", "--state", path, input=lines).exit_code == 1
     assert list(where(path)) == ["a"]
-    predict(*KEYED, "--streams", "1", "--state", path, "--unknown", "skip", input=records(("b", "x")))
+    predict(*KEYED, "--max-streams", "1", "--state", path, "--unknown", "skip", input=records(("b", "x")))
     assert list(where(path)) == ["a"]
 
 
@@ -67,9 +67,9 @@ def test_a_state_of_other_streams_is_refused(tmp_path):
     predict(*KEYED, "--state", keyed, input=records(("a", "3")))
     before = keyed.read_bytes()
     for path, options, message in (
-        (alone, KEYED, "alone.state holds one stream by itself: leave out --stream"),
-        (keyed, (), "keyed.state holds 1 streams by key: say --stream machine"),
-        (keyed, ("--stream", "other"), "keyed.state holds a stream for each 'machine', not for each 'other'"),
+        (alone, KEYED, "alone.state holds one stream by itself: leave out --key"),
+        (keyed, (), "keyed.state holds 1 streams by key: say --key machine"),
+        (keyed, ("--key", "other"), "keyed.state holds a stream for each 'machine', not for each 'other'"),
     ):
         result = predict(*options, "--state", path, input="")
         assert result.exit_code == 1

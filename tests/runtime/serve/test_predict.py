@@ -103,9 +103,9 @@ def test_the_state_of_another_file_of_the_network_needs_other_model(tmp_path):
     before = path.read_bytes()
     result = predict("--state", path, input="1\n", model=ONNX)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "--other-model" in result.stderr
+    assert "--ignore-fingerprint" in result.stderr
     assert path.read_bytes() == before
-    result = predict("--state", path, "--other-model", input="1\n2\n", model=ONNX)
+    result = predict("--state", path, "--ignore-fingerprint", input="1\n2\n", model=ONNX)
     assert result.stdout == "2\n4\n"
     assert read_saved_streams(path).fingerprint == load(ONNX).manifest.fingerprint
 
@@ -175,10 +175,10 @@ def test_a_model_whose_symbols_have_no_probability_is_refused_before_anything_is
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--follow", "--save-every", "5", "--other-model"],
-         "--follow needs --input; --save-every needs --state; --other-model needs --state"),
-        (["--save-seconds", "0"], "--save-seconds needs --state"),
-        (["--streams", "5"], "it needs --stream"),
+        (["--follow", "--save-every", "5", "--ignore-fingerprint"],
+         "--follow needs --input; --save-every needs --state; --ignore-fingerprint needs --state"),
+        (["--save-interval", "0"], "--save-interval needs --state"),
+        (["--max-streams", "5"], "it needs --key"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_go_together_are_named_all_at_once(options, message):

@@ -34,7 +34,7 @@ def test_it_is_saved_every_so_many_lines(memory, tmp_path):
         on_lines(SYMBOLS[:10]),
         lambda _: seen.append(where(path)[""][0]),
         save_every=3,
-        save_seconds=9,
+        save_interval=9,
     )
     assert seen == [0, 0, 0, 3, 3, 3, 6, 6, 6, 9]
     assert where(path)[""][0] == 10
@@ -42,7 +42,7 @@ def test_it_is_saved_every_so_many_lines(memory, tmp_path):
 
 def test_it_is_saved_after_a_while_also_if_lines_never_cease(memory, tmp_path):
     path, seen = tmp_path / "memory.state", []
-    feed(memory, tmp_path, on_lines("3012"), lambda _: seen.append(where(path)[""][0]), save_seconds=0.0)
+    feed(memory, tmp_path, on_lines("3012"), lambda _: seen.append(where(path)[""][0]), save_interval=0.0)
     assert seen == [0, 1, 2, 3]
 
 
@@ -69,7 +69,7 @@ def test_it_is_saved_after_a_while_even_if_nothing_comes(memory, tmp_path):
     with open(reader, "rb", buffering=0) as stdin, open(writer, "wb", buffering=0) as pipe:
         thread = threading.Thread(
             target=predict_lines,
-            args=(memory, Manner(), Route(state=path, save_every=1000, save_seconds=0.1), stdin),
+            args=(memory, Manner(), Route(state=path, save_every=1000, save_interval=0.1), stdin),
             kwargs={"answer": lambda _: answered.set(), "tell": lambda _: None},
         )
         thread.start()

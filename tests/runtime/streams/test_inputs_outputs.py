@@ -310,7 +310,7 @@ def test_a_record_holds_features_and_other_fields_that_are_left_out(wide, sensor
     assert read_record(line, manifest, "event", "machine") == ("7", "a", {"hour": 3, "speed": [1, 2, 3]})
     numbers = read_model_file(sensor[1] / "model.onnx").manifest
     assert read_record('{"machine": "x", "features": [1]}', numbers, None, "machine") == ("x", None, {"features": [1]})
-    with pytest.raises(OptionError, match="reads no symbols but features: leave out --symbol"):
+    with pytest.raises(OptionError, match="reads no symbols but features: leave out --symbol-field"):
         Feed(load(sensor[1] / "model.onnx"), Manner(symbol_field="event"), 1, print)
 
 
@@ -321,12 +321,12 @@ def test_streams_by_key_read_features(wide):
 
     records = [{"k": k, "symbol": "a", "hour": h, "speed": [h, 0, 1]} for h in range(3) for k in "xy"]
     lines = "".join(json.dumps(record) + "\n" for record in records)
-    result = CliRunner().invoke(app, ["predict", str(wide[1] / "model.onnx"), "--stream", "k", "--json"], input=lines)
+    result = CliRunner().invoke(app, ["predict", str(wide[1] / "model.onnx"), "--key", "k", "--json"], input=lines)
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert [(answer["stream"], answer["seen"]) for answer in answers] == [(k, n) for n in (1, 2, 3) for k in "xy"]
     assert answers[4]["probability"] == answers[5]["probability"] != answers[2]["probability"]
     line = '{"k": "x", "symbol": "a", "speed": [1, 0, 1]}\n'
-    result = CliRunner().invoke(app, ["predict", str(wide[1] / "model.onnx"), "--stream", "k"], input=line)
+    result = CliRunner().invoke(app, ["predict", str(wide[1] / "model.onnx"), "--key", "k"], input=line)
     assert "hour is missing" in result.output
 
 

@@ -177,11 +177,13 @@ def test_the_state_of_another_file_of_the_network_passes_only_when_that_is_said(
     other.step("3")
     stream.save(tmp_path / "memory.state")
     before = where(other)
-    message = rf"memory\.state was saved with a model of fingerprint {tflite.manifest.fingerprint[:12]}.* other_model"
+    message = (
+        rf"memory\.state was saved with a model of fingerprint {tflite.manifest.fingerprint[:12]}.* ignore_fingerprint"
+    )
     with pytest.raises(OtherModelError, match=message):
         other.restore(tmp_path / "memory.state")
     assert where(other) == before
-    other.restore(tmp_path / "memory.state", other_model=True)
+    other.restore(tmp_path / "memory.state", ignore_fingerprint=True)
     assert where(other) == where(stream)
     assert other.step("2").symbol == "4"
 
@@ -191,7 +193,7 @@ def test_a_state_of_other_shapes_is_refused_even_then(onnx):
     state = {**saved.streams[""].state, "c0": np.zeros((1, 7), np.float32)}
     wrong = replace(saved, state={"h0": (20,), "c0": (7,)}, streams={"": Snapshot(state)}, fingerprint="00" * 32)
     with pytest.raises(StateMismatchError, match=r"'c0': \(7,\).* memory.onnx wants .*'c0': \(20,\)"):
-        onnx.stream().from_bytes(wrong.to_bytes(), other_model=True)
+        onnx.stream().from_bytes(wrong.to_bytes(), ignore_fingerprint=True)
 
 
 def test_what_is_not_finite_is_neither_saved_nor_restored(onnx, tmp_path):

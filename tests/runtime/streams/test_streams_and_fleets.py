@@ -249,7 +249,7 @@ def test_a_fleet_of_another_file_of_the_network_is_restored_only_when_that_is_sa
     with pytest.raises(OtherModelError):
         fleet.restore(tmp_path / "fleet.state")
     assert "a" not in fleet
-    fleet.restore(tmp_path / "fleet.state", other_model=True)
+    fleet.restore(tmp_path / "fleet.state", ignore_fingerprint=True)
     assert fleet.snapshot("a").symbols_seen == 1
 
 

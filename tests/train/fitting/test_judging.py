@@ -16,7 +16,7 @@ from stepcell.train.fitting.fit import _Scores
 def test_answers_that_are_not_numbers_are_never_written(monkeypatch):
     monkeypatch.setattr(Evaluator, "score", lambda *_: Score(0.0, float("nan"), 1, 1))
     with pytest.raises(DivergedError, match="Lower the learning rate"):
-        fit(MEMORY, Network(units=4), Options(updates=1))
+        fit(MEMORY, Network(units=4), Options(max_updates=1))
 
 
 def test_answers_are_counted_by_the_number_of_symbols_since_the_last_reset():

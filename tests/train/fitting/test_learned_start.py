@@ -16,7 +16,7 @@ from stepcell.train.network.start_state import StartState
 
 RESETS = np.array([True, False, True, False])
 PROBLEM = Text.of("abcabdabe" * 60)
-OPTIONS = Options(seed=3, updates=60, learn_start=True)
+OPTIONS = Options(seed=3, max_updates=60, learn_initial_state=True)
 
 
 def random_start(model, seed=0):
@@ -59,7 +59,7 @@ def test_a_learned_start_state_is_no_longer_zero_and_counts_as_learned(fitted):
     assert {name: array.shape for name, array in fitted.initial_state.items()} == {"h0": (1, 7), "c0": (1, 7)}
     assert all(np.abs(array).max() > 1e-3 for array in fitted.initial_state.values())
     assert fitted.parameters == sum(np.prod(v.shape) for v in fitted.model.trainable_variables) + 14
-    assert fit(PROBLEM, Network("lstm", 7), Options(seed=3, updates=1)).initial_state == {}
+    assert fit(PROBLEM, Network("lstm", 7), Options(seed=3, max_updates=1)).initial_state == {}
 
 
 def test_evaluation_begins_in_the_start_state_and_again_after_each_reset():
@@ -90,6 +90,6 @@ def test_a_run_brings_its_learned_start_state_into_the_exported_file(fitted, tmp
 def test_a_run_without_a_learned_start_takes_that_of_an_earlier_run_away(fitted, tmp_path):
     Run(tmp_path / "run", PROBLEM, Network("lstm", 7), OPTIONS).finish(fitted)
     assert (tmp_path / "run" / "initial_state.npz").exists()
-    plain = Options(seed=3, updates=1)
+    plain = Options(seed=3, max_updates=1)
     Run(tmp_path / "run", PROBLEM, Network("lstm", 7), plain).finish(fit(PROBLEM, Network("lstm", 7), plain))
     assert not (tmp_path / "run" / "initial_state.npz").exists()

@@ -70,7 +70,7 @@ def test_resets_within_chunks_at_their_first_symbols_are_resets_before_them(cell
     made = []
     for resets in (whole, within):
         model.set_weights(weights)
-        updater = Updater(model, seed=0, clip_norm=1.0, xla=False, learn_start=learned)
+        updater = Updater(model, seed=0, clip_norm=1.0, xla=False, learn_initial_state=learned)
         updater.learn(Block(inputs, targets, np.ones(inputs.shape, "f4"), resets), 0, 0.1)
         made.append(updater.weights())
     for one, other in zip(*made, strict=True):

@@ -22,9 +22,17 @@ from stepcell.train.fitting.checkpoint import read_checkpoint
 
 TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40)
 TRAININGS = {
-    "memory that drops out": (Echo(6, 2), Network("lstm", 12, dropout=0.3, chrono=9), Options(seed=3, updates=400)),
-    "memory that learns its start": (Echo(6, 2), Network("lstm", 12), Options(seed=3, updates=400, learn_start=True)),
-    "text in two layers": (TEXT, Network("gru", 9, layers=2, embedding=4), Options(seed=3, updates=120)),
+    "memory that drops out": (
+        Echo(6, 2),
+        Network("lstm", 12, dropout=0.3, chrono_init=9),
+        Options(seed=3, max_updates=400),
+    ),
+    "memory that learns its start": (
+        Echo(6, 2),
+        Network("lstm", 12),
+        Options(seed=3, max_updates=400, learn_initial_state=True),
+    ),
+    "text in two layers": (TEXT, Network("gru", 9, layers=2, embedding=4), Options(seed=3, max_updates=120)),
 }
 
 
@@ -83,7 +91,7 @@ def test_a_training_stopped_by_ctrl_c_can_go_on(tmp_path):
 
 
 def test_a_run_that_crashed_before_its_first_checkpoint_begins_again_with_resume(tmp_path):
-    problem, options = Echo(6, 2), Options(seed=3, updates=25)
+    problem, options = Echo(6, 2), Options(seed=3, max_updates=25)
     network = Network("lstm", 12)
     Run(tmp_path / "run", problem, network, options).begin()
     train(problem, tmp_path / "run", units=12, seed=3, updates=25, resume=True)
@@ -94,7 +102,7 @@ def test_a_run_that_crashed_before_its_first_checkpoint_begins_again_with_resume
 def test_a_training_killed_at_any_moment_leaves_no_half_written_file_and_goes_on(tmp_path):
     folder = tmp_path / "run"
     arguments = ["train", "echo", "--symbols", "6", "--lag", "2", "--units", "12", "--dropout", "0.3"]
-    arguments += ["--updates", "3000", "--schedule", "cosine", "--seed", "4", "--out", str(folder)]
+    arguments += ["--max-updates", "3000", "--schedule", "cosine", "--seed", "4", "--out", str(folder)]
     code = (
         "import sys, stepcell.train.fitting.fit as engine; engine._CHECKPOINT_SECONDS = 0.0\n"
         "from dataclasses import replace; from stepcell.train.problems.echo import Echo; recipe = Echo.recipe.fget\n"
@@ -129,7 +137,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     checkpoint = tmp_path / "checkpoint.npz"
     with pytest.raises(ResumeError, match="There is no checkpoint"):
         fit(problem, network, options, checkpoint=checkpoint, resume=True)
-    fit(problem, network, Options(updates=10), checkpoint=checkpoint)
+    fit(problem, network, Options(max_updates=10), checkpoint=checkpoint)
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
     checkpoint.write_bytes(content)

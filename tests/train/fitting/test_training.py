@@ -20,7 +20,7 @@ WORDS = "the quick brown fox jumps over the lazy dog and then the dog jumps over
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit():
-    one, same, other = (fit(MEMORY, Network(units=8), Options(seed=s, updates=30)).model for s in (5, 5, 6))
+    one, same, other = (fit(MEMORY, Network(units=8), Options(seed=s, max_updates=30)).model for s in (5, 5, 6))
     pairs = zip(one.get_weights(), same.get_weights(), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
     assert not np.array_equal(one.get_weights()[1], other.get_weights()[1])
@@ -30,7 +30,7 @@ def test_training_reads_and_moves_no_global_random_state():
     np.random.seed(1)
     keras.utils.set_random_seed(1)
     before = np.random.get_state()[1].copy()
-    fit(MEMORY, Network(units=4), Options(seed=5, updates=1))
+    fit(MEMORY, Network(units=4), Options(seed=5, max_updates=1))
     assert np.array_equal(np.random.get_state()[1], before)
 
 
@@ -42,7 +42,7 @@ def test_training_reads_and_moves_no_global_random_state():
         (lambda: Memory((("a", "b"), ("a", "c"))), "Nothing in these sequences can be predicted"),
         (lambda: Echo(symbols=1, lag=-1), "leaves nothing to remember.*cannot be echoed"),
         (lambda: Network("lstn", 0, 0, -1), "'lstn'.*units is 0.*layers is 0.*embedding is -1"),
-        (lambda: Options(seed=-1, updates=0, minutes=-2.0), "updates is 0.*minutes is -2.0.*seed is -1"),
+        (lambda: Options(seed=-1, max_updates=0, minutes=-2.0), "max_updates is 0.*minutes is -2.0.*seed is -1"),
         (lambda: Options(seed=2**31, learning_rate=np.inf, clip_norm=np.nan), "rate is inf.*norm is nan.*2147483647"),
         (lambda: Network(units=10**8, layers=99), "units is 100000000, 8192 is the most; layers is 99"),
         (lambda: Network(forget_bias=np.nan, dropout=np.nan), "dropout is nan.*forget gate is nan"),
@@ -57,7 +57,7 @@ def test_what_makes_no_sense_is_refused_with_all_problems_at_once(make, problem)
 
 def test_a_loss_that_is_not_a_number_ends_training_with_a_reason():
     with pytest.raises(DivergedError, match=r"The loss is nan after \d+ updates. Lower the learning rate"):
-        fit(MEMORY, Network("rnn", 4), Options(learning_rate=1e38, updates=50))
+        fit(MEMORY, Network("rnn", 4), Options(learning_rate=1e38, max_updates=50))
 
 
 def test_a_loss_that_is_lost_later_keeps_the_best_weights_and_says_when(monkeypatch):
@@ -103,7 +103,7 @@ def test_the_best_weights_are_kept_and_not_the_last(monkeypatch):
         return result
 
     monkeypatch.setattr(Evaluator, "score", score)
-    fitted = fit(Text.of(WORDS), Network(units=6), Options(updates=150, learning_rate=0.5))
+    fitted = fit(Text.of(WORDS), Network(units=6), Options(max_updates=150, learning_rate=0.5))
     best = min(seen[:-2], key=lambda pair: pair[0])  # the last two are the final evaluation
     assert np.array_equal(fitted.model.get_layer("probabilities").kernel.numpy(), best[1])
 
@@ -113,14 +113,14 @@ def test_a_curriculum_goes_from_problem_to_problem_as_each_is_learned(monkeypatc
     monkeypatch.setattr(Echo, "recipe", property(lambda self: replace(recipe(self), xla=False)))
     problem = Echo(3, 8)
     assert [easier.lag for easier in problem.recipe.curriculum] == [1, 2, 3, 4, 5, 6, 7]
-    fitted = fit(problem, Network("gru", units=32), Options(updates=250))
+    fitted = fit(problem, Network("gru", units=32), Options(max_updates=250))
     stages = [row.stage for row in fitted.history]
     assert stages == sorted(stages)
     assert stages[-1] > 0
     for before, after in itertools.pairwise(fitted.history):
         assert after.stage - before.stage == (before.accuracy > 0.95)
     assert not any(row.judged for row in fitted.history if row.stage < 7)  # judged by the problem itself alone
-    at_once = fit(problem, Network("gru", units=8), Options(updates=50, curriculum=False))
+    at_once = fit(problem, Network("gru", units=8), Options(max_updates=50, curriculum=False))
     assert {row.stage for row in at_once.history} == {0}
 
 
@@ -128,5 +128,5 @@ def test_another_number_of_threads_than_tensorflow_has_begun_with_is_refused():
     tf.constant(1.0) + 1.0
     begun = tf.config.threading.get_intra_op_parallelism_threads()
     with pytest.raises(ProblemError, match=f"already computes with {begun or 'all'} threads in this process, not"):
-        fit(MEMORY, Network(units=8), Options(updates=1, threads=begun + 1))
-    assert fit(MEMORY, Network(units=8), Options(updates=1)).stopped == "updates"
+        fit(MEMORY, Network(units=8), Options(max_updates=1, threads=begun + 1))
+    assert fit(MEMORY, Network(units=8), Options(max_updates=1)).stopped == "updates"

@@ -81,12 +81,12 @@ def test_evaluation_forgets_where_it_is_told_to():
 
 
 def test_chrono_initialisation_spreads_the_gates_over_all_time_scales_up_to_the_lag():
-    lstm = Network("lstm", 200, chrono=100).build(5, 5, seed=0).layers[1]
+    lstm = Network("lstm", 200, chrono_init=100).build(5, 5, seed=0).layers[1]
     i, f, _, _ = np.split(np.array(lstm.cell.bias), 4)
     assert np.allclose(i, -f)
     assert 0 <= f.min() < 1
     assert np.log(90) < f.max() <= np.log(99)
-    gru = Network("gru", 200, chrono=100).build(5, 5, seed=0).layers[1]
+    gru = Network("gru", 200, chrono_init=100).build(5, 5, seed=0).layers[1]
     assert np.log(90) < np.array(gru.cell.bias)[0, :200].max() <= np.log(99)
     plain = Network("lstm", 4, forget_bias=3.0).build(5, 5, seed=0).layers[1]
     assert np.array(plain.cell.bias).tolist() == [0] * 4 + [3] * 4 + [0] * 8

@@ -140,8 +140,8 @@ def test_the_unknown_symbol_is_shown_now_and_then_where_no_symbol_is_rare(events
 
 
 def test_rare_events_weigh_more_where_that_is_asked_for():
-    weights = Events.of(SEQUENCES, balance=1.0).symbol_weights
-    problem = Events.of(SEQUENCES, balance=1.0)
+    weights = Events.of(SEQUENCES, class_balance=1.0).symbol_weights
+    problem = Events.of(SEQUENCES, class_balance=1.0)
     tape = problem.corpus.learned_tape
     totals = np.bincount(tape.targets, weights[tape.targets], len(problem.vocabulary))
     assert totals[totals > 0] == pytest.approx(np.full(7, len(tape) / 7), rel=1e-5)
@@ -156,9 +156,9 @@ def test_rare_events_weigh_more_where_that_is_asked_for():
     ("make", "error", "problem"),
     [
         (
-            lambda: Events.of(SEQUENCES, balance=2, emphasis={"q": -1}),
+            lambda: Events.of(SEQUENCES, class_balance=2, emphasis={"q": -1}),
             ProblemError,
-            "balance is 2.*'q' is to weigh -1",
+            "class_balance is 2.*'q' is to weigh -1",
         ),
         (lambda: Events.of([["a", "b"]] * 9), CorpusError, "has 18 symbols; at least 64"),
         (lambda: Events.of([["a"] * 9] * 9, end=None), CorpusError, "repeats one symbol, 'a'"),
@@ -189,8 +189,8 @@ def test_the_command_shows_what_it_read_before_it_trains(tmp_path):
     path = tmp_path / "log.csv"
     rows = [f"{number};{symbol}" for number, sequence in enumerate(SEQUENCES) for symbol in sequence]
     path.write_text("case;what\n" + "\n".join(rows) + "\n;x\n")
-    command = ["train", "events", path, "--symbol", "what", "--sequence", "case", "--updates", 2, "--units", 4]
-    options = ["--weight", "A=2", "--out", tmp_path / "run", "--json"]
+    command = ["train", "events", path, "--symbol", "what", "--sequence", "case", "--max-updates", 2, "--units", 4]
+    options = ["--symbol-weight", "A=2", "--out", tmp_path / "run", "--json"]
     result = CliRunner().invoke(app, [str(part) for part in command + options])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["scores"]["per_sequence"]["answers"] > 0
@@ -202,8 +202,10 @@ def test_the_command_shows_what_it_read_before_it_trains(tmp_path):
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["problem"]["emphasis"] == {"A": 2.0}
     assert run["training"]["data"]["reading"]["symbol"] == "what"
-    wrong = CliRunner().invoke(app, [str(part) for part in [*command, "--weight", "A", "--out", tmp_path / "other"]])
-    assert "--weight A is not SYMBOL=FACTOR" in wrong.output
+    wrong = CliRunner().invoke(
+        app, [str(part) for part in [*command, "--symbol-weight", "A", "--out", tmp_path / "other"]]
+    )
+    assert "--symbol-weight A is not SYMBOL=FACTOR" in wrong.output
 
 
 def test_a_corpus_may_come_in_two_parts():

@@ -38,12 +38,12 @@ def test_an_echo_is_learned_and_holds_on_streams_far_longer_than_training():
 
 
 def test_a_text_is_learned_from_its_first_part_and_judged_on_its_last():
-    fitted = fit(Text.of(WORDS), Network("gru", 24), Options(seed=1, updates=200))
+    fitted = fit(Text.of(WORDS), Network("gru", 24), Options(seed=1, max_updates=200))
     assert fitted.scores["carried"].nats < 1.0 < fitted.scores["reset"].nats
 
 
 def test_the_shortest_text_allowed_can_be_trained():
-    assert fit(Text.of(WORDS[:64]), Network(units=4), Options(updates=2)).stopped == "updates"
+    assert fit(Text.of(WORDS[:64]), Network(units=4), Options(max_updates=2)).stopped == "updates"
 
 
 def test_an_echo_is_judged_however_long_its_lag():

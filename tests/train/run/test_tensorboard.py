@@ -38,7 +38,7 @@ def wait_for_the_next_second():
 
 def test_loss_accuracy_and_learning_rate_of_each_block_and_every_evaluation_are_written(tmp_path):
     with tensorboard_log(tmp_path / "board") as log:
-        fitted = fit(MEMORY, Network("rnn", 3), Options(seed=1, updates=110), log)
+        fitted = fit(MEMORY, Network("rnn", 3), Options(seed=1, max_updates=110), log)
     scalars = shown(tmp_path / "board")
     assert set(scalars) == LEARNING | HELD_OUT
     assert scalars["learning/loss"] == {row.update: pytest.approx(row.loss) for row in fitted.history}
@@ -51,13 +51,13 @@ def test_a_resumed_training_appends_at_the_right_step(tmp_path):
     board, checkpoint = tmp_path / "board", tmp_path / "checkpoint.npz"
     problem, network = MEMORY, Network("rnn", 3)
     with tensorboard_log(board) as log:
-        first = fit(problem, network, Options(seed=1, updates=50), log, checkpoint=checkpoint)
+        first = fit(problem, network, Options(seed=1, max_updates=50), log, checkpoint=checkpoint)
         log(replace(first.history[-1], update=75, loss=99.0))  # after the checkpoint, so it will be made again
     state, snapshot = read_checkpoint(checkpoint)
     write_checkpoint(checkpoint, replace(state, stopped=""), snapshot)
     wait_for_the_next_second()
     with tensorboard_log(board, resume=True) as log:
-        whole = fit(problem, network, Options(seed=1, updates=125), log, checkpoint=checkpoint, resume=True)
+        whole = fit(problem, network, Options(seed=1, max_updates=125), log, checkpoint=checkpoint, resume=True)
     assert [row.update for row in whole.history] == [25, 50, 75, 100, 125]
     assert shown(board)["learning/loss"] == {row.update: pytest.approx(row.loss) for row in whole.history}
 

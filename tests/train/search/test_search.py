@@ -28,7 +28,7 @@ from stepcell.train.search.search import Searched, search
 from stepcell.train.search.space import SEARCHED, Space, count_parameters
 from stepcell.train.search.trial import Trial, best_trial, read_trials, write_trials
 
-QUICK = Options(seed=3, updates=100)
+QUICK = Options(seed=3, max_updates=100)
 SMALL, FIXED = Network("rnn", 12), {"cell", "layers"}  # what is compiled fastest
 TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 4)
 
@@ -267,7 +267,7 @@ def test_json_has_null_where_there_is_no_number():
 
 
 def test_a_search_from_the_command_line_is_killed_and_resumed(tmp_path):
-    arguments = ["train", "memory", "--units", "8", "--cell", "rnn", "--search", "3", "--updates", "100"]
+    arguments = ["train", "memory", "--units", "8", "--cell", "rnn", "--search", "3", "--max-updates", "100"]
     arguments += ["--out", str(tmp_path / "run"), "--json", "--tensorboard", str(tmp_path / "board")]
     command = [sys.executable, "-m", "stepcell.cli", *arguments]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
