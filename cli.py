@@ -227,9 +227,9 @@ def generate(
     """
     from stepcell.runtime import load
     from stepcell.runtime.common.terminal import quiet_stderr
-    from stepcell.runtime.tasks.text_output import Choice, write_continuations, write_symbols
+    from stepcell.runtime.tasks.text_output import GenerationOptions, write_continuations, write_symbols
 
-    choice = Choice(count, prompt, stop, temperature, top_k, top_p, greedy, beam, seed)
+    choice = GenerationOptions(count, prompt, stop, temperature, top_k, top_p, greedy, beam, seed)
     with quiet_stderr():
         stream = load(file, backend=backend).stream()
     write = write_symbols if beam is None else write_continuations

@@ -32,9 +32,9 @@ from stepcell.export.onnx.convert import onnx_payload
 from stepcell.export.step_function.build import StepFunction
 from stepcell.export.tflite.convert import tflite_payload
 from stepcell.runtime import Manifest, Vocabulary
-from stepcell.runtime.bench.measurement import Measurement, measure_ways
+from stepcell.runtime.bench.measurement import Measurement, measure_variants
 from stepcell.runtime.bench.report import machine
-from stepcell.runtime.bench.ways import REFERENCE, reference_of
+from stepcell.runtime.bench.variants import REFERENCE, reference_of
 from stepcell.runtime.format.model_file import seal
 
 SHAPES = [(5, 20), (100, 50), (100, 128), (100, 256), (100, 512)]  # symbols, units
@@ -76,7 +76,7 @@ def measure_shape(symbols: int, units: int, rounds: int, scored: int) -> list[tu
             path = write(step_function, format, precision, Path(folder))
             peers = {"more": keras_ways(model)} if (backend, precision) == ("litert", "float32") else {}
             in_lanes = {} if backend == "numpy" else {"scored": scored}  # it has no batches
-            measured = measure_ways(path, backend, rounds=rounds, **in_lanes, **peers)
+            measured = measure_variants(path, backend, rounds=rounds, **in_lanes, **peers)
             found.append((f"{measured.runtime}, {precision}", measured))
     return found
 

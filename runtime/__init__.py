@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .tasks.anomaly import Surprise, Threshold, Watch, calibrate, read_threshold
     from .tasks.generate import Continuation
     from .tasks.lanes import Lanes
-    from .tasks.score import Figures, Score
+    from .tasks.score import Score, ScoreSummary
 
 __all__ = [
     "BACKEND_NAMES",
@@ -68,7 +68,6 @@ __all__ = [
     "DamagedStateError",
     "Feature",
     "FeatureMismatchError",
-    "Figures",
     "Fleet",
     "ForeignFileError",
     "ForeignStateError",
@@ -94,6 +93,7 @@ __all__ = [
     "SavedStateError",
     "SavedStreams",
     "Score",
+    "ScoreSummary",
     "Snapshot",
     "SqliteStore",
     "StateMismatchError",
@@ -139,7 +139,7 @@ _HOMES = {
     ".tasks.anomaly": ("Surprise", "Threshold", "Watch", "calibrate", "read_threshold"),
     ".tasks.generate": ("Continuation",),
     ".tasks.lanes": ("Lanes",),
-    ".tasks.score": ("Figures", "Score"),
+    ".tasks.score": ("ScoreSummary", "Score"),
 }
 
 if not TYPE_CHECKING:  # or a name that does not exist would pass for one

@@ -27,11 +27,11 @@ from userland import SYSTEMS, NotPossibleHereError, Userland, missing_tools
 from stepcell.runtime import read_model_file
 from stepcell.runtime.common.run_worker import run_runtime
 from stepcell.runtime.common.terminal import format_table
-from stepcell.runtime.doctor.packages import INTERPRETERS, find_target, supply
+from stepcell.runtime.doctor.packages import INTERPRETERS, availability, find_target
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.registry import NUMPY, backends_for, initial_state, usable_backends
-from stepcell.runtime.worker.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
-from stepcell.runtime.worker.messages import Course, Trajectory
+from stepcell.runtime.worker.__main__ import RESULT_SUFFIX, SPEC_SUFFIX
+from stepcell.runtime.worker.messages import RunResult, RunSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = (ROOT / "tests/data/memory.tflite", ROOT / "tests/data/memory.onnx")
@@ -105,7 +105,7 @@ def step_there(userland: Userland, problems: list[str]) -> Iterator[tuple[str, .
     """Yield a row for each interpreter and file; add to `problems` what is wrong."""
     system = userland.system
     python, probed = json.loads(userland.run("-c", _ASK))
-    expected = {i.backend for i in INTERPRETERS if supply(i, find_target(system.target)).version is not None}
+    expected = {i.backend for i in INTERPRETERS if availability(i, find_target(system.target)).version is not None}
     found = {name for name, (_, problem) in probed.items() if problem is None}
     if found != expected:
         problems.append(f"{system.name}: {sorted(found)} work there, the doctor says {sorted(expected)}")
@@ -135,30 +135,30 @@ def step_there(userland: Userland, problems: list[str]) -> Iterator[tuple[str, .
         problems.append(f"{system.name}: stepcell predict says {said!r}")
 
 
-def course_of(path: Path) -> Course:
+def course_of(path: Path) -> RunSpec:
     """Return the same random symbols everywhere."""
     manifest = read_model_file(path).manifest
     ids = np.random.default_rng(0).integers(0, len(manifest.vocabulary), STEPS).astype(np.int32)
-    return Course(Inputs(ids), initial_state(manifest.state), after_reset=True)
+    return RunSpec(Inputs(ids), initial_state(manifest.state), after_reset=True)
 
 
-def trace_there(userland: Userland, path: Path, backend: str) -> Trajectory:
+def trace_there(userland: Userland, path: Path, backend: str) -> RunResult:
     """Step `path` in the userland."""
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        Path(folder, "carried" + COURSE_SUFFIX).write_bytes(course_of(path).to_bytes())
+        Path(folder, "carried" + SPEC_SUFFIX).write_bytes(course_of(path).to_bytes())
         userland.run("-m", "stepcell.runtime", "trace", str(path), backend, folder)
-        return Trajectory.from_file(Path(folder, "carried" + TRAJECTORY_SUFFIX))
+        return RunResult.from_file(Path(folder, "carried" + RESULT_SUFFIX))
 
 
-def trace_here(path: Path, backend: str) -> Trajectory:
+def trace_here(path: Path, backend: str) -> RunResult:
     """Step `path` on this machine, with numpy where the interpreter does not exist here."""
     used = backend if backend in usable_backends(path.suffix[1:]) else NUMPY
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        Path(folder, "carried" + COURSE_SUFFIX).write_bytes(course_of(path).to_bytes())
+        Path(folder, "carried" + SPEC_SUFFIX).write_bytes(course_of(path).to_bytes())
         outcome = run_runtime("trace", str(path), used, folder)
         if outcome.failure is not None:
             raise RuntimeError(f"this machine: {outcome.failure}")
-        return Trajectory.from_file(Path(folder, "carried" + TRAJECTORY_SUFFIX))
+        return RunResult.from_file(Path(folder, "carried" + RESULT_SUFFIX))
 
 
 def build_wheel(folder: Path) -> Path:

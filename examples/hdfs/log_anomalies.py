@@ -21,7 +21,7 @@ import_quietly("tensorflow")
 from stepcell.export import export
 from stepcell.runtime import load
 from stepcell.runtime.data import EventsReading, HeldOut, Tape, lay_out
-from stepcell.runtime.evaluation import Judgement, NGram, Passes
+from stepcell.runtime.evaluation import EvaluationModes, NGram, SymbolScores
 from stepcell.train import Events, Network, Options, fit
 
 DATA = Path(__file__).parent / "data"
@@ -44,7 +44,7 @@ class Sessions:
     late: np.ndarray
 
     @classmethod
-    def of(cls, judged: Judgement, tape: Tape) -> Sessions:
+    def of(cls, judged: SymbolScores, tape: Tape) -> Sessions:
         """Summarise what was predicted in each sequence of `tape`."""
         starts = tape.starts[:-1]
         is_end = np.zeros(len(tape), bool)
@@ -82,7 +82,7 @@ def area(normal: np.ndarray, abnormal: np.ndarray) -> float:
     return below.mean() / 2 / len(normal)
 
 
-def rows_of(name: str, judge: Callable[[Tape], Judgement], tapes: list[Tape]) -> Iterator[list[str]]:
+def rows_of(name: str, judge: Callable[[Tape], SymbolScores], tapes: list[Tape]) -> Iterator[list[str]]:
     """Yield a row for each kind of alarm: a key that is not among the g likeliest, a surprise of more than b bits."""
     chosen_on, normal, abnormal = (Sessions.of(judge(tape), tape) for tape in tapes)
     allowed = int(FALSE_ALARMS * len(chosen_on.ranks))
@@ -125,8 +125,8 @@ def main() -> None:
     for path in exported.files:
         if path.suffix == ".tflite":
             model = load(path)
-            accuracies.append(f"{path.name} {100 * Passes(model, tapes[0]).reset().accuracy:.2f} %")
-            table += rows_of(path.name, lambda tape, model=model: Passes(model, tape).reset(), tapes)
+            accuracies.append(f"{path.name} {100 * EvaluationModes(model, tapes[0]).reset().accuracy:.2f} %")
+            table += rows_of(path.name, lambda tape, model=model: EvaluationModes(model, tape).reset(), tapes)
     for order in (2, 3, 4, 5, 6):
         table += rows_of(f"{order}-gram", NGram(corpus.learned_tape, len(vocabulary), order).judge, tapes)
     print(f"next key of the 971 sessions held out: {', '.join(accuracies)}\n")

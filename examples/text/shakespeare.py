@@ -15,14 +15,14 @@ from stepcell.runtime.common.terminal import import_quietly, print_table
 import_quietly("tensorflow")
 from stepcell.export import export, read_source
 from stepcell.runtime import load
-from stepcell.runtime.evaluation import Judgement, NGram, Passes
+from stepcell.runtime.evaluation import EvaluationModes, NGram, SymbolScores
 from stepcell.train import Network, Options, Run, Text, fit, training_progress
 
 UPDATES = 10_000  # of 64 lanes of 50 characters: 32 passes through the text
 PROMPT = "ROMEO:\n"
 
 
-def row(name: str, judged: Judgement) -> list[str]:
+def row(name: str, judged: SymbolScores) -> list[str]:
     """Return a row of the table."""
     return [name, f"{100 * judged.accuracy:.2f} %", f"{judged.nats:.4f}", f"{judged.bits:.4f}"]
 
@@ -61,7 +61,7 @@ def main() -> None:
     table = [["Keras", f"{100 * keras['accuracy']:.2f} %", f"{keras['nats_per_symbol']:.4f}", bits]]
     for path in exported.files:
         if path.suffix in (".tflite", ".onnx"):
-            table.append(row(path.name, Passes(load(path), held_out).carried()))
+            table.append(row(path.name, EvaluationModes(load(path), held_out).carried()))
     for order in range(1, 7):
         table.append(row(f"{order}-gram with back-off", NGram(learned, len(problem.vocabulary), order).judge(held_out)))
     note = (

@@ -12,7 +12,7 @@ import numpy as np
 from ...runtime.common.atomic_write import make_folder, write_whole_file
 from ...runtime.common.errors import AdoptionError, ForeignFileError, ModelFileNotFoundError
 from ...runtime.common.run_worker import run_runtime
-from ...runtime.doctor.compatibility import obstacles
+from ...runtime.doctor.compatibility import incompatibilities
 from ...runtime.doctor.diagnosis import is_installed
 from ...runtime.doctor.packages import INTERPRETERS
 from ...runtime.format.manifest import Manifest
@@ -21,7 +21,7 @@ from ...runtime.format.tflite_container import appended_files
 from ...runtime.format.vocabulary import Vocabulary
 from ...runtime.interpreters.mapped_backend import softmax
 from ...runtime.interpreters.registry import describe_backend, installed_version
-from ...runtime.worker.messages import Trajectory
+from ...runtime.worker.messages import RunResult
 from .build_manifest import unproven_manifest
 from .checks import activation_of, courses, golden_of, problems_of, trace_file
 from .graph_ports import GraphPorts, read_ports, refusal
@@ -136,7 +136,7 @@ def _with_activation(manifest: Manifest, activation: str) -> Manifest:
     )
 
 
-def _softmaxed(traces: Mapping[str, Trajectory]) -> dict[str, Trajectory]:
+def _softmaxed(traces: Mapping[str, RunResult]) -> dict[str, RunResult]:
     """Return what came out as it comes out once the manifest says that the answers are logits."""
     return {
         name: replace(each, probabilities=np.stack([softmax(row) for row in each.probabilities.astype(np.float32)]))
@@ -182,7 +182,7 @@ def _doubts(manifest: Manifest) -> list[str]:
 
 def _trace_everywhere(
     path: Path, ports: GraphPorts, manifest: Manifest, format: str
-) -> tuple[dict[str, dict[str, Trajectory]], list[str]]:
+) -> tuple[dict[str, dict[str, RunResult]], list[str]]:
     """Step a candidate on every interpreter that is installed; return what came out by backend, and who failed how.
 
     Where none is installed, numpy does it.
@@ -191,12 +191,12 @@ def _trace_everywhere(
         AdoptionError: None runs it.
     """
     installed = [one for one in INTERPRETERS if one.format == format and is_installed(one.backend)]
-    installed = [one for one in installed if not one.stands_in] or installed
+    installed = [one for one in installed if not one.is_fallback] or installed
     traces, failures = {}, []
     for interpreter in installed:
         runtime = describe_backend(interpreter.backend)
         version = installed_version(interpreter.distribution) or ""
-        found = obstacles(ports.graph, interpreter, version, ports.signature)
+        found = incompatibilities(ports.graph, interpreter, version, ports.signature)
         if found:  # some of these do not stop it from running and answering wrongly
             failures.append(f"{runtime} does not take it: {'; '.join(found)}")
             continue

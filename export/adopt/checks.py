@@ -19,8 +19,8 @@ from ...runtime.format.manifest import Golden, GoldenRun, Manifest, StateTensor
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.golden import start_state
 from ...runtime.interpreters.registry import describe_backend, initial_state
-from ...runtime.worker.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
-from ...runtime.worker.messages import Course, Trajectory
+from ...runtime.worker.__main__ import RESULT_SUFFIX, SPEC_SUFFIX
+from ...runtime.worker.messages import RunResult, RunSpec
 
 _MOST_IDS = 2_000  # stepped one by one from the initial state, spread over the vocabulary
 _CARRIED = 64
@@ -34,7 +34,7 @@ def golden_name(number: int) -> str:
     return f"golden{number}"
 
 
-def courses(manifest: Manifest) -> dict[str, Course]:
+def courses(manifest: Manifest) -> dict[str, RunSpec]:
     """Return everything a graph has to step before it is believed."""
     random = np.random.default_rng(_SEED)
     size, state = len(manifest.vocabulary), manifest.state
@@ -42,23 +42,23 @@ def courses(manifest: Manifest) -> dict[str, Course]:
     every = np.unique(np.linspace(0, size - 1, min(size, _MOST_IDS)).astype(np.int32))
     ramp = start_state("ramp", state)
     found = {
-        "every": Course(Inputs(every), _repeated(initial_state(state), len(every)), each=True),
-        "carried": Course(Inputs(ids), initial_state(state)),
-        "again": Course(Inputs(ids), initial_state(state)),
-        "ramp": Course(Inputs(ids[:4]), _repeated(ramp, 4), each=True),
-        "nudged": Course(
+        "every": RunSpec(Inputs(every), _repeated(initial_state(state), len(every)), each=True),
+        "carried": RunSpec(Inputs(ids), initial_state(state)),
+        "again": RunSpec(Inputs(ids), initial_state(state)),
+        "ramp": RunSpec(Inputs(ids[:4]), _repeated(ramp, 4), each=True),
+        "nudged": RunSpec(
             Inputs(ids), {name: array + np.float32(_NUDGE) for name, array in initial_state(state).items()}
         ),
     }
     for tensor in state:  # does what comes out depend on what goes in here?
         changed = {**ramp, tensor.name: -ramp[tensor.name]}
-        found[f"without {tensor.name}"] = Course(Inputs(ids[:4]), _repeated(changed, 4), each=True)
+        found[f"without {tensor.name}"] = RunSpec(Inputs(ids[:4]), _repeated(changed, 4), each=True)
     for number, (start, steps) in enumerate(GOLDEN_RUNS):
-        found[golden_name(number)] = Course(Inputs(ids[:steps]), start_state(start, state))
+        found[golden_name(number)] = RunSpec(Inputs(ids[:steps]), start_state(start, state))
     return found
 
 
-def trace_file(path: Path, backend: str, all_courses: Mapping[str, Course]) -> dict[str, Trajectory]:
+def trace_file(path: Path, backend: str, all_courses: Mapping[str, RunSpec]) -> dict[str, RunResult]:
     """Step `all_courses` through the file at `path` in a process of its own.
 
     Raises:
@@ -66,14 +66,14 @@ def trace_file(path: Path, backend: str, all_courses: Mapping[str, Course]) -> d
     """
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
         for name, course in all_courses.items():
-            Path(folder, name + COURSE_SUFFIX).write_bytes(course.to_bytes())
+            Path(folder, name + SPEC_SUFFIX).write_bytes(course.to_bytes())
         outcome = run_runtime("trace", str(path), backend, folder, timeout=600)
         if outcome.failure is not None:
             raise AdoptionError(f"{describe_backend(backend)} does not step it: {outcome.failure}")
-        return {name: Trajectory.from_file(Path(folder, name + TRAJECTORY_SUFFIX)) for name in all_courses}
+        return {name: RunResult.from_file(Path(folder, name + RESULT_SUFFIX)) for name in all_courses}
 
 
-def problems_of(traces: Mapping[str, Trajectory], state: tuple[StateTensor, ...]) -> list[str]:
+def problems_of(traces: Mapping[str, RunResult], state: tuple[StateTensor, ...]) -> list[str]:
     """Say what is wrong with a step, by what it did."""
     problems = []
     start = initial_state(state)
@@ -116,7 +116,7 @@ def activation_of(answers: Floats) -> Answer:
     return Answer("logits", f"its numbers lie between {answers.min():.3g} and {answers.max():.3g}")
 
 
-def difference(one: Mapping[str, Trajectory], other: Mapping[str, Trajectory], names: list[str]) -> float:
+def difference(one: Mapping[str, RunResult], other: Mapping[str, RunResult], names: list[str]) -> float:
     """Return the largest difference of a probability in the courses `names`."""
     return max(float(np.abs(one[name].probabilities - other[name].probabilities).max()) for name in names)
 
@@ -132,7 +132,7 @@ def _repeated(state: Mapping[str, Float32], times: int) -> dict[str, Float32]:
     return {name: np.repeat(array, times, axis=0) for name, array in state.items()}
 
 
-def _same(one: Trajectory, other: Trajectory, but: str = "") -> bool:
+def _same(one: RunResult, other: RunResult, but: str = "") -> bool:
     states = all(np.array_equal(array, other.states[name]) for name, array in one.states.items() if name != but)
     own = but == "" or np.array_equal(one.states[but], other.states[but])
     return states and own and np.array_equal(one.probabilities, other.probabilities)
@@ -146,7 +146,7 @@ _ROUNDING_ALLOWED = 10  # as in exported files: times what rounding was seen to 
 _MOST_OUTPUTS = 32
 
 
-def golden_of(traces: Mapping[str, Mapping[str, Trajectory]], all_courses: Mapping[str, Course], name: str) -> Golden:
+def golden_of(traces: Mapping[str, Mapping[str, RunResult]], all_courses: Mapping[str, RunSpec], name: str) -> Golden:
     """Record what the first interpreter answers; the others must answer alike.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...runtime.common.errors import AdoptionError
-from ...runtime.doctor.compatibility import file_obstacles
+from ...runtime.doctor.compatibility import file_incompatibilities
 from ...runtime.format.flatbuffer import FlatbufferError
 from ...runtime.format.io_mapping import Port
 from ...runtime.format.model_file import TFLITE
@@ -58,9 +58,9 @@ def read_ports(payload: bytes, format: str, name: str, signature: str | None) ->
         raise AdoptionError(f"{name} is damaged: {error}. Copy it again.") from error
     except ValueError as error:
         raise AdoptionError(f"{name} cannot be adopted: {error}.") from error
-    obstacles = file_obstacles(ports.graph)
-    if obstacles:
-        raise AdoptionError(f"{name} cannot be adopted: {'; '.join(obstacles)}.")
+    incompatibilities = file_incompatibilities(ports.graph)
+    if incompatibilities:
+        raise AdoptionError(f"{name} cannot be adopted: {'; '.join(incompatibilities)}.")
     return ports
 
 

@@ -23,7 +23,7 @@ def bench(
 ) -> None:
     """Time every way to step a model file on this machine, side by side in one process."""
     from ...runtime import read_model_file
-    from ...runtime.bench.measurement import measure_ways
+    from ...runtime.bench.measurement import measure_variants
     from ...runtime.bench.report import as_json as to_json
     from ...runtime.bench.report import as_rows, draw, machine
     from ...runtime.common.atomic_write import write_whole_file
@@ -45,7 +45,7 @@ def bench(
         for number, name in enumerate(names):
             options = {"more": more} if more is not None and number == 0 else {}
             with quiet_stderr():
-                found.append(measure_ways(file, name, rounds=rounds, progress=progress, **options))
+                found.append(measure_variants(file, name, rounds=rounds, progress=progress, **options))
     if plot is not None:
         write_whole_file(plot, draw(found, f"A step of {file.name}"))
     if as_json:

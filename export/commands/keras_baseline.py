@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ...runtime.bench.ways import Way
+from ...runtime.bench.variants import Variant
 from ...runtime.common.arrays import Ids
 from ...runtime.streams.model import Model
 from ..layers.keras_graph import KerasModel
@@ -18,7 +18,7 @@ from ..step_function.build import build_step_function
 
 
 def keras_ways(keras_model: KerasModel, *, one_hot: bool = False) -> Any:
-    """Return what gives the ways to step `keras_model`: a function of the loaded file, for `measure_ways`.
+    """Return what gives the ways to step `keras_model`: a function of the loaded file, for `measure_variants`.
 
     Each is a call with one time step, without a state carried: what Keras charges for a call, whatever it computes.
     """
@@ -39,9 +39,9 @@ def keras_ways(keras_model: KerasModel, *, one_hot: bool = False) -> Any:
         "Keras model.predict(x)": lambda: keras_model.predict(x, verbose=0),
     }
 
-    def ways(model: Model) -> Sequence[Way]:
+    def ways(model: Model) -> Sequence[Variant]:
         counts = zip(steps.items(), (50, 10, 3), strict=True)
-        return [Way(name, _loop(step), symbols=count) for (name, step), count in counts]
+        return [Variant(name, _loop(step), symbols=count) for (name, step), count in counts]
 
     return ways
 

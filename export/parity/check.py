@@ -25,7 +25,7 @@ from ...runtime.format.tensor_specs import Inputs
 from ...runtime.format.vocabulary import Vocabulary
 from ...runtime.interpreters.numpy_engine.blas import one_thread
 from ...runtime.interpreters.registry import describe_backend, initial_state
-from ...runtime.worker.messages import Course, State, Trajectory
+from ...runtime.worker.messages import RunResult, RunSpec, State
 from ..ops.precision import FLOAT32, GATES, INT8, Gate
 from ..step_function.build import StepFunction
 from .custom_state import KnownAnswers, answers_from_reached_states
@@ -114,14 +114,14 @@ class ParityCheck:
         }
         recorded = _FEWEST_SINGLE_STEPS
 
-        def in_numpy(dtype: type[np.floating[Any]]) -> list[Trajectory]:
+        def in_numpy(dtype: type[np.floating[Any]]) -> list[RunResult]:
             with np.errstate(over="ignore", invalid="ignore"):  # which is of this thread alone
                 return run_numpy(step_function, carried, list(starts.values()), dtype, recorded=recorded)
 
         with ThreadPoolExecutor() as pool:  # numpy and Keras at the same time
             in_double, in_single = (pool.submit(in_numpy, dtype) for dtype in (np.float64, np.float32))
             in_keras = reference.run_from(carried, list(starts.values()))
-        courses = [Course(carried, state, after_reset=start == INITIAL) for start, state in starts.items()]
+        courses = [RunSpec(carried, state, after_reset=start == INITIAL) for start, state in starts.items()]
         for start, course, expected, exact, rounded in zip(
             starts, courses, in_keras, in_double.result(), in_single.result(), strict=True
         ):
@@ -129,9 +129,9 @@ class ParityCheck:
             self._sequences[start] = self._known(course, expected, exact, rounded)
         states = {name: np.resize(array, (count, *array.shape[1:])) for name, array in exact.states.items()}
         each = {name: array.astype(np.float32) for name, array in states.items()}
-        self._sequences[EACH] = KnownAnswers(Course(singles, each, each=True), reference.run_each(singles, each))
+        self._sequences[EACH] = KnownAnswers(RunSpec(singles, each, each=True), reference.run_each(singles, each))
 
-    def _known(self, course: Course, expected: Trajectory, exact: Trajectory, rounded: Trajectory) -> KnownAnswers:
+    def _known(self, course: RunSpec, expected: RunResult, exact: RunResult, rounded: RunResult) -> KnownAnswers:
         """Return what is right, and what rounding alone does to it: float64 arithmetic against float32."""
         figures = self._figures(rounded, exact, self._following(course, exact))
         return KnownAnswers(course, expected, difference(exact, rounded), *figures)
@@ -189,7 +189,7 @@ class ParityCheck:
             f"{symbol}on {worst.runtime}. {consequence}".rstrip()
         )
 
-    def _compare(self, backend: str, format: str, start: str, found: Trajectory, quantization: str = FLOAT32) -> Parity:
+    def _compare(self, backend: str, format: str, start: str, found: RunResult, quantization: str = FLOAT32) -> Parity:
         sequence, gate = self._sequences[start], self._gates[quantization]
         expected = sequence.expected
         steps = len(sequence.course.inputs)
@@ -237,12 +237,12 @@ class ParityCheck:
             error_last_tenth=float(worst[-tenth:].mean()),
             quantization=quantization,
             missed=tuple(missed),
-            other_ways={name: way.error for name, way in found.ways.items()},
+            other_ways={name: way.error for name, way in found.alternates.items()},
             microseconds=found.microseconds,
             errors=worst,
         )
 
-    def _missed_in_other_ways(self, sequence: KnownAnswers, found: Trajectory, quantization: str) -> list[str]:
+    def _missed_in_other_ways(self, sequence: KnownAnswers, found: RunResult, quantization: str) -> list[str]:
         """Say what is beyond the gate where the file is stepped in another way: nothing if there is none.
 
         With int8 a difference in the last digit brings a number to the next of 8 bits, now and then, which is carried
@@ -250,7 +250,7 @@ class ParityCheck:
         """
         problems: list[str] = []
         allowed = max(WAY_TOLERANCE, _WAY_ROUNDING * sequence.rounding)
-        for name, way in found.ways.items():
+        for name, way in found.alternates.items():
             if quantization == INT8:
                 expected, gate = sequence.expected, self._gates[INT8]
                 other = replace(found, probabilities=way.probabilities)
@@ -260,7 +260,7 @@ class ParityCheck:
                 problems.append(f"in {name} it answers otherwise: off by {way.error:.2g} (allowed {allowed:.2g})")
         return problems
 
-    def _figures(self, found: Trajectory, expected: Trajectory, following: AnyArray) -> tuple[float, float, float]:
+    def _figures(self, found: RunResult, expected: RunResult, following: AnyArray) -> tuple[float, float, float]:
         """Return how often the same symbol is the likeliest, the change of the NLL, and the noise of values.
 
         The first is the least of all outputs that are probabilities, the second of the main output, the third the
@@ -278,7 +278,7 @@ class ParityCheck:
                 changed = nll(ours, following) - nll(right, following)
         return min(same), changed, max(noisy)
 
-    def _following(self, course: Course, expected: Trajectory) -> AnyArray:
+    def _following(self, course: RunSpec, expected: RunResult) -> AnyArray:
         """Return the right answers to all but the last symbol of `course`, shape (T - 1,)."""
         if self._step_function.predicts_symbols and not course.each:
             return course.inputs.ids[1:]
@@ -286,7 +286,7 @@ class ParityCheck:
         return best[:-1]
 
 
-def _require_finite(trajectory: Trajectory) -> None:
+def _require_finite(trajectory: RunResult) -> None:
     """Raise where a state grows beyond all numbers: such a model has no answer that a file could agree with."""
     for name, states in trajectory.states.items():
         wrong = np.flatnonzero(~np.isfinite(states).reshape(len(states), -1).all(axis=1))

@@ -16,7 +16,7 @@ import numpy as np
 from ...runtime.common.arrays import Floats
 from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
-from ...runtime.worker.messages import Course, State, Trajectory
+from ...runtime.worker.messages import RunResult, RunSpec, State
 from ..ops import NumpyArithmetic
 from ..ops.precision import Gate
 from ..step_function.build import StepFunction
@@ -41,8 +41,8 @@ class KnownAnswers:
         noise: Of outputs that are values, likewise.
     """
 
-    course: Course
-    expected: Trajectory
+    course: RunSpec
+    expected: RunResult
     rounding: float = 0.0
     agreement: float = 1.0
     nll_change: float = 0.0
@@ -59,7 +59,7 @@ def answers_from_reached_states(
     carried: Inputs,
     initial: State,
     singles: Inputs,
-    known_answers: Callable[[Course, Trajectory, Trajectory, Trajectory], KnownAnswers],
+    known_answers: Callable[[RunSpec, RunResult, RunResult, RunResult], KnownAnswers],
     tolerance: float,
 ) -> tuple[KnownAnswers, KnownAnswers, KnownAnswers]:
     """Return what is right from the initial state, from a reached state, and for single steps from reached states.
@@ -92,14 +92,14 @@ def answers_from_reached_states(
         last = {name: array[-1:] for name, array in exact.states.items()}
         expected = whole.part(slice(skipped, None), last)
         exact, rounded = (t.part(slice(skipped, None), t.states) for t in (exact, rounded))
-        course = Course(sequence[skipped:], start, after_reset=not skipped)
+        course = RunSpec(sequence[skipped:], start, after_reset=not skipped)
         known.append(known_answers(course, expected, exact, rounded))
     states = {name: np.resize(array, (len(singles), *array.shape[1:])) for name, array in exact.states.items()}
     each = {name: array.astype(np.float32) for name, array in states.items()}
     widened = {name: array.astype(np.float64) for name, array in each.items()}
     answers, after = step_function.advance(NumpyArithmetic(), as_mapping(singles), widened)
     main = answers.pop(step_function.main.name)
-    return known[0], known[1], KnownAnswers(Course(singles, each, each=True), Trajectory(main, after, None, answers))
+    return known[0], known[1], KnownAnswers(RunSpec(singles, each, each=True), RunResult(main, after, None, answers))
 
 
 def _single(states: Any, step: int) -> dict[str, Any]:

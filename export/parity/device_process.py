@@ -16,8 +16,8 @@ from threading import BoundedSemaphore
 from ...runtime.common.errors import BackendError, NoInterpreterError
 from ...runtime.common.run_worker import run_runtime
 from ...runtime.interpreters.registry import NUMPY, backends_for, describe_backend, without_stand_in
-from ...runtime.worker.__main__ import COURSE_SUFFIX, TRAJECTORY_SUFFIX
-from ...runtime.worker.messages import Course, Trajectory
+from ...runtime.worker.__main__ import RESULT_SUFFIX, SPEC_SUFFIX
+from ...runtime.worker.messages import RunResult, RunSpec
 from ..ops.precision import INT8
 
 _AT_ONCE = BoundedSemaphore(os.cpu_count() or 1)  # processes; more would only disturb what others measure
@@ -47,17 +47,17 @@ def installed_backends(format: str, quantizations: Iterable[str] = ()) -> tuple[
     return working
 
 
-def trace_in_process(path: Path, backend: str, courses: Mapping[str, Course]) -> dict[str, Trajectory]:
-    """Do what `runtime.trace.trace_every_way` does for each of `courses`, in a process of its own.
+def trace_in_process(path: Path, backend: str, courses: Mapping[str, RunSpec]) -> dict[str, RunResult]:
+    """Do what `runtime.trace.trace_all` does for each of `courses`, in a process of its own.
 
     Raises:
         BackendError: The process failed or crashed; what it said is in the message.
     """
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
         for name, course in courses.items():
-            Path(folder, name + COURSE_SUFFIX).write_bytes(course.to_bytes())
+            Path(folder, name + SPEC_SUFFIX).write_bytes(course.to_bytes())
         _run("trace", str(path), backend, folder, backend=backend)
-        return {name: Trajectory.from_file(Path(folder, name + TRAJECTORY_SUFFIX)) for name in courses}
+        return {name: RunResult.from_file(Path(folder, name + RESULT_SUFFIX)) for name in courses}
 
 
 def replay_in_process(path: Path, backend: str) -> float:

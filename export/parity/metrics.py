@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Floats
-from ...runtime.worker.messages import Trajectory
+from ...runtime.worker.messages import RunResult
 
 
-def difference(one: Trajectory, other: Trajectory) -> float:
+def difference(one: RunResult, other: RunResult) -> float:
     """Return the largest difference of all outputs and state tensors between two runs of the same symbols."""
     pairs = [(one.probabilities, other.probabilities)]
     pairs += [(array, other.others[name]) for name, array in one.others.items()]

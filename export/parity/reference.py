@@ -22,7 +22,7 @@ import tensorflow as tf
 from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
-from ...runtime.worker.messages import State, Trajectory
+from ...runtime.worker.messages import RunResult, State
 from ..layers.keras_graph import KerasLayer, KerasModel, LayerCall, read_graph
 from ..ops import NumpyArithmetic
 from ..ops.precision import Rounding, as_they_are
@@ -161,7 +161,7 @@ class KerasReference:
         """Tell whether the state tensors that can be let into the Keras layers and out of them are `names`."""
         return set(names) == {name for names in self._state_names() for name in names}
 
-    def run(self, inputs: Inputs, state: State | None) -> Trajectory:
+    def run(self, inputs: Inputs, state: State | None) -> RunResult:
         """Return the answers to the whole sequence `inputs` of T steps from `state`, and the last state.
 
         None is the initial state of all layers.
@@ -170,7 +170,7 @@ class KerasReference:
         answers, last = self._run(arrays, None if state is None else dict(state))
         return self._trajectory([np.asarray(answer)[0] for answer in answers], last)
 
-    def run_from(self, inputs: Inputs, starts: Sequence[State]) -> list[Trajectory]:
+    def run_from(self, inputs: Inputs, starts: Sequence[State]) -> list[RunResult]:
         """Do what `run` does from each of `starts`, all of them in one batch."""
         arrays = {number: np.repeat(array[None], len(starts), 0) for number, array in self._arrays(inputs).items()}
         together = {name: np.concatenate([start[name] for start in starts]) for name in starts[0]}
@@ -183,7 +183,7 @@ class KerasReference:
             for row in range(len(starts))
         ]
 
-    def run_each(self, inputs: Inputs, states: State) -> Trajectory:
+    def run_each(self, inputs: Inputs, states: State) -> RunResult:
         """Return the answers to each step of `inputs` from its own of `states`, (T, ...), and the states after."""
         arrays = {number: array[:, None] for number, array in self._arrays(inputs).items()}
         answers, after = self._run(arrays, dict(states))
@@ -197,10 +197,10 @@ class KerasReference:
             arrays[self._interface.symbol] = inputs.ids if vectors is None else vectors[inputs.ids]
         return arrays
 
-    def _trajectory(self, answers: Sequence[AnyArray], states: Mapping[str, Any]) -> Trajectory:
+    def _trajectory(self, answers: Sequence[AnyArray], states: Mapping[str, Any]) -> RunResult:
         named = {each.name: array for each, array in zip(self._interface.answers, answers, strict=True)}
         main = named.pop(self._interface.answers[0].name)
-        return Trajectory(main, {name: np.asarray(value) for name, value in states.items()}, None, named)
+        return RunResult(main, {name: np.asarray(value) for name, value in states.items()}, None, named)
 
     def _whole_sequence(self, inputs: dict[int, Any], state: dict[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
         values = dict(inputs)
@@ -256,7 +256,7 @@ def run_numpy(
     dtype: type[np.floating[Any]] = np.float64,
     rounding: Rounding = as_they_are,
     recorded: int | None = None,
-) -> list[Trajectory]:
+) -> list[RunResult]:
     """Step `inputs` in numpy from each of `starts`.
 
     Returns:
@@ -279,7 +279,7 @@ def run_numpy(
                 states[name][:, step - skipped] = array
     main = answers.pop(step_function.main.name)
     return [
-        Trajectory(
+        RunResult(
             main[lane],
             {name: array[lane] for name, array in states.items()},
             None,

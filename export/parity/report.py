@@ -20,7 +20,7 @@ from ...runtime.common.plotting import new_figure, to_png
 from ...runtime.format.model_file import read_model_file
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.registry import describe_backend, initial_state
-from ...runtime.worker.messages import Course
+from ...runtime.worker.messages import RunSpec
 from ..ops.precision import FLOAT32, GATES, Gate, file_name
 from .comparison import recommendations
 from .device_process import installed_backends, trace_in_process
@@ -43,7 +43,7 @@ def answers_table(files: Sequence[Path], sequences: Sequence[Sequence[str]]) -> 
         manifest = read_model_file(path).manifest
         outputs = manifest.labels or manifest.vocabulary
         courses = {
-            str(number): Course(Inputs(manifest.vocabulary.encode_all(sequence[:-1])), initial_state(manifest.state))
+            str(number): RunSpec(Inputs(manifest.vocabulary.encode_all(sequence[:-1])), initial_state(manifest.state))
             for number, sequence in enumerate(sequences)
         }
         for backend in installed_backends(path.suffix[1:]):

@@ -15,7 +15,7 @@ from ..common.errors import StepcellError
 from ..common.run_worker import run_runtime
 from ..streams.model import Model, load
 from ..worker.measure import blank_features
-from .ways import SCORED, Way, reference_of, ways_of
+from .variants import SCORED, Variant, reference_of, variants_of
 
 ROUNDS = 9
 _STEPS = 2_000
@@ -29,7 +29,7 @@ class Measurement:
 
     Attributes:
         runtime: Interpreter and version.
-        microseconds: Way -> what a symbol takes of the processor: the lowest of several rounds in which all ways take
+        microseconds: Variant -> processor time of a symbol: the lowest of several rounds in which all variants take
             turns. Of "until the answer": the lowest median of the time that passes.
         load_ms: From opening the file to the first answer, golden sequence and verification included.
         first_us: The first step after loading.
@@ -60,13 +60,13 @@ class Measurement:
         return None if reference is None else self.microseconds[way] / reference
 
 
-def measure_ways(
+def measure_variants(
     path: str | Path,
     backend: str | None = None,
     *,
     rounds: int = ROUNDS,
     scored: int = SCORED,
-    more: Callable[[Model], Sequence[Way]] = lambda model: (),
+    more: Callable[[Model], Sequence[Variant]] = lambda model: (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measurement:
     """Measure the file at `path`.
@@ -94,7 +94,7 @@ def measure_ways(
     chosen = [symbols[id] for id in random.integers(0, len(symbols), _STEPS)]
     taken = _each_step(lambda symbol: stream.step(symbol, features), chosen)
     cold = _each_step(lambda symbol: stream.step(symbol, features), chosen[:60], np.ones(_CACHE, np.uint8))
-    found, notes = list(ways_of(model, scored)), []
+    found, notes = list(variants_of(model, scored)), []
     found += more(model)
     best = {way.name: float("inf") for way in found}
     for number in range(rounds):

@@ -14,7 +14,7 @@ from typing import Any
 from ..common.errors import MissingPackageError
 from ..common.plotting import new_figure, to_png
 from .measurement import Measurement
-from .ways import REFERENCE
+from .variants import REFERENCE
 
 
 def machine() -> str:
@@ -55,7 +55,7 @@ def as_json(found: Sequence[Measurement]) -> list[dict[str, Any]]:
         {
             **{name: value for name, value in vars(one).items() if name not in ("microseconds", "notes")},
             "notes": list(one.notes),
-            "ways": {
+            "variants": {
                 name: {"microseconds": round(value, 3), "ratio": one.ratio(name)}
                 for name, value in one.microseconds.items()
             },

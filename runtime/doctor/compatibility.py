@@ -17,7 +17,7 @@ _TYPES_UNKNOWN_TO_TFLITE_RUNTIME = ("bfloat16", "int2", "uint4")  # they came in
 _FIRST_PER_CHANNEL = 12  # version of FULLY_CONNECTED with float input and one scale for each row of int8 weights
 
 
-def obstacles(
+def incompatibilities(
     graph: TfliteGraph | OnnxGraph, interpreter: Interpreter, version: str, signature: str | None = None
 ) -> list[str]:
     """Return everything in `graph` that `interpreter` in `version` does not take; nothing: it takes the file.
@@ -25,18 +25,18 @@ def obstacles(
     For versions that were not measured the ones that were stand in. An interpreter takes a whole graph, numpy the
     step alone: its `signature`, None for the likeliest one.
     """
-    if interpreter.stands_in:
+    if interpreter.is_fallback:
         try:
             calculation_of(graph, signature)
         except (ValueError, KeyError, IndexError) as error:
             return [str(error)]
         return []
     if isinstance(graph, TfliteGraph):
-        return [*_operator_obstacles(graph, interpreter), *_type_obstacles(graph, interpreter.backend)]
-    return _onnx_obstacles(graph, version)
+        return [*_operator_incompatibilities(graph, interpreter), *_type_incompatibilities(graph, interpreter.backend)]
+    return _onnx_incompatibilities(graph, version)
 
 
-def file_obstacles(graph: TfliteGraph | OnnxGraph) -> list[str]:
+def file_incompatibilities(graph: TfliteGraph | OnnxGraph) -> list[str]:
     """Return everything in `graph` that no interpreter on a device takes, or that hides its state."""
     if isinstance(graph, OnnxGraph):
         return ["some of its weights stand in another file: save the model as one file"] if graph.external else []
@@ -57,7 +57,7 @@ def file_obstacles(graph: TfliteGraph | OnnxGraph) -> list[str]:
     return found
 
 
-def _operator_obstacles(graph: TfliteGraph, interpreter: Interpreter) -> list[str]:
+def _operator_incompatibilities(graph: TfliteGraph, interpreter: Interpreter) -> list[str]:
     found = []
     for name, custom, version in sorted(graph.operators):
         highest = HIGHEST_VERSIONS[interpreter.backend].get(name, 0)
@@ -70,7 +70,7 @@ def _operator_obstacles(graph: TfliteGraph, interpreter: Interpreter) -> list[st
     return found
 
 
-def _type_obstacles(graph: TfliteGraph, backend: str) -> list[str]:
+def _type_incompatibilities(graph: TfliteGraph, backend: str) -> list[str]:
     """Return what tflite-runtime 2.14 does not refuse and does not run either."""
     if backend != "tflite":
         return []
@@ -94,7 +94,7 @@ def _is_garbled(operator: Operator, subgraph: Subgraph) -> bool:
     return x.type == "float32" and weights.type == "int8" and len(weights.scales) > 1
 
 
-def _onnx_obstacles(graph: OnnxGraph, version: str) -> list[str]:
+def _onnx_incompatibilities(graph: OnnxGraph, version: str) -> list[str]:
     known = max((each for each in _ONNX_LIMITS if each <= version_of(version)), default=min(_ONNX_LIMITS))
     ir_version, opset = _ONNX_LIMITS[known]
     found = []

@@ -14,15 +14,15 @@ from ..common.run_worker import run_runtime
 from ..format.model_file import FORMATS
 from ..interpreters import registry as runtime_backend
 from ..interpreters.registry import installed_version
-from .compatibility import file_obstacles, obstacles
+from .compatibility import file_incompatibilities, incompatibilities
 from .contents import Contents, read_contents
-from .packages import INTERPRETERS, Interpreter, Target, numpy_problem, supply, text_of
+from .packages import INTERPRETERS, Interpreter, Target, availability, numpy_problem, text_of
 
 _MODULES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnxruntime": "onnxruntime", "numpy": "numpy"}
 
 
 @dataclass(frozen=True)
-class Trial:
+class SmokeTest:
     """What came of a trial.
 
     Attributes:
@@ -45,20 +45,20 @@ def is_installed(backend: str) -> bool:
     return find_spec(_MODULES[backend]) is not None
 
 
-def try_model_file(path: Path, backend: str) -> Trial:
+def smoke_test_model_file(path: Path, backend: str) -> SmokeTest:
     """Load a model file, replay its golden sequence and time its steps."""
     outcome = run_runtime("measure", str(path), backend)
-    return Trial(outcome.failure) if outcome.failure is not None else Trial(**json.loads(outcome.output))
+    return SmokeTest(outcome.failure) if outcome.failure is not None else SmokeTest(**json.loads(outcome.output))
 
 
-def try_any_file(path: Path, backend: str) -> Trial:
+def smoke_test_any_file(path: Path, backend: str) -> SmokeTest:
     """Load a file without a manifest, and step nothing."""
-    return Trial(run_runtime("open", str(path), backend).failure or "")
+    return SmokeTest(run_runtime("open", str(path), backend).failure or "")
 
 
-def try_interpreter(backend: str, format: str) -> Trial:
+def smoke_test_interpreter(backend: str, format: str) -> SmokeTest:
     """Step the tiny model that comes with the runtime."""
-    return try_model_file(Path(runtime_backend.__file__).with_name(f"probe.{format}"), backend)
+    return smoke_test_model_file(Path(runtime_backend.__file__).with_name(f"probe.{format}"), backend)
 
 
 _OLDEST_PYTHON = (3, 10)
@@ -73,7 +73,7 @@ class Finding:
         version: The version that is installed or that the target gets, None where it can have none.
         installed: It is there; None for a target elsewhere.
         problems: Why it does not run the file, or does not work at all; nothing: it does.
-        trial: What it did here, None where nothing was tried.
+        smoke_test: What it did here, None where nothing was tried.
         commands: What to type to get it.
     """
 
@@ -81,7 +81,7 @@ class Finding:
     version: str | None
     installed: bool | None
     problems: tuple[str, ...]
-    trial: Trial | None
+    smoke_test: SmokeTest | None
     commands: tuple[str, ...]
 
     @property
@@ -139,7 +139,7 @@ def diagnose(path: Path | None, target: Target) -> Diagnosis:
     problems = _machine_problems(target)
     formats: tuple[str, ...] = FORMATS
     if contents is not None:
-        problems += file_obstacles(contents.graph) if contents.graph else []
+        problems += file_incompatibilities(contents.graph) if contents.graph else []
         problems += [contents.problem] if contents.problem else []
         formats = (contents.format,) if contents.format else ()
     usable = contents is None or contents.graph is not None
@@ -171,10 +171,10 @@ def _advice(target: Target, contents: Contents | None, findings: list[Finding], 
         if not any(finding.installed for finding in fit):
             fit.sort(key=lambda f: f.interpreter.extra == "litert")  # stepcell[tflite] is the same on every machine
             lines += [command for finding in fit[:1] for command in finding.commands if command not in lines]
-    if contents is not None and not any(f.takes_it and not f.interpreter.stands_in for f in findings):
+    if contents is not None and not any(f.takes_it and not f.interpreter.is_fallback for f in findings):
         for interpreter in INTERPRETERS:
-            version = supply(interpreter, target).version
-            if interpreter.format != contents.format and version and not interpreter.stands_in:
+            version = availability(interpreter, target).version
+            if interpreter.format != contents.format and version and not interpreter.is_fallback:
                 faster = "for speed, " if any(finding.takes_it for finding in findings) else ""
                 lines.append(
                     f"{faster}export the model with --format {interpreter.format}: {interpreter.distribution} "
@@ -191,14 +191,14 @@ def _machine_problems(target: Target) -> list[str]:
 
 
 def _find(interpreter: Interpreter, target: Target, contents: Contents | None) -> Finding:
-    source = supply(interpreter, target)
+    source = availability(interpreter, target)
     graph = contents.graph if contents else None
     signature = contents.signature if contents else None
     if target.is_this_machine and is_installed(interpreter.backend):
         version = installed_version(interpreter.distribution) or ""
         wrong_numpy = numpy_problem(interpreter, target)
         trial = _try(interpreter, contents)
-        known = obstacles(graph, interpreter, version, signature) if graph else []
+        known = incompatibilities(graph, interpreter, version, signature) if graph else []
         problems = []
         if trial.failure:
             problems = [*([wrong_numpy] if wrong_numpy else known), trial.failure]
@@ -208,16 +208,16 @@ def _find(interpreter: Interpreter, target: Target, contents: Contents | None) -
     installed = False if target.is_this_machine else None
     if source.version is None:
         return Finding(interpreter, None, installed, (source.missing,), None, ())
-    found = obstacles(graph, interpreter, source.version, signature) if graph else []
+    found = incompatibilities(graph, interpreter, source.version, signature) if graph else []
     return Finding(interpreter, source.version, installed, tuple(found), None, source.commands)
 
 
-def _try(interpreter: Interpreter, contents: Contents | None) -> Trial:
+def _try(interpreter: Interpreter, contents: Contents | None) -> SmokeTest:
     if contents is None:
-        return try_interpreter(interpreter.backend, interpreter.format)
+        return smoke_test_interpreter(interpreter.backend, interpreter.format)
     if contents.manifest is None:
-        return try_any_file(contents.path, interpreter.backend)
-    return try_model_file(contents.path, interpreter.backend)
+        return smoke_test_any_file(contents.path, interpreter.backend)
+    return smoke_test_model_file(contents.path, interpreter.backend)
 
 
 def _verdict(
@@ -255,7 +255,7 @@ def _capabilities(target: Target, where: str, findings: list[Finding]) -> str:
 
 def _preferred(findings: list[Finding]) -> list[Finding]:
     """Return `findings` without numpy, which stands in for an interpreter; alone it stays."""
-    return [finding for finding in findings if not finding.interpreter.stands_in] or findings
+    return [finding for finding in findings if not finding.interpreter.is_fallback] or findings
 
 
 def _listed(findings: list[Finding]) -> str:

@@ -131,7 +131,7 @@ class Interpreter:
     apt: str = ""
 
     @property
-    def stands_in(self) -> bool:
+    def is_fallback(self) -> bool:
         """Whether it is numpy, which steps what no interpreter is there for."""
         return self.backend == NUMPY
 
@@ -155,7 +155,7 @@ INTERPRETERS = (
 
 
 @dataclass(frozen=True)
-class Supply:
+class Availability:
     """How a target gets an interpreter.
 
     Attributes:
@@ -169,18 +169,18 @@ class Supply:
     missing: str = ""
 
 
-def supply(interpreter: Interpreter, target: Target) -> Supply:
+def availability(interpreter: Interpreter, target: Target) -> Availability:
     """Find out how `target` gets `interpreter`."""
-    if interpreter.stands_in:
+    if interpreter.is_fallback:
         own = target.machine == "armv7l" and target.apt.get("numpy")
-        return Supply(own or interpreter.version, _pip_commands(interpreter, target))
+        return Availability(own or interpreter.version, _pip_commands(interpreter, target))
     missing = _why_no_wheel(interpreter, target)
     if not missing:
-        return Supply(interpreter.version, _pip_commands(interpreter, target))
+        return Availability(interpreter.version, _pip_commands(interpreter, target))
     if interpreter.distribution in target.apt:
         packages = ("python3-venv", "python3-numpy", interpreter.apt)
-        return Supply(target.apt[interpreter.distribution], _with_debian_packages(packages, "stepcell"))
-    return Supply(None, missing=missing)
+        return Availability(target.apt[interpreter.distribution], _with_debian_packages(packages, "stepcell"))
+    return Availability(None, missing=missing)
 
 
 def _why_no_wheel(interpreter: Interpreter, target: Target) -> str:
@@ -205,7 +205,7 @@ def _pip_commands(interpreter: Interpreter, target: Target) -> tuple[str, ...]:
     # The extra `tflite` brings tflite-runtime where it has wheels, and ai-edge-litert elsewhere.
     newer = target.system != "linux" or target.python > (3, 11)
     extra = "tflite" if interpreter.format == TFLITE and newer else interpreter.extra
-    what = "stepcell" if interpreter.stands_in else f"'stepcell[{extra}]'"
+    what = "stepcell" if interpreter.is_fallback else f"'stepcell[{extra}]'"
     if target.machine == "armv7l" and "numpy" in target.apt:  # there are no numpy wheels for it
         return _with_debian_packages(("python3-venv", "python3-numpy"), what)
     return (f"pip install {what}",)

@@ -60,10 +60,10 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
                 "installed": finding.installed,
                 "runs": finding.runs,
                 "problems": list(finding.problems),
-                "golden_error": finding.trial.golden_error if finding.trial else None,
-                "us_per_step": finding.trial.us_per_step if finding.trial else None,
-                "load_ms": finding.trial.load_ms if finding.trial else None,
-                "resident_mb": finding.trial.resident_mb if finding.trial else None,
+                "golden_error": finding.smoke_test.golden_error if finding.smoke_test else None,
+                "us_per_step": finding.smoke_test.us_per_step if finding.smoke_test else None,
+                "load_ms": finding.smoke_test.load_ms if finding.smoke_test else None,
+                "resident_mb": finding.smoke_test.resident_mb if finding.smoke_test else None,
                 "install": list(finding.commands),
             }
             for finding in diagnosis.findings
@@ -79,11 +79,11 @@ def _row(finding: Finding, diagnosis: Diagnosis) -> list[str]:
     takes = ""
     if diagnosis.contents is not None and finding.version is not None:
         takes = "no" if finding.problems else "yes"
-    trial = finding.trial
+    trial = finding.smoke_test
     error = trial.golden_error if trial else None
     figures = (trial.us_per_step, trial.load_ms, trial.resident_mb) if trial else (None, None, None)
     shown = ["" if x is None else f"{x:{form}}" for x, form in zip(figures, (".2f", ".1f", ".0f"), strict=True)]
     golden = "" if diagnosis.contents is None or error is None else f"right to {error:.1e}"
     # Without a file both formats are asked after, and numpy steps both.
-    steps = f", .{finding.interpreter.format}" if finding.interpreter.stands_in and diagnosis.contents is None else ""
+    steps = f", .{finding.interpreter.format}" if finding.interpreter.is_fallback and diagnosis.contents is None else ""
     return [finding.name + steps, available, takes, golden, *shown]

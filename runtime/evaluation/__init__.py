@@ -1,26 +1,26 @@
 """How good a model file is on data, on the device runtime, beside what is as good without a network.
 
 from stepcell.runtime import load
-from stepcell.runtime.evaluation import evaluate, read_material
+from stepcell.runtime.evaluation import evaluate, read_evaluation_data
 
 model = load("build/log/model.tflite")
-evaluation = evaluate(model, read_material(model.manifest, Path("log.csv")))
+evaluation = evaluate(model, read_evaluation_data(model.manifest, Path("log.csv")))
 """
 
-from .dataset import Material, read_material
+from .dataset import EvaluationData, read_evaluation_data
 from .evaluation import Evaluation, evaluate
-from .metrics import Judgement
-from .modes import Passes
+from .metrics import SymbolScores
+from .modes import EvaluationModes
 from .ngram import Baseline, NGram, baselines
 
 __all__ = [
     "Baseline",
     "Evaluation",
-    "Judgement",
-    "Material",
+    "EvaluationData",
+    "EvaluationModes",
     "NGram",
-    "Passes",
+    "SymbolScores",
     "baselines",
     "evaluate",
-    "read_material",
+    "read_evaluation_data",
 ]

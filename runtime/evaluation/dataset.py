@@ -1,4 +1,4 @@
-"""What a model is judged by and what the yardsticks learn from, read as the model file says or as you say."""
+"""What a model is judged by and what the baselines learn from, read as the model file says or as you say."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from ..format.manifest import Manifest
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """Sequences to judge a model by, and others for the yardsticks.
+class EvaluationData:
+    """Sequences to judge a model by, and others for the baselines.
 
     Attributes:
-        judged: What the model is judged by.
-        learned: What the yardsticks learn from.
+        test: What the model is evaluated on.
+        train: What the baselines learn from.
         unknown: How many of the judged symbols the vocabulary does not hold, so that they stand as the unknown one.
         notes: Where both come from, in words.
     """
 
-    judged: Tape
-    learned: Tape
+    test: Tape
+    train: Tape
     unknown: int
     notes: tuple[str, ...]
 
 
-def read_material(
+def read_evaluation_data(
     manifest: Manifest, data: Path, baseline_from: Path | None = None, *, held_out: float | None = None,
     end: str | None = None, options: Mapping[str, Any] | None = None,
-) -> Material:  # fmt: skip
+) -> EvaluationData:  # fmt: skip
     """Read the data that a model is to be judged by.
 
     Where `data` is the very file that the model was trained on, by its sha256, what training held out is judged by,
-    and the yardsticks learn from what the network learned from. Another file is judged by as a whole if
-    `baseline_from` names what the yardsticks learn from (of the training file only what the network learned from);
+    and the baselines learn from what the network learned from. Another file is judged by as a whole if
+    `baseline_from` names what the baselines learn from (of the training file only what the network learned from);
     else a part of it is held out, and they learn from the rest.
 
     Args:
         manifest: Of the model; `training["data"]` says how files were read, if stepcell trained it.
         data: File to judge by.
-        baseline_from: File for the yardsticks.
+        baseline_from: File for the baselines.
         held_out: Share of `data` to judge by; None: as training held out, else a tenth.
         end: The end symbol; "": none; None: that of the training.
         options: What is read otherwise than in training; see `TrainedReading.of`.
@@ -82,4 +82,4 @@ def read_material(
             f"The model does not know {unknown:,} of the {len(judged.ids):,} symbols of {data}. "
             f"Were they read as in training? It knows {manifest.vocabulary.describe()}."
         )
-    return Material(read.tape(judged), read.tape(rest), unknown, tuple(notes))
+    return EvaluationData(read.tape(judged), read.tape(rest), unknown, tuple(notes))

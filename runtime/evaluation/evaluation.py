@@ -1,4 +1,4 @@
-"""A model on data, beside its yardsticks."""
+"""A model on data, beside its baselines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from ..common.errors import OptionError
 from ..streams.model import Model
-from .dataset import Material
-from .metrics import Judgement
-from .modes import Passes
+from .dataset import EvaluationData
+from .metrics import SymbolScores
+from .modes import EvaluationModes
 from .ngram import Baseline, baselines
 
-CARRIED, RESET, WINDOWED, FORGETFUL = "carried", "reset", "windowed", "forgetful"
+CARRIED, RESET, WINDOWED, MEMORYLESS = "carried", "reset", "windowed", "memoryless"
 _WINDOW = 50  # where nobody says how much was learned at once
 _WORTH = 0.01  # bits per symbol by which a network has to be better than an n-gram to be worth its trouble
 
@@ -24,9 +24,9 @@ class Evaluation:
 
     Attributes:
         model: Name of the file and the interpreter.
-        passes: The model in each way of feeding it that the data allow, by name: "reset" before each sequence where
-            there are several, "carried" without any reset, "windowed", "forgetful".
-        baselines: The yardsticks.
+        modes: The model in each way of feeding it that the data allow, by name: "reset" before each sequence where
+            there are several, "carried" without any reset, "windowed", "memoryless".
+        baselines: The baselines.
         symbols: Of the output, by id.
         top: For which k the share among the k likeliest is shown.
         window: Symbols in view in "windowed".
@@ -36,7 +36,7 @@ class Evaluation:
     """
 
     model: str
-    passes: Mapping[str, Judgement]
+    modes: Mapping[str, SymbolScores]
     baselines: tuple[Baseline, ...]
     symbols: Sequence[str]
     top: tuple[int, ...]
@@ -46,19 +46,19 @@ class Evaluation:
     notes: tuple[str, ...]
 
     @property
-    def main(self) -> Judgement:
+    def main(self) -> SymbolScores:
         """The pass that all details are of: as the model is fed where sequences are told apart."""
-        return self.passes[RESET if RESET in self.passes else CARRIED]
+        return self.modes[RESET if RESET in self.modes else CARRIED]
 
     @property
     def best_baseline(self) -> Baseline:
-        """The yardstick that has the fewest bits."""
-        return min((one for one in self.baselines if one.has_probabilities), key=lambda one: one.judgement.bits)
+        """The baseline that has the fewest bits."""
+        return min((one for one in self.baselines if one.has_probabilities), key=lambda one: one.scores.bits)
 
     def verdict(self) -> str:
         """Return in a sentence whether the network is worth it."""
-        best, gain = self.best_baseline, self.best_baseline.judgement.bits - self.main.bits
-        points = 100 * (self.main.accuracy - best.judgement.accuracy)
+        best, gain = self.best_baseline, self.best_baseline.scores.bits - self.main.bits
+        points = 100 * (self.main.accuracy - best.scores.accuracy)
         name = f"the {best.name.removeprefix('the ')}"
         worth = (
             "the network is worth it" if gain > _WORTH
@@ -76,7 +76,7 @@ class Evaluation:
             "unknown_symbols": self.unknown,
             "window": self.window,
             "notes": list(self.notes),
-            "passes": {name: judged.to_json(self.top) for name, judged in self.passes.items()},
+            "modes": {name: judged.to_json(self.top) for name, judged in self.modes.items()},
             "baselines": {one.name: _baseline_to_json(one, self.top) for one in self.baselines},
             "verdict": self.verdict(),
             "by_position": main.by_position(),
@@ -87,14 +87,14 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, material: Material, *, top: Sequence[int] = (3, 5), window: int | None = None,
+    model: Model, data: EvaluationData, *, top: Sequence[int] = (3, 5), window: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:  # fmt: skip
-    """Judge a model on the device runtime, and the yardsticks beside it.
+    """Judge a model on the device runtime, and the baselines beside it.
 
     Args:
         model: Predicts its next symbol.
-        material: What to judge it by.
+        data: What to judge it by.
         top: For which k to tell the share among the k likeliest.
         window: Symbols in view in the windowed pass; None: as many as were learned at once.
         progress: Is told what is being done.
@@ -109,37 +109,37 @@ def evaluate(
     problems = [f"top {count}" for count in top if count < 1] + [f"a window of {window}"] * (window < 1)
     if problems:
         raise OptionError(f"These have to be above 0: {', '.join(problems)}.")
-    tape = material.judged
+    tape = data.test
     if not tape.weights.any():
         raise OptionError("Nothing can be judged: no symbol comes after another.")
     several = len(tape.starts) > 2
-    passes: dict[str, Judgement] = {}
-    for name, judged in _each_pass(Passes(model, tape), window, several=several, progress=progress):
+    modes: dict[str, SymbolScores] = {}
+    for name, judged in _each_pass(EvaluationModes(model, tape), window, several=several, progress=progress):
         if judged is not None:
-            passes[name] = judged
+            modes[name] = judged
     progress("counting n-grams")
-    yardsticks = tuple(baselines(material.learned, tape, len(model.vocabulary)))
+    counted = tuple(baselines(data.train, tape, len(model.vocabulary)))
     name = f"{model.file.name} on {model.backend}"
     return Evaluation(
-        name, passes, yardsticks, model.output_vocabulary.symbols, tuple(sorted(set(top) - {1})), window,
-        len(tape.starts) - 1, material.unknown, material.notes,
+        name, modes, counted, model.output_vocabulary.symbols, tuple(sorted(set(top) - {1})), window,
+        len(tape.starts) - 1, data.unknown, data.notes,
     )  # fmt: skip
 
 
 def _each_pass(
-    passes: Passes, window: int, *, several: bool, progress: Callable[[str], None]
-) -> Iterator[tuple[str, Judgement | None]]:
+    modes: EvaluationModes, window: int, *, several: bool, progress: Callable[[str], None]
+) -> Iterator[tuple[str, SymbolScores | None]]:
     if several:
         progress("the state reset before each sequence")
-        yield RESET, passes.reset()
+        yield RESET, modes.reset()
     progress("the state carried")
-    yield CARRIED, passes.carried()
+    yield CARRIED, modes.carried()
     progress(f"{window} symbols in view")
-    yield WINDOWED, passes.windowed(window)
-    yield FORGETFUL, passes.forgetful()
+    yield WINDOWED, modes.windowed(window)
+    yield MEMORYLESS, modes.memoryless()
 
 
 def _baseline_to_json(baseline: Baseline, top: Sequence[int]) -> dict[str, Any]:
     if baseline.has_probabilities:
-        return baseline.judgement.to_json(top)
-    return {"symbols": len(baseline.judgement), "accuracy": baseline.judgement.accuracy}
+        return baseline.scores.to_json(top)
+    return {"symbols": len(baseline.scores), "accuracy": baseline.scores.accuracy}

@@ -18,7 +18,7 @@ _BINS = 10  # of the confidence; Guo et al. 2017 take 15, which for few symbols 
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class SymbolScores:
     """How N symbols had been predicted, each from what came before it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Judgement:
     positions: Places
 
     @classmethod
-    def of(cls, probabilities: Floats, targets: Ids, positions: Places) -> Judgement:
+    def of(cls, probabilities: Floats, targets: Ids, positions: Places) -> SymbolScores:
         """Return the judgement of distributions of shape (N, K) by what came, shape (N,)."""
         rows = np.arange(len(targets))
         chosen = probabilities[rows, targets].astype(np.float64)
@@ -50,7 +50,7 @@ class Judgement:
         )  # fmt: skip
 
     @classmethod
-    def joined(cls, parts: Sequence[Judgement]) -> Judgement:
+    def concatenate(cls, parts: Sequence[SymbolScores]) -> SymbolScores:
         """Return all of `parts`, one behind the other."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
@@ -58,9 +58,9 @@ class Judgement:
         """Return how many symbols were judged."""
         return len(self.targets)
 
-    def chosen(self, which: AnyArray) -> Judgement:
+    def select(self, which: AnyArray) -> SymbolScores:
         """Return the judgement of a part of the symbols."""
-        return Judgement(*(getattr(self, field.name)[which] for field in fields(self)))
+        return SymbolScores(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def top(self, count: int) -> float:
         """Return the share of symbols that were among the `count` likeliest; nan where there is no symbol."""
@@ -90,7 +90,7 @@ class Judgement:
         last = int(self.positions.max(initial=0))
         while end <= last:
             end = end + 1 if end < 9 else 2 * end - 1
-            part = self.chosen((self.positions >= first) & (self.positions < end))
+            part = self.select((self.positions >= first) & (self.positions < end))
             if len(part) >= _FEW or (end > last and len(part)):
                 row = {"from": first, "to": end - 1, "symbols": len(part)}
                 rows.append({**row, "accuracy": part.accuracy, "bits_per_symbol": part.bits})
@@ -102,7 +102,7 @@ class Judgement:
         rows = []
         places = np.minimum((self.confidence * _BINS).astype(int), _BINS - 1)
         for place in range(_BINS):
-            part = self.chosen(places == place)
+            part = self.select(places == place)
             if len(part):
                 row = {"from": place / _BINS, "to": (place + 1) / _BINS, "symbols": len(part)}
                 rows.append({**row, "confidence": float(part.confidence.mean()), "accuracy": part.accuracy})

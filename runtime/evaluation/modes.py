@@ -12,7 +12,7 @@ from ..data.recording import stretches
 from ..streams.model import Model
 from ..tasks.distribution import next_symbol_probabilities, require_next_symbols
 from ..tasks.scoring import run_ids
-from .metrics import Judgement
+from .metrics import SymbolScores
 from .ngram import positions_of
 
 _ANSWERS_AT_A_TIME = 1 << 18  # probabilities in memory
@@ -20,7 +20,7 @@ _WINDOWS, _WINDOW_STEPS, _SEED = 2_000, 200_000, 20_201_120  # most windows draw
 
 
 @dataclass(frozen=True)
-class Passes:
+class EvaluationModes:
     """A model and the sequences that it is judged by. Each pass is a stream of its own.
 
     Attributes:
@@ -38,15 +38,15 @@ class Passes:
         """Check the model."""
         require_next_symbols(self.model.file, "it cannot be evaluated on a stream", with_features=True)
 
-    def carried(self) -> Judgement:
+    def carried(self) -> SymbolScores:
         """Feed one sequence behind the other and never reset the state."""
         return self._judge(np.zeros(1, np.int64), np.arange(len(self.tape)), self.tape.weights > 0)
 
-    def reset(self) -> Judgement:
+    def reset(self) -> SymbolScores:
         """Reset the state before each sequence."""
         return self._judge(self.tape.starts[:-1], np.arange(len(self.tape)), self.tape.weights > 0)
 
-    def windowed(self, length: int) -> Judgement | None:
+    def windowed(self, length: int) -> SymbolScores | None:
         """Show nothing but the last `length` symbols of its sequence before each symbol; of symbols that are drawn.
 
         None where no symbol has more before it, and this would be `reset`.
@@ -64,7 +64,7 @@ class Passes:
         last[after - 1] = True
         return self._judge(after - lengths, places, last)
 
-    def forgetful(self) -> Judgement:
+    def memoryless(self) -> SymbolScores:
         """Reset the state before each symbol, so that the last one is all that the model knows."""
         tape, within = self.tape, positions_of(self.tape)
         if tape.numbers is not None:  # hardly any two steps read the same
@@ -78,14 +78,14 @@ class Passes:
         alone = self._distributions(np.concatenate(rows))
         places = np.flatnonzero(tape.weights > 0)
         step = max(1, _ANSWERS_AT_A_TIME // alone.shape[1])
-        return Judgement.joined(
+        return SymbolScores.concatenate(
             [
-                Judgement.of(alone[which[part]], tape.targets[part], within[part])
+                SymbolScores.of(alone[which[part]], tape.targets[part], within[part])
                 for part in (places[start : start + step] for start in range(0, max(len(places), 1), step))
             ]
         )
 
-    def _judge(self, starts: Places, places: Places, judged: Flags) -> Judgement:
+    def _judge(self, starts: Places, places: Places, judged: Flags) -> SymbolScores:
         """Feed what stands at `places` of the tape, shape (N,), with a reset at each of `starts`, which count in them.
 
         Judged is where `judged`, of the same shape, says so.
@@ -94,7 +94,7 @@ class Passes:
         inputs, targets, positions = tape.inputs[places], tape.targets[places], positions_of(tape)[places]
         features = {} if tape.numbers is None else tape.numbers.features(places)
         step = max(1, _ANSWERS_AT_A_TIME // len(self.model.output_vocabulary))
-        parts: list[Judgement] = []
+        parts: list[SymbolScores] = []
         rows: list[Float32] = []
         first = 0  # what has been fed since then and not been judged yet is in `rows`
         for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(inputs)], strict=True):
@@ -105,9 +105,9 @@ class Passes:
                 if until - first >= step or until == len(inputs):
                     known = np.flatnonzero(judged[first:until]) + first
                     answers = self._distributions(np.concatenate(rows))
-                    parts.append(Judgement.of(answers, targets[known], positions[known]))
+                    parts.append(SymbolScores.of(answers, targets[known], positions[known]))
                     rows, first = [], until
-        return Judgement.joined(parts)
+        return SymbolScores.concatenate(parts)
 
     def _distributions(self, answers: Float32) -> Float32:
         """Return the distributions that `answers` stand for."""

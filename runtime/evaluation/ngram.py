@@ -1,6 +1,6 @@
 """The n-gram with back-off: what a network has to beat.
 
-What predicts the same symbols without a network: the yardsticks.
+What predicts the same symbols without a network: the baselines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..common.arrays import Ids, Places
 from ..data import Tape
 from ..data.recording import stretches
 from ..tasks.distribution import Float64
-from .metrics import Judgement
+from .metrics import SymbolScores
 
 _NUMBERS_AT_A_TIME = 1 << 21  # probabilities in memory
 
@@ -73,17 +73,17 @@ class NGram:
             shares = counts / np.repeat(together, different)
             self._levels[-1] = _Level(level.codes, firsts, (codes % symbols).astype(np.int32), shares, left)
 
-    def judge(self, tape: Tape) -> Judgement:
+    def judge(self, tape: Tape) -> SymbolScores:
         """Predict every symbol of `tape` that can be predicted."""
         contexts = np.stack(list(self._contexts(tape, self.order, learn=False)))  # (order, N)
         positions = positions_of(tape)
         places = np.flatnonzero(tape.weights > 0)
         step = max(1, _NUMBERS_AT_A_TIME // self._symbols)
         parts = [
-            Judgement.of(self._probabilities(contexts[:, part]), tape.targets[part], positions[part])
+            SymbolScores.of(self._probabilities(contexts[:, part]), tape.targets[part], positions[part])
             for part in (places[start : start + step] for start in range(0, max(len(places), 1), step))
         ]
-        return Judgement.joined(parts)
+        return SymbolScores.concatenate(parts)
 
     def distributions(self, tape: Tape) -> Float64:
         """Return what is predicted at each place of a short tape, float64 of shape (N, V)."""
@@ -139,21 +139,21 @@ ORDERS = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Baseline:
-    """A yardstick on the judged symbols.
+    """A baseline on the judged symbols.
 
     Attributes:
         name: What it is, in words.
-        judgement: What its predictions were worth.
+        scores: What its predictions were worth.
         has_probabilities: False: it names one symbol, and only its accuracy means something.
     """
 
     name: str
-    judgement: Judgement
+    scores: SymbolScores
     has_probabilities: bool = True
 
 
 def baselines(learned: Tape, judged: Tape, symbols: int) -> Iterator[Baseline]:
-    """Yield the yardsticks in turn: the last symbol again, the most frequent one, n-grams of growing order.
+    """Yield the baselines in turn: the last symbol again, the most frequent one, n-grams of growing order.
 
     Args:
         learned: What they learn from.
@@ -166,12 +166,12 @@ def baselines(learned: Tape, judged: Tape, symbols: int) -> Iterator[Baseline]:
         yield Baseline(name, NGram(learned, symbols, order).judge(judged))
 
 
-def _last_symbol(tape: Tape, symbols: int) -> Judgement:
+def _last_symbol(tape: Tape, symbols: int) -> SymbolScores:
     places = np.flatnonzero(tape.weights > 0)
     inputs, targets = tape.inputs[places], tape.targets[places]
     right = inputs == targets
     certain = np.ones(len(places))
     ranks = np.where(right, 1, symbols).astype(np.int32)
-    return Judgement(
+    return SymbolScores(
         targets, inputs, certain, np.where(right, 0.0, -np.inf), ranks, positions_of(tape)[places]
     )  # fmt: skip

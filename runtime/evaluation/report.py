@@ -15,32 +15,32 @@ import numpy as np
 
 from ..common.plotting import new_figure, to_png
 from ..format.vocabulary import escape_symbol
-from .evaluation import CARRIED, FORGETFUL, RESET, WINDOWED, Evaluation
-from .metrics import Judgement
+from .evaluation import CARRIED, MEMORYLESS, RESET, WINDOWED, Evaluation
+from .metrics import SymbolScores
 
 Table: TypeAlias = tuple[list[str], list[list[str]]]
 
 
 def figures_table(evaluation: Evaluation) -> Table:
-    """Return header and rows: the model in each way of feeding it, then the yardsticks."""
+    """Return header and rows: the model in each way of feeding it, then the baselines."""
     names = {
         RESET: "state reset before each sequence",
         CARRIED: "state carried, never reset",
         WINDOWED: f"only the last {evaluation.window} symbols in view",
-        FORGETFUL: "state reset before each symbol: no memory",
+        MEMORYLESS: "state reset before each symbol: no memory",
     }
     header = ["", "symbols", "accuracy", *(f"top {count}" for count in evaluation.top), "nats", "bits"]
-    rows = [_row(names[name], judged, evaluation.top) for name, judged in evaluation.passes.items()]
+    rows = [_row(names[name], judged, evaluation.top) for name, judged in evaluation.modes.items()]
     for one in evaluation.baselines:
-        row = _row(one.name, one.judgement, evaluation.top)
+        row = _row(one.name, one.scores, evaluation.top)
         rows.append(row if one.has_probabilities else [*row[:3], *[""] * (len(row) - 3)])
     return header, rows
 
 
 def positions_table(evaluation: Evaluation) -> Table:
-    """Return header and rows: accuracy and bits by the position in the sequence, of the best yardstick too."""
+    """Return header and rows: accuracy and bits by the position in the sequence, of the best baseline too."""
     header = ["position", "symbols", "accuracy", "bits", "n-gram accuracy", "bits"]
-    counted = {row["from"]: row for row in evaluation.best_baseline.judgement.by_position()}
+    counted = {row["from"]: row for row in evaluation.best_baseline.scores.by_position()}
     rows = []
     for row in evaluation.main.by_position():
         other = counted[row["from"]]
@@ -92,7 +92,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def _row(name: str, judged: Judgement, top: tuple[int, ...]) -> list[str]:
+def _row(name: str, judged: SymbolScores, top: tuple[int, ...]) -> list[str]:
     shares = [percent(judged.top(count)) for count in (1, *top)]
     return [name, f"{len(judged):,}", *shares, f"{judged.nats:.4f}", f"{judged.bits:.4f}"]
 
@@ -105,7 +105,7 @@ _MOST_CONFUSED = 20  # symbols in the picture of mistakes
 
 
 def draw(evaluation: Evaluation) -> list[tuple[str, bytes]]:
-    """Return names and PNGs: bits beside the yardsticks, by position, calibration, mistakes; [] without matplotlib."""
+    """Return names and PNGs: bits beside the baselines, by position, calibration, mistakes; [] without matplotlib."""
     first, second = new_figure(12, 4), new_figure(12, 5)
     if first is None or second is None:
         return []
@@ -119,8 +119,8 @@ def draw(evaluation: Evaluation) -> list[tuple[str, bytes]]:
 
 
 def _draw_bits(axes: Any, evaluation: Evaluation) -> None:
-    named = [(name, judged.bits, "tab:blue") for name, judged in evaluation.passes.items()]
-    named += [(one.name, one.judgement.bits, "tab:gray") for one in evaluation.baselines if one.has_probabilities]
+    named = [(name, judged.bits, "tab:blue") for name, judged in evaluation.modes.items()]
+    named += [(one.name, one.scores.bits, "tab:gray") for one in evaluation.baselines if one.has_probabilities]
     names, bits, colours = zip(*reversed(named), strict=True)
     axes.barh(range(len(names)), bits, color=colours)
     axes.set_yticks(range(len(names)), names, fontsize=8)
@@ -131,7 +131,7 @@ def _draw_bits(axes: Any, evaluation: Evaluation) -> None:
 def _draw_positions(axes: Any, evaluation: Evaluation) -> None:
     for name, judged, colour in (
         ("network", evaluation.main, "tab:blue"),
-        (evaluation.best_baseline.name, evaluation.best_baseline.judgement, "tab:gray"),
+        (evaluation.best_baseline.name, evaluation.best_baseline.scores, "tab:gray"),
     ):
         rows = judged.by_position()
         axes.plot(

@@ -17,8 +17,8 @@ from .lanes import Lanes
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What a model's predictions were worth on some symbols. Figures of two parts can be added.
+class ScoreSummary:
+    """What a model's predictions were worth on some symbols. ScoreSummary of two parts can be added.
 
     Attributes:
         symbols: How many symbols there were.
@@ -34,9 +34,9 @@ class Figures:
     top_1: int = 0
     top_5: int = 0
 
-    def __add__(self, other: Figures) -> Figures:
+    def __add__(self, other: ScoreSummary) -> ScoreSummary:
         """Return the figures of both parts together."""
-        return Figures(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
+        return ScoreSummary(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
 
     @property
     def nats_per_symbol(self) -> float:
@@ -92,33 +92,33 @@ class Score:
         return -self.log_probabilities / log(2)
 
     @property
-    def figures(self) -> Figures:
+    def summary(self) -> ScoreSummary:
         """What the predictions were worth altogether."""
         scored = self.ranks > 0
         ranks = self.ranks[scored]
         nats = float(-self.log_probabilities[scored].sum()) + 0.0  # never -0.0
-        return Figures(self.ranks.size, ranks.size, nats, int((ranks == 1).sum()), int((ranks <= 5).sum()))
+        return ScoreSummary(self.ranks.size, ranks.size, nats, int((ranks == 1).sum()), int((ranks <= 5).sum()))
 
     @property
     def bits_per_symbol(self) -> float:
         """Mean surprise."""
-        return self.figures.bits_per_symbol
+        return self.summary.bits_per_symbol
 
     @property
     def perplexity(self) -> float:
-        """See `Figures.perplexity`."""
-        return self.figures.perplexity
+        """See `ScoreSummary.perplexity`."""
+        return self.summary.perplexity
 
     def __repr__(self) -> str:
         """Return the figures in a line."""
-        figures = self.figures
+        figures = self.summary
         return f"Score({figures.symbols} symbols, {figures.bits_per_symbol:.4f} bits per symbol)"
 
 
 HEADER = ("symbols", "nats per symbol", "bits per symbol", "perplexity", "top 1", "top 5")
 
 
-def figures_row(figures: Figures) -> list[str]:
+def summary_row(figures: ScoreSummary) -> list[str]:
     """Return the figures under `HEADER`."""
     if not figures.scored:
         return [f"{figures.symbols:,}", *["-"] * 5]

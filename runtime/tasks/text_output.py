@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Notation:
+class SymbolFormatter:
     """How symbols are written: as the text that a model was trained on, or else with what tells them apart.
 
     Attributes:
@@ -35,7 +35,7 @@ class Notation:
     end: str | None = None
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Notation:
+    def of(cls, manifest: Manifest) -> SymbolFormatter:
         """Return that of a model."""
         data: Any = manifest.training.get("data")
         data = data if isinstance(data, dict) else {}
@@ -102,7 +102,7 @@ def _decoded(symbols: Iterable[str]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Choice:
+class GenerationOptions:
     """How to go on.
 
     Attributes:
@@ -134,7 +134,7 @@ class Choice:
         if self.beam is not None and given:  # greedy is what it is anyway
             raise OptionError(f"--beam takes the likeliest and draws nothing: leave out {', '.join(given)}.")
 
-    def read(self, notation: Notation) -> tuple[list[str], str | None]:
+    def read(self, notation: SymbolFormatter) -> tuple[list[str], str | None]:
         """Return the prompt as symbols, and the symbol to stop at.
 
         Raises:
@@ -143,13 +143,13 @@ class Choice:
         return notation.read_prompt(self.prompt), None if self.stop is None else notation.read_symbol(self.stop)
 
 
-def write_symbols(stream: Stream, choice: Choice, *, as_json: bool) -> Iterator[str]:
+def write_symbols(stream: Stream, choice: GenerationOptions, *, as_json: bool) -> Iterator[str]:
     """Draw symbols and return them as they come, and a newline after the last; JSON in one piece.
 
     Raises:
         OptionError, TargetError, UnknownSymbolError, NotFiniteError: As `Stream.generate` does.
     """
-    notation = Notation.of(stream.file.manifest)
+    notation = SymbolFormatter.of(stream.file.manifest)
     prompt, stop = choice.read(notation)
     coming = stream.generate(
         choice.count, prompt=prompt, temperature=choice.temperature, top_k=choice.top_k, top_p=choice.top_p,
@@ -166,13 +166,13 @@ def write_symbols(stream: Stream, choice: Choice, *, as_json: bool) -> Iterator[
     yield "\n"
 
 
-def write_continuations(stream: Stream, choice: Choice, *, as_json: bool) -> Iterator[str]:
+def write_continuations(stream: Stream, choice: GenerationOptions, *, as_json: bool) -> Iterator[str]:
     """Find the likeliest continuations and return a line for each; JSON in one.
 
     Raises:
         OptionError, TargetError, UnknownSymbolError, NotFiniteError: As `Stream.beam` does.
     """
-    notation = Notation.of(stream.file.manifest)
+    notation = SymbolFormatter.of(stream.file.manifest)
     prompt, stop = choice.read(notation)
     assert choice.beam is not None, "else one is drawn"
     found = stream.beam(choice.count, choice.beam, prompt=prompt, stop=stop)

@@ -18,10 +18,10 @@ from ..interpreters.golden import replay_golden
 from ..interpreters.registry import NUMPY, open_any_file, open_backend, open_public_backend, probe_backends
 from ..streams.model import load
 from .measure import measure
-from .messages import Course
-from .trace import trace_every_way
+from .messages import RunSpec
+from .trace import trace_all
 
-COURSE_SUFFIX, TRAJECTORY_SUFFIX = ".course", ".trajectory"
+SPEC_SUFFIX, RESULT_SUFFIX = ".course", ".trajectory"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,10 +59,10 @@ def main() -> int:
             open_any_file(arguments.backend, arguments.model.read_bytes(), arguments.model.name)
         else:
             model = load(arguments.model, backend=arguments.backend, golden=False)
-            sources = sorted(arguments.folder.glob("*" + COURSE_SUFFIX))
-            courses = {source.name.removesuffix(COURSE_SUFFIX): Course.from_file(source) for source in sources}
-            for name, trajectory in trace_every_way(model, courses).items():
-                write_whole_file(arguments.folder / (name + TRAJECTORY_SUFFIX), trajectory.to_bytes())
+            sources = sorted(arguments.folder.glob("*" + SPEC_SUFFIX))
+            courses = {source.name.removesuffix(SPEC_SUFFIX): RunSpec.from_file(source) for source in sources}
+            for name, trajectory in trace_all(model, courses).items():
+                write_whole_file(arguments.folder / (name + RESULT_SUFFIX), trajectory.to_bytes())
     except StepcellError as error:
         print(error, file=sys.stderr)
         return 1

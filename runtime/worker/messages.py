@@ -21,7 +21,7 @@ _WAY_PREFIX, _ERROR_PREFIX = "way/", "error of way/"
 
 
 @dataclass(frozen=True)
-class Course:
+class RunSpec:
     """Symbols to step, and where to start from.
 
     Attributes:
@@ -44,7 +44,7 @@ class Course:
         return _packed({"ids": self.inputs.ids, **flags, **features}, self.state)
 
     @classmethod
-    def from_file(cls, path: Path) -> Course:
+    def from_file(cls, path: Path) -> RunSpec:
         """Read what `to_bytes` returned from the file `path`."""
         arrays, state = _unpacked(path.read_bytes())
         inputs = Inputs(arrays["ids"], _of_prefix(arrays, _FEATURE_PREFIX))
@@ -52,7 +52,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class OtherWay:
+class AlternateRun:
     """What another way to step the same symbols led to.
 
     Attributes:
@@ -66,7 +66,7 @@ class OtherWay:
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class RunResult:
     """What came out of stepping T symbols.
 
     Attributes:
@@ -83,12 +83,12 @@ class Trajectory:
     states: Mapping[str, Floats]
     microseconds: float | None = None
     others: Mapping[str, Floats] = field(default_factory=dict)
-    ways: Mapping[str, OtherWay] = field(default_factory=dict)
+    alternates: Mapping[str, AlternateRun] = field(default_factory=dict)
 
-    def part(self, steps: slice, states: Mapping[str, Floats]) -> Trajectory:
+    def part(self, steps: slice, states: Mapping[str, Floats]) -> RunResult:
         """Return the answers of some of the steps, with other `states`."""
         others = {name: array[steps] for name, array in self.others.items()}
-        return Trajectory(self.probabilities[steps], states, None, others)
+        return RunResult(self.probabilities[steps], states, None, others)
 
     def to_bytes(self) -> bytes:
         """Return all of it, for a process of another Python or numpy too."""
@@ -96,17 +96,17 @@ class Trajectory:
         if self.microseconds is not None:
             arrays["microseconds"] = np.array(self.microseconds)
         arrays.update({_OTHER_PREFIX + name: array for name, array in self.others.items()})
-        for name, way in self.ways.items():
+        for name, way in self.alternates.items():
             arrays[_WAY_PREFIX + name], arrays[_ERROR_PREFIX + name] = way.probabilities, np.array(way.error)
         return _packed(arrays, self.states)
 
     @classmethod
-    def from_file(cls, path: Path) -> Trajectory:
+    def from_file(cls, path: Path) -> RunResult:
         """Read what `to_bytes` returned from the file `path`."""
         arrays, states = _unpacked(path.read_bytes())
         microseconds = float(arrays["microseconds"]) if "microseconds" in arrays else None
         errors = _of_prefix(arrays, _ERROR_PREFIX)
-        ways = {n: OtherWay(float(errors[n]), array) for n, array in _of_prefix(arrays, _WAY_PREFIX).items()}
+        ways = {n: AlternateRun(float(errors[n]), array) for n, array in _of_prefix(arrays, _WAY_PREFIX).items()}
         return cls(arrays["probabilities"], states, microseconds, _of_prefix(arrays, _OTHER_PREFIX), ways)
 
 

@@ -14,31 +14,31 @@ from ..common.errors import WrongBackendError
 from ..interpreters.batch import OneByOne
 from ..streams.model import Model
 from ..streams.prediction import Prediction
-from .messages import Course, OtherWay, State, Trajectory
+from .messages import AlternateRun, RunResult, RunSpec, State
 
 _BLOCK = 100  # steps whose time is taken together; the fastest block is the least disturbed one
 
 
-def trace_every_way(model: Model, courses: Mapping[str, Course]) -> dict[str, Trajectory]:
+def trace_all(model: Model, courses: Mapping[str, RunSpec]) -> dict[str, RunResult]:
     """Do what `trace` does with each of `courses`, and beside it all other ways that this file and interpreter have.
 
-    They go through other signatures of the file. Single steps (`Course.each`) are taken in the first way alone.
+    They go through other signatures of the file. Single steps (`RunSpec.each`) are taken in the first way alone.
     """
     found = {name: trace(model, course) for name, course in courses.items()}
     carried = {name: course for name, course in courses.items() if not course.each}
-    for way, step in OTHER_WAYS.items():
+    for way, step in ALTERNATES.items():
         try:
             others = step(model, list(carried.values()))
         except WrongBackendError:
             continue
         for name, other in zip(carried, others, strict=True):
             known = found[name]
-            ways = {**known.ways, way: OtherWay(_difference(known, other), other.probabilities)}
-            found[name] = replace(known, ways=ways)
+            ways = {**known.alternates, way: AlternateRun(_difference(known, other), other.probabilities)}
+            found[name] = replace(known, alternates=ways)
     return found
 
 
-def trace(model: Model, course: Course, *, low_latency: bool = False) -> Trajectory:
+def trace(model: Model, course: RunSpec, *, low_latency: bool = False) -> RunResult:
     """Step `course` through `model` one symbol at a time.
 
     A graph of sequences gets a block of symbols at once and the next one symbol by symbol, in turn.
@@ -66,7 +66,7 @@ def trace(model: Model, course: Course, *, low_latency: bool = False) -> Traject
             answers.append(stream.step(symbol, features[step]))
             after.append(stream.state)
         states = {name: np.concatenate([state[name] for state in after]) for name in course.state}
-        return Trajectory(_values(answers), states, None, _others(model, answers))
+        return RunResult(_values(answers), states, None, _others(model, answers))
     if not course.after_reset:
         stream.state = course.state
     seconds = inf
@@ -85,15 +85,15 @@ def trace(model: Model, course: Course, *, low_latency: bool = False) -> Traject
         if not at_once:
             answers += made
             rows += [answer.values for answer in made]
-    return Trajectory(np.stack(rows), stream.state, 1e6 * seconds, _others(model, answers))
+    return RunResult(np.stack(rows), stream.state, 1e6 * seconds, _others(model, answers))
 
 
-def trace_in_two_phases(model: Model, courses: Sequence[Course]) -> list[Trajectory]:
+def trace_in_two_phases(model: Model, courses: Sequence[RunSpec]) -> list[RunResult]:
     """Do what `trace` does with each of `courses`, the answer first and the rest later."""
     return [trace(model, course, low_latency=True) for course in courses]
 
 
-def trace_in_a_batch(model: Model, courses: Sequence[Course]) -> list[Trajectory]:
+def trace_in_a_batch(model: Model, courses: Sequence[RunSpec]) -> list[RunResult]:
     """Step `courses`, which are carried and of one length, as streams in lockstep.
 
     Raises:
@@ -116,7 +116,7 @@ def trace_in_a_batch(model: Model, courses: Sequence[Course]) -> list[Trajectory
     answers, state = np.stack(rows), streams.state
     named = {name: np.stack(arrays) for name, arrays in others.items()}
     return [
-        Trajectory(
+        RunResult(
             answers[:, row],
             {name: array[row : row + 1] for name, array in state.items()},
             None,
@@ -127,20 +127,20 @@ def trace_in_a_batch(model: Model, courses: Sequence[Course]) -> list[Trajectory
 
 
 # Name -> what steps carried courses in that way, or raises WrongBackendError where this file or interpreter has it not.
-OTHER_WAYS: dict[str, Callable[[Model, Sequence[Course]], list[Trajectory]]] = {
+ALTERNATES: dict[str, Callable[[Model, Sequence[RunSpec]], list[RunResult]]] = {
     "two phases": trace_in_two_phases,
     "a batch": trace_in_a_batch,
 }
 
 
-def _difference(one: Trajectory, other: Trajectory) -> float:
+def _difference(one: RunResult, other: RunResult) -> float:
     pairs = [(one.probabilities, other.probabilities)]
     pairs += [(array, other.others[name]) for name, array in one.others.items()]
     pairs += [(array, other.states[name]) for name, array in one.states.items()]
     return float(np.max([np.max(np.abs(a - b) / np.maximum(1, np.abs(a))) for a, b in pairs]))  # not a number stays
 
 
-def _symbols(model: Model, course: Course) -> list[str | None]:
+def _symbols(model: Model, course: RunSpec) -> list[str | None]:
     known = len(model.vocabulary) > 0
     return [model.vocabulary.decode(id) if known else None for id in course.inputs.ids.tolist()]
 

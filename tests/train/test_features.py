@@ -19,7 +19,7 @@ from stepcell.export.parity.sample_inputs import every_symbol, typical_inputs
 from stepcell.runtime import FeatureMismatchError, Vocabulary, load, read_threshold
 from stepcell.runtime.common.errors import CorpusError
 from stepcell.runtime.data import Corpus, EventsReading, HeldOut, Scale, TrainedReading, lay_out
-from stepcell.runtime.evaluation import Passes, read_material
+from stepcell.runtime.evaluation import EvaluationModes, read_evaluation_data
 from stepcell.runtime.format.manifest import Manifest
 from stepcell.runtime.format.tensor_specs import Feature, Inputs
 from stepcell.runtime.tasks.anomaly import Watch
@@ -247,13 +247,13 @@ def test_golden_features_are_numbers_that_the_model_expects(exported):
 @pytest.mark.parametrize("file", ["model.tflite", "model.onnx"])
 def test_the_device_judges_held_out_data_as_training_did(file, exported, log, fitted):
     model = load(exported.files[0].parent / file)
-    material = read_material(model.manifest, log)
-    passes = Passes(model, material.judged)
-    for judged, name in ((passes.reset(), "per_sequence"), (passes.forgetful(), "reset")):
+    material = read_evaluation_data(model.manifest, log)
+    modes = EvaluationModes(model, material.test)
+    for judged, name in ((modes.reset(), "per_sequence"), (modes.memoryless(), "reset")):
         assert judged.accuracy == pytest.approx(fitted.scores[name].accuracy, abs=1e-6)
         assert judged.nats == pytest.approx(fitted.scores[name].nats, abs=1e-4)
-    assert passes.carried().accuracy > 0.9  # one behind the other here, in 16 streams side by side there
-    assert passes.windowed(2).accuracy > 0.8  # of 8 answers the end takes a longer view
+    assert modes.carried().accuracy > 0.9  # one behind the other here, in 16 streams side by side there
+    assert modes.windowed(2).accuracy > 0.8  # of 8 answers the end takes a longer view
 
 
 def test_one_number_needs_no_brackets_on_the_device(exported):
@@ -279,7 +279,7 @@ def test_a_clock_that_is_put_back_counts_as_no_gap(exported):
 def test_the_commands_read_the_columns_of_the_training_again(exported, log, tmp_path):
     file, threshold = exported.files[0], tmp_path / "threshold.json"
     found = json.loads(stepcell("evaluate", file, log, "--json").stdout)
-    assert found["passes"]["reset"]["accuracy"] > 0.98
+    assert found["modes"]["reset"]["accuracy"] > 0.98
     assert found["baselines"]["5-gram with back-off"]["accuracy"] < 0.8
     scored = json.loads(stepcell("score", file, log, "--json").stdout)
     assert (scored["symbols"], scored["scored"]) == (200 * 9, 200 * 8)
@@ -296,7 +296,7 @@ def test_the_commands_read_the_columns_of_the_training_again(exported, log, tmp_
     assert "no column 'Speed (km/h)' (--feature)" in refused.output
     assert "Its columns: 'case', 'when', 'what', 'v', 'pressure'." in refused.output
     renamed = stepcell("evaluate", file, other, "--feature", "speed=v", "--feature", "pressure", "--json")
-    assert json.loads(renamed.stdout)["passes"]["reset"]["accuracy"] > 0.98
+    assert json.loads(renamed.stdout)["modes"]["reset"]["accuracy"] > 0.98
 
 
 def test_each_symbol_of_a_scored_file_has_its_own_features(exported, log, monkeypatch):

@@ -80,7 +80,7 @@ def evaluate(
     from ...runtime.common.terminal import print_table, quiet_stderr, working
     from ...runtime.data import features_of
     from ...runtime.evaluation import evaluate as evaluate_model
-    from ...runtime.evaluation import read_material
+    from ...runtime.evaluation import read_evaluation_data
     from ...runtime.evaluation.report import figures_table, html_report, mistakes_table, positions_table, remarks
     from ...runtime.tasks.distribution import require_next_symbols
 
@@ -97,7 +97,7 @@ def evaluate(
     options = {name: value for name, value in given.items() if value is not None}
     with working() as progress:
         progress(f"reading {data}")
-        material = read_material(
+        material = read_evaluation_data(
             model.manifest, data, baseline_from, held_out=held_out, end=end, options=options
         )  # fmt: skip
         evaluation = evaluate_model(model, material, top=top or (3, 5), window=window, progress=progress)

@@ -50,18 +50,18 @@ def score(
 
     The data are read as the training data were, if the model file says how.
     """
-    from ...runtime import Figures
+    from ...runtime import ScoreSummary
     from ...runtime.common.terminal import format_table, print_table
-    from ...runtime.tasks.score import HEADER, certificate, figures_row, symbol_lines
+    from ...runtime.tasks.score import HEADER, certificate, summary_row, symbol_lines
     from ...runtime.tasks.scoring import score_ids
 
     stdin = None if sys.stdin is None else sys.stdin.buffer
     model, sequences = _read(file, backend, data, stdin, format, encoding, "its symbols have no probability")
-    stream, figures = model.stream(), Figures()
+    stream, figures = model.stream(), ScoreSummary()
     for number, inputs in enumerate(sequences, start=1):
         stream.reset()
         found = score_ids(stream, inputs.ids, inputs.features)
-        figures += found.figures
+        figures += found.summary
         if found.lanes is not None:
             typer.echo(certificate(found.lanes), err=True)
         if per_symbol:
@@ -71,9 +71,9 @@ def score(
     if as_json:
         typer.echo(json.dumps(figures.to_json()), err=per_symbol)
     elif per_symbol:
-        typer.echo("\n".join(format_table(HEADER, [figures_row(figures)])), err=True)
+        typer.echo("\n".join(format_table(HEADER, [summary_row(figures)])), err=True)
     else:
-        print_table(HEADER, [figures_row(figures)])
+        print_table(HEADER, [summary_row(figures)])
 
 
 def calibrate(

@@ -14,7 +14,7 @@ from stepcell.export.ops.precision import FLOAT32_TOLERANCE
 from stepcell.export.parity.check import ParityCheck
 from stepcell.export.parity.parity import EACH, STEPS
 from stepcell.export.parity.reference import KerasReference
-from stepcell.runtime.worker.messages import OtherWay, Trajectory
+from stepcell.runtime.worker.messages import AlternateRun, RunResult
 
 CELLS = {
     "lstm": ("lstm", {}),
@@ -81,14 +81,14 @@ def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state
         if start == EACH:
             state = {n: a.astype("f8") for n, a in course.state.items()}
             answers, after = wrong(arithmetic, as_mapping(course.inputs), state)
-            found = Trajectory(answers["probabilities"], after)
+            found = RunResult(answers["probabilities"], after)
         else:
             state = {name: array.astype("f8") for name, array in course.state.items()}
             rows = []
             for step in range(len(course.inputs)):
                 answers, state = wrong(arithmetic, as_mapping(course.inputs[step : step + 1]), state)
                 rows.append(answers["probabilities"][0])
-            found = Trajectory(np.stack(rows), state)
+            found = RunResult(np.stack(rows), state)
         assert not check._compare("litert", "tflite", start, found).holds
 
 
@@ -110,7 +110,7 @@ def test_other_ways_are_held_against_the_first_and_with_int8_against_keras(check
     expected = check._sequences["initial"].expected
 
     def missed(quantization, error, probabilities):
-        found = replace(expected, ways={"two phases": OtherWay(error, probabilities)})
+        found = replace(expected, alternates={"two phases": AlternateRun(error, probabilities)})
         return check._compare("litert", "tflite", "initial", found, quantization).missed
 
     assert missed("float32", 1e-7, expected.probabilities) == ()

@@ -9,15 +9,15 @@ from support.models import DATA, RUNTIMES
 from typer.testing import CliRunner
 
 from stepcell.cli import app
-from stepcell.runtime.bench.measurement import measure_ways
+from stepcell.runtime.bench.measurement import measure_variants
 from stepcell.runtime.bench.report import as_json, as_rows, draw
-from stepcell.runtime.bench.ways import REFERENCE, WAITED_FOR, Way
+from stepcell.runtime.bench.variants import LATENCY, REFERENCE, Variant
 
 
 @pytest.fixture(scope="module", params=RUNTIMES, ids=lambda each: "-".join(each))
 def measured(request):
     backend, name = request.param
-    return backend, measure_ways(DATA / name, backend, rounds=1)
+    return backend, measure_variants(DATA / name, backend, rounds=1)
 
 
 def test_every_way_of_a_backend_is_measured(measured):
@@ -37,8 +37,8 @@ def test_ratios_are_to_the_shortest_way_by_hand(measured):
     if backend in ("litert", "tflite"):
         assert found.ratio(REFERENCE) == 1
         assert found.ratio("Stream.step") == found.microseconds["Stream.step"] / found.microseconds[REFERENCE]
-        waited_for = found.microseconds["two phases" + WAITED_FOR]
-        assert found.ratio("two phases" + WAITED_FOR) == waited_for / found.microseconds[REFERENCE + WAITED_FOR]
+        waited_for = found.microseconds["two phases" + LATENCY]
+        assert found.ratio("two phases" + LATENCY) == waited_for / found.microseconds[REFERENCE + LATENCY]
     else:
         assert found.ratio("Stream.step") is None
 
@@ -50,7 +50,7 @@ def test_tables_and_pictures_show_every_way_of_every_runtime(measured):
     assert {name for name, *_ in rows} > set(found.microseconds)
     assert "microseconds per symbol" in note
     assert draw([found], "title").startswith(b"\x89PNG")
-    assert as_json([found])[0]["ways"].keys() == found.microseconds.keys()
+    assert as_json([found])[0]["variants"].keys() == found.microseconds.keys()
 
 
 def test_other_ways_take_turns_with_ours():
@@ -60,7 +60,7 @@ def test_other_ways_take_turns_with_ours():
         calls.append(len(ids))
         return 5_000 * len(ids), len(ids)
 
-    found = measure_ways(DATA / "memory.onnx", rounds=2, more=lambda model: [Way("another", loop, symbols=7)])
+    found = measure_variants(DATA / "memory.onnx", rounds=2, more=lambda model: [Variant("another", loop, symbols=7)])
     assert calls == [7, 7]
     assert found.microseconds["another"] == 5
 
@@ -75,4 +75,4 @@ def test_the_command_prints_a_table_and_json(tmp_path):
     result = CliRunner().invoke(app, [*options, "--json"])
     (measurement,) = json.loads(result.output)["measurements"]
     assert measurement["runtime"].startswith("onnxruntime")
-    assert "Stream.step" in measurement["ways"]
+    assert "Stream.step" in measurement["variants"]

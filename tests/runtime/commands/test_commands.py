@@ -22,7 +22,7 @@ from stepcell.runtime.data import DATA_FORMATS, FORMATS, EventsReading, SymbolsR
 from stepcell.runtime.format.vocabulary import read_symbols
 from stepcell.runtime.tasks.generate import Sampling
 from stepcell.runtime.tasks.lanes import FEWEST
-from stepcell.runtime.tasks.text_output import Notation
+from stepcell.runtime.tasks.text_output import SymbolFormatter
 from stepcell.train.commands.train import DataFormat, FileFormat
 
 TFLITE = str(DATA / "memory.tflite")
@@ -142,13 +142,13 @@ def test_a_generation_that_cannot_be_made_is_refused_before_anything_is_printed(
 @pytest.mark.parametrize(
     ("notation", "symbols", "text"),
     [
-        (Notation(Vocabulary(tuple("01"))), ["0", "1", "1"], "011"),
-        (Notation(Vocabulary(("tea", "\n", "cup"))), ["tea", "\n", "cup"], r"tea \n cup"),
-        (Notation(Vocabulary(("take in", "\n"))), ["take in", "\n"], "take in\n\\n"),
-        (Notation(Vocabulary(("a", "\n", "<e>")), "character", "<e>"), ["a", "\n", "<e>", "a"], "a\n<e>a"),
-        (Notation(Vocabulary(("to", "be", "<e>")), "word", "<e>"), ["to", "be", "<e>", "to"], "to be <e> to"),
-        (Notation(Vocabulary(("to", "\n")), "word"), ["to", "to", "\n", "\n", "to"], "to to\n\nto"),
-        (Notation(Vocabulary(("c3", "a4")), "byte"), ["c3", "a4", "61"], "äa"),
+        (SymbolFormatter(Vocabulary(tuple("01"))), ["0", "1", "1"], "011"),
+        (SymbolFormatter(Vocabulary(("tea", "\n", "cup"))), ["tea", "\n", "cup"], r"tea \n cup"),
+        (SymbolFormatter(Vocabulary(("take in", "\n"))), ["take in", "\n"], "take in\n\\n"),
+        (SymbolFormatter(Vocabulary(("a", "\n", "<e>")), "character", "<e>"), ["a", "\n", "<e>", "a"], "a\n<e>a"),
+        (SymbolFormatter(Vocabulary(("to", "be", "<e>")), "word", "<e>"), ["to", "be", "<e>", "to"], "to be <e> to"),
+        (SymbolFormatter(Vocabulary(("to", "\n")), "word"), ["to", "to", "\n", "\n", "to"], "to to\n\nto"),
+        (SymbolFormatter(Vocabulary(("c3", "a4")), "byte"), ["c3", "a4", "61"], "äa"),
     ],
 )
 def test_what_is_written_is_read_back_as_the_same_symbols(notation, symbols, text):
@@ -157,7 +157,7 @@ def test_what_is_written_is_read_back_as_the_same_symbols(notation, symbols, tex
 
 
 def test_bytes_are_written_when_they_make_a_character_and_what_makes_none_is_marked():
-    notation = Notation(Vocabulary(("e2", "82", "ac", "<e>")), "byte", "<e>")
+    notation = SymbolFormatter(Vocabulary(("e2", "82", "ac", "<e>")), "byte", "<e>")
     assert list(notation.write(["e2", "82", "ac", "e2", "<e>", "82"])) == ["", "", "€", "", "\ufffd<e>", "\ufffd", ""]
 
 
@@ -170,7 +170,7 @@ def test_where_a_symbol_has_a_blank_within_each_stands_on_its_line():
 @pytest.mark.parametrize("data", [None, 5, {"reading": 3, "end": ["x"]}, {"reading": {"kind": "text", "unit": "page"}}])
 def test_what_a_file_says_about_its_data_may_be_anything_at_all(data, memory):
     manifest = replace(memory.manifest, training={"data": data})
-    assert Notation.of(manifest) == Notation(memory.vocabulary)
+    assert SymbolFormatter.of(manifest) == SymbolFormatter(memory.vocabulary)
 
 
 # ----- score
@@ -178,7 +178,7 @@ def test_what_a_file_says_about_its_data_may_be_anything_at_all(data, memory):
 
 def test_symbols_on_lines_are_scored_from_a_file_or_stdin(memory, tmp_path):
     symbols = "3012340124" * 30
-    expected = memory.stream().score(symbols).figures
+    expected = memory.stream().score(symbols).summary
     path = tmp_path / "symbols"
     path.write_text("".join(f"{symbol}\n" for symbol in symbols))
     found = json.loads(stepcell("score", TFLITE, path, "--json").stdout)
@@ -227,7 +227,7 @@ def test_sequences_on_lines_begin_from_the_initial_state(memory):
     scores = [memory.stream().score(line) for line in ("3012", "40124")]
     figures = json.loads(result.stdout)
     assert (figures["symbols"], figures["scored"]) == (9, 7)
-    assert figures["nats_per_symbol"] == pytest.approx(sum(score.figures.nats for score in scores) / 7)
+    assert figures["nats_per_symbol"] == pytest.approx(sum(score.summary.nats for score in scores) / 7)
     result = stepcell("score", TFLITE, "--format", "lines", "--per-symbol", input="3 0\n4 0\n")
     assert [line.split("\t")[:2] for line in result.stdout.splitlines()] == [
         ["1", "3"],
@@ -242,7 +242,7 @@ def test_data_are_read_as_the_training_data_were(events_model, text_model, tmp_p
     log.write_text("case;event\n1;take in\n2;check\n1;fly\n2;pay\n")
     whole = [["<end>", "take in", "fly", "<end>"], ["<end>", "check", "pay", "<end>"]]
     result = stepcell("score", events_model, log, "--json")
-    nats = sum(model.stream().score(sequence).figures.nats for sequence in whole)
+    nats = sum(model.stream().score(sequence).summary.nats for sequence in whole)
     assert json.loads(result.stdout)["scored"] == 6
     assert json.loads(result.stdout)["nats_per_symbol"] == pytest.approx(nats / 6)
     assert "1 of its 4 symbols are unknown to the model" in result.stderr
@@ -254,7 +254,7 @@ def test_data_are_read_as_the_training_data_were(events_model, text_model, tmp_p
     assert "8 symbols, read as characters" in result.stderr
     stream = load(text_model).stream()
     assert json.loads(result.stdout)["bits_per_symbol"] * math.log(2) == pytest.approx(
-        stream.score("abcd\nabc").figures.nats_per_symbol
+        stream.score("abcd\nabc").summary.nats_per_symbol
     )
 
 
@@ -311,7 +311,7 @@ def test_the_columns_of_the_training_are_read_from_every_format(events_model, tm
     lines.write_text("check pay\n")
     whole = [["<end>", "take in", "fly", "<end>"], ["<end>", "check", "pay", "<end>"]]
     both, second = (
-        pytest.approx(sum(model.stream().score(sequence).figures.nats for sequence in part) / (3 * len(part)))
+        pytest.approx(sum(model.stream().score(sequence).summary.nats for sequence in part) / (3 * len(part)))
         for part in (whole, whole[1:])
     )
     for arguments, given, expected in (

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from stepcell.cli import TargetName, app
 from stepcell.runtime import ModelFileNotFoundError, read_model_file
 from stepcell.runtime.doctor import TARGET_NAMES, as_json, as_text, diagnose, find_target
-from stepcell.runtime.doctor.packages import INTERPRETERS, Target, numpy_problem, supply
+from stepcell.runtime.doctor.packages import INTERPRETERS, Target, availability, numpy_problem
 from stepcell.runtime.format.model_file import seal
 
 TFLITE, ONNX = DATA / "memory.tflite", DATA / "memory.onnx"
@@ -93,10 +93,10 @@ def test_a_good_file_runs_here_with_its_golden_sequence_replayed_and_its_steps_t
     diagnosis = diagnose(file, find_target("this"))
     assert (diagnosis.runs, diagnosis.verdict, diagnosis.advice) == (True, verdict, ())
     for finding in diagnosis.findings:
-        assert finding.trial.golden_error < 1e-5
-        assert 0.5 < finding.trial.us_per_step < 10_000
-        assert 0 < finding.trial.load_ms < 10_000
-        assert 20 < finding.trial.resident_mb < 500
+        assert finding.smoke_test.golden_error < 1e-5
+        assert 0.5 < finding.smoke_test.us_per_step < 10_000
+        assert 0 < finding.smoke_test.load_ms < 10_000
+        assert 20 < finding.smoke_test.resident_mb < 500
     assert as_text(diagnosis).splitlines()[0] == verdict
 
 
@@ -295,7 +295,7 @@ def test_a_file_that_is_no_model_is_said_to_be_none(tmp_path):
 )
 def test_a_machine_for_which_there_is_no_wheel_is_told_why(change, interpreter, missing):
     target = replace(find_target("pi-bookworm-64"), apt={}, **change)
-    assert missing in supply(interpreter, target).missing
+    assert missing in availability(interpreter, target).missing
 
 
 def test_numpy_2_is_named_as_what_tflite_runtime_does_not_bear():

@@ -16,7 +16,14 @@ from stepcell.runtime import load
 from stepcell.runtime.common.errors import CorpusError, OptionError, TargetError
 from stepcell.runtime.data import HeldOut, Recording, lay_out
 from stepcell.runtime.data.events import EventsReading
-from stepcell.runtime.evaluation import Judgement, Material, NGram, Passes, evaluate, read_material
+from stepcell.runtime.evaluation import (
+    EvaluationData,
+    EvaluationModes,
+    NGram,
+    SymbolScores,
+    evaluate,
+    read_evaluation_data,
+)
 from stepcell.runtime.format.manifest import Manifest
 from stepcell.runtime.format.vocabulary import Vocabulary
 
@@ -98,26 +105,26 @@ def test_each_pass_gives_what_stepping_gives(memory):
     for sequence in MEMORY:
         stream.reset()
         answers += [stream.step(symbol).probabilities for symbol in sequence[:-1]]
-    judged = Passes(memory, tape).reset()
+    judged = EvaluationModes(memory, tape).reset()
     rows = np.arange(len(answers))
     np.testing.assert_array_equal(judged.log_probabilities, np.log(np.stack(answers)[rows, judged.targets], dtype="f8"))
     stream.reset()
     carried = stream.score("".join(MEMORY)).log_probabilities
     within = [i for i in range(len(carried)) if i % 5]
-    np.testing.assert_allclose(Passes(memory, tape).carried().log_probabilities, carried[within], rtol=1e-6)
+    np.testing.assert_allclose(EvaluationModes(memory, tape).carried().log_probabilities, carried[within], rtol=1e-6)
 
 
 def test_memory_shows_in_the_passes_that_allow_it_alone(memory):
-    passes = Passes(memory, tape_of(MEMORY * 20, None, memory.vocabulary))
-    assert passes.reset().accuracy == 1
-    assert passes.windowed(3).accuracy < 1
-    assert passes.forgetful().accuracy <= 7 / 8  # what follows 2 takes memory
-    assert passes.windowed(4) is None  # that is all there is
+    modes = EvaluationModes(memory, tape_of(MEMORY * 20, None, memory.vocabulary))
+    assert modes.reset().accuracy == 1
+    assert modes.windowed(3).accuracy < 1
+    assert modes.memoryless().accuracy <= 7 / 8  # what follows 2 takes memory
+    assert modes.windowed(4) is None  # that is all there is
 
 
 def test_a_window_shows_the_last_symbols_and_not_more(memory):
     tape = tape_of(MEMORY[:2], None, memory.vocabulary)
-    judged, stream, wanted = Passes(memory, tape).windowed(2), memory.stream(), []
+    judged, stream, wanted = EvaluationModes(memory, tape).windowed(2), memory.stream(), []
     for sequence in MEMORY[:2]:
         for position in range(1, 5):
             stream.reset()
@@ -127,10 +134,10 @@ def test_a_window_shows_the_last_symbols_and_not_more(memory):
 
 
 def test_judging_in_small_parts_changes_nothing(memory, monkeypatch):
-    passes = Passes(memory, tape_of(MEMORY * 3, None, memory.vocabulary))
-    whole = [passes.reset(), passes.carried(), passes.forgetful()]
+    modes = EvaluationModes(memory, tape_of(MEMORY * 3, None, memory.vocabulary))
+    whole = [modes.reset(), modes.carried(), modes.memoryless()]
     monkeypatch.setattr("stepcell.runtime.evaluation.modes._ANSWERS_AT_A_TIME", 1)
-    for one, other in zip(whole, [passes.reset(), passes.carried(), passes.forgetful()], strict=True):
+    for one, other in zip(whole, [modes.reset(), modes.carried(), modes.memoryless()], strict=True):
         np.testing.assert_array_equal(one.log_probabilities, other.log_probabilities)
         np.testing.assert_array_equal(one.positions, other.positions)
 
@@ -138,7 +145,7 @@ def test_judging_in_small_parts_changes_nothing(memory, monkeypatch):
 def test_calibration_is_the_mean_distance_of_what_was_said_and_what_came():
     probabilities = np.array([[0.8, 0.2]] * 10 + [[0.35, 0.65]] * 10)
     targets = np.array([0] * 6 + [1] * 4 + [1] * 9 + [0], np.int32)
-    judged = Judgement.of(probabilities, targets, np.ones(20, np.int64))
+    judged = SymbolScores.of(probabilities, targets, np.ones(20, np.int64))
     assert judged.calibration_error == pytest.approx((0.2 + 0.25) / 2)
     assert [row["accuracy"] for row in judged.reliability()] == [0.9, 0.6]
     assert judged.mistakes(["x", "y"])[0] == {
@@ -149,7 +156,7 @@ def test_calibration_is_the_mean_distance_of_what_was_said_and_what_came():
 def test_positions_come_one_by_one_and_then_in_ranges_and_few_symbols_are_put_together():
     positions = np.array([1] * 3 + [2] * 30 + [3] * 12 + list(range(9, 17)) + list(range(17, 40)))
     size = len(positions)
-    judged = Judgement.of(np.full((size, 2), 0.5), np.zeros(size, np.int32), positions)
+    judged = SymbolScores.of(np.full((size, 2), 0.5), np.zeros(size, np.int32), positions)
     rows = judged.by_position()
     assert [(row["from"], row["to"], row["symbols"]) for row in rows] == [
         (1, 2, 33),
@@ -162,9 +169,9 @@ def test_positions_come_one_by_one_and_then_in_ranges_and_few_symbols_are_put_to
 
 def test_a_network_that_counting_beats_is_called_so(memory):
     tape = tape_of(["31313131"] * 5, None, memory.vocabulary)
-    evaluation = evaluate(memory, Material(tape, tape, 0, ()))
+    evaluation = evaluate(memory, EvaluationData(tape, tape, 0, ()))
     assert evaluation.verdict().startswith("counting is better than the network: -")
-    assert evaluation.baselines[0].judgement.accuracy == 0  # the last symbol never comes again
+    assert evaluation.baselines[0].scores.accuracy == 0  # the last symbol never comes again
 
 
 def manifest(data=None, vocabulary=LETTERS):
@@ -182,20 +189,20 @@ def test_the_training_file_is_judged_by_what_was_held_out_then(tmp_path):
         "sha256": recording.sha256,
     }  # fmt: skip
     learned, held_out = HeldOut(0.2).split(recording)
-    same = read_material(manifest(data), path)
-    np.testing.assert_array_equal(same.judged.inputs, lay_out(held_out, LETTERS, "<end>").inputs)
-    np.testing.assert_array_equal(same.learned.inputs, lay_out(learned, LETTERS, "<end>").inputs)
+    same = read_evaluation_data(manifest(data), path)
+    np.testing.assert_array_equal(same.test.inputs, lay_out(held_out, LETTERS, "<end>").inputs)
+    np.testing.assert_array_equal(same.train.inputs, lay_out(learned, LETTERS, "<end>").inputs)
     assert "the part that was held out then" in same.notes[-1]
     other = tmp_path / "other.lines"
     other.write_text("a b\nc\n")
-    beside = read_material(manifest(data), other, path)
-    assert len(beside.judged.starts) == 3  # all of it
-    np.testing.assert_array_equal(beside.learned.inputs, same.learned.inputs)
+    beside = read_evaluation_data(manifest(data), other, path)
+    assert len(beside.test.starts) == 3  # all of it
+    np.testing.assert_array_equal(beside.train.inputs, same.train.inputs)
     apart = {**data, "held_out": None}  # the parts came apart, so nobody knows what was held out
     for seen in (
-        read_material(manifest(data), path, held_out=0.5),
-        read_material(manifest(apart), path),
-        read_material(manifest(apart), path, other),
+        read_evaluation_data(manifest(data), path, held_out=0.5),
+        read_evaluation_data(manifest(apart), path),
+        read_evaluation_data(manifest(apart), path, other),
     ):
         assert any("the model has seen that file in training" in note for note in seen.notes)
 
@@ -205,21 +212,21 @@ def test_symbols_that_the_model_does_not_know_are_counted_or_named(tmp_path):
     path.write_text("a x b\nb y\nc x b\n")
     options = {"format": "lines"}
     with pytest.raises(CorpusError, match="does not know 2 symbols of .*: 'x', 'y'.*knows 4 symbols: 'a'"):
-        read_material(manifest(), path, path, end="", options=options)
+        read_evaluation_data(manifest(), path, path, end="", options=options)
     open_vocabulary = Vocabulary(("a", "b", "c", "?"), "?")
-    material = read_material(manifest(vocabulary=open_vocabulary), path, path, end="", options=options)
+    material = read_evaluation_data(manifest(vocabulary=open_vocabulary), path, path, end="", options=options)
     assert material.unknown == 3
     other = tmp_path / "other.lines"
     other.write_text("a x x\nb y y\n")
     with pytest.raises(CorpusError, match="does not know 4 of the 6 symbols of .*read as in training"):
-        read_material(manifest(vocabulary=open_vocabulary), other, path, end="", options=options)
+        read_evaluation_data(manifest(vocabulary=open_vocabulary), other, path, end="", options=options)
     path.write_text("a\n" * 9 + "x x x\n")
-    half = read_material(manifest(vocabulary=open_vocabulary), path, held_out=0.5, end="", options=options)
-    assert half.unknown == int((half.judged.inputs == 3).sum()) != int((half.learned.inputs == 3).sum())
+    half = read_evaluation_data(manifest(vocabulary=open_vocabulary), path, held_out=0.5, end="", options=options)
+    assert half.unknown == int((half.test.inputs == 3).sum()) != int((half.train.inputs == 3).sum())
     with pytest.raises(CorpusError, match="the end symbol '<stop>'.*; nor 1 symbol of"):
-        read_material(manifest(), path, path, end="<stop>", options=options)
+        read_evaluation_data(manifest(), path, path, end="<stop>", options=options)
     with pytest.raises(CorpusError, match="read as events; --unit does not apply"):
-        read_material(manifest({"reading": {"kind": "events"}}), path, options={"unit": "word"})
+        read_evaluation_data(manifest({"reading": {"kind": "events"}}), path, options={"unit": "word"})
 
 
 def test_a_model_that_answers_with_something_else_is_refused(memory):
@@ -229,16 +236,16 @@ def test_a_model_that_answers_with_something_else_is_refused(memory):
         file = replace(memory.file, manifest=replace(memory.manifest, labels=LETTERS))
 
     with pytest.raises(TargetError, match="answers with labels .* so it cannot be evaluated"):
-        Passes(Labelled, tape)
+        EvaluationModes(Labelled, tape)
 
 
 def test_what_cannot_be_judged_is_refused(memory):
     single = tape_of(["3", "4"], None, memory.vocabulary)
     with pytest.raises(OptionError, match="no symbol comes after another"):
-        evaluate(memory, Material(single, single, 0, ()))
+        evaluate(memory, EvaluationData(single, single, 0, ()))
     tape = tape_of(MEMORY, None, memory.vocabulary)
     with pytest.raises(OptionError, match="above 0: top 0, a window of -1"):
-        evaluate(memory, Material(tape, tape, 0, ()), top=(0, 3), window=-1)
+        evaluate(memory, EvaluationData(tape, tape, 0, ()), top=(0, 3), window=-1)
 
 
 def test_the_command_shows_the_model_beside_its_baselines(lines):
@@ -260,9 +267,9 @@ def test_the_command_gives_the_same_as_json_and_a_report_that_needs_no_network(l
     options = ["--format", "lines", "--end", "", "--json", "--report", report]
     result = run_command(DATA / "memory.onnx", lines, *options)
     found = json.loads(result.stdout)
-    assert found["passes"]["reset"]["accuracy"] == 1
-    assert set(found["passes"]) == {"reset", "carried", "forgetful"}  # no window of 50 in five symbols
-    assert found["baselines"]["2-gram with back-off"]["bits_per_symbol"] > found["passes"]["reset"]["bits_per_symbol"]
+    assert found["modes"]["reset"]["accuracy"] == 1
+    assert set(found["modes"]) == {"reset", "carried", "memoryless"}  # no window of 50 in five symbols
+    assert found["baselines"]["2-gram with back-off"]["bits_per_symbol"] > found["modes"]["reset"]["bits_per_symbol"]
     assert found["verdict"].startswith("the network is")
     page = report.read_text()
     assert page.count("data:image/png;base64,iVBOR") == 2

@@ -22,7 +22,7 @@ from stepcell.runtime import (
     load,
     read_model_file,
 )
-from stepcell.runtime.bench.measurement import measure_ways
+from stepcell.runtime.bench.measurement import measure_variants
 from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.serve.input_line import read_observation, read_record
 from stepcell.runtime.serve.session import Feed, Manner
@@ -356,7 +356,7 @@ def test_the_doctor_and_the_bench_step_files_that_read_features(file, wide, sens
         found = measure(folder / file, "numpy")
         assert found["golden_error"] <= 1e-5
         assert found["us_per_step"] > 0
-        assert measure_ways(folder / file, "numpy", rounds=1).first_us > 0
+        assert measure_variants(folder / file, "numpy", rounds=1).first_us > 0
 
 
 # ----- many streams at once

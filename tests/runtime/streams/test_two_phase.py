@@ -18,8 +18,8 @@ from stepcell.export import ParityError, build_step_function, export
 from stepcell.runtime import BackendError, WrongBackendError, load, read_model_file
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.registry import open_backend, open_two_phase_backend
-from stepcell.runtime.worker.messages import Course
-from stepcell.runtime.worker.trace import trace_every_way
+from stepcell.runtime.worker.messages import RunSpec
+from stepcell.runtime.worker.trace import trace_all
 
 L = keras.layers
 SEQUENCES = {"return_sequences": True}
@@ -175,8 +175,8 @@ def test_numpy_is_refused_with_what_to_do_and_traced_in_one_phase():
     model = load(DATA / "memory.tflite", backend="numpy")
     with pytest.raises(WrongBackendError, match="numpy has no steps in two phases: install an interpreter"):
         model.stream(low_latency=True)
-    course = Course(Inputs(np.zeros(3, np.int32)), model.initial_state())
-    assert trace_every_way(model, {"": course})[""].ways == {}
+    course = RunSpec(Inputs(np.zeros(3, np.int32)), model.initial_state())
+    assert trace_all(model, {"": course})[""].alternates == {}
 
 
 def test_a_layer_whose_state_is_in_no_product_has_one_phase(tmp_path):

@@ -15,7 +15,7 @@ from support.sealed import changed_memory, write_model
 
 from stepcell.export import build_step_function
 from stepcell.export.parity.reference import run_numpy
-from stepcell.runtime import Figures, NotFiniteError, TargetError, UnknownSymbolError, Vocabulary, load
+from stepcell.runtime import NotFiniteError, ScoreSummary, TargetError, UnknownSymbolError, Vocabulary, load
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.registry import initial_state
 from stepcell.runtime.tasks import scoring as scoring_module
@@ -58,7 +58,7 @@ def test_log_probabilities_and_ranks_are_those_of_float64(network):
     assert np.abs(score.log_probabilities[1:] - exact).max() < 3e-4  # of log-probabilities down to -30
     assert np.array_equal(score.ranks[1:][margins > 1e-5], ranks[margins > 1e-5])
     assert (margins > 1e-5).sum() > 1000
-    figures = score.figures
+    figures = score.summary
     assert figures.nats_per_symbol == pytest.approx(-exact.mean(), abs=1e-6)
     assert score.bits_per_symbol == pytest.approx(-exact.mean() / log(2), abs=1e-6)
     assert score.perplexity == pytest.approx(exp(-exact.mean()), rel=1e-6)
@@ -71,11 +71,11 @@ def test_the_first_symbol_has_a_score_only_if_something_was_answered_before(netw
     score = fresh.score(TEXT[:2])
     assert np.isnan(score.log_probabilities[0])
     assert score.ranks[0] == 0
-    assert (score.figures.symbols, score.figures.scored) == (2, 1)
+    assert (score.summary.symbols, score.summary.scored) == (2, 1)
     stepped.step(TEXT[0])
     score = stepped.score(TEXT[1:3])
     assert score.log_probabilities == pytest.approx(exact[:2], abs=3e-4)
-    assert score.figures.scored == 2
+    assert score.summary.scored == 2
     fresh.state = fresh.state
     assert fresh.score(TEXT[:2]).ranks[0] == 0
 
@@ -124,9 +124,9 @@ def test_a_probability_of_zero_counts_as_the_least_that_float32_holds(model):
 def test_figures_of_parts_add_up_to_those_of_the_whole(model):
     symbols = "3012340124" * 30
     stream = model.stream()
-    parts = [stream.score(symbols[start : start + 70]).figures for start in range(0, 300, 70)]
-    whole = model.stream().score(symbols).figures
-    total = sum(parts, Figures())
+    parts = [stream.score(symbols[start : start + 70]).summary for start in range(0, 300, 70)]
+    whole = model.stream().score(symbols).summary
+    total = sum(parts, ScoreSummary())
     assert (total.symbols, total.scored, total.top_1, total.top_5) == (300, 299, whole.top_1, whole.top_5)
     assert total.nats == pytest.approx(whole.nats, abs=1e-9)
     assert total.top_5 == 299 > total.top_1
@@ -134,7 +134,7 @@ def test_figures_of_parts_add_up_to_those_of_the_whole(model):
 
 def test_scoring_nothing_gives_no_figures_and_moves_nothing(model):
     stream = model.stream()
-    assert stream.score([]).figures.to_json() == {
+    assert stream.score([]).summary.to_json() == {
         "symbols": 0, "scored": 0, "nats_per_symbol": None, "bits_per_symbol": None, "perplexity": None,
         "top_1": None, "top_5": None,
     }  # fmt: skip

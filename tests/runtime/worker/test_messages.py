@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stepcell.runtime.format.tensor_specs import Inputs
-from stepcell.runtime.worker.messages import Course, OtherWay, Trajectory
+from stepcell.runtime.worker.messages import AlternateRun, RunResult, RunSpec
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def test_a_course_is_read_as_it_was_written_and_without_a_syntax_tree(tmp_path: 
     random = np.random.default_rng(0)
     features = {"temperature": random.normal(size=(7, 2)).astype(np.float32), "door": np.arange(7, dtype=np.int32)}
     state = {"h0": random.normal(size=(1, 3)).astype(np.float32), "queue0": np.zeros((1, 0, 4), np.float32)}
-    course = Course(Inputs(np.arange(7, dtype=np.int32), features), state, each=True)
+    course = RunSpec(Inputs(np.arange(7, dtype=np.int32), features), state, each=True)
     Path(tmp_path, "course").write_bytes(course.to_bytes())
-    read = Course.from_file(tmp_path / "course")
+    read = RunSpec.from_file(tmp_path / "course")
     assert (read.each, read.after_reset) == (True, False)
     assert np.array_equal(read.inputs.ids, course.inputs.ids)
     assert _same(dict(read.inputs.features), features)
@@ -49,15 +49,15 @@ def test_a_trajectory_is_read_as_it_was_written_and_without_a_syntax_tree(
     random = np.random.default_rng(1)
     answers, other = random.random((5, 4)), random.random((5, 2)).astype(np.float32)
     states = {"h0": random.normal(size=(2, 3)), "c0": random.normal(size=(2, 3))[:, ::-1]}
-    way = OtherWay(float("nan"), answers.astype(np.float32))
+    way = AlternateRun(float("nan"), answers.astype(np.float32))
     Path(tmp_path, "answers").write_bytes(
-        Trajectory(answers, states, microseconds, {"alarm": other}, {"a batch": way}).to_bytes()
+        RunResult(answers, states, microseconds, {"alarm": other}, {"a batch": way}).to_bytes()
     )
-    read = Trajectory.from_file(tmp_path / "answers")
+    read = RunResult.from_file(tmp_path / "answers")
     assert read.microseconds == microseconds
     assert _same({"main": read.probabilities}, {"main": answers})
     assert _same(dict(read.states), states)
     assert _same(dict(read.others), {"alarm": other})
-    assert np.isnan(read.ways["a batch"].error)
-    assert _same({"way": read.ways["a batch"].probabilities}, {"way": way.probabilities})
+    assert np.isnan(read.alternates["a batch"].error)
+    assert _same({"way": read.alternates["a batch"].probabilities}, {"way": way.probabilities})
     read.states["h0"][:] = 0  # an array of its own

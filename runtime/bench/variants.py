@@ -31,11 +31,11 @@ Loop: TypeAlias = Callable[[Ids], tuple[int, int]]
 # What all ratios are to: the shortest way that people write by hand. A function of the id that copies the next state
 # over the state, in arrays as the interpreter gives them, and returns the answer.
 REFERENCE = "numpy views and Invoke"
-WAITED_FOR = ": until the answer"  # ends the name of a way whose figure is the time until it, each call by itself
+LATENCY = ": until the answer"  # ends the name of a way whose figure is the time until it, each call by itself
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     """One way to step.
 
     Attributes:
@@ -56,7 +56,7 @@ class Way:
 
 def reference_of(name: str) -> str:
     """Return the name of the way that the ratio of the way `name` is to."""
-    return REFERENCE + WAITED_FOR if name.endswith(WAITED_FOR) else REFERENCE
+    return REFERENCE + LATENCY if name.endswith(LATENCY) else REFERENCE
 
 
 def one_by_one(step: Callable[[int], Any]) -> Loop:
@@ -103,7 +103,7 @@ def until_the_answer(step: Callable[[int], Any], afterwards: Callable[[], object
     return loop
 
 
-def ways_by_hand(model: Model) -> Iterator[Way]:
+def baselines(model: Model) -> Iterator[Variant]:
     """Yield the ways to step the file of `model` without stepcell, on the interpreter that `model` runs on."""
     name, manifest = model._seat.backend_name, model.manifest
     if manifest.wiring is not None:
@@ -116,15 +116,15 @@ def ways_by_hand(model: Model) -> Iterator[Way]:
                 array[...] = 0
             for tensor in manifest.state:  # from zeros some kernels are many times faster than they ever are in use
                 held.tensors[tensor.name][...] = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *tensor.shape))
-            yield Way("Invoke alone, nothing fed", one_by_one(lambda _: held.invoke(held.subgraph)))
+            yield Variant("Invoke alone, nothing fed", one_by_one(lambda _: held.invoke(held.subgraph)))
             step = _views(held, model)
-            yield Way(REFERENCE, one_by_one(step))
-            yield Way(REFERENCE + WAITED_FOR, until_the_answer(step))
+            yield Variant(REFERENCE, one_by_one(step))
+            yield Variant(REFERENCE + LATENCY, until_the_answer(step))
             if len(manifest.state) == 2 and not manifest.features:
-                yield Way("numpy views, flat, without a call", _flat_views(held, model))
-        yield Way("set_tensor, invoke, get_tensor", _public(model))
+                yield Variant("numpy views, flat, without a call", _flat_views(held, model))
+        yield Variant("set_tensor, invoke, get_tensor", _public(model))
     if name == "onnxruntime" and not manifest.sequence:
-        yield Way("session.run", _session_run(model))
+        yield Variant("session.run", _session_run(model))
 
 
 def _symbol(held: HeldSignature) -> AnyArray:
@@ -218,39 +218,41 @@ MEMBERS, TOGETHER = 2_000, 64
 SCORED = 2 * FEWEST  # symbols
 
 
-def ways_of(model: Model, scored: int = SCORED) -> Iterator[Way]:
+def variants_of(model: Model, scored: int = SCORED) -> Iterator[Variant]:
     """Yield the ways to step `model` that this backend and file have, those by hand first.
 
     Args:
         model: The model.
         scored: How many symbols to score at a time.
     """
-    yield from ways_by_hand(model)
+    yield from baselines(model)
     if model.manifest.features:
         return  # nothing below feeds them
     step_id, symbols = model.stream().step_id, model.vocabulary.symbols
     stream = model.stream()
-    yield Way("Stream.step_id", one_by_one(step_id))
-    yield Way("Stream.step", one_by_one(lambda number: stream.step(symbols[number])))
-    yield Way("Stream.step(...).symbol", one_by_one(lambda number: stream.step(symbols[number]).symbol))
+    yield Variant("Stream.step_id", one_by_one(step_id))
+    yield Variant("Stream.step", one_by_one(lambda number: stream.step(symbols[number])))
+    yield Variant("Stream.step(...).symbol", one_by_one(lambda number: stream.step(symbols[number]).symbol))
     try:
         fast = model.stream(low_latency=True)
     except StepcellError:
         pass  # this file, or this interpreter, has one phase
     else:
-        yield Way(f"two phases{WAITED_FOR}", until_the_answer(fast.step_id, fast.settle))
+        yield Variant(f"two phases{LATENCY}", until_the_answer(fast.step_id, fast.settle))
         expecting = model.stream(low_latency=True)
-        yield Way(f"two phases, as expected{WAITED_FOR}", until_the_answer(*_as_expected(expecting)))
+        yield Variant(f"two phases, as expected{LATENCY}", until_the_answer(*_as_expected(expecting)))
     bulk = model.stream()
-    yield Way("Stream.run, a symbol", all_at_once(lambda ids: bulk.run_ids(ids)))
+    yield Variant("Stream.run, a symbol", all_at_once(lambda ids: bulk.run_ids(ids)))
     texts = [*symbols]
-    yield Way("Stream.absorb, a symbol", all_at_once(lambda ids: bulk.absorb([texts[id] for id in ids.tolist()])))
+    yield Variant("Stream.absorb, a symbol", all_at_once(lambda ids: bulk.absorb([texts[id] for id in ids.tolist()])))
     streams = model.streams(TOGETHER)
-    yield Way(f"{TOGETHER} streams, one of them", _rows(streams.step_ids))
-    yield Way(f"fleet: {TOGETHER} of {MEMBERS:,}, one of them", _fleet(model.fleet(), symbols))
+    yield Variant(f"{TOGETHER} streams, one of them", _rows(streams.step_ids))
+    yield Variant(f"fleet: {TOGETHER} of {MEMBERS:,}, one of them", _fleet(model.fleet(), symbols))
     if model.manifest.labels is None and model.manifest.output != "linear":
         stream_of_score = model.stream()
-        yield Way("score in lanes, a symbol", all_at_once(lambda ids: score_ids(stream_of_score, ids)), symbols=scored)
+        yield Variant(
+            "score in lanes, a symbol", all_at_once(lambda ids: score_ids(stream_of_score, ids)), symbols=scored
+        )
 
 
 def _as_expected(stream: Stream) -> tuple[Callable[[int], Any], Callable[[], object]]:
