@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 
 from stepcell.export.commands.bench import bench
 from stepcell.export.commands.export import adopt, check, export
-from stepcell.runtime.common.exit_codes import REFUSED, refusal_of
+from stepcell.runtime.common.exit_codes import REFUSED, explain_error
 from stepcell.train.commands.evaluate import evaluate
 from stepcell.train.commands.problems import app as train_app
 from stepcell.train.commands.reproduce import reproduce
@@ -50,7 +50,7 @@ class _Commands(TyperGroup):
             raise SystemExit(0) from None
         except Exception as error:
             extra = "train" if sys.argv[1:2] in (["train"], ["reproduce"]) else "export"
-            refusal = refusal_of(error, extra)
+            refusal = explain_error(error, extra)
             if refusal is None:
                 raise
             _fail(*refusal)
@@ -164,13 +164,13 @@ def predict(
     that reads features a line is a JSON object: {"symbol": "3", "speed": [0.1, 0.2]}.
     """
     from stepcell.runtime import load, read_threshold
-    from stepcell.runtime.common.terminal import quiet_stderr
+    from stepcell.runtime.common.terminal import silence_stderr
     from stepcell.runtime.serve.loop import Route, predict_lines
     from stepcell.runtime.serve.session import Manner
     from stepcell.runtime.serve.signals import InterruptedFeedError
 
     route = Route(input, follow, state, ignore_fingerprint, save_every, save_interval, max_streams)
-    with quiet_stderr():
+    with silence_stderr():
         model = load(file, backend=backend)
     manner = Manner(
         symbol_field, key, unknown is Unknown.skip, top, as_json,
@@ -226,11 +226,11 @@ def generate(
     way; \n, \t and \\ stand for newline, tab and backslash. Without one, a model of whole sequences begins one.
     """
     from stepcell.runtime import load
-    from stepcell.runtime.common.terminal import quiet_stderr
+    from stepcell.runtime.common.terminal import silence_stderr
     from stepcell.runtime.tasks.text_output import GenerationOptions, write_continuations, write_symbols
 
     choice = GenerationOptions(count, prompt, stop, temperature, top_k, top_p, greedy, beam, seed)
-    with quiet_stderr():
+    with silence_stderr():
         stream = load(file, backend=backend).stream()
     write = write_symbols if beam is None else write_continuations
     try:
@@ -290,20 +290,20 @@ def demo(
     steps: Annotated[int, typer.Option("--steps", min=2, help="Symbols to carry the state over in it.")] = 10_000,
 ) -> None:
     """Train the memory problem, export it, prove it, and step both sequences on every interpreter installed here."""
-    from stepcell.runtime.common.terminal import import_quietly
+    from stepcell.runtime.common.terminal import import_silently
 
-    import_quietly("tensorflow")
+    import_silently("tensorflow")
     from stepcell.export import export as export_model
     from stepcell.export import parity_table, read_source
     from stepcell.export.parity.report import answers_table
-    from stepcell.runtime.common.terminal import print_table, working
+    from stepcell.runtime.common.terminal import print_table, status
     from stepcell.train import Memory
     from stepcell.train.commands.train import train
 
     problem = Memory.conflicting()
     train(problem, run, units=20, seed=seed)
     source = read_source(run)
-    with working() as progress:
+    with status() as progress:
         exported = export_model(
             source.model, out, vocabulary=source.vocabulary, name="memory", training=source.training, steps=steps,
             progress=progress,

@@ -22,7 +22,7 @@ from stepcell.export.onnx.convert import onnx_payload
 from stepcell.export.onnx.sequence import sequence_payload
 from stepcell.export.tflite.convert import tflite_payload
 from stepcell.runtime import Manifest, Model, Vocabulary, load
-from stepcell.runtime.format.model_file import seal
+from stepcell.runtime.format.model_file import pack
 
 SHAPES = [(100, 50), (100, 256)]  # symbols, units
 ROUNDS, SYMBOLS = 7, 2000
@@ -39,7 +39,7 @@ def models(symbols: int, units: int, folder: Path) -> Iterator[tuple[str, Model]
         ("model.sequence.onnx", "onnxruntime", sequence_payload(step_function)[0], True),
     ):
         path = folder / f"{units}-{name}"
-        path.write_bytes(seal(payload, replace(manifest, sequence=sequence), path.suffix[1:]))
+        path.write_bytes(pack(payload, replace(manifest, sequence=sequence), path.suffix[1:]))
         yield name, load(path, backend=backend)
 
 

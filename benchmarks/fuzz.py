@@ -5,7 +5,7 @@
 
 Bits are turned over, parts are cut off, zeroed and moved; manifests are swapped, and changed with their checksums made
 right again: wrong types, absurd sizes, deep nesting, lies about the graph; archives hold bombs and other files' names.
-Graphs that are damaged and sealed again are stepped with numpy alone: whoever can seal a file can make it one that
+Graphs that are damaged and packed again are stepped with numpy alone: someone who can pack a file can make it one that
 crashes an interpreter, and no checksum tells. Trials run in processes of their own, with little memory and time.
 """
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from stepcell.runtime.format.model_file import unseal
+from stepcell.runtime.format.model_file import unpack
 from stepcell.runtime.format.onnx_container import append_manifest as append_to_onnx
 from stepcell.runtime.format.tflite_container import CHECKSUM_NAME, MANIFEST_NAME
 from stepcell.runtime.format.tflite_container import append_manifest as append_to_tflite
 
 STATE_SUFFIX = ".state"
-GRAPH = "graph, sealed again"  # what an interpreter may crash on: whoever can seal a file can make it anything
+GRAPH = "graph, packed again"  # what an interpreter may crash on: someone who can pack a file can make it anything
 _APPEND = {"tflite": append_to_tflite, "onnx": append_to_onnx}
 _DEEP = 100_000
 # Values that a manifest should not have in most of its places.
@@ -69,10 +69,10 @@ def damaged(files: Mapping[str, bytes], name: str, dice: random.Random) -> tuple
         return dice.choice(ways)(content, dice)
     if dice.random() < 0.3:
         return _plainly(content, dice)
-    file = unseal(content, name)
+    file = unpack(content, name)
     manifest = file.manifest.to_json()
     others = [other for other in files if not other.endswith(STATE_SUFFIX)]
-    other = unseal(files[dice.choice(others)], "other")
+    other = unpack(files[dice.choice(others)], "other")
     kind = dice.choice(("lies", "lies", "lies", "lies", "spliced", "text", "zip", "large", GRAPH, GRAPH))
     if kind == "spliced":
         what = other.manifest.to_json()
@@ -106,7 +106,7 @@ def _state_sealed_again(content: bytes, dice: random.Random) -> tuple[bytes, str
         new = dice.choice((b"\xff" * 4, b"\0" * 8, struct.pack("<I", 2**31 - 1), struct.pack("<f", float("nan")), b"{"))
         body[place : place + len(new)] = new
     body = bytearray(dice.choice(PLAIN)(bytes(body), dice)) if dice.random() < 0.3 else body
-    return bytes(body) + sha256(body).digest(), "state, sealed again"
+    return bytes(body) + sha256(body).digest(), "state, packed again"
 
 
 def _sealed(payload: bytes, manifest: bytes, format: str) -> bytes:

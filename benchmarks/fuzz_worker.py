@@ -1,6 +1,6 @@
 """One process of benchmarks/fuzz.py: damages, loads and steps its share of the cases, and says what came of each.
 
-A file that was damaged and not sealed again must be refused whatever the damage is; any other may be fine or refused.
+A file that was damaged and not packed again must be refused whatever the damage is; any other may be fine or refused.
 Before each trial it prints the trial, so that whoever started it knows what the process crashed on. An interpreter that
 crashes, an error that is none of stepcell's, more than a gigabyte of memory or ten seconds of processor time are
 findings.

@@ -24,7 +24,7 @@ import numpy as np
 
 from stepcell.runtime import Stream, load
 from stepcell.runtime.common.arrays import Ids
-from stepcell.runtime.common.atomic_write import write_whole_file
+from stepcell.runtime.common.atomic_write import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 PASS = 250_000  # symbols
@@ -89,7 +89,7 @@ def main() -> int:
                 print(f"wrong: after {known['done']:,} symbols a pass gave other bits than the first")
                 return 1
             known = {**known, "digest": digest.hexdigest(), "done": known["done"] + PASS}
-            write_whole_file(progress, json.dumps(known).encode())
+            atomic_write(progress, json.dumps(known).encode())
             here += 1
             if here == WARM:
                 rest = resident()

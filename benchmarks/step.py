@@ -35,7 +35,7 @@ from stepcell.runtime import Manifest, Vocabulary
 from stepcell.runtime.bench.measurement import Measurement, measure_variants
 from stepcell.runtime.bench.report import machine
 from stepcell.runtime.bench.variants import REFERENCE, reference_of
-from stepcell.runtime.format.model_file import seal
+from stepcell.runtime.format.model_file import pack
 
 SHAPES = [(5, 20), (100, 50), (100, 128), (100, 256), (100, 512)]  # symbols, units
 # (file, backend, precision)
@@ -62,7 +62,7 @@ def write(step_function: StepFunction, format: str, precision: str, folder: Path
                         quantization=precision)  # fmt: skip
     payload = {"tflite": tflite_payload, "onnx": onnx_payload}[format](step_function, precision)[0]
     path = folder / f"bench.{precision}.{format}"
-    path.write_bytes(seal(payload, manifest, format))
+    path.write_bytes(pack(payload, manifest, format))
     return path
 
 

@@ -10,9 +10,9 @@ from typer.cli import get_docs_for_click
 
 import stepcell
 from stepcell.cli import app as commands
-from stepcell.runtime.common.terminal import import_quietly
+from stepcell.runtime.common.terminal import import_silently
 
-import_quietly("tensorflow")  # before autodoc does, and without its remarks
+import_silently("tensorflow")  # before autodoc does, and without its remarks
 
 project, author, copyright = "stepcell", "stepcell", "stepcell, Apache-2.0"
 release = version = stepcell.__version__

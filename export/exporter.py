@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..runtime.common.atomic_write import make_folder, move_whole_file, write_whole_file
+from ..runtime.common.atomic_write import atomic_rename, atomic_write, make_folder
 from ..runtime.common.errors import OutputError, WrongFormatError
 from ..runtime.format.model_file import FORMATS
 from ..runtime.format.vocabulary import Vocabulary
@@ -141,7 +141,7 @@ def export(
             finished, measured = workshop.make(Path(bench), check, accepted)
             sizes = {path.name: path.stat().st_size for path in finished}
             report = Path(bench, _REPORT)
-            write_whole_file(report, parity_report(subject.manifest.name, sizes, measured))
+            atomic_write(report, parity_report(subject.manifest.name, sizes, measured))
             written = [_move(path, folder) for path in (*finished, report)]
     except BaseException:
         if fresh:
@@ -161,7 +161,7 @@ def _move(path: Path, folder: Path) -> Path:
     """Move a finished file to where it is wanted and return its new path."""
     target = folder / path.name
     try:
-        move_whole_file(path, target)
+        atomic_rename(path, target)
     except OSError as error:
         raise OutputError(f"Cannot write {target}: {error.strerror or error}.") from error
     return target

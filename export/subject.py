@@ -58,7 +58,7 @@ def subject_of(
         labels=answers,
         output=step_function.main.activation,
         features=step_function.features,
-        others=tuple(Output(each.name, each.size, each.activation) for each in step_function.others),
+        extra_outputs=tuple(Output(each.name, each.size, each.activation) for each in step_function.extra_outputs),
         state=step_function.state,
         cells=step_function.cells,
         training=dict(training),

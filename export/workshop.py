@@ -1,4 +1,4 @@
-"""Where files are made: converted, stepped on every interpreter, compared with Keras, sealed with what was measured."""
+"""Where files are made: converted, stepped on every interpreter, compared with Keras, packed with what was measured."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from ..runtime.common.atomic_write import write_whole_file
+from ..runtime.common.atomic_write import atomic_write
 from ..runtime.common.errors import ParityError
 from ..runtime.format.manifest import Golden, Manifest
-from ..runtime.format.model_file import ONNX, TFLITE, seal, unseal
+from ..runtime.format.model_file import ONNX, TFLITE, pack, unpack
 from .onnx.convert import onnx_payload
 from .onnx.sequence import sequence_payload
 from .ops.precision import FLOAT32, INT8, SEQUENCE, container_of, file_name
@@ -107,7 +107,7 @@ class Workshop:
             sequence=format == SEQUENCE,
         )
         path = folder / file_name(format, precision)
-        write_whole_file(path, seal(payload, manifest, container_of(format)))
+        atomic_write(path, pack(payload, manifest, container_of(format)))
         backends = self._backends[format]
         parity = measuring.submit(lambda: check.result().measure(path, format, backends, self._progress, precision))
         return _Made(path, format, payload, manifest, parity)
@@ -139,9 +139,9 @@ class Workshop:
             worst = max(measuring.map(replay_in_process, repeat(made.path), self._backends[made.format]))
             manifest = replace(manifest, golden=with_measured_tolerance(self._goldens[INT8], worst))
         manifest = replace(manifest, parity=tuple(entry.to_json() for entry in parity))
-        content = seal(made.payload, manifest, container_of(made.format))
-        unseal(content, made.path.name)
-        write_whole_file(made.path, content)
+        content = pack(made.payload, manifest, container_of(made.format))
+        unpack(content, made.path.name)
+        atomic_write(made.path, content)
 
 
 class _Measuring(ThreadPoolExecutor):

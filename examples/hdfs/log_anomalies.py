@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stepcell.runtime.common.terminal import import_quietly, print_table
+from stepcell.runtime.common.terminal import import_silently, print_table
 
-import_quietly("tensorflow")
+import_silently("tensorflow")
 from stepcell.export import export
 from stepcell.runtime import load
 from stepcell.runtime.data import EventsReading, HeldOut, Tape, lay_out

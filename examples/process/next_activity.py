@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stepcell.runtime.common.terminal import import_quietly, print_table
+from stepcell.runtime.common.terminal import import_silently, print_table
 
-import_quietly("tensorflow")
+import_silently("tensorflow")
 from stepcell.export import export
 from stepcell.runtime import Model, Vocabulary, load
 from stepcell.runtime.data import Corpus, EventsReading, Gaps, HeldOut, Recording, Tape, lay_out

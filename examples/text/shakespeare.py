@@ -10,9 +10,9 @@ import argparse
 import json
 from pathlib import Path
 
-from stepcell.runtime.common.terminal import import_quietly, print_table
+from stepcell.runtime.common.terminal import import_silently, print_table
 
-import_quietly("tensorflow")
+import_silently("tensorflow")
 from stepcell.export import export, read_source
 from stepcell.runtime import load
 from stepcell.runtime.evaluation import EvaluationModes, NGram, SymbolScores

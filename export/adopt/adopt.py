@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.common.atomic_write import make_folder, write_whole_file
+from ...runtime.common.atomic_write import atomic_write, make_folder
 from ...runtime.common.errors import AdoptionError, ForeignFileError, ModelFileNotFoundError
 from ...runtime.common.run_worker import run_runtime
 from ...runtime.doctor.compatibility import incompatibilities
 from ...runtime.doctor.diagnosis import is_installed
 from ...runtime.doctor.packages import INTERPRETERS
 from ...runtime.format.manifest import Manifest
-from ...runtime.format.model_file import TFLITE, format_of, seal, unseal
+from ...runtime.format.model_file import TFLITE, format_of, pack, unpack
 from ...runtime.format.tflite_container import appended_files
 from ...runtime.format.vocabulary import Vocabulary
 from ...runtime.interpreters.mapped_backend import softmax
@@ -98,7 +98,7 @@ def adopt(
     make_folder(out.parent)
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
         candidate = Path(folder, path.name)
-        candidate.write_bytes(seal(payload, unproven, format))
+        candidate.write_bytes(pack(payload, unproven, format))
         traces, failures = _trace_everywhere(candidate, ports, unproven, format)
         remarks += failures
         first = next(iter(traces.values()))
@@ -116,23 +116,23 @@ def adopt(
             traces = {backend: _softmaxed(each) for backend, each in traces.items()}
         remarks += _doubts(manifest)
         manifest = replace(manifest, golden=golden_of(traces, courses(manifest), path.name))
-        content = seal(payload, manifest, format)
+        content = pack(payload, manifest, format)
         candidate.write_bytes(content)
         for backend in traces:
             outcome = run_runtime("replay", str(candidate), backend)
             if outcome.failure is not None:
                 raise AdoptionError(f"{path.name} cannot be adopted: {outcome.failure}")
-        write_whole_file(out, content)
+        atomic_write(out, content)
     runtimes = tuple(map(describe_backend, traces))
-    return Adopted(out, proposal, unseal(content, out.name).manifest, runtimes, tuple(remarks))
+    return Adopted(out, proposal, unpack(content, out.name).manifest, runtimes, tuple(remarks))
 
 
 def _with_activation(manifest: Manifest, activation: str) -> Manifest:
-    assert manifest.wiring is not None, "every candidate has it"
+    assert manifest.io_mapping is not None, "every candidate has it"
     return replace(
         manifest,
         output="sigmoid" if activation == "sigmoid" else "softmax",
-        wiring=replace(manifest.wiring, logits=activation == "logits"),
+        io_mapping=replace(manifest.io_mapping, logits=activation == "logits"),
     )
 
 
@@ -152,11 +152,11 @@ def _read_payload(path: Path) -> tuple[bytes, str, list[str]]:
         raise ModelFileNotFoundError(f"Cannot read {path}: {error.strerror or error}.") from error
     format = format_of(content, path.name)
     try:
-        file = unseal(content, path.name)
+        file = unpack(content, path.name)
     except ForeignFileError:
         pass
     else:
-        if file.manifest.wiring is None:
+        if file.manifest.io_mapping is None:
             raise AdoptionError(f"{path.name} was made by 'stepcell export': every command works on it as it is.")
         return file.payload, format, []
     # TFLite metadata keep files behind the graph where the manifest goes; the graph does not need them.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...runtime.format.io_mapping import SYMBOL_TYPES, Port, Wiring
+from ...runtime.format.io_mapping import SYMBOL_TYPES, IOMapping, TensorSpec
 from ...runtime.format.manifest import Manifest, StateTensor
 from ...runtime.format.onnx_graph import OnnxGraph
 from ...runtime.format.tflite_graph import TfliteGraph
@@ -24,7 +24,7 @@ def unproven_manifest(
     vocabulary: Vocabulary | None,
     labels: Vocabulary | None,
 ) -> Manifest:
-    """Return the manifest of a file that is wired as `proposal` says.
+    """Return the manifest of a file that is mapped as `proposal` says.
 
     Raises:
         AdoptionError: Types and sizes of symbol, answer and vocabulary do not agree; all of it is named.
@@ -70,11 +70,11 @@ def unproven_manifest(
         quantization=precision,
         requires=requires,
         producer=f"stepcell {__version__} adopt",
-        wiring=Wiring(ports.signature, symbol, answer, False, state),
+        io_mapping=IOMapping(ports.signature, symbol, answer, False, state),
     )
 
 
-def _state_ports(ports: GraphPorts, source: str, target: str) -> tuple[Port, Port]:
+def _state_ports(ports: GraphPorts, source: str, target: str) -> tuple[TensorSpec, TensorSpec]:
     into, out = ports.inputs[source], ports.outputs[target]
     return into, out if out.shape else replace(out, shape=into.shape)
 

@@ -1,4 +1,4 @@
-"""Evidence that a wiring is right: what a graph does on every installed interpreter, each in a process of its own.
+"""Evidence that a mapping is right: what a graph does on every installed interpreter, each in a process of its own.
 
 Makes the golden sequence of an adopted file: what the interpreters themselves answer, for want of a referee.
 """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...runtime.common.errors import AdoptionError
 from ...runtime.doctor.compatibility import file_incompatibilities
 from ...runtime.format.flatbuffer import FlatbufferError
-from ...runtime.format.io_mapping import Port
+from ...runtime.format.io_mapping import TensorSpec
 from ...runtime.format.model_file import TFLITE
 from ...runtime.format.onnx_graph import OnnxGraph, OnnxGraphError, OnnxValue, read_onnx_graph
 from ...runtime.format.tflite_graph import TfliteGraph, likely_signature, read_tflite_graph, tensors_of
@@ -29,8 +29,8 @@ class GraphPorts:
 
     graph: TfliteGraph | OnnxGraph
     signature: str
-    inputs: dict[str, Port]
-    outputs: dict[str, Port]
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
 
     def describe(self) -> str:
         """Return inputs and outputs in a few words."""
@@ -76,7 +76,7 @@ def _tflite_ports(payload: bytes, signature: str | None) -> GraphPorts:
     subgraph, inputs, outputs = tensors_of(graph, signature)
     tensors = graph.subgraphs[subgraph].tensors
     sides = [
-        {name: Port(name, tensors[index].type, tensors[index].shape) for name, index in side.items()}
+        {name: TensorSpec(name, tensors[index].type, tensors[index].shape) for name, index in side.items()}
         for side in (inputs, outputs)
     ]
     return GraphPorts(graph, signature, *sides)
@@ -84,9 +84,11 @@ def _tflite_ports(payload: bytes, signature: str | None) -> GraphPorts:
 
 def _onnx_ports(payload: bytes) -> GraphPorts:
     graph = read_onnx_graph(payload)
-    inputs = {value.name: Port(value.name, value.type, _shape(value)) for value in graph.inputs}
+    inputs = {value.name: TensorSpec(value.name, value.type, _shape(value)) for value in graph.inputs}
     outputs = {
-        value.name: Port(value.name, value.type, _shape(value) if value.shape and type(value.shape[-1]) is int else ())
+        value.name: TensorSpec(
+            value.name, value.type, _shape(value) if value.shape and type(value.shape[-1]) is int else ()
+        )
         for value in graph.outputs
     }
     return GraphPorts(graph, "", inputs, outputs)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ...runtime.common.errors import AdoptionError
-from ...runtime.format.io_mapping import SYMBOL_TYPES, Port
+from ...runtime.format.io_mapping import SYMBOL_TYPES, TensorSpec
 from .graph_ports import GraphPorts
 
 # Parts of names that say which side of a step a tensor is on, and nothing about which tensor it is.
@@ -74,7 +74,7 @@ def propose(
     problems: list[str] = []
     given = [pair for text in states if (pair := _parse(text, ports, problems))]
     for side, wanted in (("input", symbol), ("output", output)):
-        known: Mapping[str, Port] = ports.inputs if side == "input" else ports.outputs
+        known: Mapping[str, TensorSpec] = ports.inputs if side == "input" else ports.outputs
         if wanted is not None and wanted not in known:
             problems.append(f"it has no {side} {wanted!r}")
     if problems:

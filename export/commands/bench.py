@@ -26,28 +26,28 @@ def bench(
     from ...runtime.bench.measurement import measure_variants
     from ...runtime.bench.report import as_json as to_json
     from ...runtime.bench.report import as_rows, draw, machine
-    from ...runtime.common.atomic_write import write_whole_file
-    from ...runtime.common.terminal import import_quietly, print_table, quiet_stderr, working
+    from ...runtime.common.atomic_write import atomic_write
+    from ...runtime.common.terminal import import_silently, print_table, silence_stderr, status
     from ...runtime.interpreters.registry import usable_backends
 
     format = read_model_file(file).format
-    with quiet_stderr():
+    with silence_stderr():
         names = backend or list(usable_backends(format))  # before TensorFlow, which tflite-runtime cannot follow
     more = None
     if against is not None:
-        import_quietly("tensorflow")
+        import_silently("tensorflow")
         from ..source import read_source
         from .keras_baseline import keras_ways
 
         more = keras_ways(read_source(against).model)
     found = []
-    with working() as progress:
+    with status() as progress:
         for number, name in enumerate(names):
             options = {"more": more} if more is not None and number == 0 else {}
-            with quiet_stderr():
+            with silence_stderr():
                 found.append(measure_variants(file, name, rounds=rounds, progress=progress, **options))
     if plot is not None:
-        write_whole_file(plot, draw(found, f"A step of {file.name}"))
+        atomic_write(plot, draw(found, f"A step of {file.name}"))
     if as_json:
         print(json.dumps({"file": str(file), "machine": machine(), "measurements": to_json(found)}))
         return

@@ -80,10 +80,10 @@ def export(
     as_json: _Json = False,
 ) -> None:  # fmt: skip
     """Write a Keras model as one-step files, proven equal to Keras on every interpreter installed here."""
-    from ...runtime.common.terminal import import_quietly
+    from ...runtime.common.terminal import import_silently
 
-    import_quietly("tensorflow")
-    from ...runtime.common.terminal import print_table, working
+    import_silently("tensorflow")
+    from ...runtime.common.terminal import print_table, status
     from ...runtime.format.vocabulary import read_vocabulary
     from ..exporter import export as export_model
     from ..parity.comparison import comparison_table, recommendations
@@ -93,7 +93,7 @@ def export(
     read = read_source(source).with_symbols(
         read_vocabulary(vocabulary) if vocabulary else None, read_vocabulary(labels) if labels else None
     )
-    with working() as progress:
+    with status() as progress:
         exported = export_model(
             read.model,
             out,
@@ -139,16 +139,16 @@ def check(
 
     A quantised file is held against the gate of its precision.
     """
-    from ...runtime.common.terminal import import_quietly
+    from ...runtime.common.terminal import import_silently
 
-    import_quietly("tensorflow")
-    from ...runtime.common.terminal import print_table, working
+    import_silently("tensorflow")
+    from ...runtime.common.terminal import print_table, status
     from ..parity.check_file import check as check_file
     from ..parity.report import parity_table
     from ..source import read_source
 
     read = read_source(against)
-    with working() as progress:
+    with status() as progress:
         results = check_file(
             file, read.model, one_hot=one_hot, sample=read.sample, sample_features=read.sample_features, steps=steps,
             plot=plot, progress=progress,

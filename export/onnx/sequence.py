@@ -44,7 +44,7 @@ def check_sequence_graph(step_function: StepFunction, name: str) -> None:
         NotSteppableError: It cannot; every layer in the way is named.
     """
     problems = [f"  - it reads {feature.describe()} beside its symbols" for feature in step_function.features]
-    problems += [f"  - it answers with {other.name} beside its main output" for other in step_function.others]
+    problems += [f"  - it answers with {other.name} beside its main output" for other in step_function.extra_outputs]
     if step_function.main.activation == "linear":
         problems.append("  - it answers with values")
     for call, found in step_function.calls:

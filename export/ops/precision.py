@@ -77,7 +77,7 @@ class Gate:
 
 
 # float32: other kernels and other orders of summation; 2.6e-6 was the largest difference seen in probabilities (256
-# units, 20,000 steps), and a wrong wiring differs by 1e-2 and more.
+# units, 20,000 steps), and a wrong mapping differs by 1e-2 and more.
 FLOAT32_TOLERANCE = 1e-5
 # The states of a single step were off by 2e-3 (float16) and 0.1 (int8) at most; 0.5 and more where they were miswired.
 GATES = {

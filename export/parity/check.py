@@ -195,7 +195,7 @@ class ParityCheck:
         steps = len(sequence.course.inputs)
         main = self._step_function.main.name
         outputs = {main: (found.probabilities, expected.probabilities)}
-        outputs.update({name: (array, expected.others[name]) for name, array in found.others.items()})
+        outputs.update({name: (array, expected.extra_outputs[name]) for name, array in found.extra_outputs.items()})
         errors = {name: per_step(relative(*pair)) for name, pair in outputs.items()}  # probabilities are below 1
         for name, array in found.states.items():
             errors[f"next_{name}"] = per_step(relative(array, expected.states[name]))
@@ -269,7 +269,7 @@ class ParityCheck:
         same, changed, noisy = [1.0], 0.0, [0.0]
         for answer in self._step_function.interface.answers:
             main = answer is self._step_function.main
-            ours, right = (t.probabilities if main else t.others[answer.name] for t in (found, expected))
+            ours, right = (t.probabilities if main else t.extra_outputs[answer.name] for t in (found, expected))
             if answer.activation == "linear":
                 noisy.append(noise(ours, right))
                 continue

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from ...runtime.common.atomic_write import write_whole_file
+from ...runtime.common.atomic_write import atomic_write
 from ...runtime.common.errors import StateMismatchError, WrongFormatError
 from ...runtime.format.model_file import read_model_file
 from ...runtime.format.vocabulary import Vocabulary
@@ -80,8 +80,8 @@ def check(
         "outputs": (len(file.manifest.output_vocabulary), step_function.outputs),
         "features": (file.manifest.features, step_function.features),
         "further outputs": (
-            [(each.name, each.size) for each in file.manifest.others],
-            [(each.name, each.size) for each in step_function.others],
+            [(each.name, each.size) for each in file.manifest.extra_outputs],
+            [(each.name, each.size) for each in step_function.extra_outputs],
         ),
         "state": (
             {tensor.name: tensor.shape for tensor in file.manifest.state},
@@ -106,7 +106,7 @@ def check(
     format = SEQUENCE if file.manifest.sequence else file.format
     results = parity_check.measure(path, format, backends, progress, quantization)
     if plot is not None:
-        write_whole_file(Path(plot), draw_errors(f"{path.name} ({quantization}) against Keras", results))
+        atomic_write(Path(plot), draw_errors(f"{path.name} ({quantization}) against Keras", results))
     if not accepted:
         consequence = "" if quantization == FLOAT32 else f"To let that pass: --allow-inaccurate {quantization}"
         parity_check.require(path, results, file.manifest.vocabulary, consequence)

@@ -72,8 +72,8 @@ def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golde
                 recorded(exact.probabilities[:, outputs], step_function.main.activation),
                 {name: _rows(array.reshape(len(used), -1), 7) for name, array in used.features.items()},
                 {
-                    each.name: recorded(exact.others[each.name][:, :most], each.activation)
-                    for each in step_function.others
+                    each.name: recorded(exact.extra_outputs[each.name][:, :most], each.activation)
+                    for each in step_function.extra_outputs
                 },
             )
             for start, used, exact in runs

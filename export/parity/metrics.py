@@ -11,7 +11,7 @@ from ...runtime.worker.messages import RunResult
 def difference(one: RunResult, other: RunResult) -> float:
     """Return the largest difference of all outputs and state tensors between two runs of the same symbols."""
     pairs = [(one.probabilities, other.probabilities)]
-    pairs += [(array, other.others[name]) for name, array in one.others.items()]
+    pairs += [(array, other.extra_outputs[name]) for name, array in one.extra_outputs.items()]
     pairs += [(array, other.states[name]) for name, array in one.states.items()]
     return max(float(per_step(relative(found, expected)).max()) for expected, found in pairs)
 

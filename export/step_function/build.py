@@ -64,7 +64,7 @@ class StepFunction:
         return self.interface.answers[0]
 
     @property
-    def others(self) -> tuple[Answer, ...]:
+    def extra_outputs(self) -> tuple[Answer, ...]:
         """The other outputs."""
         return self.interface.answers[1:]
 

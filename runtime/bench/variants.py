@@ -106,7 +106,7 @@ def until_the_answer(step: Callable[[int], Any], afterwards: Callable[[], object
 def baselines(model: Model) -> Iterator[Variant]:
     """Yield the ways to step the file of `model` without stepcell, on the interpreter that `model` runs on."""
     name, manifest = model._seat.backend_name, model.manifest
-    if manifest.wiring is not None:
+    if manifest.io_mapping is not None:
         return
     if name in ("litert", "tflite"):
         interpreter = open_interpreter(name, model.file.payload)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Ids: TypeAlias = NDArray[np.int32]  # ids of symbols
 Float32: TypeAlias = NDArray[np.float32]  # what interpreters compute with
 Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 or float64
-Places: TypeAlias = NDArray[np.int64]  # positions in something that may be long
-Moments: TypeAlias = NDArray[np.float64]  # in seconds, or in whatever unit an order was given in
+Indices: TypeAlias = NDArray[np.int64]  # positions in something that may be long
+Times: TypeAlias = NDArray[np.float64]  # in seconds, or in whatever unit an order was given in
 Flags: TypeAlias = NDArray[np.bool_]
 AnyArray: TypeAlias = NDArray[Any]

@@ -28,7 +28,7 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"Cannot write to the folder {folder}: {error.strerror or error}.") from error
 
 
-def write_whole_file(path: Path, content: bytes) -> None:
+def atomic_write(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a crash leaves the old file or the new one, never a part.
 
     Temporary file in the same folder, fsync, rename, fsync of the folder: without the two fsyncs a power cut
@@ -43,7 +43,7 @@ def write_whole_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        move_whole_file(temporary, path)
+        atomic_rename(temporary, path)
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
@@ -51,20 +51,20 @@ def write_whole_file(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def remove_unfinished_files(folder: Path) -> None:
-    """Remove what `write_whole_file` was writing in `folder` when its process was killed."""
+def remove_partial_files(folder: Path) -> None:
+    """Remove what `atomic_write` was writing in `folder` when its process was killed."""
     for path in folder.glob(f".*{_PART}"):
         path.unlink(missing_ok=True)
 
 
-def remove_unfinished_parts(path: Path) -> None:
-    """Remove what `write_whole_file` was writing for `path` alone; nobody else may be writing it now."""
+def remove_partial_files_of(path: Path) -> None:
+    """Remove what `atomic_write` was writing for `path` alone; nobody else may be writing it now."""
     for part in path.parent.glob(f".{escape(path.name)}.*{_PART}"):
         if part.name[len(path.name) + 2 : -len(_PART)].isdecimal():
             part.unlink(missing_ok=True)
 
 
-def move_whole_file(temporary: Path, path: Path) -> None:
+def atomic_rename(temporary: Path, path: Path) -> None:
     """Rename the finished file `temporary` to `path` (same folder or file system) and make the new name durable."""
     os.replace(temporary, path)
     if os.name == "posix":  # elsewhere a folder cannot be opened, and the rename is durable by itself

@@ -8,6 +8,7 @@ Format numbers: a file of a later version is refused, and it is said what to ins
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -159,7 +160,7 @@ class MissingPackageError(StepcellError, ImportError):
     """An optional package that is not installed. The text says which extra brings it."""
 
 
-def refuse_newer(found: Any, newest: int, name: str, error: type[StepcellError], *, called: str = "format") -> None:
+def check_version(found: Any, newest: int, name: str, error: type[StepcellError], *, called: str = "format") -> None:
     """Raise `error` where a file has a higher number than this version reads; what is no number is for the caller.
 
     Args:
@@ -172,3 +173,9 @@ def refuse_newer(found: Any, newest: int, name: str, error: type[StepcellError],
     if isinstance(found, int) and found > newest:
         known = f"{called} {newest} and older" if newest > 1 else f"{called} {newest}"
         raise error(f"{name} has {called} {found}; this stepcell reads {known}. Upgrade with: pip install -U stepcell")
+
+
+def raise_if_any(problems: Sequence[str], consequence: str, error: type[StepcellError] = ProblemError) -> None:
+    """Raise `error` if there are `problems`: the `consequence`, then all of them."""
+    if problems:
+        raise error(f"{consequence}: {'; '.join(problems)}.")

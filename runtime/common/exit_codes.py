@@ -9,7 +9,7 @@ _NO_MEMORY = "This machine has not enough memory for that. Smaller numbers of un
 _PACKAGES = ("tensorflow", "keras", "onnx", "tf2onnx")  # that extras bring
 
 
-def refusal_of(error: BaseException, extra: str) -> tuple[str, int] | None:
+def explain_error(error: BaseException, extra: str) -> tuple[str, int] | None:
     """Return what to say of `error`, and the exit code.
 
     Args:

@@ -43,16 +43,16 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
     ]
 
 
-def import_quietly(package: str) -> None:
+def import_silently(package: str) -> None:
     """Import a package without its remarks about this machine's processor and graphics card."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet_stderr():
+    with silence_stderr():
         import_module(package)
     logging.getLogger(package).setLevel(logging.ERROR)
 
 
 @contextmanager
-def working() -> Iterator[Callable[[str], None]]:
+def status() -> Iterator[Callable[[str], None]]:
     """Give a function that shows what is being done: on a terminal, nothing elsewhere."""
     from rich.console import Console
 
@@ -65,7 +65,7 @@ def working() -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def quiet_stderr() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Drop what C++ libraries write to stderr meanwhile. Exceptions pass, and with them what matters."""
     try:
         kept = os.dup(2)
@@ -82,7 +82,7 @@ def quiet_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def defer_sigint() -> Iterator[None]:
     """Let Ctrl-C wait until what is done meanwhile is done; only the main thread can."""
     if current_thread() is not main_thread():
         yield

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..common.arrays import Flags, Float32, Ids, Places
+from ..common.arrays import Flags, Float32, Ids, Indices
 from ..format.vocabulary import Vocabulary
 from .features import Numbers
 from .recording import Recording
@@ -31,7 +31,7 @@ class Tape:
     inputs: Ids
     targets: Ids
     weights: Float32
-    starts: Places
+    starts: Indices
     numbers: Numbers | None = None
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arrays import Moments
+from ..common.arrays import Times
 from ..common.errors import CorpusError
 from .features import GAP, Numbers, feature_problems
 from .recording import Recording
@@ -108,7 +108,7 @@ class EventsReading:
         """Return the values as a JSON object, with their kind."""
         return {"kind": "events", **asdict(self)}
 
-    def _with_numbers(self, recording: Recording, values: Moments) -> Recording:
+    def _with_numbers(self, recording: Recording, values: Times) -> Recording:
         """Return `recording` with its features, `values` of shape (N, F), and the gap where that is one."""
         if not self.feature_names:
             return recording

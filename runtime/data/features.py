@@ -9,7 +9,7 @@ from math import expm1, isfinite
 
 import numpy as np
 
-from ..common.arrays import AnyArray, Float32, Places
+from ..common.arrays import AnyArray, Float32, Indices
 from ..common.errors import CorpusError
 
 GAP = "gap"  # name of the feature that is the time since the event before
@@ -59,11 +59,11 @@ class Numbers:
     values: Float32
     gap: bool = False
 
-    def __getitem__(self, places: Places) -> Numbers:
+    def __getitem__(self, places: Indices) -> Numbers:
         """Return those of some of the symbols."""
         return Numbers(self.names, self.values[places], self.gap)
 
-    def features(self, places: slice | Places = slice(None)) -> dict[str, AnyArray]:
+    def features(self, places: slice | Indices = slice(None)) -> dict[str, AnyArray]:
         """Return name -> numbers, float32 of shape (T, 1), as `Stream.run` takes them."""
         return {name: self.values[places, index : index + 1] for index, name in enumerate(self.names)}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..common.arrays import Flags, Ids, Moments, Places
+from ..common.arrays import Flags, Ids, Indices, Times
 from .features import Numbers
 
 
@@ -32,8 +32,8 @@ class Recording:
 
     symbols: tuple[str, ...]
     ids: Ids = field(repr=False)
-    starts: Places = field(repr=False)
-    when: Moments | None = field(repr=False)
+    starts: Indices = field(repr=False)
+    when: Times | None = field(repr=False)
     begun: Flags = field(repr=False)
     ended: Flags = field(repr=False)
     source: str = ""
@@ -56,7 +56,7 @@ class Recording:
 
     @classmethod
     def whole(
-        cls, symbols: tuple[str, ...], ids: Ids, starts: Places, when: Moments | None = None, source: str = ""
+        cls, symbols: tuple[str, ...], ids: Ids, starts: Indices, when: Times | None = None, source: str = ""
     ) -> Recording:
         """Return a recording of sequences that are all here from their beginning to their end."""
         everything = np.ones(len(starts) - 1, bool)
@@ -67,11 +67,11 @@ class Recording:
         return len(self.starts) - 1
 
     @property
-    def lengths(self) -> Places:
+    def lengths(self) -> Indices:
         """How many symbols each sequence has, int64 of shape (S,)."""
         return np.diff(self.starts)
 
-    def counts(self) -> Places:
+    def counts(self) -> Indices:
         """Return how often each of `symbols` occurs, int64."""
         return np.bincount(self.ids, minlength=len(self.symbols)).astype(np.int64)
 
@@ -79,7 +79,7 @@ class Recording:
         """Return the symbols of one sequence."""
         return [self.symbols[id] for id in self.ids[self.starts[number] : self.starts[number + 1]].tolist()]
 
-    def part(self, firsts: Places, ends: Places, begun: Flags, ended: Flags) -> Recording:
+    def part(self, firsts: Indices, ends: Indices, begun: Flags, ended: Flags) -> Recording:
         """Return a recording of the stretches from `firsts` to `ends`, places in `ids`, each a sequence of its own."""
         places = stretches(firsts, ends)
         starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
@@ -87,16 +87,16 @@ class Recording:
         numbers = None if self.numbers is None else self.numbers[places]
         return replace(self, ids=self.ids[places], starts=starts, when=when, begun=begun, ended=ended, numbers=numbers)
 
-    def chosen(self, numbers: Places | Sequence[int]) -> Recording:
+    def chosen(self, numbers: Indices | Sequence[int]) -> Recording:
         """Return a recording of the sequences with these numbers, in the order in which they are given."""
-        chosen: Places = np.asarray(numbers, np.int64)
+        chosen: Indices = np.asarray(numbers, np.int64)
         return self.part(self.starts[chosen], self.starts[chosen + 1], self.begun[chosen], self.ended[chosen])
 
 
-def stretches(firsts: Places, ends: Places) -> Places:
+def stretches(firsts: Indices, ends: Indices) -> Indices:
     """Return all places of the stretches from `firsts` to `ends` (exclusive), one stretch behind the other."""
     lengths = ends - firsts
     before = np.cumsum(lengths) - lengths
-    places: Places = np.repeat(firsts - before, lengths)
+    places: Indices = np.repeat(firsts - before, lengths)
     places += np.arange(len(places))
     return places

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from ..common.arrays import AnyArray, Flags, Ids, Moments
+from ..common.arrays import AnyArray, Flags, Ids, Times
 from ..common.errors import CorpusError
 from .features import read_number
 from .recording import Recording
@@ -168,7 +168,7 @@ class Collector:
             )
         return None
 
-    def finish(self) -> tuple[Recording, Moments]:
+    def finish(self) -> tuple[Recording, Times]:
         """Return what was collected: each sequence in its order, the sequences in that of their first events.
 
         And the numbers of its features, float64 of shape (N, F).
@@ -176,7 +176,7 @@ class Collector:
         Raises:
             CorpusError: Something was wrong, or there is nothing.
         """
-        self._complaints.refuse_if_any()
+        self._complaints.raise_if_any()
         remarks = [
             f"left out: {count:,} without a {what} (the first in line {first:,})"
             for what, (count, first) in self._without.items()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arrays import Places
+from ..common.arrays import Indices
 from ..common.errors import CorpusError
 from .recording import Recording
 
@@ -74,7 +74,7 @@ class HeldOut:
         when = np.arange(len(recording.ids)) if recording.when is None else recording.when
         learned = min(round(len(when) * (1 - self.share)), len(when) - 1)
         is_before = when < np.partition(when, learned)[learned]
-        cuts: Places = recording.starts[:-1] + np.add.reduceat(is_before, recording.starts[:-1], dtype=np.int64)
+        cuts: Indices = recording.starts[:-1] + np.add.reduceat(is_before, recording.starts[:-1], dtype=np.int64)
         firsts, ends = recording.starts[:-1], recording.starts[1:]
         early, late = cuts > firsts, cuts < ends
         return (

@@ -114,9 +114,9 @@ class Complaints:
         if len(self._shown) < _ROWS_SHOWN:
             self._shown.append(f"  line {line:,}: {problem}")
         if self._count >= _ENOUGH:
-            self.refuse_if_any("or more")
+            self.raise_if_any("or more")
 
-    def refuse_if_any(self, more: str = "") -> None:
+    def raise_if_any(self, more: str = "") -> None:
         """Raise where there are complaints.
 
         Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..common.errors import DamagedFileError, ForeignFileError, ModelFileError, ModelFileNotFoundError
 from ..format.flatbuffer import FlatbufferError
 from ..format.manifest import Manifest
-from ..format.model_file import TFLITE, format_of, unseal
+from ..format.model_file import TFLITE, format_of, unpack
 from ..format.onnx_graph import OnnxGraph, OnnxGraphError, read_onnx_graph
 from ..format.tflite_graph import TfliteGraph, likely_signature, read_tflite_graph, tensors_of
 
@@ -40,7 +40,7 @@ class Contents:
         """Which signature of a TFLite graph is the step, None where nothing says so."""
         if self.manifest is None:
             return None
-        return "step" if self.manifest.wiring is None else self.manifest.wiring.signature
+        return "step" if self.manifest.io_mapping is None else self.manifest.io_mapping.signature
 
     def describe(self) -> str:
         """Return what kind of file it is, in a line."""
@@ -103,7 +103,7 @@ def read_contents(path: Path) -> Contents:
         return Contents(path, len(content), None, None, None, str(error))
     graph, unreadable = _read_graph(content, format)
     try:
-        file = unseal(content, path.name)
+        file = unpack(content, path.name)
     except ForeignFileError as error:
         problem = f"{path.name} is damaged: {unreadable}. Copy it again." if unreadable else str(error)
         return Contents(path, len(content), format, graph, None, problem, foreign=not unreadable)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arrays import AnyArray, Floats, Ids, Places
+from ..common.arrays import AnyArray, Floats, Ids, Indices
 from ..tasks.distribution import Float64
 from ..tasks.scoring import SMALLEST, ranks_of
 
@@ -36,10 +36,10 @@ class SymbolScores:
     confidence: Float64
     log_probabilities: Float64
     ranks: Ids
-    positions: Places
+    positions: Indices
 
     @classmethod
-    def of(cls, probabilities: Floats, targets: Ids, positions: Places) -> SymbolScores:
+    def of(cls, probabilities: Floats, targets: Ids, positions: Indices) -> SymbolScores:
         """Return the judgement of distributions of shape (N, K) by what came, shape (N,)."""
         rows = np.arange(len(targets))
         chosen = probabilities[rows, targets].astype(np.float64)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..common.arrays import Flags, Float32, Places
+from ..common.arrays import Flags, Float32, Indices
 from ..data import Tape
 from ..data.recording import stretches
 from ..streams.model import Model
@@ -85,7 +85,7 @@ class EvaluationModes:
             ]
         )
 
-    def _judge(self, starts: Places, places: Places, judged: Flags) -> SymbolScores:
+    def _judge(self, starts: Indices, places: Indices, judged: Flags) -> SymbolScores:
         """Feed what stands at `places` of the tape, shape (N,), with a reset at each of `starts`, which count in them.
 
         Judged is where `judged`, of the same shape, says so.

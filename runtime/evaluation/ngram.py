@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..common.arrays import Ids, Places
+from ..common.arrays import Ids, Indices
 from ..data import Tape
 from ..data.recording import stretches
 from ..tasks.distribution import Float64
@@ -34,8 +34,8 @@ class _Level:
         left: float64 of shape (C,): number of followers / the same sum: what is left for the shorter context.
     """
 
-    codes: Places
-    firsts: Places
+    codes: Indices
+    firsts: Indices
     followers: Ids
     shares: Float64
     left: Float64
@@ -89,7 +89,7 @@ class NGram:
         """Return what is predicted at each place of a short tape, float64 of shape (N, V)."""
         return self._probabilities(np.stack(list(self._contexts(tape, self.order, learn=False))))
 
-    def _probabilities(self, contexts: Places) -> Float64:
+    def _probabilities(self, contexts: Indices) -> Float64:
         """Return the distributions behind contexts, shape (order, N), -1 where one is not known; shape (N, V)."""
         probabilities = np.full((contexts.shape[1], self._symbols), 1 / self._symbols)
         for level, numbers in zip(self._levels, contexts, strict=True):
@@ -101,7 +101,7 @@ class NGram:
             probabilities[np.repeat(rows, ends - firsts), level.followers[pairs]] += level.shares[pairs]
         return probabilities
 
-    def _contexts(self, tape: Tape, order: int, *, learn: bool) -> Iterator[Places]:
+    def _contexts(self, tape: Tape, order: int, *, learn: bool) -> Iterator[Indices]:
         """Yield the number of the context at each place, int64 of shape (N,), for the lengths 0 to `order` - 1.
 
         -1 stands for a context that did not occur, or that would reach across the beginning of its sequence.
@@ -129,7 +129,7 @@ class NGram:
             yield contexts
 
 
-def positions_of(tape: Tape) -> Places:
+def positions_of(tape: Tape) -> Indices:
     """Return how many symbols of its sequence have been seen at each place of `tape`, int64 of shape (N,), from 1."""
     return np.arange(1, len(tape) + 1) - np.repeat(tape.starts[:-1], np.diff(tape.starts))
 

@@ -1,13 +1,10 @@
-"""Manifests and predictions in words, as the commands print them."""
+"""Describe a manifest in lines of text, as `stepcell inspect` prints it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from ..streams.prediction import Prediction
 from .manifest import Manifest, StateTensor
-from .vocabulary import escape_symbol
 
 
 def describe_manifest(file: Path, manifest: Manifest) -> str:
@@ -29,8 +26,8 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
     }
     if manifest.sequence:
         lines["graph"] = "whole sequences, of any length"
-    if manifest.wiring is not None:
-        lines["graph"] = manifest.wiring.describe()
+    if manifest.io_mapping is not None:
+        lines["graph"] = manifest.io_mapping.describe()
     parity = [
         f"{entry.get('max_abs_error')} from Keras over {entry.get('steps')} steps carried from the "
         f"{entry.get('start')} state on {entry.get('runtime')}"
@@ -52,7 +49,9 @@ def _answers(manifest: Manifest) -> str:
         else "the next symbol" if manifest.labels is None
         else f"a label ({manifest.labels.describe()})"
     )  # fmt: skip
-    return "; ".join([main, *(f"{other.name} ({other.size} numbers, {other.activation})" for other in manifest.others)])
+    return "; ".join(
+        [main, *(f"{other.name} ({other.size} numbers, {other.activation})" for other in manifest.extra_outputs)]
+    )
 
 
 def _describe_start(tensor: StateTensor) -> str:
@@ -61,37 +60,3 @@ def _describe_start(tensor: StateTensor) -> str:
     if isinstance(tensor.initial, tuple):
         return f"{tensor.name} {value.size} numbers from {value.min():.3g} to {value.max():.3g}"
     return f"{tensor.name} {tensor.initial:g}" if tensor.initial else ""
-
-
-def answer_to_json(prediction: Prediction, top: int) -> dict[str, Any]:
-    """Return an answer as a JSON object: the likeliest symbol, above a `top` of 1 the likeliest; all values there are.
-
-    Further outputs follow under their names.
-    """
-    others = {name: _to_json(other, top) for name, other in prediction.outputs.items()}
-    return {**_to_json(prediction, top), **others}
-
-
-def answer_in_words(prediction: Prediction, top: int) -> str:
-    """Return the same on one line, in columns; above a `top` of 1 with probabilities."""
-    others = [f"{name}: {_in_words(other, top)}" for name, other in prediction.outputs.items()]
-    return "\t".join([_in_words(prediction, top), *others])
-
-
-def _to_json(prediction: Prediction, top: int) -> dict[str, Any]:
-    if not prediction.has_probabilities:
-        return {"values": [float(f"{value:.6g}") for value in prediction.values]}
-    best = prediction.top(top)
-    answer: dict[str, Any] = {"symbol": best[0][0], "probability": round(best[0][1], 6)}
-    if top > 1:
-        answer["top"] = [{"symbol": other, "probability": round(p, 6)} for other, p in best]
-    return answer
-
-
-def _in_words(prediction: Prediction, top: int) -> str:
-    if not prediction.has_probabilities:
-        return " ".join(f"{value:.6g}" for value in prediction.values)
-    best = prediction.top(top)
-    if top == 1:
-        return escape_symbol(best[0][0])
-    return "\t".join(f"{escape_symbol(other)} {probability:.4f}" for other, probability in best)

@@ -1,4 +1,4 @@
-"""Wiring: where symbol, answer and state stand in a graph that stepcell did not make (format 2)."""
+"""IOMapping: where symbol, answer and state stand in a graph that stepcell did not make (format 2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SYMBOL_TYPES = ("int32", "int64", "float32")  # float32: one-hot, as many elemen
 
 
 @dataclass(frozen=True)
-class Port:
+class TensorSpec:
     """An input or output of a graph.
 
     Attributes:
@@ -35,7 +35,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Wiring:
+class IOMapping:
     """The ports of a graph.
 
     Attributes:
@@ -47,18 +47,18 @@ class Wiring:
     """
 
     signature: str
-    symbol: Port
-    output: Port
+    symbol: TensorSpec
+    output: TensorSpec
     logits: bool
-    state: Mapping[str, tuple[Port, Port]]
+    state: Mapping[str, tuple[TensorSpec, TensorSpec]]
 
     @property
-    def inputs(self) -> tuple[Port, ...]:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """All ports that must be fed."""
         return self.symbol, *(source for source, _ in self.state.values())
 
     @property
-    def outputs(self) -> tuple[Port, ...]:
+    def outputs(self) -> tuple[TensorSpec, ...]:
         """All ports that are read."""
         return self.output, *(target for _, target in self.state.values())
 
@@ -93,8 +93,8 @@ class Wiring:
         }
 
 
-def read_wiring(entry: Any) -> Wiring:
-    """Read what `Wiring.to_json` returned.
+def read_io_mapping(entry: Any) -> IOMapping:
+    """Read what `IOMapping.to_json` returned.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: It is something else.
@@ -102,7 +102,7 @@ def read_wiring(entry: Any) -> Wiring:
     logits = entry["output"]["logits"]
     if not isinstance(entry["signature"], str) or not isinstance(logits, bool):
         raise ValueError("signature is not a string, or logits is neither true nor false")
-    return Wiring(
+    return IOMapping(
         signature=entry["signature"],
         symbol=_read_port(entry["symbol"], SYMBOL_TYPES),
         output=_read_port(entry["output"], ("float32",)),
@@ -114,14 +114,14 @@ def read_wiring(entry: Any) -> Wiring:
     )
 
 
-def _port_to_json(port: Port) -> dict[str, Any]:
+def _port_to_json(port: TensorSpec) -> dict[str, Any]:
     return {"name": port.name, "dtype": port.dtype, "shape": list(port.shape)}
 
 
-def _read_port(entry: Any, dtypes: tuple[str, ...]) -> Port:
+def _read_port(entry: Any, dtypes: tuple[str, ...]) -> TensorSpec:
     name, dtype, shape = entry["name"], entry["dtype"], tuple(entry["shape"])
     if not isinstance(name, str) or dtype not in dtypes:
         raise ValueError(f"{name!r} is {dtype!r}")
     if not all(type(size) is int and 0 < size < 2**31 for size in shape) or prod(shape) >= 2**31:
         raise ValueError(f"the shape of {name!r} is {shape}")
-    return Port(name, dtype, shape)
+    return TensorSpec(name, dtype, shape)

@@ -14,10 +14,10 @@ from .tensor_specs import PROBABILITIES, SYMBOL, VALUES, Feature, Output
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from .io_mapping import Wiring
+    from .io_mapping import IOMapping
 
 FORMAT = 1
-WIRED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
+MAPPED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
 NEWEST_FORMAT = 3  # what a reader of the two before could not step right; see `Manifest.format`
 Json = Mapping[str, Any]
 
@@ -86,14 +86,14 @@ class GoldenRun:
         ids: The ids to step, T of them; zeros where the model reads no symbol.
         probabilities: T rows; each holds the probabilities of the golden sequence's `outputs`.
         features: Name -> T rows: the elements of each feature.
-        others: Name of another output -> T rows: its first numbers.
+        extra_outputs: Name of another output -> T rows: its first numbers.
     """
 
     start: str
     ids: tuple[int, ...]
     probabilities: tuple[tuple[float, ...], ...]
     features: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
-    others: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    extra_outputs: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ class Manifest:
         requires: What an interpreter must support: `tflite_ops` (op name to version), or `opset` and `ir_version`.
         producer: Program and version that wrote the file.
         fingerprint: sha256 of the model payload, in hex: the file without this manifest.
-        wiring: Where all this stands in a graph that stepcell did not make; None: under the names of format 1.
+        io_mapping: Where all this stands in a graph that stepcell did not make; None: under the names of format 1.
         features: What the model reads beside the symbol, or in its place.
-        others: What it answers beside the main output.
+        extra_outputs: What it answers beside the main output.
         sequence: The graph is not one of a step but of whole sequences: `symbols` (T, B) in place of `symbol` (B,), and
             `probabilities` (T, B, K).
     """
@@ -150,9 +150,9 @@ class Manifest:
     requires: Json = field(default_factory=dict)
     producer: str = ""
     fingerprint: str = ""
-    wiring: Wiring | None = None
+    io_mapping: IOMapping | None = None
     features: tuple[Feature, ...] = ()
-    others: tuple[Output, ...] = ()
+    extra_outputs: tuple[Output, ...] = ()
     sequence: bool = False
 
     @property
@@ -164,9 +164,9 @@ class Manifest:
     def format(self) -> int:
         """The lowest format number that describes it, so that readers of older formats refuse no file without need."""
         starts = any(isinstance(tensor.initial, tuple) for tensor in self.state)
-        if starts or self.sequence or self.features or self.others or self.output == "linear":
+        if starts or self.sequence or self.features or self.extra_outputs or self.output == "linear":
             return NEWEST_FORMAT
-        return FORMAT if self.wiring is None else WIRED_FORMAT
+        return FORMAT if self.io_mapping is None else MAPPED_FORMAT
 
     def graph_inputs(self) -> dict[str, tuple[type, tuple[int | str, ...]]]:
         """Return name -> dtype and shape of all inputs of the graph.
@@ -185,7 +185,10 @@ class Manifest:
     def graph_outputs(self) -> dict[str, tuple[type, tuple[int | str, ...]]]:
         """Return the same of all outputs."""
         batch: tuple[int | str, ...] = ("B",) if self.sequence else ()
-        answers = {self.answer: (*batch, len(self.output_vocabulary)), **{o.name: (o.size,) for o in self.others}}
+        answers = {
+            self.answer: (*batch, len(self.output_vocabulary)),
+            **{o.name: (o.size,) for o in self.extra_outputs},
+        }
         states = {tensor.next: tensor.shape for tensor in self.state}
         return {name: (np.float32, shape) for name, shape in {**answers, **states}.items()}
 
@@ -234,7 +237,7 @@ class Manifest:
                         "ids": list(run.ids),
                         "probabilities": [list(row) for row in run.probabilities],
                         **_rows_to_json("features", run.features),
-                        **_rows_to_json("others", run.others),
+                        **_rows_to_json("others", run.extra_outputs),
                     }
                     for run in golden.runs
                 ],
@@ -244,7 +247,7 @@ class Manifest:
             "parity": [dict(entry) for entry in self.parity],
             "requires": dict(self.requires),
             "producer": self.producer,
-            **({} if self.wiring is None else {"graph": self.wiring.to_json()}),
+            **({} if self.io_mapping is None else {"graph": self.io_mapping.to_json()}),
             **({} if self.format != NEWEST_FORMAT else {
                 "features": [
                     {"name": f.name, "shape": list(f.shape), "dtype": np.dtype(f.dtype).name, "ids": f.ids}
@@ -253,7 +256,7 @@ class Manifest:
                 "outputs": [
                     {"name": o.name, "size": o.size, "activation": o.activation,
                      "labels": None if o.labels is None else _vocabulary_to_json(o.labels)}
-                    for o in self.others
+                    for o in self.extra_outputs
                 ],
             }),
             **({"sequence": True} if self.sequence else {}),

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common.errors import DamagedFileError, NewerFormatError, VocabularyError, refuse_newer
-from .manifest import FORMAT, NEWEST_FORMAT, WIRED_FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
+from ..common.errors import DamagedFileError, NewerFormatError, VocabularyError, check_version
+from .manifest import FORMAT, MAPPED_FORMAT, NEWEST_FORMAT, Cell, Golden, GoldenRun, Json, Manifest, StateTensor
 from .tensor_specs import ACTIVATIONS, Feature, Output
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from .io_mapping import Wiring
+    from .io_mapping import IOMapping
 
 # Far above any real file, far below what fills the memory or the day of a small machine.
 LARGEST_MANIFEST = 16 * 2**20  # bytes; a million symbols fit
@@ -38,9 +38,9 @@ def read_manifest(content: bytes, file_name: str) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{file_name} is damaged: its manifest is not JSON ({error}). Copy it again.") from error
     found = json_object.get("format") if isinstance(json_object, dict) else None
-    refuse_newer(found, NEWEST_FORMAT, file_name, NewerFormatError)
+    check_version(found, NEWEST_FORMAT, file_name, NewerFormatError)
     reader = _Reader()
-    manifest = reader.manifest(json_object) if found in (FORMAT, WIRED_FORMAT, NEWEST_FORMAT) else None
+    manifest = reader.manifest(json_object) if found in (FORMAT, MAPPED_FORMAT, NEWEST_FORMAT) else None
     if manifest is None:
         problems = "; ".join(reader.problems) or f"its format is {found!r}"
         raise DamagedFileError(
@@ -80,7 +80,7 @@ class _Reader:
         strings = {name: self.value(top, name, str) for name in ("name", "fingerprint", "quantization", "producer")}
         training, requires = self.value(top, "training", dict), self.value(top, "requires", dict)
         parity = tuple(self.objects(top, "parity"))
-        wiring = self.wiring(top, state, len(vocabulary or ()), size)
+        mapping = self.io_mapping(top, state, len(vocabulary or ()), size)
         sequence = top.get("sequence", False)
         if not isinstance(sequence, bool) or (sequence and "graph" in top):
             self.problems.append("sequence is neither true nor false, or stands beside graph")
@@ -91,8 +91,8 @@ class _Reader:
         activation = output["activation"]
         manifest = Manifest(
             vocabulary=vocabulary, labels=labels, output=activation, state=state, cells=cells, golden=golden,
-            training=training, requires=requires, parity=parity, wiring=wiring, features=features, others=others,
-            sequence=sequence, **strings,
+            training=training, requires=requires, parity=parity, io_mapping=mapping, features=features,
+            extra_outputs=others, sequence=sequence, **strings,
         )  # fmt: skip
         if manifest.format > top["format"]:
             self.problems.append(f"it holds what came with format {manifest.format}")
@@ -174,22 +174,22 @@ class _Reader:
             self.problems.append(f"a cell is incomplete ({error})")
             return Cell("", 0, "")
 
-    def wiring(self, top: Json, state: tuple[StateTensor, ...], symbols: int, outputs: int) -> Wiring | None:
-        if top["format"] < NEWEST_FORMAT and (top["format"] == WIRED_FORMAT) != ("graph" in top):
+    def io_mapping(self, top: Json, state: tuple[StateTensor, ...], symbols: int, outputs: int) -> IOMapping | None:
+        if top["format"] < NEWEST_FORMAT and (top["format"] == MAPPED_FORMAT) != ("graph" in top):
             self.problems.append(
-                f"graph stands in manifests of format {WIRED_FORMAT}, and may in those of format {NEWEST_FORMAT}"
+                f"graph stands in manifests of format {MAPPED_FORMAT}, and may in those of format {NEWEST_FORMAT}"
             )
         if "graph" not in top:
             return None
-        from .io_mapping import read_wiring
+        from .io_mapping import read_io_mapping
 
         try:
-            wiring = read_wiring(top["graph"])
+            mapping = read_io_mapping(top["graph"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             self.problems.append(f"graph is incomplete ({error!r})")
             return None
-        self.problems += wiring.problems({tensor.name: prod(tensor.shape) for tensor in state}, symbols, outputs)
-        return wiring
+        self.problems += mapping.problems({tensor.name: prod(tensor.shape) for tensor in state}, symbols, outputs)
+        return mapping
 
     def golden(
         self,
@@ -227,9 +227,9 @@ class _Reader:
             and run.features.keys() == {feature.name for feature in features}
             and all(len(run.features[f.name]) == len(run.ids) for f in features)
             and all(len(row) == prod(f.shape) for f in features for row in run.features[f.name])
-            and run.others.keys() == {other.name for other in others}
-            and all(len(run.others[o.name]) == len(run.ids) for o in others)
-            and all(0 < len(row) <= o.size for o in others for row in run.others[o.name])
+            and run.extra_outputs.keys() == {other.name for other in others}
+            and all(len(run.extra_outputs[o.name]) == len(run.ids) for o in others)
+            and all(0 < len(row) <= o.size for o in others for row in run.extra_outputs[o.name])
             for run in golden.runs
         )
         if not good:

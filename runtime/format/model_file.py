@@ -46,7 +46,7 @@ class ModelFile:
     manifest: Manifest
 
 
-def seal(payload: bytes, manifest: Manifest, format: str) -> bytes:
+def pack(payload: bytes, manifest: Manifest, format: str) -> bytes:
     """Return the bytes of a model file: `payload` with `manifest`, its fingerprint filled in."""
     content = replace(manifest, fingerprint=sha256(payload).hexdigest()).to_bytes()
     return _CONTAINERS[format].append_manifest(payload, content, sha256(content).hexdigest().encode())
@@ -73,10 +73,10 @@ def read_model_file(path: str | Path) -> ModelFile:
         ) from None
     except OSError as error:
         raise ModelFileNotFoundError(f"Cannot read {path}: {error.strerror or error}.") from error
-    return unseal(content, path.name)
+    return unpack(content, path.name)
 
 
-def unseal(content: bytes, name: str) -> ModelFile:
+def unpack(content: bytes, name: str) -> ModelFile:
     """Verify the bytes of a model file called `name`. Raises as `read_model_file` does."""
     format = format_of(content, name)
     try:

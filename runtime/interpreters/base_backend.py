@@ -21,7 +21,11 @@ class PlainBackend(ABC):
     """
 
     def __init__(
-        self, manifest: Manifest, answer: Float32, features: Mapping[str, AnyArray], others: Mapping[str, AnyArray]
+        self,
+        manifest: Manifest,
+        answer: Float32,
+        features: Mapping[str, AnyArray],
+        extra_outputs: Mapping[str, AnyArray],
     ) -> None:
         """Name the memory, which stays where it is as long as this backend lives.
 
@@ -29,11 +33,11 @@ class PlainBackend(ABC):
             manifest: That of the file.
             answer: Where the answer is after a step, float32 of shape (K,).
             features: Name -> where to write what is read beside the symbol.
-            others: Name -> where the other outputs are after a step.
+            extra_outputs: Name -> where the other outputs are after a step.
         """
         self.manifest = manifest
         self.steps = 0
-        self._answer, self._features, self._others = answer, features, others
+        self._answer, self._features, self._extra_outputs = answer, features, extra_outputs
 
     @abstractmethod
     def step(self, id: int) -> None:
@@ -78,6 +82,6 @@ class PlainBackend(ABC):
         """See `Backend.answer`."""
         return self._answer
 
-    def others(self) -> dict[str, Float32]:
-        """See `Backend.others`."""
-        return {name: array.reshape(-1).copy() for name, array in self._others.items()}
+    def extra_outputs(self) -> dict[str, Float32]:
+        """See `Backend.extra_outputs`."""
+        return {name: array.reshape(-1).copy() for name, array in self._extra_outputs.items()}

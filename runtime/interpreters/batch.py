@@ -30,7 +30,7 @@ def open_batch(backend_name: str, file: ModelFile, size: int) -> Batch:
         NoInterpreterError, BackendError: As `open_backend`.
     """
     opened: Batch | None = None
-    if file.manifest.wiring is None and not file.manifest.sequence:
+    if file.manifest.io_mapping is None and not file.manifest.sequence:
         opened = {"litert": _tflite, "tflite": _tflite, "onnxruntime": _onnx}.get(backend_name, _none)(
             backend_name, file, size
         )
@@ -70,7 +70,7 @@ class Batch(ABC):
     Attributes:
         size: How many streams, B.
         answers: The main output of the last step, float32 (B, K): the next one changes it.
-        others: Name -> what a further output answered in the last step, (B, size): likewise.
+        extra_outputs: Name -> what a further output answered in the last step, (B, size): likewise.
     """
 
     def __init__(self, memory: Mapping[str, AnyArray], backend_name: str, file: ModelFile, size: int) -> None:
@@ -78,12 +78,12 @@ class Batch(ABC):
         manifest = file.manifest
         self.size = size
         self.answers: Float32 = memory[manifest.answer]
-        self.others: dict[str, Float32] = {output.name: memory[output.name] for output in manifest.others}
+        self.extra_outputs: dict[str, Float32] = {output.name: memory[output.name] for output in manifest.extra_outputs}
         self._symbol = memory[SYMBOL] if SYMBOL in memory else np.zeros(size, np.int32)
         self._features = {feature.name: memory[feature.name] for feature in manifest.features}
         self._backend_name, self._file = backend_name, file
         suspected = suspects(manifest)
-        self._suspects = [memory[name] for name in suspected if name == manifest.answer or name in self.others]
+        self._suspects = [memory[name] for name in suspected if name == manifest.answer or name in self.extra_outputs]
         self._suspected_states = [tensor.name for tensor in manifest.state if tensor.next in suspected]
         # The first number of a softmax tells of all of them. They are looked at as one sum: none is above 1.
         first = self.answers[:, 0] if manifest.answer not in suspected else self.answers[:0, 0]
@@ -225,8 +225,8 @@ class OneByOne(Batch):
                 backend.write_features({name: array[row] for name, array in self._features.items()})
             backend.step(id)
             self.answers[row] = backend.answer()
-            for name, array in backend.others().items():
-                self.others[name][row] = array
+            for name, array in backend.extra_outputs().items():
+                self.extra_outputs[name][row] = array
             for name, array in backend.read_state().items():
                 after[name][row] = array[0]
 
@@ -249,7 +249,7 @@ def _memory_of_inputs(manifest: Manifest, size: int) -> dict[str, AnyArray]:
 
 
 def _memory_of_outputs(manifest: Manifest, size: int) -> dict[str, Float32]:
-    widths = {manifest.answer: len(manifest.output_vocabulary), **{o.name: o.size for o in manifest.others}}
+    widths = {manifest.answer: len(manifest.output_vocabulary), **{o.name: o.size for o in manifest.extra_outputs}}
     return {name: np.zeros((size, width), np.float32) for name, width in widths.items()}
 
 

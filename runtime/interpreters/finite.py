@@ -33,9 +33,9 @@ def suspects(manifest: Manifest) -> tuple[str, ...]:
     The softmax of anything that is not finite is not a number anywhere: its first number tells of all of them. And
     where all cells are bounded and nothing but symbols is read, a state that is not finite makes such an answer.
     """
-    others = tuple(output.name for output in manifest.others)
+    others = tuple(output.name for output in manifest.extra_outputs)
     activations = {a for cell in manifest.cells for a in (cell.activation, cell.recurrent_activation)}
-    bounded = activations <= _BOUNDED and not manifest.features and manifest.wiring is None
+    bounded = activations <= _BOUNDED and not manifest.features and manifest.io_mapping is None
     states = () if bounded else tuple(tensor.next for tensor in manifest.state)
     return (*(() if manifest.output == "softmax" else (manifest.answer,)), *others, *states)
 

@@ -84,8 +84,8 @@ class _AllStreams:
     def answer(self) -> Float32:
         return self._batch.answers
 
-    def others(self) -> dict[str, Float32]:
-        return self._batch.others
+    def extra_outputs(self) -> dict[str, Float32]:
+        return self._batch.extra_outputs
 
 
 def _replay(backend: Backend | _AllStreams, file: ModelFile, backend_name: str) -> float:
@@ -103,9 +103,9 @@ def _replay(backend: Backend | _AllStreams, file: ModelFile, backend_name: str) 
                 except NotFiniteError:
                     raise _mismatch(file, backend_name, step, float("nan")) from None
                 differences = [_difference(backend.answer()[..., outputs], expected, manifest.output)]
-                for output in manifest.others:
-                    recorded = run.others[output.name][step - 1]
-                    found = backend.others()[output.name][..., : len(recorded)]
+                for output in manifest.extra_outputs:
+                    recorded = run.extra_outputs[output.name][step - 1]
+                    found = backend.extra_outputs()[output.name][..., : len(recorded)]
                     differences.append(_difference(found, recorded, output.activation))
                 difference = float(np.max(differences))
                 if not difference <= _tolerance(file, backend_name):

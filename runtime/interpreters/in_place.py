@@ -54,7 +54,7 @@ class MemoryBackend(PlainBackend):
             manifest,
             tensors[manifest.answer].reshape(-1),
             {feature.name: tensors[feature.name] for feature in manifest.features},
-            {output.name: tensors[output.name] for output in manifest.others},
+            {output.name: tensors[output.name] for output in manifest.extra_outputs},
         )
         self.computation = looking_at(computation, [tensors[name] for name in suspects(manifest)], manifest)
         self.entry = entry

@@ -1,6 +1,6 @@
 """Interpreters as functions from named arrays to named arrays, for graphs that stepcell did not make.
 
-Steps graphs that stepcell did not make, through the wiring in their manifest.
+Steps graphs that stepcell did not make, through the mapping in their manifest.
 
 The state is plain numpy arrays, fed in and read out at every step: about twice the time of a file of stepcell's own,
 whose state stays in the interpreter.
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Float32
 from ..common.errors import DamagedFileError
-from ..format.io_mapping import Port, Wiring
+from ..format.io_mapping import IOMapping, TensorSpec
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tflite_graph import read_tflite_graph, tensors_of
@@ -27,19 +27,19 @@ from .registry import State
 Runner = Callable[[Mapping[str, AnyArray]], Mapping[str, AnyArray]]
 
 
-class WiredBackend(PlainBackend):
+class MappedBackend(PlainBackend):
     """A graph behind a function, with its state beside it."""
 
     def __init__(self, run: Runner, manifest: Manifest) -> None:
-        """Feed `run` by the wiring of `manifest`. The resident state is the initial one."""
-        assert manifest.wiring is not None, "files without wiring have backends of their own"
-        self._wiring: Wiring = manifest.wiring
-        # A graph with such a wiring reads no features, and nothing else of what it answers is wired.
-        super().__init__(manifest, np.zeros(self._wiring.output.size, np.float32), {}, {})
+        """Feed `run` by the mapping of `manifest`. The resident state is the initial one."""
+        assert manifest.io_mapping is not None, "files without mapping have backends of their own"
+        self._mapping: IOMapping = manifest.io_mapping
+        # A graph with such a mapping reads no features, and nothing else of what it answers is wired.
+        super().__init__(manifest, np.zeros(self._mapping.output.size, np.float32), {}, {})
         self._run = run
         self._shapes = {tensor.name: (1, *tensor.shape) for tensor in manifest.state}
-        self._symbol = np.zeros(self._wiring.symbol.shape, self._wiring.symbol.dtype)
-        self._one_hot = self._wiring.symbol.dtype == "float32"
+        self._symbol = np.zeros(self._mapping.symbol.shape, self._mapping.symbol.dtype)
+        self._one_hot = self._mapping.symbol.dtype == "float32"
         self._state: dict[str, AnyArray] = {}  # by the names in the manifest, in the shapes of the graph
         self._next: dict[str, AnyArray] = {}
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
@@ -57,15 +57,15 @@ class WiredBackend(PlainBackend):
             self._symbol.reshape(-1)[id] = 1
         else:
             self._symbol[...] = id
-        wiring = self._wiring
-        inputs = {source.name: self._state[name] for name, (source, _) in wiring.state.items()}
-        outputs = self._run({wiring.symbol.name: self._symbol, **inputs})
+        mapping = self._mapping
+        inputs = {source.name: self._state[name] for name, (source, _) in mapping.state.items()}
+        outputs = self._run({mapping.symbol.name: self._symbol, **inputs})
         following = {
             name: np.asarray(outputs[target.name], np.float32).reshape(source.shape)
-            for name, (source, target) in wiring.state.items()
+            for name, (source, target) in mapping.state.items()
         }
-        answer: Float32 = np.asarray(outputs[wiring.output.name], np.float32).reshape(wiring.output.size)
-        self._answer[...] = softmax(answer) if wiring.logits else answer
+        answer: Float32 = np.asarray(outputs[mapping.output.name], np.float32).reshape(mapping.output.size)
+        self._answer[...] = softmax(answer) if mapping.logits else answer
         self._next = following
         require_finite([self._answer, *following.values()], self.manifest)
 
@@ -75,7 +75,7 @@ class WiredBackend(PlainBackend):
 
     def write_state(self, state: State) -> None:
         """See `Backend.write_state`."""
-        ports = self._wiring.state
+        ports = self._mapping.state
         self._state = {name: np.array(state[name], np.float32).reshape(ports[name][0].shape) for name in ports}
 
 
@@ -96,19 +96,19 @@ def tflite_runner(interpreter: Any, file: ModelFile) -> Runner:
     Raises:
         DamagedFileError: The graph does not have the ports that the manifest names.
     """
-    wiring = wiring_of(file)
+    mapping = io_mapping_of(file)
     graph = read_tflite_graph(file.payload)
-    subgraph, inputs, outputs = tensors_of(graph, wiring.signature)
+    subgraph, inputs, outputs = tensors_of(graph, mapping.signature)
     tensors = graph.subgraphs[subgraph].tensors
-    for ports, indices in ((wiring.inputs, inputs), (wiring.outputs, outputs)):
+    for ports, indices in ((mapping.inputs, inputs), (mapping.outputs, outputs)):
         found = {name: (tensors[index].type, tensors[index].shape) for name, index in indices.items()}
         require_ports(ports, found, file)
-    if set(inputs) != {port.name for port in wiring.inputs}:
+    if set(inputs) != {port.name for port in mapping.inputs}:
         raise DamagedFileError(f"{file.name} is not as its manifest says: the graph has the inputs {sorted(inputs)}.")
     if subgraph:  # a plain invoke() runs the first one alone
-        runner = interpreter.get_signature_runner(wiring.signature)
+        runner = interpreter.get_signature_runner(mapping.signature)
         return lambda feed: dict(runner(**feed))
-    wanted = {port.name: outputs[port.name] for port in wiring.outputs}
+    wanted = {port.name: outputs[port.name] for port in mapping.outputs}
 
     def run(feed: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
         for name, array in feed.items():
@@ -121,11 +121,11 @@ def tflite_runner(interpreter: Any, file: ModelFile) -> Runner:
 
 def onnx_runner(session: Any, file: ModelFile) -> Runner:
     """Return the function that runs an onnxruntime session. Raises as `tflite_runner` does."""
-    wiring = wiring_of(file)
-    for ports, nodes in ((wiring.inputs, session.get_inputs()), (wiring.outputs, session.get_outputs())):
+    mapping = io_mapping_of(file)
+    for ports, nodes in ((mapping.inputs, session.get_inputs()), (mapping.outputs, session.get_outputs())):
         found = {node.name: (_ONNX_TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
         require_ports(ports, found, file)
-    wanted = list(dict.fromkeys(port.name for port in wiring.outputs))
+    wanted = list(dict.fromkeys(port.name for port in mapping.outputs))
 
     def run(feed: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
         return dict(zip(wanted, map(np.asarray, session.run(wanted, dict(feed))), strict=True))
@@ -133,13 +133,13 @@ def onnx_runner(session: Any, file: ModelFile) -> Runner:
     return run
 
 
-def wiring_of(file: ModelFile) -> Wiring:
-    """Return the wiring of a file that has one."""
-    assert file.manifest.wiring is not None, "files without wiring have backends of their own"
-    return file.manifest.wiring
+def io_mapping_of(file: ModelFile) -> IOMapping:
+    """Return the mapping of a file that has one."""
+    assert file.manifest.io_mapping is not None, "files without mapping have backends of their own"
+    return file.manifest.io_mapping
 
 
-def require_ports(ports: Sequence[Port], found: Mapping[str, tuple[str, Sequence[Any]]], file: ModelFile) -> None:
+def require_ports(ports: Sequence[TensorSpec], found: Mapping[str, tuple[str, Sequence[Any]]], file: ModelFile) -> None:
     """Compare ports with what the graph has; a dimension that it leaves open fits anything."""
     for port in ports:
         dtype, shape = found.get(port.name, ("", ()))

@@ -21,7 +21,7 @@ from ..format.tflite_container import is_tflite
 from ..format.tflite_graph import read_tflite_graph
 from .in_place import MemoryBackend
 from .input_slot import Entry
-from .mapped_backend import Runner, WiredBackend, require_ports, wiring_of
+from .mapped_backend import MappedBackend, Runner, io_mapping_of, require_ports
 from .memory import as_bytes
 from .numpy_engine import Calculation, Program, build_program, calculation_of
 from .registry import Backend
@@ -35,8 +35,8 @@ def open_backend(name: str, file: ModelFile) -> Backend:
         FlatbufferError, OnnxGraphError: Its graph cannot be read.
         DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
     """
-    if file.manifest.wiring is not None:
-        return WiredBackend(_runner(file), file.manifest)
+    if file.manifest.io_mapping is not None:
+        return MappedBackend(_runner(file), file.manifest)
     return NumpyBackend(step_program(file), file.manifest)
 
 
@@ -109,19 +109,19 @@ def _runner(file: ModelFile) -> Runner:
     Raises:
         DamagedFileError: The graph does not have the ports that the manifest names.
     """
-    wiring = wiring_of(file)
-    calculation = read_calculation(file.payload, wiring.signature)
+    mapping = io_mapping_of(file)
+    calculation = read_calculation(file.payload, mapping.signature)
     found = {name: (source.dtype, source.shape or ()) for name, source in calculation.inputs.items()}
-    require_ports(wiring.inputs, found, file)
-    if set(found) != {port.name for port in wiring.inputs}:
+    require_ports(mapping.inputs, found, file)
+    if set(found) != {port.name for port in mapping.inputs}:
         raise DamagedFileError(f"{file.name} is not as its manifest says: the graph has the inputs {sorted(found)}.")
-    program = build_program(calculation, {port.name: port.shape for port in wiring.inputs})
-    require_ports(wiring.outputs, {n: (a.dtype.name, a.shape) for n, a in program.outputs.items()}, file)
+    program = build_program(calculation, {port.name: port.shape for port in mapping.inputs})
+    require_ports(mapping.outputs, {n: (a.dtype.name, a.shape) for n, a in program.outputs.items()}, file)
 
     def run(feed: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
         for name, array in feed.items():
             program.inputs[name][...] = array
         program.run()
-        return {port.name: program.outputs[port.name].copy() for port in wiring.outputs}
+        return {port.name: program.outputs[port.name].copy() for port in mapping.outputs}
 
     return run

@@ -20,7 +20,7 @@ from ..format.model_file import ModelFile
 from ..format.tensor_specs import SYMBOL
 from .base_backend import PlainBackend
 from .finite import looking_at, not_finite, require_finite, suspects
-from .mapped_backend import WiredBackend, onnx_runner
+from .mapped_backend import MappedBackend, onnx_runner
 from .registry import Backend, State, initial_state
 
 _ONNX_TYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
@@ -35,8 +35,8 @@ def open_backend(name: str, file: ModelFile) -> Backend:
         DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
     """
     session = open_interpreter(name, file.payload)
-    if file.manifest.wiring is not None:
-        return WiredBackend(onnx_runner(session, file), file.manifest)
+    if file.manifest.io_mapping is not None:
+        return MappedBackend(onnx_runner(session, file), file.manifest)
     _check_graph(session, file)
     if file.manifest.sequence:
         return OnnxSequenceBackend(session, file.manifest)
@@ -78,7 +78,7 @@ class OnnxRuntimeBackend(PlainBackend):
             manifest,
             self._outputs[manifest.answer].reshape(-1),
             {feature.name: inputs[feature.name] for feature in manifest.features},
-            {output.name: self._outputs[output.name] for output in manifest.others},
+            {output.name: self._outputs[output.name] for output in manifest.extra_outputs},
         )
         unread = np.zeros(1, np.int32)  # where a model that reads features alone is told its symbol
         self._symbol = inputs.get("symbols" if manifest.sequence else SYMBOL, unread).reshape(-1)

@@ -51,7 +51,7 @@ class Backend(Protocol):
     def answer(self) -> Float32:
         """Return the last answer, float32 of shape (K,), where the interpreter has it: the next call changes it."""
 
-    def others(self) -> dict[str, Float32]:
+    def extra_outputs(self) -> dict[str, Float32]:
         """Return copies of what the other outputs answered, float32 of shape (K,) each."""
 
     def read_state(self) -> dict[str, Float32]:

@@ -24,13 +24,13 @@ class SignatureRunnerBackend(PlainBackend):
             manifest,
             np.zeros(len(manifest.output_vocabulary), np.float32),
             {feature.name: np.zeros((1, *feature.shape), feature.dtype) for feature in manifest.features},
-            {output.name: np.zeros(output.size, np.float32) for output in manifest.others},
+            {output.name: np.zeros(output.size, np.float32) for output in manifest.extra_outputs},
         )
         self._step = interpreter.get_signature_runner(STEP)
         self._absorb = interpreter.get_signature_runner(ABSORB) if absorbs else None
         self._has_symbol = len(manifest.vocabulary) > 0
         self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
-        self._kept = [(manifest.answer, self._answer), *self._others.items()]
+        self._kept = [(manifest.answer, self._answer), *self._extra_outputs.items()]
         self._state = initial_state(manifest.state)
         self._next = self._state
 

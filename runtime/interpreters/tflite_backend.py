@@ -20,7 +20,7 @@ from ..format.tensor_specs import ABSORB, FINISH, LOOK_UP, PREPARE, ROW, STEP, S
 from .finite import require_finite
 from .in_place import MemoryBackend
 from .input_slot import Entry
-from .mapped_backend import WiredBackend, tflite_runner
+from .mapped_backend import MappedBackend, tflite_runner
 from .memory import copy_all
 from .registry import Backend
 from .signature_runner_backend import SignatureRunnerBackend
@@ -44,8 +44,8 @@ def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend
         DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
     """
     interpreter = open_interpreter(name, file.payload)
-    if file.manifest.wiring is not None:
-        return WiredBackend(tflite_runner(interpreter, file), file.manifest)
+    if file.manifest.io_mapping is not None:
+        return MappedBackend(tflite_runner(interpreter, file), file.manifest)
     _check_signatures(interpreter, file)
     # tflite-runtime 2.14 runs XNNPACK in `step` alone: there `absorb` takes 1.4 to 1.7 times as long as stepping, and
     # rounds differently. With float16 weights both interpreters turn all of them to float32 anew at each symbol.
@@ -75,7 +75,7 @@ def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
         WrongBackendError: The file has no signatures for that, or the interpreter does not let its tensors be held.
         DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
     """
-    if file.manifest.wiring is not None:
+    if file.manifest.io_mapping is not None:
         raise WrongBackendError(f"{file.name} was adopted: its graph is one step and cannot be cut in two.")
     interpreter = open_interpreter(name, file.payload)
     _check_signatures(interpreter, file)
@@ -169,5 +169,5 @@ class HeldMemoryBackend(MemoryBackend):
         require_finite(outputs.values(), self.manifest)
         copy_all(
             [(tensors[name], outputs[next]) for name, next in self._pairs]
-            + [(tensors[name], outputs[name]) for name in (self.manifest.answer, *self._others)]
+            + [(tensors[name], outputs[name]) for name in (self.manifest.answer, *self._extra_outputs)]
         )

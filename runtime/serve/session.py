@@ -15,9 +15,8 @@ from math import isnan
 from typing import Any
 
 from ..common.errors import OptionError, SavedStateError, StepcellError, UnknownSymbolError
-from ..format.describe import answer_in_words, answer_to_json
 from ..streams.model import Model
-from ..streams.prediction import Prediction
+from ..streams.prediction import Prediction, prediction_to_json, prediction_to_text
 from ..streams.saved_state import SavedStreams
 from ..streams.snapshot import Snapshot
 from ..streams.stream import Stream
@@ -44,7 +43,7 @@ def format_answer(
     if as_json:
         answer: dict[str, Any] = {} if stream is None else {"stream": stream[0], "seen": stream[1]}
         answer["input"] = given
-        answer.update({"unknown": True} if prediction is None else answer_to_json(prediction, top))
+        answer.update({"unknown": True} if prediction is None else prediction_to_json(prediction, top))
         if surprise is not None:
             is_known = not isnan(surprise.bits)
             answer["bits"] = round(surprise.bits, 4) if is_known else None
@@ -52,7 +51,7 @@ def format_answer(
             answer |= {"surprising": surprise.surprising, "alarm": surprise.alarm}
         return json.dumps(answer, ensure_ascii=False)
     columns = [] if stream is None else [_on_one_line(stream[0])]
-    columns.append("" if prediction is None else answer_in_words(prediction, top))
+    columns.append("" if prediction is None else prediction_to_text(prediction, top))
     if surprise is not None:
         columns.append(_in_words(surprise))
     return "\t".join(columns)

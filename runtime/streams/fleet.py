@@ -40,7 +40,7 @@ class Answers(Mapping[str, Prediction]):
         """Wrap the rows of `answers`, the main output first: name -> float32 of shape (N, size)."""
         self._keys, self._answers, self._manifest = keys, answers, manifest
         self.probabilities = answers[manifest.answer]
-        self.outputs = {output.name: answers[output.name] for output in manifest.others}
+        self.outputs = {output.name: answers[output.name] for output in manifest.extra_outputs}
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -253,11 +253,11 @@ class Fleet:
 
     def _room_for_answers(self, count: int) -> dict[str, Float32]:
         manifest = self.file.manifest
-        widths = {manifest.answer: len(manifest.output_vocabulary), **{o.name: o.size for o in manifest.others}}
+        widths = {manifest.answer: len(manifest.output_vocabulary), **{o.name: o.size for o in manifest.extra_outputs}}
         return {name: np.empty((count, width), np.float32) for name, width in widths.items()}
 
     def _answers_of(self, batch: Batch) -> dict[str, Float32]:
-        return {self.file.manifest.answer: batch.answers, **batch.others}
+        return {self.file.manifest.answer: batch.answers, **batch.extra_outputs}
 
     def _run(self, size: int, rows: AnyArray, ids: Ids, features: Mapping[str, AnyArray]) -> Batch:
         batch = self._batches.get(size) or self._batches.setdefault(size, self._open_batch(size))

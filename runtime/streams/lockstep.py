@@ -88,7 +88,7 @@ class Streams:
     @property
     def outputs(self) -> dict[str, Float32]:
         """What the outputs beside the main one answered last: name -> copy, float32 of shape (N, size)."""
-        return {name: array.copy() for name, array in self._batch.others.items()}
+        return {name: array.copy() for name, array in self._batch.extra_outputs.items()}
 
     def reset(self, which: Iterable[int] | None = None) -> None:
         """Let sequences begin anew, in the initial state of the model.

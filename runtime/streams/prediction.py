@@ -10,7 +10,7 @@ import numpy as np
 
 from ..common.arrays import Float32
 from ..common.errors import NoProbabilitiesError
-from ..format.vocabulary import Vocabulary
+from ..format.vocabulary import Vocabulary, escape_symbol
 
 if TYPE_CHECKING:
     from ..format.manifest import Manifest
@@ -110,7 +110,7 @@ def prediction_of(answers: Mapping[str, Float32], manifest: Manifest) -> Predict
             numbers,
             () if output.activation == "linear" else (output.labels or Vocabulary.of_ids(output.size)).symbols,
         )
-        for output, numbers in zip(manifest.others, further, strict=True)
+        for output, numbers in zip(manifest.extra_outputs, further, strict=True)
     }
     return Prediction(main, symbols_of(manifest), outputs)
 
@@ -118,3 +118,37 @@ def prediction_of(answers: Mapping[str, Float32], manifest: Manifest) -> Predict
 def symbols_of(manifest: Manifest) -> tuple[str, ...]:
     """Return the symbols that the numbers of the main output stand for; () where they are values."""
     return () if manifest.output == "linear" else manifest.output_vocabulary.symbols
+
+
+def prediction_to_json(prediction: Prediction, top: int) -> dict[str, Any]:
+    """Return an answer as a JSON object: the likeliest symbol, above a `top` of 1 the likeliest; all values there are.
+
+    Further outputs follow under their names.
+    """
+    others = {name: _to_json(other, top) for name, other in prediction.outputs.items()}
+    return {**_to_json(prediction, top), **others}
+
+
+def prediction_to_text(prediction: Prediction, top: int) -> str:
+    """Return the same on one line, in columns; above a `top` of 1 with probabilities."""
+    others = [f"{name}: {_to_text(other, top)}" for name, other in prediction.outputs.items()]
+    return "\t".join([_to_text(prediction, top), *others])
+
+
+def _to_json(prediction: Prediction, top: int) -> dict[str, Any]:
+    if not prediction.has_probabilities:
+        return {"values": [float(f"{value:.6g}") for value in prediction.values]}
+    best = prediction.top(top)
+    answer: dict[str, Any] = {"symbol": best[0][0], "probability": round(best[0][1], 6)}
+    if top > 1:
+        answer["top"] = [{"symbol": other, "probability": round(p, 6)} for other, p in best]
+    return answer
+
+
+def _to_text(prediction: Prediction, top: int) -> str:
+    if not prediction.has_probabilities:
+        return " ".join(f"{value:.6g}" for value in prediction.values)
+    best = prediction.top(top)
+    if top == 1:
+        return escape_symbol(best[0][0])
+    return "\t".join(f"{escape_symbol(other)} {probability:.4f}" for other, probability in best)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..common.arrays import Float32
-from ..common.atomic_write import write_whole_file
+from ..common.atomic_write import atomic_write
 from ..common.errors import (
     DamagedStateError,
     ForeignStateError,
@@ -25,7 +25,7 @@ from ..common.errors import (
     OtherModelError,
     StateMismatchError,
     StateNotFoundError,
-    refuse_newer,
+    check_version,
 )
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
@@ -67,7 +67,10 @@ class SavedStreams:
             note: What to write beside them, JSON.
         """
         state = {tensor.name: tensor.shape for tensor in manifest.state}
-        answers = {manifest.answer: (len(manifest.output_vocabulary),), **{o.name: (o.size,) for o in manifest.others}}
+        answers = {
+            manifest.answer: (len(manifest.output_vocabulary),),
+            **{o.name: (o.size,) for o in manifest.extra_outputs},
+        }
         return cls(manifest.fingerprint, state, answers, streams, note or {})
 
     def to_file(self, path: str | Path) -> None:
@@ -76,7 +79,7 @@ class SavedStreams:
         Raises:
             StateMismatchError, OutputError: They cannot be saved. What stood at `path` still stands there.
         """
-        write_whole_file(Path(path), self.to_bytes())
+        atomic_write(Path(path), self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """Return them as bytes; equal streams give equal bytes.
@@ -195,7 +198,7 @@ def parse_saved_streams(content: bytes, name: str) -> SavedStreams:
     reader = _Reader(body)
     reader.take(len(MAGIC))
     (version,) = reader.unpack("I")
-    refuse_newer(version, VERSION, name, NewerStateError, called="version")
+    check_version(version, VERSION, name, NewerStateError, called="version")
     try:
         if version < 1:
             raise ValueError("its version is 0")

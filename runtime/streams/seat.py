@@ -149,7 +149,7 @@ class Seat:
 
     def answers(self) -> dict[str, Float32]:
         """Return copies of what all outputs answered last, the main one first. Call with the lock held."""
-        return {self.file.manifest.answer: self.backend.answer().copy(), **self.backend.others()}
+        return {self.file.manifest.answer: self.backend.answer().copy(), **self.backend.extra_outputs()}
 
     def failure(self, error: Exception) -> StepcellError:
         """Return what to raise where `error` has come out of the backend: one of our errors."""

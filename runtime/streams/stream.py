@@ -47,7 +47,7 @@ class Stream:
         manifest = seat.file.manifest
         self._seat = seat
         self._intake = seat.intake
-        self._wide = bool(manifest.features or manifest.others)
+        self._wide = bool(manifest.features or manifest.extra_outputs)
         self._parked = state  # the state while this stream is not seated
         self._symbols_seen = symbols_seen
         # See `bare_path` and `two_phase_path` for these.

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common.atomic_write import write_whole_file
-from ..common.errors import OptionError, OtherModelError, ThresholdError, refuse_newer
+from ..common.atomic_write import atomic_write
+from ..common.errors import OptionError, OtherModelError, ThresholdError, check_version
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features
 from ..streams.prediction import Prediction
@@ -70,7 +70,7 @@ class Threshold:
         Raises:
             OutputError: It cannot be written.
         """
-        write_whole_file(Path(path), json.dumps(self.to_json(), indent=2).encode() + b"\n")
+        atomic_write(Path(path), json.dumps(self.to_json(), indent=2).encode() + b"\n")
 
 
 def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
@@ -95,7 +95,7 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
     except (ValueError, RecursionError) as error:
         raise ThresholdError(f"{path} is not JSON ({error}). {remedy}") from error
     format = found.get("format") if isinstance(found, dict) else None
-    refuse_newer(format, FORMAT, str(path), ThresholdError)
+    check_version(format, FORMAT, str(path), ThresholdError)
     wrong = [name for name, kinds in _KINDS.items() if not _is(found, name, kinds)]
     if format != FORMAT or wrong:
         raise ThresholdError(f"{path} is no threshold: wrong are {', '.join(wrong) or 'format'}. {remedy}")

@@ -92,7 +92,7 @@ def can_use_lanes(stream: Stream, ids: Ids) -> bool:
     manifest = stream.file.manifest
     if manifest.features:
         return False
-    return ids.size >= FEWEST and not manifest.others and not manifest.sequence and forgets(stream, ids)
+    return ids.size >= FEWEST and not manifest.extra_outputs and not manifest.sequence and forgets(stream, ids)
 
 
 def judge(answers: Float32, ids: Ids, file: ModelFile) -> tuple[Float64, Ids]:
@@ -143,7 +143,7 @@ def _are_distributions(answers: Float32, chosen: Floats, file: ModelFile) -> boo
     One number tells of all of a row, unless it is 0: see `finite.suspects`. Of what others made of a graph this is not
     known.
     """
-    if file.manifest.wiring is None and chosen.size and chosen.min() > 0 and chosen.max() < inf:
+    if file.manifest.io_mapping is None and chosen.size and chosen.min() > 0 and chosen.max() < inf:
         return True
     totals = _sums(answers)
     return bool(((totals > 0) & (totals < inf)).all())

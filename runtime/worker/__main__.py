@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from ..common.atomic_write import write_whole_file
+from ..common.atomic_write import atomic_write
 from ..common.errors import StepcellError
 from ..format.model_file import TFLITE, read_model_file
 from ..interpreters.golden import replay_golden
@@ -62,7 +62,7 @@ def main() -> int:
             sources = sorted(arguments.folder.glob("*" + SPEC_SUFFIX))
             courses = {source.name.removesuffix(SPEC_SUFFIX): RunSpec.from_file(source) for source in sources}
             for name, trajectory in trace_all(model, courses).items():
-                write_whole_file(arguments.folder / (name + RESULT_SUFFIX), trajectory.to_bytes())
+                atomic_write(arguments.folder / (name + RESULT_SUFFIX), trajectory.to_bytes())
     except StepcellError as error:
         print(error, file=sys.stderr)
         return 1

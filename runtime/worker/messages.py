@@ -75,19 +75,19 @@ class RunResult:
         microseconds: What a step took of the processor, from symbol to prediction, with the state carried; of a graph
             of sequences, what a symbol took in a block of them. None: it was not measured. (From a state of zeros some
             kernels are many times faster than they ever are in use.)
-        others: Name -> float of shape (T, K): the other outputs.
+        extra_outputs: Name -> float of shape (T, K): the other outputs.
         ways: What other ways to step the same symbols led to, by their names.
     """
 
     probabilities: Floats
     states: Mapping[str, Floats]
     microseconds: float | None = None
-    others: Mapping[str, Floats] = field(default_factory=dict)
+    extra_outputs: Mapping[str, Floats] = field(default_factory=dict)
     alternates: Mapping[str, AlternateRun] = field(default_factory=dict)
 
     def part(self, steps: slice, states: Mapping[str, Floats]) -> RunResult:
         """Return the answers of some of the steps, with other `states`."""
-        others = {name: array[steps] for name, array in self.others.items()}
+        others = {name: array[steps] for name, array in self.extra_outputs.items()}
         return RunResult(self.probabilities[steps], states, None, others)
 
     def to_bytes(self) -> bytes:
@@ -95,7 +95,7 @@ class RunResult:
         arrays = {"probabilities": self.probabilities}
         if self.microseconds is not None:
             arrays["microseconds"] = np.array(self.microseconds)
-        arrays.update({_OTHER_PREFIX + name: array for name, array in self.others.items()})
+        arrays.update({_OTHER_PREFIX + name: array for name, array in self.extra_outputs.items()})
         for name, way in self.alternates.items():
             arrays[_WAY_PREFIX + name], arrays[_ERROR_PREFIX + name] = way.probabilities, np.array(way.error)
         return _packed(arrays, self.states)

@@ -66,7 +66,7 @@ def trace(model: Model, course: RunSpec, *, low_latency: bool = False) -> RunRes
             answers.append(stream.step(symbol, features[step]))
             after.append(stream.state)
         states = {name: np.concatenate([state[name] for state in after]) for name in course.state}
-        return RunResult(_values(answers), states, None, _others(model, answers))
+        return RunResult(_values(answers), states, None, _extra_outputs(model, answers))
     if not course.after_reset:
         stream.state = course.state
     seconds = inf
@@ -85,7 +85,7 @@ def trace(model: Model, course: RunSpec, *, low_latency: bool = False) -> RunRes
         if not at_once:
             answers += made
             rows += [answer.values for answer in made]
-    return RunResult(np.stack(rows), stream.state, 1e6 * seconds, _others(model, answers))
+    return RunResult(np.stack(rows), stream.state, 1e6 * seconds, _extra_outputs(model, answers))
 
 
 def trace_in_two_phases(model: Model, courses: Sequence[RunSpec]) -> list[RunResult]:
@@ -108,13 +108,13 @@ def trace_in_a_batch(model: Model, courses: Sequence[RunSpec]) -> list[RunResult
     ids = np.stack([course.inputs.ids for course in courses], 1)  # (T, N)
     features = {n: np.stack([c.inputs.features[n] for c in courses], 1) for n in courses[0].inputs.features}
     rows: list[Float32] = []
-    others: dict[str, list[Float32]] = {output.name: [] for output in model.manifest.others}
+    extra_outputs: dict[str, list[Float32]] = {output.name: [] for output in model.manifest.extra_outputs}
     for step in range(len(ids)):
         rows.append(streams.step_ids(ids[step], {n: a[step] for n, a in features.items()} or None).copy())
         for name, array in streams.outputs.items():
-            others[name].append(array)
+            extra_outputs[name].append(array)
     answers, state = np.stack(rows), streams.state
-    named = {name: np.stack(arrays) for name, arrays in others.items()}
+    named = {name: np.stack(arrays) for name, arrays in extra_outputs.items()}
     return [
         RunResult(
             answers[:, row],
@@ -135,7 +135,7 @@ ALTERNATES: dict[str, Callable[[Model, Sequence[RunSpec]], list[RunResult]]] = {
 
 def _difference(one: RunResult, other: RunResult) -> float:
     pairs = [(one.probabilities, other.probabilities)]
-    pairs += [(array, other.others[name]) for name, array in one.others.items()]
+    pairs += [(array, other.extra_outputs[name]) for name, array in one.extra_outputs.items()]
     pairs += [(array, other.states[name]) for name, array in one.states.items()]
     return float(np.max([np.max(np.abs(a - b) / np.maximum(1, np.abs(a))) for a, b in pairs]))  # not a number stays
 
@@ -149,5 +149,5 @@ def _values(answers: Sequence[Prediction]) -> Float32:
     return np.stack([answer.values for answer in answers])
 
 
-def _others(model: Model, answers: Sequence[Prediction]) -> dict[str, Float32]:
-    return {o.name: _values([answer.outputs[o.name] for answer in answers]) for o in model.manifest.others}
+def _extra_outputs(model: Model, answers: Sequence[Prediction]) -> dict[str, Float32]:
+    return {o.name: _values([answer.outputs[o.name] for answer in answers]) for o in model.manifest.extra_outputs}

@@ -19,7 +19,7 @@ from stepcell.export.onnx.convert import onnx_payload
 from stepcell.export.parity.golden import golden_of
 from stepcell.export.tflite.convert import tflite_payload
 from stepcell.runtime import Manifest, Vocabulary, read_model_file
-from stepcell.runtime.format.model_file import seal
+from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.format.onnx_graph import read_onnx_graph
 
 DATA = Path(__file__).parent
@@ -40,7 +40,7 @@ def make_probe() -> None:
         "probe", Vocabulary.of_ids(2), step_function.state, step_function.cells, golden=golden_of(step_function)
     )
     for format, payload in (("tflite", tflite_payload), ("onnx", onnx_payload)):
-        (ROOT / f"runtime/probe.{format}").write_bytes(seal(payload(step_function)[0], manifest, format))
+        (ROOT / f"runtime/probe.{format}").write_bytes(pack(payload(step_function)[0], manifest, format))
 
 
 def make_memory() -> None:

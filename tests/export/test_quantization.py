@@ -22,7 +22,7 @@ from stepcell.export.tflite import convert as tflite
 from stepcell.export.tflite.convert import operator_versions, tflite_payload
 from stepcell.runtime import GoldenMismatchError, load, read_model_file
 from stepcell.runtime.common.errors import WrongFormatError
-from stepcell.runtime.format.model_file import seal
+from stepcell.runtime.format.model_file import pack
 
 BOTH = ["float16", "int8"]
 PAYLOADS = {"tflite": tflite_payload, "onnx": onnx_payload}
@@ -98,7 +98,7 @@ def test_the_golden_sequence_of_a_quantized_file_notices_other_weights(model, ex
         file = read_model_file(path)
         payload, _ = PAYLOADS[file.format](build_step_function(other), file.manifest.quantization)
         wrong = path.with_name(f"wrong-{path.name}")
-        wrong.write_bytes(seal(payload, file.manifest, file.format))
+        wrong.write_bytes(pack(payload, file.manifest, file.format))
         with pytest.raises(GoldenMismatchError, match="does not answer as wrong-model"):
             load(wrong)
         wrong.unlink()

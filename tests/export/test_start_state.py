@@ -36,7 +36,7 @@ from stepcell.runtime import (
 )
 from stepcell.runtime.format.describe import describe_manifest
 from stepcell.runtime.format.manifest_reader import read_manifest
-from stepcell.runtime.format.model_file import seal
+from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.format.vocabulary import read_symbols
 from stepcell.runtime.interpreters.registry import usable_backends
@@ -176,7 +176,7 @@ def with_start(path, tensors, folder):
     file = read_model_file(path)
     state = tuple(replace(tensor, initial=tensors.get(tensor.name, tensor.initial)) for tensor in file.manifest.state)
     copy = folder / path.name
-    copy.write_bytes(seal(file.payload, replace(file.manifest, state=state), file.format))
+    copy.write_bytes(pack(file.payload, replace(file.manifest, state=state), file.format))
     return copy
 
 
@@ -190,9 +190,9 @@ def test_a_file_that_starts_elsewhere_than_it_should_fails_parity(keras_model, s
     from stepcell.export import workshop
 
     def forgetful(payload, manifest, format):
-        return seal(payload, replace(manifest, state=tuple(replace(t, initial=0.0) for t in manifest.state)), format)
+        return pack(payload, replace(manifest, state=tuple(replace(t, initial=0.0) for t in manifest.state)), format)
 
-    monkeypatch.setattr(workshop, "seal", forgetful)
+    monkeypatch.setattr(workshop, "pack", forgetful)
     with pytest.raises(ParityError, match="carried from the initial state .* first at step 1 in probabilities"):
         export(keras_model, tmp_path, initial_state=start, formats=["onnx"], **FEW)
     assert list(tmp_path.iterdir()) == []

@@ -148,7 +148,7 @@ def test_too_little_memory_is_one_line(monkeypatch):
         def exhaust(package, error=error):
             raise error
 
-        monkeypatch.setattr("stepcell.runtime.common.terminal.import_quietly", exhaust)
+        monkeypatch.setattr("stepcell.runtime.common.terminal.import_silently", exhaust)
         result = CliRunner().invoke(app, ["train", "memory", "--out", "run"])
         assert result.exit_code == 1
         assert result.stderr.startswith("This machine has not enough memory")

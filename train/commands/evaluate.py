@@ -76,8 +76,8 @@ def evaluate(
     DATA is read as in training. If it is the training file, what was held out is judged by.
     """
     from ...runtime import load
-    from ...runtime.common.atomic_write import make_folder, write_whole_file
-    from ...runtime.common.terminal import print_table, quiet_stderr, working
+    from ...runtime.common.atomic_write import atomic_write, make_folder
+    from ...runtime.common.terminal import print_table, silence_stderr, status
     from ...runtime.data import features_of
     from ...runtime.evaluation import evaluate as evaluate_model
     from ...runtime.evaluation import read_evaluation_data
@@ -91,18 +91,18 @@ def evaluate(
     }  # fmt: skip
     if report is not None:
         make_folder(report.parent)  # before the work is done
-    with quiet_stderr():
+    with silence_stderr():
         model = load(file, backend=backend)
     require_next_symbols(model.file, "it cannot be evaluated on a stream", with_features=True)
     options = {name: value for name, value in given.items() if value is not None}
-    with working() as progress:
+    with status() as progress:
         progress(f"reading {data}")
         material = read_evaluation_data(
             model.manifest, data, baseline_from, held_out=held_out, end=end, options=options
         )  # fmt: skip
         evaluation = evaluate_model(model, material, top=top or (3, 5), window=window, progress=progress)
     if report is not None:
-        write_whole_file(report, html_report(evaluation))
+        atomic_write(report, html_report(evaluation))
     if as_json:
         print(json.dumps(evaluation.to_json(), ensure_ascii=False))
         return

@@ -205,13 +205,13 @@ def train_events(
     ] = None,
 ) -> Problem:  # fmt: skip
     """The next event of each sequence in a file, judged on sequences that were held out."""
+    from ...runtime.common.errors import raise_if_any
     from ...runtime.data import EventsReading, HeldOut, features_of
     from ..problems.events import Events
-    from ..refusal import refuse_if_any
 
     pairs = [one.rpartition("=") for one in symbol_weight or ()]
     wrong = [f"--symbol-weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
-    refuse_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
+    raise_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
     ends = end if end and (sequence or format is FileFormat.lines) else None
     reading = EventsReading(
         symbol, sequence, order, format and format.value, delimiter, header, encoding, time_format, gaps, ends,

@@ -25,10 +25,10 @@ def reproduce(
 
     Everything takes hours, one system minutes. Ctrl-C keeps what was measured, and the same command goes on.
     """
-    from ...runtime.common.terminal import import_quietly
+    from ...runtime.common.terminal import import_silently
 
-    import_quietly("tensorflow")
-    from ...runtime.common.terminal import print_table, working
+    import_silently("tensorflow")
+    from ...runtime.common.terminal import print_table, status
     from ..reproduce.comparison import TITLES, Reproduction, table, write_report
     from ..reproduce.comparison import as_json as results_as_json
     from ..reproduce.comparison import systems as find_systems
@@ -40,7 +40,7 @@ def reproduce(
     reproduction = Reproduction(out)
     interrupted = False
     try:
-        with working() as progress:
+        with status() as progress:
             reproduction.run(chosen, seeds, lambda what, share: progress(f"{what}: {100 * share:.0f} %"))
     except KeyboardInterrupt:
         interrupted = True

@@ -121,11 +121,11 @@ def _read(
 ) -> tuple[Model, list[Inputs]]:  # fmt: skip
     """Return the model in `file` and the sequences of the data; `why` says what a model without symbols cannot do."""
     from ...runtime import load
-    from ...runtime.common.terminal import quiet_stderr
+    from ...runtime.common.terminal import silence_stderr
     from ...runtime.data.for_model import read_given
     from ...runtime.tasks.distribution import require_next_symbols
 
-    with quiet_stderr():
+    with silence_stderr():
         model = load(file, backend=backend)
     require_next_symbols(model.file, why, with_features=True)
     sequences, remarks = read_given(data, stdin, model.manifest, format and format.value, encoding)

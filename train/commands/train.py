@@ -76,9 +76,9 @@ def trains(app: typer.Typer, name: str, units: int) -> Callable[[Callable[..., P
         parameters["units"] = parameters["units"].replace(default=units)
 
         def command(context: typer.Context, **given: Any) -> None:
-            from ...runtime.common.terminal import import_quietly
+            from ...runtime.common.terminal import import_silently
 
-            import_quietly("tensorflow")
+            import_silently("tensorflow")
             sources = {option: context.get_parameter_source(option) for option in given}
             fixed = {option for option, source in sources.items() if source and source.name == "COMMANDLINE"}
             problem = make_problem(**{option: given.pop(option) for option in own})
@@ -143,7 +143,7 @@ def train(
     fixed: Collection[str] = (),
 ) -> None:  # fmt: skip
     """Train, write the run folder and print the evaluation; with `search` look for the smallest network first."""
-    from ...runtime.common.terminal import format_table, print_table, uninterrupted
+    from ...runtime.common.terminal import defer_sigint, format_table, print_table
     from ..fitting.fit import fit
     from ..fitting.options import Options
     from ..network.network import Network
@@ -182,7 +182,7 @@ def train(
     if not fitted.history:
         typer.echo("Interrupted before anything was learned. Nothing was written.", err=True)
         raise SystemExit(130)
-    with uninterrupted():
+    with defer_sigint():
         files = run.finish(fitted)
     if not any(path.suffix == ".png" for path in files):
         typer.echo("No pictures without matplotlib: pip install 'stepcell[plot]'", err=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Float32
-from ...runtime.common.atomic_write import write_whole_file
+from ...runtime.common.atomic_write import atomic_write
 from ...runtime.common.errors import ResumeError
 from ..problems.score import Score
 from .updater import Snapshot
@@ -94,7 +94,7 @@ def write_checkpoint(path: Path, state: TrainingState, snapshot: Snapshot) -> No
     arrays = {f"{group}/{n}": array for group, members in groups.items() for n, array in enumerate(members)}
     file = io.BytesIO()
     np.savez(file, plain=np.frombuffer(json.dumps(plain).encode(), np.uint8), **arrays)
-    write_whole_file(path, file.getvalue())
+    atomic_write(path, file.getvalue())
 
 
 def read_checkpoint(path: Path) -> tuple[TrainingState, Snapshot]:

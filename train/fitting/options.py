@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from math import cos, inf, pi
 from typing import Any, TypeAlias
 
-from ..refusal import refuse_if_any
+from ...runtime.common.errors import raise_if_any
 
 # (share of the budget that is used up, 0 to 1; accuracy of the last block) -> factor on the learning rate, 0 to 1
 Schedule: TypeAlias = Callable[[float, float], float]
@@ -82,7 +82,7 @@ class Options:
             problems.append(f"the seed is {self.seed}, it must be from 0 to {_HIGHEST_SEED}")
         if self.schedule is not None and self.schedule not in SCHEDULES:
             problems.append(f"the schedule is {self.schedule!r}, not one of {', '.join(SCHEDULES)}")
-        refuse_if_any(problems, "These training options cannot be used")
+        raise_if_any(problems, "These training options cannot be used")
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object."""

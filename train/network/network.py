@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...runtime.common.errors import raise_if_any
 from ...runtime.data import Scale
 from ...runtime.format.tensor_specs import SYMBOL
-from ..refusal import refuse_if_any
 
 Tensor: TypeAlias = Any
 PREFIX = "network."  # of layers beside features: no feature is called like that
@@ -99,7 +99,7 @@ class Network:
             problems.append(f"dropout is {self.dropout}, it must be 0 or more and below 1")
         if not math.isfinite(self.forget_bias):
             problems.append(f"the bias of the forget gate is {self.forget_bias}, it must be finite")
-        refuse_if_any(problems, "This network cannot be built")
+        raise_if_any(problems, "This network cannot be built")
 
     def build(
         self, symbols: int, outputs: int, seed: int, *, longest_lag: int = 0, scales: Sequence[Scale] = ()

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...runtime.common.arrays import Ids
+from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
-from ..refusal import refuse_if_any
 from .episodes import Episode, EpisodeProblem, side_by_side
 from .problem import Recipe, Streams
 from .score import Score
@@ -64,7 +64,7 @@ class Alphabet(EpisodeProblem):
                 f"the longest sequence has {self.longest} letters, and nothing comes after the last of "
                 f"{self.symbols} letters unless they are cyclic; {self.symbols - 1} is the most"
             )
-        refuse_if_any(problems, "This alphabet problem cannot be made")
+        raise_if_any(problems, "This alphabet problem cannot be made")
 
     @property
     def name(self) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...runtime.common.arrays import Float32, Ids
+from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
-from ..refusal import refuse_if_any
 from .problem import Block, Recipe, Streams
 from .score import Score
 
@@ -61,7 +61,7 @@ class Echo:
             problems.append(f"no network echoes over a lag of {self.lag}, {_LONGEST_LAG} is the most")
         if not 0 <= self.missing < 1:
             problems.append(f"the share of missing inputs is {self.missing}, it must be 0 or more and below 1")
-        refuse_if_any(problems, "This echo problem cannot be made")
+        raise_if_any(problems, "This echo problem cannot be made")
 
     @property
     def name(self) -> str:

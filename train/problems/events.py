@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...runtime.common.arrays import Float32
+from ...runtime.common.errors import raise_if_any
 from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReading, HeldOut, Recording
-from ..refusal import refuse_if_any
 from .recorded import RecordedProblem
 
 _END = "<end>"
@@ -49,7 +49,7 @@ class Events(RecordedProblem):
                 problems.append(f"{symbol!r} is to weigh {factor:g} and is not known ({self.vocabulary.describe()})")
             if not 0 <= factor < math.inf:
                 problems.append(f"{symbol!r} is to weigh {factor:g}, it must be 0 or more and finite")
-        refuse_if_any(problems, "These events cannot be learned with these weights")
+        raise_if_any(problems, "These events cannot be learned with these weights")
         self.refuse_if_too_small()
 
     @classmethod
@@ -105,7 +105,7 @@ class Events(RecordedProblem):
         for symbol, factor in self.emphasis.items():
             factors[self.vocabulary.encode(symbol)] *= factor
         mean = (factors * counts).sum() / counts.sum()
-        refuse_if_any(["all answers weigh nothing"] if not mean else [], "Nothing can be learned")
+        raise_if_any(["all answers weigh nothing"] if not mean else [], "Nothing can be learned")
         weights: Float32 = (factors / mean).astype(np.float32)
         return weights
 

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...runtime.common.arrays import Float32
-from ...runtime.common.errors import ProblemError
+from ...runtime.common.errors import ProblemError, raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
-from ..refusal import refuse_if_any
 from .episodes import Episode, EpisodeProblem
 from .problem import Recipe
 from .score import Score
@@ -79,7 +78,7 @@ class Memory(EpisodeProblem):
             problems.append(
                 f"an alphabet of {size} is too small for {sequences} sequences, {sequences + 1} is the least"
             )
-        refuse_if_any(problems, "This memory problem cannot be made")
+        raise_if_any(problems, "This memory problem cannot be made")
         between = size - sequences
         middle = [str(step % between) for step in range(length - 2)]
         return cls(tuple((str(key), *middle, str(key)) for key in range(between, size)))

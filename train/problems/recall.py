@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Float32, Ids
+from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
-from ..refusal import refuse_if_any
 from .episodes import Episode, EpisodeProblem, side_by_side
 from .problem import Block, Recipe, Streams
 from .score import Score
@@ -65,7 +65,7 @@ class Recall(EpisodeProblem):
             for name, most in (("lag", _LONGEST_LAG), ("extra", _LONGEST_LAG), ("keys", _MOST), ("distractors", _MOST))
             if getattr(self, name) > most
         ]
-        refuse_if_any(problems, "This recall problem cannot be made")
+        raise_if_any(problems, "This recall problem cannot be made")
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...runtime.common.arrays import AnyArray, Float32, Places
+from ...runtime.common.arrays import AnyArray, Float32, Indices
 from ...runtime.common.errors import CorpusError
 from ...runtime.data import Corpus, Tape
 from ...runtime.data.recording import stretches
@@ -214,15 +214,15 @@ class _Passes:
         self._starts = tape.starts
         self._made = lru_cache(1)(self._make)
 
-    def __call__(self, number: int, seed: int) -> Places:
+    def __call__(self, number: int, seed: int) -> Indices:
         return self._made(number, seed)
 
-    def _make(self, number: int, seed: int) -> Places:
+    def _make(self, number: int, seed: int) -> Indices:
         drawn = np.random.default_rng([seed, 9, number]).permutation(len(self._starts) - 1)
         return stretches(self._starts[drawn], self._starts[drawn + 1])
 
 
-def in_lanes(tape: Tape, numbers: Places, lanes: int, most: int) -> Streams:
+def in_lanes(tape: Tape, numbers: Indices, lanes: int, most: int) -> Streams:
     """Return sequences of `tape` as streams, one behind the other in each, with resets where one begins.
 
     Args:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
-from ..refusal import refuse_if_any
 from .episodes import Episode, EpisodeProblem
 from .problem import Recipe
 from .score import Score
@@ -71,7 +71,7 @@ class Replay(EpisodeProblem):
                 f"symbol {asked - 1}, counted from 0, is asked for in a sequence of {shortest}: "
                 f"first and count together may be {shortest} at most"
             )
-        refuse_if_any(problems, "This replay problem cannot be made")
+        raise_if_any(problems, "This replay problem cannot be made")
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ... import __version__
-from ...runtime.common.atomic_write import make_folder, remove_unfinished_files, write_whole_file
+from ...runtime.common.atomic_write import atomic_write, make_folder, remove_partial_files
 from ...runtime.common.errors import OutputError, ResumeError
 from ...runtime.format.tensor_specs import SYMBOL
 from ...runtime.format.vocabulary import escape_symbol
@@ -84,7 +84,7 @@ class Run:
         self.checkpoint = self._folder / CHECKPOINT_FILE
         if resume:
             _check_resumable(self._folder, self._plan)
-            remove_unfinished_files(self._folder)
+            remove_partial_files(self._folder)
         elif not taken:
             check_free(self._folder)
 
@@ -97,10 +97,10 @@ class Run:
         if self._begun:
             return
         move_aside(self._folder)
-        write_whole_file(self._folder / RUN_FILE, as_json({**self._plan, "stopped": None}))
+        atomic_write(self._folder / RUN_FILE, as_json({**self._plan, "stopped": None}))
         picture = None if self._problem.data is None else self._problem.data.picture()
         if picture is not None:
-            write_whole_file(self._folder / DATA_FILE, picture)
+            atomic_write(self._folder / DATA_FILE, picture)
         self._begun = True
 
     def finish(self, fitted: Fitted) -> list[Path]:
@@ -132,7 +132,7 @@ class Run:
         contents.update({name: picture for name, picture in pictures.items() if picture is not None})
         contents[RUN_FILE] = as_json({**self._plan, **_describe_result(problem, fitted)})
         for name, content in contents.items():  # run.json last: it says that all others are there
-            write_whole_file(self._folder / name, content)
+            atomic_write(self._folder / name, content)
         if fitted.stopped != "interrupted":
             self.checkpoint.unlink(missing_ok=True)
         return [self._folder / name for name in contents]

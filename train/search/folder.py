@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 from ... import __version__
-from ...runtime.common.atomic_write import remove_unfinished_files, write_whole_file
+from ...runtime.common.atomic_write import atomic_write, remove_partial_files
 from ...runtime.common.errors import ResumeError
 from ...runtime.common.plotting import new_figure, to_png
 from ..fitting.options import Options
@@ -95,7 +95,7 @@ class SearchFolder:
         }
         if resume:
             self.trials = self._read()
-            remove_unfinished_files(self.folder)
+            remove_partial_files(self.folder)
         else:
             check_free(self.folder)
 
@@ -112,8 +112,8 @@ class SearchFolder:
         if self._begun:
             return
         move_aside(self.folder)
-        write_whole_file(self.folder / PLAN_FILE, as_json(self._plan))
-        write_whole_file(self.folder / TRIALS_FILE, write_trials([]))
+        atomic_write(self.folder / PLAN_FILE, as_json(self._plan))
+        atomic_write(self.folder / TRIALS_FILE, write_trials([]))
         self._begun = True
 
     def record(self, trials: Sequence[Trial]) -> None:
@@ -122,13 +122,13 @@ class SearchFolder:
         Raises:
             OutputError: They cannot be written; those written before still stand there.
         """
-        write_whole_file(self.folder / TRIALS_FILE, write_trials(trials))
+        atomic_write(self.folder / TRIALS_FILE, write_trials(trials))
 
     def finish(self, trials: Sequence[Trial]) -> None:
         """Draw the trials, where there are any and matplotlib is there."""
         picture = draw_search(trials) if trials else None
         if picture is not None:
-            write_whole_file(self.folder / TRIALS_PICTURE, picture)
+            atomic_write(self.folder / TRIALS_PICTURE, picture)
 
     def _read(self) -> list[Trial]:
         try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ...runtime.common.terminal import uninterrupted
+from ...runtime.common.terminal import defer_sigint
 from ..fitting.checkpoint import Row
 from ..fitting.fit import DivergedError, Fitted, fit
 from ..fitting.options import Options
@@ -102,7 +102,7 @@ def search(
     except KeyboardInterrupt:
         interrupted = True
     best = best_trial(done)
-    with uninterrupted():
+    with defer_sigint():
         place.finish(done)
     if done and best is None and not interrupted:
         raise DivergedError(
@@ -136,7 +136,7 @@ def _try(
     if fitted is not None and fitted.stopped == "interrupted":
         return False
     trial = _describe(number, candidate, fitted, updates, time.process_time() - began, problem, place.space)
-    with uninterrupted():
+    with defer_sigint():
         done.append(trial)
         if fitted is not None and best_trial(done) is trial:
             Run(place.folder, problem, candidate.network, its_options, taken=True).finish(fitted)

@@ -26,9 +26,9 @@ from stepcell.runtime import (
 )
 from stepcell.runtime.common.errors import AdoptionError
 from stepcell.runtime.doctor import diagnose, find_target
-from stepcell.runtime.format.io_mapping import read_wiring
+from stepcell.runtime.format.io_mapping import read_io_mapping
 from stepcell.runtime.format.manifest_reader import read_manifest
-from stepcell.runtime.format.model_file import seal, unseal
+from stepcell.runtime.format.model_file import pack, unpack
 
 LETTERS = Vocabulary(tuple("abcdef"))
 IDS = [0, 3, 1, 5, 2, 4, 4, 0]
@@ -64,7 +64,7 @@ def test_an_adopted_lstm_answers_as_its_weights_say(name, states, backends, fold
     assert isinstance(adopted, Adopted)
     for backend in backends:
         assert np.abs(answers(tmp_path / name, backend) - foreign.expected(IDS)).max() < 1e-5
-    assert adopted.manifest.wiring.logits == (name == "signed.tflite")
+    assert adopted.manifest.io_mapping.logits == (name == "signed.tflite")
     assert any("h0 and c0" in remark or "swapped" in remark for remark in adopted.remarks)
 
 
@@ -120,9 +120,9 @@ def test_an_older_stepcell_says_that_it_must_be_upgraded(adopted_file, monkeypat
         read_manifest(manifest.to_bytes(), "adopted.tflite")
 
 
-def test_the_wiring_comes_back_from_the_manifest(adopted_file):
-    wiring = read_model_file(adopted_file).manifest.wiring
-    assert read_wiring(wiring.to_json()) == wiring
+def test_the_mapping_comes_back_from_the_manifest(adopted_file):
+    mapping = read_model_file(adopted_file).manifest.io_mapping
+    assert read_io_mapping(mapping.to_json()) == mapping
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_the_wiring_comes_back_from_the_manifest(adopted_file):
         ({"vocabulary": {"symbols": ["a", "b"]}}, "graph.output does not fit"),
     ],
 )
-def test_a_wiring_that_makes_no_sense_is_refused(change, problem, adopted_file):
+def test_a_mapping_that_makes_no_sense_is_refused(change, problem, adopted_file):
     content = read_model_file(adopted_file).manifest.to_json() | {"golden": None} | change
     with pytest.raises(DamagedFileError, match=problem):
         read_manifest(json.dumps(content).encode(), "adopted.tflite")
@@ -147,11 +147,11 @@ def test_a_graph_without_the_promised_ports_is_noticed_before_a_step(name, folde
         adopt(folder / "helper.onnx", folder / name)
     file = read_model_file(folder / name)
     text = file.manifest.to_bytes().decode()
-    symbol = file.manifest.wiring.symbol
+    symbol = file.manifest.io_mapping.symbol
     old = json.dumps({"dtype": symbol.dtype, "name": symbol.name}, separators=(",", ":"))[:-1]
     manifest = read_manifest(text.replace(old, old.replace(symbol.name, "other")).encode(), name)
     path = tmp_path / name
-    path.write_bytes(seal(file.payload, manifest, file.format))
+    path.write_bytes(pack(file.payload, manifest, file.format))
     with pytest.raises(DamagedFileError, match="the manifest promises other"):
         load(path)
 
@@ -262,11 +262,11 @@ def test_logits_and_sigmoids_are_recognised_and_can_be_named(tmp_path):
     sigmoid = foreign.helper_onnx(tmp_path / "m.onnx", more=[helper.make_node("Sigmoid", ["logits"], ["p"])],
                                   outputs=[helper.make_tensor_value_info("p", TensorProto.FLOAT, [1, 6])])  # fmt: skip
     manifest = adopt(sigmoid, tmp_path / "a.onnx", output="p").manifest
-    assert (manifest.output, manifest.wiring.logits) == ("sigmoid", False)
+    assert (manifest.output, manifest.io_mapping.logits) == ("sigmoid", False)
     manifest = adopt(sigmoid, tmp_path / "b.onnx", output="logits").manifest
-    assert (manifest.output, manifest.wiring.logits) == ("softmax", True)
+    assert (manifest.output, manifest.io_mapping.logits) == ("softmax", True)
     manifest = adopt(sigmoid, tmp_path / "c.onnx", output="p", activation="logits").manifest
-    assert manifest.wiring.logits
+    assert manifest.io_mapping.logits
     assert load(tmp_path / "c.onnx").stream().step("0").probabilities.sum() == pytest.approx(1)
     with pytest.raises(AdoptionError, match="its answers cannot be a softmax: its numbers lie between 0 and 1"):
         adopt(sigmoid, tmp_path / "d.onnx", output="p", activation="softmax")
@@ -356,6 +356,6 @@ def test_an_interpreter_that_does_not_take_the_file_is_left_out_and_named(folder
     assert any("tflite-runtime 2.14.0 does not take it: FULLY_CONNECTED version 12" in r for r in adopted.remarks)
 
 
-def test_a_sealed_wiring_comes_back(adopted_file):
+def test_a_packed_mapping_comes_back(adopted_file):
     file = read_model_file(adopted_file)
-    assert unseal(seal(file.payload, file.manifest, "tflite"), "x.tflite").manifest == file.manifest
+    assert unpack(pack(file.payload, file.manifest, "tflite"), "x.tflite").manifest == file.manifest

@@ -283,7 +283,10 @@ def test_every_layer_in_float16_is_rounded_where_the_referee_rounds_and_nowhere_
     for n, id in enumerate(ids):
         found = step(symbol=np.array([id]), **state)
         state = {tensor.name: found[tensor.next] for tensor in step_function.state}
-        expected = {step_function.main.name: right.probabilities[n], **{k: v[n] for k, v in right.others.items()}}
+        expected = {
+            step_function.main.name: right.probabilities[n],
+            **{k: v[n] for k, v in right.extra_outputs.items()},
+        }
         off = [np.abs(found[key][0] - answer).max() for key, answer in expected.items()]
         assert [name for name, error in zip(names, off, strict=True) if error > 1e-6] == []
 

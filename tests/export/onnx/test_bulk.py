@@ -17,7 +17,7 @@ from stepcell.export.onnx import sequence as onnx_sequence
 from stepcell.runtime import BackendError, DamagedFileError, load, read_model_file
 from stepcell.runtime.format.describe import describe_manifest
 from stepcell.runtime.format.manifest_reader import read_manifest
-from stepcell.runtime.format.model_file import TFLITE, seal
+from stepcell.runtime.format.model_file import TFLITE, pack
 
 L = keras.layers
 FEW = {"steps": 400, "formats": ["onnx"], "sequence": True}
@@ -166,7 +166,7 @@ def test_a_file_that_is_taken_for_a_sequence_is_refused(folder, tmp_path):
         file = read_model_file(path)
         other = tmp_path / path.name
         manifest = replace(file.manifest, sequence=not file.manifest.sequence)
-        other.write_bytes(seal(file.payload, manifest, file.format))
+        other.write_bytes(pack(file.payload, manifest, file.format))
         with pytest.raises(DamagedFileError, match="never do" if file.format == TFLITE else "the manifest promises"):
             load(other)
 

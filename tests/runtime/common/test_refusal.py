@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepcell.runtime.common.errors import InputError, OptionError, UnknownSymbolError, WrongBackendError
-from stepcell.runtime.common.exit_codes import refusal_of
+from stepcell.runtime.common.exit_codes import explain_error
 
 
 class ResourceExhaustedError(Exception):
@@ -30,16 +30,16 @@ class ResourceExhaustedError(Exception):
     ],
 )
 def test_what_is_refused_is_said_in_a_line(error, text, code):
-    assert refusal_of(error, "train") == (text, code)
+    assert explain_error(error, "train") == (text, code)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), ResourceExhaustedError("OOM when allocating a tensor")])
 def test_too_little_memory_is_said_alike_whoever_found_out(error):
-    text, code = refusal_of(error, "train")
+    text, code = explain_error(error, "train")
     assert text.startswith("This machine has not enough memory")
     assert code == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), ModuleNotFoundError("No module named 'x'", name="x")])
 def test_a_fault_of_the_program_is_not_explained_away(error):
-    assert refusal_of(error, "export") is None
+    assert explain_error(error, "export") is None

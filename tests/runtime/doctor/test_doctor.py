@@ -21,7 +21,7 @@ from stepcell.cli import TargetName, app
 from stepcell.runtime import ModelFileNotFoundError, read_model_file
 from stepcell.runtime.doctor import TARGET_NAMES, as_json, as_text, diagnose, find_target
 from stepcell.runtime.doctor.packages import INTERPRETERS, Target, availability, numpy_problem
-from stepcell.runtime.format.model_file import seal
+from stepcell.runtime.format.model_file import pack
 
 TFLITE, ONNX = DATA / "memory.tflite", DATA / "memory.onnx"
 PIS = [name for name in TARGET_NAMES if name != "this"]
@@ -36,7 +36,7 @@ def changed_tflite(path, change, *, manifest=True):
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     payload = bytes(builder.Output())
-    path.write_bytes(seal(payload, file.manifest, "tflite") if manifest else payload)
+    path.write_bytes(pack(payload, file.manifest, "tflite") if manifest else payload)
     return path
 
 
@@ -242,7 +242,7 @@ def test_a_graph_that_would_crash_an_interpreter_is_not_given_to_one(tmp_path):
     file = read_model_file(TFLITE)
     path = tmp_path / "model.tflite"
     cut = file.payload[: len(file.payload) // 2]  # sealed as if it had been exported so: sha256 and manifest are right
-    path.write_bytes(seal(cut, file.manifest, "tflite"))
+    path.write_bytes(pack(cut, file.manifest, "tflite"))
     diagnosis = diagnose(path, find_target("this"))
     assert not diagnosis.runs
     assert "its graph cannot be read" in diagnosis.verdict

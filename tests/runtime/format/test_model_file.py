@@ -1,4 +1,4 @@
-"""Model files: what is sealed comes back, and what has been touched does not."""
+"""Model files: what is packed comes back, and what has been touched does not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from stepcell.runtime import (
     read_model_file,
 )
 from stepcell.runtime.format.manifest_reader import read_manifest
-from stepcell.runtime.format.model_file import FORMATS, ONNX, TFLITE, seal, unseal
+from stepcell.runtime.format.model_file import FORMATS, ONNX, TFLITE, pack, unpack
 from stepcell.runtime.interpreters.golden import replay_golden
 from stepcell.runtime.interpreters.registry import open_backend
 
@@ -65,32 +65,32 @@ def manifests(draw):
 
 
 @given(manifests(), st.sampled_from(FORMATS), st.binary(max_size=64))
-def test_a_sealed_manifest_comes_back(manifest, format, noise):
+def test_a_packed_manifest_comes_back(manifest, format, noise):
     payload = FILES[ONNX].read_bytes()[:2] + b"\x1a" + bytes([len(noise)]) + noise if format == ONNX else b"x" + noise
-    file = unseal(seal(payload, manifest, format), f"a.{format}")
+    file = unpack(pack(payload, manifest, format), f"a.{format}")
     assert file.payload == payload
     assert replace(file.manifest, fingerprint="") == manifest
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_checked_in_file_is_read_and_sealed_to_the_same_bytes(format):
+def test_a_checked_in_file_is_read_and_packed_to_the_same_bytes(format):
     content = FILES[format].read_bytes()
-    file = unseal(content, FILES[format].name)
-    assert seal(file.payload, file.manifest, format) == content
+    file = unpack(content, FILES[format].name)
+    assert pack(file.payload, file.manifest, format) == content
 
 
-def test_a_file_is_sealed_to_the_same_bytes_on_windows(monkeypatch):
+def test_a_file_is_packed_to_the_same_bytes_on_windows(monkeypatch):
     content = FILES[TFLITE].read_bytes()
-    file = unseal(content, "memory.tflite")
+    file = unpack(content, "memory.tflite")
     with monkeypatch.context() as patch:
         patch.setattr("sys.platform", "win32")
-        assert seal(file.payload, file.manifest, TFLITE) == content
+        assert pack(file.payload, file.manifest, TFLITE) == content
 
 
 def test_a_manifest_without_a_graph_before_it_is_refused():
-    manifest = unseal(FILES[TFLITE].read_bytes(), "memory.tflite").manifest
+    manifest = unpack(FILES[TFLITE].read_bytes(), "memory.tflite").manifest
     with pytest.raises(DamagedFileError, match="its archive begins outside the file"):
-        unseal(seal(b"", manifest, TFLITE), "memory.tflite")
+        unpack(pack(b"", manifest, TFLITE), "memory.tflite")
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -100,18 +100,18 @@ def test_no_flipped_bit_goes_unnoticed(format, data):
     content = bytearray(FILES[format].read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(ModelFileError):
-        unseal(bytes(content), FILES[format].name)
+        unpack(bytes(content), FILES[format].name)
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_flipped_bit_near_the_manifest_goes_unnoticed(format):
     whole = FILES[format].read_bytes()
-    payload = len(unseal(whole, FILES[format].name).payload)
+    payload = len(unpack(whole, FILES[format].name).payload)
     for position in [*range(payload - 50, payload + 100), *range(len(whole) - 400, len(whole))]:
         content = bytearray(whole)
         content[position] ^= 1
         with pytest.raises(ModelFileError):
-            unseal(bytes(content), FILES[format].name)
+            unpack(bytes(content), FILES[format].name)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -120,14 +120,14 @@ def test_no_flipped_bit_near_the_manifest_goes_unnoticed(format):
 def test_a_file_cut_short_is_refused(format, data):
     content = FILES[format].read_bytes()
     with pytest.raises(ModelFileError):
-        unseal(content[: data.draw(st.integers(0, len(content) - 1))], FILES[format].name)
+        unpack(content[: data.draw(st.integers(0, len(content) - 1))], FILES[format].name)
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("addition", [b"\0", b"PK", b"more"])
 def test_a_file_with_something_behind_it_is_refused(format, addition):
     with pytest.raises(ModelFileError):
-        unseal(FILES[format].read_bytes() + addition, FILES[format].name)
+        unpack(FILES[format].read_bytes() + addition, FILES[format].name)
 
 
 def test_a_file_with_a_part_of_its_archive_twice_is_refused():
@@ -135,7 +135,7 @@ def test_a_file_with_a_part_of_its_archive_twice_is_refused():
     content = FILES[TFLITE].read_bytes()
     directory = content[content.index(b"PK\x01\x02") :]
     with pytest.raises(DamagedFileError, match="its archive has been changed"):
-        unseal(content[:3000] + directory + content[3000:], "memory.tflite")
+        unpack(content[:3000] + directory + content[3000:], "memory.tflite")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_an_archive_in_a_way_that_zipfile_does_not_read_is_refused(place, byte, 
     content = bytearray(FILES[TFLITE].read_bytes())
     content[content.index(b"PK\x01\x02") + place] = byte
     with pytest.raises(DamagedFileError, match=message):
-        unseal(bytes(content), "memory.tflite")
+        unpack(bytes(content), "memory.tflite")
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -160,23 +160,23 @@ def test_a_damaged_file_says_that_it_is_damaged(format):
     content = bytearray(FILES[format].read_bytes())
     content[1000] ^= 1
     with pytest.raises(DamagedFileError, match=r"memory\.\w+ is damaged: its content has sha256 .* Copy it again"):
-        unseal(bytes(content), FILES[format].name)
+        unpack(bytes(content), FILES[format].name)
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_manifest_of_another_file_is_refused(format):
-    file = unseal(FILES[format].read_bytes(), FILES[format].name)
-    spliced = seal(file.payload, file.manifest, format).replace(
+    file = unpack(FILES[format].read_bytes(), FILES[format].name)
+    spliced = pack(file.payload, file.manifest, format).replace(
         file.manifest.fingerprint.encode(), b"0" * len(file.manifest.fingerprint)
     )
     with pytest.raises(DamagedFileError):
-        unseal(spliced, FILES[format].name)
+        unpack(spliced, FILES[format].name)
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_file_without_a_manifest_is_foreign(format, tmp_path):
     path = tmp_path / f"keyword.{format}"
-    path.write_bytes(unseal(FILES[format].read_bytes(), "memory").payload)
+    path.write_bytes(unpack(FILES[format].read_bytes(), "memory").payload)
     with pytest.raises(ForeignFileError, match=rf"keyword\.{format} carries no stepcell manifest"):
         load(path)
 
@@ -202,14 +202,14 @@ def test_a_folder_given_for_a_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
-    file = unseal(FILES[format].read_bytes(), "memory")
+    file = unpack(FILES[format].read_bytes(), "memory")
     monkeypatch.setattr("stepcell.runtime.format.manifest.FORMAT", 4)
-    newer = seal(file.payload, file.manifest, format)
+    newer = pack(file.payload, file.manifest, format)
     monkeypatch.setattr("stepcell.runtime.format.manifest.FORMAT", 1)
     with pytest.raises(
         NewerFormatError, match=r"has format 4; this stepcell reads format 3 and older. Upgrade with: pip install"
     ):
-        unseal(newer, f"memory.{format}")
+        unpack(newer, f"memory.{format}")
 
 
 FEATURE = {"name": "speed", "shape": [2], "dtype": "float32", "ids": None}

@@ -19,7 +19,7 @@ from stepcell.runtime import (
     probe_backends,
     read_model_file,
 )
-from stepcell.runtime.format.model_file import seal
+from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.interpreters import registry as backend_module
 from stepcell.runtime.interpreters.golden import replay_golden
 from stepcell.runtime.interpreters.tflite_backend import HeldMemoryBackend, SignatureRunnerBackend, open_backend
@@ -156,7 +156,7 @@ def test_a_manifest_that_promises_another_state_is_noticed_before_a_step(backend
     file = read_model_file(DATA / name)
     state = tuple(replace(tensor, shape=(21,)) for tensor in file.manifest.state)
     path = tmp_path / name
-    path.write_bytes(seal(file.payload, replace(file.manifest, state=state, golden=None), file.format))
+    path.write_bytes(pack(file.payload, replace(file.manifest, state=state, golden=None), file.format))
     with pytest.raises(DamagedFileError, match="the manifest promises"):
         load(path, backend=backend)
 
@@ -169,7 +169,7 @@ def test_wrong_golden_answers_are_noticed_at_load(backend, name, tmp_path):
     rows = (*last.probabilities[:-1], tuple(p + 1e-4 for p in last.probabilities[-1]))
     golden = replace(golden, runs=(*golden.runs[:-1], replace(last, probabilities=rows)))
     path = tmp_path / name
-    path.write_bytes(seal(file.payload, replace(file.manifest, golden=golden), file.format))
+    path.write_bytes(pack(file.payload, replace(file.manifest, golden=golden), file.format))
     with pytest.raises(GoldenMismatchError, match="a probability is off by 0.0001"):
         load(path, backend=backend)
     assert load(path, backend=backend, golden=False).stream().step("3").symbol == "0"
@@ -183,7 +183,7 @@ def test_only_tflite_on_32_bits_may_be_less_exact(tmp_path, monkeypatch):
         rows = tuple(tuple(p + 5e-4 for p in row) for row in golden.runs[0].probabilities)
         golden = replace(golden, runs=(replace(golden.runs[0], probabilities=rows), *golden.runs[1:]))
         path = tmp_path / f"rounded.{suffix}"
-        path.write_bytes(seal(file.payload, replace(file.manifest, golden=golden), file.format))
+        path.write_bytes(pack(file.payload, replace(file.manifest, golden=golden), file.format))
         with pytest.raises(GoldenMismatchError, match="off by 0.0005 .allowed 1e-05"):
             load(path)
     monkeypatch.setattr("stepcell.runtime.interpreters.golden._LESS_EXACT", ("litert", "tflite"))

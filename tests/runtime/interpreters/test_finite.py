@@ -14,7 +14,7 @@ from support.sealed import write_model
 from stepcell.export import build_step_function
 from stepcell.runtime import GoldenMismatchError, NotFiniteError, load, read_model_file
 from stepcell.runtime.format.manifest import Golden, GoldenRun
-from stepcell.runtime.format.model_file import seal
+from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.interpreters.finite import suspects
 from stepcell.runtime.interpreters.registry import open_backend
 from stepcell.runtime.interpreters.tflite_backend import open_backend as open_tflite_backend
@@ -169,7 +169,7 @@ def test_the_first_number_of_a_softmax_tells_of_all_of_them(backend, format, bia
         payload = file.payload.replace(BIAS.tobytes(), spoilt.tobytes())
         assert payload != file.payload
         path = tmp_path / f"spoilt.{format}"
-        path.write_bytes(seal(payload, file.manifest, format))
+        path.write_bytes(pack(payload, file.manifest, format))
         opened = open_backend(backend, read_model_file(path))
         with pytest.raises(NotFiniteError):
             opened.step(3)

@@ -27,7 +27,7 @@ from stepcell.runtime import (
     load,
     read_model_file,
 )
-from stepcell.runtime.format.model_file import seal, unseal
+from stepcell.runtime.format.model_file import pack, unpack
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.numpy_backend import open_interpreter, read_calculation, step_program
 from stepcell.runtime.interpreters.numpy_engine import Calculation, CalculationError, blas, build_program
@@ -62,7 +62,7 @@ def files_of(step_function, quantization="float32"):
     manifest = Manifest("m", Vocabulary.of_ids(step_function.symbols), step_function.state, step_function.cells)
     payloads = {"tflite": tflite_payload, "onnx": onnx_payload}
     return [
-        unseal(seal(payload(step_function, quantization)[0], manifest, format), f"m.{format}")
+        unpack(pack(payload(step_function, quantization)[0], manifest, format), f"m.{format}")
         for format, payload in payloads.items()
     ]
 

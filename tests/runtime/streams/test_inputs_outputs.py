@@ -261,7 +261,7 @@ def test_the_manifest_of_a_wide_model_comes_back_whole(wide):
     assert read_manifest(manifest.to_bytes(), "model.tflite") == manifest
     golden = manifest.golden.runs[0]
     assert golden.features.keys() == {"hour", "speed"}
-    assert golden.others.keys() == {"gap", "mood"}
+    assert golden.extra_outputs.keys() == {"gap", "mood"}
 
 
 @pytest.mark.parametrize(

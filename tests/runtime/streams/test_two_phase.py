@@ -236,7 +236,7 @@ def test_features_are_read_in_the_first_phase(tmp_path):
 
 def test_wrong_golden_answers_are_noticed_in_two_phases_too(tmp_path, monkeypatch):
     from stepcell.runtime import GoldenMismatchError
-    from stepcell.runtime.format.model_file import seal
+    from stepcell.runtime.format.model_file import pack
 
     exported = export(sharp_model("lstm", 1), tmp_path, formats=["tflite"], steps=200)
     file = read_model_file(exported.files[0])
@@ -245,7 +245,7 @@ def test_wrong_golden_answers_are_noticed_in_two_phases_too(tmp_path, monkeypatc
     rows = tuple(tuple(p + 1e-3 for p in row) for row in first.probabilities)
     wrong = replace(golden, runs=(replace(first, probabilities=rows), *golden.runs[1:]))
     path = tmp_path / "wrong.tflite"
-    path.write_bytes(seal(file.payload, replace(file.manifest, golden=wrong), "tflite"))
+    path.write_bytes(pack(file.payload, replace(file.manifest, golden=wrong), "tflite"))
     model = load(path, golden=False)
     model.stream(low_latency=True)
     again = load(path, golden=False)

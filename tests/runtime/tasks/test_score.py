@@ -206,6 +206,6 @@ def test_ranks_are_places_in_the_order_of_likelihood_for_any_number_of_symbols(s
 
 def test_every_number_of_a_graph_that_others_made_is_looked_at(model):
     answers = np.array([[np.nan, 0.5, 0.5, 0, 0]], np.float32)
-    adopted = replace(model.file, manifest=replace(model.file.manifest, wiring="theirs"))
+    adopted = replace(model.file, manifest=replace(model.file.manifest, io_mapping="theirs"))
     with pytest.raises(NotFiniteError, match="no distribution"):
         judge(answers, np.array([1], np.int32), adopted)

@@ -57,7 +57,7 @@ def test_a_trajectory_is_read_as_it_was_written_and_without_a_syntax_tree(
     assert read.microseconds == microseconds
     assert _same({"main": read.probabilities}, {"main": answers})
     assert _same(dict(read.states), states)
-    assert _same(dict(read.others), {"alarm": other})
+    assert _same(dict(read.extra_outputs), {"alarm": other})
     assert np.isnan(read.alternates["a batch"].error)
     assert _same({"way": read.alternates["a batch"].probabilities}, {"way": way.probabilities})
     read.states["h0"][:] = 0  # an array of its own

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from ....runtime.common.atomic_write import write_whole_file
+from ....runtime.common.atomic_write import atomic_write
 from .picture import draw_systems
 from .reproduction import Reproduction
 from .system import System
@@ -29,7 +29,7 @@ def write_report(folder: Path, reproduction: Reproduction, chosen: Sequence[Syst
     if picture is not None:
         contents[PICTURE_FILE] = picture
     for name, content in contents.items():
-        write_whole_file(folder / name, content)
+        atomic_write(folder / name, content)
     return [folder / name for name in contents]
 
 

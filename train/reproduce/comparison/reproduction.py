@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from ....runtime.common.atomic_write import make_folder, write_whole_file
+from ....runtime.common.atomic_write import atomic_write, make_folder
 from ....runtime.common.errors import ResumeError
 from ..recipes import Outcome, PublishedRecipe
 from . import trial
@@ -79,7 +79,7 @@ class Reproduction:
                 outcome = _measure(system, way, seed, report)
                 self.results.append(Result(system.name, way, describe(system, way), seed, outcome))
                 content = json.dumps([asdict(result) for result in self.results], indent=1)
-                write_whole_file(self._path, content.encode())
+                atomic_write(self._path, content.encode())
 
     def find(self, system: System, way: str, seed: int) -> Result | None:
         """Return the result of one training, if there is one."""

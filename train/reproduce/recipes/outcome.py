@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ...refusal import refuse_if_any
+from ....runtime.common.errors import raise_if_any
 
 
 @dataclass(frozen=True)
@@ -60,4 +60,4 @@ def refuse_if(problems: Mapping[str, bool]) -> None:
     Raises:
         ProblemError: Something is wrong; all of it is named.
     """
-    refuse_if_any([text for text, wrong in problems.items() if wrong], "This recipe cannot be run")
+    raise_if_any([text for text, wrong in problems.items() if wrong], "This recipe cannot be run")
