@@ -165,21 +165,21 @@ def predict(
     """
     from stepcell.runtime import load, read_threshold
     from stepcell.runtime.common.terminal import silence_stderr
-    from stepcell.runtime.serve.loop import Route, predict_lines
-    from stepcell.runtime.serve.session import Manner
-    from stepcell.runtime.serve.signals import InterruptedFeedError
+    from stepcell.runtime.serve.loop import IOOptions, predict_lines
+    from stepcell.runtime.serve.session import LineOptions
+    from stepcell.runtime.serve.signals import InterruptedSessionError
 
-    route = Route(input, follow, state, ignore_fingerprint, save_every, save_interval, max_streams)
+    route = IOOptions(input, follow, state, ignore_fingerprint, save_every, save_interval, max_streams)
     with silence_stderr():
         model = load(file, backend=backend)
-    manner = Manner(
+    manner = LineOptions(
         symbol_field, key, unknown is Unknown.skip, top, as_json,
         None if threshold is None else read_threshold(threshold, model.file),
     )  # fmt: skip
     stdin = None if sys.stdin is None else sys.stdin.buffer
     try:
         predict_lines(model, manner, route, stdin, lambda text: print(text, flush=True), _tell)
-    except InterruptedFeedError as interrupted:
+    except InterruptedSessionError as interrupted:
         if interrupted.signal == signal.SIGINT:
             raise SystemExit(130) from None
         signal.signal(interrupted.signal, signal.SIG_DFL)  # whoever sent it sees that it was what ended us

@@ -20,7 +20,7 @@ from stepcell.runtime.common.terminal import import_silently, print_table
 import_silently("tensorflow")
 from stepcell.export import export
 from stepcell.runtime import load
-from stepcell.runtime.data import EventsReading, HeldOut, Tape, lay_out
+from stepcell.runtime.data import EncodedSequences, EventsReader, HeldOut, encode_sequences
 from stepcell.runtime.evaluation import EvaluationModes, NGram, SymbolScores
 from stepcell.train import Events, Network, Options, fit
 
@@ -44,7 +44,7 @@ class Sessions:
     late: np.ndarray
 
     @classmethod
-    def of(cls, judged: SymbolScores, tape: Tape) -> Sessions:
+    def of(cls, judged: SymbolScores, tape: EncodedSequences) -> Sessions:
         """Summarise what was predicted in each sequence of `tape`."""
         starts = tape.starts[:-1]
         is_end = np.zeros(len(tape), bool)
@@ -82,7 +82,9 @@ def area(normal: np.ndarray, abnormal: np.ndarray) -> float:
     return below.mean() / 2 / len(normal)
 
 
-def rows_of(name: str, judge: Callable[[Tape], SymbolScores], tapes: list[Tape]) -> Iterator[list[str]]:
+def rows_of(
+    name: str, judge: Callable[[EncodedSequences], SymbolScores], tapes: list[EncodedSequences]
+) -> Iterator[list[str]]:
     """Yield a row for each kind of alarm: a key that is not among the g likeliest, a surprise of more than b bits."""
     chosen_on, normal, abnormal = (Sessions.of(judge(tape), tape) for tape in tapes)
     allowed = int(FALSE_ALARMS * len(chosen_on.ranks))
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 
-    reading = EventsReading(format="lines", end=END)
+    reading = EventsReader(format="lines", end=END)
     problem = Events.from_file(DATA / "train_normal.gz", reading, split=HeldOut(0.2))
     fitted = fit(problem, Network("lstm", 64), Options(seed=options.seed, threads=1))
     print(f"LSTM 64, {fitted.parameters:,} parameters, {fitted.effort()}")
@@ -119,7 +121,7 @@ def main() -> None:
     )  # fmt: skip
     vocabulary, corpus = problem.vocabulary, problem.corpus
     tests = [reading.read(DATA / f"{name}.gz") for name in ("test_normal", "test_abnormal")]
-    tapes = [lay_out(recording, vocabulary, END) for recording in (corpus.held_out, *tests)]
+    tapes = [encode_sequences(recording, vocabulary, END) for recording in (corpus.held_out, *tests)]
 
     table, accuracies = [], [f"Keras {100 * fitted.scores['per_sequence'].accuracy:.2f} %"]
     for path in exported.files:
@@ -128,7 +130,7 @@ def main() -> None:
             accuracies.append(f"{path.name} {100 * EvaluationModes(model, tapes[0]).reset().accuracy:.2f} %")
             table += rows_of(path.name, lambda tape, model=model: EvaluationModes(model, tape).reset(), tapes)
     for order in (2, 3, 4, 5, 6):
-        table += rows_of(f"{order}-gram", NGram(corpus.learned_tape, len(vocabulary), order).judge, tapes)
+        table += rows_of(f"{order}-gram", NGram(corpus.encoded_train, len(vocabulary), order).judge, tapes)
     print(f"next key of the 971 sessions held out: {', '.join(accuracies)}\n")
     header = ["", "alarm", "held out", "normal", "recall", "precision", "F1", "AUC", "F1, usual rule"]
     note = (

@@ -22,12 +22,12 @@ from stepcell.runtime.common.terminal import import_silently, print_table
 import_silently("tensorflow")
 from stepcell.export import export
 from stepcell.runtime import Model, Vocabulary, load
-from stepcell.runtime.data import Corpus, EventsReading, Gaps, HeldOut, Recording, Tape, lay_out
+from stepcell.runtime.data import Corpus, EncodedSequences, EventsReader, HeldOut, Recording, TimeBins, encode_sequences
 from stepcell.runtime.evaluation import NGram
 from stepcell.train import Events, Network, Options, fit, training_progress
 
 END = "<end>"
-GAPS = Gaps.parse("1min,1h,1d,7d,21d")
+GAPS = TimeBins.parse("1min,1h,1d,7d,21d")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Test:
         asked: Whether an activity, or the end, comes next, and not a gap; shape (N,).
     """
 
-    tape: Tape
+    tape: EncodedSequences
     vocabulary: Vocabulary
     seen: np.ndarray
     asked: np.ndarray
@@ -51,8 +51,8 @@ class Test:
         cls, cases: Recording, vocabulary: Vocabulary, boundary: Mapping[str, Sequence[float]] | None = None
     ) -> Test:
         """Return the test that consists of `cases`, with the numbers of `boundary` beside the end."""
-        tape = lay_out(cases, vocabulary, END, boundary)
-        counts = ~np.isin(tape.inputs, GAPS.is_gap(vocabulary.symbols)) & ~tape.begins
+        tape = encode_sequences(cases, vocabulary, END, boundary)
+        counts = ~np.isin(tape.inputs, GAPS.is_gap(vocabulary.symbols)) & ~tape.is_start
         before = np.cumsum(counts)
         seen = before - np.repeat(before[tape.starts[:-1]], np.diff(tape.starts))
         return cls(tape, vocabulary, seen, ~np.isin(tape.targets, GAPS.is_gap(vocabulary.symbols)))
@@ -80,7 +80,7 @@ class Test:
         for first, end in zip(self.tape.starts[:-1], self.tape.starts[1:], strict=True):
             stream.reset()
             symbols = [self.vocabulary.decode(int(id)) for id in self.tape.inputs[first:end]]
-            numbers = self.tape.numbers
+            numbers = self.tape.features
             rows.append(stream.run(symbols, None if numbers is None else numbers.features(slice(first, end))))
         return np.concatenate(rows)
 
@@ -95,10 +95,10 @@ def main() -> None:
     options = parser.parse_args()
 
     columns = ("ActivityID", "CaseID", "CompleteTimestamp")
-    activities = EventsReading(*columns, end=END).read(options.log)
+    activities = EventsReader(*columns, end=END).read(options.log)
     in_symbols = GAPS.insert(activities)
     is_feature = options.gaps == "feature"
-    cases = EventsReading(*columns, end=END, gap_feature=True).read(options.log) if is_feature else in_symbols
+    cases = EventsReader(*columns, end=END, gap_feature=True).read(options.log) if is_feature else in_symbols
     two_thirds = 2 * round(len(cases) / 3)
     first, last = range(two_thirds), range(two_thirds, len(cases))
     problem = Events(Corpus.of_parts(*HeldOut(0.1).split(cases.chosen(first)), end=END))
@@ -118,7 +118,10 @@ def main() -> None:
             table.append(test.row(path.name, test.streamed(load(path))))
     for name, recording in (("activities and gaps", in_symbols), ("activities alone", activities)):
         vocabulary = Corpus.of_parts(recording.chosen(first), recording.chosen(last), end=END).vocabulary
-        learned, same = lay_out(recording.chosen(first), vocabulary, END), Test.of(recording.chosen(last), vocabulary)
+        learned, same = (
+            encode_sequences(recording.chosen(first), vocabulary, END),
+            Test.of(recording.chosen(last), vocabulary),
+        )
         for order in range(1, 6):
             n_gram = NGram(learned, len(vocabulary), order)
             table.append(same.row(f"{order}-gram, {name}", n_gram.distributions(same.tape)))
@@ -132,11 +135,11 @@ def main() -> None:
     print_table(header, table, note)
 
 
-def answers_of_keras(model: object, tape: Tape) -> np.ndarray:
+def answers_of_keras(model: object, tape: EncodedSequences) -> np.ndarray:
     """Return what the Keras model answers at each place of `tape`, whole cases at once."""
     lengths = np.diff(tape.starts)
     inside = np.arange(lengths.max()) < lengths[:, np.newaxis]
-    numbers = {} if tape.numbers is None else tape.numbers.features()
+    numbers = {} if tape.features is None else tape.features.as_inputs()
     given = []
     for array in (tape.inputs, *numbers.values()):
         padded = np.zeros((*inside.shape, *array.shape[1:]), array.dtype)

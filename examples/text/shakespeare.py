@@ -55,7 +55,7 @@ def main() -> None:
         training=source.training, sample=source.sample, allow_inaccurate=["int8"],
     )  # fmt: skip
 
-    learned, held_out = problem.corpus.learned_tape, problem.corpus.held_out_tape
+    learned, held_out = problem.corpus.encoded_train, problem.corpus.encoded_held_out
     keras = metrics["carried"]
     bits = f"{keras['bits_per_symbol']:.4f}"
     table = [["Keras", f"{100 * keras['accuracy']:.2f} %", f"{keras['nats_per_symbol']:.4f}", bits]]

@@ -1,19 +1,19 @@
 """Reading files of events and texts into symbols, with numpy alone: for training, and for evaluation on a device.
 
-from stepcell.runtime.reading import EventsReading
+from stepcell.runtime.data import EventsReader
 
-recording = EventsReading(symbol="activity", sequence="case", order="time").read(Path("log.csv"))
+recording = EventsReader(symbol="activity", sequence="case", order="time").read(Path("log.csv"))
 """
 
-from .corpus import MAX_SYMBOLS, UNKNOWN, Corpus, Reading
-from .encoded import Tape, lay_out
-from .events import FORMATS, EventsReading
-from .features import Numbers, Scale, features_of
-from .for_model import DATA_FORMATS, TrainedReading
+from .corpus import MAX_SYMBOLS, UNKNOWN, Corpus, Reader
+from .encoded import EncodedSequences, encode_sequences
+from .events import FORMATS, EventsReader
+from .features import FeatureColumns, FeatureStats, features_of
+from .for_model import DATA_FORMATS, ModelReader, reader_for_model
 from .recording import Recording
 from .split import SEQUENCE, TIME, HeldOut
-from .text import UNITS, SymbolsReading, TextReading
-from .time_bins import Gaps
+from .text import UNITS, SymbolsReader, TextReader
+from .time_bins import TimeBins
 
 __all__ = [
     "DATA_FORMATS",
@@ -24,17 +24,18 @@ __all__ = [
     "UNITS",
     "UNKNOWN",
     "Corpus",
-    "EventsReading",
-    "Gaps",
+    "EncodedSequences",
+    "EventsReader",
+    "FeatureColumns",
+    "FeatureStats",
     "HeldOut",
-    "Numbers",
-    "Reading",
+    "ModelReader",
+    "Reader",
     "Recording",
-    "Scale",
-    "SymbolsReading",
-    "Tape",
-    "TextReading",
-    "TrainedReading",
+    "SymbolsReader",
+    "TextReader",
+    "TimeBins",
+    "encode_sequences",
     "features_of",
-    "lay_out",
+    "reader_for_model",
 ]

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..common.errors import CorpusError
 from ..format.vocabulary import Vocabulary
-from .encoded import Tape, lay_out
-from .features import Scale
+from .encoded import EncodedSequences, encode_sequences
+from .features import FeatureStats
 from .recording import Recording
 from .split import HeldOut
 
@@ -20,8 +20,8 @@ UNKNOWN = "<unknown>"
 MAX_SYMBOLS = 10_000
 
 
-class Reading(Protocol):
-    """How files are read: `EventsReading` or `TextReading`."""
+class Reader(Protocol):
+    """How files are read: `EventsReader` or `TextReader`."""
 
     @property
     def end(self) -> str | None:
@@ -36,28 +36,28 @@ class Corpus:
     """Recorded sequences, ready to be learned from and judged by.
 
     Attributes:
-        learned: What is learned from.
+        train: What is learned from.
         held_out: What is not.
-        vocabulary: Symbols that are known, most of them from `learned` alone; where others may come, it has a symbol
+        vocabulary: Symbols that are known, most of them from `train` alone; where others may come, it has a symbol
             for these.
         end: The end symbol, which is in the vocabulary; None: there is none.
-        min_count: A symbol that `learned` holds less often is unknown.
-        reading: How the file was read; None: it was none.
+        min_count: A symbol that `train` holds less often is unknown.
+        reader: How the file was read; None: it was none.
         split: How the parts were told apart; None: they came apart.
     """
 
-    learned: Recording
+    train: Recording
     held_out: Recording
     vocabulary: Vocabulary
     end: str | None = None
     min_count: int = 1
-    reading: Reading | None = None
+    reader: Reader | None = None
     split: HeldOut | None = None
 
     @classmethod
     def of(
         cls, recording: Recording, *, end: str | None = None, min_count: int = 1, max_symbols: int = MAX_SYMBOLS,
-        reading: Reading | None = None, split: HeldOut | None = None, closed: bool = False,
+        reader: Reader | None = None, split: HeldOut | None = None, closed: bool = False,
     ) -> Corpus:  # fmt: skip
         """Split a recording and find its vocabulary.
 
@@ -66,7 +66,7 @@ class Corpus:
             end: The end symbol; None: there is none.
             min_count: A symbol that is learned from less often is unknown.
             max_symbols: A vocabulary may not be larger.
-            reading: How `recording` was read.
+            reader: How `recording` was read.
             split: What to hold out; None: a tenth.
             closed: No other symbols than those in `recording` exist, as with the characters of a text.
 
@@ -77,51 +77,51 @@ class Corpus:
         learned, held_out = split.split(recording)
         symbols = recording.symbols if closed and min_count == 1 else None
         vocabulary = _vocabulary(learned, end, min_count, max_symbols, symbols)
-        return cls(learned, held_out, vocabulary, end, min_count, reading, split)
+        return cls(learned, held_out, vocabulary, end, min_count, reader, split)
 
     @classmethod
     def of_parts(
         cls, learned: Recording, held_out: Recording, *, end: str | None = None, min_count: int = 1,
-        max_symbols: int = MAX_SYMBOLS, reading: Reading | None = None,
+        max_symbols: int = MAX_SYMBOLS, reader: Reader | None = None,
     ) -> Corpus:  # fmt: skip
         """Return the corpus of two recordings that came apart; see `of`."""
         vocabulary = _vocabulary(learned, end, min_count, max_symbols, None)
-        return cls(learned, held_out, vocabulary, end, min_count, reading)
+        return cls(learned, held_out, vocabulary, end, min_count, reader)
 
     @cached_property
-    def scales(self) -> tuple[Scale, ...]:
+    def feature_stats(self) -> tuple[FeatureStats, ...]:
         """How far the features spread in what is learned from; none where symbols are all there is.
 
         Raises:
             CorpusError: One says nothing, or too little for float32.
         """
-        return () if self.learned.numbers is None else self.learned.numbers.scales()
+        return () if self.train.features is None else self.train.features.stats()
 
     @property
     def boundary(self) -> dict[str, list[float]]:
         """Name of a feature -> what stands beside the end symbol: its mean, which the network sees as 0."""
-        return {scale.name: [scale.typical] for scale in self.scales}
+        return {scale.name: [scale.typical] for scale in self.feature_stats}
 
     @cached_property
-    def learned_tape(self) -> Tape:
+    def encoded_train(self) -> EncodedSequences:
         """What is learned from, as a tape."""
-        return lay_out(self.learned, self.vocabulary, self.end, self.boundary)
+        return encode_sequences(self.train, self.vocabulary, self.end, self.boundary)
 
     @cached_property
-    def held_out_tape(self) -> Tape:
+    def encoded_held_out(self) -> EncodedSequences:
         """What is held out, as a tape."""
-        return lay_out(self.held_out, self.vocabulary, self.end, self.boundary)
+        return encode_sequences(self.held_out, self.vocabulary, self.end, self.boundary)
 
     def to_json(self) -> dict[str, Any]:
         """Return what another machine needs to read a file in the same way and to know what was held out."""
         return {
-            "reading": None if self.reading is None else self.reading.to_json(),
+            "reading": None if self.reader is None else self.reader.to_json(),
             "end": self.end,
             "min_count": self.min_count,
             "held_out": None if self.split is None else self.split.to_json(),
-            "source": PurePath(self.learned.source).name,
-            "sha256": self.learned.sha256,
-            **({"boundary": self.boundary} if self.scales and self.end is not None else {}),
+            "source": PurePath(self.train.source).name,
+            "sha256": self.train.sha256,
+            **({"boundary": self.boundary} if self.feature_stats and self.end is not None else {}),
         }
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from ..common.arrays import Flags, Float32, Ids, Indices
 from ..format.vocabulary import Vocabulary
-from .features import Numbers
+from .features import FeatureColumns
 from .recording import Recording
 
 
 @dataclass(frozen=True, eq=False)
-class Tape:
+class EncodedSequences:
     """Sequences one behind the other. N places, S sequences.
 
     The end symbol stands before the first symbol of a sequence too: whoever feeds it after a reset is told what the
@@ -25,30 +25,30 @@ class Tape:
         targets: int32 of the same shape: the symbol that comes next.
         weights: float32 of the same shape: 0 where nothing comes next, else 1.
         starts: int64 of shape (S + 1,): where each sequence begins, and N.
-        numbers: What is read beside the symbols; None: nothing.
+        features: What is read beside the symbols; None: nothing.
     """
 
     inputs: Ids
     targets: Ids
     weights: Float32
     starts: Indices
-    numbers: Numbers | None = None
+    features: FeatureColumns | None = None
 
     def __len__(self) -> int:
         """Return the number of places."""
         return len(self.inputs)
 
     @property
-    def begins(self) -> Flags:
+    def is_start(self) -> Flags:
         """Whether a sequence begins at each place, bool of shape (N,)."""
-        begins = np.zeros(len(self), bool)
-        begins[self.starts[:-1]] = True
-        return begins
+        is_start = np.zeros(len(self), bool)
+        is_start[self.starts[:-1]] = True
+        return is_start
 
 
-def lay_out(
+def encode_sequences(
     recording: Recording, vocabulary: Vocabulary, end: str | None, boundary: Mapping[str, Sequence[float]] | None = None
-) -> Tape:
+) -> EncodedSequences:
     """Return the tape of `recording`.
 
     Args:
@@ -56,7 +56,7 @@ def lay_out(
         vocabulary: What gives them their ids.
         end: The end symbol; None: there is none, and the first symbol of a sequence is not asked for.
 
-        boundary: Name of a feature -> its numbers of shape (1,) beside the end symbol; needed where there are both.
+        boundary: Name of a feature -> its features of shape (1,) beside the end symbol; needed where there are both.
 
     Raises:
         UnknownSymbolError: A symbol has no id.
@@ -78,16 +78,16 @@ def lay_out(
     targets[last], weights[last] = 0, tail
     if end is not None:
         targets[last[tail]] = vocabulary.encode(end)
-    numbers = recording.numbers
-    if numbers is not None:
-        values = np.empty((len(inputs), len(numbers.names)), np.float32)
-        values[places] = numbers.values
+    features = recording.features
+    if features is not None:
+        values = np.empty((len(inputs), len(features.names)), np.float32)
+        values[places] = features.values
         if head.any():
-            values[starts[:-1][head]] = boundary_row(numbers.names, boundary or {})
-        numbers = Numbers(numbers.names, values, numbers.gap)
-    return Tape(inputs, targets, weights, starts, numbers)
+            values[starts[:-1][head]] = boundary_row(features.names, boundary or {})
+        features = FeatureColumns(features.names, values, features.gap)
+    return EncodedSequences(inputs, targets, weights, starts, features)
 
 
 def boundary_row(names: Sequence[str], boundary: Mapping[str, Sequence[float]]) -> Float32:
-    """Return the numbers beside the end symbol, float32 of shape (F,)."""
+    """Return the features beside the end symbol, float32 of shape (F,)."""
     return np.array([boundary[name][0] for name in names], np.float32)

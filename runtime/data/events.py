@@ -11,12 +11,12 @@ import numpy as np
 
 from ..common.arrays import Times
 from ..common.errors import CorpusError
-from .features import GAP, Numbers, feature_problems
+from .features import GAP, FeatureColumns, feature_problems
 from .recording import Recording
-from .recording_builder import Collector, OrderValues
-from .tables import Columns, Complaints, csv_rows, json_rows, line_rows, parquet_rows
+from .recording_builder import OrderColumn, RecordingBuilder
+from .tables import Columns, RowErrors, csv_rows, json_rows, line_rows, parquet_rows
 from .text_file import digest, open_text
-from .time_bins import Gaps
+from .time_bins import TimeBins
 
 CSV, TSV, JSON_LINES, PARQUET, LINES = "csv", "tsv", "jsonl", "parquet", "lines"
 FORMATS = (CSV, TSV, JSON_LINES, PARQUET, LINES)
@@ -27,7 +27,7 @@ _SUFFIXES = {
 
 
 @dataclass(frozen=True)
-class EventsReading:
+class EventsReader:
     """How a file of events is read: what a person has said, so that another file can be read in the same way.
 
     Attributes:
@@ -76,7 +76,7 @@ class EventsReading:
         if problems:
             raise CorpusError(f"Events cannot be read like this: {'; '.join(problems)}.")
         if self.gaps is not None:
-            Gaps.parse(self.gaps)
+            TimeBins.parse(self.gaps)
 
     def read(self, path: Path) -> Recording:
         """Read the file at `path`, line by line: what stays in memory are ids.
@@ -85,11 +85,11 @@ class EventsReading:
             CorpusError: It cannot be read like this; everything that is wrong is named, with the lines.
             MissingPackageError: It is Parquet, and pyarrow is not installed.
         """
-        format, complaints = self._format_of(path), Complaints(str(path))
-        order = None if self.order is None else OrderValues(self.time_format)
+        format, complaints = self._format_of(path), RowErrors(str(path))
+        order = None if self.order is None else OrderColumn(self.time_format)
         in_sequences = self.sequence is not None or format == LINES
         columns = tuple(self.features.values())
-        collector = Collector(str(path), complaints, order, in_sequences=in_sequences, features=columns)
+        collector = RecordingBuilder(str(path), complaints, order, in_sequences=in_sequences, features=columns)
         read = self._read_parquet if format == PARQUET else self._read_text
         found, sha256, remarks = read(path, format, collector, complaints)
         recording, values = collector.finish()
@@ -97,7 +97,7 @@ class EventsReading:
         if self.end is not None and self.end in recording.symbols:
             raise CorpusError(f"{path} has events called {self.end!r}, the end symbol. Call it otherwise with --end.")
         recording = self._with_numbers(recording, values)
-        return recording if self.gaps is None else Gaps.parse(self.gaps).insert(recording)
+        return recording if self.gaps is None else TimeBins.parse(self.gaps).insert(recording)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -116,7 +116,9 @@ class EventsReading:
             gaps = np.diff(recording.when, prepend=recording.when[:1])
             gaps[recording.starts[:-1]] = 0
             values = np.column_stack([values, gaps])
-        return replace(recording, numbers=Numbers(self.feature_names, values.astype(np.float32), self.gap_feature))
+        return replace(
+            recording, features=FeatureColumns(self.feature_names, values.astype(np.float32), self.gap_feature)
+        )
 
     @property
     def _columns(self) -> Columns:
@@ -134,7 +136,7 @@ class EventsReading:
         return _SUFFIXES[suffix.lower()]
 
     def _read_text(
-        self, path: Path, format: str, collector: Collector, complaints: Complaints
+        self, path: Path, format: str, collector: RecordingBuilder, complaints: RowErrors
     ) -> tuple[str, str, tuple[str, ...]]:
         """Give all events of a text file to `collector`; return what was found out, the sha256, and remarks."""
         found, delimiter = format, self.delimiter or ("\t" if format == TSV else None)
@@ -151,7 +153,7 @@ class EventsReading:
             return found, file.sha256, file.remarks()
 
     def _read_parquet(
-        self, path: Path, format: str, collector: Collector, complaints: Complaints
+        self, path: Path, format: str, collector: RecordingBuilder, complaints: RowErrors
     ) -> tuple[str, str, tuple[str, ...]]:
         try:
             before = path.stat()

@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Scale:
+class FeatureStats:
     """How one feature spreads in what is learned from.
 
     Attributes:
@@ -46,7 +46,7 @@ class Scale:
 
 
 @dataclass(frozen=True, eq=False)
-class Numbers:
+class FeatureColumns:
     """Numbers of N symbols, F of each, as a device is fed them.
 
     Attributes:
@@ -59,21 +59,21 @@ class Numbers:
     values: Float32
     gap: bool = False
 
-    def __getitem__(self, places: Indices) -> Numbers:
+    def __getitem__(self, places: Indices) -> FeatureColumns:
         """Return those of some of the symbols."""
-        return Numbers(self.names, self.values[places], self.gap)
+        return FeatureColumns(self.names, self.values[places], self.gap)
 
-    def features(self, places: slice | Indices = slice(None)) -> dict[str, AnyArray]:
+    def as_inputs(self, indices: slice | Indices = slice(None)) -> dict[str, AnyArray]:
         """Return name -> numbers, float32 of shape (T, 1), as `Stream.run` takes them."""
-        return {name: self.values[places, index : index + 1] for index, name in enumerate(self.names)}
+        return {name: self.values[indices, index : index + 1] for index, name in enumerate(self.names)}
 
-    def scales(self) -> tuple[Scale, ...]:
+    def stats(self) -> tuple[FeatureStats, ...]:
         """Return how far each feature spreads.
 
         Raises:
             CorpusError: One is always the same, or so far from 0 that float32 cannot tell its numbers apart.
         """
-        scales, problems = [], []
+        stats, problems = [], []
         for index, name in enumerate(self.names):
             column = self.values[:, index].astype(np.float64)
             logarithmic = self.gap and index == len(self.names) - 1
@@ -86,10 +86,10 @@ class Numbers:
                     f"{name} is {mean:g} with a standard deviation of {variance**0.5:.2g}, and float32 has {_DIGITS} "
                     "digits; subtract what is always the same"
                 )
-            scales.append(Scale(name, mean, variance, logarithmic))
+            stats.append(FeatureStats(name, mean, variance, logarithmic))
         if problems:
             raise CorpusError(f"These features cannot be learned from: {'; '.join(problems)}.")
-        return tuple(scales)
+        return tuple(stats)
 
 
 def feature_name(column: str) -> str:

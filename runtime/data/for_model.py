@@ -19,10 +19,10 @@ import numpy as np
 
 from ..common.errors import CorpusError, OptionError
 from ..format.tensor_specs import Inputs
-from .encoded import Tape, lay_out
-from .events import FORMATS, LINES, EventsReading
+from .encoded import EncodedSequences, encode_sequences
+from .events import FORMATS, LINES, EventsReader
 from .recording import Recording
-from .text import SymbolsReading, TextReading
+from .text import SymbolsReader, TextReader
 
 if TYPE_CHECKING:
     from ..format.manifest import Manifest
@@ -72,8 +72,8 @@ def _is_row(found: Any) -> bool:
 TEXT, SYMBOLS = "text", "symbols"
 DATA_FORMATS = (*FORMATS, TEXT, SYMBOLS)  # what can be said where the model file says nothing, or something else
 _EVENTS = "events"
-_KINDS: dict[str, type[EventsReading] | type[TextReading] | type[SymbolsReading]] = {
-    _EVENTS: EventsReading, TEXT: TextReading, SYMBOLS: SymbolsReading,
+_KINDS: dict[str, type[EventsReader] | type[TextReader] | type[SymbolsReader]] = {
+    _EVENTS: EventsReader, TEXT: TextReader, SYMBOLS: SymbolsReader,
 }  # fmt: skip
 # Not of lines.
 _OF_TABLES = ("symbol", "sequence", "order", "delimiter", "header", "time_format", "gaps", "features", "gap_feature")
@@ -81,12 +81,12 @@ _SHOWN = 10  # unknown symbols in a message
 
 
 @dataclass(frozen=True)
-class TrainedReading:
+class ModelReader:
     """How data for a model are read.
 
     Attributes:
         manifest: That of the model.
-        reading: How files are read.
+        reader: How files are read.
         end: Symbol before and behind each sequence; None: there is none.
         trained_on: sha256 of what the model was trained on; "": not known.
         source: Name of the file it was trained on; "": not known.
@@ -94,55 +94,15 @@ class TrainedReading:
     """
 
     manifest: Manifest
-    reading: EventsReading | TextReading | SymbolsReading
+    reader: EventsReader | TextReader | SymbolsReader
     end: str | None
     trained_on: str = ""
     source: str = ""
     boundary: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
-    @classmethod
-    def of(
-        cls, manifest: Manifest, options: Mapping[str, Any] | None = None, *, end: str | None = None
-    ) -> TrainedReading:
-        """Return how data for the model are read.
-
-        Args:
-            manifest: That of the model. Where `training["data"]` says nothing and no option does, a file has a symbol
-                on each line.
-            options: Attributes of `EventsReading` or `TextReading` that are other than in training. "format" may be
-                any of `DATA_FORMATS`: a format of events; "text"; "symbols", one on each line.
-            end: The end symbol; "": none; None: that of the training, but with "symbols" none.
-
-        Raises:
-            CorpusError: What the file says about its data is not understood, or the options do not fit, or the data
-                would not hold the features that the model reads.
-        """
-        options = options or {}
-        data = manifest.training.get("data")
-        data = data if isinstance(data, Mapping) else {}
-        kind = _kind(data, options, manifest)
-        known = {each.name for each in fields(_KINDS[kind])}
-        wrong = sorted(set(options) - known - {"format"})
-        if wrong:
-            raise CorpusError(
-                f"These data are read as {kind}; {', '.join('--' + name.replace('_', '-') for name in wrong)} "
-                f"{'does' if len(wrong) == 1 else 'do'} not apply to that."
-            )
-        if end is None and kind != SYMBOLS:
-            recorded = data.get("end")
-            end = recorded if isinstance(recorded, str) and recorded in manifest.vocabulary else None
-        end = end or None
-        values = {**_recorded(data, kind, options, manifest), **options, "end": end}
-        reading = _made(
-            kind, {name: value for name, value in values.items() if name in known}, manifest, by_hand=bool(options)
-        )
-        given = reading.feature_names if isinstance(reading, EventsReading) else ()
-        boundary = required_features(manifest, given, end, data.get("boundary"))
-        return cls(manifest, reading, end, str(data.get("sha256", "")), str(data.get("source", "")), boundary)
-
     def named_like_training(self) -> str:
-        """Return the end of a file name that tells `reading` the format; of the training data, if it goes by that."""
-        is_open = isinstance(self.reading, EventsReading) and self.reading.format is None
+        """Return the end of a file name that tells `reader` the format; of the training data, if it goes by that."""
+        is_open = isinstance(self.reader, EventsReader) and self.reader.format is None
         return "".join(Path(self.source).suffixes[-2:]) if is_open else ""
 
     def unknown(self, recordings: Sequence[Recording]) -> list[int]:
@@ -169,9 +129,9 @@ class TrainedReading:
             )
         return counted
 
-    def tape(self, recording: Recording) -> Tape:
+    def encode(self, recording: Recording) -> EncodedSequences:
         """Return what was read as the model reads it; `unknown` has found nothing to refuse."""
-        return lay_out(recording, self.manifest.vocabulary, self.end, self.boundary)
+        return encode_sequences(recording, self.manifest.vocabulary, self.end, self.boundary)
 
     def read(self, path: Path) -> tuple[list[Inputs], Recording]:
         """Read a file, or a folder of texts.
@@ -183,21 +143,21 @@ class TrainedReading:
         Raises:
             CorpusError: It cannot be read, or holds symbols that the model does not know; all of them are named.
         """
-        recording = self.reading.read(path)
+        recording = self.reader.read(path)
         remarks = list(recording.remarks)
         (strange,) = self.unknown([recording])
         if strange:
             remarks.append(f"{strange:,} of its {len(recording.ids):,} symbols are unknown to the model")
         if self.trained_on and recording.sha256 == self.trained_on:
             remarks.append("the model was trained on it: these are no figures for new data")
-        tape = self.tape(recording)
+        tape = self.encode(recording)
         sequences = [self._whole(tape, *ends) for ends in pairwise(tape.starts.tolist())]
         return sequences, replace(recording, remarks=tuple(remarks))
 
-    def _whole(self, tape: Tape, first: int, last: int) -> Inputs:
+    def _whole(self, tape: EncodedSequences, first: int, last: int) -> Inputs:
         """Return the sequence from `first` to `last`, exclusive, of `tape`, with the end symbol where it has ended."""
-        ids, numbers = tape.inputs[first:last], tape.numbers
-        features = {} if numbers is None else numbers.features(slice(first, last))
+        ids, numbers = tape.inputs[first:last], tape.features
+        features = {} if numbers is None else numbers.as_inputs(slice(first, last))
         if not tape.weights[last - 1]:
             return Inputs(ids, features)
         behind = {name: np.array([self.boundary[name]], np.float32) for name in features}
@@ -205,6 +165,46 @@ class TrainedReading:
             np.append(ids, tape.targets[last - 1]),
             {name: np.concatenate([array, behind[name]]) for name, array in features.items()},
         )
+
+
+def reader_for_model(
+    manifest: Manifest, options: Mapping[str, Any] | None = None, *, end: str | None = None
+) -> ModelReader:
+    """Return how data for the model are read.
+
+    Args:
+        manifest: That of the model. Where `training["data"]` says nothing and no option does, a file has a symbol
+            on each line.
+        options: Attributes of `EventsReader` or `TextReader` that are other than in training. "format" may be
+            any of `DATA_FORMATS`: a format of events; "text"; "symbols", one on each line.
+        end: The end symbol; "": none; None: that of the training, but with "symbols" none.
+
+    Raises:
+        CorpusError: What the file says about its data is not understood, or the options do not fit, or the data
+            would not hold the features that the model reads.
+    """
+    options = options or {}
+    data = manifest.training.get("data")
+    data = data if isinstance(data, Mapping) else {}
+    kind = _kind(data, options, manifest)
+    known = {each.name for each in fields(_KINDS[kind])}
+    wrong = sorted(set(options) - known - {"format"})
+    if wrong:
+        raise CorpusError(
+            f"These data are read as {kind}; {', '.join('--' + name.replace('_', '-') for name in wrong)} "
+            f"{'does' if len(wrong) == 1 else 'do'} not apply to that."
+        )
+    if end is None and kind != SYMBOLS:
+        recorded = data.get("end")
+        end = recorded if isinstance(recorded, str) and recorded in manifest.vocabulary else None
+    end = end or None
+    values = {**_recorded(data, kind, options, manifest), **options, "end": end}
+    reading = _made(
+        kind, {name: value for name, value in values.items() if name in known}, manifest, by_hand=bool(options)
+    )
+    given = reading.feature_names if isinstance(reading, EventsReader) else ()
+    boundary = required_features(manifest, given, end, data.get("boundary"))
+    return ModelReader(manifest, reading, end, str(data.get("sha256", "")), str(data.get("source", "")), boundary)
 
 
 def _kind(data: Mapping[str, Any], options: Mapping[str, Any], manifest: Manifest) -> str:
@@ -247,7 +247,7 @@ def _recorded(data: Mapping[str, Any], kind: str, options: Mapping[str, Any], ma
 
 def _made(
     kind: str, values: Mapping[str, Any], manifest: Manifest, *, by_hand: bool
-) -> EventsReading | TextReading | SymbolsReading:
+) -> EventsReader | TextReader | SymbolsReader:
     try:
         return _KINDS[kind](**values)
     except (TypeError, AttributeError, CorpusError) as error:
@@ -263,7 +263,7 @@ def _not_understood(manifest: Manifest, kind: Any, why: str) -> CorpusError:
     )
 
 
-def read_given(
+def read_data_or_stdin(
     data: Path | None, stdin: BinaryIO | None, manifest: Manifest, format: str | None, encoding: str | None = None
 ) -> tuple[list[Inputs], list[str]]:
     """Return what a model reads of each sequence in a file, or in stdin where `data` is None, and remarks for the user.
@@ -280,7 +280,7 @@ def read_given(
         OptionError: There is no stdin.
     """
     options = {"format": format, "encoding": encoding}
-    reading = TrainedReading.of(manifest, {name: value for name, value in options.items() if value is not None})
+    reading = reader_for_model(manifest, {name: value for name, value in options.items() if value is not None})
     if data is not None:
         sequences, recording = reading.read(data)
         source = recording.source

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..common.arrays import Flags, Ids, Indices, Times
-from .features import Numbers
+from .features import FeatureColumns
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Recording:
         sha256: Of everything that was read; empty where that was no file.
         found: What was found out about the file, in words.
         remarks: What a person should know about it: what was left out, what was doubtful.
-        numbers: What stands beside each symbol; None: nothing.
+        features: What stands beside each symbol; None: nothing.
     """
 
     symbols: tuple[str, ...]
@@ -40,7 +40,7 @@ class Recording:
     sha256: str = ""
     found: str = ""
     remarks: tuple[str, ...] = ()
-    numbers: Numbers | None = field(default=None, repr=False)
+    features: FeatureColumns | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, sequences: Iterable[Iterable[str]], source: str = "") -> Recording:
@@ -75,28 +75,30 @@ class Recording:
         """Return how often each of `symbols` occurs, int64."""
         return np.bincount(self.ids, minlength=len(self.symbols)).astype(np.int64)
 
-    def sequence(self, number: int) -> list[str]:
+    def sequence(self, index: int) -> list[str]:
         """Return the symbols of one sequence."""
-        return [self.symbols[id] for id in self.ids[self.starts[number] : self.starts[number + 1]].tolist()]
+        return [self.symbols[id] for id in self.ids[self.starts[index] : self.starts[index + 1]].tolist()]
 
     def part(self, firsts: Indices, ends: Indices, begun: Flags, ended: Flags) -> Recording:
-        """Return a recording of the stretches from `firsts` to `ends`, places in `ids`, each a sequence of its own."""
-        places = stretches(firsts, ends)
+        """Return a recording of the ranges from `firsts` to `ends`, positions in `ids`, each a sequence of its own."""
+        indices = concatenated_ranges(firsts, ends)
         starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
-        when = None if self.when is None else self.when[places]
-        numbers = None if self.numbers is None else self.numbers[places]
-        return replace(self, ids=self.ids[places], starts=starts, when=when, begun=begun, ended=ended, numbers=numbers)
+        when = None if self.when is None else self.when[indices]
+        features = None if self.features is None else self.features[indices]
+        return replace(
+            self, ids=self.ids[indices], starts=starts, when=when, begun=begun, ended=ended, features=features
+        )
 
-    def chosen(self, numbers: Indices | Sequence[int]) -> Recording:
-        """Return a recording of the sequences with these numbers, in the order in which they are given."""
-        chosen: Indices = np.asarray(numbers, np.int64)
+    def chosen(self, indices: Indices | Sequence[int]) -> Recording:
+        """Return a recording of the sequences with these indices, in the order in which they are given."""
+        chosen: Indices = np.asarray(indices, np.int64)
         return self.part(self.starts[chosen], self.starts[chosen + 1], self.begun[chosen], self.ended[chosen])
 
 
-def stretches(firsts: Indices, ends: Indices) -> Indices:
-    """Return all places of the stretches from `firsts` to `ends` (exclusive), one stretch behind the other."""
+def concatenated_ranges(firsts: Indices, ends: Indices) -> Indices:
+    """Return all positions of the ranges from `firsts` to `ends` (exclusive), one range behind the other."""
     lengths = ends - firsts
     before = np.cumsum(lengths) - lengths
-    places: Indices = np.repeat(firsts - before, lengths)
-    places += np.arange(len(places))
-    return places
+    indices: Indices = np.repeat(firsts - before, lengths)
+    indices += np.arange(len(indices))
+    return indices

@@ -16,12 +16,12 @@ from ..common.arrays import AnyArray, Flags, Ids, Times
 from ..common.errors import CorpusError
 from .features import read_number
 from .recording import Recording
-from .tables import Cell, Complaints
+from .tables import Cell, RowErrors
 
 _LARGEST = 2**63
 
 
-class OrderValues:
+class OrderColumn:
     """Collects the values of an order column; the first of them decides whether they are numbers or times.
 
     Numbers are kept as they are, whole ones exactly. Times become seconds since 1970; one without a time zone counts as
@@ -106,14 +106,14 @@ def _seconds(text: str, time_format: str | None) -> float:
 _MOST_DIFFERENT = 1_000_000  # symbols; a column with more of them holds times, numbers or sentences
 
 
-class Collector:
+class RecordingBuilder:
     """Takes events in any order and puts them into their sequences: 8 to 16 bytes for each, whatever its text.
 
     A feature takes 8 more.
     """
 
     def __init__(
-        self, source: str, complaints: Complaints, order: OrderValues | None, *, in_sequences: bool,
+        self, source: str, complaints: RowErrors, order: OrderColumn | None, *, in_sequences: bool,
         features: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """Begin without events.

@@ -95,7 +95,7 @@ _ROWS_SHOWN = 5
 _ENOUGH = 10_000  # a file with more of them is not what its reader takes it for
 
 
-class Complaints:
+class RowErrors:
     """Collects what is wrong with lines and refuses the file in the end."""
 
     def __init__(self, source: str) -> None:
@@ -147,7 +147,7 @@ def find_delimiter(header: str, columns: Columns) -> str:
 
 
 def csv_rows(
-    file: IO[str], columns: Columns, source: str, complaints: Complaints, delimiter: str | None, header: bool
+    file: IO[str], columns: Columns, source: str, complaints: RowErrors, delimiter: str | None, header: bool
 ) -> tuple[str, Iterator[Row]]:
     """Return what separates the columns, and the rows.
 
@@ -183,7 +183,7 @@ def csv_rows(
 
 def _rows(
     reader: Iterator[list[str]], first: list[str] | None, places: ColumnPlaces, width: int, source: str,
-    complaints: Complaints,
+    complaints: RowErrors,
 ) -> Iterator[Row]:  # fmt: skip
     symbol, sequence, order = places.symbol, places.sequence, places.order
     line = 1
@@ -225,8 +225,8 @@ def _hint(header: str, width: int, delimiter: str | None, has_header: bool) -> s
     return " If its first line holds no names, say --no-header: they are 1, 2, ... then." if has_header else ""
 
 
-def json_rows(file: IO[str], columns: Columns, source: str, complaints: Complaints) -> Iterator[Row]:
-    """Yield the rows. Numbers, true and false are symbols as they are written in JSON; null is none.
+def json_rows(file: IO[str], columns: Columns, source: str, complaints: RowErrors) -> Iterator[Row]:
+    """Yield the rows. FeatureColumns, true and false are symbols as they are written in JSON; null is none.
 
     A key that is missing from one object is nothing there; the first object must have all that are asked for.
 

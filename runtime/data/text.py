@@ -18,11 +18,11 @@ import numpy as np
 from ..common.errors import CorpusError
 from ..format.vocabulary import unescape_symbol
 from .recording import Recording
-from .text_file import SnapshotFile, open_text
+from .text_file import HashingReader, open_text
 
 
 @dataclass(frozen=True)
-class SymbolsReading:
+class SymbolsReader:
     r"""A symbol on each line, one sequence; newline, tab and backslash are written `\n`, `\t` and `\\`.
 
     Attributes:
@@ -62,7 +62,7 @@ _WORDS = re.compile(r"\w+(?:['\u2019]\w+)*|\n|[^\w\s]")  # words, line ends, and
 
 
 @dataclass(frozen=True)
-class TextReading:
+class TextReader:
     """How a text is read, or a folder of texts: then each file is a sequence.
 
     Attributes:
@@ -130,7 +130,7 @@ class TextReading:
         """Append the symbols of a file to `ids`; return its sha256 and remarks."""
         if self.unit == BYTE:
             try:
-                with SnapshotFile(path) as file:
+                with HashingReader(path) as file:
                     _collect(self._symbols(iter(lambda: file.read(_BLOCK), b"")), known, ids)
                     return file.sha256, file.remarks()
             except OSError as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TAIL = 1 << 20  # bytes in which the last line end is looked for
 
 
-class SnapshotFile(io.RawIOBase):
+class HashingReader(io.RawIOBase):
     """The bytes a file has when it is opened. What is appended later is not read; what is read is hashed.
 
     If it grows meanwhile, a last line that had no end yet is not read either: it was being written.
@@ -99,14 +99,14 @@ def digest(path: Path) -> str:
     Raises:
         OSError: It cannot be read.
     """
-    with SnapshotFile(path) as file:
+    with HashingReader(path) as file:
         while file.read(_TAIL):
             pass
         return file.sha256
 
 
 @contextmanager
-def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[IO[str], SnapshotFile]]:
+def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[IO[str], HashingReader]]:
     """Open a text file, one compressed with gzip too if its name ends in .gz; close it at the end.
 
     Yields:
@@ -123,7 +123,7 @@ def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[
         raise CorpusError(f"There is no encoding {encoding!r}. Common ones: utf-8, latin-1, cp1252, utf-16.") from None
     try:
         with (
-            SnapshotFile(path) as file,
+            HashingReader(path) as file,
             _decompressed(io.BufferedReader(file), path) as content,
             io.TextIOWrapper(content, wanted, newline=newline) as text,
         ):
@@ -148,7 +148,7 @@ def _describe(error: UnicodeDecodeError, path: Path, encoding: str) -> str:
     """Return which byte is wrong, in which line, and what the encoding might be."""
     byte = error.object[error.start]
     where = f"byte 0x{byte:02x} is wrong"
-    with SnapshotFile(path) as file, _decompressed(io.BufferedReader(file), path) as content:
+    with HashingReader(path) as file, _decompressed(io.BufferedReader(file), path) as content:
         before = 0
         for number, line in enumerate(content, start=1):
             try:

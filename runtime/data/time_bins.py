@@ -16,7 +16,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w":
 
 
 @dataclass(frozen=True)
-class Gaps:
+class TimeBins:
     """Ranges of time, each with a symbol of its own: for 1min,1h they are "gap<1min", "gap<1h" and "gap>=1h".
 
     The symbol of a gap stands behind the event that ended it: the model is asked what comes next with everything that
@@ -38,7 +38,7 @@ class Gaps:
             raise CorpusError(f"The limits of the gaps have to grow, and are {','.join(self.limits)}.")
 
     @classmethod
-    def parse(cls, text: str) -> Gaps:
+    def parse(cls, text: str) -> TimeBins:
         """Return the gaps with the limits in `text`, with commas between them."""
         return cls(tuple(part.strip() for part in text.split(",")))
 
@@ -76,12 +76,12 @@ class Gaps:
         ids[behind] = np.digitize(between, self.seconds).astype(np.int32) + len(recording.symbols)
         when[behind] = recording.when[~is_first]
         lengths = 2 * recording.lengths - 1
-        numbers = recording.numbers
-        if numbers is not None:  # a gap has those of the event it stands behind
-            numbers = numbers[np.repeat(events, np.where(is_first, 1, 2))]
+        features = recording.features
+        if features is not None:  # a gap has those of the event it stands behind
+            features = features[np.repeat(events, np.where(is_first, 1, 2))]
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         symbols = (*recording.symbols, *self.symbols)
-        return replace(recording, symbols=symbols, ids=ids, starts=starts, when=when, numbers=numbers)
+        return replace(recording, symbols=symbols, ids=ids, starts=starts, when=when, features=features)
 
     def is_gap(self, symbols: tuple[str, ...]) -> Ids:
         """Return the ids in `symbols` that are gaps."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import CorpusError
-from ..data import HeldOut, Tape, TrainedReading
+from ..data import EncodedSequences, HeldOut, reader_for_model
 from ..format.manifest import Manifest
 
 
@@ -23,8 +23,8 @@ class EvaluationData:
         notes: Where both come from, in words.
     """
 
-    test: Tape
-    train: Tape
+    test: EncodedSequences
+    train: EncodedSequences
     unknown: int
     notes: tuple[str, ...]
 
@@ -46,15 +46,15 @@ def read_evaluation_data(
         baseline_from: File for the baselines.
         held_out: Share of `data` to judge by; None: as training held out, else a tenth.
         end: The end symbol; "": none; None: that of the training.
-        options: What is read otherwise than in training; see `TrainedReading.of`.
+        options: What is read otherwise than in training; see `reader_for_model`.
 
     Raises:
         CorpusError: Something cannot be read, or symbols are not known to the model, or most of those to judge by.
         MissingPackageError: It is Parquet, and pyarrow is not installed.
     """
     trained: Mapping[str, Any] = manifest.training.get("data") or {}
-    read = TrainedReading.of(manifest, options, end=end)
-    recording = read.reading.read(data)
+    read = reader_for_model(manifest, options, end=end)
+    recording = read.reader.read(data)
     split = HeldOut(**{**(trained.get("held_out") or {}), **({} if held_out is None else {"share": held_out})})
     same = bool(trained.get("sha256")) and recording.sha256 == trained["sha256"]
     as_then = same and bool(trained.get("held_out")) and held_out is None
@@ -71,7 +71,7 @@ def read_evaluation_data(
     if same and not as_then:
         notes.append("the model has seen that file in training: these are no figures for new data")
     if baseline_from is not None:
-        rest = read.reading.read(baseline_from)
+        rest = read.reader.read(baseline_from)
         is_training = bool(trained.get("sha256")) and rest.sha256 == trained["sha256"] and trained.get("held_out")
         if is_training:
             rest, _ = HeldOut(**trained["held_out"]).split(rest)
@@ -82,4 +82,4 @@ def read_evaluation_data(
             f"The model does not know {unknown:,} of the {len(judged.ids):,} symbols of {data}. "
             f"Were they read as in training? It knows {manifest.vocabulary.describe()}."
         )
-    return EvaluationData(read.tape(judged), read.tape(rest), unknown, tuple(notes))
+    return EvaluationData(read.encode(judged), read.encode(rest), unknown, tuple(notes))

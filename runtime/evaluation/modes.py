@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common.arrays import Flags, Float32, Indices
-from ..data import Tape
-from ..data.recording import stretches
+from ..data import EncodedSequences
+from ..data.recording import concatenated_ranges
 from ..streams.model import Model
 from ..tasks.distribution import next_symbol_probabilities, require_next_symbols
 from ..tasks.scoring import run_ids
@@ -32,7 +32,7 @@ class EvaluationModes:
     """
 
     model: Model
-    tape: Tape
+    tape: EncodedSequences
 
     def __post_init__(self) -> None:
         """Check the model."""
@@ -58,7 +58,7 @@ class EvaluationModes:
         most = min(_WINDOWS, max(_WINDOW_STEPS // length, 1))
         drawn = np.sort(np.random.default_rng(_SEED).permutation(ends)[:most])
         lengths = np.minimum(within[drawn], length)
-        places = stretches(drawn - lengths + 1, drawn + 1)
+        places = concatenated_ranges(drawn - lengths + 1, drawn + 1)
         after = np.cumsum(lengths)
         last = np.zeros(len(places), bool)
         last[after - 1] = True
@@ -67,7 +67,7 @@ class EvaluationModes:
     def memoryless(self) -> SymbolScores:
         """Reset the state before each symbol, so that the last one is all that the model knows."""
         tape, within = self.tape, positions_of(self.tape)
-        if tape.numbers is not None:  # hardly any two steps read the same
+        if tape.features is not None:  # hardly any two steps read the same
             judged = np.flatnonzero(tape.weights > 0)
             return self._judge(np.arange(len(judged)), judged, np.ones(len(judged), bool))
         seen, which = np.unique(tape.inputs, return_inverse=True)
@@ -92,7 +92,7 @@ class EvaluationModes:
         """
         tape, stream = self.tape, self.model.stream()
         inputs, targets, positions = tape.inputs[places], tape.targets[places], positions_of(tape)[places]
-        features = {} if tape.numbers is None else tape.numbers.features(places)
+        features = {} if tape.features is None else tape.features.as_inputs(places)
         step = max(1, _ANSWERS_AT_A_TIME // len(self.model.output_vocabulary))
         parts: list[SymbolScores] = []
         rows: list[Float32] = []

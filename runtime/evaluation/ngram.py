@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common.arrays import Ids, Indices
-from ..data import Tape
-from ..data.recording import stretches
+from ..data import EncodedSequences
+from ..data.recording import concatenated_ranges
 from ..tasks.distribution import Float64
 from .metrics import SymbolScores
 
@@ -50,7 +50,7 @@ class NGram:
     reach across the beginning of a sequence, where the end symbol stands; so it learns how sequences begin and end.
     """
 
-    def __init__(self, tape: Tape, symbols: int, order: int) -> None:
+    def __init__(self, tape: EncodedSequences, symbols: int, order: int) -> None:
         """Count `tape`.
 
         Args:
@@ -73,7 +73,7 @@ class NGram:
             shares = counts / np.repeat(together, different)
             self._levels[-1] = _Level(level.codes, firsts, (codes % symbols).astype(np.int32), shares, left)
 
-    def judge(self, tape: Tape) -> SymbolScores:
+    def judge(self, tape: EncodedSequences) -> SymbolScores:
         """Predict every symbol of `tape` that can be predicted."""
         contexts = np.stack(list(self._contexts(tape, self.order, learn=False)))  # (order, N)
         positions = positions_of(tape)
@@ -85,7 +85,7 @@ class NGram:
         ]
         return SymbolScores.concatenate(parts)
 
-    def distributions(self, tape: Tape) -> Float64:
+    def distributions(self, tape: EncodedSequences) -> Float64:
         """Return what is predicted at each place of a short tape, float64 of shape (N, V)."""
         return self._probabilities(np.stack(list(self._contexts(tape, self.order, learn=False))))
 
@@ -97,11 +97,11 @@ class NGram:
             known = numbers[rows]
             probabilities[rows] *= level.left[known, np.newaxis]
             firsts, ends = level.firsts[known], level.firsts[known + 1]
-            pairs = stretches(firsts, ends)
+            pairs = concatenated_ranges(firsts, ends)
             probabilities[np.repeat(rows, ends - firsts), level.followers[pairs]] += level.shares[pairs]
         return probabilities
 
-    def _contexts(self, tape: Tape, order: int, *, learn: bool) -> Iterator[Indices]:
+    def _contexts(self, tape: EncodedSequences, order: int, *, learn: bool) -> Iterator[Indices]:
         """Yield the number of the context at each place, int64 of shape (N,), for the lengths 0 to `order` - 1.
 
         -1 stands for a context that did not occur, or that would reach across the beginning of its sequence.
@@ -129,7 +129,7 @@ class NGram:
             yield contexts
 
 
-def positions_of(tape: Tape) -> Indices:
+def positions_of(tape: EncodedSequences) -> Indices:
     """Return how many symbols of its sequence have been seen at each place of `tape`, int64 of shape (N,), from 1."""
     return np.arange(1, len(tape) + 1) - np.repeat(tape.starts[:-1], np.diff(tape.starts))
 
@@ -152,7 +152,7 @@ class Baseline:
     has_probabilities: bool = True
 
 
-def baselines(learned: Tape, judged: Tape, symbols: int) -> Iterator[Baseline]:
+def baselines(learned: EncodedSequences, judged: EncodedSequences, symbols: int) -> Iterator[Baseline]:
     """Yield the baselines in turn: the last symbol again, the most frequent one, n-grams of growing order.
 
     Args:
@@ -166,7 +166,7 @@ def baselines(learned: Tape, judged: Tape, symbols: int) -> Iterator[Baseline]:
         yield Baseline(name, NGram(learned, symbols, order).judge(judged))
 
 
-def _last_symbol(tape: Tape, symbols: int) -> SymbolScores:
+def _last_symbol(tape: EncodedSequences, symbols: int) -> SymbolScores:
     places = np.flatnonzero(tape.weights > 0)
     inputs, targets = tape.inputs[places], tape.targets[places]
     right = inputs == targets

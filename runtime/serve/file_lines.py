@@ -16,13 +16,13 @@ from typing import Any
 
 from ..common.errors import InputError
 from .lines import BufferedLines, LineBuffer
-from .signals import Interruption
+from .signals import SignalGuard
 
 _COMPARED = 4096  # bytes before the place
 
 
 @dataclass(frozen=True)
-class InputPlace:
+class InputOffset:
     """Where the next line begins.
 
     Attributes:
@@ -38,12 +38,12 @@ class InputPlace:
     before: str
 
     @classmethod
-    def of(cls, path: Path, descriptor: int, position: int, line: int) -> InputPlace:
+    def of(cls, path: Path, descriptor: int, position: int, line: int) -> InputOffset:
         """Return the place at `position` in the open file."""
         return cls(str(path.resolve()), position, line, _digest(descriptor, position))
 
     @classmethod
-    def from_json(cls, found: Any) -> InputPlace | None:
+    def from_json(cls, found: Any) -> InputOffset | None:
         """Read what `to_json` returned; None: it is something else."""
         kinds = {"path": str, "position": int, "line": int, "before": str}
         if not isinstance(found, dict) or any(type(found.get(name)) is not kind for name, kind in kinds.items()):
@@ -87,8 +87,8 @@ class FileLines(BufferedLines):
     """
 
     def __init__(
-        self, path: Path, interruption: Interruption, tell: Callable[[str], None], *, follow: bool = False,
-        whole_lines: bool = False, place: InputPlace | None = None,
+        self, path: Path, interruption: SignalGuard, tell: Callable[[str], None], *, follow: bool = False,
+        whole_lines: bool = False, place: InputOffset | None = None,
     ) -> None:  # fmt: skip
         """Open the file.
 
@@ -102,7 +102,7 @@ class FileLines(BufferedLines):
 
         Raises:
             InputError: It cannot be read, or is not a file.
-            InterruptedFeedError: A signal has come before the file.
+            InterruptedSessionError: A signal has come before the file.
         """
         super().__init__()
         self._path, self._interruption, self._tell = path, interruption, tell
@@ -122,9 +122,9 @@ class FileLines(BufferedLines):
                 tell(f"{path} is another file than before ({place.path}): going on at its beginning.")
         self._seek(self._buffer.position)
 
-    def place(self) -> InputPlace:
+    def place(self) -> InputOffset:
         """Return where the next line begins."""
-        place = InputPlace.of(self._path, self._descriptor, self._buffer.position, self._buffer.number)
+        place = InputOffset.of(self._path, self._descriptor, self._buffer.position, self._buffer.number)
         os.lseek(self._descriptor, self._read_to, os.SEEK_SET)
         return place
 
@@ -132,7 +132,7 @@ class FileLines(BufferedLines):
         """See `Lines.close`."""
         os.close(self._descriptor)
 
-    def _read_on(self, patience: float | None) -> bool:
+    def _read_on(self, timeout: float | None) -> bool:
         if self._read():
             return True
         if not self._follow:
@@ -140,9 +140,9 @@ class FileLines(BufferedLines):
             return True
         if self._look_around():
             return True
-        if patience == 0:
+        if timeout == 0:
             return False
-        self._interruption.sleep(_PAUSE if patience is None else min(_PAUSE, patience))
+        self._interruption.sleep(_PAUSE if timeout is None else min(_PAUSE, timeout))
         return True
 
     def _read(self) -> bool:

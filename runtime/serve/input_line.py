@@ -11,7 +11,7 @@ from ..format.tensor_specs import SYMBOL
 from ..format.vocabulary import json_text, unescape_symbol
 
 
-def read_observation(line: str, manifest: Manifest) -> tuple[str | None, dict[str, Any] | None]:
+def parse_line(line: str, manifest: Manifest) -> tuple[str | None, dict[str, Any] | None]:
     r"""Return the symbol and the features that `line` holds, as `Stream.step` takes them.
 
     A model that reads symbols alone has one on each line (newline, tab and backslash as `\n`, `\t`, `\\`). For any
@@ -36,8 +36,8 @@ def read_observation(line: str, manifest: Manifest) -> tuple[str | None, dict[st
     return _symbol(symbol, SYMBOL, line, manifest), found
 
 
-def read_record(
-    line: str, manifest: Manifest, symbol_field: str | None, stream_field: str | None
+def parse_json_line(
+    line: str, manifest: Manifest, symbol_field: str | None, key_field: str | None
 ) -> tuple[str, str | None, dict[str, Any] | None]:
     """Return what a line of JSON holds: the key of its stream, the symbol and the features.
 
@@ -48,14 +48,14 @@ def read_record(
         line: A JSON object.
         manifest: That of the model.
         symbol_field: The field of the symbol; None: "symbol".
-        stream_field: The field of the key; None: there is one stream, and its key is "".
+        key_field: The field of the key; None: there is one stream, and its key is "".
 
     Raises:
         InputError: The line is no JSON object, or has no key.
         UnknownSymbolError: There is no symbol where the model reads one.
     """
     symbol_field = symbol_field or SYMBOL
-    wanted = f"wanted is {{{_names(symbol_field, stream_field, manifest)}}}."
+    wanted = f"wanted is {{{_names(symbol_field, key_field, manifest)}}}."
     try:
         found = json.loads(line)
     except ValueError as error:
@@ -63,11 +63,11 @@ def read_record(
     if not isinstance(found, dict):
         raise InputError(f"{line[:60]!r} is not a JSON object; {wanted}")
     try:
-        key = "" if stream_field is None else json_text(found.get(stream_field))
+        key = "" if key_field is None else json_text(found.get(key_field))
     except ValueError as error:
-        raise InputError(f"{line[:60]!r} has {error} as {stream_field!r}; {wanted}") from None
+        raise InputError(f"{line[:60]!r} has {error} as {key_field!r}; {wanted}") from None
     if key is None:
-        raise InputError(f"{line[:60]!r} has no {stream_field!r}; {wanted}")
+        raise InputError(f"{line[:60]!r} has no {key_field!r}; {wanted}")
     features = {feature.name: found[feature.name] for feature in manifest.features if feature.name in found}
     return key, _symbol(found.get(symbol_field), symbol_field, line, manifest), features or None
 
@@ -86,8 +86,8 @@ def _symbol(value: Any, field: str, line: str, manifest: Manifest) -> str | None
     return symbol
 
 
-def _names(symbol_field: str, stream_field: str | None, manifest: Manifest) -> str:
+def _names(symbol_field: str, key_field: str | None, manifest: Manifest) -> str:
     """Return the fields of an object, as they are shown to people."""
-    names = [] if stream_field is None else [stream_field]
+    names = [] if key_field is None else [key_field]
     names += [symbol_field] if len(manifest.vocabulary) else []
     return ", ".join(f'"{name}": ...' for name in [*names, *(feature.name for feature in manifest.features)])

@@ -14,7 +14,7 @@ from collections import deque
 from typing import BinaryIO, NamedTuple, Protocol
 
 from ..common.errors import InputError
-from .signals import Interruption
+from .signals import SignalGuard
 
 _LONGEST = 2**20  # bytes; what has more is no file of lines, and would fill the memory of a small machine
 
@@ -51,14 +51,14 @@ class Lines(Protocol):
     def has_ended(self) -> bool:
         """Whether no line will come any more."""
 
-    def next(self, patience: float | None) -> Line | None:
-        """Return the next line; None if none has come within `patience` seconds, or none will.
+    def next(self, timeout: float | None) -> Line | None:
+        """Return the next line; None if none has come within `timeout` seconds, or none will.
 
         Args:
-            patience: How long to wait for it, in seconds; None: until it comes.
+            timeout: How long to wait for it, in seconds; None: until it comes.
 
         Raises:
-            InterruptedFeedError: A signal has come.
+            InterruptedSessionError: A signal has come.
         """
 
     def take_back(self) -> None:
@@ -137,9 +137,9 @@ class BufferedLines(ABC):
         """See `Lines.take_back`."""
         self._buffer.take_back()
 
-    def next(self, patience: float | None) -> Line | None:
+    def next(self, timeout: float | None) -> Line | None:
         """See `Lines.next`."""
-        until = None if patience is None else time.monotonic() + patience
+        until = None if timeout is None else time.monotonic() + timeout
         while True:
             line = self._buffer.next()
             if line is not None or self._has_ended:
@@ -148,8 +148,8 @@ class BufferedLines(ABC):
                 return None
 
     @abstractmethod
-    def _read_on(self, patience: float | None) -> bool:
-        """Put more into the buffer, or note that this has ended; return False when `patience` seconds are over."""
+    def _read_on(self, timeout: float | None) -> bool:
+        """Put more into the buffer, or note that this has ended; return False when `timeout` seconds are over."""
 
 
 _CHUNK = 1 << 16
@@ -158,7 +158,7 @@ _CHUNK = 1 << 16
 class PipedLines(BufferedLines):
     """Gives the lines of a file object; a last line without an end counts as well."""
 
-    def __init__(self, file: BinaryIO, interruption: Interruption) -> None:
+    def __init__(self, file: BinaryIO, interruption: SignalGuard) -> None:
         """Begin with the first line; nothing may have been read from `file` before."""
         super().__init__()
         self._file, self._interruption = file, interruption
@@ -171,10 +171,10 @@ class PipedLines(BufferedLines):
     def close(self) -> None:
         """See `Lines.close`; the file stays open for whoever opened it."""
 
-    def _read_on(self, patience: float | None) -> bool:
+    def _read_on(self, timeout: float | None) -> bool:
         if self._descriptor is None:
             content = self._file.read(_CHUNK)
-        elif self._interruption.wait_for(self._descriptor, patience):
+        elif self._interruption.wait_for(self._descriptor, timeout):
             content = os.read(self._descriptor, _CHUNK)
         else:
             return False

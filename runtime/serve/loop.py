@@ -20,13 +20,13 @@ from ..common.atomic_write import remove_partial_files_of
 from ..common.errors import OptionError, OutputError, StepcellError
 from ..streams.model import Model
 from ..streams.saved_state import SavedStreams, read_saved_streams
-from .file_lines import FileLines, InputPlace
+from .file_lines import FileLines, InputOffset
 from .lines import Lines, PipedLines
-from .session import Feed, Manner
-from .signals import InterruptedFeedError, Interruption
+from .session import LineOptions, Session
+from .signals import InterruptedSessionError, SignalGuard
 
 
-class SavingRhythm:
+class CheckpointPolicy:
     """When to save: after so many lines, or so long after the first that is not saved, whichever comes first.
 
     A count alone would leave the last lines before a silence unsaved until the silence ends.
@@ -51,13 +51,13 @@ class SavingRhythm:
         if self._unsaved >= self._lines or time.monotonic() >= self._due:
             self.save()
 
-    def patience(self) -> float | None:
+    def timeout(self) -> float | None:
         """Return how many seconds there are until something must be saved; None: there is nothing to save."""
         return max(0.0, self._due - time.monotonic()) if self._unsaved else None
 
     def save_if_due(self) -> None:
         """Save if the time has come, and there is something to save."""
-        if self.patience() == 0:
+        if self.timeout() == 0:
             self.save()
 
     def save(self) -> None:
@@ -128,7 +128,7 @@ SAVE_EVERY, SAVE_INTERVAL, MOST_STREAMS = 1_000, 5.0, 1_000
 
 
 @dataclass(frozen=True)
-class Route:
+class IOOptions:
     """Where lines come from, and where the state is kept. None: the default, or none.
 
     Attributes:
@@ -138,7 +138,7 @@ class Route:
         ignore_fingerprint: Take the state from another model file too.
         save_every: Save after so many lines.
         save_interval: Or after this time.
-        streams: How many streams to keep.
+        max_streams: How many streams to keep.
 
     Raises:
         OptionError: They do not go together; all of them are named.
@@ -150,7 +150,7 @@ class Route:
     ignore_fingerprint: bool = False
     save_every: int | None = None
     save_interval: float | None = None
-    streams: int | None = None
+    max_streams: int | None = None
 
     def __post_init__(self) -> None:
         """Check them."""
@@ -164,57 +164,57 @@ class Route:
 
 
 def predict_lines(
-    model: Model, manner: Manner, route: Route, stdin: BinaryIO | None, answer: Callable[[str], None],
+    model: Model, options: LineOptions, io: IOOptions, stdin: BinaryIO | None, answer: Callable[[str], None],
     tell: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Answer the lines of a file or of stdin, one by one as they come, and save as `route` says.
+    """Answer the lines of a file or of stdin, one by one as they come, and save as `io` says.
 
     An answer is given before it is saved that its line has been read: after a crash some are given again, none is left
     out. On the first Ctrl-C or SIGTERM, and when a line is refused, everything that has been answered is saved.
 
     Args:
         model: The model.
-        manner: How lines are read and answered.
-        route: Where they come from and where the state is kept.
+        options: How lines are read and answered.
+        io: Where they come from and where the state is kept.
         stdin: Read if there is no input file.
         answer: Prints an answer.
         tell: Takes remarks for the user.
 
     Raises:
-        InterruptedFeedError: A signal has come; everything is saved.
+        InterruptedSessionError: A signal has come; everything is saved.
         OptionError: There is no stdin, or options do not go together.
-        InputError, UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: As `Feed.answer` does.
+        InputError, UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: As `Session.answer` does.
         SavedStateError, StateMismatchError, StateNotFoundError: The state file is not for this. It is as it was.
         OutputError: It cannot be written. What was saved before still is.
     """
-    if route.streams is not None and manner.stream_field is None:
+    if io.max_streams is not None and options.key_field is None:
         raise OptionError("--max-streams is how many streams to keep: it needs --key, which tells them apart.")
-    interruption = Interruption()
+    interruption = SignalGuard()
     with ExitStack() as stack:
         stack.enter_context(interruption.noticed())
-        state = None if route.state is None else stack.enter_context(StateFile(route.state))
-        feed, place = Feed(model, manner, route.streams or MOST_STREAMS, tell), None
+        state = None if io.state is None else stack.enter_context(StateFile(io.state))
+        feed, place = Session(model, options, io.max_streams or MOST_STREAMS, tell), None
         saved = None if state is None else state.read()
         if state is not None and saved is not None:
-            place = feed.go_on(saved, state.path.name, ignore_fingerprint=route.ignore_fingerprint)
-            if place is None and route.input is not None:
-                tell(f"{state.path} does not say how far {route.input} was read: reading it from its beginning.")
-        lines, here = _open(route, stdin, interruption, tell, place)
+            place = feed.go_on(saved, state.path.name, ignore_fingerprint=io.ignore_fingerprint)
+            if place is None and io.input is not None:
+                tell(f"{state.path} does not say how far {io.input} was read: reading it from its beginning.")
+        lines, here = _open(io, stdin, interruption, tell, place)
         stack.callback(lines.close)
         if state is None:
             _feed(feed, lines, interruption, None, answer)
             return
         path = state.path
-        rhythm = SavingRhythm(
-            lambda: feed.saved(here()).to_file(path), route.save_every or SAVE_EVERY,
-            SAVE_INTERVAL if route.save_interval is None else route.save_interval,
+        rhythm = CheckpointPolicy(
+            lambda: feed.saved(here()).to_file(path), io.save_every or SAVE_EVERY,
+            SAVE_INTERVAL if io.save_interval is None else io.save_interval,
         )  # fmt: skip
         tell(f"{path}: {feed.progress()}")
         if saved is None:
             feed.saved(here()).to_file(path)  # or a state that cannot be saved would be noticed too late
         try:
             _feed(feed, lines, interruption, rhythm, answer)
-        except (InterruptedFeedError, StepcellError):
+        except (InterruptedSessionError, StepcellError):
             rhythm.save()
             tell(f"{path}: {feed.progress()}; saved")
             raise
@@ -222,14 +222,12 @@ def predict_lines(
 
 
 def _open(
-    route: Route, stdin: BinaryIO | None, interruption: Interruption, tell: Callable[[str], None],
-    place: InputPlace | None,
-) -> tuple[Lines, Callable[[], InputPlace | None]]:  # fmt: skip
+    io: IOOptions, stdin: BinaryIO | None, interruption: SignalGuard, tell: Callable[[str], None],
+    place: InputOffset | None,
+) -> tuple[Lines, Callable[[], InputOffset | None]]:  # fmt: skip
     """Return the lines, and what tells the place in them where they have one."""
-    if route.input is not None:
-        file = FileLines(
-            route.input, interruption, tell, follow=route.follow, whole_lines=route.state is not None, place=place
-        )
+    if io.input is not None:
+        file = FileLines(io.input, interruption, tell, follow=io.follow, whole_lines=io.state is not None, place=place)
         return file, file.place
     if stdin is None:
         raise OptionError("There is no stdin to read symbols from.")
@@ -237,11 +235,15 @@ def _open(
 
 
 def _feed(
-    feed: Feed, lines: Lines, interruption: Interruption, rhythm: SavingRhythm | None, answer: Callable[[str], None]
+    feed: Session,
+    lines: Lines,
+    interruption: SignalGuard,
+    rhythm: CheckpointPolicy | None,
+    answer: Callable[[str], None],
 ) -> None:
     while True:
         interruption.check()
-        line = lines.next(None if rhythm is None else rhythm.patience())
+        line = lines.next(None if rhythm is None else rhythm.timeout())
         if line is not None:
             try:
                 text = feed.answer(line)

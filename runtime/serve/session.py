@@ -21,8 +21,8 @@ from ..streams.saved_state import SavedStreams
 from ..streams.snapshot import Snapshot
 from ..streams.stream import Stream
 from ..tasks.anomaly import Surprise, Threshold, Watch
-from .file_lines import InputPlace
-from .input_line import read_observation, read_record
+from .file_lines import InputOffset
+from .input_line import parse_json_line, parse_line
 from .lines import Line
 
 
@@ -132,12 +132,12 @@ _NOTE = "predict"  # what the note of a saved feed is called
 
 
 @dataclass(frozen=True)
-class Manner:
+class LineOptions:
     """How lines are read and answered.
 
     Attributes:
         symbol_field: Lines are JSON objects, and this field is the symbol; None: "symbol" if they are.
-        stream_field: Lines are JSON objects, and there is a stream for each value of this field; None: for all of them.
+        key_field: Lines are JSON objects, and there is a stream for each value of this field; None: for all of them.
         skip_unknown: Answer unknown symbols with nothing and go on; else they are refused.
         top: How many of the likeliest symbols to name.
         as_json: Answer with JSON objects.
@@ -145,35 +145,35 @@ class Manner:
     """
 
     symbol_field: str | None = None
-    stream_field: str | None = None
+    key_field: str | None = None
     skip_unknown: bool = False
     top: int = 1
     as_json: bool = False
     threshold: Threshold | None = None
 
 
-class Feed:
+class Session:
     """Lines on their way through streams of a model."""
 
-    def __init__(self, model: Model, manner: Manner, most_streams: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, model: Model, options: LineOptions, max_streams: int, tell: Callable[[str], None]) -> None:
         """Begin with nothing read.
 
         Args:
             model: The model.
-            manner: How lines are read and answered.
-            most_streams: How many streams to keep where there are several.
+            options: How lines are read and answered.
+            max_streams: How many streams to keep where there are several.
             tell: Takes remarks for the user.
 
         Raises:
             OptionError: The model reads no symbols, and a field of them is named.
             TargetError: The model does not predict its next symbol, and there is a threshold.
         """
-        if manner.symbol_field is not None and not len(model.vocabulary):
+        if options.symbol_field is not None and not len(model.vocabulary):
             raise OptionError(f"{model.file.name} reads no symbols but features: leave out --symbol-field.")
-        if manner.threshold is not None:
-            Watch(model.stream(), manner.threshold)
-        self._model, self._manner, self._tell = model, manner, tell
-        self._streams = KeyedStreams(model, 1 if manner.stream_field is None else most_streams, tell)
+        if options.threshold is not None:
+            Watch(model.stream(), options.threshold)
+        self._model, self._options, self._tell = model, options, tell
+        self._streams = KeyedStreams(model, 1 if options.key_field is None else max_streams, tell)
         self._symbols = self._lines = self._unknown = 0
 
     def answer(self, line: Line) -> str:
@@ -192,23 +192,23 @@ class Feed:
         self._lines += 1
         return answer
 
-    def saved(self, place: InputPlace | None) -> SavedStreams:
+    def saved(self, offset: InputOffset | None) -> SavedStreams:
         """Return all that is needed to go on later: the streams, and what has been read.
 
         Args:
-            place: Where to go on in the input; None: that is for whoever feeds to know.
+            offset: Where to go on in the input; None: that is for whoever feeds to know.
         """
         note = {
             "lines": self._lines, "symbols": self._symbols, "unknown": self._unknown,
-            "stream": self._manner.stream_field, "forgotten": self._streams.forgotten,
-            "input": None if place is None else place.to_json(),
+            "stream": self._options.key_field, "forgotten": self._streams.forgotten,
+            "input": None if offset is None else offset.to_json(),
         }  # fmt: skip
         snapshots = self._streams.snapshots()
-        if self._manner.stream_field is None and not snapshots:
+        if self._options.key_field is None and not snapshots:
             snapshots = {_ALONE: self._model.stream().snapshot()}
         return SavedStreams.of(self._model.manifest, snapshots, {_NOTE: note})
 
-    def go_on(self, saved: SavedStreams, name: str, *, ignore_fingerprint: bool) -> InputPlace | None:
+    def go_on(self, saved: SavedStreams, name: str, *, ignore_fingerprint: bool) -> InputOffset | None:
         """Go on where `saved` was; return where in the input, if it says so.
 
         Args:
@@ -223,7 +223,7 @@ class Feed:
         snapshots = saved.checked(self._model.file, name, ignore_fingerprint=ignore_fingerprint)
         found = saved.note.get(_NOTE)
         note: dict[str, Any] = found if isinstance(found, dict) else {}
-        field, wanted = note.get("stream"), self._manner.stream_field
+        field, wanted = note.get("stream"), self._options.key_field
         is_alone = field is None and set(snapshots) == {_ALONE}
         if is_alone != (wanted is None):
             has = "one stream by itself" if is_alone else f"{len(snapshots)} streams by key"
@@ -239,40 +239,40 @@ class Feed:
         self._unknown = _count(note, "unknown", 0)
         self._streams.forgotten = _count(note, "forgotten", 0)
         self._streams.restore(snapshots)
-        return InputPlace.from_json(note.get("input"))
+        return InputOffset.from_json(note.get("input"))
 
     def progress(self) -> str:
         """Return how far it has come, in words."""
         parts = [f"{self._symbols} symbols seen", f"{self._lines} lines read"]
         parts += [f"{self._unknown} of them unknown"] if self._unknown else []
-        parts += [f"{len(self._streams)} streams"] if self._manner.stream_field is not None else []
+        parts += [f"{len(self._streams)} streams"] if self._options.key_field is not None else []
         parts += [f"{self._streams.forgotten} forgotten"] if self._streams.forgotten else []
         return ", ".join(parts)
 
     def _answer(self, text: str, number: int) -> str:
-        manner, manifest = self._manner, self._model.manifest
+        options, manifest = self._options, self._model.manifest
         key, given = _ALONE, text
         try:
-            if manner.symbol_field is None and manner.stream_field is None:
-                symbol, features = read_observation(text, manifest)
+            if options.symbol_field is None and options.key_field is None:
+                symbol, features = parse_line(text, manifest)
             else:
-                key, symbol, features = read_record(text, manifest, manner.symbol_field, manner.stream_field)
+                key, symbol, features = parse_json_line(text, manifest, options.symbol_field, options.key_field)
             given = text if features or symbol is None else symbol
             stream, surprise = self._streams.of(key), None
-            if manner.threshold is None:
+            if options.threshold is None:
                 prediction = stream.step(symbol, features)
             else:
-                surprise = Watch(stream, manner.threshold).step(symbol or "", features)
+                surprise = Watch(stream, options.threshold).step(symbol or "", features)
                 prediction = surprise.prediction
         except UnknownSymbolError as error:
-            if not manner.skip_unknown:
+            if not options.skip_unknown:
                 raise
             return self._skip(key, given, number, error)
         self._streams.keep(key, stream)
         self._symbols += 1
         return format_answer(
-            given, prediction, manner.top, as_json=manner.as_json, surprise=surprise,
-            stream=None if manner.stream_field is None else (key, stream.symbols_seen),
+            given, prediction, options.top, as_json=options.as_json, surprise=surprise,
+            stream=None if options.key_field is None else (key, stream.symbols_seen),
         )  # fmt: skip
 
     def _skip(self, key: str, given: str, number: int, error: UnknownSymbolError) -> str:
@@ -280,8 +280,8 @@ class Feed:
         self._unknown += 1
         if str(self._unknown).strip("0") == "1":
             self._tell(f"Line {number} is skipped ({self._unknown:,} so far): {error}")
-        stream = None if self._manner.stream_field is None else (key, self._streams.of(key).symbols_seen)
-        return format_answer(given, None, self._manner.top, as_json=self._manner.as_json, stream=stream)
+        stream = None if self._options.key_field is None else (key, self._streams.of(key).symbols_seen)
+        return format_answer(given, None, self._options.top, as_json=self._options.as_json, stream=stream)
 
 
 def _count(note: dict[str, Any], name: str, otherwise: int) -> int:

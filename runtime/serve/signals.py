@@ -15,7 +15,7 @@ from typing import Any
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class InterruptedFeedError(Exception):
+class InterruptedSessionError(Exception):
     """A signal has come; `signal` is its number."""
 
     def __init__(self, number: int) -> None:
@@ -24,7 +24,7 @@ class InterruptedFeedError(Exception):
         self.signal = number
 
 
-class Interruption:
+class SignalGuard:
     """Notes the first signal and tells of it where nothing is half done; the second one ends everything at once.
 
     Whoever feeds asks with `check` between two lines, and waits with `wait_for` or `sleep`, which a signal ends.
@@ -55,16 +55,16 @@ class Interruption:
         """Raise if a signal has come.
 
         Raises:
-            InterruptedFeedError: It has.
+            InterruptedSessionError: It has.
         """
         if self._signal is not None:
-            raise InterruptedFeedError(self._signal)
+            raise InterruptedSessionError(self._signal)
 
     def sleep(self, seconds: float) -> None:
         """Wait so long.
 
         Raises:
-            InterruptedFeedError: A signal has come.
+            InterruptedSessionError: A signal has come.
         """
         self._wait(lambda: time.sleep(seconds))
 
@@ -72,7 +72,7 @@ class Interruption:
         """Wait until there is something to read; return whether there is after `seconds` (None: without limit).
 
         Raises:
-            InterruptedFeedError: A signal has come.
+            InterruptedSessionError: A signal has come.
         """
         if os.name != "posix":  # select waits for sockets alone there, so that reading itself has to wait
             return True
@@ -91,4 +91,4 @@ class Interruption:
             raise KeyboardInterrupt
         self._signal = number
         if self._waiting:
-            raise InterruptedFeedError(number)
+            raise InterruptedSessionError(number)

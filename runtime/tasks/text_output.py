@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..common.errors import OptionError
-from ..data.text import BYTE, CHARACTER, WORD, TextReading
+from ..data.text import BYTE, CHARACTER, WORD, TextReader
 from ..format.manifest import Manifest
 from ..format.vocabulary import Vocabulary, escape_symbol, read_symbols, separator_of, unescape_symbol
 
@@ -57,7 +57,7 @@ class SymbolFormatter:
         if self.unit is None:
             return read_symbols(text, self.vocabulary)
         symbols: list[str] = []
-        reading = TextReading(self.unit)
+        reading = TextReader(self.unit)
         for number, part in enumerate(text.split(self.end) if self.end else [text]):
             symbols += [self.end] if number and self.end else []
             symbols += reading.split(unescape_symbol(part))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stepcell.runtime.data import Recording, lay_out
+from stepcell.runtime.data import Recording, encode_sequences
 from stepcell.runtime.evaluation import NGram
 from stepcell.runtime.format.vocabulary import Vocabulary
 
@@ -37,8 +37,8 @@ def process():
 
 def test_a_session_is_as_surprising_as_its_most_surprising_key(hdfs):
     vocabulary = Vocabulary(("a", "b", "c", "<end>"))
-    learned = lay_out(Recording.of(["ab"] * 20 + ["ac"]), vocabulary, "<end>")
-    tape = lay_out(Recording.of(["ab", "ac", "a" * 12]), vocabulary, "<end>")
+    learned = encode_sequences(Recording.of(["ab"] * 20 + ["ac"]), vocabulary, "<end>")
+    tape = encode_sequences(Recording.of(["ab", "ac", "a" * 12]), vocabulary, "<end>")
     judged = NGram(learned, 4, 2).judge(tape)
     sessions = hdfs.Sessions.of(judged, tape)
     assert sessions.ranks[:2].tolist() == [1, 2]
@@ -48,8 +48,8 @@ def test_a_session_is_as_surprising_as_its_most_surprising_key(hdfs):
 
 def test_the_usual_rule_calls_every_short_session_an_anomaly_and_sees_nothing_before_the_eleventh_key(hdfs):
     vocabulary = Vocabulary(("a", "b", "<end>"))
-    tape = lay_out(Recording.of(["a" * 10, "a" * 11, "b" + "a" * 11]), vocabulary, "<end>")
-    judged = NGram(lay_out(Recording.of(["a" * 12] * 9), vocabulary, "<end>"), 3, 3).judge(tape)
+    tape = encode_sequences(Recording.of(["a" * 10, "a" * 11, "b" + "a" * 11]), vocabulary, "<end>")
+    judged = NGram(encode_sequences(Recording.of(["a" * 12] * 9), vocabulary, "<end>"), 3, 3).judge(tape)
     sessions = hdfs.Sessions.of(judged, tape)
     assert sessions.late.tolist() == [np.inf, 1, 1]
     assert sessions.ranks[2] > 1
@@ -67,7 +67,7 @@ def test_false_alarms_weigh_as_in_the_published_test(hdfs):
 
 
 def test_the_shipped_sessions_are_those_of_the_published_protocol(hdfs):
-    reading = hdfs.EventsReading(format="lines", end=hdfs.END)
+    reading = hdfs.EventsReader(format="lines", end=hdfs.END)
     found = {name: reading.read(hdfs.DATA / f"{name}.gz") for name in ("train_normal", "test_normal", "test_abnormal")}
     assert [len(recording) for recording in found.values()] == [4855, 7000, hdfs.ABNORMAL]
     assert (found["test_abnormal"].lengths <= hdfs.HISTORY).sum() == 6193

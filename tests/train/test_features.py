@@ -18,7 +18,14 @@ from stepcell.export.parity.parity import INITIAL
 from stepcell.export.parity.sample_inputs import every_symbol, typical_inputs
 from stepcell.runtime import FeatureMismatchError, Vocabulary, load, read_threshold
 from stepcell.runtime.common.errors import CorpusError
-from stepcell.runtime.data import Corpus, EventsReading, HeldOut, Scale, TrainedReading, lay_out
+from stepcell.runtime.data import (
+    Corpus,
+    EventsReader,
+    FeatureStats,
+    HeldOut,
+    encode_sequences,
+    reader_for_model,
+)
 from stepcell.runtime.evaluation import EvaluationModes, read_evaluation_data
 from stepcell.runtime.format.manifest import Manifest
 from stepcell.runtime.format.tensor_specs import Feature, Inputs
@@ -28,10 +35,14 @@ from stepcell.train.fitting.evaluate import windows
 from stepcell.train.network.forward import Forward
 
 FAST, SLOW, FAR = 120.0, 60.0, 101_325.0  # a speed decides what comes next; a pressure far from 0 says nothing
-READING = EventsReading(
+READING = EventsReader(
     "what", "case", "when", end="<end>", features={"speed": "Speed (km/h)", "pressure": "pressure"}, gap_feature=True
 )
-SCALES = (Scale("speed", 90.0, 900.0), Scale("pressure", FAR, 90_000.0), Scale("gap", 5.0, 2.0, logarithmic=True))
+SCALES = (
+    FeatureStats("speed", 90.0, 900.0),
+    FeatureStats("pressure", FAR, 90_000.0),
+    FeatureStats("gap", 5.0, 2.0, logarithmic=True),
+)
 OPTIONS = Options(seed=1, max_updates=300)
 
 
@@ -95,16 +106,16 @@ def stepcell(*arguments, input=None):
 
 def test_the_end_symbol_has_the_mean_of_each_feature_and_the_file_says_so(events):
     corpus = events.corpus
-    learned = corpus.learned.numbers.values.astype(float)
+    learned = corpus.train.features.values.astype(float)
     speed, pressure, gap = (corpus.boundary[name][0] for name in ("speed", "pressure", "gap"))
     assert speed == pytest.approx(learned[:, 0].mean(), rel=1e-5)
     assert pressure == pytest.approx(learned[:, 1].mean(), rel=1e-5)
     assert gap == pytest.approx(np.expm1(np.log1p(learned[:, 2]).mean()), rel=1e-5)
     assert corpus.to_json()["boundary"] == corpus.boundary
-    tape = corpus.learned_tape
-    beside_ends = tape.numbers.values[tape.begins]
-    np.testing.assert_array_equal(beside_ends, np.float32([[speed, pressure, gap]] * len(corpus.learned)))
-    np.testing.assert_array_equal(tape.numbers.values[~tape.begins], corpus.learned.numbers.values)
+    tape = corpus.encoded_train
+    beside_ends = tape.features.values[tape.is_start]
+    np.testing.assert_array_equal(beside_ends, np.float32([[speed, pressure, gap]] * len(corpus.train)))
+    np.testing.assert_array_equal(tape.features.values[~tape.is_start], corpus.train.features.values)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +144,8 @@ def test_what_is_trained_is_what_keras_computes_from_the_raw_numbers(network):
 
 
 def test_features_see_a_network_at_mean_0_and_variance_1(events):
-    model = Network("rnn", 3).build(5, 5, 0, scales=events.corpus.scales)
-    numbers = events.corpus.learned.numbers
+    model = Network("rnn", 3).build(5, 5, 0, scales=events.corpus.feature_stats)
+    numbers = events.corpus.train.features
     columns = [numbers.values[None, :, n : n + 1] for n in range(3)]
     scaled = keras.Model(model.inputs[1:], model.get_layer("network.inputs").input[1:])(columns)
     for each in scaled:
@@ -229,7 +240,7 @@ def test_parity_is_measured_on_features_that_really_occur(run):
 
 
 def test_numbers_far_from_0_are_proven_without_a_sample(tmp_path):
-    model = Network("gru", 6).build(4, 4, 0, scales=[Scale("pressure", 1e6, 1e4)])
+    model = Network("gru", 6).build(4, 4, 0, scales=[FeatureStats("pressure", 1e6, 1e4)])
     model.set_weights([4 * weights for weights in model.get_weights()])
     made = export(model, tmp_path, steps=200)
     assert max(parity.error for parity in made.parity) < 1e-5
@@ -302,10 +313,10 @@ def test_the_commands_read_the_columns_of_the_training_again(exported, log, tmp_
 def test_each_symbol_of_a_scored_file_has_its_own_features(exported, log, monkeypatch):
     monkeypatch.setattr("stepcell.runtime.tasks.scoring._ANSWERS_AT_A_TIME", 10)
     model = load(exported.files[0])
-    (first, *_), recording = TrainedReading.of(model.manifest).read(log)
-    for index, name in enumerate(recording.numbers.names):
+    (first, *_), recording = reader_for_model(model.manifest).read(log)
+    for index, name in enumerate(recording.features.names):
         beside_end = np.float32(model.manifest.training["data"]["boundary"][name][0])
-        read = recording.numbers.values[: len(first) - 2, index].tolist()
+        read = recording.features.values[: len(first) - 2, index].tolist()
         assert first.features[name].ravel().tolist() == [beside_end, *read, beside_end]
     symbols = [model.vocabulary.symbols[id] for id in first.ids]
     assert (symbols[0], symbols[1], symbols[-1]) == ("<end>", "go", "<end>")
@@ -361,13 +372,13 @@ def test_data_without_the_features_that_a_model_reads_are_refused(features, data
     vocabulary = Vocabulary(("a", "<end>"))
     manifest = Manifest("log", vocabulary, (), (), features=features, training={"data": data})
     with pytest.raises(CorpusError, match=problem):
-        TrainedReading.of(manifest, options)
+        reader_for_model(manifest, options)
 
 
 def test_a_model_of_features_is_read_without_an_end_where_that_is_said():
     data = {"reading": READ, "end": "<end>"}
     manifest = Manifest("log", Vocabulary(("a", "<end>")), (), (), features=FEATURES, training={"data": data})
-    assert TrainedReading.of(manifest, end="").reading.feature_names == ("speed",)
+    assert reader_for_model(manifest, end="").reader.feature_names == ("speed",)
 
 
 def test_the_command_trains_on_named_columns(log, tmp_path):
@@ -392,5 +403,5 @@ def test_the_command_trains_on_named_columns(log, tmp_path):
 def test_a_corpus_without_an_end_has_features_too(log):
     corpus = Corpus.of(replace(READING, end=None).read(log))
     assert "boundary" not in corpus.to_json()
-    tape = lay_out(corpus.learned, corpus.vocabulary, None)
-    np.testing.assert_array_equal(tape.numbers.values, corpus.learned.numbers.values)
+    tape = encode_sequences(corpus.train, corpus.vocabulary, None)
+    np.testing.assert_array_equal(tape.features.values, corpus.train.features.values)

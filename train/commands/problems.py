@@ -146,10 +146,10 @@ def train_text(
     encoding: _Encoding = "utf-8",
 ) -> Problem:
     """The next character, byte or word of a text, judged on a part of it that was held out."""
-    from ...runtime.data import TextReading
+    from ...runtime.data import TextReader
     from ..problems.text import Text
 
-    reading = TextReading(unit.value, encoding, end or None)
+    reading = TextReader(unit.value, encoding, end or None)
     return Text.from_file(file, held_out, reading, min_count, max_symbols)
 
 
@@ -206,14 +206,14 @@ def train_events(
 ) -> Problem:  # fmt: skip
     """The next event of each sequence in a file, judged on sequences that were held out."""
     from ...runtime.common.errors import raise_if_any
-    from ...runtime.data import EventsReading, HeldOut, features_of
+    from ...runtime.data import EventsReader, HeldOut, features_of
     from ..problems.events import Events
 
     pairs = [one.rpartition("=") for one in symbol_weight or ()]
     wrong = [f"--symbol-weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
     raise_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
     ends = end if end and (sequence or format is FileFormat.lines) else None
-    reading = EventsReading(
+    reading = EventsReader(
         symbol, sequence, order, format and format.value, delimiter, header, encoding, time_format, gaps, ends,
         features_of(feature or ()), gap_feature,
     )  # fmt: skip

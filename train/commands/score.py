@@ -122,12 +122,12 @@ def _read(
     """Return the model in `file` and the sequences of the data; `why` says what a model without symbols cannot do."""
     from ...runtime import load
     from ...runtime.common.terminal import silence_stderr
-    from ...runtime.data.for_model import read_given
+    from ...runtime.data.for_model import read_data_or_stdin
     from ...runtime.tasks.distribution import require_next_symbols
 
     with silence_stderr():
         model = load(file, backend=backend)
     require_next_symbols(model.file, why, with_features=True)
-    sequences, remarks = read_given(data, stdin, model.manifest, format and format.value, encoding)
+    sequences, remarks = read_data_or_stdin(data, stdin, model.manifest, format and format.value, encoding)
     typer.echo("\n".join(remarks), err=True)
     return model, sequences

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...runtime.common.errors import raise_if_any
-from ...runtime.data import Scale
+from ...runtime.data import FeatureStats
 from ...runtime.format.tensor_specs import SYMBOL
 
 Tensor: TypeAlias = Any
@@ -23,7 +23,7 @@ PREFIX = "network."  # of layers beside features: no feature is called like that
 _JOINED = f"{PREFIX}inputs"
 
 
-def with_scaled(looked_up: Tensor, scales: Sequence[Scale]) -> tuple[list[Tensor], Tensor]:
+def with_scaled(looked_up: Tensor, scales: Sequence[FeatureStats]) -> tuple[list[Tensor], Tensor]:
     """Return the Keras inputs of the features, and `looked_up` (B, T, N) with them behind, (B, T, N + F).
 
     Each feature is an input (B, T, 1) of its own, with the constants of `scales` behind it.
@@ -102,7 +102,7 @@ class Network:
         raise_if_any(problems, "This network cannot be built")
 
     def build(
-        self, symbols: int, outputs: int, seed: int, *, longest_lag: int = 0, scales: Sequence[Scale] = ()
+        self, symbols: int, outputs: int, seed: int, *, longest_lag: int = 0, scales: Sequence[FeatureStats] = ()
     ) -> keras.Model:
         """Return the Keras model: ids (B, T) in, and a feature (B, T, 1) for each scale; (B, T, `outputs`) out.
 
@@ -170,7 +170,7 @@ class Network:
 
 
 def _joined(
-    lookup: keras.layers.Layer, following: Sequence[keras.layers.Layer], scales: Sequence[Scale], name: str
+    lookup: keras.layers.Layer, following: Sequence[keras.layers.Layer], scales: Sequence[FeatureStats], name: str
 ) -> keras.Model:
     """Return the model of these layers, one behind the other, with the features beside what `lookup` answers."""
     if not scales:

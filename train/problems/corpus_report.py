@@ -9,7 +9,7 @@ import numpy as np
 
 from ...runtime.common.arrays import AnyArray
 from ...runtime.common.plotting import Figure, new_figure, to_png
-from ...runtime.data import Corpus, Recording, Scale
+from ...runtime.data import Corpus, FeatureStats, Recording
 from ...runtime.format.vocabulary import escape_symbol
 
 _SHOWN = 5  # symbols in the table
@@ -28,13 +28,13 @@ class CorpusReport:
     corpus: Corpus
 
     @property
-    def scales(self) -> tuple[Scale, ...]:
+    def scales(self) -> tuple[FeatureStats, ...]:
         """See `Data.scales`."""
-        return self.corpus.scales
+        return self.corpus.feature_stats
 
     def record(self) -> dict[str, Any]:
         """Return what stands in the model file, so that other files can be read and judged alike."""
-        many = len(self.corpus.learned) > 1
+        many = len(self.corpus.train) > 1
         framing = {"framing": "truncated BPTT over packed sequences, state reset before most of them"} if many else {}
         return {**framing, "data": self.corpus.to_json()}
 
@@ -42,15 +42,15 @@ class CorpusReport:
         """Return header, rows and remarks: sequences, symbols, lengths, and how many symbols are known."""
         corpus = self.corpus
         header = ["", "sequences", "symbols", "different", "shortest", "median", "longest", "known", "most frequent"]
-        rows = [self._row(name, part) for name, part in (("learned", corpus.learned), ("held out", corpus.held_out))]
+        rows = [self._row(name, part) for name, part in (("learned", corpus.train), ("held out", corpus.held_out))]
         vocabulary = corpus.vocabulary
         extra = " and ".join(repr(symbol) for symbol in (vocabulary.unknown, corpus.end) if symbol is not None)
         known = len(vocabulary) - (vocabulary.unknown is not None) - (corpus.end is not None)
         notes = [
-            f"{corpus.learned.source or 'sequences'}{': ' if corpus.learned.found else ''}{corpus.learned.found}",
+            f"{corpus.train.source or 'sequences'}{': ' if corpus.train.found else ''}{corpus.train.found}",
             f"vocabulary: {known:,} symbols{f', {extra}' if extra else ''}",
             *([f"features: {', '.join(map(_spread, self.scales))}"] if self.scales else []),
-            *corpus.learned.remarks,
+            *corpus.train.remarks,
         ]
         return header, rows, "\n".join(notes)
 
@@ -85,7 +85,7 @@ class CorpusReport:
         ]
 
     def _draw_lengths(self, axes: Any) -> None:
-        learned, held_out = self.corpus.learned.lengths, self.corpus.held_out.lengths
+        learned, held_out = self.corpus.train.lengths, self.corpus.held_out.lengths
         longest = int(max(learned.max(), held_out.max()))
         wide = longest > 100
         edges = np.unique(np.geomspace(1, longest + 1, 41).astype(int)) if wide else np.arange(0.5, longest + 1)
@@ -109,7 +109,7 @@ class CorpusReport:
         axes.grid(alpha=0.3)
 
     def _draw_pairs(self, figure: Figure, axes: Any) -> None:
-        tape, counts = self.corpus.learned_tape, self._counts()
+        tape, counts = self.corpus.encoded_train, self._counts()
         chosen = np.argsort(-counts, kind="stable")[:_MOST_PAIRS]
         place = np.full(len(counts), -1)
         place[chosen] = np.arange(len(chosen))
@@ -126,11 +126,11 @@ class CorpusReport:
 
     def _counts(self) -> AnyArray:
         """Return how often each symbol is an answer while learning, int64 of shape (V,)."""
-        tape = self.corpus.learned_tape
+        tape = self.corpus.encoded_train
         return np.bincount(tape.targets[tape.weights > 0], minlength=len(self.corpus.vocabulary))
 
 
-def _spread(scale: Scale) -> str:
+def _spread(scale: FeatureStats) -> str:
     """Return a feature and how far it spreads in a few words."""
     seen = "log(1 + x) " if scale.logarithmic else ""
     return f"{scale.name} ({seen}{scale.mean:.4g} ± {scale.variance**0.5:.3g})"

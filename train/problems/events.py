@@ -13,7 +13,7 @@ import numpy as np
 
 from ...runtime.common.arrays import Float32
 from ...runtime.common.errors import raise_if_any
-from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReading, HeldOut, Recording
+from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReader, HeldOut, Recording
 from .recorded import RecordedProblem
 
 _END = "<end>"
@@ -64,7 +64,7 @@ class Events(RecordedProblem):
 
     @classmethod
     def from_file(
-        cls, path: Path, reading: EventsReading, *, split: HeldOut | None = None, min_count: int = 1,
+        cls, path: Path, reading: EventsReader, *, split: HeldOut | None = None, min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, emphasis: Mapping[str, float] | None = None,
     ) -> Events:  # fmt: skip
         """Read the file at `path`.
@@ -84,7 +84,7 @@ class Events(RecordedProblem):
             ProblemError: Weights that make no sense.
         """
         corpus = Corpus.of(
-            reading.read(path), end=reading.end, min_count=min_count, max_symbols=max_symbols, reading=reading,
+            reading.read(path), end=reading.end, min_count=min_count, max_symbols=max_symbols, reader=reading,
             split=split,
         )  # fmt: skip
         return cls(corpus, class_balance, emphasis or {})
@@ -99,7 +99,7 @@ class Events(RecordedProblem):
         """See `RecordedProblem.symbol_weights`; their mean over all answers is 1."""
         if not self.class_balance and not self.emphasis:
             return None
-        tape = self.corpus.learned_tape
+        tape = self.corpus.encoded_train
         counts = np.bincount(tape.targets[tape.weights > 0], minlength=len(self.vocabulary)).astype(np.float64)
         factors = np.maximum(counts, 1.0) ** -self.class_balance
         for symbol, factor in self.emphasis.items():

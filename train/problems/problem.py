@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...runtime.common.arrays import AnyArray, Float32, Ids
-from ...runtime.data import Scale
+from ...runtime.data import FeatureStats
 from ...runtime.format.vocabulary import Vocabulary
 from .score import Score
 
@@ -90,7 +90,7 @@ class Data(Protocol):
     """What is known about data before anything has been learned from them."""
 
     @property
-    def scales(self) -> tuple[Scale, ...]:
+    def scales(self) -> tuple[FeatureStats, ...]:
         """The features beside the symbols, and how far they spread."""
 
     def record(self) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Float32, Indices
 from ...runtime.common.errors import CorpusError
-from ...runtime.data import Corpus, Tape
-from ...runtime.data.recording import stretches
+from ...runtime.data import Corpus, EncodedSequences
+from ...runtime.data.recording import concatenated_ranges
 from ...runtime.format.vocabulary import Vocabulary
 from .corpus_report import CorpusReport
 from .problem import Block, Recipe, Streams
@@ -107,7 +107,7 @@ class RecordedProblem(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
-        return {**self.corpus.to_json(), "source": self.corpus.learned.source}
+        return {**self.corpus.to_json(), "source": self.corpus.train.source}
 
     def refuse_if_too_small(self) -> None:
         """Refuse what nothing can be learned from.
@@ -115,9 +115,9 @@ class RecordedProblem(ABC):
         Raises:
             CorpusError: There is too little of it, nothing to judge by, or one symbol again and again.
         """
-        corpus, tape = self.corpus, self.corpus.learned_tape
-        source = corpus.learned.source or "This"
-        together = len(corpus.learned.ids) + len(corpus.held_out.ids)
+        corpus, tape = self.corpus, self.corpus.encoded_train
+        source = corpus.train.source or "This"
+        together = len(corpus.train.ids) + len(corpus.held_out.ids)
         if together < _SHORTEST:
             raise CorpusError(
                 f"{source} has {together} symbols; at least {_SHORTEST} are needed to learn from some and judge by "
@@ -129,14 +129,14 @@ class RecordedProblem(ABC):
         if len(asked) < 2:
             what = repr(self.vocabulary.decode(int(asked[0]))) if len(asked) else "nothing"
             raise CorpusError(f"{source} repeats one symbol, {what}; there is nothing to predict.")
-        if not self.corpus.held_out_tape.weights.any():
+        if not self.corpus.encoded_held_out.weights.any():
             raise CorpusError(f"Nothing of {source} that is held out can be predicted; hold out more.")
-        _ = corpus.scales  # refuses features that say nothing
+        _ = corpus.feature_stats  # refuses features that say nothing
 
     @property
     def time_steps(self) -> int:
         """Length of a chunk."""
-        return max(2, min(_TIME_STEPS, len(self.corpus.learned_tape) // 8))
+        return max(2, min(_TIME_STEPS, len(self.corpus.encoded_train) // 8))
 
     @property
     def chunks(self) -> int:
@@ -145,15 +145,15 @@ class RecordedProblem(ABC):
 
     @property
     def _is_many(self) -> bool:
-        return len(self.corpus.learned) > 1
+        return len(self.corpus.train) > 1
 
     @property
     def _lanes(self) -> int:
-        return max(1, min(self.most_lanes, len(self.corpus.learned_tape) // (4 * self.time_steps)))
+        return max(1, min(self.most_lanes, len(self.corpus.encoded_train) // (4 * self.time_steps)))
 
     @property
     def _lane_length(self) -> int:
-        return len(self.corpus.learned_tape) // self._lanes
+        return len(self.corpus.encoded_train) // self._lanes
 
     def _chunk(self, update: int, seed: int) -> tuple[AnyArray, ...]:
         """Return inputs, targets and weights (T, B) of one update, and resets, (T, B) or for one sequence (B,).
@@ -162,7 +162,7 @@ class RecordedProblem(ABC):
 
         Every pass begins at another place, so that the cuts between chunks fall elsewhere.
         """
-        tape, steps, lanes = self.corpus.learned_tape, self.time_steps, self._lanes
+        tape, steps, lanes = self.corpus.encoded_train, self.time_steps, self._lanes
         number, chunk = divmod(update, self.chunks)
         offset = int(np.random.default_rng([seed, 8, number]).integers(0, steps))
         places = offset + chunk * steps + np.arange(steps)[:, None] + np.arange(lanes) * self._lane_length
@@ -170,33 +170,33 @@ class RecordedProblem(ABC):
         resets = (random.random(lanes) < _RESETS) | (chunk == 0)
         if self._is_many:
             places = self._passes(number, seed)[places]
-            within = tape.begins[places] & (random.random(places.shape) >= _CARRIED)
+            within = tape.is_start[places] & (random.random(places.shape) >= _CARRIED)
             within[0] |= resets
             resets = within
         inputs, targets, weights = tape.inputs[places], tape.targets[places], tape.weights[places]
         if self._unknown is not None:
-            hidden = (random.random(places.shape) < _UNKNOWN) & ~tape.begins[places]
+            hidden = (random.random(places.shape) < _UNKNOWN) & ~tape.is_start[places]
             inputs = np.where(hidden, np.int32(self._unknown), inputs)
         factors = self.symbol_weights
         weights = weights if factors is None else weights * factors[targets]
-        numbers = () if tape.numbers is None else (tape.numbers.values[places],)
+        numbers = () if tape.features is None else (tape.features.values[places],)
         return inputs, targets, weights, resets, *numbers
 
     @cached_property
     def _unknown(self) -> int | None:
         """The id to show now and then instead of a symbol, so that it is not met untrained on a device."""
         unknown = self.vocabulary.unknown
-        if unknown is None or (self.corpus.learned_tape.inputs == self.vocabulary.encode(unknown)).any():
+        if unknown is None or (self.corpus.encoded_train.inputs == self.vocabulary.encode(unknown)).any():
             return None
         return self.vocabulary.encode(unknown)
 
     @cached_property
     def _passes(self) -> _Passes:
-        return _Passes(self.corpus.learned_tape)
+        return _Passes(self.corpus.encoded_train)
 
     @cached_property
     def _judged(self) -> tuple[Streams, Streams]:
-        tape = self.corpus.held_out_tape
+        tape = self.corpus.encoded_held_out
         if not self._is_many:
             carried = in_lanes(tape, np.arange(len(tape.starts) - 1), 1, _MOST_JUDGED)
         else:
@@ -210,7 +210,7 @@ class RecordedProblem(ABC):
 class _Passes:
     """The order of the sequences in each pass, as places of the tape; that of the last pass is kept."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: EncodedSequences) -> None:
         self._starts = tape.starts
         self._made = lru_cache(1)(self._make)
 
@@ -219,10 +219,10 @@ class _Passes:
 
     def _make(self, number: int, seed: int) -> Indices:
         drawn = np.random.default_rng([seed, 9, number]).permutation(len(self._starts) - 1)
-        return stretches(self._starts[drawn], self._starts[drawn + 1])
+        return concatenated_ranges(self._starts[drawn], self._starts[drawn + 1])
 
 
-def in_lanes(tape: Tape, numbers: Indices, lanes: int, most: int) -> Streams:
+def in_lanes(tape: EncodedSequences, numbers: Indices, lanes: int, most: int) -> Streams:
     """Return sequences of `tape` as streams, one behind the other in each, with resets where one begins.
 
     Args:
@@ -235,19 +235,19 @@ def in_lanes(tape: Tape, numbers: Indices, lanes: int, most: int) -> Streams:
     lanes = min(lanes, len(numbers))
     lane_of = (np.cumsum(lengths) - lengths) * lanes // max(int(lengths.sum()), 1)
     members = [numbers[lane_of == lane] for lane in range(lanes)]
-    places = [stretches(tape.starts[own], tape.starts[own + 1])[:most] for own in members if len(own)]
+    places = [concatenated_ranges(tape.starts[own], tape.starts[own + 1])[:most] for own in members if len(own)]
     steps = max(map(len, places))
     inputs = np.zeros((steps, len(places)), np.int32)
     targets, weights = inputs.copy(), inputs.astype(np.float32)
     resets = np.zeros(inputs.shape, bool)
     beside: Float32 | None = None
-    if tape.numbers is not None:
-        beside = np.zeros((*inputs.shape, len(tape.numbers.names)), np.float32)
-    begins = tape.begins
+    if tape.features is not None:
+        beside = np.zeros((*inputs.shape, len(tape.features.names)), np.float32)
+    begins = tape.is_start
     for lane, own in enumerate(places):
         count = len(own)
         inputs[:count, lane], targets[:count, lane] = tape.inputs[own], tape.targets[own]
         weights[:count, lane], resets[:count, lane] = tape.weights[own], begins[own]
-        if beside is not None and tape.numbers is not None:
-            beside[:count, lane] = tape.numbers.values[own]
+        if beside is not None and tape.features is not None:
+            beside[:count, lane] = tape.features.values[own]
     return Streams(inputs, targets, weights, resets, numbers=beside)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ...runtime.data import MAX_SYMBOLS, TIME, Corpus, HeldOut, Recording, TextReading
+from ...runtime.data import MAX_SYMBOLS, TIME, Corpus, HeldOut, Recording, TextReader
 from ...runtime.data.text import WORD
 from .recorded import RecordedProblem
 
@@ -28,7 +28,7 @@ class Text(RecordedProblem):
         self.refuse_if_too_small()
 
     @classmethod
-    def of(cls, content: str, held_out: float = 0.1, reading: TextReading | None = None, min_count: int = 1) -> Text:
+    def of(cls, content: str, held_out: float = 0.1, reading: TextReader | None = None, min_count: int = 1) -> Text:
         """Return the problem of a text that is at hand.
 
         Args:
@@ -40,7 +40,7 @@ class Text(RecordedProblem):
         Raises:
             CorpusError: Nothing can be learned from it.
         """
-        reading = reading or TextReading()
+        reading = reading or TextReader()
         return cls._of(Recording.of([reading.split(content)]), reading, held_out, min_count, MAX_SYMBOLS)
 
     @classmethod
@@ -48,7 +48,7 @@ class Text(RecordedProblem):
         cls,
         path: Path,
         held_out: float = 0.1,
-        reading: TextReading | None = None,
+        reading: TextReader | None = None,
         min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS,
     ) -> Text:
@@ -64,16 +64,16 @@ class Text(RecordedProblem):
         Raises:
             CorpusError: It cannot be read, or nothing can be learned from it.
         """
-        reading = reading or TextReading()
+        reading = reading or TextReader()
         return cls._of(reading.read(path), reading, held_out, min_count, max_symbols)
 
     @classmethod
-    def _of(cls, recording: Recording, reading: TextReading, held_out: float, min_count: int, most: int) -> Text:
+    def _of(cls, recording: Recording, reading: TextReader, held_out: float, min_count: int, most: int) -> Text:
         split = HeldOut(held_out, None if len(recording) > 1 else TIME)
         return cls(
             Corpus.of(
                 recording, end=reading.end if len(recording) > 1 else None, min_count=min_count, max_symbols=most,
-                reading=reading, split=split, closed=reading.unit != WORD,
+                reader=reading, split=split, closed=reading.unit != WORD,
             )
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from stepcell.cli import app, generate
 from stepcell.export import build_step_function
 from stepcell.runtime import Vocabulary, load, read_model_file, read_threshold
 from stepcell.runtime.common.errors import CorpusError
-from stepcell.runtime.data import DATA_FORMATS, FORMATS, EventsReading, SymbolsReading, TextReading, TrainedReading
+from stepcell.runtime.data import DATA_FORMATS, FORMATS, EventsReader, SymbolsReader, TextReader, reader_for_model
 from stepcell.runtime.format.vocabulary import read_symbols
 from stepcell.runtime.tasks.generate import Sampling
 from stepcell.runtime.tasks.lanes import FEWEST
@@ -26,9 +26,9 @@ from stepcell.runtime.tasks.text_output import SymbolFormatter
 from stepcell.train.commands.train import DataFormat, FileFormat
 
 TFLITE = str(DATA / "memory.tflite")
-TEXT = {"reading": TextReading().to_json(), "end": None, "source": "book.txt"}
+TEXT = {"reading": TextReader().to_json(), "end": None, "source": "book.txt"}
 EVENTS = {
-    "reading": EventsReading("event", "case", end="<end>").to_json(), "end": "<end>", "min_count": 1,
+    "reading": EventsReader("event", "case", end="<end>").to_json(), "end": "<end>", "min_count": 1,
     "source": "log.csv", "sha256": "",
 }  # fmt: skip
 ACTIVITIES = Vocabulary(("take in", "check", "pay", "<unknown>", "<end>"), "<unknown>")
@@ -261,7 +261,7 @@ def test_data_are_read_as_the_training_data_were(events_model, text_model, tmp_p
 def test_the_file_of_the_training_is_recognized(tmp_path):
     data, path = tmp_path / "text", tmp_path / "text.onnx"
     data.write_text("abcdabcd")
-    sha256 = TextReading().read(data).sha256
+    sha256 = TextReader().read(data).sha256
     changed_memory(path, vocabulary=Vocabulary(tuple("abcd\n")), training={"data": {**TEXT, "sha256": sha256}})
     assert "the model was trained on it: these are no figures for new data" in stepcell("score", path, data).stderr
     data.write_text("abcdabcda")
@@ -295,11 +295,11 @@ def test_a_reading_of_another_kind_says_how_to_go_on(memory):
         with pytest.raises(
             CorpusError, match="which this stepcell does not understand .* --format csv, .* text, symbols"
         ):
-            TrainedReading.of(manifest)
-        assert TrainedReading.of(manifest, {"format": "symbols"}).reading == SymbolsReading()
-    newer = {**TextReading("word").to_json(), "more": 1}
+            reader_for_model(manifest)
+        assert reader_for_model(manifest, {"format": "symbols"}).reader == SymbolsReader()
+    newer = {**TextReader("word").to_json(), "more": 1}
     manifest = replace(memory.manifest, training={"data": {"reading": newer}})
-    assert TrainedReading.of(manifest).reading == TextReading("word")
+    assert reader_for_model(manifest).reader == TextReader("word")
 
 
 def test_the_columns_of_the_training_are_read_from_every_format(events_model, tmp_path):
@@ -333,11 +333,11 @@ def test_every_command_calls_the_formats_alike():
     assert [one.value for one in FileFormat] == list(FORMATS) == list(DATA_FORMATS[: len(FORMATS)])
     manifest = read_model_file(TFLITE).manifest
     for format in DATA_FORMATS:
-        reading = TrainedReading.of(manifest, {"format": format, "symbol": "what"} if format in FORMATS[:4] else
+        reading = reader_for_model(manifest, {"format": format, "symbol": "what"} if format in FORMATS[:4] else
                                     {"format": format}).reading  # fmt: skip
         assert getattr(reading, "format", format) == format
     with pytest.raises(CorpusError, match="The format is 'xlsx', not one of csv, .*, symbols"):
-        TrainedReading.of(manifest, {"format": "xlsx"})
+        reader_for_model(manifest, {"format": "xlsx"})
 
 
 def test_the_certificate_of_a_long_score_is_shown(tmp_path):

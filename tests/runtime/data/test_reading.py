@@ -13,10 +13,10 @@ import pytest
 
 from stepcell.runtime import UnknownSymbolError, Vocabulary
 from stepcell.runtime.common.errors import CorpusError, MissingPackageError
-from stepcell.runtime.data import Corpus, EventsReading, Gaps, HeldOut, Recording, TextReading, lay_out
-from stepcell.runtime.data.text_file import SnapshotFile
+from stepcell.runtime.data import Corpus, EventsReader, HeldOut, Recording, TextReader, TimeBins, encode_sequences
+from stepcell.runtime.data.text_file import HashingReader
 
-BY_CASE = EventsReading(symbol="what", sequence="case", order="time")
+BY_CASE = EventsReader(symbol="what", sequence="case", order="time")
 TABLE = """case,time,what
 b,3,stop
 a,2,"go, fast"
@@ -78,35 +78,35 @@ def test_parquet_is_read_where_pyarrow_is_installed(tmp_path):
     recording = BY_CASE.read(tmp_path / "events.parquet")
     assert sequences(recording) == READ
     assert np.diff(recording.when).tolist() == [172_800.0, -172_800.0, 86_400.0]
-    assert "no column 'kind' (--symbol)" in refusal(EventsReading(symbol="kind"), tmp_path / "events.parquet")
-    assert "is no Parquet file" in refusal(EventsReading(), write(tmp_path, "no", "other.parquet"))
+    assert "no column 'kind' (--symbol)" in refusal(EventsReader(symbol="kind"), tmp_path / "events.parquet")
+    assert "is no Parquet file" in refusal(EventsReader(), write(tmp_path, "no", "other.parquet"))
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingPackageError, match="pip install 'stepcell\\[parquet\\]'"):
-        EventsReading().read(write(tmp_path, "", "events.parquet"))
+        EventsReader().read(write(tmp_path, "", "events.parquet"))
 
 
 def test_a_sequence_on_each_line_needs_no_columns(tmp_path):
     path = write(tmp_path, "5 22  5 \n\n7\n9 9", "keys")
-    recording = EventsReading(format="lines").read(path)
+    recording = EventsReader(format="lines").read(path)
     assert sequences(recording) == [["5", "22", "5"], ["7"], ["9", "9"]]
     assert recording.remarks == ("left out: 1 without a symbol (the first in line 2)",)
-    assert "--format csv, tsv, jsonl, parquet, or lines" in refusal(EventsReading(), path)
+    assert "--format csv, tsv, jsonl, parquet, or lines" in refusal(EventsReader(), path)
 
 
 def test_without_a_sequence_column_all_is_one_and_without_a_header_columns_have_numbers(tmp_path):
     path = write(tmp_path, "3,x\n1,y\n2,x\n")
-    assert sequences(EventsReading(symbol="2", header=False).read(path)) == [["x", "y", "x"]]
-    assert sequences(EventsReading(symbol="2", order="1", header=False).read(path)) == [["y", "x", "x"]]
-    assert sequences(EventsReading().read(write(tmp_path, "x\na\nb\n"))) == [["a", "b"]]
+    assert sequences(EventsReader(symbol="2", header=False).read(path)) == [["x", "y", "x"]]
+    assert sequences(EventsReader(symbol="2", order="1", header=False).read(path)) == [["y", "x", "x"]]
+    assert sequences(EventsReader().read(write(tmp_path, "x\na\nb\n"))) == [["a", "b"]]
 
 
 def test_times_numbers_and_times_as_they_are_written_elsewhere_put_events_in_order(tmp_path):
     def order(values, **options):
         content = "when,what\n" + "".join(f"{value},{place}\n" for place, value in enumerate(values))
-        recording = EventsReading(symbol="what", order="when", **options).read(write(tmp_path, content))
+        recording = EventsReader(symbol="what", order="when", **options).read(write(tmp_path, content))
         return "".join(recording.sequence(0))
 
     assert order(["10", "9", "-1.5"]) == "210"
@@ -125,17 +125,17 @@ def test_events_at_the_same_moment_stay_as_they_stand_in_the_file_and_are_counte
 
 
 def test_missing_columns_are_all_named_with_those_that_exist(tmp_path):
-    found = refusal(EventsReading(symbol="wat", sequence="who", order="time"), write(tmp_path, TABLE))
+    found = refusal(EventsReader(symbol="wat", sequence="who", order="time"), write(tmp_path, TABLE))
     assert "no column 'wat' (--symbol), perhaps 'what'; no column 'who' (--sequence)" in found
     assert "Its columns: 'case', 'time', 'what'." in found
     assert "3 columns; say which is the symbol, for example --symbol 'what'" in refusal(
-        EventsReading(), write(tmp_path, TABLE)
+        EventsReader(), write(tmp_path, TABLE)
     )
-    assert "2 columns 'what'" in refusal(EventsReading(symbol="what"), write(tmp_path, "what,what\n1,2\n"))
+    assert "2 columns 'what'" in refusal(EventsReader(symbol="what"), write(tmp_path, "what,what\n1,2\n"))
 
 
 def test_a_wrong_delimiter_is_said_to_be_one(tmp_path):
-    found = refusal(EventsReading(symbol="what", delimiter=","), write(tmp_path, TABLE.replace(",", ";")))
+    found = refusal(EventsReader(symbol="what", delimiter=","), write(tmp_path, TABLE.replace(",", ";")))
     assert "Separated by ';' it would have 3: leave out --delimiter." in found
 
 
@@ -150,14 +150,14 @@ def test_a_wrong_delimiter_is_said_to_be_one(tmp_path):
     ],
 )
 def test_a_wrong_encoding_is_said_to_be_one_with_its_place(tmp_path, content, encoding, problem):
-    found = refusal(EventsReading(symbol="what", encoding=encoding), write(tmp_path, content))
+    found = refusal(EventsReader(symbol="what", encoding=encoding), write(tmp_path, content))
     assert all(part in found for part in problem.split(".*"))
 
 
 def test_other_encodings_are_read_when_they_are_named(tmp_path):
     for encoding in ("latin-1", "utf-16"):
         path = write(tmp_path, "what\nä\nb\n".encode(encoding))
-        assert sequences(EventsReading("what", encoding=encoding).read(path)) == [["ä", "b"]]
+        assert sequences(EventsReader("what", encoding=encoding).read(path)) == [["ä", "b"]]
 
 
 def test_all_wrong_lines_are_counted_and_the_first_shown(tmp_path):
@@ -174,13 +174,13 @@ def test_all_wrong_lines_are_counted_and_the_first_shown(tmp_path):
 
 def test_wrong_json_lines_are_named(tmp_path):
     lines = ['{"what": "a"}', "{", '["a"]', '{"what": {"a": 1}}', '{"what": null}', '{"what": 3}', '{"other": 1}']
-    found = refusal(EventsReading("what"), write(tmp_path, "\n".join(lines), "events.jsonl"))
+    found = refusal(EventsReader("what"), write(tmp_path, "\n".join(lines), "events.jsonl"))
     assert "3 lines wrong" in found
     assert "line 3: not a JSON object" in found
     good = write(tmp_path, "\n".join([lines[0], *lines[4:]]), "events.jsonl")
-    assert sequences(EventsReading("what").read(good)) == [["a", "3"]]
-    assert "is a JSON array" in refusal(EventsReading("what"), write(tmp_path, '[{"what": 1}]', "events.json"))
-    assert "no column 'what'" in refusal(EventsReading("what"), write(tmp_path, '{"who": 1}', "events.json"))
+    assert sequences(EventsReader("what").read(good)) == [["a", "3"]]
+    assert "is a JSON array" in refusal(EventsReader("what"), write(tmp_path, '[{"what": 1}]', "events.json"))
+    assert "no column 'what'" in refusal(EventsReader("what"), write(tmp_path, '{"who": 1}', "events.json"))
 
 
 def test_rows_without_a_symbol_or_a_sequence_are_left_out_and_counted(tmp_path):
@@ -196,10 +196,10 @@ def test_rows_without_a_symbol_or_a_sequence_are_left_out_and_counted(tmp_path):
 
 def test_a_quotation_mark_without_its_counterpart_is_not_swallowed(tmp_path):
     content = 'what\n"a\n' + "b\n" * 100_000
-    assert "A quotation mark left open" in refusal(EventsReading(), write(tmp_path, content))
+    assert "A quotation mark left open" in refusal(EventsReader(), write(tmp_path, content))
 
 
-class Growing(SnapshotFile):
+class Growing(HashingReader):
     """A file to which something is appended as soon as it has been opened."""
 
     def __init__(self, path):
@@ -209,7 +209,7 @@ class Growing(SnapshotFile):
 
 
 def test_a_file_that_grows_while_it_is_read_ends_with_its_last_whole_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("stepcell.runtime.data.text_file.SnapshotFile", Growing)
+    monkeypatch.setattr("stepcell.runtime.data.text_file.HashingReader", Growing)
     recording = BY_CASE.read(write(tmp_path, TABLE + "a,3,cut in the mid"))
     assert sequences(recording) == READ
     assert recording.remarks == (f"it grew while it was read: only its first {len(TABLE)} bytes count",)
@@ -222,12 +222,12 @@ def test_a_last_line_without_an_end_counts_where_nothing_is_being_written(tmp_pa
 
 
 def test_a_file_that_becomes_shorter_is_refused(tmp_path, monkeypatch):
-    class Shrinking(SnapshotFile):
+    class Shrinking(HashingReader):
         def __init__(self, path):
             super().__init__(path)
             path.write_bytes(b"case")
 
-    monkeypatch.setattr("stepcell.runtime.data.text_file.SnapshotFile", Shrinking)
+    monkeypatch.setattr("stepcell.runtime.data.text_file.HashingReader", Shrinking)
     assert "has become shorter while it was read" in refusal(BY_CASE, write(tmp_path, TABLE))
 
 
@@ -242,7 +242,7 @@ def test_memory_holds_ids_and_not_the_file(tmp_path):
     symbol = "a symbol with a long name, " + 100 * "long, " + "number {}"
     path = write(tmp_path, "case,what\n" + "".join(f'{n % 50},"{symbol.format(n % 9)}"\n' for n in range(rows)))
     tracemalloc.start()
-    recording = EventsReading("what", "case").read(path)
+    recording = EventsReader("what", "case").read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(recording.ids) == rows
@@ -253,7 +253,7 @@ def test_gaps_stand_behind_the_events_that_ended_them():
     recording = Recording.of([["a", "b", "c"], ["d"], ["e", "f"]])
     when = np.array([0, 59, 3600, 5, 7, 7 + 3600], float)
     timed = Recording.whole(recording.symbols, recording.ids, recording.starts, when)
-    gaps = Gaps.parse("1min, 1h")
+    gaps = TimeBins.parse("1min, 1h")
     assert gaps.symbols == ("gap<1min", "gap<1h", "gap>=1h")
     found = gaps.insert(timed)
     assert sequences(found) == [["a", "b", "gap<1min", "c", "gap<1h"], ["d"], ["e", "f", "gap>=1h"]]
@@ -263,12 +263,12 @@ def test_gaps_stand_behind_the_events_that_ended_them():
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: Gaps.parse("1h,1min"), "have to grow"),
-        (lambda: Gaps.parse("soon"), "'soon' is no time"),
-        (lambda: EventsReading(gaps="1s", format="xls"), "'xls', not one of csv.*gaps need a column of times, --order"),
-        (lambda: EventsReading(symbol="what", format="lines"), "lines have no columns"),
+        (lambda: TimeBins.parse("1h,1min"), "have to grow"),
+        (lambda: TimeBins.parse("soon"), "'soon' is no time"),
+        (lambda: EventsReader(gaps="1s", format="xls"), "'xls', not one of csv.*gaps need a column of times, --order"),
+        (lambda: EventsReader(symbol="what", format="lines"), "lines have no columns"),
         (lambda: HeldOut(1.5, "chance"), "hold out is 1.5.*'chance', not 'sequence' or 'time'"),
-        (lambda: TextReading("letter"), "'letter', not one of character, byte, word"),
+        (lambda: TextReader("letter"), "'letter', not one of character, byte, word"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_together(make, problem):
@@ -278,8 +278,8 @@ def test_values_that_make_no_sense_are_refused_together(make, problem):
 
 def test_the_names_of_gaps_and_of_the_end_must_be_free(tmp_path):
     path = write(tmp_path, "time,what\n1,gap<5\n2,end\n")
-    assert "events called gap<5, which are gaps" in refusal(EventsReading("what", None, "time", gaps="5"), path)
-    assert "events called 'end', the end symbol" in refusal(EventsReading("what", end="end"), path)
+    assert "events called gap<5, which are gaps" in refusal(EventsReader("what", None, "time", gaps="5"), path)
+    assert "events called 'end', the end symbol" in refusal(EventsReader("what", end="end"), path)
 
 
 def test_a_share_of_the_sequences_is_held_out_always_the_same():
@@ -310,18 +310,21 @@ def spelled(tape, vocabulary):
 
 def test_the_end_symbol_comes_first_and_last_so_that_every_event_is_asked_for():
     vocabulary = Vocabulary(("a", "b", "c", "end"))
-    tape = lay_out(Recording.of([["a", "b"], ["c"]]), vocabulary, "end")
+    tape = encode_sequences(Recording.of([["a", "b"], ["c"]]), vocabulary, "end")
     assert spelled(tape, vocabulary) == (["end", "a", "b", "end", "c"], ["a", "b", "end", "c", "end"])
-    assert tape.begins.tolist() == [True, False, False, True, False]
+    assert tape.is_start.tolist() == [True, False, False, True, False]
 
 
 def test_what_was_cut_has_no_end_and_no_beginning_there():
     vocabulary = Vocabulary(("a", "b", "c", "end"))
     whole = Recording.of([["a", "b"], ["c", "a"]])
     cut = whole.part(whole.starts[:-1], whole.starts[1:], np.array([True, False]), np.array([False, True]))
-    tape = lay_out(cut, vocabulary, "end")
+    tape = encode_sequences(cut, vocabulary, "end")
     assert spelled(tape, vocabulary) == (["end", "a", "b", "c", "a"], ["a", "b", None, "a", "end"])
-    assert spelled(lay_out(whole, vocabulary, None), vocabulary) == (["a", "b", "c", "a"], ["b", None, "a", None])
+    assert spelled(encode_sequences(whole, vocabulary, None), vocabulary) == (
+        ["a", "b", "c", "a"],
+        ["b", None, "a", None],
+    )
 
 
 def test_rare_and_new_symbols_are_unknown():
@@ -329,10 +332,10 @@ def test_rare_and_new_symbols_are_unknown():
     held_out = Recording.of([["a", "new", "rare", "b"]])
     corpus = Corpus.of_parts(learned, held_out, end="end", min_count=2)
     assert corpus.vocabulary.symbols == ("b", "a", "<unknown>", "end")
-    found = spelled(corpus.held_out_tape, corpus.vocabulary)[0]
+    found = spelled(corpus.encoded_held_out, corpus.vocabulary)[0]
     assert found == ["end", "a", "<unknown>", "<unknown>", "b"]
     with pytest.raises(UnknownSymbolError):
-        lay_out(held_out, Vocabulary(("a", "b")), None)
+        encode_sequences(held_out, Vocabulary(("a", "b")), None)
 
 
 def test_a_vocabulary_above_the_limit_is_refused_with_what_would_make_it_smaller():
@@ -346,7 +349,7 @@ def test_a_vocabulary_above_the_limit_is_refused_with_what_would_make_it_smaller
 def test_a_column_of_something_that_is_no_symbol_is_noticed_before_memory_is_full(tmp_path, monkeypatch):
     monkeypatch.setattr("stepcell.runtime.data.recording_builder._MOST_DIFFERENT", 50)
     path = write(tmp_path, "what\n" + "".join(f"{n}\n" for n in range(90)))
-    assert "more than 50 different symbols by line 52. Name another column" in refusal(EventsReading(), path)
+    assert "more than 50 different symbols by line 52. Name another column" in refusal(EventsReader(), path)
 
 
 @pytest.mark.parametrize(
@@ -359,10 +362,10 @@ def test_a_column_of_something_that_is_no_symbol_is_noticed_before_memory_is_ful
 )
 def test_a_text_is_characters_bytes_or_words(tmp_path, unit, symbols, monkeypatch):
     content = "Hé's 9,\nok!"
-    assert TextReading(unit).split(content) == symbols
+    assert TextReader(unit).split(content) == symbols
     for size in (3, 4, 1 << 20):  # wherever the blocks of a file end
         monkeypatch.setattr("stepcell.runtime.data.text._BLOCK", size)
-        assert sequences(TextReading(unit).read(write(tmp_path, content, "a.txt"))) == [symbols]
+        assert sequences(TextReader(unit).read(write(tmp_path, content, "a.txt"))) == [symbols]
 
 
 def test_a_folder_of_texts_has_a_sequence_for_each_file(tmp_path):
@@ -375,12 +378,12 @@ def test_a_folder_of_texts_has_a_sequence_for_each_file(tmp_path):
         "empty.txt": "",
     }.items():
         write(tmp_path, content, name)
-    recording = TextReading(end="<end>").read(tmp_path)
+    recording = TextReader(end="<end>").read(tmp_path)
     assert ["".join(sequence) for sequence in sequences(recording)] == ["one", "two", "three"]
     assert recording.remarks == (f"{tmp_path / 'empty.txt'} is empty and left out",)
     before = recording.sha256
     write(tmp_path, "2", "b.txt")
-    assert TextReading().read(tmp_path).sha256 != before
+    assert TextReader().read(tmp_path).sha256 != before
 
 
 def test_the_same_file_has_the_same_sha256_and_another_has_not(tmp_path):

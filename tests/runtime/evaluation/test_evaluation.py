@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from stepcell.cli import app
 from stepcell.runtime import load
 from stepcell.runtime.common.errors import CorpusError, OptionError, TargetError
-from stepcell.runtime.data import HeldOut, Recording, lay_out
-from stepcell.runtime.data.events import EventsReading
+from stepcell.runtime.data import HeldOut, Recording, encode_sequences
+from stepcell.runtime.data.events import EventsReader
 from stepcell.runtime.evaluation import (
     EvaluationData,
     EvaluationModes,
@@ -33,7 +33,7 @@ MEMORY = ["30123", "40124", "30123", "40124"]
 
 
 def tape_of(sequences, end="<end>", vocabulary=LETTERS):
-    return lay_out(Recording.of(sequences), vocabulary, end)
+    return encode_sequences(Recording.of(sequences), vocabulary, end)
 
 
 def plain_n_gram(sequences, order, history, symbol):
@@ -86,7 +86,7 @@ def test_the_distributions_of_an_n_gram_sum_to_one_whatever_came_before():
     strange = Recording.of(["cbcbacb", "aaaa"])
     parts = []
     for target in LETTERS:
-        tape = lay_out(strange, LETTERS, "<end>")
+        tape = encode_sequences(strange, LETTERS, "<end>")
         every = replace(tape, targets=np.full(len(tape), LETTERS.encode(target), np.int32))
         parts.append(np.exp(NGram(tape_of(SEQUENCES), len(LETTERS), 4).judge(every).log_probabilities))
     np.testing.assert_allclose(sum(parts), 1)
@@ -182,7 +182,7 @@ def manifest(data=None, vocabulary=LETTERS):
 def test_the_training_file_is_judged_by_what_was_held_out_then(tmp_path):
     path = tmp_path / "log.lines"
     path.write_text("".join(" ".join(sequence) + "\n" for sequence in SEQUENCES * 5))
-    reading = EventsReading(format="lines", end="<end>")
+    reading = EventsReader(format="lines", end="<end>")
     recording = reading.read(path)
     data = {
         "reading": reading.to_json(), "end": "<end>", "held_out": {"share": 0.2, "by": None},
@@ -190,8 +190,8 @@ def test_the_training_file_is_judged_by_what_was_held_out_then(tmp_path):
     }  # fmt: skip
     learned, held_out = HeldOut(0.2).split(recording)
     same = read_evaluation_data(manifest(data), path)
-    np.testing.assert_array_equal(same.test.inputs, lay_out(held_out, LETTERS, "<end>").inputs)
-    np.testing.assert_array_equal(same.train.inputs, lay_out(learned, LETTERS, "<end>").inputs)
+    np.testing.assert_array_equal(same.test.inputs, encode_sequences(held_out, LETTERS, "<end>").inputs)
+    np.testing.assert_array_equal(same.train.inputs, encode_sequences(learned, LETTERS, "<end>").inputs)
     assert "the part that was held out then" in same.notes[-1]
     other = tmp_path / "other.lines"
     other.write_text("a b\nc\n")

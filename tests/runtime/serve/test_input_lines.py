@@ -15,7 +15,7 @@ from support.predicting import append
 from stepcell.runtime.common.errors import InputError
 from stepcell.runtime.serve.file_lines import FileLines
 from stepcell.runtime.serve.lines import LineBuffer, PipedLines
-from stepcell.runtime.serve.signals import Interruption
+from stepcell.runtime.serve.signals import SignalGuard
 
 
 @settings(max_examples=200, deadline=None)
@@ -62,7 +62,7 @@ def test_pieces_of_a_line_do_not_lengthen_the_wait_for_its_end():
     reader, writer = os.pipe()
     waits = []
 
-    class Trickle(Interruption):
+    class Trickle(SignalGuard):
         """A byte comes whenever one is waited for, and never a line end."""
 
         def wait_for(self, descriptor, seconds):
@@ -86,10 +86,10 @@ def test_pieces_of_a_line_do_not_lengthen_the_wait_for_its_end():
 def lines_of(kind, content, path):
     """Lines of `content` from bytes in memory, through a pipe, or out of a file."""
     if kind == "memory":
-        yield PipedLines(io.BytesIO(content), Interruption())
+        yield PipedLines(io.BytesIO(content), SignalGuard())
     elif kind == "file":
         path.write_bytes(content)
-        lines = FileLines(path, Interruption(), print)
+        lines = FileLines(path, SignalGuard(), print)
         yield lines
         lines.close()
     else:
@@ -97,7 +97,7 @@ def lines_of(kind, content, path):
         os.write(writer, content)
         os.close(writer)
         with open(reader, "rb", buffering=0) as pipe:
-            yield PipedLines(pipe, Interruption())
+            yield PipedLines(pipe, SignalGuard())
 
 
 @pytest.mark.parametrize("kind", ["memory", "pipe", "file"])
@@ -116,12 +116,12 @@ class Followed:
 
     def __init__(self, path, **options):
         self.told = []
-        self.lines = FileLines(path, Interruption(), self.told.append, follow=True, **options)
+        self.lines = FileLines(path, SignalGuard(), self.told.append, follow=True, **options)
 
-    def all(self, patience=0.0):
+    def all(self, timeout=0.0):
         """All lines that there are now."""
         found = []
-        while line := self.lines.next(patience):
+        while line := self.lines.next(timeout):
             found.append(line.content.decode())
         return found
 
@@ -218,4 +218,4 @@ def test_an_input_that_cannot_be_read_is_refused(tmp_path, name, message, monkey
     if name == "secret":
         monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     with pytest.raises(InputError, match=message):
-        FileLines(tmp_path / name, Interruption(), print)
+        FileLines(tmp_path / name, SignalGuard(), print)

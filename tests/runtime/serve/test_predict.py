@@ -10,8 +10,8 @@ from support.sealed import changed_memory
 
 from stepcell.runtime import TargetError, Vocabulary, calibrate, load, read_saved_streams
 from stepcell.runtime.common.errors import OptionError
-from stepcell.runtime.serve.loop import Route, StateFile, predict_lines
-from stepcell.runtime.serve.session import Feed, Manner
+from stepcell.runtime.serve.loop import IOOptions, StateFile, predict_lines
+from stepcell.runtime.serve.session import LineOptions, Session
 
 
 @pytest.mark.parametrize("cuts", [[1], [60], [119], [1, 2, 3], [40, 80]])
@@ -169,7 +169,7 @@ def test_a_model_whose_symbols_have_no_probability_is_refused_before_anything_is
     threshold = calibrate(memory, ["30123", "40124"] * 60)
     path = changed_memory(tmp_path / "labels.tflite", labels=Vocabulary(tuple("abcde")))
     with pytest.raises(TargetError, match="answers with labels"):
-        Feed(load(path), Manner(threshold=threshold), 1, print)
+        Session(load(path), LineOptions(threshold=threshold), 1, print)
 
 
 @pytest.mark.parametrize(
@@ -202,4 +202,4 @@ def test_a_file_without_lines_is_refused_in_a_few_words(tmp_path):
 
 def test_without_stdin_there_is_nothing_to_read(memory):
     with pytest.raises(OptionError, match="There is no stdin"):
-        predict_lines(memory, Manner(), Route(), None, print, print)
+        predict_lines(memory, LineOptions(), IOOptions(), None, print, print)

@@ -13,16 +13,16 @@ from support.predicting import SYMBOLS, on_lines, predict, where
 
 from stepcell.runtime import SavedStreams
 from stepcell.runtime.common.errors import OutputError
-from stepcell.runtime.serve.loop import Route, predict_lines
-from stepcell.runtime.serve.session import Manner
-from stepcell.runtime.serve.signals import InterruptedFeedError
+from stepcell.runtime.serve.loop import IOOptions, predict_lines
+from stepcell.runtime.serve.session import LineOptions
+from stepcell.runtime.serve.signals import InterruptedSessionError
 
 
-def feed(memory, tmp_path, lines, answer, manner=None, **route):
+def feed(memory, tmp_path, lines, answer, options=None, **more):
     """Feed from memory, as the command does; return what was told."""
     told = []
-    route = Route(state=tmp_path / "memory.state", **route)
-    predict_lines(memory, manner or Manner(), route, io.BytesIO(lines.encode()), answer, told.append)
+    place = IOOptions(state=tmp_path / "memory.state", **more)
+    predict_lines(memory, options or LineOptions(), place, io.BytesIO(lines.encode()), answer, told.append)
     return told
 
 
@@ -69,7 +69,7 @@ def test_it_is_saved_after_a_while_even_if_nothing_comes(memory, tmp_path):
     with open(reader, "rb", buffering=0) as stdin, open(writer, "wb", buffering=0) as pipe:
         thread = threading.Thread(
             target=predict_lines,
-            args=(memory, Manner(), Route(state=path, save_every=1000, save_interval=0.1), stdin),
+            args=(memory, LineOptions(), IOOptions(state=path, save_every=1000, save_interval=0.1), stdin),
             kwargs={"answer": lambda _: answered.set(), "tell": lambda _: None},
         )
         thread.start()
@@ -110,7 +110,7 @@ def test_a_signal_while_a_line_is_answered_waits_for_the_answer_and_saves(memory
         if len(found) == 3:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(InterruptedFeedError) as caught:
+    with pytest.raises(InterruptedSessionError) as caught:
         feed(memory, tmp_path, on_lines(SYMBOLS), answer)
     assert caught.value.signal == number
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers

@@ -24,8 +24,8 @@ from stepcell.runtime import (
 )
 from stepcell.runtime.bench.measurement import measure_variants
 from stepcell.runtime.format.manifest_reader import read_manifest
-from stepcell.runtime.serve.input_line import read_observation, read_record
-from stepcell.runtime.serve.session import Feed, Manner
+from stepcell.runtime.serve.input_line import parse_json_line, parse_line
+from stepcell.runtime.serve.session import LineOptions, Session
 from stepcell.runtime.worker.measure import measure
 
 L = keras.layers
@@ -292,26 +292,30 @@ def test_a_stepcell_that_knows_no_features_asks_to_be_upgraded(wide, monkeypatch
 def test_a_line_is_a_symbol_or_an_object_of_what_is_read(wide, sensor):
     manifest = read_model_file(wide[1] / "model.tflite").manifest
     line = '{"symbol": "a", "hour": 3, "speed": [1, 2, 3]}'
-    assert read_observation(line, manifest) == ("a", {"hour": 3, "speed": [1, 2, 3]})
+    assert parse_line(line, manifest) == ("a", {"hour": 3, "speed": [1, 2, 3]})
     for line, error, problem in (
         ("a", FeatureMismatchError, "is not JSON"),
         ("[1]", FeatureMismatchError, "is not a JSON object; wanted is .*symbol.*hour.*speed"),
         ('{"hour": 3}', UnknownSymbolError, "has no symbol"),
     ):
         with pytest.raises(error, match=problem):
-            read_observation(line, manifest)
+            parse_line(line, manifest)
     numbers = read_model_file(sensor[1] / "model.onnx").manifest
-    assert read_observation("[1, 2, 3, 4]", numbers) == (None, {"features": [1, 2, 3, 4]})
+    assert parse_line("[1, 2, 3, 4]", numbers) == (None, {"features": [1, 2, 3, 4]})
 
 
 def test_a_record_holds_features_and_other_fields_that_are_left_out(wide, sensor):
     manifest = read_model_file(wide[1] / "model.tflite").manifest
     line = '{"machine": 7, "event": "a", "hour": 3, "speed": [1, 2, 3], "weather": "fine"}'
-    assert read_record(line, manifest, "event", "machine") == ("7", "a", {"hour": 3, "speed": [1, 2, 3]})
+    assert parse_json_line(line, manifest, "event", "machine") == ("7", "a", {"hour": 3, "speed": [1, 2, 3]})
     numbers = read_model_file(sensor[1] / "model.onnx").manifest
-    assert read_record('{"machine": "x", "features": [1]}', numbers, None, "machine") == ("x", None, {"features": [1]})
+    assert parse_json_line('{"machine": "x", "features": [1]}', numbers, None, "machine") == (
+        "x",
+        None,
+        {"features": [1]},
+    )
     with pytest.raises(OptionError, match="reads no symbols but features: leave out --symbol-field"):
-        Feed(load(sensor[1] / "model.onnx"), Manner(symbol_field="event"), 1, print)
+        Session(load(sensor[1] / "model.onnx"), LineOptions(symbol_field="event"), 1, print)
 
 
 def test_streams_by_key_read_features(wide):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from stepcell.cli import app
 from stepcell.export import read_source
 from stepcell.runtime.common.errors import CorpusError, ProblemError
-from stepcell.runtime.data import Corpus, EventsReading, Recording
+from stepcell.runtime.data import Corpus, EventsReader, Recording
 from stepcell.train import Events, Network, Options, Run, fit
 from stepcell.train.fitting.evaluate import Answers
 
@@ -90,7 +90,7 @@ def test_blocks_do_not_depend_on_how_updates_are_divided_among_them(events):
 def test_what_is_held_out_is_judged_once_with_resets_and_once_without(events):
     streams = events.evaluations(0)
     judged = streams["per_sequence"]
-    assert int(judged.weights.sum()) == len(events.corpus.held_out_tape)
+    assert int(judged.weights.sum()) == len(events.corpus.encoded_held_out)
     assert (judged.inputs[judged.resets] == events.vocabulary.encode("<end>")).all()
     assert int(judged.resets.sum()) == len(events.corpus.held_out)
     assert not streams["carried"].resets.any()
@@ -122,7 +122,7 @@ def test_positions_are_counted_from_the_beginning_of_a_sequence(events):
 def test_one_long_sequence_is_learned_in_lanes_and_has_no_resets_within(tmp_path):
     path = tmp_path / "events.csv"
     path.write_text("what\n" + "".join(f"{'abcab'[n % 5]}\n" for n in range(900)))
-    problem = Events.from_file(path, EventsReading())
+    problem = Events.from_file(path, EventsReader())
     assert list(problem.evaluations(0)) == ["carried"]
     assert problem.block(0, 3, seed=0).resets.shape == (3, 4)
     fitted = fit(problem, Network("gru", 12), Options(seed=1))
@@ -135,14 +135,14 @@ def test_the_unknown_symbol_is_shown_now_and_then_where_no_symbol_is_rare(events
     assert 0 < (inputs == unknown).mean() < 0.01
     assert not (events.block(0, 60, seed=0).targets == unknown).any()
     rare = Events.of([*SEQUENCES, ["once", "x"], ["a", "never"]], min_count=2, held_out=0.01)
-    share = (rare.corpus.learned_tape.inputs == rare.vocabulary.encode("<unknown>")).mean()
+    share = (rare.corpus.encoded_train.inputs == rare.vocabulary.encode("<unknown>")).mean()
     assert (rare.block(0, 60, seed=0).inputs == rare.vocabulary.encode("<unknown>")).mean() < 4 * share
 
 
 def test_rare_events_weigh_more_where_that_is_asked_for():
     weights = Events.of(SEQUENCES, class_balance=1.0).symbol_weights
     problem = Events.of(SEQUENCES, class_balance=1.0)
-    tape = problem.corpus.learned_tape
+    tape = problem.corpus.encoded_train
     totals = np.bincount(tape.targets, weights[tape.targets], len(problem.vocabulary))
     assert totals[totals > 0] == pytest.approx(np.full(7, len(tape) / 7), rel=1e-5)
     heavy = Events.of(SEQUENCES, emphasis={"A": 3.0})
@@ -195,7 +195,7 @@ def test_the_command_shows_what_it_read_before_it_trains(tmp_path):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["scores"]["per_sequence"]["answers"] > 0
     learned = next(line for line in result.stderr.splitlines() if line.startswith("learned"))
-    symbols = len(Events.of(SEQUENCES).corpus.learned.ids)
+    symbols = len(Events.of(SEQUENCES).corpus.train.ids)
     assert learned.split()[1:8] == ["135", str(symbols), "6", "4", "4", "5", "100.00"]
     assert "csv, separated by ';'" in result.stderr
     assert "left out: 1 without a sequence (the first in line" in result.stderr
