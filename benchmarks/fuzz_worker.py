@@ -22,7 +22,8 @@ from fuzz_damage import GRAPH, PLAIN, STATE_SUFFIX, damaged
 
 from stepcell.runtime import Model, StepcellError, load
 from stepcell.runtime.format.manifest import Manifest
-from stepcell.runtime.interpreters.registry import NUMPY, backends_for, probe_backends
+from stepcell.runtime.interpreters.probe import probe_backends
+from stepcell.runtime.interpreters.registry import NUMPY, backends_for
 
 SECONDS = 10
 MEMORY = 2**30  # bytes of address space for a trial, beyond what the process had before

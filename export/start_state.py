@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ..runtime.common.arrays import AnyArray, Float32, Ids
 from ..runtime.common.errors import SourceError, StateMismatchError
 from ..runtime.format.tensor_specs import Inputs
-from ..runtime.interpreters.registry import initial_state
+from ..runtime.interpreters.base import initial_state
 from .parity.reference import run_numpy
 from .step_function.build import StepFunction
 

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from .format.model_file import ModelFile, read_model_file
     from .format.tensor_specs import Feature, Output
     from .format.vocabulary import Vocabulary
-    from .interpreters.registry import BACKEND_NAMES, describe_backend, probe_backends, usable_backends
+    from .interpreters.probe import probe_backends, usable_backends
+    from .interpreters.registry import BACKEND_NAMES, describe_backend
     from .streams.fleet import Fleet
     from .streams.lockstep import Streams
     from .streams.model import Model, load
@@ -127,7 +128,8 @@ _HOMES = {
     ".format.model_file": ("ModelFile", "read_model_file"),
     ".format.tensor_specs": ("Feature", "Output"),
     ".format.vocabulary": ("Vocabulary",),
-    ".interpreters.registry": ("BACKEND_NAMES", "describe_backend", "probe_backends", "usable_backends"),
+    ".interpreters.probe": ("probe_backends", "usable_backends"),
+    ".interpreters.registry": ("BACKEND_NAMES", "describe_backend"),
     ".streams.fleet": ("Fleet",),
     ".streams.lockstep": ("Streams",),
     ".streams.model": ("Model", "load"),

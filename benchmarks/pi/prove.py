@@ -29,7 +29,9 @@ from stepcell.runtime.common.run_worker import run_runtime
 from stepcell.runtime.common.terminal import format_table
 from stepcell.runtime.doctor.packages import INTERPRETERS, availability, find_target
 from stepcell.runtime.format.tensor_specs import Inputs
-from stepcell.runtime.interpreters.registry import NUMPY, backends_for, initial_state, usable_backends
+from stepcell.runtime.interpreters.base import initial_state
+from stepcell.runtime.interpreters.probe import usable_backends
+from stepcell.runtime.interpreters.registry import NUMPY, backends_for
 from stepcell.runtime.worker.__main__ import RESULT_SUFFIX, SPEC_SUFFIX
 from stepcell.runtime.worker.messages import RunResult, RunSpec
 

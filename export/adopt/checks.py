@@ -17,8 +17,9 @@ from ...runtime.common.errors import AdoptionError
 from ...runtime.common.run_worker import run_runtime
 from ...runtime.format.manifest import Golden, GoldenRun, Manifest, StateTensor
 from ...runtime.format.tensor_specs import Inputs
+from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.golden import start_state
-from ...runtime.interpreters.registry import describe_backend, initial_state
+from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.__main__ import RESULT_SUFFIX, SPEC_SUFFIX
 from ...runtime.worker.messages import RunResult, RunSpec
 

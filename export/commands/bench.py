@@ -28,7 +28,7 @@ def bench(
     from ...runtime.bench.report import as_rows, draw, machine
     from ...runtime.common.atomic_write import atomic_write
     from ...runtime.common.terminal import import_silently, print_table, silence_stderr, status
-    from ...runtime.interpreters.registry import usable_backends
+    from ...runtime.interpreters.probe import usable_backends
 
     format = read_model_file(file).format
     with silence_stderr():

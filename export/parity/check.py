@@ -23,8 +23,9 @@ from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import NotSteppableError, ParityError, StateMismatchError
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.format.vocabulary import Vocabulary
+from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.numpy_engine.blas import one_thread
-from ...runtime.interpreters.registry import describe_backend, initial_state
+from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.messages import RunResult, RunSpec, State
 from ..ops.precision import FLOAT32, GATES, INT8, Gate
 from ..step_function.build import StepFunction

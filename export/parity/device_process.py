@@ -15,7 +15,7 @@ from threading import BoundedSemaphore
 
 from ...runtime.common.errors import BackendError, NoInterpreterError
 from ...runtime.common.run_worker import run_runtime
-from ...runtime.interpreters.registry import NUMPY, backends_for, describe_backend, without_stand_in
+from ...runtime.interpreters.registry import NUMPY, backends_for, describe_backend, drop_numpy_fallback
 from ...runtime.worker.__main__ import RESULT_SUFFIX, SPEC_SUFFIX
 from ...runtime.worker.messages import RunResult, RunSpec
 from ..ops.precision import INT8
@@ -32,7 +32,7 @@ def installed_backends(format: str, quantizations: Iterable[str] = ()) -> tuple[
             cannot show what an interpreter makes of int8, and that is among the `quantizations` asked for.
     """
     probed = _probe()
-    working = without_stand_in(name for name in backends_for(format) if probed[name] is None)
+    working = drop_numpy_fallback(name for name in backends_for(format) if probed[name] is None)
     if not working:
         reasons = "\n".join(f"  - {probed[name]}" for name in backends_for(format))
         raise NoInterpreterError(

@@ -19,7 +19,8 @@ from ...runtime.common.errors import MissingPackageError
 from ...runtime.common.plotting import new_figure, to_png
 from ...runtime.format.model_file import read_model_file
 from ...runtime.format.tensor_specs import Inputs
-from ...runtime.interpreters.registry import describe_backend, initial_state
+from ...runtime.interpreters.base import initial_state
+from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.messages import RunSpec
 from ..ops.precision import FLOAT32, GATES, Gate, file_name
 from .comparison import recommendations

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ...runtime.common.arrays import AnyArray, Ids
 from ...runtime.format.manifest import Manifest
 from ...runtime.format.tensor_specs import SYMBOL, Inputs, checked_features
-from ...runtime.interpreters.registry import initial_state
+from ...runtime.interpreters.base import initial_state
 from ..ops import NumpyArithmetic
 from ..step_function.build import StepFunction
 from ..step_function.interface import Interface

@@ -18,7 +18,7 @@ from ..common.arrays import AnyArray, Ids
 from ..common.errors import StepcellError
 from ..format.tensor_specs import STEP
 from ..interpreters.tflite_backend import open_interpreter
-from ..interpreters.tflite_signature import HeldSignature, can_hold
+from ..interpreters.tflite_signature import SignatureView, supports_views
 from ..streams.fleet import Fleet
 from ..streams.model import Model
 from ..streams.stream import Stream
@@ -110,8 +110,8 @@ def baselines(model: Model) -> Iterator[Variant]:
         return
     if name in ("litert", "tflite"):
         interpreter = open_interpreter(name, model.file.payload)
-        if can_hold(interpreter):
-            held = HeldSignature(interpreter, STEP)
+        if supports_views(interpreter):
+            held = SignatureView(interpreter, STEP)
             for array in held.tensors.values():
                 array[...] = 0
             for tensor in manifest.state:  # from zeros some kernels are many times faster than they ever are in use
@@ -127,11 +127,11 @@ def baselines(model: Model) -> Iterator[Variant]:
         yield Variant("session.run", _session_run(model))
 
 
-def _symbol(held: HeldSignature) -> AnyArray:
+def _symbol(held: SignatureView) -> AnyArray:
     return held.tensors.get("symbol", np.zeros(1, np.int32))
 
 
-def _views(held: HeldSignature, model: Model) -> Callable[[int], AnyArray]:
+def _views(held: SignatureView, model: Model) -> Callable[[int], AnyArray]:
     symbol, invoke, subgraph = _symbol(held), held.invoke, held.subgraph
     pairs = [(held.tensors[tensor.name], held.tensors[tensor.next]) for tensor in model.manifest.state]
     answer = held.tensors[model.manifest.answer]
@@ -157,7 +157,7 @@ def _views(held: HeldSignature, model: Model) -> Callable[[int], AnyArray]:
     return step_of_lstm
 
 
-def _flat_views(held: HeldSignature, model: Model) -> Loop:
+def _flat_views(held: SignatureView, model: Model) -> Loop:
     """What is left to save by hand: arrays of one axis, and the loop around the step instead of a function."""
     symbol, invoke, subgraph = _symbol(held), held.invoke, held.subgraph
     (h, next_h), (c, next_c) = (

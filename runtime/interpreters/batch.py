@@ -15,10 +15,11 @@ from ..common.errors import BackendError
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import STEP, SYMBOL
-from .finite import not_finite, require_finite, suspects
-from .memory import as_pieces, copy_all
-from .registry import Backend, describe_backend, initial_state, open_backend
-from .tflite_signature import HeldSignature, can_hold
+from .base import Backend, initial_state
+from .finite import not_finite, outputs_to_check, require_finite
+from .memory import as_records, copy_all
+from .registry import describe_backend, open_backend
+from .tflite_signature import SignatureView, supports_views
 
 _NOTHING: Mapping[str, AnyArray] = MappingProxyType({})
 
@@ -34,7 +35,7 @@ def open_batch(backend_name: str, file: ModelFile, size: int) -> Batch:
         opened = {"litert": _tflite, "tflite": _tflite, "onnxruntime": _onnx}.get(backend_name, _none)(
             backend_name, file, size
         )
-    batch = opened or OneByOne(open_backend(backend_name, file), backend_name, file, size)
+    batch = opened or SequentialBatch(open_backend(backend_name, file), backend_name, file, size)
     for name, array in initial_state(file.manifest.state).items():
         batch.state()[name][...] = array
     return batch
@@ -48,14 +49,14 @@ def _tflite(name: str, file: ModelFile, size: int) -> Batch | None:
     from .tflite_backend import open_interpreter
 
     interpreter = open_interpreter(name, file.payload)
-    if not can_hold(interpreter):
+    if not supports_views(interpreter):
         return None
     # `step` is the first subgraph, the one that this resizes. It belongs to nobody else: memory that is held must not
     # be moved.
     for details in interpreter.get_input_details():
         interpreter.resize_tensor_input(details["index"], [size, *map(int, details["shape"][1:])])
     interpreter.allocate_tensors()
-    return HeldBatch(HeldSignature(interpreter, STEP), name, file, size)
+    return TfliteBatch(SignatureView(interpreter, STEP), name, file, size)
 
 
 def _onnx(name: str, file: ModelFile, size: int) -> Batch:
@@ -82,7 +83,7 @@ class Batch(ABC):
         self._symbol = memory[SYMBOL] if SYMBOL in memory else np.zeros(size, np.int32)
         self._features = {feature.name: memory[feature.name] for feature in manifest.features}
         self._backend_name, self._file = backend_name, file
-        suspected = suspects(manifest)
+        suspected = outputs_to_check(manifest)
         self._suspects = [memory[name] for name in suspected if name == manifest.answer or name in self.extra_outputs]
         self._suspected_states = [tensor.name for tensor in manifest.state if tensor.next in suspected]
         # The first number of a softmax tells of all of them. They are looked at as one sum: none is above 1.
@@ -133,25 +134,25 @@ class Batch(ABC):
     def next_state(self) -> dict[str, Float32]:
         """Return the memory of the next states, by the names of the states, to be read."""
 
-    def next_pieces(self) -> dict[str, AnyArray]:
-        """Return the same as pieces, (B,) each; see `as_pieces`."""
-        return {name: as_pieces(array) for name, array in self.next_state().items()}
+    def next_records(self) -> dict[str, AnyArray]:
+        """Return the same as records, (B,) each; see `as_records`."""
+        return {name: as_records(array) for name, array in self.next_state().items()}
 
 
-class HeldBatch(Batch):
+class TfliteBatch(Batch):
     """A TFLite interpreter whose first dimension is `size`."""
 
-    def __init__(self, held: HeldSignature, backend_name: str, file: ModelFile, size: int) -> None:
+    def __init__(self, view: SignatureView, backend_name: str, file: ModelFile, size: int) -> None:
         """Take the tensors of the resized signature `step`."""
-        super().__init__(held.tensors, backend_name, file, size)
-        self._held = held
-        self._feedback = held.feedback([(tensor.name, tensor.next) for tensor in file.manifest.state])
-        self._state = {tensor.name: held.tensors[tensor.name] for tensor in file.manifest.state}
-        self._next = {tensor.name: held.tensors[tensor.next] for tensor in file.manifest.state}
-        self._next_pieces = super().next_pieces()
+        super().__init__(view.tensors, backend_name, file, size)
+        self._view = view
+        self._feedback = view.feedback([(tensor.name, tensor.next) for tensor in file.manifest.state])
+        self._state = {tensor.name: view.tensors[tensor.name] for tensor in file.manifest.state}
+        self._next = {tensor.name: view.tensors[tensor.next] for tensor in file.manifest.state}
+        self._next_records = super().next_records()
 
     def _compute(self) -> None:
-        self._held.compute()
+        self._view.compute()
 
     def feed_back(self) -> None:
         """See `Batch.feed_back`."""
@@ -165,9 +166,9 @@ class HeldBatch(Batch):
         """See `Batch.next_state`."""
         return self._next
 
-    def next_pieces(self) -> dict[str, AnyArray]:
-        """See `Batch.next_pieces`."""
-        return self._next_pieces
+    def next_records(self) -> dict[str, AnyArray]:
+        """See `Batch.next_records`."""
+        return self._next_records
 
 
 class OnnxBatch(Batch):
@@ -205,7 +206,7 @@ class OnnxBatch(Batch):
         return self._states[1 - self._side]
 
 
-class OneByOne(Batch):
+class SequentialBatch(Batch):
     """Any other backend, stepped once for each stream: as fast as that, but the same to use."""
 
     def __init__(self, backend: Backend, backend_name: str, file: ModelFile, size: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from ..common.arrays import AnyArray
 from ..common.errors import NotFiniteError
 from ..format.manifest import Manifest
-from .memory import Computation
+from .memory import BoundCall
 
 # What keeps the state of a cell within bounds, whatever its weights are.
 _BOUNDED = {"tanh", "sigmoid", "hard_sigmoid", "softsign", "hard_tanh", "softmax", "relu6", None}
@@ -27,7 +27,7 @@ def not_finite(manifest: Manifest) -> NotFiniteError:
     )
 
 
-def suspects(manifest: Manifest) -> tuple[str, ...]:
+def outputs_to_check(manifest: Manifest) -> tuple[str, ...]:
     """Return the outputs of which every number must be looked at; of the main output the first always is.
 
     The softmax of anything that is not finite is not a number anywhere: its first number tells of all of them. And
@@ -40,16 +40,16 @@ def suspects(manifest: Manifest) -> tuple[str, ...]:
     return (*(() if manifest.output == "softmax" else (manifest.answer,)), *others, *states)
 
 
-def looking_at(computation: Computation, arrays: Iterable[AnyArray], manifest: Manifest) -> Computation:
-    """Return `computation`, which writes to `arrays`, and raises NotFiniteError where one is not finite then.
+def with_finite_check(call: BoundCall, arrays: Iterable[AnyArray], manifest: Manifest) -> BoundCall:
+    """Return `call`, which writes to `arrays`, and raises NotFiniteError where one is not finite then.
 
-    Where there are none to look at it is `computation` itself.
+    Where there are none to look at it is `call` itself.
     """
     # 0 times a number is 0 and 0 times anything else is not: a product is the cheapest way to look at all of them.
     products = [(array.reshape(-1).dot, np.zeros(array.size, array.dtype)) for array in arrays]
     if not products:
-        return computation
-    run, arguments = computation
+        return call
+    run, arguments = call
 
     def run_and_look() -> None:
         run(*arguments)

@@ -12,8 +12,9 @@ from ..common.errors import BackendError, GoldenMismatchError, NotFiniteError, S
 from ..format.manifest import GoldenRun, StateTensor
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import Feature
+from .base import Backend, State, initial_state
 from .batch import Batch
-from .registry import Backend, State, describe_backend, initial_state
+from .registry import describe_backend
 
 # The kernels of TFLite for 32-bit ARM are less exact than all others: a cell state is off by 1e-4, and what is made of
 # it by up to 8e-4 (tests/data/memory.tflite over 2,000 steps; benchmarks/pi/prove.py).

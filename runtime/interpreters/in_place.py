@@ -9,32 +9,31 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Float32, Ids
 from ..format.manifest import Manifest
-from .base_backend import PlainBackend
-from .finite import looking_at, not_finite, suspects
-from .input_slot import Entry
-from .memory import EVERYTHING, Computation, as_bytes, copy_and_count
-from .registry import State
+from .base import BackendBase, State
+from .finite import not_finite, outputs_to_check, with_finite_check
+from .input_slot import InputSlot
+from .memory import ALL, BoundCall, as_bytes, copy_and_count
 
 _HIGHEST_BYTE = 3 if sys.byteorder == "little" else 0  # of a float32: it has the sign and most of the exponent
-DOUBTFUL = 0x40  # the least of such bytes whose numbers are not in [0, 2), as probabilities are
+SIGN_LIMIT = 0x40  # the least of such bytes whose numbers are not in [0, 2), as probabilities are
 
 
-class MemoryBackend(PlainBackend):
+class InPlaceBackend(BackendBase):
     """Computes in memory that stays where it is.
 
     Attributes:
-        entry: Where the symbol goes.
-        computation: Computes the outputs from the inputs, and refuses what is not finite, but for the first number of
-            the answer, which tells of all numbers of a softmax: `require_first` does, for whoever calls this.
-        sign: The highest byte of that number, shape (1,). Where it is below `DOUBTFUL` the number is finite; a byte is
-            looked at in half the time of a number.
+        slot: Where the symbol goes.
+        call: Computes the outputs from the inputs, and refuses what is not finite, but for the first number of
+            the answer, which tells of all numbers of a softmax: the caller checks that with `require_first`.
+        sign: The highest byte of that number, shape (1,). Below `SIGN_LIMIT` the number is finite; to look at a byte
+            takes half the time of a number.
         feedback: Pairs (target, source) that let the next state become the state; `copy_all` copies them.
     """
 
     def __init__(
         self,
-        computation: Computation,
-        entry: Entry,
+        call: BoundCall,
+        slot: InputSlot,
         tensors: Mapping[str, AnyArray],
         state: Mapping[str, tuple[AnyArray, ...]],
         feedback: list[tuple[memoryview, memoryview]],
@@ -43,8 +42,8 @@ class MemoryBackend(PlainBackend):
         """Take the memory. The resident state is the initial one.
 
         Args:
-            computation: Computes the outputs from the inputs.
-            entry: Where the symbol goes.
+            call: Computes the outputs from the inputs.
+            slot: Where the symbol goes.
             tensors: Name -> the memory of the features and of all outputs.
             state: Name -> wherever this tensor of the state is read from.
             feedback: See the attribute.
@@ -56,8 +55,9 @@ class MemoryBackend(PlainBackend):
             {feature.name: tensors[feature.name] for feature in manifest.features},
             {output.name: tensors[output.name] for output in manifest.extra_outputs},
         )
-        self.computation = looking_at(computation, [tensors[name] for name in suspects(manifest)], manifest)
-        self.entry = entry
+        checked = [tensors[name] for name in outputs_to_check(manifest)]
+        self.call = with_finite_check(call, checked, manifest)
+        self.slot = slot
         self.sign = as_bytes(self._answer)[_HIGHEST_BYTE : _HIGHEST_BYTE + 1]
         self.feedback = feedback
         self._state = state
@@ -70,10 +70,10 @@ class MemoryBackend(PlainBackend):
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
-        self.entry.place[EVERYTHING] = self.entry.content(id)
-        function, arguments = self.computation
+        self.slot.buffer[ALL] = self.slot.content(id)
+        function, arguments = self.call
         function(*arguments)
-        if self.sign[0] >= DOUBTFUL:
+        if self.sign[0] >= SIGN_LIMIT:
             self.require_first()
 
     def absorb(self, ids: Ids) -> None:
@@ -88,22 +88,22 @@ class MemoryBackend(PlainBackend):
 
     def _step_all(self, ids: Ids, rows: memoryview | None) -> None:
         """Step all of `ids`, and let what is answered be in `rows`, one behind the other."""
-        place, content, feedback, sign = self.entry.place, self.entry.content, self.feedback, self.sign
+        place, content, feedback, sign = self.slot.buffer, self.slot.content, self.feedback, self.sign
         answer, start = as_bytes(self._answer), 0
-        function, arguments = self.computation
+        function, arguments = self.call
         for id in ids.tolist():
-            place[EVERYTHING] = content(id)
+            place[ALL] = content(id)
             function(*arguments)
-            if sign[0] >= DOUBTFUL:
+            if sign[0] >= SIGN_LIMIT:
                 self.require_first()
             if rows is not None:
                 rows[start : start + len(answer)] = answer  # no array is made per symbol: a quarter faster
                 start += len(answer)
             for target, source in feedback:
-                target[EVERYTHING] = source
+                target[ALL] = source
 
     def require_first(self) -> None:
-        """Raise NotFiniteError if the first number of the answer is none; see `finite.suspects`."""
+        """Raise NotFiniteError if the first number of the answer is none; see `finite.outputs_to_check`."""
         if np.isnan(self._answer[0]):
             raise not_finite(self.manifest)
 

@@ -19,15 +19,14 @@ from ..format.io_mapping import IOMapping, TensorSpec
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tflite_graph import read_tflite_graph, tensors_of
-from .base_backend import PlainBackend
+from .base import BackendBase, State
 from .finite import require_finite
-from .registry import State
 
 # Name of an input -> array of its shape, to name of an output -> array; the arrays that come out are the caller's.
 Runner = Callable[[Mapping[str, AnyArray]], Mapping[str, AnyArray]]
 
 
-class MappedBackend(PlainBackend):
+class MappedBackend(BackendBase):
     """A graph behind a function, with its state beside it."""
 
     def __init__(self, run: Runner, manifest: Manifest) -> None:

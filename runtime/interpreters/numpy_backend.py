@@ -19,12 +19,12 @@ from ..format.onnx_graph import read_onnx_graph
 from ..format.tensor_specs import STEP
 from ..format.tflite_container import is_tflite
 from ..format.tflite_graph import read_tflite_graph
-from .in_place import MemoryBackend
-from .input_slot import Entry
+from .base import Backend
+from .in_place import InPlaceBackend
+from .input_slot import InputSlot
 from .mapped_backend import MappedBackend, Runner, io_mapping_of, require_ports
 from .memory import as_bytes
 from .numpy_engine import Calculation, Program, build_program, calculation_of
-from .registry import Backend
 
 
 def open_backend(name: str, file: ModelFile) -> Backend:
@@ -92,7 +92,7 @@ def _compare(file: ModelFile, found: Mapping[str, Any], wanted: Mapping[str, Any
         )
 
 
-class NumpyBackend(MemoryBackend):
+class NumpyBackend(InPlaceBackend):
     """A program, with the resident state in the arrays that it reads."""
 
     def __init__(self, program: Program, manifest: Manifest) -> None:
@@ -100,7 +100,7 @@ class NumpyBackend(MemoryBackend):
         tensors = {**program.outputs, **program.inputs}
         state = {tensor.name: (tensors[tensor.name],) for tensor in manifest.state}
         feedback = [(as_bytes(tensors[tensor.name]), as_bytes(tensors[tensor.next])) for tensor in manifest.state]
-        super().__init__((program.run, ()), Entry.of_ids(tensors, manifest), tensors, state, feedback, manifest)
+        super().__init__((program.run, ()), InputSlot.of_ids(tensors, manifest), tensors, state, feedback, manifest)
 
 
 def _runner(file: ModelFile) -> Runner:

@@ -18,10 +18,9 @@ from ..common.errors import DamagedFileError
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import SYMBOL
-from .base_backend import PlainBackend
-from .finite import looking_at, not_finite, require_finite, suspects
+from .base import Backend, BackendBase, State, initial_state
+from .finite import not_finite, outputs_to_check, require_finite, with_finite_check
 from .mapped_backend import MappedBackend, onnx_runner
-from .registry import Backend, State, initial_state
 
 _ONNX_TYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
 _ERRORS_ONLY = 3  # log severity
@@ -66,7 +65,7 @@ def _check_graph(session: Any, file: ModelFile) -> None:
             )
 
 
-class OnnxRuntimeBackend(PlainBackend):
+class OnnxRuntimeBackend(BackendBase):
     """One session with two sets of state buffers, and a binding for each direction between them."""
 
     def __init__(self, session: Any, manifest: Manifest) -> None:
@@ -90,7 +89,7 @@ class OnnxRuntimeBackend(PlainBackend):
         self._kept = session, bindings, inputs
         run, held = shortest_run(session, bindings)
         self._compute = [
-            looking_at((run, (binding, None)), self._written(after), manifest)
+            with_finite_check((run, (binding, None)), self._written(after), manifest)
             for binding, after in zip(held, self._buffers[::-1], strict=True)
         ]
         self._first = self._answer.data
@@ -123,7 +122,9 @@ class OnnxRuntimeBackend(PlainBackend):
     def _written(self, target: State) -> list[AnyArray]:
         """Return what must be looked at after a run that writes the next state to `target`."""
         following = {tensor.next: target[tensor.name] for tensor in self.manifest.state}
-        return [following[name] if name in following else self._outputs[name] for name in suspects(self.manifest)]
+        return [
+            following[name] if name in following else self._outputs[name] for name in outputs_to_check(self.manifest)
+        ]
 
 
 def bind(session: Any, inputs: Mapping[str, AnyArray], outputs: Mapping[str, AnyArray]) -> Any:

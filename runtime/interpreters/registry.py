@@ -1,65 +1,15 @@
-"""Backends: what can step a model file, behind one small protocol: interpreters, and numpy where there is none."""
+"""The backends by name, and how each is opened: interpreters, and numpy where there is none."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from ..common.arrays import AnyArray, Float32, Ids
 from ..common.errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
-from ..format.manifest import StateTensor
-from ..format.model_file import ONNX, TFLITE, ModelFile, read_model_file
-
-State = Mapping[str, Float32]
-
-
-class Backend(Protocol):
-    """One loaded interpreter with one state resident in its memory.
-
-    A step that raises leaves the resident state as it was, and has counted if it has moved it all the same: a signal
-    handler raised then. `absorb` and `run` may leave it anywhere: whoever calls them puts it back. Ids and features are
-    not checked here: callers pass valid ones. A model that reads no symbol gets the id 0.
-
-    Attributes:
-        steps: How many calls of `step` have moved the resident state.
-    """
-
-    steps: int
-
-    def step(self, id: int) -> None:
-        """Compute the answer to `id` and let the next state become the resident state."""
-
-    def write_features(self, features: Mapping[str, AnyArray]) -> None:
-        """Let `features`, all of them by name, be what is read beside the symbol from now on."""
-
-    def peek(self, id: int) -> None:
-        """Compute the answer to `id`; the resident state stays."""
-
-    def absorb(self, ids: Ids) -> None:
-        """Step all of `ids`, shape (T,) with T >= 1; the answer is the one to the last."""
-
-    def run(self, ids: Ids) -> Float32:
-        """Step all of `ids`, shape (T,), and return the answers to all of them, float32 of shape (T, K)."""
-
-    def settle(self) -> None:
-        """Do what a step has left for later, if anything; the resident state stays."""
-
-    def answer(self) -> Float32:
-        """Return the last answer, float32 of shape (K,), where the interpreter has it: the next call changes it."""
-
-    def extra_outputs(self) -> dict[str, Float32]:
-        """Return copies of what the other outputs answered, float32 of shape (K,) each."""
-
-    def read_state(self) -> dict[str, Float32]:
-        """Return a copy of the resident state, each tensor float32 of shape (1, ...)."""
-
-    def write_state(self, state: State) -> None:
-        """Replace the resident state by a copy of `state`, whose names and shapes are those of the model."""
-
+from ..format.model_file import ONNX, TFLITE, ModelFile
+from .base import Backend
 
 NUMPY = "numpy"
 # Backend name -> (model formats, module of the backend here, distribution that must be installed, what to install).
@@ -72,6 +22,7 @@ _BACKENDS = {
     NUMPY: ((TFLITE, ONNX), ".numpy_backend", "numpy", "stepcell"),
 }
 BACKEND_NAMES = tuple(_BACKENDS)
+BACKEND_FORMATS = {name: formats for name, (formats, *_) in _BACKENDS.items()}
 
 
 def backends_for(format: str) -> tuple[str, ...]:
@@ -186,38 +137,7 @@ def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
     raise NoInterpreterError("\n".join([*failures, f"It needs an interpreter. Install one: pip install '{extra}'"]))
 
 
-def initial_state(state: tuple[StateTensor, ...]) -> dict[str, Float32]:
-    """Return the state after a reset, each tensor float32 of shape (1, ...)."""
-    return {tensor.name: tensor.initial_value() for tensor in state}
-
-
-@lru_cache
-def probe_backends() -> dict[str, str | None]:
-    """Find out which backends really work here: name -> None, or why not.
-
-    Importing proves nothing (tflite-runtime imports with numpy 2 and then cannot build an interpreter), so each one
-    loads a tiny model and must give its known answers.
-    """
-    from .golden import replay_golden
-
-    found: dict[str, str | None] = {}
-    for name, (formats, *_) in _BACKENDS.items():
-        try:
-            for format in formats:
-                file = read_model_file(Path(__file__).with_name(f"probe.{format}"))
-                replay_golden(open_backend(name, file), file, name)
-            found[name] = None
-        except StepcellError as error:
-            found[name] = str(error)
-    return found
-
-
-def usable_backends(format: str) -> tuple[str, ...]:
-    """Return the names of the backends for `format` that work on this machine, in this process."""
-    return tuple(name for name in backends_for(format) if probe_backends()[name] is None)
-
-
-def without_stand_in(names: Iterable[str]) -> tuple[str, ...]:
+def drop_numpy_fallback(names: Iterable[str]) -> tuple[str, ...]:
     """Return `names` of backends without numpy, which stands in for an interpreter; alone it stays."""
     given = tuple(names)
     return tuple(name for name in given if name != NUMPY) or given

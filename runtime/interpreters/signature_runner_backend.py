@@ -10,12 +10,11 @@ import numpy as np
 from ..common.arrays import AnyArray, Float32, Ids
 from ..format.manifest import Manifest
 from ..format.tensor_specs import ABSORB, STEP, SYMBOL
-from .base_backend import PlainBackend
+from .base import BackendBase, State, initial_state
 from .finite import require_finite
-from .registry import State, initial_state
 
 
-class SignatureRunnerBackend(PlainBackend):
+class SignatureRunnerBackend(BackendBase):
     """Steps through the public signature runners; the resident state is plain numpy arrays."""
 
     def __init__(self, interpreter: Any, manifest: Manifest, *, absorbs: bool) -> None:

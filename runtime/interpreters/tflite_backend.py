@@ -17,14 +17,14 @@ from ..common.errors import BackendError, DamagedFileError, WrongBackendError
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import ABSORB, FINISH, LOOK_UP, PREPARE, ROW, STEP, STEP_ROW, SYMBOL
+from .base import Backend
 from .finite import require_finite
-from .in_place import MemoryBackend
-from .input_slot import Entry
+from .in_place import InPlaceBackend
+from .input_slot import InputSlot
 from .mapped_backend import MappedBackend, tflite_runner
 from .memory import copy_all
-from .registry import Backend
 from .signature_runner_backend import SignatureRunnerBackend
-from .tflite_signature import HeldSignature, can_hold
+from .tflite_signature import SignatureView, supports_views
 from .two_phase_backend import TwoPhaseBackend
 
 _WIDE = 512  # numbers in a row: four for each unit of an LSTM
@@ -50,16 +50,16 @@ def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend
     # tflite-runtime 2.14 runs XNNPACK in `step` alone: there `absorb` takes 1.4 to 1.7 times as long as stepping, and
     # rounds differently. With float16 weights both interpreters turn all of them to float32 anew at each symbol.
     absorbs = name != "tflite" and file.manifest.quantization != "float16" and not file.manifest.features
-    if public or not can_hold(interpreter):
+    if public or not supports_views(interpreter):
         return SignatureRunnerBackend(interpreter, file.manifest, absorbs=absorbs)
     # For the same reason a step from the row is the shorter one on ai-edge-litert alone.
     cut = name != "tflite" and {LOOK_UP, STEP_ROW} <= interpreter.get_signature_list().keys()
-    held = HeldSignature(interpreter, STEP_ROW if cut else STEP)
+    view = SignatureView(interpreter, STEP_ROW if cut else STEP)
     # Steps from the row are the shorter way to absorb, too, but for float32 weights of 128 units and more (5 to 8 %).
-    if cut and (file.manifest.quantization != "float32" or held.tensors[ROW].size < _WIDE):
+    if cut and (file.manifest.quantization != "float32" or view.tensors[ROW].size < _WIDE):
         absorbs = False
     absorber = partial(interpreter.get_signature_runner, ABSORB) if absorbs else None
-    return HeldMemoryBackend(held, _entry(held, interpreter, file), file.manifest, absorber)
+    return TfliteBackend(view, _slot(view, interpreter, file), file.manifest, absorber)
 
 
 def open_public_backend(name: str, file: ModelFile) -> Backend:
@@ -84,17 +84,17 @@ def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
             f"{file.name} has no signatures {FINISH!r} and {PREPARE!r}: nothing of its step can be done beforehand, or "
             "it was exported before there were any. Export the model again, or leave out low_latency."
         )
-    if not can_hold(interpreter):
+    if not supports_views(interpreter):
         raise WrongBackendError(f"This version of {name} does not let its tensors be held. Leave out low_latency.")
-    finish, prepare = (HeldSignature(interpreter, signature) for signature in (FINISH, PREPARE))
-    return TwoPhaseBackend(finish, _entry(finish, interpreter, file), prepare, file.manifest)
+    finish, prepare = (SignatureView(interpreter, signature) for signature in (FINISH, PREPARE))
+    return TwoPhaseBackend(finish, _slot(finish, interpreter, file), prepare, file.manifest)
 
 
-def _entry(held: HeldSignature, interpreter: Any, file: ModelFile) -> Entry:
-    """Return the entry of a signature that reads a row of the file's table, or the symbol itself."""
-    if ROW in held.tensors:
-        return Entry.of_rows(held.tensors, HeldSignature(interpreter, LOOK_UP), file.manifest)
-    return Entry.of_ids(held.tensors, file.manifest)
+def _slot(view: SignatureView, interpreter: Any, file: ModelFile) -> InputSlot:
+    """Return the input slot of a signature that reads a row of the file's table, or the symbol itself."""
+    if ROW in view.tensors:
+        return InputSlot.of_rows(view.tensors, SignatureView(interpreter, LOOK_UP), file.manifest)
+    return InputSlot.of_ids(view.tensors, file.manifest)
 
 
 def open_interpreter(name: str, payload: bytes) -> Any:
@@ -130,28 +130,28 @@ def _check_signatures(interpreter: Any, file: ModelFile) -> None:
                 )
 
 
-class HeldMemoryBackend(MemoryBackend):
+class TfliteBackend(InPlaceBackend):
     """Steps through memory that the interpreter owns and this object holds.
 
     Attributes:
-        held: The signature that is stepped.
+        view: The signature that is stepped.
     """
 
     def __init__(
-        self, held: HeldSignature, entry: Entry, manifest: Manifest, absorber: Callable[[], Any] | None
+        self, view: SignatureView, slot: InputSlot, manifest: Manifest, absorber: Callable[[], Any] | None
     ) -> None:
         """Take the tensors of `step` or `step_row`. The resident state is the initial one.
 
         Args:
-            held: The signature to step.
-            entry: Where it reads the symbol.
+            view: The signature to step.
+            slot: Where it reads the symbol.
             manifest: The manifest of the file.
             absorber: Makes the runner of the signature `absorb`; None: it is not worth using.
         """
-        self.held = held
+        self.view = view
         self._pairs = [(tensor.name, tensor.next) for tensor in manifest.state]
-        state = {name: (held.tensors[name],) for name, _ in self._pairs}
-        super().__init__(held.computation, entry, held.tensors, state, held.feedback(self._pairs), manifest)
+        state = {name: (view.tensors[name],) for name, _ in self._pairs}
+        super().__init__(view.call, slot, view.tensors, state, view.feedback(self._pairs), manifest)
         self._make_absorber = absorber
         self._absorber: Any = None
 
@@ -162,9 +162,9 @@ class HeldMemoryBackend(MemoryBackend):
             return
         if self._absorber is None:
             self._absorber = self._make_absorber()
-        tensors = self.held.tensors
+        tensors = self.view.tensors
         outputs = self._absorber(symbols=ids, **{name: tensors[name] for name, _ in self._pairs})
-        if self.held.moved():
+        if self.view.relocated():
             raise BackendError("The interpreter moved the tensors of a step while it ran `absorb`.")
         require_finite(outputs.values(), self.manifest)
         copy_all(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..common.arrays import AnyArray
-from .memory import Computation, as_bytes
+from .memory import BoundCall, as_bytes
 
 _NEEDED = ("Invoke", "tensor", "AllocateTensors", "GetSubgraphIndexFromSignature")
 
@@ -22,19 +22,19 @@ _NEEDED = ("Invoke", "tensor", "AllocateTensors", "GetSubgraphIndexFromSignature
 _ALIGNMENT = 64  # bytes; the arena of TFLite puts every tensor on a multiple of it (kDefaultTensorAlignment)
 
 
-def can_hold(interpreter: Any) -> bool:
+def supports_views(interpreter: Any) -> bool:
     """Tell whether this version of the interpreter lets its tensors be held."""
     wrapper = getattr(interpreter, "_interpreter", None)
     return hasattr(interpreter, "_get_full_signature_list") and all(hasattr(wrapper, entry) for entry in _NEEDED)
 
 
-class HeldSignature:
+class SignatureView:
     """One signature of an allocated interpreter.
 
     Attributes:
         invoke: The Invoke of the wrapper; call it with `subgraph`.
         subgraph: Where the signature is.
-        computation: Both together: computes the outputs from the inputs.
+        call: Both together: computes the outputs from the inputs.
         tensors: Name -> array over the memory of the interpreter, for all inputs and outputs.
         views: The same as bytes.
     """
@@ -47,7 +47,7 @@ class HeldSignature:
         self.subgraph: int = wrapper.GetSubgraphIndexFromSignature(signature)
         # The function itself with a tuple that is there already: 45 ns less than the method of the object.
         of_class = type(wrapper).Invoke
-        self.computation: Computation = getattr(of_class, "__func__", of_class), (wrapper, self.subgraph)
+        self.call: BoundCall = getattr(of_class, "__func__", of_class), (wrapper, self.subgraph)
         wrapper.AllocateTensors(self.subgraph)
         full = interpreter._get_full_signature_list()[signature]
         self._indices = {**full["inputs"], **full["outputs"]}
@@ -66,10 +66,10 @@ class HeldSignature:
 
     def compute(self) -> None:
         """Compute the outputs from the inputs."""
-        function, arguments = self.computation
+        function, arguments = self.call
         function(*arguments)
 
-    def moved(self) -> bool:
+    def relocated(self) -> bool:
         """Tell whether the interpreter has put a tensor elsewhere, so that what is held is no longer there."""
         return self._current_addresses() != self._addresses
 

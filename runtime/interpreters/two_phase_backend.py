@@ -11,66 +11,65 @@ from __future__ import annotations
 from ..common.arrays import Float32
 from ..format.manifest import Manifest
 from ..format.tensor_specs import PREPARED
-from .base_backend import PlainBackend
-from .in_place import MemoryBackend
-from .input_slot import Entry
-from .memory import EVERYTHING, copy_all
-from .registry import State
-from .tflite_signature import HeldSignature
+from .base import BackendBase, State
+from .in_place import InPlaceBackend
+from .input_slot import InputSlot
+from .memory import ALL, copy_all
+from .tflite_signature import SignatureView
 
-NOTHING, UNSETTLED = -1, -2  # are no ids
+IDLE, PENDING = -1, -2  # are no ids
 
 
-class TwoPhaseBackend(MemoryBackend):
+class TwoPhaseBackend(InPlaceBackend):
     """Steps through the signatures `finish` and `prepare`.
 
     Attributes:
-        standing: What the outputs stand for. `UNSETTLED`: a step that has been answered, whose state has not been taken
-            over yet. An id: its answer, although it has not been stepped. `NOTHING`: neither.
+        pending: What the outputs stand for. `PENDING`: a step that has been answered, whose state has not been taken
+            over yet. An id: its answer, although it has not been stepped. `IDLE`: neither.
     """
 
-    def __init__(self, finish: HeldSignature, entry: Entry, prepare: HeldSignature, manifest: Manifest) -> None:
-        """Take the tensors of both signatures. The resident state is the initial one; `finish` reads at `entry`."""
+    def __init__(self, finish: SignatureView, slot: InputSlot, prepare: SignatureView, manifest: Manifest) -> None:
+        """Take the tensors of both signatures. The resident state is the initial one; `finish` reads at `slot`."""
         self._prepare = prepare
         self._products = [(finish.views[n], prepare.views[n]) for n in finish.views if n.startswith(PREPARED)]
-        self.standing = NOTHING
+        self.pending = IDLE
         # Each state is an input of one of the two, or of both.
         held = {t.name: [s for s in (finish, prepare) if t.name in s.tensors] for t in manifest.state}
         state = {name: tuple(signature.tensors[name] for signature in found) for name, found in held.items()}
         feedback = [(s.views[t.name], finish.views[t.next]) for t in manifest.state for s in held[t.name]]
-        super().__init__(finish.computation, entry, finish.tensors, state, feedback, manifest)
+        super().__init__(finish.call, slot, finish.tensors, state, feedback, manifest)
 
     def step(self, id: int) -> None:
         """See `Backend.step`. The rest of it is done by `settle`, or by whatever is called next."""
         self.peek(id)
-        self.standing = UNSETTLED
+        self.pending = PENDING
         self.steps += 1
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self.settle()
-        self.standing = NOTHING  # `finish` writes over whatever it is
+        self.pending = IDLE  # `finish` writes over whatever it is
         super().peek(id)
 
-    absorb, run = PlainBackend.absorb, PlainBackend.run
+    absorb, run = BackendBase.absorb, BackendBase.run
 
     def settle(self) -> None:
         """See `Backend.settle`. If this is interrupted, it is done once more by what is called next."""
-        if self.standing == UNSETTLED:
+        if self.pending == PENDING:
             for target, source in self.feedback:
-                target[EVERYTHING] = source
+                target[ALL] = source
             self._make_products()
-            self.standing = NOTHING
+            self.pending = IDLE
 
     def expect(self, id: int) -> None:
         """Compute the answer to `id`, so that a step of it finds it there. The answer before it is gone then."""
         self.peek(id)
-        self.standing = id
+        self.pending = id
 
     def forget_expected(self) -> None:
         """Let no answer be there ahead of its symbol any more."""
-        if self.standing != UNSETTLED:
-            self.standing = NOTHING
+        if self.pending != PENDING:
+            self.pending = IDLE
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""
@@ -79,7 +78,7 @@ class TwoPhaseBackend(MemoryBackend):
 
     def write_state(self, state: State) -> None:
         """See `Backend.write_state`."""
-        self.standing = NOTHING
+        self.pending = IDLE
         super().write_state(state)
         self._make_products()
 

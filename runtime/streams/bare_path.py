@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from ..common.arrays import Float32
 from ..format.manifest import Manifest
 from ..format.tensor_specs import Features
-from ..interpreters.in_place import DOUBTFUL, MemoryBackend
-from ..interpreters.memory import EVERYTHING, as_bytes, copy_and_count
-from ..interpreters.registry import Backend
+from ..interpreters.base import Backend
+from ..interpreters.in_place import SIGN_LIMIT, InPlaceBackend
+from ..interpreters.memory import ALL, as_bytes, copy_and_count
 from .locked_path import step_id_with_lock, step_with_lock
 from .prediction import NO_OUTPUTS, Prediction, symbols_of
 from .within_a_call import within_a_call
@@ -69,20 +69,20 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
         except (LookupError, TypeError):  # unknown, or new; or another stream has the seat
             content = None
         if content is not None:
-            place[EVERYTHING] = content
+            place[ALL] = content
             function(*arguments)
-            if sign[0] >= DOUBTFUL:
+            if sign[0] >= SIGN_LIMIT:
                 require_first(stream)
             values = stream._spare
             if getrefcount(values) == idle:  # nobody has what was answered last any more
-                stream._room[EVERYTHING] = numbers
+                stream._room[ALL] = numbers
             else:
                 values = answer.copy()
                 stream._room, stream._spare = as_bytes(values), values
             prediction = _NEW(Prediction)  # without its constructor: 25 ns less
             prediction.values, prediction._symbols, prediction.outputs = values, symbols, NO_OUTPUTS
             if target is not None:  # between the move and the count is no call, where a signal handler could come in
-                target[EVERYTHING] = source
+                target[ALL] = source
                 stream._symbols_seen = seen + 1
             else:
                 copy_and_count(feedback, stream, "_symbols_seen")
@@ -126,12 +126,12 @@ def step_id(stream: Stream, id: int) -> Float32:
         except (LookupError, TypeError, ValueError):
             content = None
         if content is not None:
-            place[EVERYTHING] = content
+            place[ALL] = content
             function(*arguments)
-            if sign[0] >= DOUBTFUL:
+            if sign[0] >= SIGN_LIMIT:
                 require_first(stream)
             if target is not None:  # see `step`
-                target[EVERYTHING] = source
+                target[ALL] = source
                 stream._symbols_seen = seen + 1
             else:
                 copy_and_count(feedback, stream, "_symbols_seen")
@@ -148,13 +148,13 @@ def step_id(stream: Stream, id: int) -> Float32:
 
 def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...] | None:
     """Return what the functions above have at hand for the streams of a model; None: they take the lock."""
-    if not can_do_without_lock(manifest) or not isinstance(backend, MemoryBackend):
+    if not can_do_without_lock(manifest) or not isinstance(backend, InPlaceBackend):
         return None
     # One piece of memory to copy, as is usual, or several.
     target, source = backend.feedback[0] if len(backend.feedback) == 1 else (None, None)
     return (
-        backend.entry.place,
-        *backend.computation,
+        backend.slot.buffer,
+        *backend.call,
         backend.sign,
         target,
         source,
@@ -189,5 +189,5 @@ def _references_of_nobody(answer: Float32) -> int:
 def require_first(stream: Stream) -> None:
     """Raise NotFiniteError if the answer is no distribution; a byte of its first number is as of what may be none."""
     backend = stream._seat.backend
-    assert isinstance(backend, MemoryBackend), "only such a seat has tools"
+    assert isinstance(backend, InPlaceBackend), "only such a seat has tools"
     backend.require_first()

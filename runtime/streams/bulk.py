@@ -9,7 +9,7 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Float32, Ids
 from ..format.tensor_specs import Features
-from ..interpreters.registry import Backend
+from ..interpreters.base import Backend
 from .input_encoder import require_ids
 from .prediction import Prediction, prediction_of
 

@@ -19,16 +19,16 @@ from ..common.errors import FeatureMismatchError, OptionError
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features, checked_features
+from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
-from ..interpreters.registry import initial_state
-from .input_encoder import Intake
+from .input_encoder import InputEncoder
 from .prediction import Prediction, prediction_of
 from .saved_state import SavedStreams, read_saved_streams
 from .snapshot import Snapshot
-from .state_table import Members, Store
+from .state_table import StateTable, Store
 
 
-class Answers(Mapping[str, Prediction]):
+class FleetResult(Mapping[str, Prediction]):
     """What the members of a fleet answered: key -> prediction, made when it is asked for.
 
     Attributes:
@@ -97,8 +97,8 @@ class Fleet:
             )
         self._open_batch, self._batches = open_batch, dict[int, Batch]()
         self.file = file
-        self._intake = Intake(file, "The fleet")
-        self._members = Members(initial_state(file.manifest.state), most, store)
+        self._intake = InputEncoder(file, "The fleet")
+        self._members = StateTable(initial_state(file.manifest.state), most, store)
 
     def __len__(self) -> int:
         """Return how many members there are, those in the store among them."""
@@ -108,7 +108,7 @@ class Fleet:
         """Tell whether `key` is a member."""
         return isinstance(key, str) and self._members.get(key) is not None
 
-    def step(self, symbols: Mapping[str, str | None], features: Mapping[str, Features] | None = None) -> Answers:
+    def step(self, symbols: Mapping[str, str | None], features: Mapping[str, Features] | None = None) -> FleetResult:
         """Feed some members a symbol each.
 
         Args:
@@ -133,18 +133,18 @@ class Fleet:
         ids = self._ids_of(list(symbols.values()))
         checked = self._checked(keys, features) if self.file.manifest.features or features is not None else {}
         if not keys:
-            return Answers([], self._room_for_answers(0), self.file.manifest)
+            return FleetResult([], self._room_for_answers(0), self.file.manifest)
         self._members.begin_call()
-        rows, new = self._members.seat(keys)
+        rows, new = self._members.load(keys)
         try:
             answers, following = self._compute(rows, ids, checked)
         except BaseException:
-            self._members.unseat(new)
+            self._members.evict(new)
             raise
         self._members.move(rows, following)
         with suppress(Exception):  # the members have moved: the next call says it, before it moves any
             self._members.make_room()
-        return Answers(keys, answers, self.file.manifest)
+        return FleetResult(keys, answers, self.file.manifest)
 
     def forget(self, key: str) -> None:
         """Drop a member; it starts from the initial state if it comes again.
@@ -233,12 +233,12 @@ class Fleet:
     def _compute(
         self, rows: AnyArray, ids: Ids, features: Mapping[str, AnyArray]
     ) -> tuple[dict[str, Float32], dict[str, AnyArray]]:
-        """Return the answers to `ids` of the members in `rows`, and their next states as pieces; nothing moves."""
+        """Return the answers to `ids` of the members in `rows`, and their next states as records; nothing moves."""
         if len(rows) in SIZES:  # one call: what it makes need not be kept beside it
             batch = self._run(len(rows), rows, ids, features)
-            return {name: array.copy() for name, array in self._answers_of(batch).items()}, batch.next_pieces()
+            return {name: array.copy() for name, array in self._answers_of(batch).items()}, batch.next_records()
         answers = self._room_for_answers(len(rows))
-        following = {name: np.empty(len(rows), pieces.dtype) for name, pieces in self._members.pieces.items()}
+        following = {name: np.empty(len(rows), records.dtype) for name, records in self._members.records.items()}
         start = 0
         for size in SIZES:
             while len(rows) - start >= size:
@@ -246,7 +246,7 @@ class Fleet:
                 batch = self._run(size, rows[part], ids[part], {name: array[part] for name, array in features.items()})
                 for name, memory in self._answers_of(batch).items():
                     answers[name][part] = memory
-                for name, memory in batch.next_pieces().items():
+                for name, memory in batch.next_records().items():
                     following[name][part] = memory
                 start += size
         return answers, following

@@ -13,7 +13,7 @@ from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features, checked_features
 
 
-class Intake:
+class InputEncoder:
     """Reads what the streams of one model are fed.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..common.arrays import AnyArray, Float32
 from ..common.errors import FeatureMismatchError
 from ..format.tensor_specs import Features
-from ..interpreters.registry import Backend
+from ..interpreters.base import Backend
 from .input_encoder import no_id
 from .prediction import Prediction, prediction_of, symbols_of
 

@@ -11,9 +11,9 @@ from ..common.arrays import Float32, Ids
 from ..common.errors import OptionError, StateMismatchError
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features, checked_features
+from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
-from ..interpreters.registry import initial_state
-from .input_encoder import Intake, require_ids
+from .input_encoder import InputEncoder, require_ids
 
 
 class Streams:
@@ -27,7 +27,7 @@ class Streams:
     def __init__(self, batch: Batch, file: ModelFile) -> None:
         """Wrap `batch`. Use `Model.streams` instead."""
         self._batch = batch
-        self._intake = Intake(file, "The batch")
+        self._intake = InputEncoder(file, "The batch")
         self._has_symbols = len(file.manifest.vocabulary) > 0
         self.file = file
         self.symbols_seen = np.zeros(batch.size, np.int64)

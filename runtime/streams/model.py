@@ -14,14 +14,9 @@ from ..format.manifest import Manifest
 from ..format.model_file import ModelFile, read_model_file
 from ..format.tensor_specs import Features
 from ..format.vocabulary import Vocabulary
+from ..interpreters.base import initial_state
 from ..interpreters.golden import replay_golden
-from ..interpreters.registry import (
-    describe_backend,
-    initial_state,
-    open_any_backend,
-    open_backend,
-    open_two_phase_backend,
-)
+from ..interpreters.registry import describe_backend, open_any_backend, open_backend, open_two_phase_backend
 from .seat import Seat
 from .snapshot import State, checked_state
 from .stream import Stream

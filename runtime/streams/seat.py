@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ..common.arrays import Float32
 from ..common.errors import BackendError, NotFiniteError, StepcellError
 from ..format.model_file import ModelFile
+from ..interpreters.base import Backend
 from ..interpreters.batch import Batch, open_batch
 from ..interpreters.golden import replay_golden_in_batch
-from ..interpreters.in_place import MemoryBackend
-from ..interpreters.registry import Backend, describe_backend
-from ..interpreters.two_phase_backend import NOTHING, TwoPhaseBackend
+from ..interpreters.in_place import InPlaceBackend
+from ..interpreters.registry import describe_backend
+from ..interpreters.two_phase_backend import IDLE, TwoPhaseBackend
 from .bare_path import tools_of
-from .input_encoder import Intake
+from .input_encoder import InputEncoder
 from .snapshot import Snapshot
 from .two_phase_path import tools_of as two_phase_tools_of
 from .within_a_call import is_within_step, within_a_call
@@ -55,7 +56,7 @@ class Seat:
         self.backend = backend
         self.backend_name = backend_name
         self.file = file
-        self.intake = Intake(file)
+        self.intake = InputEncoder(file)
         self._lock: Any = RLock()  # a thread can ask whether it is the one that has it
         self.occupant: Stream | None = None
         manifest = file.manifest  # does its answer tell what is fed next?
@@ -63,7 +64,7 @@ class Seat:
         self._idle_batches: dict[int, list[Batch]] = {}
         find_tools = two_phase_tools_of if isinstance(backend, TwoPhaseBackend) else tools_of
         self.tools = find_tools(backend, file.manifest)
-        self._entry_contents = backend.entry.contents if isinstance(backend, MemoryBackend) else _NOT_SEATED
+        self._entry_contents = backend.slot.cache if isinstance(backend, InPlaceBackend) else _NOT_SEATED
 
     @property
     def lock(self) -> Any:
@@ -186,7 +187,7 @@ class Seat:
         backend = self.backend
         try:
             backend.settle()
-            if expect and self._predicts and isinstance(backend, TwoPhaseBackend) and backend.standing == NOTHING:
+            if expect and self._predicts and isinstance(backend, TwoPhaseBackend) and backend.pending == IDLE:
                 self.keep_answers(stream)  # they are where the expected one comes
                 if stream._answers is not None:
                     with suppress(NotFiniteError):  # that symbol has not come

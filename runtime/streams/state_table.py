@@ -9,7 +9,7 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Float32
 from ..common.errors import OptionError
-from ..interpreters.memory import as_pieces
+from ..interpreters.memory import as_records
 from .snapshot import Snapshot, State
 
 _FIRST_ROWS = 64
@@ -32,15 +32,15 @@ class Store(Protocol):
         """Return the keys of all members that are here."""
 
 
-class Members:
+class StateTable:
     """States of streams, in rows of one array for each tensor of the state.
 
-    What is seated has a row and is read and written there; of more than there is room for, those that have not moved
+    What is loaded has a row and is read and written there; of more than there is room for, those that have not moved
     for longest go to the store.
 
     Attributes:
         states: Name -> the states in memory, float32 (rows, ...).
-        pieces: The same as pieces, (rows,): see `as_pieces`.
+        records: The same as records, (rows,): see `as_records`.
         seen: How many symbols the stream in each row has seen, int64 (rows,).
     """
 
@@ -58,14 +58,14 @@ class Members:
         self._used = np.zeros(0, np.int64)  # when each row was used last, in calls
         self._calls = 0
         self.states: dict[str, Float32] = {n: np.empty((0, *a.shape[1:]), np.float32) for n, a in initial.items()}
-        self.pieces = {name: as_pieces(array) for name, array in self.states.items()}
+        self.records = {name: as_records(array) for name, array in self.states.items()}
         self.seen = np.zeros(0, np.int64)
 
     def all_keys(self) -> list[str]:
         """Return the keys of all members, those in the store among them."""
         return [*self._row, *(key for key in (self._store.keys() if self._store else ()) if key not in self._row)]
 
-    def seated(self) -> list[str]:
+    def loaded(self) -> list[str]:
         """Return the keys of those that are in memory."""
         return list(self._row)
 
@@ -86,7 +86,7 @@ class Members:
         self.make_room()
         self._calls += 1
 
-    def seat(self, keys: list[str]) -> tuple[AnyArray, list[str]]:
+    def load(self, keys: list[str]) -> tuple[AnyArray, list[str]]:
         """Bring members into memory, new ones in the initial state; return their rows, (N,), and who was not there.
 
         Raises:
@@ -105,11 +105,11 @@ class Members:
                 found = None if self._store is None else self._store.get(key)
                 self.place(key, found or Snapshot(self._initial))
         except BaseException:
-            self.unseat(new)
+            self.evict(new)
             raise
         return np.array([self._row[key] for key in keys]), new
 
-    def unseat(self, keys: Iterable[str]) -> None:
+    def evict(self, keys: Iterable[str]) -> None:
         """Take members out of memory; what the store has of them stays there."""
         self._free += [self._row.pop(key) for key in keys if key in self._row]
 
@@ -125,7 +125,7 @@ class Members:
         self.seen[row], self._used[row] = member.symbols_seen, self._calls
 
     def move(self, rows: AnyArray, following: Mapping[str, AnyArray]) -> None:
-        """Let `following`, name -> pieces (N,), be the states in `rows`, one symbol on: all of them, even on Ctrl-C."""
+        """Replace the states in `rows` by `following`, name -> records (N,), and count: all of them, even on Ctrl-C."""
         seen = self.seen[rows] + 1
         try:
             self._write(rows, following, seen)
@@ -137,7 +137,7 @@ class Members:
         """Drop a member wherever it is kept; an unknown one is no error."""
         if self._store is not None:
             self._store.forget(key)  # first: if that fails, what it has is older than what is here
-        self.unseat([key])
+        self.evict([key])
 
     def make_room(self) -> None:
         """Let those that have not moved for longest go to the store, if there are too many.
@@ -152,12 +152,12 @@ class Members:
         oldest = np.argsort(self._used[rows], kind="stable")[:count]
         leaving = [keys[place] for place in oldest.tolist()]
         self._keep(leaving)
-        self.unseat(leaving)
+        self.evict(leaving)
 
     def flush(self) -> None:
         """Write all that are in memory to the store; they stay in memory too. Raises as `make_room` does."""
         if self._store is not None:
-            self._keep(self.seated())
+            self._keep(self.loaded())
 
     def _keep(self, keys: list[str]) -> None:
         assert self._store is not None, "whoever calls has seen that there is one"
@@ -165,15 +165,15 @@ class Members:
         self._store.put({key: member for key, member in found.items() if member is not None})
 
     def _write(self, rows: AnyArray, following: Mapping[str, AnyArray], seen: AnyArray) -> None:
-        for name, pieces in following.items():
-            self.pieces[name].put(rows, pieces)
+        for name, records in following.items():
+            self.records[name].put(rows, records)
         self.seen[rows], self._used[rows] = seen, self._calls
 
     def _grow(self) -> None:
         before = len(self.seen)
         more = max(_FIRST_ROWS, before)
         states = {n: np.concatenate([a, np.zeros((more, *a.shape[1:]), np.float32)]) for n, a in self.states.items()}
-        pieces = {name: as_pieces(array) for name, array in states.items()}
+        records = {name: as_records(array) for name, array in states.items()}
         seen, used = (np.concatenate([a, np.zeros(more, np.int64)]) for a in (self.seen, self._used))
-        self.states, self.pieces, self.seen, self._used = states, pieces, seen, used  # all or none, even on Ctrl-C
+        self.states, self.records, self.seen, self._used = states, records, seen, used  # all or none, even on Ctrl-C
         self._free += range(before + more - 1, before - 1, -1)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ..common.arrays import Float32, Ids
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features
-from ..interpreters.registry import Backend, initial_state
+from ..interpreters.base import Backend, initial_state
 from ..tasks.generate import beam, generate
 from ..tasks.scoring import score
 from .bare_path import step, step_id

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from ..common.arrays import Float32
 from ..format.manifest import Manifest
 from ..format.tensor_specs import Features
-from ..interpreters.in_place import DOUBTFUL
-from ..interpreters.memory import EVERYTHING, as_bytes
-from ..interpreters.registry import Backend
-from ..interpreters.two_phase_backend import UNSETTLED, TwoPhaseBackend
+from ..interpreters.base import Backend
+from ..interpreters.in_place import SIGN_LIMIT
+from ..interpreters.memory import ALL, as_bytes
+from ..interpreters.two_phase_backend import PENDING, TwoPhaseBackend
 from .bare_path import answering_of, can_do_without_lock, require_first
 from .locked_path import settle_with_lock, step_id_with_lock, step_with_lock
 from .prediction import NO_OUTPUTS, Prediction
@@ -46,23 +46,23 @@ def step(stream: Stream, symbol: str | None = None, features: Features | None = 
         except (LookupError, TypeError):  # unknown, or new; or another stream has the seat
             content = None
         if content is not None:
-            standing = backend.standing
-            if standing != id:
-                if standing == UNSETTLED:
+            pending = backend.pending
+            if pending != id:
+                if pending == PENDING:
                     backend.settle()
-                place[EVERYTHING] = content
+                place[ALL] = content
                 function(*arguments)
-            if sign[0] >= DOUBTFUL:
+            if sign[0] >= SIGN_LIMIT:
                 require_first(stream)
             values = stream._spare
             if getrefcount(values) == idle:  # nobody has what was answered last any more
-                stream._room[EVERYTHING] = numbers
+                stream._room[ALL] = numbers
             else:
                 values = answer.copy()
                 stream._room, stream._spare = as_bytes(values), values
             prediction = _NEW(Prediction)
             prediction.values, prediction._symbols, prediction.outputs = values, symbols, NO_OUTPUTS
-            backend.standing = UNSETTLED  # between this and the count is no call, where a signal handler could come in
+            backend.pending = PENDING  # between this and the count is no call, where a signal handler could come in
             stream._symbols_seen = seen + 1
             return prediction
     except BaseException as error:
@@ -88,15 +88,15 @@ def step_id(stream: Stream, id: int) -> Float32:
         except (LookupError, TypeError, ValueError):
             content = None
         if content is not None:
-            standing = backend.standing
-            if standing != id:
-                if standing == UNSETTLED:
+            pending = backend.pending
+            if pending != id:
+                if pending == PENDING:
                     backend.settle()
-                place[EVERYTHING] = content
+                place[ALL] = content
                 function(*arguments)
-            if sign[0] >= DOUBTFUL:
+            if sign[0] >= SIGN_LIMIT:
                 require_first(stream)
-            backend.standing = UNSETTLED  # see `step`
+            backend.pending = PENDING  # see `step`
             stream._symbols_seen = seen + 1
             return answer  # type: ignore[no-any-return]  # a name for it would cost 2 ns
     except BaseException as error:
@@ -126,8 +126,8 @@ def tools_of(backend: Backend, manifest: Manifest) -> tuple[Any, ...] | None:
     if not can_do_without_lock(manifest) or not isinstance(backend, TwoPhaseBackend):
         return None
     return (
-        backend.entry.place,
-        *backend.computation,
+        backend.slot.buffer,
+        *backend.call,
         backend.sign,
         backend,
         backend.answer(),

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..common.arrays import Float32, Ids
+from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
-from ..interpreters.registry import initial_state
 from ..streams.snapshot import Snapshot, State
 from .distribution import Float64
 

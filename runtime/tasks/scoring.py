@@ -140,8 +140,8 @@ def ranks_of(answers: Floats, ids: Ids, chosen: Floats | None = None) -> Ids:
 def _are_distributions(answers: Float32, chosen: Floats, file: ModelFile) -> bool:
     """Tell whether `answers` of a softmax, (T, K), add up to something, given what was `chosen` of each, (T,).
 
-    One number tells of all of a row, unless it is 0: see `finite.suspects`. Of what others made of a graph this is not
-    known.
+    One number tells of all of a row, unless it is 0: see `finite.outputs_to_check`. Of what others made of a graph this
+    is not known.
     """
     if file.manifest.io_mapping is None and chosen.size and chosen.min() > 0 and chosen.max() < inf:
         return True

@@ -15,7 +15,8 @@ from ..common.atomic_write import atomic_write
 from ..common.errors import StepcellError
 from ..format.model_file import TFLITE, read_model_file
 from ..interpreters.golden import replay_golden
-from ..interpreters.registry import NUMPY, open_any_file, open_backend, open_public_backend, probe_backends
+from ..interpreters.probe import probe_backends
+from ..interpreters.registry import NUMPY, open_any_file, open_backend, open_public_backend
 from ..streams.model import load
 from .measure import measure
 from .messages import RunSpec

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..common.arrays import Float32
 from ..common.errors import WrongBackendError
-from ..interpreters.batch import OneByOne
+from ..interpreters.batch import SequentialBatch
 from ..streams.model import Model
 from ..streams.prediction import Prediction
 from .messages import AlternateRun, RunResult, RunSpec, State
@@ -101,7 +101,7 @@ def trace_in_a_batch(model: Model, courses: Sequence[RunSpec]) -> list[RunResult
         StepcellError: As `Streams.step` does.
     """
     streams = model.streams(len(courses))
-    if isinstance(streams._batch, OneByOne):
+    if isinstance(streams._batch, SequentialBatch):
         raise WrongBackendError(f"{model.file.name} has no way for many streams on {model.backend}.")
     starts = [model.initial_state() if course.after_reset else course.state for course in courses]
     streams.state = {name: np.concatenate([start[name] for start in starts]) for name in starts[0]}

@@ -13,7 +13,7 @@ from support.architectures import difference_of_ways, random_model
 from stepcell.export import build_step_function, export
 from stepcell.export.parity.reference import run_numpy
 from stepcell.runtime.format.tensor_specs import Inputs
-from stepcell.runtime.interpreters.registry import initial_state
+from stepcell.runtime.interpreters.base import initial_state
 
 TOLERANCE = 1e-5
 UNTIMED = {"deadline": None, "suppress_health_check": list(HealthCheck)}

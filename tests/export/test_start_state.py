@@ -39,7 +39,7 @@ from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.format.vocabulary import read_symbols
-from stepcell.runtime.interpreters.registry import usable_backends
+from stepcell.runtime.interpreters.probe import usable_backends
 
 FEW = {"steps": 50}
 UNITS = 12

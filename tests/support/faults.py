@@ -80,11 +80,11 @@ def break_store(monkeypatch, store, method, refused=lambda _: True):
 def replace_computation(monkeypatch, stream, compute):
     """Let `compute` be called, with what would have been, wherever the interpreter under `stream` computes."""
     backend = stream._seat.backend
-    function, arguments = backend.computation
+    function, arguments = backend.call
 
     def instead(*_):
         compute(lambda: function(*arguments))
 
     place, _, _, *others = stream._tools
-    monkeypatch.setattr(backend, "computation", (instead, ()))
+    monkeypatch.setattr(backend, "call", (instead, ()))
     monkeypatch.setattr(stream, "_tools", (place, instead, (), *others))

@@ -17,7 +17,7 @@ from stepcell.export.parity.reference import run_numpy
 from stepcell.export.tflite import convert as tflite
 from stepcell.runtime import load
 from stepcell.runtime.format.tensor_specs import Inputs
-from stepcell.runtime.interpreters.registry import initial_state
+from stepcell.runtime.interpreters.base import initial_state
 
 L, ops = keras.layers, keras.ops
 SEQUENCES, SOFTMAX = {"return_sequences": True}, {"activation": "softmax"}

@@ -12,7 +12,7 @@ from support.keras_models import sharp_model
 from stepcell.export import build_step_function
 from stepcell.export.parity.reference import KerasReference, run_numpy
 from stepcell.runtime.format.tensor_specs import Inputs
-from stepcell.runtime.interpreters.registry import initial_state
+from stepcell.runtime.interpreters.base import initial_state
 
 L = keras.layers
 TOLERANCE = 2e-5  # Keras computes in float32

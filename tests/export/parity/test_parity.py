@@ -95,7 +95,7 @@ def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state
 def test_the_first_step_alone_cannot_notice_swapped_states(check_and_model):
     """Why one step is no parity test: from a zero state, h and c swapped afterwards give the same first answer."""
     from stepcell.export.ops import NumpyArithmetic
-    from stepcell.runtime.interpreters.registry import initial_state
+    from stepcell.runtime.interpreters.base import initial_state
 
     step_function = build_step_function(check_and_model[1])
     zero = {name: array.astype("f8") for name, array in initial_state(step_function.state).items()}

@@ -16,7 +16,7 @@ from stepcell.export.tflite import convert as tflite
 from stepcell.export.tflite import split_step as cut_step
 from stepcell.runtime import GoldenMismatchError, load, read_model_file
 from stepcell.runtime.interpreters import input_slot as entry_module
-from stepcell.runtime.interpreters.batch import HeldBatch
+from stepcell.runtime.interpreters.batch import TfliteBatch
 from stepcell.runtime.interpreters.registry import open_backend
 from stepcell.runtime.interpreters.tflite_backend import open_backend as open_tflite_backend
 from stepcell.runtime.interpreters.tflite_backend import open_interpreter
@@ -99,13 +99,13 @@ def test_a_row_is_looked_up_once_for_each_symbol(files, monkeypatch):
 
 def test_rows_of_a_large_table_do_not_fill_the_memory(files, monkeypatch):
     model = load(files["lstm", "float32"], backend="litert")
-    entry = model._seat.backend.entry
-    size = len(entry.place)
+    slot = model._seat.backend.entry
+    size = len(slot.buffer)
     monkeypatch.setattr(entry_module, "_MOST_BYTES", 3 * size)
     stream, again = model.stream(), load(files["lstm", "float32"], backend="litert").stream()
     for symbol in "01234560654321012345":
         assert np.array_equal(stream.step(symbol).values, again.step(symbol).values)
-        assert sum(content is not None for content in entry.contents) <= 3
+        assert sum(content is not None for content in slot.cache) <= 3
 
 
 def test_states_and_next_states_lie_alike_in_a_step_from_the_row(files):
@@ -173,13 +173,13 @@ def test_many_streams_replay_the_golden_sequence_before_they_answer(tmp_path, mo
     export(sharp_model("lstm", 1), tmp_path, formats=["tflite"], steps=200)
     model = load(tmp_path / "model.tflite", backend="litert")
     model.streams(3)
-    right = HeldBatch.feed_back
+    right = TfliteBatch.feed_back
 
     def forgetful(self):
         right(self)
         self._state["c0"][-1] = 0  # of the last stream alone
 
-    monkeypatch.setattr(HeldBatch, "feed_back", forgetful)
+    monkeypatch.setattr(TfliteBatch, "feed_back", forgetful)
     with pytest.raises(GoldenMismatchError):
         model.streams(3)
     with pytest.raises(GoldenMismatchError):

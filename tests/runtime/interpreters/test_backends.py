@@ -22,7 +22,7 @@ from stepcell.runtime import (
 from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.interpreters import registry as backend_module
 from stepcell.runtime.interpreters.golden import replay_golden
-from stepcell.runtime.interpreters.tflite_backend import HeldMemoryBackend, SignatureRunnerBackend, open_backend
+from stepcell.runtime.interpreters.tflite_backend import SignatureRunnerBackend, TfliteBackend, open_backend
 
 TFLITE_FILE = DATA / "memory.tflite"
 
@@ -93,10 +93,10 @@ def test_an_interpreter_that_imports_but_does_not_work_is_passed_over(monkeypatc
     assert load(TFLITE_FILE).backend.startswith("tflite-runtime")
     with pytest.raises(BackendError, match="ai-edge-litert .* cannot load memory.tflite: numpy.core.multiarray"):
         load(TFLITE_FILE, backend="litert")
-    backend_module.probe_backends.cache_clear()
+    probe_backends.cache_clear()
     assert "numpy.core.multiarray" in probe_backends()["litert"]
     assert probe_backends()["tflite"] is None
-    backend_module.probe_backends.cache_clear()
+    probe_backends.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_backend_for_another_format_is_refused(backend, name):
 def test_held_memory_and_the_public_api_give_the_same_bits(backend):
     file = read_model_file(TFLITE_FILE)
     held, public = open_backend(backend, file), open_backend(backend, file, public=True)
-    assert isinstance(held, HeldMemoryBackend)
+    assert isinstance(held, TfliteBackend)
     assert isinstance(public, SignatureRunnerBackend)
     ids = np.random.default_rng(0).integers(0, 5, 200)
     for step, id in enumerate(ids.tolist()):

@@ -15,7 +15,7 @@ from stepcell.export import build_step_function
 from stepcell.runtime import GoldenMismatchError, NotFiniteError, load, read_model_file
 from stepcell.runtime.format.manifest import Golden, GoldenRun
 from stepcell.runtime.format.model_file import pack
-from stepcell.runtime.interpreters.finite import suspects
+from stepcell.runtime.interpreters.finite import outputs_to_check
 from stepcell.runtime.interpreters.registry import open_backend
 from stepcell.runtime.interpreters.tflite_backend import open_backend as open_tflite_backend
 from stepcell.runtime.streams.model import Model
@@ -138,9 +138,9 @@ def test_golden_answers_that_are_not_finite_are_a_mismatch(files, tmp_path):
 
 
 def test_only_where_it_tells_nothing_of_the_rest_more_than_one_number_is_looked_at(files, model):
-    assert suspects(model.manifest) == ()  # an LSTM of bounded activations and a softmax
-    assert suspects(read_model_file(files["softmax", "onnx"]).manifest) == ("next_h0",)
-    assert suspects(read_model_file(files["sigmoid", "onnx"]).manifest) == ("probabilities", "next_h0")
+    assert outputs_to_check(model.manifest) == ()  # an LSTM of bounded activations and a softmax
+    assert outputs_to_check(read_model_file(files["softmax", "onnx"]).manifest) == ("next_h0",)
+    assert outputs_to_check(read_model_file(files["sigmoid", "onnx"]).manifest) == ("probabilities", "next_h0")
 
 
 BIAS = np.arange(1, 8, dtype="<f4") / 7

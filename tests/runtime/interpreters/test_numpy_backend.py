@@ -29,10 +29,11 @@ from stepcell.runtime import (
 )
 from stepcell.runtime.format.model_file import pack, unpack
 from stepcell.runtime.format.tensor_specs import Inputs
+from stepcell.runtime.interpreters.base import initial_state
 from stepcell.runtime.interpreters.numpy_backend import open_interpreter, read_calculation, step_program
 from stepcell.runtime.interpreters.numpy_engine import Calculation, CalculationError, blas, build_program
 from stepcell.runtime.interpreters.numpy_engine.graph import Operation, Source
-from stepcell.runtime.interpreters.registry import initial_state, open_backend
+from stepcell.runtime.interpreters.registry import open_backend
 
 L = keras.layers
 STEPS = 2_000
@@ -128,7 +129,7 @@ def test_a_step_leaves_the_threads_of_other_products_as_they_are(monkeypatch):
     monkeypatch.setattr(blas, "threads", lambda: 4)
     monkeypatch.setattr(blas, "set_threads", seen.append)
     backend = open_backend("numpy", read_model_file(DATA / "memory.onnx"))
-    backend.entry.contents.append(None)  # lets an id pass that no table has
+    backend.slot.cache.append(None)  # lets an id pass that no table has
     backend.step(3)
     with pytest.raises(IndexError):
         backend.step(5)

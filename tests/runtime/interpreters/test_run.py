@@ -8,7 +8,7 @@ from support.faults import replace_computation
 from support.models import DATA
 
 from stepcell.runtime import BackendError, UnknownSymbolError, Vocabulary, read_model_file
-from stepcell.runtime.interpreters.in_place import MemoryBackend
+from stepcell.runtime.interpreters.in_place import InPlaceBackend
 from stepcell.runtime.interpreters.tflite_backend import open_backend
 
 SYMBOLS = "3012401234" * 5
@@ -84,7 +84,7 @@ def test_a_run_that_breaks_off_leaves_state_and_answer_where_they_were(model, fa
     stream.absorb("40")
     backend = model._seat.backend
     with monkeypatch.context() as patch:
-        if isinstance(backend, MemoryBackend):
+        if isinstance(backend, InPlaceBackend):
             replace_computation(patch, stream, Interrupting(lambda compute: compute(), failure))
         else:
             patch.setattr(backend, "peek", Interrupting(backend.peek, failure))

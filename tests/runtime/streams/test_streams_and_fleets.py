@@ -24,7 +24,7 @@ from stepcell.runtime import (
     load,
 )
 from stepcell.runtime.common.errors import DamagedStateError, OutputError
-from stepcell.runtime.interpreters.batch import HeldBatch, OneByOne, OnnxBatch, open_batch
+from stepcell.runtime.interpreters.batch import OnnxBatch, SequentialBatch, TfliteBatch, open_batch
 from stepcell.runtime.streams.sqlite_store import SqliteStore
 
 SYMBOLS = "01234"
@@ -59,9 +59,9 @@ def test_streams_in_lockstep_answer_as_each_alone(model, count):
 
 
 def test_each_interpreter_has_its_own_way_to_step_a_batch():
-    assert isinstance(open_batch("litert", load(DATA / "memory.tflite").file, 2), HeldBatch)
+    assert isinstance(open_batch("litert", load(DATA / "memory.tflite").file, 2), TfliteBatch)
     assert isinstance(open_batch("onnxruntime", load(DATA / "memory.onnx").file, 2), OnnxBatch)
-    assert isinstance(open_batch("numpy", load(DATA / "memory.onnx").file, 2), OneByOne)
+    assert isinstance(open_batch("numpy", load(DATA / "memory.onnx").file, 2), SequentialBatch)
 
 
 def test_some_of_the_streams_begin_anew_and_the_others_go_on(model):

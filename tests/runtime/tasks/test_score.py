@@ -17,7 +17,7 @@ from stepcell.export import build_step_function
 from stepcell.export.parity.reference import run_numpy
 from stepcell.runtime import NotFiniteError, ScoreSummary, TargetError, UnknownSymbolError, Vocabulary, load
 from stepcell.runtime.format.tensor_specs import Inputs
-from stepcell.runtime.interpreters.registry import initial_state
+from stepcell.runtime.interpreters.base import initial_state
 from stepcell.runtime.tasks import scoring as scoring_module
 from stepcell.runtime.tasks.scoring import judge, judge_one, ranks_of
 

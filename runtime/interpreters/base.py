@@ -1,18 +1,69 @@
-"""What backends do alike, however they compute: all they need for it is where the numbers are."""
+"""The protocol of a backend: one loaded interpreter with one state; and the parts that backends have in common."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
 from ..common.arrays import AnyArray, Float32, Ids
-from ..format.manifest import Manifest
-from .registry import State
+from ..format.manifest import Manifest, StateTensor
+
+State = Mapping[str, Float32]
 
 
-class PlainBackend(ABC):
+def initial_state(state: tuple[StateTensor, ...]) -> dict[str, Float32]:
+    """Return the state after a reset, each tensor float32 of shape (1, ...)."""
+    return {tensor.name: tensor.initial_value() for tensor in state}
+
+
+class Backend(Protocol):
+    """One loaded interpreter with one state resident in its memory.
+
+    A step that raises leaves the resident state as it was, and has counted if it has moved it all the same: a signal
+    handler raised then. `absorb` and `run` may leave it anywhere: whoever calls them puts it back. Ids and features are
+    not checked here: callers pass valid ones. A model that reads no symbol gets the id 0.
+
+    Attributes:
+        steps: How many calls of `step` have moved the resident state.
+    """
+
+    steps: int
+
+    def step(self, id: int) -> None:
+        """Compute the answer to `id` and let the next state become the resident state."""
+
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        """Let `features`, all of them by name, be what is read beside the symbol from now on."""
+
+    def peek(self, id: int) -> None:
+        """Compute the answer to `id`; the resident state stays."""
+
+    def absorb(self, ids: Ids) -> None:
+        """Step all of `ids`, shape (T,) with T >= 1; the answer is the one to the last."""
+
+    def run(self, ids: Ids) -> Float32:
+        """Step all of `ids`, shape (T,), and return the answers to all of them, float32 of shape (T, K)."""
+
+    def settle(self) -> None:
+        """Do what a step has left for later, if anything; the resident state stays."""
+
+    def answer(self) -> Float32:
+        """Return the last answer, float32 of shape (K,), where the interpreter has it: the next call changes it."""
+
+    def extra_outputs(self) -> dict[str, Float32]:
+        """Return copies of what the other outputs answered, float32 of shape (K,) each."""
+
+    def read_state(self) -> dict[str, Float32]:
+        """Return a copy of the resident state, each tensor float32 of shape (1, ...)."""
+
+    def write_state(self, state: State) -> None:
+        """Replace the resident state by a copy of `state`, whose names and shapes are those of the model."""
+
+
+class BackendBase(ABC):
     """A backend that steps one symbol after the other and leaves nothing for later.
 
     Attributes:
