@@ -24,7 +24,7 @@ import numpy as np
 from stepcell.train import Alphabet, Echo, Memory, Network, Options, Order, Problem, Reber, Recall, Replay, fit
 from stepcell.train.fitting.fit import use_threads
 from stepcell.train.fitting.updater import Updater
-from stepcell.train.problems.problem import Block
+from stepcell.train.problems.problem import Batches
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # Name -> problem, network, seeds unless told otherwise.
@@ -65,7 +65,7 @@ def solve(name: str, seeds: int | None) -> None:
         fitted = fit(make(), network, Options(seed=seed))
         seconds.append(time.process_time() - start)
         updates.append(fitted.history[-1].update)
-        accuracies.append(fitted.scores[make().recipe.judged_by].accuracy)
+        accuracies.append(fitted.scores[make().recipe.monitor].accuracy)
         solved += fitted.stopped == "solved"
     cost = f"CPU-s median {np.median(seconds):6.1f}  worst {max(seconds):6.1f}  updates {np.median(updates):6.0f}"
     how_well = f"solved {solved:>2} of {len(seconds):<3} worst accuracy {100 * min(accuracies):7.3f} %"
@@ -79,7 +79,7 @@ def corpus() -> None:
         updates = max(4, 400_000 // (lanes * steps * max(1, units // 64)))
         ids = random.integers(0, SYMBOLS, (updates, steps, lanes), dtype=np.int32)
         ones = np.ones(ids.shape, np.float32)
-        block = Block(ids, np.roll(ids, -1, 1), ones, np.zeros((updates, lanes), bool))
+        batches = Batches(ids, np.roll(ids, -1, 1), ones, np.zeros((updates, lanes), bool))
         updater = Updater(Network(units=units).build(SYMBOLS, SYMBOLS, 0), seed=0, clip_norm=1.0, xla=True)
         layers = [
             keras.Input(batch_shape=(lanes, steps), dtype="int32"),
@@ -93,7 +93,7 @@ def corpus() -> None:
         x = ids.transpose(0, 2, 1).reshape(-1, steps)
         y = np.roll(x, -1, 1)
         ways: dict[str, Callable[[], object]] = {
-            "stepcell": lambda u=updater, b=block: u.learn(b, 0, 1e-3),
+            "stepcell": lambda u=updater, b=batches: u.train(b, 0, 1e-3),
             "fit": lambda m=model, x=x, y=y, n=lanes: m.fit(x, y, batch_size=n, shuffle=False, verbose=0),
         }
         rates = dict.fromkeys(ways, 0.0)

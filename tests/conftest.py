@@ -22,11 +22,11 @@ from stepcell.runtime import Model, load
 
 if TYPE_CHECKING:
     from stepcell.export import Exported
-    from stepcell.train import Fitted
+    from stepcell.train import FitResult
 
 
 @pytest.fixture(scope="session")
-def fitted_memory() -> Fitted:
+def fitted_memory() -> FitResult:
     from support.keras_models import MEMORY
 
     from stepcell.train import Network, Options, fit

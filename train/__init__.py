@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ..runtime.common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .fitting.checkpoint import Row
-    from .fitting.fit import DivergedError, Fitted, fit
+    from .fitting.checkpoint import HistoryRow
+    from .fitting.fit import DivergedError, FitResult, fit
     from .fitting.options import Options
     from .network.network import Network
     from .problems.alphabet import Alphabet
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .problems.events import Events
     from .problems.memory import Memory
     from .problems.order import Order
-    from .problems.problem import Block, Problem, Recipe, Streams
+    from .problems.problem import Batches, Problem, Recipe, Streams
     from .problems.reber import Reber
     from .problems.recall import Recall
     from .problems.replay import Replay
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alphabet",
-    "Block",
+    "Batches",
     "DivergedError",
     "Echo",
     "Events",
-    "Fitted",
+    "FitResult",
+    "HistoryRow",
     "Memory",
     "Network",
     "Options",
@@ -48,7 +49,6 @@ __all__ = [
     "Recall",
     "Recipe",
     "Replay",
-    "Row",
     "Run",
     "Score",
     "Streams",
@@ -64,7 +64,7 @@ _HOMES = {
     ".problems.echo": ("Echo",),
     ".fitting.fit": (
         "DivergedError",
-        "Fitted",
+        "FitResult",
         "fit",
     ),
     ".problems.events": ("Events",),
@@ -73,7 +73,7 @@ _HOMES = {
     ".fitting.options": ("Options",),
     ".problems.order": ("Order",),
     ".problems.problem": (
-        "Block",
+        "Batches",
         "Problem",
         "Recipe",
         "Streams",
@@ -89,7 +89,7 @@ _HOMES = {
     ".problems.score": ("Score",),
     ".run.tensorboard": ("tensorboard_log",),
     ".problems.text": ("Text",),
-    ".fitting.checkpoint": ("Row",),
+    ".fitting.checkpoint": ("HistoryRow",),
 }
 
 if not TYPE_CHECKING:  # or a name that does not exist would pass for one

@@ -162,11 +162,11 @@ def test_a_feature_that_decides_what_comes_next_is_learned_and_without_it_nothin
 
 
 def test_chunks_carry_the_features_of_their_symbols(events):
-    block = events.block(0, 3, seed=2)
-    assert block.numbers.shape == (*block.inputs.shape, 3)
-    ends = block.inputs == events.vocabulary.encode("<end>")
-    assert (block.numbers[ends, 0] == np.float32(events.corpus.boundary["speed"][0])).all()
-    speeds, targets = block.numbers[..., 0], block.targets
+    batches = events.batches(0, 3, seed=2)
+    assert batches.numbers.shape == (*batches.inputs.shape, 3)
+    ends = batches.inputs == events.vocabulary.encode("<end>")
+    assert (batches.numbers[ends, 0] == np.float32(events.corpus.boundary["speed"][0])).all()
+    speeds, targets = batches.numbers[..., 0], batches.targets
     decided = (targets == events.vocabulary.encode("A")) | (targets == events.vocabulary.encode("B"))
     assert ((speeds > 90) == (targets == events.vocabulary.encode("A")))[decided].all()
 

@@ -219,5 +219,5 @@ def train_events(
     )  # fmt: skip
     return Events.from_file(
         file, reading, split=HeldOut(held_out, split and split.value), min_count=min_count, max_symbols=max_symbols,
-        class_balance=class_balance, emphasis={symbol: float(factor) for symbol, _, factor in pairs},
+        class_balance=class_balance, symbol_weights={symbol: float(factor) for symbol, _, factor in pairs},
     )  # fmt: skip

@@ -20,7 +20,7 @@ from .updater import Snapshot
 
 
 @dataclass(frozen=True)
-class Row:
+class HistoryRow:
     """One line of the training history: the state of things after a block of updates.
 
     Attributes:
@@ -30,7 +30,7 @@ class Row:
         learning_rate: During the block.
         loss: Mean loss of the block in nats.
         accuracy: Accuracy on the block, while learning it.
-        judged: The evaluation on streams that are not learned from, where one was made.
+        evaluation: The evaluation on streams that are not learned from, where one was made.
         stage: Which problem was learned: 0 the first of the curriculum, in the end the problem itself.
     """
 
@@ -40,7 +40,7 @@ class Row:
     learning_rate: float
     loss: float
     accuracy: float
-    judged: Score | None = None
+    evaluation: Score | None = None
     stage: int = 0
 
 
@@ -56,7 +56,7 @@ class TrainingState:
         stopped: Why training ended; empty while it goes on.
     """
 
-    history: list[Row] = field(default_factory=list)
+    history: list[HistoryRow] = field(default_factory=list)
     best_nats: float = math.inf
     best_weights: tuple[Float32, ...] = ()
     evaluations_since: int = 0
@@ -107,7 +107,10 @@ def read_checkpoint(path: Path) -> tuple[TrainingState, Snapshot]:
         with np.load(path) as archive:
             arrays = {name: archive[name] for name in archive.files}
         plain = json.loads(arrays.pop("plain").tobytes())
-        history = [Row(**{**row, "judged": row["judged"] and Score(**row["judged"])}) for row in plain["history"]]
+        history = [
+            HistoryRow(**{**row, "evaluation": row["evaluation"] and Score(**row["evaluation"])})
+            for row in plain["history"]
+        ]
         groups: dict[str, list[AnyArray]] = {"weights": [], "optimizer": [], "carried": [], "best": []}
         for name, array in arrays.items():
             groups[name.split("/")[0]].append(array)

@@ -16,27 +16,27 @@ import tensorflow as tf
 
 from ...runtime.common.arrays import AnyArray, Float32, Ids
 from ..network.forward import layers_of
+from ..network.initial_state import InitialState
 from ..network.network import scaling_of
-from ..network.start_state import StartState
 from ..problems.problem import Streams
 from ..problems.score import Score
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """The answers to streams of shape (T, B), one symbol at a time.
 
     Attributes:
         streams: What was asked.
-        right: bool of shape (T, B): the answer is right.
+        correct: bool of shape (T, B): the answer is right.
         nats: float32 of the same shape: negative log-probability of the right answer.
-        named: int32 of the same shape: the most likely output.
+        predicted: int32 of the same shape: the most likely output.
     """
 
     streams: Streams
-    right: AnyArray
+    correct: AnyArray
     nats: Float32
-    named: Ids
+    predicted: Ids
 
     def score(self) -> Score:
         """Return the figures over all answers that count."""
@@ -44,7 +44,7 @@ class Answers:
         count = max(float(weights.sum()), 1.0)
         worst = float(self.nats.max(where=weights > 0, initial=0.0))
         return Score(
-            float((self.right * weights).sum()) / count,
+            float((self.correct * weights).sum()) / count,
             float((self.nats.astype(np.float64) * weights).sum()) / count,
             int((weights > 0).sum()),
             len(weights),
@@ -67,7 +67,7 @@ class Answers:
             chosen = (positions >= first) & (positions < 2 * first) & (weights > 0)
             if chosen.any():
                 row = {"from": first, "to": 2 * first - 1, "answers": int(chosen.sum())}
-                accuracy, nats = float(self.right[chosen].mean()), float(self.nats[chosen].mean())
+                accuracy, nats = float(self.correct[chosen].mean()), float(self.nats[chosen].mean())
                 rows.append({**row, "accuracy": accuracy, "nats_per_symbol": nats})
             first *= 2
         return rows
@@ -76,7 +76,7 @@ class Answers:
         """Return how often each target (row) was answered by each output (column), int of shape (K, K)."""
         counted = self.streams.weights > 0
         table = np.zeros((outputs, outputs), np.int64)
-        np.add.at(table, (self.streams.targets[counted], self.named[counted]), 1)
+        np.add.at(table, (self.streams.targets[counted], self.predicted[counted]), 1)
         return table
 
 
@@ -114,27 +114,29 @@ class Evaluator:
     Nothing of the training arithmetic is used, so what is judged is the model that will be exported.
     """
 
-    def __init__(self, model: keras.Model, *, xla: bool, start: StartState | None = None) -> None:
+    def __init__(self, model: keras.Model, *, xla: bool, start: InitialState | None = None) -> None:
         """Take hold of the layers of `model`, one of `Network.build`; `start` follows a reset (None: zeros)."""
         first, *self._recurrent, self._head = layers_of(model)
         self._first, self._scaled = first, scaling_of(model)
-        self._start = start or StartState(model, learned=False)
+        self._start = start or InitialState(model, learned=False)
         self._run = tf.function(self._step_through, jit_compile=xla, autograph=False)
 
-    def answers(self, streams: Streams) -> Answers:
+    def predict(self, streams: Streams) -> Predictions:
         """Return the answers to `streams`."""
         allowed = np.zeros((0,), bool) if streams.allowed is None else streams.allowed
         arrays = (streams.inputs, streams.targets, streams.resets, allowed)
         numbers = None if streams.numbers is None else tf.constant(streams.numbers)
         made = self._run(*(tf.constant(array) for array in arrays), numbers)
         right, nats, named = (np.asarray(array) for array in made)
-        return Answers(streams, right, nats, named)
+        return Predictions(streams, right, nats, named)
 
     def score(self, streams: Streams) -> Score:
         """Judge the answers to `streams`."""
-        return self.answers(streams).score()
+        return self.predict(streams).score()
 
-    def score_all(self, evaluations: Mapping[str, Streams], window: int, seed: int) -> tuple[dict[str, Score], Answers]:
+    def score_all(
+        self, evaluations: Mapping[str, Streams], window: int, seed: int
+    ) -> tuple[dict[str, Score], Predictions]:
         """Judge each of `evaluations`, and `carried` in two other ways.
 
         Args:
@@ -146,7 +148,7 @@ class Evaluator:
             Scores by name; `windowed` sees the last `window` symbols from nothing before each answer, `reset` the last
             one alone. And every answer to `carried`.
         """
-        answers = {name: self.answers(streams) for name, streams in evaluations.items()}
+        answers = {name: self.predict(streams) for name, streams in evaluations.items()}
         scores = {name: given.score() for name, given in answers.items()}
         carried = evaluations["carried"]
         if window <= len(carried.inputs):

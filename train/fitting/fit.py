@@ -19,8 +19,8 @@ from ...runtime.common.errors import ProblemError, StepcellError
 from ..network.network import Network
 from ..problems.problem import Problem, Recipe, Streams
 from ..problems.score import Score
-from .checkpoint import Row, TrainingState, read_checkpoint, write_checkpoint
-from .evaluate import Answers, Evaluator
+from .checkpoint import HistoryRow, TrainingState, read_checkpoint, write_checkpoint
+from .evaluate import Evaluator, Predictions
 from .options import SCHEDULES, Options
 from .updater import Updater
 
@@ -63,7 +63,7 @@ class DivergedError(StepcellError, ArithmeticError):
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """The result of training.
 
     Attributes:
@@ -79,10 +79,10 @@ class Fitted:
 
     model: keras.Model
     scores: dict[str, Score]
-    history: tuple[Row, ...]
+    history: tuple[HistoryRow, ...]
     stopped: str
     parameters: int
-    carried: Answers | None
+    carried: Predictions | None
     initial_state: Mapping[str, Float32] = field(default_factory=dict)
 
     def effort(self) -> str:
@@ -96,11 +96,11 @@ def fit(
     problem: Problem,
     network: Network,
     options: Options | None = None,
-    observe: Callable[[Row], None] = lambda _: None,
+    observe: Callable[[HistoryRow], None] = lambda _: None,
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
-) -> Fitted:
+) -> FitResult:
     """Train a network on a problem.
 
     Gradients flow through whole chunks; the state is carried from one chunk into the next, with random resets, as a
@@ -151,7 +151,7 @@ class _Training:
             len(problem.vocabulary),
             outputs,
             options.seed,
-            longest_lag=self._recipe.longest_lag,
+            max_lag=self._recipe.max_lag,
             scales=() if problem.data is None else problem.data.scales,
         )
         self._updater = Updater(
@@ -163,7 +163,7 @@ class _Training:
         )
         self._evaluator = Evaluator(model, xla=self._recipe.xla, start=self._updater.start)
         self._evaluations = problem.evaluations(options.seed)
-        self._most = options.max_updates or (self._recipe.updates if options.minutes is None else None)
+        self._most = options.max_updates or (self._recipe.max_updates if options.minutes is None else None)
         self._learning_rate = options.learning_rate or self._recipe.learning_rate[network.cell]
         self._schedule = SCHEDULES[options.schedule or self._recipe.schedule]
         self._began = time.monotonic()
@@ -178,18 +178,18 @@ class _Training:
         """Write a checkpoint."""
         write_checkpoint(checkpoint, self.state, self._updater.snapshot())
 
-    def learn_block(self) -> Row:
+    def learn_block(self) -> HistoryRow:
         """Make a block of updates and evaluate if it is time; set `state.stopped` when there is nothing more to do."""
         state, recipe, most = self.state, self._recipe, self._most
         stage = self._stage()
         factor = self._schedule(self._used(state.update), state.history[-1].accuracy if state.history else 0.0)
         learning_rate = self._learning_rate * factor
-        count = min(recipe.per_block, most - state.update) if most else recipe.per_block
+        count = min(recipe.updates_per_call, most - state.update) if most else recipe.updates_per_call
         done = state.update + max(count, 0)
         loss, accuracy = math.nan, math.nan
         if count > 0:
-            block = self._stages[stage].block(state.update, count, self._options.seed)
-            loss, accuracy = self._updater.learn(block, state.update, learning_rate)
+            batches = self._stages[stage].batches(state.update, count, self._options.seed)
+            loss, accuracy = self._updater.train(batches, state.update, learning_rate)
             if not math.isfinite(loss):
                 return self._diverge(done, learning_rate, loss)
         used = self._used(done)
@@ -198,19 +198,19 @@ class _Training:
             state.stopped = "updates" if most and done >= most else "minutes"
         elif done % recipe.evaluate_every < count and stage == len(self._stages) - 1:
             judged = self._judge()
-        row = Row(done, time.monotonic() - self._began, used, learning_rate, loss, accuracy, judged, stage)
+        row = HistoryRow(done, time.monotonic() - self._began, used, learning_rate, loss, accuracy, judged, stage)
         if count > 0:
             state.history.append(row)
         return row
 
-    def finish(self) -> Fitted:
+    def finish(self) -> FitResult:
         """Put the best weights back and evaluate them in full; Ctrl-C cuts the evaluation short and loses nothing."""
         state, updater = self.state, self._updater
         scores: dict[str, Score] = {}
         carried = None
         try:
             if state.stopped in ("updates", "minutes", "interrupted"):  # the last weights have not been judged yet
-                last = self._evaluator.score(self._evaluations[self._recipe.judged_by])
+                last = self._evaluator.score(self._evaluations[self._recipe.monitor])
                 if not math.isfinite(last.nats) and not state.best_weights:
                     raise DivergedError(
                         f"The answers are {last.nats} after {state.update} updates. Lower the learning rate."
@@ -226,7 +226,9 @@ class _Training:
         start = updater.start
         learned = [*updater.model.trainable_variables, *start.variables]
         parameters = sum(math.prod(variable.shape) for variable in learned)
-        return Fitted(updater.model, scores, tuple(state.history), state.stopped, parameters, carried, start.arrays())
+        return FitResult(
+            updater.model, scores, tuple(state.history), state.stopped, parameters, carried, start.arrays()
+        )
 
     def _stage(self) -> int:
         """Return which problem of the curriculum comes next: the one after the last if that has been learned."""
@@ -244,7 +246,7 @@ class _Training:
     def _judge(self) -> Score:
         """Evaluate, remember the best weights, and decide whether to stop."""
         scores = _Scores(self._evaluator, self._evaluations)
-        judged, state = scores[self._recipe.judged_by], self.state
+        judged, state = scores[self._recipe.monitor], self.state
         solved = self._problem.is_solved(scores)
         if judged.nats < state.best_nats or solved:
             state.best_nats, state.best_weights, state.evaluations_since = judged.nats, self._updater.weights(), 0
@@ -256,14 +258,14 @@ class _Training:
             state.stopped = "no longer improving"
         return judged
 
-    def _diverge(self, done: int, learning_rate: float, loss: float) -> Row:
+    def _diverge(self, done: int, learning_rate: float, loss: float) -> HistoryRow:
         """Stop with the best weights there are, or raise where there are none."""
         if not self.state.best_weights:
             raise DivergedError(
                 f"The loss is {loss} after {done} updates. Lower the learning rate, now {learning_rate:g}."
             )
         self.state.stopped = "diverged"
-        return Row(done, time.monotonic() - self._began, self._used(done), learning_rate, loss, math.nan)
+        return HistoryRow(done, time.monotonic() - self._began, self._used(done), learning_rate, loss, math.nan)
 
 
 class _Scores(Mapping[str, Score]):

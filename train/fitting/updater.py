@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from ...runtime.common.arrays import AnyArray, Float32
 from ..network.forward import Forward, State
-from ..network.start_state import StartState
-from ..problems.problem import Block
+from ..network.initial_state import InitialState
+from ..problems.problem import Batches
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Updater:
             learn_initial_state: Learn the state that follows a reset; `start` has it. (It is zeros otherwise.)
         """
         self.model = model
-        self.start = StartState(model, learned=learn_initial_state)
+        self.start = InitialState(model, learned=learn_initial_state)
         self._seed = seed
         self._forward = Forward(model)
         self._optimizer = keras.optimizers.Adam(global_clipnorm=clip_norm)
@@ -78,14 +78,14 @@ class Updater:
             variable.assign(value)
         self._state = [tf.constant(array) for array in snapshot.carried]
 
-    def learn(self, block: Block, first: int, learning_rate: float) -> tuple[float, float]:
-        """Make the updates of `block`, the first of which has the number `first`; return mean loss and accuracy."""
+    def train(self, batches: Batches, first: int, learning_rate: float) -> tuple[float, float]:
+        """Make the updates of `batches`, the first of which has the number `first`; return mean loss and accuracy."""
         if not self._state:
-            self._state = self.start.of(block.inputs.shape[2])
+            self._state = self.start.of(batches.inputs.shape[2])
         self._optimizer.learning_rate.assign(learning_rate)
         # All data goes in as arguments: indexing it from outside would compile anew at every call under XLA.
-        arrays = [tf.constant(array) for array in (block.inputs, block.targets, block.weights, block.resets)]
-        numbers = None if block.numbers is None else tf.constant(block.numbers)
+        arrays = [tf.constant(array) for array in (batches.inputs, batches.targets, batches.weights, batches.resets)]
+        numbers = None if batches.numbers is None else tf.constant(batches.numbers)
         loss, accuracy, self._state = self._run(*arrays, numbers, tf.constant(first), self._state)
         return float(loss), float(accuracy)
 

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from .cells import gru_sequence, lstm_sequence, rnn_sequence
+from .initial_state import InitialState
 from .network import scaling_of
-from .start_state import StartState
 
 Tensor: TypeAlias = Any
 _THROUGH = (keras.layers.Embedding, keras.layers.RNN, keras.layers.Dense)
@@ -23,7 +23,7 @@ class Forward:
         """Take hold of the layers of `model`; `recurrent` are the recurrent ones, first to last."""
         first, *self.recurrent, self._head = layers_of(model)
         self._scaled = scaling_of(model)
-        self._zeros = StartState(model, learned=False)
+        self._zeros = InitialState(model, learned=False)
         self._embedding = first if first.trainable else None
         self._dropout = next((layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)), 0.0)
 

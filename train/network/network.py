@@ -102,7 +102,7 @@ class Network:
         raise_if_any(problems, "This network cannot be built")
 
     def build(
-        self, symbols: int, outputs: int, seed: int, *, longest_lag: int = 0, scales: Sequence[FeatureStats] = ()
+        self, symbols: int, outputs: int, seed: int, *, max_lag: int = 0, scales: Sequence[FeatureStats] = ()
     ) -> keras.Model:
         """Return the Keras model: ids (B, T) in, and a feature (B, T, 1) for each scale; (B, T, `outputs`) out.
 
@@ -112,7 +112,7 @@ class Network:
             symbols: Size of the vocabulary.
             outputs: Size of the output vocabulary.
             seed: Of the initial weights.
-            longest_lag: What `chrono_init` is where it is None.
+            max_lag: What `chrono_init` is where it is None.
             scales: The features beside the symbol, and how far they spread, which the model has to know.
         """
         seeds = iter(np.random.SeedSequence([seed, 1]).generate_state(2 * self.layers + 2).tolist())
@@ -145,7 +145,7 @@ class Network:
         model = _joined(lookup, [*layers, head], scales, f"{self.cell}_{self.units}")
         recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
         for number, layer in enumerate(recurrent):
-            self._set_gates(layer, longest_lag if self.chrono_init is None else self.chrono_init, [seed, 2, number])
+            self._set_gates(layer, max_lag if self.chrono_init is None else self.chrono_init, [seed, 2, number])
         return model
 
     def _set_gates(self, layer: keras.Layer, lag: int, seed: list[int]) -> None:

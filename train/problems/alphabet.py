@@ -85,8 +85,8 @@ class Alphabet(EpisodeProblem):
             time_steps=max(_TIME_STEPS, self.longest),
             learning_rate=dict.fromkeys(CELLS, 0.01),
             schedule="constant",
-            updates=5000,
-            per_block=25,
+            max_updates=5000,
+            updates_per_call=25,
             evaluate_every=25,
             xla=False,
         )

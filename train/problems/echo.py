@@ -13,7 +13,7 @@ from ...runtime.common.arrays import Float32, Ids
 from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
-from .problem import Block, Recipe, Streams
+from .problem import Batches, Recipe, Streams
 from .score import Score
 
 _LANES = 32
@@ -92,7 +92,7 @@ class Echo:
             return replace(
                 self._recipe(steps, 0.005),
                 schedule="cosine",
-                updates=_UPDATES,
+                max_updates=_UPDATES,
                 evaluate_every=1000,
                 curriculum=tuple(shorter),
             )
@@ -103,14 +103,14 @@ class Echo:
             time_steps=time_steps,
             learning_rate=dict.fromkeys(CELLS, learning_rate),
             schedule="by_accuracy",
-            updates=50_000,
-            per_block=50,
+            max_updates=50_000,
+            updates_per_call=50,
             evaluate_every=200,
             xla=True,
         )
 
-    def block(self, first: int, updates: int, seed: int) -> Block:
-        """See `Problem.block`: endless random streams, cut into chunks."""
+    def batches(self, first: int, updates: int, seed: int) -> Batches:
+        """See `Problem.batches`: endless random streams, cut into chunks."""
         steps = self.recipe.time_steps
         chunks = np.stack([self._chunk(update, seed) for update in range(first - 1, first + updates)])  # (U + 1, T, B)
         inputs = chunks[1:]
@@ -121,7 +121,7 @@ class Echo:
         fresh[0] |= first == 0  # nothing comes before the first chunk
         known = np.arange(steps)[:, None] >= self.lag  # (T, 1): within a chunk that begins from nothing
         weights = (known | ~fresh[:, None, :]).astype(np.float32)
-        return Block(inputs, *self._asked(targets, weights), fresh)
+        return Batches(inputs, *self._asked(targets, weights), fresh)
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
         """See `Problem.evaluations`: streams far longer than any chunk."""

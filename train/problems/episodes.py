@@ -10,7 +10,7 @@ import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Float32, Ids
 from ...runtime.format.vocabulary import Vocabulary
-from .problem import Block, Recipe, Streams
+from .problem import Batches, Recipe, Streams
 
 _STREAMS = 16
 # Sequences in a row in each stream that a model is judged by: 50, fewer if they are long, never less than 10.
@@ -89,12 +89,12 @@ class EpisodeProblem(ABC):
         random = np.random.default_rng([seed, 1])
         return [self.draw(random) for _ in range(_EXAMPLES)]
 
-    def block(self, first: int, updates: int, seed: int) -> Block:
-        """See `Problem.block`."""
+    def batches(self, first: int, updates: int, seed: int) -> Batches:
+        """See `Problem.batches`."""
         chunks = [self._chunk(update, seed) for update in range(first - 1, first + updates)]
         inputs, targets, weights = (np.stack([chunk[part] for chunk in chunks[1:]]) for part in range(3))
         resets = np.stack([chunk[4] for chunk in chunks[1:]]) | np.stack([chunk[3] for chunk in chunks[:-1]])
-        return Block(inputs, targets, weights, resets)
+        return Batches(inputs, targets, weights, resets)
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
         """See `Problem.evaluations`: sequences after a reset each, and long rows of them without any reset."""

@@ -26,25 +26,25 @@ class Events(RecordedProblem):
     Attributes:
         class_balance: How far rare events are to weigh more while they are learned: an event that occurs n times weighs
             in proportion to n to the power of -class_balance. 0: all the same; 1: every kind of event weighs the same.
-        emphasis: Events and what they weigh more than others, as often as they occur.
+        symbol_weights: Events and what they weigh more than others, as often as they occur.
 
     Raises:
         CorpusError: There is too little to learn from, or always the same.
         ProblemError: Weights that make no sense; all of them are named.
     """
 
-    most_lanes = 32
+    max_batch_rows = 32
     learning_rate: ClassVar[Mapping[str, float]] = {"lstm": 0.01, "gru": 0.01, "rnn": 0.005}
-    epochs, least_updates, judgements = 40, 1_000, 20
+    epochs, min_updates, judgements = 40, 1_000, 20
     class_balance: float = 0.0
-    emphasis: Mapping[str, float] = field(default_factory=dict)
+    symbol_weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the weights, and that there is something to learn."""
         problems = []
         if not 0 <= self.class_balance <= 1:
             problems.append(f"class_balance is {self.class_balance}, it must be from 0 to 1")
-        for symbol, factor in self.emphasis.items():
+        for symbol, factor in self.symbol_weights.items():
             if symbol not in self.vocabulary:
                 problems.append(f"{symbol!r} is to weigh {factor:g} and is not known ({self.vocabulary.describe()})")
             if not 0 <= factor < math.inf:
@@ -55,17 +55,17 @@ class Events(RecordedProblem):
     @classmethod
     def of(
         cls, sequences: Iterable[Iterable[str]], *, held_out: float = 0.1, min_count: int = 1, end: str | None = _END,
-        class_balance: float = 0.0, emphasis: Mapping[str, float] | None = None,
+        class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
     ) -> Events:  # fmt: skip
         """Return the problem of sequences that are at hand. Raises as the class does."""
         recording = Recording.of(sequences)
         corpus = Corpus.of(recording, end=end, min_count=min_count, split=HeldOut(held_out))
-        return cls(corpus, class_balance, emphasis or {})
+        return cls(corpus, class_balance, symbol_weights or {})
 
     @classmethod
     def from_file(
         cls, path: Path, reading: EventsReader, *, split: HeldOut | None = None, min_count: int = 1,
-        max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, emphasis: Mapping[str, float] | None = None,
+        max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
     ) -> Events:  # fmt: skip
         """Read the file at `path`.
 
@@ -76,7 +76,7 @@ class Events(RecordedProblem):
             min_count: A symbol that is learned from less often is unknown.
             max_symbols: There may not be more.
             class_balance: See the class.
-            emphasis: See the class.
+            symbol_weights: See the class.
 
         Raises:
             CorpusError: It cannot be read, or nothing can be learned from it.
@@ -87,7 +87,7 @@ class Events(RecordedProblem):
             reading.read(path), end=reading.end, min_count=min_count, max_symbols=max_symbols, reader=reading,
             split=split,
         )  # fmt: skip
-        return cls(corpus, class_balance, emphasis or {})
+        return cls(corpus, class_balance, symbol_weights or {})
 
     @property
     def name(self) -> str:
@@ -95,14 +95,14 @@ class Events(RecordedProblem):
         return "events"
 
     @cached_property
-    def symbol_weights(self) -> Float32 | None:
-        """See `RecordedProblem.symbol_weights`; their mean over all answers is 1."""
-        if not self.class_balance and not self.emphasis:
+    def answer_weights(self) -> Float32 | None:
+        """See `RecordedProblem.answer_weights`; their mean over all answers is 1."""
+        if not self.class_balance and not self.symbol_weights:
             return None
         tape = self.corpus.encoded_train
         counts = np.bincount(tape.targets[tape.weights > 0], minlength=len(self.vocabulary)).astype(np.float64)
         factors = np.maximum(counts, 1.0) ** -self.class_balance
-        for symbol, factor in self.emphasis.items():
+        for symbol, factor in self.symbol_weights.items():
             factors[self.vocabulary.encode(symbol)] *= factor
         mean = (factors * counts).sum() / counts.sum()
         raise_if_any(["all answers weigh nothing"] if not mean else [], "Nothing can be learned")
@@ -111,4 +111,4 @@ class Events(RecordedProblem):
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
-        return {**super().to_json(), "class_balance": self.class_balance, "emphasis": dict(self.emphasis)}
+        return {**super().to_json(), "class_balance": self.class_balance, "symbol_weights": dict(self.symbol_weights)}

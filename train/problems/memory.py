@@ -115,12 +115,12 @@ class Memory(EpisodeProblem):
             time_steps=steps,
             learning_rate=dict.fromkeys(CELLS, 0.005 if is_very_long else 0.02 if self._is_long else 0.01),
             schedule="by_accuracy" if is_very_long else "constant",
-            updates=5000,
-            per_block=25,
+            max_updates=5000,
+            updates_per_call=25,
             evaluate_every=50 if self._is_long else 25,
             xla=steps > 50,
-            judged_by="per_sequence" if self._is_long else "carried",
-            longest_lag=self._reach if self._is_long else 0,
+            monitor="per_sequence" if self._is_long else "carried",
+            max_lag=self._reach if self._is_long else 0,
             curriculum=(_FarFirst(self.sequences),) if is_very_long else (),
         )
 
@@ -150,7 +150,7 @@ class Memory(EpisodeProblem):
         answered alike each time, and what is right once is right in 10,000 of them.
         """
         judged = [scores[name] for name in ("per_sequence", "carried")[: 1 if self._is_long else 2]]
-        return all(score.accuracy == 1.0 and score.nats < _SURE and score.lowest > _LOWEST for score in judged)
+        return all(score.accuracy == 1.0 and score.nats < _SURE and score.min_probability > _LOWEST for score in judged)
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""

@@ -68,12 +68,12 @@ class Order(EpisodeProblem):
             time_steps=_LONGEST,
             learning_rate=dict.fromkeys(CELLS, 0.01),
             schedule="by_accuracy",
-            updates=20_000,
-            per_block=25,
+            max_updates=20_000,
+            updates_per_call=25,
             evaluate_every=100,
             xla=True,
-            judged_by="per_sequence",
-            longest_lag=_LONGEST,
+            monitor="per_sequence",
+            max_lag=_LONGEST,
         )
 
     def draw(self, random: np.random.Generator) -> Episode:

@@ -13,7 +13,7 @@ from .score import Score
 
 
 @dataclass(frozen=True)
-class Block:
+class Batches:
     """The data of several updates. U updates, T time steps, B lanes; lanes are streams learned side by side.
 
     Attributes:
@@ -63,26 +63,26 @@ class Recipe:
         time_steps: Length of the chunks that gradients flow through.
         learning_rate: The highest learning rate for each kind of cell.
         schedule: How it changes, one of `SCHEDULES`.
-        updates: Most updates to make.
-        per_block: Updates per call of the compiled loop; progress is shown and Ctrl-C heard between calls.
+        max_updates: Most updates to make.
+        updates_per_call: Updates per call of the compiled loop; progress is shown and Ctrl-C heard between calls.
         evaluate_every: Updates between evaluations.
         xla: Compile with XLA: 2 to 4 seconds once, then 1.5 to 9 times faster.
         patience: Evaluations without a better result after which training ends; None: never.
-        judged_by: The evaluation that decides which weights are the best.
-        longest_lag: Steps over which something has to be remembered, for the initialisation of the gates; 0: as Keras.
+        monitor: The evaluation that decides which weights are the best.
+        max_lag: Steps over which something has to be remembered, for the initialisation of the gates; 0: as Keras.
         curriculum: Easier problems of the same vocabularies to be learned first, one after the other.
     """
 
     time_steps: int
     learning_rate: Mapping[str, float]
     schedule: str
-    updates: int
-    per_block: int
+    max_updates: int
+    updates_per_call: int
     evaluate_every: int
     xla: bool
     patience: int | None = None
-    judged_by: str = "carried"
-    longest_lag: int = 0
+    monitor: str = "carried"
+    max_lag: int = 0
     curriculum: tuple[Problem, ...] = ()
 
 
@@ -126,7 +126,7 @@ class Problem(Protocol):
     def data(self) -> Data | None:
         """What is known about the data, where they were read and not made."""
 
-    def block(self, first: int, updates: int, seed: int) -> Block:
+    def batches(self, first: int, updates: int, seed: int) -> Batches:
         """Return the data of some updates, the same ones whenever they are asked for.
 
         Args:

@@ -53,8 +53,8 @@ class Reber(EpisodeProblem):
             time_steps=_LONGEST,
             learning_rate=dict.fromkeys(CELLS, 0.01),
             schedule="constant",
-            updates=20_000,
-            per_block=25,
+            max_updates=20_000,
+            updates_per_call=25,
             evaluate_every=50,
             xla=True,
         )

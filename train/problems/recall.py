@@ -14,7 +14,7 @@ from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
 from .episodes import Episode, EpisodeProblem, side_by_side
-from .problem import Block, Recipe, Streams
+from .problem import Batches, Recipe, Streams
 from .score import Score
 
 _QUESTION = "?"
@@ -92,19 +92,19 @@ class Recall(EpisodeProblem):
             time_steps=self.lag + self.extra + 2,
             learning_rate=dict.fromkeys(CELLS, 0.01),
             schedule="by_accuracy",
-            updates=20_000,
-            per_block=25,
+            max_updates=20_000,
+            updates_per_call=25,
             evaluate_every=50,
             xla=True,
-            judged_by="per_sequence",
-            longest_lag=2 * self.lag,
+            monitor="per_sequence",
+            max_lag=2 * self.lag,
         )
 
-    def block(self, first: int, updates: int, seed: int) -> Block:
-        """See `Problem.block`."""
+    def batches(self, first: int, updates: int, seed: int) -> Batches:
+        """See `Problem.batches`."""
         chunks = [self._chunk(update, seed) for update in range(first, first + updates)]
         inputs, targets, weights, resets = (np.stack(part) for part in zip(*chunks, strict=True))
-        return Block(inputs, targets, weights, resets)
+        return Batches(inputs, targets, weights, resets)
 
     def draw(self, random: np.random.Generator) -> Episode:
         """See `EpisodeProblem.draw`."""
@@ -124,7 +124,7 @@ class Recall(EpisodeProblem):
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`: every key is recalled and none with doubt, at twice the lag too."""
         names = ("per_sequence", "twice_the_lag")
-        return all(scores[name].accuracy == 1.0 and scores[name].lowest > _SURE for name in names)
+        return all(scores[name].accuracy == 1.0 and scores[name].min_probability > _SURE for name in names)
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""

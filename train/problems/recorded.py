@@ -16,7 +16,7 @@ from ...runtime.data import Corpus, EncodedSequences
 from ...runtime.data.recording import concatenated_ranges
 from ...runtime.format.vocabulary import Vocabulary
 from .corpus_report import CorpusReport
-from .problem import Block, Recipe, Streams
+from .problem import Batches, Recipe, Streams
 from .score import Score
 
 _RESETS = 0.02  # share of the chunks that begin from nothing, in the middle of a sequence as well
@@ -36,18 +36,18 @@ class RecordedProblem(ABC):
 
     Attributes:
         corpus: What has been recorded.
-        most_lanes: Streams learned side by side where there is enough for them.
+        max_batch_rows: Streams learned side by side where there is enough for them.
         learning_rate: See `Recipe.learning_rate`.
-        epochs: How many times everything is learned from, if `least_updates` are not more.
-        least_updates: Updates that are made of little data too.
+        epochs: How many times everything is learned from, if `min_updates` are not more.
+        min_updates: Updates that are made of little data too.
         judgements: How many times it is evaluated on the way.
     """
 
     corpus: Corpus
-    most_lanes: ClassVar[int] = 64
+    max_batch_rows: ClassVar[int] = 64
     learning_rate: ClassVar[Mapping[str, float]]
     epochs: ClassVar[int]
-    least_updates: ClassVar[int]
+    min_updates: ClassVar[int]
     judgements: ClassVar[int]
 
     @property
@@ -58,17 +58,17 @@ class RecordedProblem(ABC):
     @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
-        updates = max(self.least_updates, self.epochs * self.chunks)
+        updates = max(self.min_updates, self.epochs * self.chunks)
         return Recipe(
             time_steps=self.time_steps,
             learning_rate=self.learning_rate,
             schedule="cosine",
-            updates=updates,
-            per_block=10,
+            max_updates=updates,
+            updates_per_call=10,
             evaluate_every=max(50, updates // self.judgements),
             xla=True,
             patience=8,
-            judged_by="per_sequence" if self._is_many else "carried",
+            monitor="per_sequence" if self._is_many else "carried",
         )
 
     @property
@@ -87,14 +87,14 @@ class RecordedProblem(ABC):
         return CorpusReport(self.corpus)
 
     @property
-    def symbol_weights(self) -> Float32 | None:
+    def answer_weights(self) -> Float32 | None:
         """What an answer weighs while it is learned, by its symbol, float32 of shape (V,); None: all the same."""
         return None
 
-    def block(self, first: int, updates: int, seed: int) -> Block:
-        """See `Problem.block`."""
+    def batches(self, first: int, updates: int, seed: int) -> Batches:
+        """See `Problem.batches`."""
         chunks = [self._chunk(update, seed) for update in range(first, first + updates)]
-        return Block(*(np.stack(part) for part in zip(*chunks, strict=True)))
+        return Batches(*(np.stack(part) for part in zip(*chunks, strict=True)))
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
         """See `Problem.evaluations`: the held-out sequences, one behind the other and each by itself."""
@@ -103,7 +103,7 @@ class RecordedProblem(ABC):
 
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`: what was recorded never is, unless it can be known by heart."""
-        return scores[self.recipe.judged_by].accuracy == 1.0
+        return scores[self.recipe.monitor].accuracy == 1.0
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
@@ -149,7 +149,7 @@ class RecordedProblem(ABC):
 
     @property
     def _lanes(self) -> int:
-        return max(1, min(self.most_lanes, len(self.corpus.encoded_train) // (4 * self.time_steps)))
+        return max(1, min(self.max_batch_rows, len(self.corpus.encoded_train) // (4 * self.time_steps)))
 
     @property
     def _lane_length(self) -> int:
@@ -177,7 +177,7 @@ class RecordedProblem(ABC):
         if self._unknown is not None:
             hidden = (random.random(places.shape) < _UNKNOWN) & ~tape.is_start[places]
             inputs = np.where(hidden, np.int32(self._unknown), inputs)
-        factors = self.symbol_weights
+        factors = self.answer_weights
         weights = weights if factors is None else weights * factors[targets]
         numbers = () if tape.features is None else (tape.features.values[places],)
         return inputs, targets, weights, resets, *numbers

@@ -101,8 +101,8 @@ class Replay(EpisodeProblem):
             time_steps=_SEQUENCES * (self.length + asked),
             learning_rate=dict.fromkeys(CELLS, 0.04 if self.length < _LONG else 0.02),
             schedule="by_accuracy",
-            updates=50_000,
-            per_block=50,
+            max_updates=50_000,
+            updates_per_call=50,
             evaluate_every=100,
             xla=True,
         )

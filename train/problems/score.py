@@ -15,14 +15,14 @@ class Score:
         nats: Mean negative log-probability of the right answer.
         answers: How many answers counted.
         steps: Length of the streams.
-        lowest: The lowest probability that a right answer was given; nan: not known.
+        min_probability: The lowest probability that a right answer was given; nan: not known.
     """
 
     accuracy: float
     nats: float
     answers: int
     steps: int
-    lowest: float = nan
+    min_probability: float = nan
 
     def to_json(self) -> dict[str, float]:
         """Return the figures, with bits per symbol and perplexity, as a JSON object."""
@@ -33,5 +33,5 @@ class Score:
             "perplexity": exp(min(self.nats, 700.0)),
             "answers": self.answers,
             "steps": self.steps,
-            "lowest_probability": self.lowest,
+            "lowest_probability": self.min_probability,
         }

@@ -21,7 +21,7 @@ class Text(RecordedProblem):
     """
 
     learning_rate: ClassVar[Mapping[str, float]] = {"lstm": 0.02, "gru": 0.01, "rnn": 0.02}
-    epochs, least_updates, judgements = 15, 500, 15
+    epochs, min_updates, judgements = 15, 500, 15
 
     def __post_init__(self) -> None:
         """Check that there is something to learn."""

@@ -19,8 +19,8 @@ from ...runtime.common.atomic_write import atomic_write, make_folder, remove_par
 from ...runtime.common.errors import OutputError, ResumeError
 from ...runtime.format.tensor_specs import SYMBOL
 from ...runtime.format.vocabulary import escape_symbol
-from ..fitting.checkpoint import Row
-from ..fitting.fit import Fitted
+from ..fitting.checkpoint import HistoryRow
+from ..fitting.fit import FitResult
 from ..fitting.options import Options
 from ..network.network import Network
 from ..problems.problem import Problem
@@ -103,7 +103,7 @@ class Run:
             atomic_write(self._folder / DATA_FILE, picture)
         self._begun = True
 
-    def finish(self, fitted: Fitted) -> list[Path]:
+    def finish(self, fitted: FitResult) -> list[Path]:
         """Write what has been learned, each file whole; remove the checkpoint unless the run can go on from it.
 
         Args:
@@ -198,14 +198,14 @@ def differences(found: dict[str, Any], plan: dict[str, Any], parts: Sequence[str
     return "\n".join(f"  - {part}: {found.get(part)}, now {wanted[part]}" for part in differing)
 
 
-def _keras_file(fitted: Fitted) -> bytes:
+def _keras_file(fitted: FitResult) -> bytes:
     with tempfile.TemporaryDirectory(prefix="stepcell-") as workshop:
         path = Path(workshop, MODEL_FILE)
         fitted.model.save(path)
         return path.read_bytes()
 
 
-def _state_file(fitted: Fitted) -> bytes:
+def _state_file(fitted: FitResult) -> bytes:
     file = io.BytesIO()
     np.savez(file, **fitted.initial_state)
     return file.getvalue()
@@ -225,17 +225,17 @@ def _describe_plan(problem: Problem, network: Network, options: Options) -> dict
     }
 
 
-def _describe_result(problem: Problem, fitted: Fitted) -> dict[str, Any]:
+def _describe_result(problem: Problem, fitted: FitResult) -> dict[str, Any]:
     last = fitted.history[-1] if fitted.history else None
-    judged_by = problem.recipe.judged_by
+    monitor = problem.recipe.monitor
     return {
         "training": {
             "problem": problem.name,
             "framing": "truncated BPTT over chunks, state carried between them, random resets"
-            if judged_by == "carried"
+            if monitor == "carried"
             else "BPTT over whole sequences, state reset before each",
             "longest_length": problem.recipe.time_steps,
-            "accuracy": fitted.scores[judged_by].accuracy if judged_by in fitted.scores else None,
+            "accuracy": fitted.scores[monitor].accuracy if monitor in fitted.scores else None,
             **({} if problem.data is None else problem.data.record()),
         },
         "stopped": fitted.stopped,
@@ -260,7 +260,7 @@ def _sample(problem: Problem, seed: int) -> dict[str, bytes]:
     return {SAMPLE_RECORDS_FILE: "".join(lines).encode()}
 
 
-def _describe_metrics(fitted: Fitted) -> dict[str, Any]:
+def _describe_metrics(fitted: FitResult) -> dict[str, Any]:
     """Return all scores, the carried one by position too, and for few symbols which is taken for which."""
     metrics: dict[str, Any] = {name: score.to_json() for name, score in fitted.scores.items()}
     if fitted.carried is None:
@@ -277,14 +277,14 @@ def as_json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _as_csv(history: Sequence[Row]) -> str:
+def _as_csv(history: Sequence[HistoryRow]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
         ["update", "seconds", "learning_rate", "loss", "accuracy", "judged_accuracy", "judged_nats", "stage"]
     )
     for row in history:
-        judged = (row.judged.accuracy, row.judged.nats) if row.judged else ("", "")
+        judged = (row.evaluation.accuracy, row.evaluation.nats) if row.evaluation else ("", "")
         writer.writerow(
             [row.update, round(row.seconds, 3), row.learning_rate, row.loss, row.accuracy, *judged, row.stage]
         )

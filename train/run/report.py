@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..fitting.checkpoint import Row
-from ..fitting.fit import Fitted
+from ..fitting.checkpoint import HistoryRow
+from ..fitting.fit import FitResult
 
 _MEANINGS = {
     "carried": "state carried from symbol to symbol, never reset",
@@ -19,7 +19,7 @@ _MEANINGS = {
 _WORTH_A_WARNING = 0.01  # of accuracy
 
 
-def score_table(fitted: Fitted, learned_steps: int) -> tuple[list[str], list[list[str]], str]:
+def score_table(fitted: FitResult, learned_steps: int) -> tuple[list[str], list[list[str]], str]:
     """Return header, rows, and a warning where the state must not be carried as far as a device might.
 
     Args:
@@ -40,7 +40,7 @@ def score_table(fitted: Fitted, learned_steps: int) -> tuple[list[str], list[lis
     return header, rows, "\n".join(_warnings(fitted, learned_steps))
 
 
-def _warnings(fitted: Fitted, learned_steps: int) -> list[str]:
+def _warnings(fitted: FitResult, learned_steps: int) -> list[str]:
     if fitted.stopped == "diverged":
         return [
             f"After update {fitted.history[-1].update:,} the loss was no longer a finite number. Kept are the weights "
@@ -65,7 +65,7 @@ def _warnings(fitted: Fitted, learned_steps: int) -> list[str]:
 
 
 @contextmanager
-def training_progress(label: str = "training") -> Iterator[Callable[[Row], None]]:
+def training_progress(label: str = "training") -> Iterator[Callable[[HistoryRow], None]]:
     """Give an observer for `fit` that moves a bar on a terminal and does nothing elsewhere.
 
     Args:
@@ -80,10 +80,10 @@ def training_progress(label: str = "training") -> Iterator[Callable[[Row], None]
         task = progress.add_task("compiling", total=1.0)
         judged = ""
 
-        def observe(row: Row) -> None:
+        def observe(row: HistoryRow) -> None:
             nonlocal judged
-            if row.judged:
-                judged = f", evaluation {100 * row.judged.accuracy:.1f} % {row.judged.nats:.3f} nats"
+            if row.evaluation:
+                judged = f", evaluation {100 * row.evaluation.accuracy:.1f} % {row.evaluation.nats:.3f} nats"
             stage = f"stage {row.stage + 1}, " if row.stage else ""
             text = f"update {row.update}, {stage}loss {row.loss:.3f}, accuracy {100 * row.accuracy:.1f} %{judged}"
             progress.update(task, completed=row.used, description=text)

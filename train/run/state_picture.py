@@ -13,7 +13,7 @@ from ...runtime.common.arrays import AnyArray, Float32, Floats
 from ...runtime.common.plotting import new_figure, to_png
 from ...runtime.format.vocabulary import Vocabulary, escape_symbol
 from ..network.forward import Forward
-from ..network.start_state import StartState
+from ..network.initial_state import InitialState
 from ..problems.problem import Streams
 
 _MOST_STEPS = 96
@@ -89,7 +89,7 @@ def _states(
 ) -> dict[str, Floats]:
     """Return name -> the state after each step, float of shape (T, U), of which `numbers` are the features."""
     forward = Forward(model)
-    start = StartState(model, learned=bool(initial_state))
+    start = InitialState(model, learned=bool(initial_state))
     start.set_arrays([initial_state[name] for name in start.names if initial_state])
     names = start.names
     state: list[Any] = start.of(1)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ...runtime.common.atomic_write import make_folder
 from ...runtime.common.errors import OutputError
-from ..fitting.checkpoint import Row
+from ..fitting.checkpoint import HistoryRow
 
 _SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class=1  # DATA_CLASS_SCALAR
@@ -21,7 +21,7 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 
 
 @contextmanager
-def tensorboard_log(folder: Path | None, *, resume: bool = False) -> Iterator[Callable[[Row], None]]:
+def tensorboard_log(folder: Path | None, *, resume: bool = False) -> Iterator[Callable[[HistoryRow], None]]:
     """Give an observer for `fit` that writes every row to `folder`, on disk when it returns.
 
     The step is the number of updates. Nothing is written before the first row.
@@ -40,7 +40,7 @@ def tensorboard_log(folder: Path | None, *, resume: bool = False) -> Iterator[Ca
     make_folder(folder)
     writer = None
 
-    def observe(row: Row) -> None:
+    def observe(row: HistoryRow) -> None:
         nonlocal writer
         try:
             if writer is None:
@@ -61,10 +61,10 @@ def tensorboard_log(folder: Path | None, *, resume: bool = False) -> Iterator[Ca
             writer.close()
 
 
-def _scalars(row: Row) -> dict[str, float]:
+def _scalars(row: HistoryRow) -> dict[str, float]:
     scalars = {"learning/loss": row.loss, "learning/accuracy": row.accuracy, "learning/rate": row.learning_rate}
-    if row.judged:
-        scalars |= {"held_out/nats": row.judged.nats, "held_out/accuracy": row.judged.accuracy}
+    if row.evaluation:
+        scalars |= {"held_out/nats": row.evaluation.nats, "held_out/accuracy": row.evaluation.accuracy}
     return scalars
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .search import Searched
+from .search import SearchResult
 from .space import Candidate
 
 _HEADER = (
@@ -13,7 +13,7 @@ _HEADER = (
 )  # fmt: skip
 
 
-def search_table(searched: Searched) -> tuple[list[str], list[list[str]], str]:
+def search_table(searched: SearchResult) -> tuple[list[str], list[list[str]], str]:
     """Return header, rows, and a sentence about the best trial, which is marked with an asterisk."""
     rows = [
         [
@@ -34,7 +34,7 @@ def search_table(searched: Searched) -> tuple[list[str], list[list[str]], str]:
     return list(_HEADER), rows, _verdict(searched)
 
 
-def _verdict(searched: Searched) -> str:
+def _verdict(searched: SearchResult) -> str:
     best = searched.best
     if best is None:
         return "No trial has come to an end."

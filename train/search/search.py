@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...runtime.common.terminal import defer_sigint
-from ..fitting.checkpoint import Row
-from ..fitting.fit import DivergedError, Fitted, fit
+from ..fitting.checkpoint import HistoryRow
+from ..fitting.fit import DivergedError, FitResult, fit
 from ..fitting.options import Options
 from ..network.network import Network
 from ..problems.problem import Problem
@@ -27,11 +27,11 @@ from .space import Candidate, Space
 from .trial import Trial, best_trial
 
 # (number of the trial, what is tried, whether it goes on) -> observer of its training, for as long as it lasts
-Watch: TypeAlias = Callable[[int, Candidate, bool], AbstractContextManager[Callable[[Row], None]]]
+Watch: TypeAlias = Callable[[int, Candidate, bool], AbstractContextManager[Callable[[HistoryRow], None]]]
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchResult:
     """The result of a search.
 
     Attributes:
@@ -67,7 +67,7 @@ def search(
     fixed: Collection[str] = (),
     resume: bool = False,
     watch: Watch = lambda *_: nullcontext(lambda _: None),
-) -> Searched:
+) -> SearchResult:
     """Train networks of several shapes, and keep the smallest that solves the problem as the run in `folder`.
 
     A finished trial is on disk before the next begins, and the best run before the line that says it is the best: a
@@ -108,7 +108,7 @@ def search(
         raise DivergedError(
             f"None of {len(done)} trials learned anything: the loss was not finite. Try --learning-rate."
         )
-    return Searched(tuple(done), best, interrupted, exhausted=len(done) < trials and not interrupted)
+    return SearchResult(tuple(done), best, interrupted, exhausted=len(done) < trials and not interrupted)
 
 
 def _try(
@@ -119,11 +119,11 @@ def _try(
     its_options = replace(options, learning_rate=candidate.learning_rate)
     checkpoint = place.checkpoint(number)
     began = time.process_time()
-    fitted: Fitted | None = None
+    fitted: FitResult | None = None
     resume = checkpoint.exists()
     with watch(number, candidate, resume) as show:
 
-        def observe(row: Row) -> None:
+        def observe(row: HistoryRow) -> None:
             nonlocal updates
             place.begin()
             updates = row.update
@@ -146,7 +146,13 @@ def _try(
 
 
 def _describe(
-    number: int, candidate: Candidate, fitted: Fitted | None, updates: int, cpu: float, problem: Problem, space: Space
+    number: int,
+    candidate: Candidate,
+    fitted: FitResult | None,
+    updates: int,
+    cpu: float,
+    problem: Problem,
+    space: Space,
 ) -> Trial:
     network, recipe = candidate.network, problem.recipe
     return Trial(
@@ -160,5 +166,5 @@ def _describe(
         updates=fitted.history[-1].update if fitted and fitted.history else updates,
         cpu_seconds=round(cpu, 2),
         carried_accuracy=fitted.scores["carried"].accuracy if fitted else math.nan,
-        nats=fitted.scores[recipe.judged_by].nats if fitted else math.inf,
+        nats=fitted.scores[recipe.monitor].nats if fitted else math.inf,
     )

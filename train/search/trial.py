@@ -23,7 +23,7 @@ class Trial:
         layers: Recurrent layers.
         learning_rate: The highest.
         parameters: How many trainable numbers it has.
-        stopped: Why training ended, see `Fitted`; "diverged" also where nothing had been learned before.
+        stopped: Why training ended, see `FitResult`; "diverged" also where nothing had been learned before.
         updates: Updates made.
         cpu_seconds: Of all threads, compilation and evaluation included; of the last process if it was resumed.
         carried_accuracy: On held-out streams, the state carried; not a number where there is no model.

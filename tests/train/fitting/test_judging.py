@@ -9,7 +9,7 @@ import pytest
 from support.keras_models import MEMORY
 
 from stepcell.train import DivergedError, Network, Options, Recall, Score, Streams, fit, score_table
-from stepcell.train.fitting.evaluate import Answers, Evaluator, windows
+from stepcell.train.fitting.evaluate import Evaluator, Predictions, windows
 from stepcell.train.fitting.fit import _Scores
 
 
@@ -24,7 +24,7 @@ def test_answers_are_counted_by_the_number_of_symbols_since_the_last_reset():
     resets = np.array([[0, 0], [0, 0], [0, 1], [1, 0], [0, 0], [0, 0]], bool)
     right = np.array([[1, 0], [1, 1], [0, 1], [1, 1], [1, 1], [0, 1]], bool)
     streams = Streams(inputs, inputs, np.ones(inputs.shape, "f4"), resets)
-    answers = Answers(streams, right, np.zeros(inputs.shape, "f4"), inputs)
+    answers = Predictions(streams, right, np.zeros(inputs.shape, "f4"), inputs)
     assert answers.positions().T.tolist() == [[1, 2, 3, 1, 2, 3], [1, 2, 1, 2, 3, 4]]
     rows = [(row["from"], row["answers"], row["accuracy"]) for row in answers.by_position()]
     assert rows == [(1, 4, 0.75), (2, 7, 5 / 7), (4, 1, 1.0)]
@@ -34,7 +34,7 @@ def test_a_confusion_table_counts_targets_by_rows():
     targets, named = np.array([[0], [1], [1], [2]]), np.array([[0], [1], [2], [2]])
     weights = np.array([[1], [1], [1], [0]], "f4")
     streams = Streams(targets, targets, weights, np.zeros((4, 1), bool))
-    table = Answers(streams, targets == named, weights, named).confusion(3)
+    table = Predictions(streams, targets == named, weights, named).confusion(3)
     assert table.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
 
 

@@ -12,7 +12,7 @@ from stepcell.runtime import load
 from stepcell.train import Network, Options, Run, Streams, Text, fit
 from stepcell.train.fitting.evaluate import Evaluator
 from stepcell.train.network.forward import Forward
-from stepcell.train.network.start_state import StartState
+from stepcell.train.network.initial_state import InitialState
 
 RESETS = np.array([True, False, True, False])
 PROBLEM = Text.of("abcabdabe" * 60)
@@ -21,7 +21,7 @@ OPTIONS = Options(seed=3, max_updates=60, learn_initial_state=True)
 
 def random_start(model, seed=0):
     random = np.random.default_rng(seed)
-    start = StartState(model, learned=True)
+    start = InitialState(model, learned=True)
     start.set_arrays([random.uniform(-0.9, 0.9, (1, 7)).astype("f4") for _ in start.names])
     return start
 
@@ -84,7 +84,7 @@ def test_a_run_brings_its_learned_start_state_into_the_exported_file(fitted, tmp
     # The file answers as the evaluation judged: from its start state on.
     symbols = list(PROBLEM.evaluations(3)["carried"].inputs[:, 0])
     named = [stream.step(PROBLEM.vocabulary.decode(int(id))).symbol for id in symbols[:50]]
-    assert named == [PROBLEM.vocabulary.decode(int(id)) for id in fitted.carried.named[:50, 0]]
+    assert named == [PROBLEM.vocabulary.decode(int(id)) for id in fitted.carried.predicted[:50, 0]]
 
 
 def test_a_run_without_a_learned_start_takes_that_of_an_earlier_run_away(fitted, tmp_path):

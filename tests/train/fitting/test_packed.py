@@ -11,8 +11,8 @@ import tensorflow as tf
 from stepcell.train import Network
 from stepcell.train.fitting.updater import Updater
 from stepcell.train.network.forward import Forward
-from stepcell.train.network.start_state import StartState
-from stepcell.train.problems.problem import Block
+from stepcell.train.network.initial_state import InitialState
+from stepcell.train.problems.problem import Batches
 
 BEGINS = np.array([[0, 1], [0, 0], [1, 0], [0, 1], [1, 0], [0, 0]], bool)  # (T, B)
 CELLS = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -35,7 +35,7 @@ def pieces(lane):
 @STARTS
 def test_packed_sequences_answer_and_learn_as_each_by_itself(cell, learned):
     model, forward, ids, targets = packed(cell)
-    start = StartState(model, learned=learned)
+    start = InitialState(model, learned=learned)
     for variable in start.variables:
         variable.assign(np.linspace(-0.9, 0.7, 5)[None])
     variables = [variable.value for variable in (*model.trainable_variables, *start.variables)]
@@ -71,7 +71,7 @@ def test_resets_within_chunks_at_their_first_symbols_are_resets_before_them(cell
     for resets in (whole, within):
         model.set_weights(weights)
         updater = Updater(model, seed=0, clip_norm=1.0, xla=False, learn_initial_state=learned)
-        updater.learn(Block(inputs, targets, np.ones(inputs.shape, "f4"), resets), 0, 0.1)
+        updater.train(Batches(inputs, targets, np.ones(inputs.shape, "f4"), resets), 0, 0.1)
         made.append(updater.weights())
     for one, other in zip(*made, strict=True):
         assert np.abs(one - other).max() < 1e-6

@@ -64,7 +64,7 @@ def test_a_resumed_training_ends_with_the_same_weights_bit_for_bit(training, tmp
     for stop_at in (1, 3):
 
         def crash(row, stop_at=stop_at):
-            if row.update >= stop_at * problem.recipe.per_block + 1:
+            if row.update >= stop_at * problem.recipe.updates_per_call + 1:
                 raise CrashError
 
         with pytest.raises(CrashError):
@@ -72,7 +72,7 @@ def test_a_resumed_training_ends_with_the_same_weights_bit_for_bit(training, tmp
     resumed = fit(problem, network, options, checkpoint=checkpoint, resume=True)
     assert same(weights(whole), weights(resumed))
     assert whole.scores == resumed.scores
-    strip = lambda rows: [(row.update, row.loss, row.accuracy, row.judged) for row in rows]  # noqa: E731
+    strip = lambda rows: [(row.update, row.loss, row.accuracy, row.evaluation) for row in rows]  # noqa: E731
     assert strip(whole.history) == strip(resumed.history)
 
 
@@ -94,7 +94,7 @@ def test_a_run_that_crashed_before_its_first_checkpoint_begins_again_with_resume
     problem, options = Echo(6, 2), Options(seed=3, max_updates=25)
     network = Network("lstm", 12)
     Run(tmp_path / "run", problem, network, options).begin()
-    train(problem, tmp_path / "run", units=12, seed=3, updates=25, resume=True)
+    train(problem, tmp_path / "run", units=12, seed=3, max_updates=25, resume=True)
     found = read_source(tmp_path / "run").model.get_weights()
     assert same(found, fit(problem, network, options).model.get_weights())
 

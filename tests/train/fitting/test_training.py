@@ -119,7 +119,7 @@ def test_a_curriculum_goes_from_problem_to_problem_as_each_is_learned(monkeypatc
     assert stages[-1] > 0
     for before, after in itertools.pairwise(fitted.history):
         assert after.stage - before.stage == (before.accuracy > 0.95)
-    assert not any(row.judged for row in fitted.history if row.stage < 7)  # judged by the problem itself alone
+    assert not any(row.evaluation for row in fitted.history if row.stage < 7)  # judged by the problem itself alone
     at_once = fit(problem, Network("gru", units=8), Options(max_updates=50, curriculum=False))
     assert {row.stage for row in at_once.history} == {0}
 

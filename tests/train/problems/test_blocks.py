@@ -16,40 +16,40 @@ WORDS = "the quick brown fox jumps over the lazy dog and then the dog jumps over
 
 @pytest.mark.parametrize("problem", [MEMORY, Echo(7, 3), Text.of(WORDS)], ids=lambda problem: problem.name)
 def test_blocks_do_not_depend_on_how_updates_are_divided_among_them(problem):
-    whole = problem.block(0, 12, seed=4)
-    parts = [problem.block(first, count, seed=4) for first, count in ((0, 5), (5, 1), (6, 6))]
+    whole = problem.batches(0, 12, seed=4)
+    parts = [problem.batches(first, count, seed=4) for first, count in ((0, 5), (5, 1), (6, 6))]
     for name in ("inputs", "targets", "weights", "resets"):
         assert np.array_equal(getattr(whole, name), np.concatenate([getattr(part, name) for part in parts]))
 
 
 def test_an_echo_block_asks_for_the_symbol_some_steps_back_and_for_nothing_unknown():
     lag = 3
-    block = Echo(50, lag).block(0, 40, seed=0)
-    steps, lanes = block.inputs.shape[1:]
+    batches = Echo(50, lag).batches(0, 40, seed=0)
+    steps, lanes = batches.inputs.shape[1:]
     seen = [[] for _ in range(lanes)]
     for update, lane in itertools.product(range(40), range(lanes)):
-        if block.resets[update, lane]:
+        if batches.resets[update, lane]:
             seen[lane] = []
         for step in range(steps):
-            seen[lane].append(block.inputs[update, step, lane])
+            seen[lane].append(batches.inputs[update, step, lane])
             known = len(seen[lane]) > lag
-            assert block.weights[update, step, lane] == known
+            assert batches.weights[update, step, lane] == known
             if known:
-                assert block.targets[update, step, lane] == seen[lane][-1 - lag]
+                assert batches.targets[update, step, lane] == seen[lane][-1 - lag]
 
 
 def test_a_text_block_goes_on_where_the_lane_ended_and_never_reaches_the_held_out_part():
     problem = Text.of(WORDS)
-    block = problem.block(0, 30, seed=0)
+    batches = problem.batches(0, 30, seed=0)
     text = WORDS
     learned = text[: round(len(text) * 0.9)]
     spell = lambda ids: "".join(problem.vocabulary.decode(int(id)) for id in ids)  # noqa: E731
-    for update, lane in itertools.product(range(30), range(block.inputs.shape[2])):
-        inputs, targets = spell(block.inputs[update, :, lane]), spell(block.targets[update, :, lane])
+    for update, lane in itertools.product(range(30), range(batches.inputs.shape[2])):
+        inputs, targets = spell(batches.inputs[update, :, lane]), spell(batches.targets[update, :, lane])
         assert inputs[1:] == targets[:-1]
         assert inputs + targets[-1] in learned
-        if update and not block.resets[update, lane]:
-            assert spell(block.inputs[update - 1, :, lane]) + inputs in learned
+        if update and not batches.resets[update, lane]:
+            assert spell(batches.inputs[update - 1, :, lane]) + inputs in learned
 
 
 def test_a_memory_block_never_scores_what_cannot_be_known():
@@ -95,16 +95,16 @@ def test_an_order_sequence_asks_for_the_order_of_its_marks():
 
 def test_a_key_is_asked_for_in_a_second_chunk_too_and_never_in_a_third():
     problem = Recall(lag=5, keys=3)
-    block = problem.block(0, 40, seed=2)
-    goes_on = ~block.resets
+    batches = problem.batches(0, 40, seed=2)
+    goes_on = ~batches.resets
     assert not goes_on[0].any()
     assert 0.05 < goes_on.mean() < 0.5
     assert not (goes_on[1:] & goes_on[:-1]).any()
-    is_key = block.inputs < problem.keys
+    is_key = batches.inputs < problem.keys
     for update, lane in zip(*np.nonzero(goes_on), strict=True):
-        before = block.inputs[update - 1, 0, lane]
+        before = batches.inputs[update - 1, 0, lane]
         assert not is_key[update, :, lane].any()
-        assert (block.targets[update, :, lane] == before).all()
-    for update, lane in zip(*np.nonzero(block.resets), strict=True):
+        assert (batches.targets[update, :, lane] == before).all()
+    for update, lane in zip(*np.nonzero(batches.resets), strict=True):
         assert is_key[update, :, lane].nonzero()[0].tolist() == [0]
-        assert (block.targets[update, :, lane] == block.inputs[update, 0, lane]).all()
+        assert (batches.targets[update, :, lane] == batches.inputs[update, 0, lane]).all()

@@ -15,7 +15,7 @@ from stepcell.export import read_source
 from stepcell.runtime.common.errors import CorpusError, ProblemError
 from stepcell.runtime.data import Corpus, EventsReader, Recording
 from stepcell.train import Events, Network, Options, Run, fit
-from stepcell.train.fitting.evaluate import Answers
+from stepcell.train.fitting.evaluate import Predictions
 
 # What comes first decides what comes last, and a third of the sequences have one symbol more.
 KINDS = [["a", "x", "y", "A"], ["b", "x", "y", "B"], ["b", "x", "x", "y", "B"]]
@@ -29,7 +29,7 @@ def without_xla():
     """Compiling with it would take most of the time."""
     recipe = Events.recipe.fget
     patch = pytest.MonkeyPatch()
-    patch.setattr(Events, "recipe", property(lambda self: replace(recipe(self), xla=False, updates=300)))
+    patch.setattr(Events, "recipe", property(lambda self: replace(recipe(self), xla=False, max_updates=300)))
     yield
     patch.undo()
 
@@ -50,11 +50,11 @@ def spell(problem, ids):
 
 def test_every_chunk_goes_on_where_its_lane_ended_through_whole_sequences(events):
     updates = events.chunks
-    block = events.block(0, updates, seed=3)
+    batches = events.batches(0, updates, seed=3)
     known = {("<end>", *sequence) for sequence in SEQUENCES}
-    for lane in range(block.inputs.shape[2]):
-        inputs = spell(events, block.inputs[:, :, lane].ravel())
-        targets = spell(events, block.targets[:, :, lane].ravel())
+    for lane in range(batches.inputs.shape[2]):
+        inputs = spell(events, batches.inputs[:, :, lane].ravel())
+        targets = spell(events, batches.targets[:, :, lane].ravel())
         hidden = [place for place, symbol in enumerate(inputs) if symbol == "<unknown>"]
         agree = [a == b for a, b in zip(inputs[1:], targets[:-1], strict=True)]
         assert [place + 1 for place, same in enumerate(agree) if not same] == [place for place in hidden if place]
@@ -62,27 +62,27 @@ def test_every_chunk_goes_on_where_its_lane_ended_through_whole_sequences(events
         whole = [tuple(targets[a - 1 : b - 1]) for a, b in itertools.pairwise(starts) if a]
         assert len(whole) > 5
         assert set(whole) <= known
-    assert block.weights.min() == 1
+    assert batches.weights.min() == 1
 
 
 def test_the_state_is_forgotten_where_most_sequences_begin_and_hardly_anywhere_else(events):
-    block = events.block(0, 40, seed=3)
-    begins = block.inputs == events.vocabulary.encode("<end>")
-    assert block.resets.shape == block.inputs.shape
-    assert 0.8 < block.resets[begins].mean() < 0.98
-    assert block.resets[~begins].mean() < 0.02
+    batches = events.batches(0, 40, seed=3)
+    begins = batches.inputs == events.vocabulary.encode("<end>")
+    assert batches.resets.shape == batches.inputs.shape
+    assert 0.8 < batches.resets[begins].mean() < 0.98
+    assert batches.resets[~begins].mean() < 0.02
 
 
 def test_sequences_come_in_another_order_in_each_pass(events):
-    first, second = (events.block(number * events.chunks, 1, seed=3).inputs for number in (0, 1))
+    first, second = (events.batches(number * events.chunks, 1, seed=3).inputs for number in (0, 1))
     assert not np.array_equal(first, second)
-    assert np.array_equal(first, events.block(0, 1, seed=3).inputs)
-    assert all(events.block(number * events.chunks, 1, seed=3).resets[0, 0].all() for number in (0, 1, 2))
+    assert np.array_equal(first, events.batches(0, 1, seed=3).inputs)
+    assert all(events.batches(number * events.chunks, 1, seed=3).resets[0, 0].all() for number in (0, 1, 2))
 
 
 def test_blocks_do_not_depend_on_how_updates_are_divided_among_them(events):
-    whole = events.block(0, 12, seed=4)
-    parts = [events.block(first, count, seed=4) for first, count in ((0, 5), (5, 1), (6, 6))]
+    whole = events.batches(0, 12, seed=4)
+    parts = [events.batches(first, count, seed=4) for first, count in ((0, 5), (5, 1), (6, 6))]
     for name in ("inputs", "targets", "weights", "resets"):
         assert np.array_equal(getattr(whole, name), np.concatenate([getattr(part, name) for part in parts]))
 
@@ -115,7 +115,7 @@ def test_everything_that_can_be_known_is_learned_the_first_symbol_s_share_too(fi
 def test_positions_are_counted_from_the_beginning_of_a_sequence(events):
     streams = events.evaluations(0)["per_sequence"]
     zeros = np.zeros(streams.inputs.shape)
-    positions = Answers(streams, zeros > 0, zeros, zeros).positions()
+    positions = Predictions(streams, zeros > 0, zeros, zeros).positions()
     assert positions[streams.weights > 0].max() == 6
 
 
@@ -124,31 +124,31 @@ def test_one_long_sequence_is_learned_in_lanes_and_has_no_resets_within(tmp_path
     path.write_text("what\n" + "".join(f"{'abcab'[n % 5]}\n" for n in range(900)))
     problem = Events.from_file(path, EventsReader())
     assert list(problem.evaluations(0)) == ["carried"]
-    assert problem.block(0, 3, seed=0).resets.shape == (3, 4)
+    assert problem.batches(0, 3, seed=0).resets.shape == (3, 4)
     fitted = fit(problem, Network("gru", 12), Options(seed=1))
     assert fitted.stopped == "solved"
 
 
 def test_the_unknown_symbol_is_shown_now_and_then_where_no_symbol_is_rare(events):
-    inputs = events.block(0, 60, seed=0).inputs
+    inputs = events.batches(0, 60, seed=0).inputs
     unknown = events.vocabulary.encode("<unknown>")
     assert 0 < (inputs == unknown).mean() < 0.01
-    assert not (events.block(0, 60, seed=0).targets == unknown).any()
+    assert not (events.batches(0, 60, seed=0).targets == unknown).any()
     rare = Events.of([*SEQUENCES, ["once", "x"], ["a", "never"]], min_count=2, held_out=0.01)
     share = (rare.corpus.encoded_train.inputs == rare.vocabulary.encode("<unknown>")).mean()
-    assert (rare.block(0, 60, seed=0).inputs == rare.vocabulary.encode("<unknown>")).mean() < 4 * share
+    assert (rare.batches(0, 60, seed=0).inputs == rare.vocabulary.encode("<unknown>")).mean() < 4 * share
 
 
 def test_rare_events_weigh_more_where_that_is_asked_for():
-    weights = Events.of(SEQUENCES, class_balance=1.0).symbol_weights
+    weights = Events.of(SEQUENCES, class_balance=1.0).answer_weights
     problem = Events.of(SEQUENCES, class_balance=1.0)
     tape = problem.corpus.encoded_train
     totals = np.bincount(tape.targets, weights[tape.targets], len(problem.vocabulary))
     assert totals[totals > 0] == pytest.approx(np.full(7, len(tape) / 7), rel=1e-5)
-    heavy = Events.of(SEQUENCES, emphasis={"A": 3.0})
-    block = heavy.block(0, 2, seed=0)
-    is_a = block.targets == heavy.vocabulary.encode("A")
-    assert block.weights[is_a].mean() == pytest.approx(3 * block.weights[~is_a].mean())
+    heavy = Events.of(SEQUENCES, symbol_weights={"A": 3.0})
+    batches = heavy.batches(0, 2, seed=0)
+    is_a = batches.targets == heavy.vocabulary.encode("A")
+    assert batches.weights[is_a].mean() == pytest.approx(3 * batches.weights[~is_a].mean())
     assert {1.0, 0.0} >= set(heavy.evaluations(0)["per_sequence"].weights.ravel())  # judged as they come
 
 
@@ -156,19 +156,23 @@ def test_rare_events_weigh_more_where_that_is_asked_for():
     ("make", "error", "problem"),
     [
         (
-            lambda: Events.of(SEQUENCES, class_balance=2, emphasis={"q": -1}),
+            lambda: Events.of(SEQUENCES, class_balance=2, symbol_weights={"q": -1}),
             ProblemError,
             "class_balance is 2.*'q' is to weigh -1",
         ),
         (lambda: Events.of([["a", "b"]] * 9), CorpusError, "has 18 symbols; at least 64"),
         (lambda: Events.of([["a"] * 9] * 9, end=None), CorpusError, "repeats one symbol, 'a'"),
         (lambda: Events.of([["a"], ["b"]] * 50, end=None), CorpusError, "repeats one symbol, nothing"),
-        (lambda: Events.of([["a", "b"]] * 99, emphasis={"a": 0, "b": 0, "<end>": 0}), ProblemError, "weigh nothing"),
+        (
+            lambda: Events.of([["a", "b"]] * 99, symbol_weights={"a": 0, "b": 0, "<end>": 0}),
+            ProblemError,
+            "weigh nothing",
+        ),
     ],
 )
 def test_what_cannot_be_learned_is_refused(make, error, problem):
     with pytest.raises(error, match=problem):
-        make().symbol_weights  # noqa: B018
+        make().answer_weights  # noqa: B018
 
 
 def test_a_run_says_how_its_data_were_read_and_the_exporter_passes_it_on(events, fitted, tmp_path):
@@ -200,7 +204,7 @@ def test_the_command_shows_what_it_read_before_it_trains(tmp_path):
     assert "csv, separated by ';'" in result.stderr
     assert "left out: 1 without a sequence (the first in line" in result.stderr
     run = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert run["problem"]["emphasis"] == {"A": 2.0}
+    assert run["problem"]["symbol_weights"] == {"A": 2.0}
     assert run["training"]["data"]["reading"]["symbol"] == "what"
     wrong = CliRunner().invoke(
         app, [str(part) for part in [*command, "--symbol-weight", "A", "--out", tmp_path / "other"]]

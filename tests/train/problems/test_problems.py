@@ -10,7 +10,7 @@ import pytest
 
 from stepcell.runtime.common.errors import ProblemError
 from stepcell.train import Alphabet, Echo, Memory, Network, Options, Replay, Streams, fit
-from stepcell.train.fitting.evaluate import Answers
+from stepcell.train.fitting.evaluate import Predictions
 
 ALPHABETS = [
     Alphabet(),
@@ -131,10 +131,10 @@ def test_what_is_missing_is_neither_an_answer_nor_asked_for():
     assert problem.vocabulary.symbols == ("0", "1", "2", "3", "4", "missing")
     assert problem.labels.symbols == ("0", "1", "2", "3", "4")
     streams = problem.evaluations(seed=0)["carried"]
-    block = problem.block(0, 1, seed=0)
+    batches = problem.batches(0, 1, seed=0)
     everything = [
         (streams.inputs, streams.targets, streams.weights),
-        (block.inputs[0], block.targets[0], block.weights[0]),
+        (batches.inputs[0], batches.targets[0], batches.weights[0]),
     ]
     for inputs, targets, weights in everything:
         assert np.mean(inputs == 5) == pytest.approx(0.3, abs=0.05)
@@ -156,24 +156,24 @@ def test_an_echo_is_learned_although_some_inputs_are_missing():
 
 def test_an_answer_that_only_a_distant_symbol_tells_weighs_more_while_learning_and_not_when_judged():
     problem = Memory.conflicting(length=80)
-    block = problem.block(0, 1, seed=0)
-    assert sorted(block.inputs[0, 0]) == [78, 79]  # each sequence is learned equally often
-    assert block.resets.all()
-    weights = block.weights[0, :, 0]
+    batches = problem.batches(0, 1, seed=0)
+    assert sorted(batches.inputs[0, 0]) == [78, 79]  # each sequence is learned equally often
+    assert batches.resets.all()
+    weights = batches.weights[0, :, 0]
     assert weights[-2] > weights[:-2].sum()
     assert weights[-1] == 0
-    assert problem.recipe.longest_lag == 79
+    assert problem.recipe.max_lag == 79
     assert set(problem.evaluations(seed=0)["per_sequence"].weights.ravel()) == {0, 1}
     near = Memory((tuple(f"{n}" for n in range(80)),))
-    assert near.recipe.longest_lag == 0  # the symbol before tells each of these, however long the sequence is
-    assert near.block(0, 1, seed=0).weights.max() == 1
+    assert near.recipe.max_lag == 0  # the symbol before tells each of these, however long the sequence is
+    assert near.batches(0, 1, seed=0).weights.max() == 1
 
 
 def test_a_first_symbol_is_remembered_over_a_long_sequence():
     fitted = fit(Memory.conflicting(length=60), Network(units=32), Options(seed=1))
     assert fitted.stopped == "solved"
     # Every output is less than 0.25 off: the criterion of Hochreiter and Schmidhuber 1997.
-    assert fitted.scores["per_sequence"].lowest > 0.75
+    assert fitted.scores["per_sequence"].min_probability > 0.75
 
 
 def test_a_score_knows_the_lowest_probability_of_a_right_answer():
@@ -181,7 +181,7 @@ def test_a_score_knows_the_lowest_probability_of_a_right_answer():
     weights = np.array([[1], [1], [0]], np.float32)
     streams = Streams(ids, ids, weights, np.zeros((3, 1), bool))
     nats = -np.log(np.array([[0.9], [0.5], [0.1]], np.float32))  # the last is not asked for
-    assert Answers(streams, ids == 0, nats, ids).score().lowest == pytest.approx(0.5)
+    assert Predictions(streams, ids == 0, nats, ids).score().min_probability == pytest.approx(0.5)
 
 
 def test_a_pattern_in_which_symbols_repeat_is_known_by_heart():

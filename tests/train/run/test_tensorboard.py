@@ -10,7 +10,7 @@ import tensorflow as tf
 from support.keras_models import MEMORY
 
 from stepcell.runtime.common.errors import OutputError
-from stepcell.train import Network, Options, Row, fit, tensorboard_log
+from stepcell.train import HistoryRow, Network, Options, fit, tensorboard_log
 from stepcell.train.fitting.checkpoint import read_checkpoint, write_checkpoint
 
 LEARNING = {"learning/loss", "learning/accuracy", "learning/rate"}
@@ -43,7 +43,7 @@ def test_loss_accuracy_and_learning_rate_of_each_block_and_every_evaluation_are_
     assert set(scalars) == LEARNING | HELD_OUT
     assert scalars["learning/loss"] == {row.update: pytest.approx(row.loss) for row in fitted.history}
     assert scalars["learning/rate"] == {row.update: pytest.approx(row.learning_rate) for row in fitted.history}
-    judged = {row.update: pytest.approx(row.judged.nats) for row in fitted.history if row.judged}
+    judged = {row.update: pytest.approx(row.evaluation.nats) for row in fitted.history if row.evaluation}
     assert scalars["held_out/nats"] == judged
 
 
@@ -63,7 +63,7 @@ def test_a_resumed_training_appends_at_the_right_step(tmp_path):
 
 
 def test_a_new_training_in_the_same_folder_replaces_what_was_shown(tmp_path):
-    row = Row(50, 1.0, 0.5, 0.01, 0.3, 0.9)
+    row = HistoryRow(50, 1.0, 0.5, 0.01, 0.3, 0.9)
     with tensorboard_log(tmp_path) as log:
         log(replace(row, update=10))
         log(row)
@@ -77,7 +77,7 @@ def test_nothing_is_written_before_something_is_learned(tmp_path):
     with tensorboard_log(tmp_path):
         pass
     with tensorboard_log(None) as log:
-        log(Row(1, 1.0, 0.5, 0.01, 0.3, 0.9))
+        log(HistoryRow(1, 1.0, 0.5, 0.01, 0.3, 0.9))
     assert list(tmp_path.iterdir()) == []
 
 

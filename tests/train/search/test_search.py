@@ -24,7 +24,7 @@ from stepcell.train import DivergedError, Network, Options, Run, Text
 from stepcell.train.search.folder import SearchFolder, draw_search
 from stepcell.train.search.report import search_table
 from stepcell.train.search.sampler import propose
-from stepcell.train.search.search import Searched, search
+from stepcell.train.search.search import SearchResult, search
 from stepcell.train.search.space import SEARCHED, Space, count_parameters
 from stepcell.train.search.trial import Trial, best_trial, read_trials, write_trials
 
@@ -217,7 +217,7 @@ def test_another_command_cannot_go_on_with_a_search_but_more_trials_can_be_asked
 def test_a_trial_that_diverges_does_not_end_the_search(tmp_path):
     rnn, fixed = Network("rnn", 4), {"cell", "layers", "learning_rate"}
     with pytest.raises(DivergedError, match="None of 2 trials learned anything"):
-        search(MEMORY, rnn, replace(QUICK, learning_rate=1e38, updates=50), tmp_path, 2, fixed=fixed)
+        search(MEMORY, rnn, replace(QUICK, learning_rate=1e38, max_updates=50), tmp_path, 2, fixed=fixed)
     assert [one.stopped for one in read_trials((tmp_path / "search.csv").read_bytes())] == ["diverged"] * 2
 
 
@@ -227,7 +227,7 @@ def test_where_nothing_is_solved_the_best_by_nats_is_kept_and_said_so(tmp_path):
     class QuickText(Text):
         recipe = xla_free
 
-    result = search(QuickText(TEXT.corpus), SMALL, replace(QUICK, updates=5), tmp_path, 2, fixed=FIXED)
+    result = search(QuickText(TEXT.corpus), SMALL, replace(QUICK, max_updates=5), tmp_path, 2, fixed=FIXED)
     assert not result.best.solved
     assert result.best.nats == min(one.nats for one in result.trials)
     header, rows, verdict = search_table(result)
@@ -262,7 +262,7 @@ def test_a_picture_can_be_drawn_of_diverged_trials_alone():
 
 def test_json_has_null_where_there_is_no_number():
     diverged = replace(trial(stopped="diverged", nats=math.inf), carried_accuracy=math.nan)
-    found = json.loads(json.dumps(Searched((diverged,), None).to_json(), allow_nan=False))
+    found = json.loads(json.dumps(SearchResult((diverged,), None).to_json(), allow_nan=False))
     assert (found["best"], found["trials"][0]["nats"], found["trials"][0]["solved"]) == (None, None, False)
 
 

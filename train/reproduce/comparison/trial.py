@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...fitting.evaluate import Evaluator
-from ...fitting.fit import Fitted, fit
+from ...fitting.fit import FitResult, fit
 from ...fitting.options import Options
 from ...problems.episodes import EpisodeProblem, side_by_side
 from ..recipes import Outcome
@@ -27,7 +27,7 @@ def train(system: System, seed: int, progress: Callable[[float], None]) -> Outco
     began = time.process_time()
     fitted = fit(system.problem, system.network, Options(seed=seed), lambda row: progress(row.used))
     seconds = time.process_time() - began
-    judged = fitted.scores[system.problem.recipe.judged_by]
+    judged = fitted.scores[system.problem.recipe.monitor]
     updates = fitted.history[-1].update
     details: dict[str, float | str] = {"solved": float(fitted.stopped == "solved"), "updates": updates}
     if isinstance(system.problem, EpisodeProblem):
@@ -44,11 +44,11 @@ def train(system: System, seed: int, progress: Callable[[float], None]) -> Outco
 def _sequences(problem: EpisodeProblem, updates: int, seed: int) -> int:
     """Return how many sequences fit into what has been learned from."""
     length = float(np.mean([len(episode) for episode in problem.examples(seed)]))
-    lanes = problem.block(0, 1, seed).inputs.shape[2]
+    lanes = problem.batches(0, 1, seed).inputs.shape[2]
     return round(updates * lanes * problem.recipe.time_steps / length)
 
 
-def _share_within(fitted: Fitted, problem: EpisodeProblem, limit: float, count: int, seed: int) -> float:
+def _share_within(fitted: FitResult, problem: EpisodeProblem, limit: float, count: int, seed: int) -> float:
     """Return the share of `count` fresh sequences in which every answer asked for is less than `limit` off."""
     evaluator = Evaluator(fitted.model, xla=True)
     random = np.random.default_rng([seed, 10])
@@ -57,7 +57,7 @@ def _share_within(fitted: Fitted, problem: EpisodeProblem, limit: float, count: 
     within = 0
     for first in range(0, count, _AT_ONCE):
         # The longest one goes along, so that all rounds have one shape and are compiled once.
-        answers = evaluator.answers(side_by_side([longest, *drawn[first : first + _AT_ONCE]]))
+        answers = evaluator.predict(side_by_side([longest, *drawn[first : first + _AT_ONCE]]))
         close = (np.exp(-answers.nats) > 1 - limit) | (answers.streams.weights == 0)
         within += int(close[:, 1:].all(0).sum())
     return within / count

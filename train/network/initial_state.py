@@ -14,7 +14,7 @@ from ...runtime.common.arrays import Float32
 Tensor: TypeAlias = Any
 
 
-class StartState:
+class InitialState:
     """The state of the recurrent layers of a model before their first symbol.
 
     Attributes:
