@@ -1,6 +1,6 @@
 """Adoption: files with explicit state that stepcell did not make get a manifest, and every command works on them."""
 
 from .adopt import Adopted, adopt
-from .infer_mapping import Proposal, propose
+from .infer_mapping import InferredMapping, infer_mapping
 
-__all__ = ["Adopted", "Proposal", "adopt", "propose"]
+__all__ = ["Adopted", "InferredMapping", "adopt", "infer_mapping"]

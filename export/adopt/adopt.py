@@ -22,10 +22,10 @@ from ...runtime.format.vocabulary import Vocabulary
 from ...runtime.interpreters.mapped_backend import softmax
 from ...runtime.interpreters.registry import describe_backend, installed_version
 from ...runtime.worker.messages import RunResult
-from .build_manifest import unproven_manifest
+from .build_manifest import draft_manifest
 from .checks import activation_of, courses, golden_of, problems_of, trace_file
-from .graph_ports import GraphPorts, read_ports, refusal
-from .infer_mapping import Proposal, propose
+from .graph_ports import GraphPorts, adoption_error, read_ports
+from .infer_mapping import InferredMapping, infer_mapping
 
 _IMPOSSIBLE = {("softmax", "sigmoid"), ("softmax", "logits"), ("sigmoid", "logits")}  # said, and found
 
@@ -36,14 +36,14 @@ class Adopted:
 
     Attributes:
         path: The file.
-        proposal: What goes where.
+        mapping: What goes where.
         manifest: What the file now says about itself.
         runtimes: The interpreters it was tried on, with their versions.
         remarks: What a person should know: how the output was recognised, what was left out.
     """
 
     path: Path
-    proposal: Proposal
+    mapping: InferredMapping
     manifest: Manifest
     runtimes: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -61,8 +61,8 @@ def adopt(
     labels: Vocabulary | None = None,
     name: str | None = None,
     signature: str | None = None,
-    confirm: Callable[[Proposal], bool] = lambda _: True,
-) -> Adopted | Proposal:
+    confirm: Callable[[InferredMapping], bool] = lambda _: True,
+) -> Adopted | InferredMapping:
     """Write the file at `path`, with a manifest, to `out`; its graph stays as it is, byte for byte.
 
     Args:
@@ -79,7 +79,7 @@ def adopt(
         confirm: Is asked where a pair was inferred.
 
     Returns:
-        What was written; where `confirm` said no, the proposal, and nothing was written.
+        What was written; where `confirm` said no, the mapping, and nothing was written.
 
     Raises:
         AdoptionError: Something does not fit; all that could be found out is named.
@@ -91,10 +91,10 @@ def adopt(
     path, out = Path(path), Path(out)
     payload, format, remarks = _read_payload(path)
     ports = read_ports(payload, format, path.name, signature)
-    proposal = propose(ports, path.name, states=states, symbol=symbol, output=output)
-    unproven = unproven_manifest(ports, proposal, path, name or path.stem, vocabulary, labels)
-    if proposal.inferred and not confirm(proposal):
-        return proposal
+    mapping = infer_mapping(ports, path.name, states=states, symbol=symbol, output=output)
+    unproven = draft_manifest(ports, mapping, path, name or path.stem, vocabulary, labels)
+    if mapping.inferred and not confirm(mapping):
+        return mapping
     make_folder(out.parent)
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
         candidate = Path(folder, path.name)
@@ -104,12 +104,12 @@ def adopt(
         first = next(iter(traces.values()))
         problems = problems_of(first, unproven.state)
         if problems:
-            raise refusal(path.name, problems)
+            raise adoption_error(path.name, problems)
         found = activation_of(np.concatenate([first["every"].probabilities, first["carried"].probabilities]))
         if activation is None:
             remarks.append(f"the output is taken for {found.activation}, because {found.why}")
         elif (activation, found.activation) in _IMPOSSIBLE:
-            raise refusal(path.name, [f"its answers cannot be a {activation}: {found.why}"])
+            raise adoption_error(path.name, [f"its answers cannot be a {activation}: {found.why}"])
         chosen = activation or found.activation
         manifest = _with_activation(unproven, chosen)
         if chosen == "logits":
@@ -124,7 +124,7 @@ def adopt(
                 raise AdoptionError(f"{path.name} cannot be adopted: {outcome.failure}")
         atomic_write(out, content)
     runtimes = tuple(map(describe_backend, traces))
-    return Adopted(out, proposal, unpack(content, out.name).manifest, runtimes, tuple(remarks))
+    return Adopted(out, mapping, unpack(content, out.name).manifest, runtimes, tuple(remarks))
 
 
 def _with_activation(manifest: Manifest, activation: str) -> Manifest:
@@ -205,7 +205,7 @@ def _trace_everywhere(
         except AdoptionError as error:
             failures.append(str(error))
     if not traces:
-        raise refusal(
+        raise adoption_error(
             path.name,
             [
                 *failures,

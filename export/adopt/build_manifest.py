@@ -12,24 +12,24 @@ from ...runtime.format.manifest import Manifest, StateTensor
 from ...runtime.format.onnx_graph import OnnxGraph
 from ...runtime.format.tflite_graph import TfliteGraph
 from ...runtime.format.vocabulary import Vocabulary
-from .graph_ports import GraphPorts, refusal
-from .infer_mapping import Proposal
+from .graph_ports import GraphPorts, adoption_error
+from .infer_mapping import InferredMapping
 
 
-def unproven_manifest(
+def draft_manifest(
     ports: GraphPorts,
-    proposal: Proposal,
+    mapping: InferredMapping,
     path: Path,
     name: str,
     vocabulary: Vocabulary | None,
     labels: Vocabulary | None,
 ) -> Manifest:
-    """Return the manifest of a file that is mapped as `proposal` says.
+    """Return the manifest of a file that is mapped as `mapping` says.
 
     Raises:
         AdoptionError: Types and sizes of symbol, answer and vocabulary do not agree; all of it is named.
     """
-    symbol, output = ports.inputs[proposal.symbol], ports.outputs[proposal.output]
+    symbol, output = ports.inputs[mapping.symbol], ports.outputs[mapping.output]
     answers = output.size if output.shape else None
     problems = []
     if symbol.dtype not in SYMBOL_TYPES:
@@ -57,8 +57,8 @@ def unproven_manifest(
         if labels is not None and answers not in (None, len(labels)):
             problems.append(f"it answers with {answers} numbers, there are {len(labels)} labels")
     if problems or vocabulary is None:
-        raise refusal(path.name, problems)
-    state = {pair.name: _state_ports(ports, pair.source, pair.target) for pair in proposal.pairs}
+        raise adoption_error(path.name, problems)
+    state = {pair.name: _state_ports(ports, pair.source, pair.target) for pair in mapping.pairs}
     answer = replace(output, shape=output.shape or (len(labels or vocabulary),))
     precision, requires = _requirements(ports.graph)
     return Manifest(

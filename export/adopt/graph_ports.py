@@ -98,7 +98,7 @@ def _shape(value: OnnxValue) -> tuple[int, ...]:
     return tuple(size if isinstance(size, int) and size > 0 else 1 for size in value.shape or ())
 
 
-def refusal(name: str, problems: list[str]) -> AdoptionError:
+def adoption_error(name: str, problems: list[str]) -> AdoptionError:
     """Return the error that lists all `problems` of the file `name`."""
     listed = [f"  - {problem}" for problem in problems]
     return AdoptionError("\n".join([f"{name} cannot be adopted:", *listed, "Nothing was written."]))

@@ -1,4 +1,4 @@
-"""The proposal: which output of a graph is the next value of which input, and what is symbol and answer."""
+"""The mapping: which output of a graph is the next value of which input, and what is symbol and answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Proposal:
+class InferredMapping:
     """What goes where.
 
     Attributes:
@@ -48,14 +48,14 @@ class Proposal:
     inferred: tuple[Pair, ...] = field(default=())
 
 
-def propose(
+def infer_mapping(
     ports: GraphPorts,
     name: str,
     *,
     states: Iterable[str] = (),
     symbol: str | None = None,
     output: str | None = None,
-) -> Proposal:
+) -> InferredMapping:
     """Complete what is given with what can be inferred.
 
     A pair is inferred where the names of both ends are equal but for words like "in", "next" or a number, or where
@@ -90,7 +90,7 @@ def propose(
     if problems or symbol is None or output is None:
         raise AdoptionError(_message(name, problems, ports))
     ordered = tuple(sorted(pairs, key=lambda pair: list(ports.inputs).index(pair.source)))
-    return Proposal(symbol, output, ordered, tuple(inferred))
+    return InferredMapping(symbol, output, ordered, tuple(inferred))
 
 
 def _parse(text: str, ports: GraphPorts, problems: list[str]) -> Pair | None:

@@ -194,11 +194,11 @@ def adopt(
     Pairs of states that are not given are inferred from names and shapes and shown for confirmation.
     """
     from ...runtime.format.vocabulary import read_vocabulary
-    from ..adopt import Adopted, Proposal
+    from ..adopt import Adopted, InferredMapping
     from ..adopt import adopt as adopt_file
 
-    def confirm(proposal: Proposal) -> bool:
-        for pair in proposal.inferred:
+    def confirm(mapping: InferredMapping) -> bool:
+        for pair in mapping.inferred:
             typer.echo(f"inferred: --state {pair}", err=True)
         if yes or not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
             return yes

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from ..ops import Arithmetic, Value
+from ..ops import Ops, Value
 from .keras_graph import KerasLayer, LayerCall
 from .recurrent import activation_name
 from .rule import CannotStepError, LayerStep, State, shapes_of, step_rule, weights_of
@@ -44,7 +44,7 @@ class Window:
         """The state: the past inputs, oldest first. A window of one input has none."""
         return {PAST: (self.length, self.channels)} if self.length else {}
 
-    def look(self, a: Arithmetic, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
+    def look(self, a: Ops, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
         """Return what is in the window, shape (B, size, C), oldest first, and the next state."""
         now = a.reshape(x, [1, self.channels])
         if not self.length:
@@ -101,7 +101,7 @@ def conv1d(layer: KerasLayer, call: LayerCall) -> LayerStep:
     groups = layer.groups
     matrices = [part.reshape(-1, part.shape[-1]).copy() for part in np.split(kernel, groups, axis=-1)]
 
-    def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
         seen, following = window.look(a, x, state)
         parts = a.split(seen, groups) if groups > 1 else [seen]
         y = [a.matmul(a.reshape(p, [len(m)]), m) for p, m in zip(parts, matrices, strict=True)]
@@ -120,7 +120,7 @@ def depthwise(layer: KerasLayer, call: LayerCall) -> LayerStep:
     mixing = others.pop(0)[0].copy() if type(layer) is _LAYERS.SeparableConv1D else None  # (C multiplier, filters)
     size, channels, multiplier = kernel.shape
 
-    def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
         seen, following = window.look(a, x, state)
         products = a.reshape(seen, [size, channels, 1]) * a.constant(kernel)
         y = a.reshape(a.total(products, [0]), [channels * multiplier])
@@ -137,7 +137,7 @@ def pooling(layer: KerasLayer, call: LayerCall) -> LayerStep:
     window = window_of(layer, call, int(size), 1, int(strides))
     average = type(layer) is _LAYERS.AveragePooling1D
 
-    def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
         seen, following = window.look(a, x, state)
         y = a.total(seen, [0]) * (1 / window.size) if average else a.largest(seen, [0])
         return a.reshape(y, [window.channels]), following
@@ -154,7 +154,7 @@ def zero_padding(layer: KerasLayer, call: LayerCall) -> LayerStep:
                               f"use padding=({before + after}, 0)")  # fmt: skip
     shapes_of(call)
 
-    def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
         return x, {}
 
     return LayerStep(apply)

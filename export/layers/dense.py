@@ -10,7 +10,7 @@ from math import prod
 import keras
 import numpy as np
 
-from ..ops import Arithmetic, Value
+from ..ops import Ops, Value
 from .keras_graph import KerasLayer, LayerCall
 from .recurrent import activation_name
 from .rule import CannotStepError, LayerStep, Lookup, State, shapes_of, stateless, step_rule, weights_of
@@ -25,7 +25,7 @@ def dense(layer: KerasLayer, call: LayerCall) -> LayerStep:
     name = activation_name(layer.activation)
     kernel, *bias = weights_of(layer)
 
-    def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
         return a.activation(name, x), {}
 
     return LayerStep(apply, kernel, bias[0] if bias else None)
@@ -52,7 +52,7 @@ def einsum_dense(layer: KerasLayer, call: LayerCall) -> LayerStep:
     if bias and bias[0].ndim > len(y_axes):
         raise CannotStepError("its bias has another value for each time step; leave the time out of bias_axes")
 
-    def apply(a: Arithmetic, x: Value) -> Value:
+    def apply(a: Ops, x: Value) -> Value:
         columns = a.reshape(a.transpose(x, order), [*rows, matrix.shape[0]])
         y = a.transpose(a.reshape(a.matmul(columns, matrix), shape), back)
         return a.activation(name, y + a.constant(bias[0]) if bias else y)

@@ -14,7 +14,7 @@ import keras
 from keras.src.activations import activations
 from keras.src.ops import nn
 
-from ..ops import Arithmetic, Value, leaky_relu
+from ..ops import Ops, Value, leaky_relu
 from ..ops import elu as elu_formula
 from .keras_graph import KerasLayer, LayerCall
 from .recurrent import activation_name
@@ -53,7 +53,7 @@ def relu(layer: KerasLayer) -> LayerStep:
     """Return x above the threshold, up to max_value; below the threshold the slope times what is missing to it."""
     slope, largest, threshold = float(layer.negative_slope), layer.max_value, float(layer.threshold)
 
-    def apply(a: Arithmetic, x: Value) -> Value:
+    def apply(a: Ops, x: Value) -> Value:
         y = x * a.differs(a.maximum(x, threshold), threshold) if threshold else a.activation("relu", x)
         y = y if largest is None else a.minimum(y, float(largest))
         return y - a.activation("relu", threshold - x) * slope if slope else y
@@ -93,7 +93,7 @@ def softmax(layer: KerasLayer, call: LayerCall) -> LayerStep:
     if call.mask is not None:
         raise CannotStepError("it gets masked steps, which it takes for masked numbers; put it before the masking")
 
-    def apply(a: Arithmetic, x: Value) -> Value:
+    def apply(a: Ops, x: Value) -> Value:
         if axes == (rank - 1,):
             return a.activation("softmax", x)
         powers = a.exp(x - a.largest(x, axes))
@@ -110,7 +110,7 @@ def masking(layer: KerasLayer, call: LayerCall) -> LayerStep:
     if last < 0 or not call.timed:
         raise CannotStepError(f"it reads {call.input_shapes[0]}, whose last axis is the time; give it features")
 
-    def apply(a: Arithmetic, x: Value) -> Value:
+    def apply(a: Ops, x: Value) -> Value:
         return x * a.largest(a.differs(x, value), [last])
 
     return stateless(apply)
@@ -118,7 +118,7 @@ def masking(layer: KerasLayer, call: LayerCall) -> LayerStep:
 
 _MERGE_LAYERS = keras.layers
 # What each does with the values so far and one more.
-_PAIRWISE: dict[type, Callable[[Arithmetic, Value, Value], Value]] = {
+_PAIRWISE: dict[type, Callable[[Ops, Value, Value], Value]] = {
     _MERGE_LAYERS.Add: lambda a, x, y: x + y,
     _MERGE_LAYERS.Average: lambda a, x, y: x + y,
     _MERGE_LAYERS.Subtract: lambda a, x, y: x - y,
@@ -136,7 +136,7 @@ def merge(layer: KerasLayer, call: LayerCall) -> LayerStep:
     pair = _PAIRWISE[type(layer)]
     factor = 1 / len(call.inputs) if type(layer) is _MERGE_LAYERS.Average else None
 
-    def apply(a: Arithmetic, values: list[Value]) -> Value:
+    def apply(a: Ops, values: list[Value]) -> Value:
         result = reduce(lambda x, y: pair(a, x, y), values)
         return result if factor is None else result * factor
 

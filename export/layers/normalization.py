@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..ops import Arithmetic, Value, Weights
+from ..ops import Ops, Value, Weights
 from .keras_graph import KerasLayer, LayerCall
 from .rule import CannotStepError, LayerStep, axes_of, shapes_of, stateless, step_rule, types_named, weights_of
 
@@ -24,7 +24,7 @@ def layer_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     count, epsilon = prod(shape[axis] for axis in axes), float(layer.epsilon)
     root_mean_square = bool(getattr(layer, "rms_scaling", False))
 
-    def apply(a: Arithmetic, x: Value) -> Value:
+    def apply(a: Ops, x: Value) -> Value:
         centred = x - a.total(x, axes) * (1 / count)
         variance = a.total(centred * centred, axes) * (1 / count)
         y = (x if root_mean_square else centred) / a.sqrt(variance + epsilon)
@@ -42,7 +42,7 @@ def rms_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     scale = _along(axes, shape, layer.scale)
     count, epsilon = prod(shape[axis] for axis in axes), float(layer.epsilon)
 
-    def apply(a: Arithmetic, x: Value) -> Value:
+    def apply(a: Ops, x: Value) -> Value:
         y = x / a.sqrt(a.total(x * x, axes) * (1 / count) + epsilon)
         return y if scale is None else y * a.constant(scale)
 

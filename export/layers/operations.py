@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from keras.src.ops import nn, numpy
 
-from ..ops import Arithmetic, Value, Weights
+from ..ops import Ops, Value, Weights
 from .keras_graph import KerasLayer, LayerCall
 from .rule import CannotStepError, LayerStep, axes_of, shapes_of, stateless, step_rule, types_named
 
-_PAIRWISE: dict[str, Callable[[Arithmetic, Value, Value], Value]] = {
+_PAIRWISE: dict[str, Callable[[Ops, Value, Value], Value]] = {
     "Add": lambda a, x, y: x + y,
     "Subtract": lambda a, x, y: x - y,
     "Multiply": lambda a, x, y: x * y,
@@ -27,7 +27,7 @@ _PAIRWISE: dict[str, Callable[[Arithmetic, Value, Value], Value]] = {
     "LogicalOr": lambda a, x, y: a.maximum(x, y),
     "LogicalAnd": lambda a, x, y: x * y,
 }
-_UNARY: dict[str, Callable[[Arithmetic, Value], Value]] = {
+_UNARY: dict[str, Callable[[Ops, Value], Value]] = {
     "Negative": lambda a, x: -x,
     "Absolute": lambda a, x: a.absolute(x),
     "Abs": lambda a, x: a.absolute(x),
@@ -69,7 +69,7 @@ def pairwise(operation: KerasLayer, call: LayerCall) -> LayerStep:
     positions = [operand.position for operand in call.operands]
     constants = [None if o.position is not None else _constant(o.constant, rank) for o in call.operands]
 
-    def apply(a: Arithmetic, values: Any) -> Value:
+    def apply(a: Ops, values: Any) -> Value:
         given = values if len(call.inputs) > 1 else [values]
         x, y = (
             given[position] if position is not None else constant if constant is None or constant.ndim == 0 else

@@ -1,6 +1,6 @@
 """LSTM, GRU and SimpleRNN, as layers or as cells of RNN, in the layouts of Keras 3.
 
-Gate orders: LSTM i, f, c, o; GRU z, r, h.
+Tolerance orders: LSTM i, f, c, o; GRU z, r, h.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 import keras
 
 from ...runtime.format.manifest import Cell
-from ..ops import ACTIVATIONS, Arithmetic, Value, Weights
+from ..ops import ACTIVATIONS, Ops, Value, Weights
 from .keras_graph import KerasLayer, LayerCall
 from .rule import CannotStepError, LayerStep, Recurrent, State, step_rule, weights_of
 
@@ -21,7 +21,7 @@ def _lstm(cell: KerasLayer) -> LayerStep:
     kernel, recurrent_kernel, bias = _weights(cell)
     gate, squash = activation_name(cell.recurrent_activation), activation_name(cell.activation)
 
-    def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
         # x: (B, 4 U), the input's share of all gates
         i, f, g, o = a.split(x + a.matmul(state["h"], recurrent_kernel), 4)  # each (B, U)
         c = a.activation(gate, f) * state["c"] + a.activation(gate, i) * a.activation(squash, g)
@@ -49,7 +49,7 @@ def _gru(cell: KerasLayer) -> LayerStep:
         bias, recurrent_bias = bias[0].copy(), bias[1].copy()
     gates_kernel, new_kernel = recurrent_kernel[:, : 2 * units].copy(), recurrent_kernel[:, 2 * units :].copy()
 
-    def after(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+    def after(a: Ops, x: Value, state: State) -> tuple[Value, State]:
         h = state["h"]
         recurrent = a.matmul(h, recurrent_kernel)
         if recurrent_bias is not None:
@@ -61,7 +61,7 @@ def _gru(cell: KerasLayer) -> LayerStep:
         h = new + z * (h - new)
         return h, {"h": h}
 
-    def before(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+    def before(a: Ops, x: Value, state: State) -> tuple[Value, State]:
         h = state["h"]
         x_z, x_r, x_new = a.split(x, 3)
         h_z, h_r = a.split(a.matmul(h, gates_kernel), 2)
@@ -80,7 +80,7 @@ def _simple_rnn(cell: KerasLayer) -> LayerStep:
     kernel, recurrent_kernel, bias = _weights(cell)
     squash = activation_name(cell.activation)
 
-    def apply(a: Arithmetic, x: Value, state: State) -> tuple[Value, State]:
+    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
         h = a.activation(squash, x + a.matmul(state["h"], recurrent_kernel))  # (B, U)
         return h, {"h": h}
 

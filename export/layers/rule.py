@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ...runtime.format.manifest import Cell
-from ..ops import Arithmetic, Value, Weights
+from ..ops import Ops, Value, Weights
 from .keras_graph import KerasLayer, LayerCall
 
 State: TypeAlias = Mapping[str, Value]
 # (arithmetic, input, state) -> (output, next state); the input is of shape (B, ...), or a list of such where the layer
 # has several; the names of the state are local.
-Apply: TypeAlias = Callable[[Arithmetic, Any, State], tuple[Value, State]]
+Apply: TypeAlias = Callable[[Ops, Any, State], tuple[Value, State]]
 
 
 class CannotStepError(Exception):
@@ -167,10 +167,10 @@ def types_named(module: Any, *names: str) -> list[type]:
     return [getattr(module, name) for name in names if hasattr(module, name)]
 
 
-def stateless(function: Callable[[Arithmetic, Any], Value]) -> LayerStep:
+def stateless(function: Callable[[Ops, Any], Value]) -> LayerStep:
     """Return the step of a layer without weights to fold and without a state."""
 
-    def apply(a: Arithmetic, x: Any, state: State) -> tuple[Value, State]:
+    def apply(a: Ops, x: Any, state: State) -> tuple[Value, State]:
         return function(a, x), {}
 
     return LayerStep(apply)

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from ..ops import TensorFlowArithmetic
+from ..ops import TensorFlowOps
 from ..ops.precision import FLOAT16, FLOAT32, INT8, rounding_of
 from ..step_function.build import StepFunction
 from ..tflite.convert import step_graph
@@ -23,7 +23,7 @@ def onnx_payload(step_function: StepFunction, quantization: str = FLOAT32) -> tu
     Returns:
         The payload, and the opset and IR version it requires.
     """
-    model = convert_function(step_graph(step_function, TensorFlowArithmetic(rounding_of(quantization))), "step")
+    model = convert_function(step_graph(step_function, TensorFlowOps(rounding_of(quantization))), "step")
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "B"
     if quantization == FLOAT16:

@@ -4,7 +4,7 @@ The recurrent layers become the operators that ONNX has for them (https://onnx.a
 RNN), which onnxruntime computes a few times faster than one step after the other. All that lies between them works on
 each step by itself, so its graph is made of the step rules, with the steps of all streams for a batch.
 
-Gate orders: Keras i, f, c, o and z, r, h; ONNX i, o, f, c and z, r, h.
+Tolerance orders: Keras i, f, c, o and z, r, h; ONNX i, o, f, c and z, r, h.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import NotSteppableError
 from ...runtime.format.manifest import Cell
 from ..layers import LayerStep, Lookup
-from ..ops import TensorFlowArithmetic, Value, Weights
+from ..ops import TensorFlowOps, Value, Weights
 from ..ops.precision import FLOAT32
 from ..step_function.build import StepFunction
-from ..step_function.plan import Stage, plan, read_source_value
+from ..step_function.plan import Node, plan, read_source_value
 from .convert import convert_function, finish_model
 
 _OPERATORS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
@@ -82,9 +82,9 @@ def sequence_payload(step_function: StepFunction, quantization: str = FLOAT32) -
         The payload, and the opset and IR version it requires.
     """
     assert quantization == FLOAT32, "sequence graphs have the weights of Keras"
-    stages = plan(step_function.graph, step_function.calls, step_function.interface.tables, fold=False).stages
-    recurrent = [stage for stage in stages if stage.layer.recurrent is not None]
-    model = convert_function(_between(step_function, stages, len(recurrent)), "sequence")
+    steps = plan(step_function.graph, step_function.calls, step_function.interface.tables, fold=False).nodes
+    recurrent = [node for node in steps if node.layer.recurrent is not None]
+    model = convert_function(_between(step_function, steps, len(recurrent)), "sequence")
     graph = model.graph
     weights = _Weights(graph)
     minus_one, first = weights.add("rows", np.array([-1])), weights.add("first", np.array([0]))
@@ -92,34 +92,34 @@ def sequence_payload(step_function: StepFunction, quantization: str = FLOAT32) -
         helper.make_node("Reshape", ["symbols", minus_one], [_IDS]),
         helper.make_node("Shape", ["symbols"], ["shape"]),  # T, B
     ]
-    for number, stage in enumerate(recurrent):
-        nodes += _recurrent_nodes(number, stage, weights, first)
+    for number, node in enumerate(recurrent):
+        nodes += _recurrent_nodes(number, node, weights, first)
     nodes += _as_sequence(_ANSWER, "probabilities", step_function.outputs, weights)
     _set_nodes(graph, [*graph.node, *nodes])
     _set_ports(graph, step_function)
     return finish_model(model)
 
 
-def _between(step_function: StepFunction, stages: Sequence[Stage], recurrent: int) -> Any:
+def _between(step_function: StepFunction, steps: Sequence[Node], recurrent: int) -> Any:
     """Return the TensorFlow function of all that lies between the recurrent layers, for N steps at once.
 
     It takes `ids` (N,) and what each recurrent layer makes, `y0`, `y1`, ... (N, U), and returns what each of them
     reads, `x0`, `x1`, ... (N, M), and the answer (N, K).
     """
     arithmetic = _OneHots()
-    units = [stage.layer.cell.units for stage in stages if stage.layer.recurrent is not None and stage.layer.cell]
+    units = [node.layer.cell.units for node in steps if node.layer.recurrent is not None and node.layer.cell]
 
     def between(ids: Any, *made: Any) -> dict[str, Any]:
         assert step_function.interface.symbol is not None, "what reads features alone was refused"
         values: dict[int, Value] = {step_function.interface.symbol: ids}
         read: dict[str, Value] = {}
-        for stage in stages:
-            if stage.layer.recurrent is None:
-                values[stage.output], _ = stage.run(arithmetic, values, {})
+        for node in steps:
+            if node.layer.recurrent is None:
+                values[node.output], _ = node.run(arithmetic, values, {})
             else:
                 number = len(read)
-                read[f"x{number}"] = read_source_value(arithmetic, stage.sources[0], values)
-                values[stage.output] = made[number]
+                read[f"x{number}"] = read_source_value(arithmetic, node.sources[0], values)
+                values[node.output] = made[number]
         return {_ANSWER: step_function.answer(arithmetic, values), **read}
 
     specs = [tf.TensorSpec([None, size], tf.float32, name=f"y{number}") for number, size in enumerate(units)]
@@ -127,11 +127,11 @@ def _between(step_function: StepFunction, stages: Sequence[Stage], recurrent: in
     return tf.function(between, input_signature=[tf.TensorSpec([None], tf.int32, name=_IDS), *specs], autograph=False)
 
 
-class _OneHots(TensorFlowArithmetic):
+class _OneHots(TensorFlowOps):
     """Makes one-hot vectors where they would be looked up in an identity matrix, which would stand in the file."""
 
     def gather(self, table: Weights, ids: Value) -> Value:
-        """See `Arithmetic.gather`."""
+        """See `Ops.gather`."""
         if table.ndim == 2 and table.shape[0] == table.shape[1] and np.array_equal(table, np.eye(len(table))):
             return tf.one_hot(ids, len(table))
         return super().gather(table, ids)
@@ -149,14 +149,14 @@ class _Weights:
         return name
 
 
-def _recurrent_nodes(number: int, stage: Stage, weights: _Weights, first: str) -> list[Any]:
+def _recurrent_nodes(number: int, node: Node, weights: _Weights, first: str) -> list[Any]:
     """Return the nodes that make `y<number>` and the next state of `x<number>` and the state."""
-    step = stage.layer
+    step = node.layer
     cell, kernel, recurrent = step.cell, step.kernel, step.recurrent
     assert cell is not None, "recurrent layers have a cell"
     assert kernel is not None, "and a kernel"
     assert recurrent is not None, "and a recurrent one"
-    units, state = cell.units, list(stage.names)  # local names, h first
+    units, state = cell.units, list(node.names)  # local names, h first
     biases = [np.zeros(kernel.shape[1], np.float32) if bias is None else bias for bias in (step.bias, recurrent.bias)]
     constants = {
         "kernel": _in_onnx_order(kernel, cell)[None],
@@ -178,13 +178,13 @@ def _recurrent_nodes(number: int, stage: Stage, weights: _Weights, first: str) -
     return [
         *_as_sequence(f"x{number}", f"x{number}_steps", kernel.shape[0], weights),
         *(
-            helper.make_node("Unsqueeze", [stage.names[local], first], [name])
+            helper.make_node("Unsqueeze", [node.names[local], first], [name])
             for local, name in zip(state, before, strict=True)
         ),
         helper.make_node(_OPERATORS[cell.kind], [f"x{number}_steps", *fed, "", *before], [made, *after], **options),
         helper.make_node("Reshape", [made, weights.add(f"units{number}", np.array([-1, units]))], [f"y{number}"]),
         *(
-            helper.make_node("Squeeze", [name, first], [f"next_{stage.names[local]}"])
+            helper.make_node("Squeeze", [name, first], [f"next_{node.names[local]}"])
             for local, name in zip(state, after, strict=True)
         ),
     ]

@@ -6,29 +6,29 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .protocol import Arithmetic, Value
+    from .protocol import Ops, Value
 
 # Klambauer et al. 2017, Self-Normalizing Neural Networks: the constants for which mean 0 and variance 1 are kept.
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 _SHRINK = 0.5  # the threshold that Keras takes unless told otherwise
 
 
-def clip(a: Arithmetic, x: Value, low: float, high: float) -> Value:
+def clip(a: Ops, x: Value, low: float, high: float) -> Value:
     """Return x, but nothing below `low` or above `high`."""
     return a.minimum(a.maximum(x, low), high)
 
 
-def elu(a: Arithmetic, x: Value, alpha: float = 1.0) -> Value:
+def elu(a: Ops, x: Value, alpha: float = 1.0) -> Value:
     """Clevert et al. 2016: x above 0, alpha (e^x - 1) below."""
     return a.activation("relu", x) + (a.exp(a.minimum(x, 0.0)) - 1.0) * alpha
 
 
-def leaky_relu(a: Arithmetic, x: Value, slope: Any = 0.2) -> Value:
+def leaky_relu(a: Ops, x: Value, slope: Any = 0.2) -> Value:
     """Return x above 0, slope x below; `slope` is a number or a value."""
     return a.activation("relu", x) + a.minimum(x, 0.0) * slope
 
 
-def softplus(a: Arithmetic, x: Value) -> Value:
+def softplus(a: Ops, x: Value) -> Value:
     """Return log(1 + e^x), written so that e^x cannot overflow."""
     return a.activation("relu", x) + a.log(a.exp(-a.absolute(x)) + 1.0)
 
@@ -37,7 +37,7 @@ def _square(x: Value) -> Value:
     return x * x
 
 
-FORMULAS: dict[str, Callable[[Arithmetic, Any], Any]] = {
+FORMULAS: dict[str, Callable[[Ops, Any], Any]] = {
     "celu": elu,
     "elu": elu,
     "exponential": lambda a, x: a.exp(x),

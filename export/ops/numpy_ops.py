@@ -41,7 +41,7 @@ _NUMPY_ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
 ACTIVATIONS = (*_NUMPY_ACTIVATIONS, *FORMULAS)  # the names of all that can be exported
 
 
-class NumpyArithmetic:
+class NumpyOps:
     """Computes in numpy: with float64 the referee, whose rounding errors do not count."""
 
     def __init__(self, dtype: type[np.floating[Any]] = np.float64, rounding: Rounding = as_they_are) -> None:
@@ -51,81 +51,81 @@ class NumpyArithmetic:
         self._constants: dict[int, tuple[Weights, Floats]] = {}
 
     def constant(self, weights: Weights) -> Value:
-        """See `Arithmetic.constant`."""
+        """See `Ops.constant`."""
         key = id(weights)  # rules hand in the same arrays at every step; holding them keeps their ids theirs
         if key not in self._constants:
             self._constants[key] = weights, self._rounding(weights).astype(self._dtype)
         return self._constants[key][1]
 
     def gather(self, table: Weights, ids: Value) -> Value:
-        """See `Arithmetic.gather`."""
+        """See `Ops.gather`."""
         return self.constant(table)[ids]
 
     def matmul(self, x: Value, kernel: Weights) -> Value:
-        """See `Arithmetic.matmul`."""
+        """See `Ops.matmul`."""
         return x @ self.constant(kernel)
 
     def split(self, x: Value, parts: int) -> list[Value]:
-        """See `Arithmetic.split`."""
+        """See `Ops.split`."""
         size = x.shape[-1] // parts
         return [x[..., part * size : (part + 1) * size] for part in range(parts)]  # np.split takes ten times as long
 
     def activation(self, name: str, x: Value) -> Value:
-        """See `Arithmetic.activation`."""
+        """See `Ops.activation`."""
         return _NUMPY_ACTIVATIONS[name](x) if name in _NUMPY_ACTIVATIONS else FORMULAS[name](self, x)
 
     def concatenate(self, values: Sequence[Value], axis: int) -> Value:
-        """See `Arithmetic.concatenate`."""
+        """See `Ops.concatenate`."""
         return np.concatenate(values, axis if axis < 0 else axis + 1)
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
-        """See `Arithmetic.reshape`."""
+        """See `Ops.reshape`."""
         return x.reshape((len(x), *shape))
 
     def transpose(self, x: Value, axes: Sequence[int]) -> Value:
-        """See `Arithmetic.transpose`."""
+        """See `Ops.transpose`."""
         return x.transpose([0, *(axis + 1 for axis in axes)])
 
     def rows(self, x: Value, start: int, step: int = 1) -> Value:
-        """See `Arithmetic.rows`."""
+        """See `Ops.rows`."""
         return x[:, start::step]
 
     def maximum(self, x: Value, y: Value | float) -> Value:
-        """See `Arithmetic.maximum`."""
+        """See `Ops.maximum`."""
         return np.maximum(x, y)
 
     def minimum(self, x: Value, y: Value | float) -> Value:
-        """See `Arithmetic.minimum`."""
+        """See `Ops.minimum`."""
         return np.minimum(x, y)
 
     def absolute(self, x: Value) -> Value:
-        """See `Arithmetic.absolute`."""
+        """See `Ops.absolute`."""
         return np.abs(x)
 
     def exp(self, x: Value) -> Value:
-        """See `Arithmetic.exp`."""
+        """See `Ops.exp`."""
         return np.exp(x)
 
     def log(self, x: Value) -> Value:
-        """See `Arithmetic.log`."""
+        """See `Ops.log`."""
         return np.log(x)
 
     def sqrt(self, x: Value) -> Value:
-        """See `Arithmetic.sqrt`."""
+        """See `Ops.sqrt`."""
         return np.sqrt(x)
 
     def total(self, x: Value, axes: Sequence[int]) -> Value:
-        """See `Arithmetic.total`."""
+        """See `Ops.total`."""
         return x.sum(tuple(axis + 1 for axis in axes), keepdims=True)
 
     def largest(self, x: Value, axes: Sequence[int]) -> Value:
-        """See `Arithmetic.largest`."""
+        """See `Ops.largest`."""
         return x.max(tuple(axis + 1 for axis in axes), keepdims=True)
 
     def differs(self, x: Value, y: Value | float) -> Value:
-        """See `Arithmetic.differs`."""
+        """See `Ops.differs`."""
         return np.not_equal(x, y).astype(self._dtype)
 
     def select(self, condition: Value, x: Value, y: Value) -> Value:
-        """See `Arithmetic.select`."""
+        """See `Ops.select`."""
         return np.where(condition > 0.5, x, y)

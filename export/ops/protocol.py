@@ -15,7 +15,7 @@ Value: TypeAlias = Any  # a tensor of the graph, or an array of the referee; bot
 Weights: TypeAlias = Float32
 
 
-class Arithmetic(Protocol):
+class Ops(Protocol):
     """What a step rule may compute with. Every `x` is of shape (B, ...); `axes` count from the first after the batch.
 
     What is true or false is a number here, 1 or 0.

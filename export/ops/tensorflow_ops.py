@@ -13,7 +13,7 @@ from .precision import Rounding, as_they_are
 from .protocol import Value, Weights
 
 
-class TensorFlowArithmetic:
+class TensorFlowOps:
     """Builds a float32 TensorFlow graph."""
 
     def __init__(self, rounding: Rounding = as_they_are) -> None:
@@ -35,7 +35,7 @@ class TensorFlowArithmetic:
         }
 
     def constant(self, weights: Weights) -> Value:
-        """See `Arithmetic.constant`."""
+        """See `Ops.constant`."""
         self._used[id(weights)] = weights
         return tf.constant(self._rounding(weights), tf.float32)
 
@@ -48,76 +48,76 @@ class TensorFlowArithmetic:
         return sum(map(len, different))
 
     def gather(self, table: Weights, ids: Value) -> Value:
-        """See `Arithmetic.gather`."""
+        """See `Ops.gather`."""
         return tf.gather(self.constant(table), ids)
 
     def matmul(self, x: Value, kernel: Weights) -> Value:
-        """See `Arithmetic.matmul`."""
+        """See `Ops.matmul`."""
         if x.shape.rank == 2:
             return tf.matmul(x, self.constant(kernel))
         rows = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), self.constant(kernel))
         return tf.reshape(rows, [-1, *x.shape[1:-1], kernel.shape[1]])
 
     def split(self, x: Value, parts: int) -> list[Value]:
-        """See `Arithmetic.split`."""
+        """See `Ops.split`."""
         return list(tf.split(x, parts, axis=-1))
 
     def activation(self, name: str, x: Value) -> Value:
-        """See `Arithmetic.activation`."""
+        """See `Ops.activation`."""
         return self._activations[name](x) if name in self._activations else FORMULAS[name](self, x)
 
     def concatenate(self, values: Sequence[Value], axis: int) -> Value:
-        """See `Arithmetic.concatenate`."""
+        """See `Ops.concatenate`."""
         return tf.concat(list(values), axis if axis < 0 else axis + 1)
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
-        """See `Arithmetic.reshape`."""
+        """See `Ops.reshape`."""
         return tf.reshape(x, [-1, *shape])
 
     def transpose(self, x: Value, axes: Sequence[int]) -> Value:
-        """See `Arithmetic.transpose`."""
+        """See `Ops.transpose`."""
         return tf.transpose(x, [0, *(axis + 1 for axis in axes)])
 
     def rows(self, x: Value, start: int, step: int = 1) -> Value:
-        """See `Arithmetic.rows`."""
+        """See `Ops.rows`."""
         return x[:, start::step]
 
     def maximum(self, x: Value, y: Value | float) -> Value:
-        """See `Arithmetic.maximum`."""
+        """See `Ops.maximum`."""
         return tf.maximum(x, y)
 
     def minimum(self, x: Value, y: Value | float) -> Value:
-        """See `Arithmetic.minimum`."""
+        """See `Ops.minimum`."""
         return tf.minimum(x, y)
 
     def absolute(self, x: Value) -> Value:
-        """See `Arithmetic.absolute`."""
+        """See `Ops.absolute`."""
         return tf.abs(x)
 
     def exp(self, x: Value) -> Value:
-        """See `Arithmetic.exp`."""
+        """See `Ops.exp`."""
         return tf.exp(x)
 
     def log(self, x: Value) -> Value:
-        """See `Arithmetic.log`."""
+        """See `Ops.log`."""
         return tf.math.log(x)
 
     def sqrt(self, x: Value) -> Value:
-        """See `Arithmetic.sqrt`."""
+        """See `Ops.sqrt`."""
         return tf.sqrt(x)
 
     def total(self, x: Value, axes: Sequence[int]) -> Value:
-        """See `Arithmetic.total`."""
+        """See `Ops.total`."""
         return tf.reduce_sum(x, [axis + 1 for axis in axes], keepdims=True)
 
     def largest(self, x: Value, axes: Sequence[int]) -> Value:
-        """See `Arithmetic.largest`."""
+        """See `Ops.largest`."""
         return tf.reduce_max(x, [axis + 1 for axis in axes], keepdims=True)
 
     def differs(self, x: Value, y: Value | float) -> Value:
-        """See `Arithmetic.differs`."""
+        """See `Ops.differs`."""
         return tf.cast(tf.not_equal(x, y), tf.float32)
 
     def select(self, condition: Value, x: Value, y: Value) -> Value:
-        """See `Arithmetic.select`."""
+        """See `Ops.select`."""
         return tf.where(condition > 0.5, x, y)

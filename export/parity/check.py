@@ -27,14 +27,15 @@ from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.numpy_engine.blas import one_thread
 from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.messages import RunResult, RunSpec, State
-from ..ops.precision import FLOAT32, GATES, INT8, Gate
+from ..ops.precision import FLOAT32, INT8
 from ..step_function.build import StepFunction
-from .custom_state import KnownAnswers, answers_from_reached_states
+from .custom_state import ExpectedRun, expected_from_rollout
 from .device_process import trace_in_process
 from .metrics import agreement, difference, nll, noise, per_step, relative
 from .parity import EACH, INITIAL, RANDOM, STEPS, Parity
 from .reference import KerasReference, run_numpy
 from .sample_inputs import every_symbol, typical_inputs
+from .tolerance import TOLERANCES, Tolerance
 
 _FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
 _SEED = 20_000
@@ -60,7 +61,7 @@ class ParityCheck:
         *,
         steps: int = STEPS,
         sample: Inputs | None = None,
-        gates: Mapping[str, Gate] = GATES,
+        gates: Mapping[str, Tolerance] = TOLERANCES,
     ) -> None:
         """Run Keras and the referee.
 
@@ -97,14 +98,14 @@ class ParityCheck:
         # Every symbol once or more, later in the states of the carried sequence.
         count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
         singles = every_symbol(step_function, count, random, sample)
-        self._sequences: dict[str, KnownAnswers] = {}
+        self._sequences: dict[str, ExpectedRun] = {}
         if not reference.carries(tensor.name for tensor in step_function.state):
             if any(array.any() for array in initial.values()):
                 raise StateMismatchError(
                     "Keras cannot start this model from another state than zeros (one of its layers lets no state in), "
                     "so nothing could prove the answers from such a start. Export it without. Nothing was written."
                 )
-            known = answers_from_reached_states(
+            known = expected_from_rollout(
                 step_function, reference, carried, initial, singles, self._known, self._gates[FLOAT32].error
             )
             self._sequences.update(zip((INITIAL, RANDOM, EACH), known, strict=True))
@@ -130,12 +131,12 @@ class ParityCheck:
             self._sequences[start] = self._known(course, expected, exact, rounded)
         states = {name: np.resize(array, (count, *array.shape[1:])) for name, array in exact.states.items()}
         each = {name: array.astype(np.float32) for name, array in states.items()}
-        self._sequences[EACH] = KnownAnswers(RunSpec(singles, each, each=True), reference.run_each(singles, each))
+        self._sequences[EACH] = ExpectedRun(RunSpec(singles, each, each=True), reference.run_each(singles, each))
 
-    def _known(self, course: RunSpec, expected: RunResult, exact: RunResult, rounded: RunResult) -> KnownAnswers:
+    def _known(self, course: RunSpec, expected: RunResult, exact: RunResult, rounded: RunResult) -> ExpectedRun:
         """Return what is right, and what rounding alone does to it: float64 arithmetic against float32."""
         figures = self._figures(rounded, exact, self._following(course, exact))
-        return KnownAnswers(course, expected, difference(exact, rounded), *figures)
+        return ExpectedRun(course, expected, difference(exact, rounded), *figures)
 
     def measure(
         self,
@@ -243,7 +244,7 @@ class ParityCheck:
             errors=worst,
         )
 
-    def _missed_in_other_ways(self, sequence: KnownAnswers, found: RunResult, quantization: str) -> list[str]:
+    def _missed_in_other_ways(self, sequence: ExpectedRun, found: RunResult, quantization: str) -> list[str]:
         """Say what is beyond the gate where the file is stepped in another way: nothing if there is none.
 
         With int8 a difference in the last digit brings a number to the next of 8 bits, now and then, which is carried

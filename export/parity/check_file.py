@@ -13,7 +13,7 @@ from ...runtime.common.errors import StateMismatchError, WrongFormatError
 from ...runtime.format.model_file import read_model_file
 from ...runtime.format.vocabulary import Vocabulary
 from ..layers.keras_graph import KerasModel
-from ..ops.precision import FLOAT32, GATES, SEQUENCE, check_quantizations
+from ..ops.precision import FLOAT32, SEQUENCE, check_quantizations
 from ..step_function.build import build_step_function
 from .check import ParityCheck
 from .device_process import installed_backends, replay_in_process
@@ -21,6 +21,7 @@ from .parity import STEPS, Parity
 from .reference import KerasReference
 from .report import draw_errors
 from .sample_inputs import sample_inputs
+from .tolerance import TOLERANCES
 
 
 def check(
@@ -68,9 +69,9 @@ def check(
     path = Path(path)
     file = read_model_file(path)
     quantization = file.manifest.quantization
-    if quantization not in GATES:
+    if quantization not in TOLERANCES:
         raise WrongFormatError(
-            f"{path.name} has weights of {quantization!r}; what can be checked is {', '.join(GATES)}. "
+            f"{path.name} has weights of {quantization!r}; what can be checked is {', '.join(TOLERANCES)}. "
             "A later version may know more: pip install -U stepcell"
         )
     accepted = quantization in check_quantizations(allow_inaccurate)

@@ -17,19 +17,19 @@ from ...runtime.common.arrays import Floats
 from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.worker.messages import RunResult, RunSpec, State
-from ..ops import NumpyArithmetic
-from ..ops.precision import Gate
+from ..ops import NumpyOps
 from ..step_function.build import StepFunction
 from .metrics import difference
 from .reference import KerasReference, run_numpy
 from .sample_inputs import as_mapping
+from .tolerance import Tolerance
 
 _PREFIX = 200  # steps before the sequence that begins in the middle
 _FIRST = 64  # steps over which the step rules must equal Keras whatever rounding does later
 
 
 @dataclass(frozen=True)
-class KnownAnswers:
+class ExpectedRun:
     """Symbols with the state or states before them, what is right, and what rounding alone does to the figures.
 
     Attributes:
@@ -48,20 +48,20 @@ class KnownAnswers:
     nll_change: float = 0.0
     noise: float = 0.0
 
-    def proves(self, gate: Gate) -> bool:
+    def proves(self, gate: Tolerance) -> bool:
         """Tell whether rounding alone stays within `gate`; where it does not, a file that does not proves nothing."""
         return not gate.missed(self.rounding, self.agreement, self.nll_change, self.noise)
 
 
-def answers_from_reached_states(
+def expected_from_rollout(
     step_function: StepFunction,
     reference: KerasReference,
     carried: Inputs,
     initial: State,
     singles: Inputs,
-    known_answers: Callable[[RunSpec, RunResult, RunResult, RunResult], KnownAnswers],
+    known_answers: Callable[[RunSpec, RunResult, RunResult, RunResult], ExpectedRun],
     tolerance: float,
-) -> tuple[KnownAnswers, KnownAnswers, KnownAnswers]:
+) -> tuple[ExpectedRun, ExpectedRun, ExpectedRun]:
     """Return what is right from the initial state, from a reached state, and for single steps from reached states.
 
     Args:
@@ -97,9 +97,9 @@ def answers_from_reached_states(
     states = {name: np.resize(array, (len(singles), *array.shape[1:])) for name, array in exact.states.items()}
     each = {name: array.astype(np.float32) for name, array in states.items()}
     widened = {name: array.astype(np.float64) for name, array in each.items()}
-    answers, after = step_function.advance(NumpyArithmetic(), as_mapping(singles), widened)
+    answers, after = step_function.advance(NumpyOps(), as_mapping(singles), widened)
     main = answers.pop(step_function.main.name)
-    return known[0], known[1], KnownAnswers(RunSpec(singles, each, each=True), RunResult(main, after, None, answers))
+    return known[0], known[1], ExpectedRun(RunSpec(singles, each, each=True), RunResult(main, after, None, answers))
 
 
 def _single(states: Any, step: int) -> dict[str, Any]:

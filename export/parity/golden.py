@@ -9,11 +9,12 @@ import numpy as np
 from ...runtime.common.arrays import AnyArray, Floats
 from ...runtime.format.manifest import Golden, GoldenRun
 from ...runtime.interpreters.golden import start_state
-from ..ops.precision import FLOAT16, FLOAT32, FLOAT32_TOLERANCE, INT8, rounding_of
+from ..ops.precision import FLOAT16, FLOAT32, INT8, rounding_of
 from ..step_function.build import StepFunction
 from .metrics import difference
 from .reference import run_numpy
 from .sample_inputs import random_inputs
+from .tolerance import FLOAT32_TOLERANCE
 
 # From the initial state, from a non-zero state, and once more after a reset.
 _RUNS = (("initial", 10), ("ramp", 10), ("initial", 4))

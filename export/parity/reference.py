@@ -24,7 +24,7 @@ from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.worker.messages import RunResult, State
 from ..layers.keras_graph import KerasLayer, KerasModel, LayerCall, read_graph
-from ..ops import NumpyArithmetic
+from ..ops import NumpyOps
 from ..ops.precision import Rounding, as_they_are
 from ..step_function.build import StepFunction
 from ..step_function.interface import Interface
@@ -263,7 +263,7 @@ def run_numpy(
         The answers, and the state after each step, or after each of the last `recorded` ones: the past inputs of a few
         convolutions over 10,000 steps would fill the memory.
     """
-    arithmetic = NumpyArithmetic(dtype, rounding)
+    arithmetic = NumpyOps(dtype, rounding)
     current = {name: np.concatenate([start[name] for start in starts]).astype(dtype) for name in starts[0]}
     answers = {a.name: np.empty((len(starts), len(inputs), a.size), dtype) for a in step_function.interface.answers}
     skipped = 0 if recorded is None else max(len(inputs) - recorded, 0)

@@ -22,10 +22,11 @@ from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.messages import RunSpec
-from ..ops.precision import FLOAT32, GATES, Gate, file_name
+from ..ops.precision import FLOAT32, file_name
 from .comparison import recommendations
 from .device_process import installed_backends, trace_in_process
 from .parity import EACH, Parity
+from .tolerance import TOLERANCES, Tolerance
 
 
 def answers_table(files: Sequence[Path], sequences: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
@@ -61,7 +62,7 @@ def parity_report(name: str, sizes: Mapping[str, int], parity: Sequence[Parity])
     report = {
         "name": name,
         "producer": f"stepcell {__version__}",
-        "gates": {entry.quantization: GATES[entry.quantization].to_json() for entry in parity},
+        "gates": {entry.quantization: TOLERANCES[entry.quantization].to_json() for entry in parity},
         "files": {file: {"bytes": size} for file, size in sizes.items()},
         "parity": [
             {"file": file_name(entry.format, entry.quantization), **entry.to_json(), "microseconds": entry.microseconds}
@@ -99,7 +100,7 @@ def draw_errors(title: str, parity: Sequence[Parity]) -> bytes:
             largest = [max(float(entry.errors[at : at + width].max()), _SMALLEST) for at in starts]
             label = f"from the {entry.start} state: at most {entry.max_abs_error:.1e}"
             axes.semilogy([at + 1 for at in starts], largest, color=_COLOURS[entry.start], label=label, linewidth=0.8)
-            limit = GATES[entry.quantization].error
+            limit = TOLERANCES[entry.quantization].error
         if limit < 1:
             axes.axhline(limit, color="tab:red", linestyle="--", linewidth=0.8, label=f"allowed: {limit:g}")
         axes.set(title=runtime, ylabel="error")
@@ -143,7 +144,7 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
         ]
         for parity in results
     ]
-    limits = "; ".join(f"{name} {_limits(GATES[name])}" for name in dict.fromkeys(p.quantization for p in results))
+    limits = "; ".join(f"{name} {_limits(TOLERANCES[name])}" for name in dict.fromkeys(p.quantization for p in results))
     note = (
         "probabilities, state after: largest difference from Keras, and its step; first, last tenth: mean over them\n"
         f"allowed: {limits}"
@@ -151,7 +152,7 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
     return header, rows, note
 
 
-def _limits(gate: Gate) -> str:
+def _limits(gate: Tolerance) -> str:
     """Return what `gate` limits, in words."""
     limits = []
     if gate.error == gate.state:

@@ -11,7 +11,7 @@ from ...runtime.common.arrays import AnyArray, Ids
 from ...runtime.format.manifest import Manifest
 from ...runtime.format.tensor_specs import SYMBOL, Inputs, checked_features
 from ...runtime.interpreters.base import initial_state
-from ..ops import NumpyArithmetic
+from ..ops import NumpyOps
 from ..step_function.build import StepFunction
 from ..step_function.interface import Interface
 
@@ -59,7 +59,7 @@ def typical_inputs(
     lanes = max(1, min(_MOST_LANES, steps // _SHORTEST_LANE))
     length = -(-steps // lanes)
     features = _random_features(step_function.interface, lanes * length, random)
-    arithmetic = NumpyArithmetic()
+    arithmetic = NumpyOps()
     initial = initial_state(step_function.state)
     state = {name: np.repeat(array.astype(np.float64), lanes, axis=0) for name, array in initial.items()}
     ids = np.zeros((lanes, length), np.int32)

@@ -13,13 +13,13 @@ from ...runtime.format.manifest import Cell, StateTensor
 from ...runtime.format.tensor_specs import Feature
 from ..layers import CannotStepError, LayerStep, Lookup, apply_rule
 from ..layers.keras_graph import Graph, KerasModel, LayerCall, read_graph
-from ..ops import Arithmetic, Value
+from ..ops import Ops, Value
 from .interface import Answer, Interface, read_interface
 from .plan import Steps, plan
 
 # (arithmetic, inputs (B, ...), state) -> (outputs (B, K), next state); all by their names in the file.
 Advance: TypeAlias = Callable[
-    [Arithmetic, Mapping[str, Value], Mapping[str, Value]], tuple[dict[str, Value], dict[str, Value]]
+    [Ops, Mapping[str, Value], Mapping[str, Value]], tuple[dict[str, Value], dict[str, Value]]
 ]
 
 
@@ -43,7 +43,7 @@ class StepFunction:
     graph: Graph
     calls: Steps
 
-    def answer(self, a: Arithmetic, values: Mapping[int, Value]) -> Value:
+    def answer(self, a: Ops, values: Mapping[int, Value]) -> Value:
         """Return the main output, given all values of the graph by number."""
         found = values[self.main.number]
         return a.activation("softmax", found) if self.main.from_logits else found
@@ -117,12 +117,12 @@ def build_step_function(
     names, answers = interface.names, interface.answers
 
     def advance(
-        a: Arithmetic, inputs: Mapping[str, Value], state: Mapping[str, Value]
+        a: Ops, inputs: Mapping[str, Value], state: Mapping[str, Value]
     ) -> tuple[dict[str, Value], dict[str, Value]]:
         made: dict[int, Value] = {number: inputs[name] for number, name in names.items()}
         following: dict[str, Value] = {}
-        for stage in planned.stages:
-            made[stage.output], moved = stage.run(a, made, state)
+        for node in planned.nodes:
+            made[node.output], moved = node.run(a, made, state)
             following.update(moved)
         results = {each.name: made[each.number] for each in answers}
         results.update({e.name: a.activation("softmax", results[e.name]) for e in answers if e.from_logits})

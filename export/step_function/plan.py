@@ -1,4 +1,4 @@
-"""The stages of a step: what is computed in which order, what is looked up, and how the state is called."""
+"""The nodes of a step: what is computed in which order, what is looked up, and how the state is called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ...runtime.format.manifest import Cell, StateTensor
 from ..layers import LayerStep, Lookup
 from ..layers.keras_graph import Graph, LayerCall
-from ..ops import Arithmetic, NumpyArithmetic, Value, Weights
+from ..ops import NumpyOps, Ops, Value, Weights
 
 Steps: TypeAlias = Sequence[tuple[LayerCall, "Lookup | tuple[LayerStep, ...]"]]
 
@@ -38,7 +38,7 @@ _LARGEST_GROWTH = 2**20 // 4  # float32 numbers: 1 MiB
 
 
 @dataclass(frozen=True)
-class Stage:
+class Node:
     """One layer of the step function: where its inputs come from and where its state goes."""
 
     sources: tuple[Source, ...]
@@ -47,9 +47,7 @@ class Stage:
     names: Mapping[str, str]  # local name of a state tensor -> name in the file
     mask: Source | None = None
 
-    def run(
-        self, a: Arithmetic, values: Mapping[int, Value], state: Mapping[str, Value]
-    ) -> tuple[Value, dict[str, Value]]:
+    def run(self, a: Ops, values: Mapping[int, Value], state: Mapping[str, Value]) -> tuple[Value, dict[str, Value]]:
         """Return the output and the next state, by its names in the file; `values` by number, inputs among them."""
         given = [read_source_value(a, source, values) for source in self.sources]
         x = given[0] if len(given) == 1 else given
@@ -69,15 +67,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages in order, the state tensors, and the recurrent cells."""
+    """All nodes in order, the state tensors, and the recurrent cells."""
 
-    stages: tuple[Stage, ...]
+    nodes: tuple[Node, ...]
     state: tuple[StateTensor, ...]
     cells: tuple[Cell, ...]
 
 
 def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: bool = True) -> Plan:
-    """Order the stages, fold lookups and name the state tensors by the number of the stage with a state.
+    """Order the nodes, fold lookups and name the state tensors by the number of the node with a state.
 
     Args:
         graph: The graph of the model.
@@ -87,7 +85,7 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: boo
     """
     known = {number: Table(rows, number) for number, rows in tables.items()}
     outputs = {output.number for output in graph.outputs}
-    stages: list[Stage] = []
+    nodes: list[Node] = []
     state: list[StateTensor] = []
     cells: list[Cell] = []
     between = count(-1, -1)  # values inside of one call have negative numbers
@@ -108,19 +106,19 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: boo
             if of_one and not step.state and step.kernel is None and output not in outputs:
                 # A layer without a state sees nothing but the id, so it is a lookup itself.
                 rows = [table.rows.astype(np.float64) for table in read]
-                answer, _ = step.apply(NumpyArithmetic(), rows[0] if len(rows) == 1 else rows, {})
+                answer, _ = step.apply(NumpyOps(), rows[0] if len(rows) == 1 else rows, {})
                 known[output] = Table(answer.astype(np.float32), read[0].input)
             else:
                 names = {local: f"{local}{stateful}" for local in step.state or ()}
                 stateful += bool(step.state)
                 state += [StateTensor(names[local], shape) for local, shape in (step.state or {}).items()]
                 cells += [step.cell] if step.cell else []
-                stages.append(Stage(tuple(sources), output, step, names, mask))
+                nodes.append(Node(tuple(sources), output, step, names, mask))
             sources = [known.get(output, output)]
-    return Plan(tuple(stages), tuple(state), tuple(cells))
+    return Plan(tuple(nodes), tuple(state), tuple(cells))
 
 
-def read_source_value(a: Arithmetic, source: Source, values: Mapping[int, Value]) -> Value:
+def read_source_value(a: Ops, source: Source, values: Mapping[int, Value]) -> Value:
     """Return what `source` is, given the `values` made so far by number, inputs among them."""
     return values[source] if isinstance(source, int) else a.gather(source.rows, values[source.input])
 

@@ -12,11 +12,11 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from ...runtime.common.errors import NotSteppableError
 from ...runtime.format.tensor_specs import ABSORB, STEP, SYMBOL
-from ..ops import TensorFlowArithmetic, Value, Weights
+from ..ops import TensorFlowOps, Value, Weights
 from ..ops.precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, half_scales, rounding_of
 from ..step_function.build import StepFunction
-from .layout import pack_again
-from .split_step import cut_step_graphs
+from .layout import repack
+from .split_step import split_step_graphs
 from .weights import move_scales_behind_products, store_as_half
 
 # The converter orders signatures by name, and tflite-runtime 2.14 runs XNNPACK in the first subgraph alone: 19.6
@@ -52,19 +52,19 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
 
     Returns:
         The payload with its signatures (`step`, `absorb` where symbols are all that is read, and the pieces of a step;
-        see `cut_step`), and the highest version of each operator in it.
+        see `split_step_graphs`), and the highest version of each operator in it.
 
     Raises:
         NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
     """
-    arithmetic = _EvenTables() if quantization == INT8 else TensorFlowArithmetic(rounding_of(quantization))
+    arithmetic = _EvenTables() if quantization == INT8 else TensorFlowOps(rounding_of(quantization))
     module = tf.Module()  # holds functions alone: with Keras layers in it, the file would come out without weights
     module.step = step_graph(step_function, arithmetic)
     signatures = {_STEP_WHILE_CONVERTING: module.step.get_concrete_function()}
     if not step_function.features:
         module.absorb = _absorb_graph(step_function, arithmetic)
         signatures[ABSORB] = module.absorb.get_concrete_function()
-    for name, graph in cut_step_graphs(step_function, arithmetic).items():
+    for name, graph in split_step_graphs(step_function, arithmetic).items():
         setattr(module, name, graph)
         signatures[name] = graph.get_concrete_function()
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
@@ -72,7 +72,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
         if quantization == INT8:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        payload = pack_again(converter.convert(), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
+        payload = repack(converter.convert(), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
     operators = operator_versions(payload)
     forbidden = [name for name in _FORBIDDEN_OPERATORS if name in operators]
     weight_bytes = arithmetic.bytes_used() * BYTES_PER_WEIGHT[quantization] // BYTES_PER_WEIGHT[FLOAT32]
@@ -86,7 +86,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     return payload, operators
 
 
-class _EvenTables(TensorFlowArithmetic):
+class _EvenTables(TensorFlowOps):
     """Looks rows up in tables whose columns reach equally far: the converter gives a table one scale for all of it."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class _EvenTables(TensorFlowArithmetic):
         self._even: dict[int, tuple[Weights, Weights, Weights]] = {}  # the table itself keeps its id its own
 
     def gather(self, table: Weights, ids: Value) -> Value:
-        """See `Arithmetic.gather`."""
+        """See `Ops.gather`."""
         if table.ndim != 2 or table.size < FEWEST_INT8:
             return super().gather(table, ids)
         if id(table) not in self._even:
@@ -121,7 +121,7 @@ def _check_versions(operators: dict[str, int], quantization: str) -> None:
         )
 
 
-def step_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic) -> Any:
+def step_graph(step_function: StepFunction, arithmetic: TensorFlowOps) -> Any:
     """Return the TensorFlow function `step`: inputs (B, ...) and state in, outputs (B, K) and next state out."""
 
     def step(inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def step_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic) ->
     return _with_signature(step, specs, step_function, batch=None)
 
 
-def _absorb_graph(step_function: StepFunction, arithmetic: TensorFlowArithmetic) -> Any:
+def _absorb_graph(step_function: StepFunction, arithmetic: TensorFlowOps) -> Any:
     """Return the TensorFlow function `absorb`: symbols (T,) and the state of one stream in, as `step` out."""
 
     def absorb(inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:

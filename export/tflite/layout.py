@@ -61,7 +61,7 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
         return schema.BufferEnd(builder)
 
 
-def pack_again(payload: bytes, signature_names: Mapping[str, str], rewrite: Callable[[Any], None]) -> bytes:
+def repack(payload: bytes, signature_names: Mapping[str, str], rewrite: Callable[[Any], None]) -> bytes:
     """Return the TFLite file `payload` after `rewrite`, which is given its `schema.ModelT`.
 
     It comes without names of tensors, and with the signatures called by their new names.
@@ -74,7 +74,7 @@ def pack_again(payload: bytes, signature_names: Mapping[str, str], rewrite: Call
         old = signature.signatureKey.decode()
         name = signature.signatureKey = signature_names.get(old, old)
         if name in _STEPPED:
-            _number_alike(model.subgraphs[signature.subgraphIndex], signature, downwards=_STEPPED[name])
+            _align_state_order(model.subgraphs[signature.subgraphIndex], signature, downwards=_STEPPED[name])
     contents = [b"" if buffer.data is None else bytes(bytearray(buffer.data)) for buffer in model.buffers]
     # Equal contents once, and none that nothing needs any more: the converter gives each tensor that is computed an
     # empty buffer of its own.
@@ -118,7 +118,7 @@ def _begin_with_symbols(model: Any, subgraph: Any) -> None:
     subgraph.operators = [*first, *rest]
 
 
-def _number_alike(subgraph: Any, signature: Any, *, downwards: bool) -> None:
+def _align_state_order(subgraph: Any, signature: Any, *, downwards: bool) -> None:
     """Number the states before all other inputs, large ones first, and the next states likewise, upwards or downwards.
 
     Interpreters put inputs into memory by their numbers, and outputs by their sizes and numbers. Where states and next

@@ -19,11 +19,11 @@ from typing import Any
 import tensorflow as tf
 
 from ...runtime.format.tensor_specs import FINISH, LOOK_UP, PREPARE, PREPARED, ROW, STEP_ROW, SYMBOL
-from ..ops import TensorFlowArithmetic, Value, Weights
+from ..ops import TensorFlowOps, Value, Weights
 from ..step_function.build import StepFunction
 
 
-class _Cutting:
+class _SplitOps:
     """Arithmetic that takes rows and products from what is given, or makes and collects them.
 
     Attributes:
@@ -33,7 +33,7 @@ class _Cutting:
 
     def __init__(
         self,
-        arithmetic: TensorFlowArithmetic,
+        arithmetic: TensorFlowOps,
         inputs: Mapping[str, Value],
         state: Mapping[str, Value],
         *,
@@ -59,7 +59,7 @@ class _Cutting:
         return getattr(self._arithmetic, name)
 
     def gather(self, table: Weights, ids: Value) -> Value:
-        """See `Arithmetic.gather`."""
+        """See `Ops.gather`."""
         if ids is not self._symbol:
             return self._arithmetic.gather(table, ids)
         given = self._given_rows
@@ -68,7 +68,7 @@ class _Cutting:
         return row
 
     def matmul(self, x: Value, kernel: Weights) -> Value:
-        """See `Arithmetic.matmul`."""
+        """See `Ops.matmul`."""
         if not any(x is tensor for tensor in self._states):
             return self._arithmetic.matmul(x, kernel)
         given = self._given_products
@@ -77,14 +77,14 @@ class _Cutting:
         return product
 
 
-def cut_step_graphs(step_function: StepFunction, arithmetic: TensorFlowArithmetic) -> dict[str, Any]:
+def split_step_graphs(step_function: StepFunction, arithmetic: TensorFlowOps) -> dict[str, Any]:
     """Return the TensorFlow functions of the pieces by signature: those that the step can be cut into.
 
     All of them are for one stream, B = 1, and read what they need of this: "symbol" or in its place "row", float32
     (1, N); the features; "prepared0", ..., float32 (1, N); the state. `look_up` returns the row and `prepare` the
     products; the others answer as `step` does.
     """
-    cut = _Cut(step_function, arithmetic)
+    cut = _Splitter(step_function, arithmetic)
     graphs: dict[str, Any] = {}
     if cut.row is not None:
         graphs[LOOK_UP] = cut.look_up()
@@ -95,7 +95,7 @@ def cut_step_graphs(step_function: StepFunction, arithmetic: TensorFlowArithmeti
     return graphs
 
 
-class _Cut:
+class _Splitter:
     """A step function and where it can be cut.
 
     Attributes:
@@ -104,7 +104,7 @@ class _Cut:
         products: The products of the state.
     """
 
-    def __init__(self, step_function: StepFunction, arithmetic: TensorFlowArithmetic) -> None:
+    def __init__(self, step_function: StepFunction, arithmetic: TensorFlowOps) -> None:
         self._step_function, self._arithmetic = step_function, arithmetic
         self.symbol = tf.TensorSpec([1], tf.int32, name=SYMBOL) if step_function.symbols else None
         self._features = [tf.TensorSpec([1, *f.shape], tf.as_dtype(f.dtype), name=f.name)
@@ -155,10 +155,10 @@ class _Cut:
         tf.function(trace, autograph=False).get_concrete_function()
         return found[0]
 
-    def _cutting(self, given: Mapping[str, Value]) -> _Cutting:
+    def _cutting(self, given: Mapping[str, Value]) -> _SplitOps:
         return self._advance(given)[0]
 
-    def _advance(self, given: Mapping[str, Value]) -> tuple[_Cutting, tuple[dict[str, Value], dict[str, Value]]]:
+    def _advance(self, given: Mapping[str, Value]) -> tuple[_SplitOps, tuple[dict[str, Value], dict[str, Value]]]:
         """Take a step from what is `given` by name, with zeros for what is not: what they lead to is not returned."""
         read = [*([self.symbol] if self.symbol else []), *self._features]
         inputs, state = (
@@ -166,7 +166,7 @@ class _Cut:
             for specs in (read, self._states)
         )
         products = [given[spec.name] for spec in self.products if spec.name in given]
-        cutting = _Cutting(
+        cutting = _SplitOps(
             self._arithmetic,
             inputs,
             state,

@@ -24,8 +24,8 @@ from stepcell.export import (
     read_source,
     read_vocabulary,
 )
-from stepcell.export.ops.precision import Gate
 from stepcell.export.parity.check import ParityCheck
+from stepcell.export.parity.tolerance import Tolerance
 from stepcell.runtime import (
     BackendError,
     DamagedFileError,
@@ -178,7 +178,7 @@ def test_a_failed_export_leaves_the_files_of_the_last_one(tmp_path, monkeypatch)
     export(sharp_model("rnn", 1), tmp_path, formats=["onnx"], **FEW)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(
-        "stepcell.export.exporter.ParityCheck", partial(ParityCheck, gates={"float32": Gate(error=0.0)})
+        "stepcell.export.exporter.ParityCheck", partial(ParityCheck, gates={"float32": Tolerance(error=0.0)})
     )
     with pytest.raises(ParityError):
         export(sharp_model("rnn", 1, seed=2), tmp_path, formats=["onnx"], **FEW)

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from stepcell.cli import app
 from stepcell.export import NotSteppableError, ParityError, build_step_function, check, export
 from stepcell.export.onnx.convert import onnx_payload
-from stepcell.export.ops.precision import BYTES_PER_WEIGHT, GATES
+from stepcell.export.ops.precision import BYTES_PER_WEIGHT
 from stepcell.export.parity.comparison import Choice, _sentence, choices
 from stepcell.export.parity.parity import EACH
+from stepcell.export.parity.tolerance import TOLERANCES
 from stepcell.export.tflite import convert as tflite
 from stepcell.export.tflite.convert import operator_versions, tflite_payload
 from stepcell.runtime import GoldenMismatchError, load, read_model_file
@@ -69,7 +70,7 @@ def test_every_precision_of_every_cell_is_within_its_gate_on_every_runtime(expor
     assert len(exported.parity) == 3 * 3 * 3  # runtimes, precisions, start states
     assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
     for parity in exported.parity:
-        gate = GATES[parity.quantization]
+        gate = TOLERANCES[parity.quantization]
         assert parity.holds
         if parity.start != EACH:
             assert parity.max_abs_error <= gate.error
@@ -196,9 +197,9 @@ def test_a_chaotic_model_is_quantized_by_its_single_steps(tmp_path, monkeypatch)
         chaotic_model(), tmp_path, steps=200, formats=["onnx"], quantize=["float16"], allow_inaccurate=["float16"]
     )
     half = {parity.start: parity for parity in exported.parity if parity.quantization == "float16"}
-    assert half["initial"].max_abs_error > GATES["float16"].error
+    assert half["initial"].max_abs_error > TOLERANCES["float16"].error
     assert half["initial"].holds  # rounding alone takes it that far
-    assert half[EACH].max_state_error <= GATES["float16"].state
+    assert half[EACH].max_state_error <= TOLERANCES["float16"].state
     break_export(monkeypatch, "onnx", lambda right: miswired(right, "never fed back"), "float16")
     with pytest.raises(ParityError, match="a state is off by"):
         export(chaotic_model(), tmp_path, steps=200, formats=["onnx"], quantize=["float16"])

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from stepcell.cli import app
 from stepcell.export import check
-from stepcell.export.adopt import Adopted, Proposal, adopt
+from stepcell.export.adopt import Adopted, InferredMapping, adopt
 from stepcell.runtime import (
     DamagedFileError,
     ModelFileNotFoundError,
@@ -177,9 +177,9 @@ def test_given_pairs_need_no_confirmation(folder, tmp_path):
     asked = []
     for states in (["state_h=new_state_h", "state_c=new_state_c"], ["state_h=new_state_h"]):
         adopt(folder / "converted.onnx", tmp_path / "m.onnx", states=states, confirm=lambda p: asked.append(p) or True)
-    assert [[str(pair) for pair in proposal.inferred] for proposal in asked] == [["state_c=new_state_c"]]
+    assert [[str(pair) for pair in mapping.inferred] for mapping in asked] == [["state_c=new_state_c"]]
     said_no = adopt(folder / "converted.onnx", tmp_path / "n.onnx", confirm=lambda _: False)
-    assert isinstance(said_no, Proposal)
+    assert isinstance(said_no, InferredMapping)
     assert not (tmp_path / "n.onnx").exists()
 
 

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from support.keras_models import masked, with_random_weights
 
 from stepcell.export import LayerStep, ParityError, build_step_function, export, step_rule
-from stepcell.export.ops import ACTIVATIONS, NumpyArithmetic, precision
+from stepcell.export.ops import ACTIVATIONS, NumpyOps, precision
 from stepcell.export.parity.reference import run_numpy
 from stepcell.export.tflite import convert as tflite
 from stepcell.runtime import load
@@ -179,7 +179,7 @@ def test_a_layer_steps_as_keras_runs_it(name):
 def test_an_activation_is_that_of_keras_everywhere(name):
     x = np.linspace(-9, 9, 361, dtype=np.float32).reshape(-1, 19)
     expected = np.asarray(keras.activations.get(name)(x))
-    assert np.abs(NumpyArithmetic().activation(name, x.astype("f8")) - expected).max() < 2e-6
+    assert np.abs(NumpyOps().activation(name, x.astype("f8")) - expected).max() < 2e-6
 
 
 def test_every_activation_of_keras_is_known_but_those_that_are_named():
@@ -220,7 +220,7 @@ def test_a_stateless_branch_folds_into_a_lookup():
     step_function = stepped_equals_keras(model)
     seen = []
 
-    class Counting(NumpyArithmetic):
+    class Counting(NumpyOps):
         def gather(self, table, ids):
             seen.append(table.shape)
             return super().gather(table, ids)
@@ -269,7 +269,7 @@ def test_all_layers_together_in_a_file_equal_keras_on_every_interpreter(make, tm
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
 def test_every_layer_in_float16_is_rounded_where_the_referee_rounds_and_nowhere_else(monkeypatch):
     monkeypatch.setattr(precision, "FEWEST_HALF", 1)  # these layers are small
-    monkeypatch.setattr(tflite, "cut_step_graphs", lambda *_: {})  # the same once more
+    monkeypatch.setattr(tflite, "split_step_graphs", lambda *_: {})  # the same once more
     no_constants = ("Dropout", "Noise", "Identity", "Activity", "LSTM", "GRU", "recurrent", "called twice")
     names = [name for name in LAYERS if not any(word in name for word in no_constants)]
     source = keras.Input((None,), dtype="int32")

@@ -105,10 +105,10 @@ def test_an_embedding_before_a_cell_is_folded_into_one_table():
             gathered.append(table.shape)
             return self.arithmetic.gather(table, ids)
 
-    from stepcell.export.ops import NumpyArithmetic
+    from stepcell.export.ops import NumpyOps
 
     step_function = build_step_function(sharp_model("lstm", 1, units=12, symbols=7))
-    step_function.advance(Spy(NumpyArithmetic()), {"symbol": np.array([0])}, initial_state(step_function.state))
+    step_function.advance(Spy(NumpyOps()), {"symbol": np.array([0])}, initial_state(step_function.state))
     assert gathered == [(7, 48)]
 
 

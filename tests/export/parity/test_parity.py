@@ -10,10 +10,10 @@ from support.faults import break_export, miswired
 from support.keras_models import sharp_model
 
 from stepcell.export import ParityError, build_step_function, export
-from stepcell.export.ops.precision import FLOAT32_TOLERANCE
 from stepcell.export.parity.check import ParityCheck
 from stepcell.export.parity.parity import EACH, STEPS
 from stepcell.export.parity.reference import KerasReference
+from stepcell.export.parity.tolerance import FLOAT32_TOLERANCE
 from stepcell.runtime.worker.messages import AlternateRun, RunResult
 
 CELLS = {
@@ -70,14 +70,14 @@ def check_and_model():
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state(fault, check_and_model):
     """The same faults in the stepping itself, where the file is right."""
-    from stepcell.export.ops import NumpyArithmetic
+    from stepcell.export.ops import NumpyOps
     from stepcell.export.parity.sample_inputs import as_mapping
 
     check, model = check_and_model
     step_function = build_step_function(model)
     wrong = miswired(step_function.advance, fault)
     for start, sequence in check._sequences.items():
-        arithmetic, course = NumpyArithmetic(), sequence.course
+        arithmetic, course = NumpyOps(), sequence.course
         if start == EACH:
             state = {n: a.astype("f8") for n, a in course.state.items()}
             answers, after = wrong(arithmetic, as_mapping(course.inputs), state)
@@ -94,14 +94,14 @@ def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state
 
 def test_the_first_step_alone_cannot_notice_swapped_states(check_and_model):
     """Why one step is no parity test: from a zero state, h and c swapped afterwards give the same first answer."""
-    from stepcell.export.ops import NumpyArithmetic
+    from stepcell.export.ops import NumpyOps
     from stepcell.runtime.interpreters.base import initial_state
 
     step_function = build_step_function(check_and_model[1])
     zero = {name: array.astype("f8") for name, array in initial_state(step_function.state).items()}
     inputs = {"symbol": np.array([3])}
-    right, _ = step_function.advance(NumpyArithmetic(), inputs, zero)
-    swapped, _ = miswired(step_function.advance, "h and c swapped")(NumpyArithmetic(), inputs, zero)
+    right, _ = step_function.advance(NumpyOps(), inputs, zero)
+    swapped, _ = miswired(step_function.advance, "h and c swapped")(NumpyOps(), inputs, zero)
     assert np.array_equal(right["probabilities"], swapped["probabilities"])
 
 

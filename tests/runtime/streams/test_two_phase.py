@@ -199,9 +199,9 @@ def test_export_compares_both_ways_over_all_carried_steps(tmp_path):
 
 
 def test_a_miswired_second_phase_is_noticed(tmp_path, monkeypatch):
-    from stepcell.export.tflite import split_step as cut_step
+    from stepcell.export.tflite import split_step
 
-    right = cut_step._Cutting
+    right = split_step._SplitOps
 
     class Swapped(right):
         """Gives the products of the two layers to each other."""
@@ -211,7 +211,7 @@ def test_a_miswired_second_phase_is_noticed(tmp_path, monkeypatch):
                 self._given_products = self._given_products[::-1]
             return super().matmul(x, kernel)
 
-    monkeypatch.setattr(cut_step, "_Cutting", Swapped)
+    monkeypatch.setattr(split_step, "_SplitOps", Swapped)
     source = keras.Input((None,), dtype="int32")
     x = L.Embedding(7, 5)(source)
     x = L.LSTM(6, **SEQUENCES)(L.LSTM(6, **SEQUENCES)(x))

@@ -13,7 +13,7 @@ from support.sealed import write_model
 
 from stepcell.export import ParityError, build_step_function, export
 from stepcell.export.tflite import convert as tflite
-from stepcell.export.tflite import split_step as cut_step
+from stepcell.export.tflite import split_step
 from stepcell.runtime import GoldenMismatchError, load, read_model_file
 from stepcell.runtime.interpreters import input_slot as entry_module
 from stepcell.runtime.interpreters.batch import TfliteBatch
@@ -143,14 +143,14 @@ def swapped_states(right):
 
 
 def test_a_wrong_row_is_noticed_and_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(cut_step._Cut, "look_up", wrong_row(cut_step._Cut.look_up))
+    monkeypatch.setattr(split_step._Splitter, "look_up", wrong_row(split_step._Splitter.look_up))
     with pytest.raises(ParityError, match="ai-edge-litert"):
         export(sharp_model("lstm", 1), tmp_path, formats=["tflite"], steps=200)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_states_that_change_places_in_the_pieces_alone_are_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(cut_step._Cut, "_step", swapped_states(cut_step._Cut._step))
+    monkeypatch.setattr(split_step._Splitter, "_step", swapped_states(split_step._Splitter._step))
     with pytest.raises(ParityError, match="ai-edge-litert"):
         export(sharp_model("lstm", 1), tmp_path, formats=["tflite"], steps=200)
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,65 @@
+"""Tolerances: how far from Keras a file of each precision may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from ..ops.precision import FLOAT16, FLOAT32, INT8
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest differences from Keras that a file may have.
+
+    Attributes:
+        error: Largest difference of a probability.
+        state: Largest difference of a state tensor, relative for values above 1. For quantised weights that of a single
+            step from a given state: it tells rounding from a state that goes to the wrong place.
+        agreement: Smallest share of steps at which both name the same most likely symbol.
+        nll: Largest change of the mean negative log-probability, in nats, to either side.
+        noise: Of outputs that are values: the largest root mean square of the difference, as a share of the standard
+            deviation of what Keras answers.
+    """
+
+    error: float = inf
+    state: float = inf
+    agreement: float = 0.0
+    nll: float = inf
+    noise: float = inf
+
+    def to_json(self) -> dict[str, float]:
+        """Return what is limited as a JSON object."""
+        limits = {
+            "max_abs_error": self.error,
+            "single_step_state": self.state,
+            "nll_change": self.nll,
+            "noise_of_values": self.noise,
+        }
+        return {**{n: limit for n, limit in limits.items() if limit < inf}, "argmax_agreement": self.agreement}
+
+    def missed(self, error: float, agreement: float, nll: float, noise: float = 0.0) -> list[str]:
+        """Say what is beyond the tolerance, with the figures; NaN is beyond every tolerance."""
+        problems = []
+        if not error <= self.error:
+            problems.append(f"an output is off by {error:.2g} (allowed {self.error:g})")
+        if not agreement >= self.agreement:
+            problems.append(
+                f"{100 * agreement:.2f} % of the answers are the same (at least {100 * self.agreement:g} %)"
+            )
+        if not abs(nll) <= self.nll:
+            problems.append(f"the NLL changes by {nll:+.2g} nats (at most {self.nll:g})")
+        if not noise <= self.noise:
+            problems.append(f"values have noise of {100 * noise:.2g} % (at most {100 * self.noise:g} %)")
+        return problems
+
+
+# float32: other kernels and other orders of summation; 2.6e-6 was the largest difference seen in probabilities (256
+# units, 20,000 steps), and a wrong mapping differs by 1e-2 and more.
+FLOAT32_TOLERANCE = 1e-5
+# The states of a single step were off by 2e-3 (float16) and 0.1 (int8) at most; 0.5 and more where they were miswired.
+TOLERANCES = {
+    FLOAT32: Tolerance(error=FLOAT32_TOLERANCE, state=FLOAT32_TOLERANCE),
+    FLOAT16: Tolerance(error=2e-3, state=1e-2, agreement=0.999),
+    INT8: Tolerance(state=0.3, agreement=0.98, nll=0.01, noise=0.05),
+}
