@@ -1,10 +1,11 @@
-"""The kitchen: turns a Keras model into files whose state is in plain sight.
+"""Convert Keras models to step files with explicit state.
 
     from stepcell.export import export
 
     export(model, "build/mine", vocabulary=Vocabulary(tuple("abc")))
 
-TensorFlow, which takes seconds, is imported with the first name that is taken from here.
+Names are imported at their first use: most need TensorFlow, whose import takes seconds; `read_source`,
+`read_state_file` and `read_vocabulary` do not.
 """
 
 from typing import TYPE_CHECKING
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from .parity.comparison import comparison_table, recommendations
     from .parity.parity import STEPS, Parity
     from .parity.report import parity_table
-    from .source import Source, load_keras, read_source
-    from .start_state import read_state_file
+    from .source import Source, load_keras, read_source, read_state_file
     from .step_function.build import StepFunction, build_step_function
 
 __all__ = [
@@ -58,8 +58,7 @@ _HOMES = {
     ".parity.parity": ("STEPS", "Parity"),
     ".ops.precision": ("QUANTIZATIONS",),
     ".parity.report": ("parity_table",),
-    ".source": ("Source", "load_keras", "read_source"),
-    ".start_state": ("read_state_file",),
+    ".source": ("Source", "load_keras", "read_source", "read_state_file"),
     ".step_function.build": ("StepFunction", "build_step_function"),
     ".layers": ("CannotStepError", "LayerStep", "Lookup", "step_rule"),
     "..runtime.common.errors": ("NotSteppableError", "ParityError", "SourceError"),

@@ -1,41 +1,46 @@
-"""What can be exported: a run folder, or a .keras file from anywhere."""
+"""Sources of an export: a run folder, or a .keras file from anywhere.
+
+TensorFlow is imported with the first access to `Source.model`; everything before that is checked without it.
+"""
 
 from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from ..runtime.common.arrays import AnyArray
 from ..runtime.common.errors import SourceError
 from ..runtime.format.tensor_specs import SYMBOL
 from ..runtime.format.vocabulary import Vocabulary, unescape_symbol
-from .layers.keras_graph import KerasModel
-from .start_state import read_state_file
+
+if TYPE_CHECKING:
+    from .layers.keras_graph import KerasModel
 
 
 @dataclass(frozen=True)
 class Source:
-    """A Keras model with what is known about it.
+    """A Keras model and the facts known about it.
 
     Attributes:
-        model: The model.
-        name: What to call it: the name of the folder or of the file.
-        vocabulary: Its symbols; None if nobody has said.
+        path: The .keras file.
+        name: Name of the model: that of the folder or of the file.
+        vocabulary: Its symbols; None: unknown.
         labels: The symbols of its output, where these are others.
         training: What to record about its training.
         sample: Symbols as they really occur, for the parity check.
         sample_features: Name -> the features beside them, (T, ...); none where the model reads none.
-        initial_state: Name -> the state that was learned to follow a reset; None: zeros.
+        initial_state: Name -> the learned state after a reset; None: zeros.
     """
 
-    model: KerasModel
+    path: Path
     name: str
     vocabulary: Vocabulary | None = None
     labels: Vocabulary | None = None
@@ -43,6 +48,15 @@ class Source:
     sample: tuple[str, ...] | None = None
     sample_features: Mapping[str, AnyArray] = field(default_factory=dict)
     initial_state: Mapping[str, AnyArray] | None = None
+
+    @cached_property
+    def model(self) -> KerasModel:
+        """The Keras model, loaded at the first access.
+
+        Raises:
+            SourceError: Keras cannot load it, or it needs code that this process does not have.
+        """
+        return load_keras(self.path)
 
     def with_symbols(self, vocabulary: Vocabulary | None, labels: Vocabulary | None) -> Source:
         """Return the same model with other symbols for its ids; the sample is translated.
@@ -59,25 +73,22 @@ class Source:
 
 
 def read_source(path: str | Path) -> Source:
-    """Read a run folder, the model.keras in one, or a .keras file.
+    """Read a run folder, the model.keras in one, or a .keras file, without TensorFlow.
 
-    Of a run folder these are read: model.keras, run.json, sample.txt or sample.jsonl, and initial_state.npz where there
-    is one.
-
-    Args:
-        path: One of these.
+    Files read of a run folder: run.json, sample.txt or sample.jsonl, and initial_state.npz where there is one. The
+    model itself is only checked to be there and to be a .keras file.
 
     Raises:
-        SourceError: There is nothing at `path`, or it cannot be read.
-        VocabularyError: The vocabulary of the run folder is none.
+        SourceError: There is no model at `path`, it is no .keras file, or the run folder is damaged.
+        VocabularyError: The vocabulary of the run folder is invalid.
     """
     path = Path(path)
     folder = path if path.is_dir() else path.parent
-    run_file = folder / "run.json"
-    if not run_file.exists() or not (path.is_dir() or path.name == "model.keras"):
-        return Source(load_keras(folder / "model.keras" if path.is_dir() else path), path.resolve().stem)
-    model = load_keras(folder / "model.keras")
-    state_file = folder / "initial_state.npz"
+    model = folder / "model.keras" if path.is_dir() else path
+    _read_config(model)
+    run_file, state_file = folder / "run.json", folder / "initial_state.npz"
+    if not run_file.exists() or model.name != "model.keras":
+        return Source(model, path.resolve().stem)
     initial_state = read_state_file(state_file) if state_file.exists() else None
     try:
         run = json.loads(run_file.read_bytes())
@@ -100,8 +111,25 @@ def read_source(path: str | Path) -> Source:
         ) from error
 
 
+def read_state_file(path: Path) -> dict[str, AnyArray]:
+    """Read a state from the .npz file at `path`: an array for each name, as `numpy.savez(path, **state)` writes it.
+
+    Raises:
+        SourceError: The file is missing or damaged.
+    """
+    try:
+        with np.load(path) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise SourceError(f"There is no file {path}. Write one: numpy.savez({path.name!r}, **stream.state)") from None
+    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise SourceError(
+            f"{path} holds no state ({error}). Write one: numpy.savez('state.npz', **stream.state)"
+        ) from error
+
+
 def _read_sample(folder: Path) -> tuple[tuple[str, ...], dict[str, AnyArray]]:
-    """Return the symbols that a run has left as they really occur, and the features beside them."""
+    """Return the sample symbols of a run folder and the features beside them."""
     records = folder / "sample.jsonl"
     # Not splitlines(): it splits at form feeds and other symbols of a text.
     lines = (records if records.exists() else folder / "sample.txt").read_bytes().decode().split("\n")[:-1]
@@ -116,31 +144,20 @@ def _read_sample(folder: Path) -> tuple[tuple[str, ...], dict[str, AnyArray]]:
 def load_keras(path: Path) -> KerasModel:
     """Load a .keras file; code inside it is never executed (Keras's safe mode stays on).
 
-    Args:
-        path: The file.
-
     Raises:
         SourceError: It is missing, damaged, or needs code that this process does not have.
     """
-    if not path.exists():
+    config = _read_config(path)
+    import keras
+
+    custom = _custom_objects(config)
+    if custom:
         raise SourceError(
-            f"There is no Keras model at {path}. Train one (stepcell train memory --out runs/memory) or give a "
-            ".keras file or a run folder."
-        )
-    if not zipfile.is_zipfile(path):
-        raise SourceError(
-            f"{path} is not a .keras file, or is damaged. Save the model again: model.save('{path.stem}.keras')"
+            f"{path} needs code that is not known here: {', '.join(custom)}. Load it in Python with its custom "
+            "objects and call stepcell.export.export(model, ...)."
         )
     try:
-        custom = _custom_objects(path)
-        if custom:
-            raise SourceError(
-                f"{path} needs code that is not known here: {', '.join(custom)}. Load it in Python with its custom "
-                "objects and call stepcell.export.export(model, ...)."
-            )
         return keras.models.load_model(path, compile=False)
-    except SourceError:
-        raise
     except Exception as error:  # Keras raises whatever the damaged or unknown part ran into
         reason = str(error).strip().split("\n")[0]
         if "Lambda" in str(error):
@@ -148,13 +165,33 @@ def load_keras(path: Path) -> KerasModel:
         raise SourceError(f"Keras cannot load {path}: {reason}.") from error
 
 
-def _custom_objects(path: Path) -> list[str]:
-    """Return the names of the classes and functions in a .keras file that are not part of Keras and not registered."""
-    with zipfile.ZipFile(path) as archive:
-        if "config.json" not in archive.namelist():
-            raise SourceError(f"{path} is not a .keras file. Give the model that Keras saved, or its run folder.")
-        pending = [json.loads(archive.read("config.json"))]
-    found = set()
+def _read_config(path: Path) -> Any:
+    """Return the configuration inside a .keras file, without Keras.
+
+    Raises:
+        SourceError: The file is missing or is no .keras file.
+    """
+    if not path.exists():
+        raise SourceError(
+            f"There is no Keras model at {path}. Train one (stepcell train memory --out runs/memory) or give a "
+            ".keras file or a run folder."
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if "config.json" not in archive.namelist():
+                raise SourceError(f"{path} is not a .keras file. Give the model that Keras saved, or its run folder.")
+            return json.loads(archive.read("config.json"))
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise SourceError(
+            f"{path} is not a .keras file, or is damaged. Save the model again: model.save('{path.stem}.keras')"
+        ) from error
+
+
+def _custom_objects(config: Any) -> list[str]:
+    """Return the names of classes and functions in a Keras configuration that are neither Keras's nor registered."""
+    import keras
+
+    pending, found = [config], set()
     while pending:
         part = pending.pop()
         pending += part.values() if isinstance(part, dict) else part if isinstance(part, list) else []

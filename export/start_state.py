@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..runtime.common.arrays import AnyArray, Float32, Ids
-from ..runtime.common.errors import SourceError, StateMismatchError
+from ..runtime.common.arrays import Float32, Ids
+from ..runtime.common.errors import StateMismatchError
 from ..runtime.format.tensor_specs import Inputs
 from ..runtime.interpreters.base import initial_state
 from .parity.reference import run_numpy
@@ -50,23 +48,6 @@ def with_start_state(
             names = ", ".join(endless)
             raise StateMismatchError(f"After the warm-up {names} is no longer finite. Nothing was written.")
     return replace(step_function, state=tuple(tensor.starting_from(start[tensor.name]) for tensor in state))
-
-
-def read_state_file(path: Path) -> dict[str, AnyArray]:
-    """Read a state from the .npz file at `path`: an array for each name, as `numpy.savez(path, **state)` writes it.
-
-    Raises:
-        SourceError: There is none, or it is damaged.
-    """
-    try:
-        with np.load(path) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise SourceError(f"There is no file {path}. Write one: numpy.savez({path.name!r}, **stream.state)") from None
-    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise SourceError(
-            f"{path} holds no state ({error}). Write one: numpy.savez('state.npz', **stream.state)"
-        ) from error
 
 
 def _checked(step_function: StepFunction, given: Mapping[str, ArrayLike]) -> dict[str, Float32]:

@@ -87,8 +87,7 @@ def export(
     from ...runtime.format.vocabulary import read_vocabulary
     from ..exporter import export as export_model
     from ..parity.comparison import comparison_table, recommendations
-    from ..source import read_source
-    from ..start_state import read_state_file
+    from ..source import read_source, read_state_file
 
     read = read_source(source).with_symbols(
         read_vocabulary(vocabulary) if vocabulary else None, read_vocabulary(labels) if labels else None

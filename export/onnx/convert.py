@@ -7,8 +7,8 @@ from typing import Any
 
 import onnx
 
-from ..ops import TensorFlowOps
 from ..ops.precision import FLOAT16, FLOAT32, INT8, rounding_of
+from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
 from ..tflite.convert import step_graph
 from .weights import store_as_half, store_as_int8

@@ -21,8 +21,9 @@ from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import NotSteppableError
 from ...runtime.format.manifest import Cell
 from ..layers import LayerStep, Lookup
-from ..ops import TensorFlowOps, Value, Weights
+from ..ops import Value, Weights
 from ..ops.precision import FLOAT32
+from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
 from ..step_function.plan import Node, plan, read_source_value
 from .convert import convert_function, finish_model

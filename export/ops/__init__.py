@@ -1,15 +1,16 @@
-"""The arithmetic that step rules are written in: one protocol, a TensorFlow graph and numpy behind it."""
+"""The operations that step rules are written in: one protocol, implemented by numpy and by TensorFlow graphs.
+
+`tensorflow_ops` is imported by its own name: nothing else here needs TensorFlow.
+"""
 
 from .activations import clip, elu, leaky_relu
 from .numpy_ops import ACTIVATIONS, NumpyOps
 from .protocol import Ops, Value, Weights
-from .tensorflow_ops import TensorFlowOps
 
 __all__ = [
     "ACTIVATIONS",
     "NumpyOps",
     "Ops",
-    "TensorFlowOps",
     "Value",
     "Weights",
     "clip",

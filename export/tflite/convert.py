@@ -12,8 +12,9 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from ...runtime.common.errors import NotSteppableError
 from ...runtime.format.tensor_specs import ABSORB, STEP, SYMBOL
-from ..ops import TensorFlowOps, Value, Weights
+from ..ops import Value, Weights
 from ..ops.precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, half_scales, rounding_of
+from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
 from .layout import repack
 from .split_step import split_step_graphs

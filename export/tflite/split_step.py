@@ -19,7 +19,8 @@ from typing import Any
 import tensorflow as tf
 
 from ...runtime.format.tensor_specs import FINISH, LOOK_UP, PREPARE, PREPARED, ROW, STEP_ROW, SYMBOL
-from ..ops import TensorFlowOps, Value, Weights
+from ..ops import Value, Weights
+from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
 
 
