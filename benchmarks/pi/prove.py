@@ -22,18 +22,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from userland import SYSTEMS, NotPossibleHereError, Userland, missing_tools
+from userland import LONGEST, SYSTEMS, NotPossibleHereError, Userland, missing_tools
 
-from stepcell.runtime import read_model_file
-from stepcell.runtime.common.run_worker import run_runtime
+from stepcell.runtime import BackendError, read_model_file
+from stepcell.runtime.common.run_worker import WorkerProcess
 from stepcell.runtime.common.terminal import format_table
 from stepcell.runtime.doctor.packages import INTERPRETERS, availability, find_target
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.base import initial_state
 from stepcell.runtime.interpreters.probe import usable_backends
 from stepcell.runtime.interpreters.registry import NUMPY, backends_for
-from stepcell.runtime.worker.__main__ import RESULT_SUFFIX, SPEC_SUFFIX
-from stepcell.runtime.worker.messages import RunResult, RunSpec
+from stepcell.runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = (ROOT / "tests/data/memory.tflite", ROOT / "tests/data/memory.onnx")
@@ -45,7 +44,8 @@ ALLOWED_32_BIT = {"tflite": (1e-3, 1e-3), "onnxruntime": (1e-4, 1e-5)}
 HEADER = ("system", "Python", "backend", "file", "loads", "golden", f"{STEPS:,} steps", "state after", "same answer")
 _ASK = """
 import json, platform
-from stepcell.runtime.backend import BACKEND_NAMES, describe_backend, probe_backends
+from stepcell.runtime.interpreters.probe import probe_backends
+from stepcell.runtime.interpreters.registry import BACKEND_NAMES, describe_backend
 print(json.dumps([platform.python_version(), {n: [describe_backend(n), probe_backends()[n]] for n in BACKEND_NAMES}]))
 """
 
@@ -117,9 +117,14 @@ def step_there(userland: Userland, problems: list[str]) -> Iterator[tuple[str, .
             if problem is not None:
                 yield (system.name, python, name, path.name, "does not exist there", "", "", "", "")
                 continue
-            golden = float(userland.run("-m", "stepcell.runtime", "replay", str(path), backend))
-            there = trace_there(userland, path, backend)
-            here = trace_here(path, backend)
+            with userland.worker() as worker:
+                replayed = worker.request("replay", timeout=LONGEST, model=str(path), backend=backend)
+                if replayed.failure is not None:
+                    raise RuntimeError(f"{system.name}: {replayed.failure}")
+                there = trace(worker, path, backend)
+            with WorkerProcess() as worker:  # with numpy where the interpreter does not exist here
+                here = trace(worker, path, backend if backend in usable_backends(path.suffix[1:]) else NUMPY)
+            golden = float(replayed.value)
             answers = float(np.abs(there.probabilities - here.probabilities).max())
             state = max(float(np.abs(there.states[n] - array).max()) for n, array in here.states.items())
             same = float((there.probabilities.argmax(1) == here.probabilities.argmax(1)).mean())
@@ -137,30 +142,19 @@ def step_there(userland: Userland, problems: list[str]) -> Iterator[tuple[str, .
         problems.append(f"{system.name}: stepcell predict says {said!r}")
 
 
-def course_of(path: Path) -> RunSpec:
-    """Return the same random symbols everywhere."""
+def trace(worker: WorkerProcess, path: Path, backend: str) -> RunResult:
+    """Step the same random symbols through `path`.
+
+    Raises:
+        RuntimeError: The interpreter fails or crashes.
+    """
     manifest = read_model_file(path).manifest
     ids = np.random.default_rng(0).integers(0, len(manifest.vocabulary), STEPS).astype(np.int32)
-    return RunSpec(Inputs(ids), initial_state(manifest.state), after_reset=True)
-
-
-def trace_there(userland: Userland, path: Path, backend: str) -> RunResult:
-    """Step `path` in the userland."""
-    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        Path(folder, "carried" + SPEC_SUFFIX).write_bytes(course_of(path).to_bytes())
-        userland.run("-m", "stepcell.runtime", "trace", str(path), backend, folder)
-        return RunResult.from_file(Path(folder, "carried" + RESULT_SUFFIX))
-
-
-def trace_here(path: Path, backend: str) -> RunResult:
-    """Step `path` on this machine, with numpy where the interpreter does not exist here."""
-    used = backend if backend in usable_backends(path.suffix[1:]) else NUMPY
-    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        Path(folder, "carried" + SPEC_SUFFIX).write_bytes(course_of(path).to_bytes())
-        outcome = run_runtime("trace", str(path), used, folder)
-        if outcome.failure is not None:
-            raise RuntimeError(f"this machine: {outcome.failure}")
-        return RunResult.from_file(Path(folder, "carried" + RESULT_SUFFIX))
+    spec = RunSpec(Inputs(ids), initial_state(manifest.state), after_reset=True)
+    try:
+        return trace_in_worker(worker, path, backend, {"carried": spec}, timeout=LONGEST)["carried"]
+    except BackendError as error:
+        raise RuntimeError(f"{path.name} on {backend}: {error}") from error
 
 
 def build_wheel(folder: Path) -> Path:

@@ -15,9 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stepcell.runtime.common.run_worker import WorkerProcess
+
 TOOLS = {"mmdebstrap": "mmdebstrap", "qemu-aarch64-static": "qemu-user-static", "qemu-arm-static": "qemu-user-static"}
 KEYRING = "debian-archive-keyring"
-_LONGEST = 300.0  # seconds, of anything that is run
+LONGEST = 300.0  # seconds, of anything that is run
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LD_"))}
 
 
 class NotPossibleHereError(Exception):
@@ -151,6 +157,22 @@ class Userland:
         Raises:
             RuntimeError: It fails or crashes.
         """
+        process = subprocess.run(
+            [*self._python, *arguments], input=given, capture_output=True, encoding="utf-8", errors="replace",
+            env=_environment(), check=False, timeout=LONGEST,
+        )  # fmt: skip
+        if process.returncode:
+            lines = process.stderr.strip().splitlines() or [f"it ended with {process.returncode}"]
+            raise RuntimeError(f"{self.system.name}: {lines[-1]}")
+        return process.stdout
+
+    def worker(self) -> WorkerProcess:
+        """Return a worker process there."""
+        return WorkerProcess([*self._python, "-m", "stepcell.runtime.worker"], _environment())
+
+    @property
+    def _python(self) -> list[str]:
+        """The command that runs Python there."""
         machine = self.system.machine
         libraries = self._root / "usr/lib" / machine.libraries
         paths = [self._own, self._site, self._root / "usr/lib/python3/dist-packages"]
@@ -163,16 +185,7 @@ class Userland:
         command = [machine.qemu, "-cpu", self.system.processor, "-L", str(self._root)]
         for name, value in environment.items():
             command += ["-E", f"{name}={value}"]
-        command += [str(self._root / "usr/bin" / f"python{self.system.python}"), *arguments]
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LD_"))}
-        process = subprocess.run(
-            command, input=given, capture_output=True, encoding="utf-8", errors="replace", env=own, check=False,
-            timeout=_LONGEST,
-        )  # fmt: skip
-        if process.returncode:
-            lines = process.stderr.strip().splitlines() or [f"it ended with {process.returncode}"]
-            raise RuntimeError(f"{self.system.name}: {lines[-1]}")
-        return process.stdout
+        return [*command, str(self._root / "usr/bin" / f"python{self.system.python}")]
 
     def _unpack(self) -> None:
         system = self.system
@@ -212,7 +225,7 @@ def _run(command: Sequence[str]) -> str:
     """Run a program of this machine and return what it prints; what goes wrong is that something cannot be had."""
     try:
         return subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=_LONGEST
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=LONGEST
         ).stdout
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]

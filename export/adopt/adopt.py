@@ -11,7 +11,7 @@ import numpy as np
 
 from ...runtime.common.atomic_write import atomic_write, make_folder
 from ...runtime.common.errors import AdoptionError, ForeignFileError, ModelFileNotFoundError
-from ...runtime.common.run_worker import run_runtime
+from ...runtime.common.run_worker import run_worker
 from ...runtime.doctor.compatibility import incompatibilities
 from ...runtime.doctor.diagnosis import is_installed
 from ...runtime.doctor.packages import INTERPRETERS
@@ -119,7 +119,7 @@ def adopt(
         content = pack(payload, manifest, format)
         candidate.write_bytes(content)
         for backend in traces:
-            outcome = run_runtime("replay", str(candidate), backend)
+            outcome = run_worker("replay", model=str(candidate), backend=backend)
             if outcome.failure is not None:
                 raise AdoptionError(f"{path.name} cannot be adopted: {outcome.failure}")
         atomic_write(out, content)

@@ -5,7 +5,6 @@ Makes the golden sequence of an adopted file: what the interpreters themselves a
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.common.arrays import Float32, Floats
-from ...runtime.common.errors import AdoptionError
-from ...runtime.common.run_worker import run_runtime
+from ...runtime.common.errors import AdoptionError, BackendError
+from ...runtime.common.run_worker import WorkerProcess
 from ...runtime.format.manifest import Golden, GoldenRun, Manifest, StateTensor
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.golden import start_state
 from ...runtime.interpreters.registry import describe_backend
-from ...runtime.worker.__main__ import RESULT_SUFFIX, SPEC_SUFFIX
-from ...runtime.worker.messages import RunResult, RunSpec
+from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 
 _MOST_IDS = 2_000  # stepped one by one from the initial state, spread over the vocabulary
 _CARRIED = 64
@@ -65,13 +63,11 @@ def trace_file(path: Path, backend: str, all_courses: Mapping[str, RunSpec]) -> 
     Raises:
         AdoptionError: The interpreter failed or crashed.
     """
-    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        for name, course in all_courses.items():
-            Path(folder, name + SPEC_SUFFIX).write_bytes(course.to_bytes())
-        outcome = run_runtime("trace", str(path), backend, folder, timeout=600)
-        if outcome.failure is not None:
-            raise AdoptionError(f"{describe_backend(backend)} does not step it: {outcome.failure}")
-        return {name: RunResult.from_file(Path(folder, name + RESULT_SUFFIX)) for name in all_courses}
+    with WorkerProcess() as worker:
+        try:
+            return trace_in_worker(worker, path, backend, all_courses, timeout=600)
+        except BackendError as error:
+            raise AdoptionError(f"{describe_backend(backend)} does not step it: {error}") from None
 
 
 def problems_of(traces: Mapping[str, RunResult], state: tuple[StateTensor, ...]) -> list[str]:

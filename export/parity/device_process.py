@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from threading import BoundedSemaphore
+from typing import Any
 
 from ...runtime.common.errors import BackendError, NoInterpreterError
-from ...runtime.common.run_worker import run_runtime
+from ...runtime.common.run_worker import WorkerProcess, run_worker
 from ...runtime.interpreters.registry import NUMPY, backends_for, describe_backend, drop_numpy_fallback
-from ...runtime.worker.__main__ import RESULT_SUFFIX, SPEC_SUFFIX
-from ...runtime.worker.messages import RunResult, RunSpec
+from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 from ..ops.precision import INT8
 
 _AT_ONCE = BoundedSemaphore(os.cpu_count() or 1)  # processes; more would only disturb what others measure
@@ -48,16 +46,16 @@ def installed_backends(format: str, quantizations: Iterable[str] = ()) -> tuple[
 
 
 def trace_in_process(path: Path, backend: str, courses: Mapping[str, RunSpec]) -> dict[str, RunResult]:
-    """Do what `runtime.trace.trace_all` does for each of `courses`, in a process of its own.
+    """Do what `runtime.worker.trace.trace_all` does for each of `courses`, in a process of its own.
 
     Raises:
         BackendError: The process failed or crashed; what it said is in the message.
     """
-    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        for name, course in courses.items():
-            Path(folder, name + SPEC_SUFFIX).write_bytes(course.to_bytes())
-        _run("trace", str(path), backend, folder, backend=backend)
-        return {name: RunResult.from_file(Path(folder, name + RESULT_SUFFIX)) for name in courses}
+    with _AT_ONCE, WorkerProcess() as worker:
+        try:
+            return trace_in_worker(worker, path, backend, courses, timeout=_LONGEST)
+        except BackendError as error:
+            raise _failed(backend, str(error)) from None
 
 
 def replay_in_process(path: Path, backend: str) -> float:
@@ -69,19 +67,23 @@ def replay_in_process(path: Path, backend: str) -> float:
     Raises:
         BackendError: The process failed or crashed, or an answer is wrong; what it said is in the message.
     """
-    return float(_run("replay", str(path), backend, backend=backend))
+    return float(_run("replay", backend, model=str(path), backend=backend))
 
 
 @lru_cache
 def _probe() -> dict[str, str | None]:
-    found: dict[str, str | None] = json.loads(_run("probe", backend=""))
+    found: dict[str, str | None] = _run("probe", "")
     return found
 
 
-def _run(*arguments: str, backend: str) -> str:
+def _run(command: str, backend_name: str, **arguments: str) -> Any:
     with _AT_ONCE:
-        outcome = run_runtime(*arguments, timeout=_LONGEST)
-    if outcome.failure is not None:
-        who = describe_backend(backend) if backend else "The runtime"
-        raise BackendError(f"{who} failed in a process of its own: {outcome.failure}")
-    return outcome.output
+        found = run_worker(command, timeout=_LONGEST, **arguments)
+    if found.failure is not None:
+        raise _failed(backend_name, found.failure)
+    return found.value
+
+
+def _failed(backend: str, failure: str) -> BackendError:
+    who = describe_backend(backend) if backend else "The runtime"
+    return BackendError(f"{who} failed in a process of its own: {failure}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Floats
 from ..common.errors import StepcellError
-from ..common.run_worker import run_runtime
+from ..common.run_worker import run_worker
 from ..streams.model import Model, load
 from ..worker.measure import blank_features
 from .variants import SCORED, Variant, reference_of, variants_of
@@ -138,6 +137,6 @@ def _each_step(
 
 def _resident_mb(path: str | Path, model: Model) -> float | None:
     """Measure it in a fresh process: this one has imported more than a device does."""
-    outcome = run_runtime("measure", str(path), model._seat.backend_name)
-    found: float | None = None if outcome.failure else json.loads(outcome.output)["resident_mb"]
+    measured = run_worker("measure", model=str(path), backend=model._seat.backend_name)
+    found: float | None = None if measured.failure else measured.value["resident_mb"]
     return found

@@ -5,12 +5,11 @@ Tries an interpreter on this machine, in a process of its own: what a file does 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..common.run_worker import run_runtime
+from ..common.run_worker import run_worker
 from ..format.model_file import FORMATS
 from ..interpreters import registry as runtime_backend
 from ..interpreters.registry import installed_version
@@ -47,13 +46,13 @@ def is_installed(backend: str) -> bool:
 
 def smoke_test_model_file(path: Path, backend: str) -> SmokeTest:
     """Load a model file, replay its golden sequence and time its steps."""
-    outcome = run_runtime("measure", str(path), backend)
-    return SmokeTest(outcome.failure) if outcome.failure is not None else SmokeTest(**json.loads(outcome.output))
+    found = run_worker("measure", model=str(path), backend=backend)
+    return SmokeTest(found.failure) if found.failure is not None else SmokeTest(**found.value)
 
 
 def smoke_test_any_file(path: Path, backend: str) -> SmokeTest:
     """Load a file without a manifest, and step nothing."""
-    return SmokeTest(run_runtime("open", str(path), backend).failure or "")
+    return SmokeTest(run_worker("open", model=str(path), backend=backend).failure or "")
 
 
 def smoke_test_interpreter(backend: str, format: str) -> SmokeTest:

@@ -1,1 +1,1 @@
-"""The worker process that replays and measures a file away from TensorFlow."""
+"""A process that steps, replays and measures model files without TensorFlow, for the exporter and the doctor."""

@@ -1,18 +1,19 @@
-"""The runtime as a program, for callers that want it in a process of its own.
+"""Answer requests on stdin: `python -m stepcell.runtime.worker`, started by `WorkerProcess`.
 
-`python -m stepcell.runtime` steps a file without TensorFlow in the process, as on a device, and without taking the
-caller down if an interpreter crashes. People use the command `stepcell`; this serves the exporter and the doctor.
+It steps files as on a device, without TensorFlow in the process. It ends at the end of its input, so it never outlives
+the process that started it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
-from ..common.atomic_write import atomic_write
 from ..common.errors import StepcellError
+from ..common.run_worker import read_message, write_message
 from ..format.model_file import TFLITE, read_model_file
 from ..interpreters.golden import replay_golden
 from ..interpreters.probe import probe_backends
@@ -22,53 +23,67 @@ from .measure import measure
 from .messages import RunSpec
 from .trace import trace_all
 
-SPEC_SUFFIX, RESULT_SUFFIX = ".course", ".trajectory"
+Answer = tuple[Any, list[bytes]]  # a JSON value and byte strings
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m stepcell.runtime.worker", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("probe", help="print which interpreters work here, as JSON: name to null or the reason")
-    replay_parser = commands.add_parser(
-        "replay", help="replay the golden sequence of a file in every way to load it; print how far off it was"
-    )
-    trace_parser = commands.add_parser("trace", help="step a file and write down everything it answers")
-    measure_parser = commands.add_parser("measure", help="load a file, replay its golden sequence and time its steps")
-    open_parser = commands.add_parser("open", help="load any file, whoever made it, and step nothing")
-    for parser_with_model in (replay_parser, trace_parser, measure_parser, open_parser):
-        parser_with_model.add_argument("model", type=Path, help="model file")
-        parser_with_model.add_argument("backend", help="backend to step it on")
-    trace_parser.add_argument("folder", type=Path, help="has a NAME.course, gets a NAME.trajectory for each")
-    return parser
+def probe() -> Answer:
+    """Find out which backends work here: name -> None, or the reason why not."""
+    return probe_backends(), []
 
 
-def main() -> int:
-    """Do what the command line says; an error goes to stderr as its message alone."""
-    arguments = _parser().parse_args()
-    try:
-        if arguments.command == "probe":
-            print(json.dumps(probe_backends()))
-        elif arguments.command == "replay":
-            file = read_model_file(arguments.model)
-            ways = [open_backend(arguments.backend, file)]
-            if file.format == TFLITE and arguments.backend != NUMPY:
-                ways.append(open_public_backend(arguments.backend, file))
-            print(max(replay_golden(way, file, arguments.backend) for way in ways))
-        elif arguments.command == "measure":
-            print(json.dumps(measure(arguments.model, arguments.backend)))
-        elif arguments.command == "open":
-            open_any_file(arguments.backend, arguments.model.read_bytes(), arguments.model.name)
-        else:
-            model = load(arguments.model, backend=arguments.backend, golden=False)
-            sources = sorted(arguments.folder.glob("*" + SPEC_SUFFIX))
-            courses = {source.name.removesuffix(SPEC_SUFFIX): RunSpec.from_file(source) for source in sources}
-            for name, trajectory in trace_all(model, courses).items():
-                atomic_write(arguments.folder / (name + RESULT_SUFFIX), trajectory.to_bytes())
-    except StepcellError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+def replay(model: str, backend: str) -> Answer:
+    """Replay the golden sequence of the file `model` through every API of `backend`; return the largest difference."""
+    file = read_model_file(model)
+    opened = [open_backend(backend, file)]
+    if file.format == TFLITE and backend != NUMPY:
+        opened.append(open_public_backend(backend, file))
+    return max(replay_golden(one, file, backend) for one in opened), []
+
+
+def trace(*specs: bytes, model: str, backend: str) -> Answer:
+    """Step the file `model` as each `RunSpec` says; return a `RunResult` for each."""
+    loaded = load(model, backend=backend, golden=False)
+    return None, [found.to_bytes() for found in trace_all(loaded, [RunSpec.from_bytes(spec) for spec in specs])]
+
+
+def measure_steps(model: str, backend: str) -> Answer:
+    """Load the file `model`, replay its golden sequence and time its steps; see `measure`."""
+    return measure(Path(model), backend), []
+
+
+def open_file(model: str, backend: str) -> Answer:
+    """Load the file `model`, with or without a manifest, and step nothing."""
+    open_any_file(backend, Path(model).read_bytes(), Path(model).name)
+    return None, []
+
+
+COMMANDS: dict[str, Callable[..., Answer]] = {
+    "probe": probe, "replay": replay, "trace": trace, "measure": measure_steps, "open": open_file,
+}  # fmt: skip
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer `requests` in order until they end. An exception is the failure of one request."""
+    while (request := read_message(requests)) is not None:
+        head, blobs = request
+        value, failure = None, None
+        made: list[bytes] = []
+        try:
+            value, made = COMMANDS[head.pop("command")](*blobs, **head)
+        except StepcellError as error:
+            failure = str(error)
+        except Exception as error:
+            failure = f"{type(error).__name__}: {error}"
+        write_message(answers, {"value": value, "failure": failure}, made)
+
+
+def main() -> None:
+    """Serve stdin and stdout."""
+    # Interpreters may print to file descriptor 1: let that be stderr, and answer through a descriptor of our own.
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)
+        serve(sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""Trajectories: everything a model file answers to a sequence, for comparison with another runtime."""
+"""What a worker is asked to step, and everything that it answers, for comparison with another runtime."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from typing import TypeAlias
 import numpy as np
 
 from ..common.arrays import AnyArray, Float32, Floats
+from ..common.errors import BackendError
+from ..common.run_worker import TIMEOUT, WorkerProcess
 from ..format.tensor_specs import Inputs
 
 State: TypeAlias = Mapping[str, Float32]
-# Of names of arrays in a file.
-_STATE_PREFIX, _FEATURE_PREFIX, _OTHER_PREFIX = "state/", "feature/", "other/"
-_WAY_PREFIX, _ERROR_PREFIX = "way/", "error of way/"
+# Groups of arrays in a message.
+_STATE, _FEATURE, _OUTPUT, _ALTERNATE, _ERROR = "state/", "feature/", "output/", "alternate/", "error/"
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Symbols to step, and where to start from.
+    """Symbols to step, and the state to start from.
 
     Attributes:
-        inputs: What is read.
-        state: Name -> the state before the first step, float32 of shape (1, ...); where `each` is set, the state before
-            every step, (T, ...).
-        each: Step each symbol from its own state and carry nothing: what one step does, whatever came before it.
-        after_reset: Start from where the file itself starts, which should be `state`.
+        inputs: T symbols, with features.
+        state: Name -> the state before the first step, float32 of shape (1, ...); with `each`, the state before every
+            step, (T, ...).
+        each: Step each symbol from its own state and carry nothing: one step, independent of the steps before it.
+        after_reset: Start from the initial state of the file, which should be `state`.
     """
 
     inputs: Inputs
@@ -38,26 +39,25 @@ class RunSpec:
     after_reset: bool = False
 
     def to_bytes(self) -> bytes:
-        """Return all of it, for a process of another Python or numpy too."""
-        features = {_FEATURE_PREFIX + name: array for name, array in self.inputs.features.items()}
+        """Return it as bytes, for a process of another Python or numpy too."""
         flags = {"each": np.array(self.each), "after_reset": np.array(self.after_reset)}
-        return _packed({"ids": self.inputs.ids, **flags, **features}, self.state)
+        groups = {_FEATURE: self.inputs.features, _STATE: self.state}
+        return _pack({"ids": self.inputs.ids, **flags}, groups)
 
     @classmethod
-    def from_file(cls, path: Path) -> RunSpec:
-        """Read what `to_bytes` returned from the file `path`."""
-        arrays, state = _unpacked(path.read_bytes())
-        inputs = Inputs(arrays["ids"], _of_prefix(arrays, _FEATURE_PREFIX))
-        return cls(inputs, state, bool(arrays["each"]), bool(arrays["after_reset"]))
+    def from_bytes(cls, content: bytes) -> RunSpec:
+        """Read what `to_bytes` returned."""
+        arrays = _unpack(content)
+        inputs = Inputs(arrays["ids"], _group(arrays, _FEATURE))
+        return cls(inputs, _group(arrays, _STATE), bool(arrays["each"]), bool(arrays["after_reset"]))
 
 
 @dataclass(frozen=True)
 class AlternateRun:
-    """What another way to step the same symbols led to.
+    """Result of another way to step the same symbols.
 
     Attributes:
-        error: Largest difference of an output or of the last state, relative for values above 1; not a number where one
-            is none.
+        error: Largest difference of an output or of the last state, relative for values above 1; nan where a value is.
         probabilities: The main output, float of shape (T, K).
     """
 
@@ -67,16 +67,16 @@ class AlternateRun:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came out of stepping T symbols.
+    """Outputs and states of T steps.
 
     Attributes:
         probabilities: float of shape (T, K): the main output.
         states: Name -> float of shape (R, ...): the states after the R recorded steps, the last one among them last.
-        microseconds: What a step took of the processor, from symbol to prediction, with the state carried; of a graph
-            of sequences, what a symbol took in a block of them. None: it was not measured. (From a state of zeros some
-            kernels are many times faster than they ever are in use.)
-        extra_outputs: Name -> float of shape (T, K): the other outputs.
-        ways: What other ways to step the same symbols led to, by their names.
+        microseconds: Processor time of a step, from symbol to prediction, with the state carried; of a graph of
+            sequences, of a symbol in a block of them. None: not measured. (From a state of zeros some kernels are many
+            times faster than in use.)
+        extra_outputs: Name -> float of shape (T, K): the outputs beside the main one.
+        alternates: Name of another way to step the same symbols -> its result.
     """
 
     probabilities: Floats
@@ -86,51 +86,77 @@ class RunResult:
     alternates: Mapping[str, AlternateRun] = field(default_factory=dict)
 
     def part(self, steps: slice, states: Mapping[str, Floats]) -> RunResult:
-        """Return the answers of some of the steps, with other `states`."""
+        """Return the outputs of some of the steps, with other `states`."""
         others = {name: array[steps] for name, array in self.extra_outputs.items()}
         return RunResult(self.probabilities[steps], states, None, others)
 
     def to_bytes(self) -> bytes:
-        """Return all of it, for a process of another Python or numpy too."""
-        arrays = {"probabilities": self.probabilities}
-        if self.microseconds is not None:
-            arrays["microseconds"] = np.array(self.microseconds)
-        arrays.update({_OTHER_PREFIX + name: array for name, array in self.extra_outputs.items()})
-        for name, way in self.alternates.items():
-            arrays[_WAY_PREFIX + name], arrays[_ERROR_PREFIX + name] = way.probabilities, np.array(way.error)
-        return _packed(arrays, self.states)
+        """Return it as bytes, for a process of another Python or numpy too."""
+        measured = {} if self.microseconds is None else {"microseconds": np.array(self.microseconds)}
+        groups = {
+            _STATE: self.states,
+            _OUTPUT: self.extra_outputs,
+            _ALTERNATE: {name: one.probabilities for name, one in self.alternates.items()},
+            _ERROR: {name: np.array(one.error) for name, one in self.alternates.items()},
+        }
+        return _pack({"probabilities": self.probabilities, **measured}, groups)
 
     @classmethod
-    def from_file(cls, path: Path) -> RunResult:
-        """Read what `to_bytes` returned from the file `path`."""
-        arrays, states = _unpacked(path.read_bytes())
+    def from_bytes(cls, content: bytes) -> RunResult:
+        """Read what `to_bytes` returned."""
+        arrays = _unpack(content)
         microseconds = float(arrays["microseconds"]) if "microseconds" in arrays else None
-        errors = _of_prefix(arrays, _ERROR_PREFIX)
-        ways = {n: AlternateRun(float(errors[n]), array) for n, array in _of_prefix(arrays, _WAY_PREFIX).items()}
-        return cls(arrays["probabilities"], states, microseconds, _of_prefix(arrays, _OTHER_PREFIX), ways)
+        errors = _group(arrays, _ERROR)
+        alternates = {n: AlternateRun(float(errors[n]), array) for n, array in _group(arrays, _ALTERNATE).items()}
+        return cls(
+            arrays["probabilities"], _group(arrays, _STATE), microseconds, _group(arrays, _OUTPUT), alternates
+        )  # fmt: skip
 
 
-def _of_prefix(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+def trace_in_worker(
+    worker: WorkerProcess, path: Path, backend: str, specs: Mapping[str, RunSpec], *, timeout: float = TIMEOUT
+) -> dict[str, RunResult]:
+    """Step the file at `path` on `backend` in `worker`, as each of `specs` says.
+
+    Args:
+        worker: The process to do it in.
+        path: A model file.
+        backend: Name of the backend.
+        specs: Name -> what to step.
+        timeout: In seconds.
+
+    Raises:
+        BackendError: It failed or the process crashed; the message is the failure alone.
+    """
+    blobs = (spec.to_bytes() for spec in specs.values())
+    found = worker.request("trace", *blobs, timeout=timeout, model=str(path), backend=backend)
+    if found.failure is not None:
+        raise BackendError(found.failure)
+    return {name: RunResult.from_bytes(blob) for name, blob in zip(specs, found.blobs, strict=True)}
 
 
-def _packed(arrays: Mapping[str, AnyArray], states: Mapping[str, Floats]) -> bytes:
-    """Return a line of JSON, name -> dtype and shape, and the numbers of each.
+def _pack(arrays: Mapping[str, AnyArray], groups: Mapping[str, Mapping[str, AnyArray]]) -> bytes:
+    """Return a line of JSON, name -> dtype and shape, and the numbers of each array.
 
     numpy.load parses the head of an array as Python, and two threads that parse end in a SystemError on Python 3.11
-    where the garbage collector lets the one in while the other is at it (measured: in 22 of 6,000 loads).
+    if the garbage collector lets one in while the other is parsing (measured: in 22 of 6,000 loads).
     """
-    every = {**arrays, **{_STATE_PREFIX + name: array for name, array in states.items()}}
+    every = dict(arrays)
+    for group, members in groups.items():
+        every.update({group + name: array for name, array in members.items()})
     head = {name: (array.dtype.str, array.shape) for name, array in every.items()}
     return b"".join([json.dumps(head).encode(), b"\n", *(array.tobytes() for array in every.values())])
 
 
-def _unpacked(content: bytes) -> tuple[dict[str, AnyArray], dict[str, Floats]]:
+def _unpack(content: bytes) -> dict[str, AnyArray]:
     arrays: dict[str, AnyArray] = {}
     begin = content.index(b"\n") + 1
     for name, (dtype, shape) in json.loads(content[:begin]).items():
         array = np.frombuffer(content, dtype, prod(shape), begin).reshape(shape)
-        arrays[name] = array.copy()  # to be written to, and where its numbers may lie
+        arrays[name] = array.copy()  # writable and aligned
         begin += array.nbytes
-    states = {n.removeprefix(_STATE_PREFIX): array for n, array in arrays.items() if n.startswith(_STATE_PREFIX)}
-    return {name: array for name, array in arrays.items() if not name.startswith(_STATE_PREFIX)}, states
+    return arrays
+
+
+def _group(arrays: Mapping[str, AnyArray], group: str) -> dict[str, AnyArray]:
+    return {name.removeprefix(group): array for name, array in arrays.items() if name.startswith(group)}

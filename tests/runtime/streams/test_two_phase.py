@@ -176,7 +176,7 @@ def test_numpy_is_refused_with_what_to_do_and_traced_in_one_phase():
     with pytest.raises(WrongBackendError, match="numpy has no steps in two phases: install an interpreter"):
         model.stream(low_latency=True)
     course = RunSpec(Inputs(np.zeros(3, np.int32)), model.initial_state())
-    assert trace_all(model, {"": course})[""].alternates == {}
+    assert trace_all(model, [course])[0].alternates == {}
 
 
 def test_a_layer_whose_state_is_in_no_product_has_one_phase(tmp_path):

@@ -1,7 +1,6 @@
-"""Courses and trajectories go from one process to another whole."""
+"""Run specifications and results go from one process to another unchanged."""
 
 import ast
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,36 +27,31 @@ def _same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool
 
 
 @pytest.mark.usefixtures("no_syntax_trees")
-def test_a_course_is_read_as_it_was_written_and_without_a_syntax_tree(tmp_path: Path) -> None:
+def test_a_run_spec_is_read_as_it_was_written_and_without_a_syntax_tree() -> None:
     random = np.random.default_rng(0)
     features = {"temperature": random.normal(size=(7, 2)).astype(np.float32), "door": np.arange(7, dtype=np.int32)}
     state = {"h0": random.normal(size=(1, 3)).astype(np.float32), "queue0": np.zeros((1, 0, 4), np.float32)}
-    course = RunSpec(Inputs(np.arange(7, dtype=np.int32), features), state, each=True)
-    Path(tmp_path, "course").write_bytes(course.to_bytes())
-    read = RunSpec.from_file(tmp_path / "course")
+    spec = RunSpec(Inputs(np.arange(7, dtype=np.int32), features), state, each=True)
+    read = RunSpec.from_bytes(spec.to_bytes())
     assert (read.each, read.after_reset) == (True, False)
-    assert np.array_equal(read.inputs.ids, course.inputs.ids)
+    assert np.array_equal(read.inputs.ids, spec.inputs.ids)
     assert _same(dict(read.inputs.features), features)
     assert _same(dict(read.state), state)
 
 
 @pytest.mark.usefixtures("no_syntax_trees")
 @pytest.mark.parametrize("microseconds", [None, 1.5])
-def test_a_trajectory_is_read_as_it_was_written_and_without_a_syntax_tree(
-    tmp_path: Path, microseconds: float | None
-) -> None:
+def test_a_run_result_is_read_as_it_was_written_and_without_a_syntax_tree(microseconds: float | None) -> None:
     random = np.random.default_rng(1)
     answers, other = random.random((5, 4)), random.random((5, 2)).astype(np.float32)
     states = {"h0": random.normal(size=(2, 3)), "c0": random.normal(size=(2, 3))[:, ::-1]}
-    way = AlternateRun(float("nan"), answers.astype(np.float32))
-    Path(tmp_path, "answers").write_bytes(
-        RunResult(answers, states, microseconds, {"alarm": other}, {"a batch": way}).to_bytes()
-    )
-    read = RunResult.from_file(tmp_path / "answers")
+    alternate = AlternateRun(float("nan"), answers.astype(np.float32))
+    written = RunResult(answers, states, microseconds, {"alarm": other}, {"a batch": alternate})
+    read = RunResult.from_bytes(written.to_bytes())
     assert read.microseconds == microseconds
     assert _same({"main": read.probabilities}, {"main": answers})
     assert _same(dict(read.states), states)
     assert _same(dict(read.extra_outputs), {"alarm": other})
     assert np.isnan(read.alternates["a batch"].error)
-    assert _same({"way": read.alternates["a batch"].probabilities}, {"way": way.probabilities})
+    assert _same({"": read.alternates["a batch"].probabilities}, {"": alternate.probabilities})
     read.states["h0"][:] = 0  # an array of its own
