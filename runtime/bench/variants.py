@@ -23,7 +23,7 @@ from ..streams.fleet import Fleet
 from ..streams.model import Model
 from ..streams.stream import Stream
 from ..tasks.lanes import FEWEST
-from ..tasks.scoring import score_ids
+from ..tasks.score import score_ids
 
 # Takes ids (T,), returns nanoseconds in all and how many symbols they were.
 Loop: TypeAlias = Callable[[Ids], tuple[int, int]]

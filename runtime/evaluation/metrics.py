@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..common.arrays import AnyArray, Floats, Ids, Indices
-from ..tasks.distribution import Float64
-from ..tasks.scoring import SMALLEST, ranks_of
+from ..tasks.distribution import SMALLEST, Float64, ranks_of
 
 _FEW = 10  # symbols that a position or a range of them has to have, to stand by itself
 _BINS = 10  # of the confidence; Guo et al. 2017 take 15, which for few symbols leaves most of them empty

@@ -11,7 +11,7 @@ from ..data import EncodedSequences
 from ..data.recording import concatenated_ranges
 from ..streams.model import Model
 from ..tasks.distribution import next_symbol_probabilities, require_next_symbols
-from ..tasks.scoring import run_ids
+from ..tasks.score import run_ids
 from .metrics import SymbolScores
 from .ngram import positions_of
 

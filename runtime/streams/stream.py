@@ -12,7 +12,7 @@ from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features
 from ..interpreters.base import Backend, initial_state
 from ..tasks.generate import beam, generate
-from ..tasks.scoring import score
+from ..tasks.score import score
 from .bare_path import step, step_id
 from .bulk import absorb, run, run_ids
 from .locked_path import settle_with_lock

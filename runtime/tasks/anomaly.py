@@ -23,8 +23,7 @@ from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features
 from ..streams.prediction import Prediction
 from ..streams.stream import Stream
-from .distribution import Float64, require_next_symbols
-from .scoring import judge_one
+from .distribution import Float64, log_probability_and_rank, require_next_symbols
 
 if TYPE_CHECKING:
     from ..streams.model import Model
@@ -222,7 +221,7 @@ class Watch:
         before = stream.prediction
         bits, rank = nan, 0
         if before is not None:
-            logarithm, rank = judge_one(before.probabilities, id, stream.file)
+            logarithm, rank = log_probability_and_rank(before.probabilities, id, stream.file)
             bits = -logarithm / log(2)
         prediction = stream.step(symbol, features)
         surprising = threshold is not None and bits - threshold.symbol_bits > _ROUNDING

@@ -1,29 +1,37 @@
-"""How likely a model found symbols, one by one and all together.
-
-What `score` has found, for people and for programs.
-"""
+"""Score symbols: the log-probability and the rank of each, in bounded memory."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import exp, log, nan
+from typing import TYPE_CHECKING
 
-from ..common.arrays import Ids
+import numpy as np
+
+from ..common.arrays import AnyArray, Float32, Ids
+from ..format.tensor_specs import Features, checked_features
 from ..format.vocabulary import escape_symbol
-from .distribution import Float64
-from .lanes import Lanes
+from .distribution import Float64, log_probabilities_and_ranks, require_next_symbols
+from .lanes import FEWEST, LANES, Lanes, forgets, score_in_lanes
+
+if TYPE_CHECKING:
+    from ..streams.stream import Stream
+
+PROBABILITIES_AT_A_TIME = 1 << 16  # of one call of the interpreter: they stay in the cache
+HEADER = ("symbols", "nats per symbol", "bits per symbol", "perplexity", "top 1", "top 5")
 
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """What a model's predictions were worth on some symbols. ScoreSummary of two parts can be added.
+    """Totals of a score. Summaries of two parts can be added.
 
     Attributes:
-        symbols: How many symbols there were.
-        scored: For how many of them there was a prediction.
-        nats: Their negative log-probabilities, natural logarithm, summed.
+        symbols: Number of symbols.
+        scored: Number of symbols with a prediction.
+        nats: Sum of their negative log-probabilities, natural logarithm.
         top_1: How many of them were the likeliest.
         top_5: How many were among the 5 likeliest.
     """
@@ -35,12 +43,12 @@ class ScoreSummary:
     top_5: int = 0
 
     def __add__(self, other: ScoreSummary) -> ScoreSummary:
-        """Return the figures of both parts together."""
+        """Return the summary of both parts together."""
         return ScoreSummary(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
 
     @property
     def nats_per_symbol(self) -> float:
-        """Mean negative log-probability; nan where nothing was scored."""
+        """Mean negative log-probability; nan if nothing was scored."""
         return self.nats / self.scored if self.scored else nan
 
     @property
@@ -50,23 +58,29 @@ class ScoreSummary:
 
     @property
     def perplexity(self) -> float:
-        """Among how many equally likely symbols one would be as much at a loss."""
+        """Number of equally likely symbols that would be as hard to predict."""
         return exp(self.nats_per_symbol)
 
     def to_json(self) -> dict[str, float | int | None]:
-        """Return the figures as a JSON object; null where nothing was scored."""
-        figures = {
+        """Return the summary as a JSON object; means are null if nothing was scored."""
+        means = {
             "nats_per_symbol": self.nats_per_symbol,
             "bits_per_symbol": self.bits_per_symbol,
             "perplexity": self.perplexity,
             "top_1": self.top_1 / max(self.scored, 1),
             "top_5": self.top_5 / max(self.scored, 1),
         }
-        return {
-            "symbols": self.symbols,
-            "scored": self.scored,
-            **{name: value if self.scored else None for name, value in figures.items()},
-        }
+        shown = means if self.scored else dict.fromkeys(means)
+        return {"symbols": self.symbols, "scored": self.scored, **shown}
+
+    def to_row(self) -> list[str]:
+        """Return the summary as cells under `HEADER`."""
+        if not self.scored:
+            return [f"{self.symbols:,}", *["-"] * 5]
+        return [
+            f"{self.scored:,}", f"{self.nats_per_symbol:.4f}", f"{self.bits_per_symbol:.4f}",
+            f"{self.perplexity:.3f}", *(f"{100 * n / self.scored:.2f} %" for n in (self.top_1, self.top_5)),
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,11 +89,11 @@ class Score:
 
     Attributes:
         log_probabilities: float64 of shape (T,), natural logarithms. A probability below 2**-126, which float32 hardly
-            tells from 0, counts as that: -87.3. nan for the first symbol where there was no prediction yet.
+            tells from 0, counts as that: -87.3. nan for a first symbol without a prediction.
         ranks: int32 of shape (T,): 1 for the likeliest symbol, as `Prediction.top` orders them; 0 where
             `log_probabilities` is nan.
-        lanes: The certificate, where it was made in lanes: log-probabilities are then those of stepping to within 1e-4,
-            and nearly always 1e-5. None: symbol by symbol.
+        lanes: The certificate of a score that was computed in lanes: its log-probabilities are those of stepping to
+            within 1e-4, and nearly always 1e-5. None: symbol by symbol.
     """
 
     log_probabilities: Float64
@@ -93,7 +107,7 @@ class Score:
 
     @property
     def summary(self) -> ScoreSummary:
-        """What the predictions were worth altogether."""
+        """The totals."""
         scored = self.ranks > 0
         ranks = self.ranks[scored]
         nats = float(-self.log_probabilities[scored].sum()) + 0.0  # never -0.0
@@ -110,46 +124,93 @@ class Score:
         return self.summary.perplexity
 
     def __repr__(self) -> str:
-        """Return the figures in a line."""
-        figures = self.summary
-        return f"Score({figures.symbols} symbols, {figures.bits_per_symbol:.4f} bits per symbol)"
+        """Return length and mean surprise in a line."""
+        return f"Score({self.ranks.size} symbols, {self.bits_per_symbol:.4f} bits per symbol)"
+
+    def lines(self, symbols: Sequence[str], sequence: int | None, *, as_json: bool) -> Iterator[str]:
+        """Yield a line for each symbol: its surprise in bits and its rank.
+
+        Args:
+            symbols: The scored symbols.
+            sequence: Number of the sequence, counted from 1, to begin each line with; None: there is only one.
+            as_json: Lines are JSON objects; else columns with tabs between them.
+        """
+        for symbol, bits, rank in zip(symbols, self.bits.tolist(), self.ranks.tolist(), strict=True):
+            if as_json:
+                numbered = {} if sequence is None else {"sequence": sequence}
+                found = {"bits": round(bits, 4), "rank": rank} if rank else {"bits": None, "rank": None}
+                yield json.dumps({**numbered, "symbol": symbol, **found}, ensure_ascii=False)
+            else:
+                columns = [] if sequence is None else [str(sequence)]
+                columns += [escape_symbol(symbol), *((f"{bits:.4f}", str(rank)) if rank else ("-", "-"))]
+                yield "\t".join(columns)
 
 
-HEADER = ("symbols", "nats per symbol", "bits per symbol", "perplexity", "top 1", "top 5")
+def score(stream: Stream, symbols: Iterable[str], features: Features | None = None, *, in_lanes: bool = True) -> Score:
+    """Feed symbols and return how likely each was, given all before it.
 
-
-def summary_row(figures: ScoreSummary) -> list[str]:
-    """Return the figures under `HEADER`."""
-    if not figures.scored:
-        return [f"{figures.symbols:,}", *["-"] * 5]
-    return [
-        f"{figures.scored:,}", f"{figures.nats_per_symbol:.4f}", f"{figures.bits_per_symbol:.4f}",
-        f"{figures.perplexity:.3f}", *(f"{100 * n / figures.scored:.2f} %" for n in (figures.top_1, figures.top_5)),
-    ]  # fmt: skip
-
-
-def certificate(lanes: Lanes) -> str:
-    """Return in a sentence what the scoring in lanes is worth."""
-    return (
-        f"scored in {lanes.count} lanes, {lanes.redone} of them redone; where they meet, states differ by "
-        f"{lanes.mismatch:.1e} at most"
-    )
-
-
-def symbol_lines(symbols: Sequence[str], score: Score, sequence: int | None, *, as_json: bool) -> Iterator[str]:
-    """Yield a line for each symbol: its surprise in bits and its rank.
+    The first symbol has no probability if the stream has no prediction yet. After a step, or an earlier `score`, it
+    has: scoring in parts gives the same as scoring at once.
 
     Args:
-        symbols: What was scored.
-        score: What was found.
-        sequence: Number of the sequence, counted from 1, to begin each line with; None: there is only one.
-        as_json: Lines are JSON objects; else columns with tabs between them.
+        stream: The stream to move.
+        symbols: T symbols in order, millions if you like: 24 bytes of each are kept. They are all checked before the
+            first is fed.
+        features: Features that the model reads beside them; see `Stream.absorb`.
+        in_lanes: Step parts of a long stream (65,536 symbols and more) side by side if the model forgets fast enough,
+            two to five times as fast; `Score.lanes` has the certificate. See `lanes.py`.
+
+    Raises:
+        UnknownSymbolError: One of them is not in the vocabulary. The stream has not moved.
+        FeatureMismatchError: `features` are not those that the model reads. The stream has not moved.
+        TargetError: The model does not answer symbols with the next one. The stream has not moved.
+        BackendError: The interpreter failed. The stream has not moved.
+        NotFiniteError: An output is no distribution. The stream has not moved.
     """
-    for symbol, bits, rank in zip(symbols, score.bits.tolist(), score.ranks.tolist(), strict=True):
-        if as_json:
-            found = {} if sequence is None else {"sequence": sequence}
-            known = {"bits": round(bits, 4), "rank": rank} if rank else {"bits": None, "rank": None}
-            yield json.dumps({**found, "symbol": symbol, **known}, ensure_ascii=False)
-        else:
-            columns = [] if sequence is None else [str(sequence)]
-            yield "\t".join([*columns, escape_symbol(symbol), *([f"{bits:.4f}", str(rank)] if rank else ["-", "-"])])
+    require_next_symbols(stream.file, "its symbols have no probability", with_features=True)
+    return score_ids(stream, stream.ids_of(symbols), features, in_lanes=in_lanes)
+
+
+def score_ids(stream: Stream, ids: Ids, features: Features | None = None, *, in_lanes: bool = True) -> Score:
+    """Do the same with the ids of symbols, int32 of shape (T,)."""
+    manifest = stream.file.manifest
+    checked = checked_features(features, manifest.features, stream.file.name, ids.shape)
+    before = stream.snapshot()
+    log_probabilities, ranks = np.full(ids.size, np.nan), np.zeros(ids.size, np.int32)
+    scorer = partial(log_probabilities_and_ranks, file=stream.file)
+    main = None if before.answers is None else before.answers[manifest.answer]
+    last = np.empty((0, 0), np.float32) if main is None else main[np.newaxis]  # the output before the next symbol
+    try:
+        if in_lanes and can_use_lanes(stream, ids):
+            if len(last):
+                log_probabilities[:1], ranks[:1] = scorer(last, ids[:1])
+            with stream._seat.lend_batch(LANES) as batch:
+                lanes = score_in_lanes(stream, batch, ids, scorer, log_probabilities, ranks)
+            return Score(log_probabilities, ranks, lanes)
+        block = max(1, PROBABILITIES_AT_A_TIME // len(manifest.output_vocabulary))
+        for start in range(0, ids.size, block):
+            outputs = run_ids(stream, ids, checked, slice(start, start + block))
+            known = np.concatenate([last, outputs[:-1]]) if len(last) else outputs[:-1]
+            part = slice(start + len(outputs) - len(known), start + len(outputs))
+            log_probabilities[part], ranks[part] = scorer(known, ids[part])
+            last = outputs[-1:]
+    except BaseException:
+        stream.go_to(before)
+        raise
+    return Score(log_probabilities, ranks)
+
+
+def run_ids(stream: Stream, ids: Ids, features: Mapping[str, AnyArray], part: slice) -> Float32:
+    """Feed a part of `ids`, (T,), with their `features`, (T, ...) each; return the outputs as `Stream.run` does."""
+    if not features:
+        return stream.run_ids(ids[part])
+    symbols = stream.file.manifest.vocabulary.symbols
+    return stream.run([symbols[id] for id in ids[part].tolist()], {n: array[part] for n, array in features.items()})
+
+
+def can_use_lanes(stream: Stream, ids: Ids) -> bool:
+    """Tell whether cutting `ids` in lanes is possible and worth a try."""
+    manifest = stream.file.manifest
+    if ids.size < FEWEST or manifest.features or manifest.extra_outputs or manifest.sequence:
+        return False
+    return forgets(stream, ids)

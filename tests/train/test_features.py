@@ -311,7 +311,7 @@ def test_the_commands_read_the_columns_of_the_training_again(exported, log, tmp_
 
 
 def test_each_symbol_of_a_scored_file_has_its_own_features(exported, log, monkeypatch):
-    monkeypatch.setattr("stepcell.runtime.tasks.scoring._ANSWERS_AT_A_TIME", 10)
+    monkeypatch.setattr("stepcell.runtime.tasks.score.PROBABILITIES_AT_A_TIME", 10)
     model = load(exported.files[0])
     (first, *_), recording = reader_for_model(model.manifest).read(log)
     for index, name in enumerate(recording.features.names):

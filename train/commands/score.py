@@ -52,8 +52,7 @@ def score(
     """
     from ...runtime import ScoreSummary
     from ...runtime.common.terminal import format_table, print_table
-    from ...runtime.tasks.score import HEADER, certificate, summary_row, symbol_lines
-    from ...runtime.tasks.scoring import score_ids
+    from ...runtime.tasks.score import HEADER, score_ids
 
     stdin = None if sys.stdin is None else sys.stdin.buffer
     model, sequences = _read(file, backend, data, stdin, format, encoding, "its symbols have no probability")
@@ -63,17 +62,17 @@ def score(
         found = score_ids(stream, inputs.ids, inputs.features)
         figures += found.summary
         if found.lanes is not None:
-            typer.echo(certificate(found.lanes), err=True)
+            typer.echo(found.lanes.describe(), err=True)
         if per_symbol:
             symbols = [model.vocabulary.symbols[id] for id in inputs.ids.tolist()]
-            for line in symbol_lines(symbols, found, number if len(sequences) > 1 else None, as_json=as_json):
+            for line in found.lines(symbols, number if len(sequences) > 1 else None, as_json=as_json):
                 print(line)
     if as_json:
         typer.echo(json.dumps(figures.to_json()), err=per_symbol)
     elif per_symbol:
-        typer.echo("\n".join(format_table(HEADER, [summary_row(figures)])), err=True)
+        typer.echo("\n".join(format_table(HEADER, [figures.to_row()])), err=True)
     else:
-        print_table(HEADER, [summary_row(figures)])
+        print_table(HEADER, [figures.to_row()])
 
 
 def calibrate(

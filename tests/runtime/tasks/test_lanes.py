@@ -15,7 +15,7 @@ from support.sealed import write_model
 from stepcell.export import build_step_function
 from stepcell.runtime import BackendError, load
 from stepcell.runtime.tasks.lanes import FEWEST, LANES
-from stepcell.runtime.tasks.scoring import score_ids
+from stepcell.runtime.tasks.score import score_ids
 
 L = keras.layers
 LENGTH = FEWEST + 1000  # so that the last lane is shorter than the others

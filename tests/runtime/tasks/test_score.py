@@ -18,8 +18,10 @@ from stepcell.export.parity.reference import run_numpy
 from stepcell.runtime import NotFiniteError, ScoreSummary, TargetError, UnknownSymbolError, Vocabulary, load
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.base import initial_state
-from stepcell.runtime.tasks import scoring as scoring_module
-from stepcell.runtime.tasks.scoring import judge, judge_one, ranks_of
+from stepcell.runtime.tasks import score as score_module
+from stepcell.runtime.tasks.distribution import log_probabilities_and_ranks as score_many
+from stepcell.runtime.tasks.distribution import log_probability_and_rank as score_one
+from stepcell.runtime.tasks.distribution import ranks_of
 
 SYMBOLS = 7
 IDS = np.random.default_rng(3).integers(0, SYMBOLS, 4000).astype(np.int32)
@@ -85,7 +87,7 @@ def test_how_much_is_scored_at_a_time_changes_nothing(network, at_a_time, monkey
     model, *_ = network
     whole, parts = model.stream(), model.stream()
     expected = whole.score(TEXT[:500])
-    monkeypatch.setattr(scoring_module, "_ANSWERS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(score_module, "PROBABILITIES_AT_A_TIME", at_a_time)
     found = parts.score(TEXT[:500])
     assert np.array_equal(found.log_probabilities, expected.log_probabilities, equal_nan=True)
     assert np.array_equal(found.ranks, expected.ranks)
@@ -93,11 +95,11 @@ def test_how_much_is_scored_at_a_time_changes_nothing(network, at_a_time, monkey
     assert parts.symbols_seen == whole.symbols_seen == 500
 
 
-def test_one_symbol_is_judged_as_many_are(network):
+def test_one_symbol_is_scored_as_many_are(network):
     model, *_ = network
     answers = model.stream().run(TEXT[:300])
-    logarithms, ranks = judge(answers, IDS[:300], model.file)
-    each = [judge_one(answer, id, model.file) for answer, id in zip(answers, IDS[:300].tolist(), strict=True)]
+    logarithms, ranks = score_many(answers, IDS[:300], model.file)
+    each = [score_one(answer, id, model.file) for answer, id in zip(answers, IDS[:300].tolist(), strict=True)]
     assert [rank for _, rank in each] == ranks.tolist()
     assert [logarithm for logarithm, _ in each] == pytest.approx(logarithms.tolist(), abs=1e-12)
 
@@ -110,15 +112,15 @@ def test_equally_likely_symbols_rank_as_top_lists_them(model):
         order = [symbol for symbol, _ in prediction.top(5)]
         for id in range(5):
             rank = order.index(str(id)) + 1
-            assert judge_one(answer, id, model.file)[1] == rank
-            assert judge(answer[None], np.array([id], np.int32), model.file)[1].tolist() == [rank]
+            assert score_one(answer, id, model.file)[1] == rank
+            assert score_many(answer[None], np.array([id], np.int32), model.file)[1].tolist() == [rank]
 
 
 def test_a_probability_of_zero_counts_as_the_least_that_float32_holds(model):
     answer = np.array([0, 1, 0, 0, 1e-40], np.float32)
     for id, bits in ((0, 126), (1, 0), (4, 126)):
-        assert -judge_one(answer, id, model.file)[0] / log(2) == pytest.approx(bits)
-        assert -judge(answer[None], np.array([id]), model.file)[0][0] / log(2) == pytest.approx(bits)
+        assert -score_one(answer, id, model.file)[0] / log(2) == pytest.approx(bits)
+        assert -score_many(answer[None], np.array([id]), model.file)[0][0] / log(2) == pytest.approx(bits)
 
 
 def test_figures_of_parts_add_up_to_those_of_the_whole(model):
@@ -145,7 +147,7 @@ def test_a_score_that_breaks_off_leaves_the_stream_where_it_was(model, monkeypat
     stream = model.stream()
     stream.absorb("40")
     before = stream.to_bytes()
-    monkeypatch.setattr(scoring_module, "_ANSWERS_AT_A_TIME", 50)
+    monkeypatch.setattr(score_module, "PROBABILITIES_AT_A_TIME", 50)
     with pytest.raises(UnknownSymbolError, match="number 31 of 31"):
         stream.score("0" * 30 + "9")
     real, calls = stream.run_ids, []
@@ -172,7 +174,7 @@ def test_an_answer_that_is_no_distribution_is_refused_and_the_stream_stays(model
             with pytest.raises(NotFiniteError, match=r"memory\.\w+ answered with .* no distribution \(their sum is"):
                 stream.score("0123")
         with pytest.raises(NotFiniteError):
-            judge_one(np.full(5, spoilt, np.float32), 1, model.file)
+            score_one(np.full(5, spoilt, np.float32), 1, model.file)
     assert stream.to_bytes() == before
 
 
@@ -188,7 +190,7 @@ def test_a_long_stream_is_scored_without_holding_all_its_answers(model, monkeypa
     stream, lengths = model.stream(), []
     real = stream.run_ids
     monkeypatch.setattr(stream, "run_ids", lambda ids: (lengths.append(len(ids)), real(ids))[1])
-    monkeypatch.setattr(scoring_module, "_ANSWERS_AT_A_TIME", 1000)
+    monkeypatch.setattr(score_module, "PROBABILITIES_AT_A_TIME", 1000)
     stream.score("3012340124" * 100)
     assert lengths == [200] * 5  # of 5 probabilities each
 
@@ -208,4 +210,4 @@ def test_every_number_of_a_graph_that_others_made_is_looked_at(model):
     answers = np.array([[np.nan, 0.5, 0.5, 0, 0]], np.float32)
     adopted = replace(model.file, manifest=replace(model.file.manifest, io_mapping="theirs"))
     with pytest.raises(NotFiniteError, match="no distribution"):
-        judge(answers, np.array([1], np.int32), adopted)
+        score_many(answers, np.array([1], np.int32), adopted)
