@@ -1,33 +1,69 @@
-"""Makes the model files that are checked in: python tests/data/make.py
+"""Make the model files that are checked in: python tests/data/make.py [NAME ...]
 
-memory.tflite and memory.onnx: the trained memory model, so that the runtime can be tested without TensorFlow.
-earlier.tflite and earlier.onnx: the same as it was written once, before the step of a .tflite file was cut in pieces;
-it must stay readable, and it is where the weights come from. runtime/probe.*: the tiny model that shows whether an
-interpreter works.
+memory.tflite and memory.onnx are the trained memory model. earlier.tflite and earlier.onnx are the same, written once
+before the step of a .tflite file was cut in pieces; they must stay readable, and the weights come from them. The
+standard models of support/keras_models.py are written with every precision they are exported in, so that tests/runtime
+needs no TensorFlow; answers.npz holds what float64 answers to their inputs. foreign/ holds graphs that stepcell did not
+make. runtime/interpreters/probe.* is the tiny model that shows whether an interpreter works.
+
+A file stays as it is, to the last byte, where only figures measured on this machine differ, or the order in which
+tf2onnx writes nodes that do not depend on each other: that is another one in each process.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-
-import keras
-import numpy as np
-
-from stepcell.export import build_step_function, export
-from stepcell.export.onnx.convert import onnx_payload
-from stepcell.export.parity.golden import golden_of
-from stepcell.export.tflite.convert import tflite_payload
-from stepcell.runtime import Manifest, Vocabulary, read_model_file
-from stepcell.runtime.format.model_file import pack
-from stepcell.runtime.format.onnx_graph import read_onnx_graph
 
 DATA = Path(__file__).parent
 ROOT = DATA.parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+import keras
+import numpy as np
+import onnx
+import tensorflow as tf
+from support import foreign
+from support.keras_models import STANDARD, Standard
+from support.sealed import PAYLOADS, write_model
+
+from stepcell.export import build_step_function, export
+from stepcell.export.adopt import adopt
+from stepcell.export.parity.golden import golden_of
+from stepcell.export.parity.reference import run_numpy
+from stepcell.export.parity.sample_inputs import random_inputs
+from stepcell.runtime import Manifest, Vocabulary, read_model_file
+from stepcell.runtime.format.model_file import ModelFile, pack, unpack
+from stepcell.runtime.format.onnx_graph import read_onnx_graph
+from stepcell.runtime.interpreters.registry import initial_state
+
+STEPS = 2000  # of answers.npz; of these each of the first 20 is kept and each 100th later
+KEPT = np.array([*range(20), *range(99, STEPS, 100)])
+
+
+def contents(file: ModelFile) -> tuple:
+    """What of a model file is the same whenever it is made."""
+    manifest = replace(file.manifest, parity=(), golden=None, fingerprint="")
+    if file.format == "tflite":
+        return manifest, file.payload
+    graph = onnx.load_from_string(file.payload).graph
+    nodes = sorted((n.op_type, *(a.SerializeToString() for a in n.attribute)) for n in graph.node)
+    return manifest, nodes, sorted(weight.raw_data for weight in graph.initializer)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write `content` as the model file `path`, unless it holds the same already."""
+    if path.exists() and contents(read_model_file(path)) == contents(unpack(content, path.name)):
+        return
+    path.write_bytes(content)
+    print(path.relative_to(ROOT), len(content))
 
 
 def make_probe() -> None:
-    """Write runtime/probe.tflite and runtime/probe.onnx: two symbols, one unit."""
+    """Write probe.tflite and probe.onnx: two symbols, one unit."""
     layers = [
         keras.layers.Embedding(2, 1),
         keras.layers.SimpleRNN(1, return_sequences=True),
@@ -39,12 +75,13 @@ def make_probe() -> None:
     manifest = Manifest(
         "probe", Vocabulary.of_ids(2), step_function.state, step_function.cells, golden=golden_of(step_function)
     )
-    for format, payload in (("tflite", tflite_payload), ("onnx", onnx_payload)):
-        (ROOT / f"runtime/probe.{format}").write_bytes(pack(payload(step_function)[0], manifest, format))
+    for format, payload in PAYLOADS.items():
+        content = pack(payload(step_function, "float32")[0], manifest, format)
+        write(ROOT / f"runtime/interpreters/probe.{format}", content)
 
 
 def make_memory() -> None:
-    """Write tests/data/memory.tflite and tests/data/memory.onnx."""
+    """Write memory.tflite and memory.onnx."""
     earlier = read_model_file(DATA / "earlier.onnx")
     recurrent, table, kernel, bias = (weight.content() for weight in read_onnx_graph(earlier.payload).weights)
     size, units = len(table), len(recurrent)
@@ -56,19 +93,90 @@ def make_memory() -> None:
     model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
     model.set_weights([np.eye(size), table, recurrent, kernel, bias])  # the table has the bias in it
     random = np.random.default_rng(7)
+    options = {
+        "vocabulary": earlier.manifest.vocabulary,
+        "training": earlier.manifest.training,
+        "sample": "".join(random.choice(["30123", "40124"], 400)),
+    }
+    for name, content in exported("memory", model, **options):
+        write(DATA / name, content)
+
+
+def exported(name: str, model: keras.Model, **options) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each model file that an export of `model` writes."""
     with tempfile.TemporaryDirectory() as folder:
-        exported = export(
-            model,
-            folder,
-            vocabulary=earlier.manifest.vocabulary,
-            name="memory",
-            training=earlier.manifest.training,
-            sample="".join(random.choice(["30123", "40124"], 400)),
-        )
-        for path in exported.files[:-1]:
-            (DATA / path.name.replace("model", "memory")).write_bytes(path.read_bytes())
+        for path in export(model, folder, name=name, **options).files[:-1]:
+            yield path.name.replace("model", name, 1), path.read_bytes()
+
+
+def make_standard(name: str, standard: Standard) -> None:
+    """Write the files of one standard model."""
+    model = standard.build()
+    if standard.proven:
+        for file, content in exported(name, model, steps=300, **standard.options):
+            write(DATA / file, content)
+        return
+    step_function = build_step_function(model)
+    for format in PAYLOADS:
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_model(step_function, Path(folder, f"{name}.{format}"), output=step_function.main.activation)
+            write(DATA / path.name, path.read_bytes())
+
+
+def make_answers() -> None:
+    """Write answers.npz: inputs of 2,000 steps, and what float64 answers at the steps `kept`.
+
+    `NAME/symbol` are the ids, `NAME/feature/...` the features, `NAME/main` and `NAME/other/...` the outputs.
+    """
+    arrays: dict[str, np.ndarray] = {"kept": KEPT}
+    for name, standard in STANDARD.items():
+        if not standard.proven:
+            continue
+        options = {key: standard.options[key] for key in ("values",) if key in standard.options}
+        step_function = build_step_function(standard.build(), **options)
+        state = read_model_file(DATA / f"{name}.onnx").manifest.state
+        inputs = random_inputs(step_function.interface, STEPS, 1)
+        if any(feature.ids is None for feature in step_function.features):
+            inputs = inputs[: len(KEPT)]  # numbers take their room
+        (run,) = run_numpy(step_function, inputs, [initial_state(state)])
+        kept = KEPT[len(inputs) > KEPT]
+        arrays[f"{name}/symbol"] = inputs.ids.astype(np.uint8)
+        arrays.update({f"{name}/feature/{key}": array for key, array in inputs.features.items()})
+        arrays[f"{name}/main"] = run.probabilities[kept]
+        arrays.update({f"{name}/other/{key}": array[kept] for key, array in run.others.items()})
+    np.savez_compressed(DATA / "answers.npz", **arrays)
+
+
+def make_foreign() -> None:
+    """Write foreign/: graphs with names of their own, and operators that no step function of stepcell has."""
+    folder = DATA / "foreign"
+    folder.mkdir(exist_ok=True)
+    foreign.positional_tflite(folder / "positional.tflite")
+    foreign.helper_onnx(folder / "helper.onnx")
+    foreign.converted_onnx(folder / "converted.onnx")
+    with tempfile.TemporaryDirectory() as temporary:
+        foreign.signed_tflite(folder / "signed.tflite", temporary)
+    foreign.operators_tflite(folder / "operators.tflite")
+    foreign.softmax_tflite(folder / "softmax.tflite")
+    foreign.dense8_tflite(folder / "dense8.tflite")
+    states = ["h=Identity_1", "c=Identity_2"]
+    for source, name, options in (
+        ("positional.tflite", "adopted.tflite", {"states": states, "vocabulary": Vocabulary(tuple("abcdef"))}),
+        ("helper.onnx", "adopted.onnx", {"vocabulary": Vocabulary(tuple("abcdef"))}),
+    ):
+        with tempfile.TemporaryDirectory() as temporary:
+            adopt(folder / source, Path(temporary, name), **options)
+            write(DATA / name, Path(temporary, name).read_bytes())
 
 
 if __name__ == "__main__":
-    make_probe()
-    make_memory()
+    tf.get_logger().setLevel("ERROR")
+    named = sys.argv[1:]
+    for name, standard in STANDARD.items():
+        if not named or name in named:
+            make_standard(name, standard)
+    if not named:
+        make_probe()
+        make_memory()
+        make_answers()
+        make_foreign()

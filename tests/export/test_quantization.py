@@ -8,7 +8,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from support.faults import break_export, miswired
+from support.broken_export import break_export, miswired
 from support.keras_models import sharp_model
 from typer.testing import CliRunner
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import flatbuffers
 import keras
 import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
 SYMBOLS, UNITS = 6, 5
@@ -135,4 +137,64 @@ def converted_onnx(path):
 
     model, _ = tf2onnx.convert.from_function(step, input_signature=step.input_signature, opset=17)
     path.write_bytes(model.SerializeToString())
+    return path
+
+
+def tflite_of(function, *specs):
+    """What TensorFlow makes of `function`, which takes float32 tensors of the shapes `specs`."""
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([
+        tf.function(function, input_signature=[tf.TensorSpec(s, tf.float32) for s in specs]).get_concrete_function()
+    ])  # fmt: skip
+    return converter.convert()
+
+
+def operators_tflite(path):
+    """Operators that files of others hold and those of stepcell do not."""
+
+    def step(x, y):
+        ids = tf.cast(tf.abs(x[0, :3]), tf.int32)
+        table = tf.constant(np.arange(24, dtype=np.float32).reshape(8, 3) / 7)
+        a, b, c = tf.split(x, [1, 2, 3], axis=1)
+        d, e = tf.unstack(y[:, :2], axis=1)
+        stacked = tf.stack([d, e, tf.squeeze(a, 1)], axis=0)
+        batched = tf.linalg.matmul(tf.reshape(x, [2, 1, 3]), tf.reshape(y[:, :6], [2, 1, 3]), transpose_b=True)
+        return [
+            tf.nn.embedding_lookup(table, ids), tf.gather(table, ids[:2], axis=1),
+            tf.one_hot(ids, 4, 2.0, -1.0), b * tf.nn.relu6(b), tf.nn.leaky_relu(c, 0.3), tf.nn.elu(c), stacked, batched,
+            tf.reduce_mean(x, axis=1), tf.reduce_mean(x, axis=[0, 1], keepdims=True), tf.reduce_min(y, axis=-1),
+            tf.reduce_max(x, axis=0), tf.where(x > y, x, y * 2.0), tf.cast(tf.logical_not(x <= 0.5), tf.float32),
+            tf.cast(tf.logical_and(x < y, x >= 0.0) | (x == y), tf.float32), tf.pow(tf.abs(x) + 0.5, y),
+            tf.slice(x, [0, 2], [1, -1]), x[:, ::2], x[0, 1:-1, tf.newaxis], x[..., -1], tf.expand_dims(x, 0),
+            tf.math.squared_difference(x, y), tf.square(x), tf.math.rsqrt(tf.abs(x) + 1.0), tf.nn.softmax(x * 3.0),
+            tf.broadcast_to(a, [4, 6]), tf.nn.gelu(x, approximate=True), tf.nn.log_softmax(y),
+            x * tf.nn.relu6(x + 3.0) / 6.0, tf.clip_by_value(x, -1.0, 1.0), tf.nn.relu(x + y), tf.transpose(x),
+            tf.cast(tf.shape(x), tf.float32) + 0.0 * x[0, 0],
+        ]  # fmt: skip
+
+    path.write_bytes(tflite_of(step, (1, 6), (1, 6)))
+    return path
+
+
+def softmax_tflite(path):
+    """A softmax of (1, 4) with the temperature that TFLite calls beta at 2."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite_of(lambda x: [tf.nn.softmax(x)], (1, 4)), 0))
+    model.subgraphs[0].operators[0].builtinOptions.beta = 2.0
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
+def dense8_weights():
+    """The weights (64, 32) of `dense8_tflite`, as they were before they had 8 bits."""
+    return np.random.default_rng(2).normal(0, 1, (64, 32)).astype(np.float32)
+
+
+def dense8_tflite(path):
+    """A product with weights of 8 bits, made by TensorFlow's dynamic range quantization."""
+    model, weights = tf.Module(), dense8_weights()
+    model.step = tf.function(lambda x: [x @ weights], input_signature=[tf.TensorSpec((1, 64), tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([model.step.get_concrete_function()], model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    path.write_bytes(converter.convert())
     return path

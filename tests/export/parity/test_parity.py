@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.faults import break_export, miswired
+from support.broken_export import break_export, miswired
 from support.keras_models import sharp_model
 
 from stepcell.export import ParityError, build_step_function, export

@@ -7,7 +7,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from support.faults import miswired
+from support.broken_export import miswired
 from support.keras_models import sharp_model
 from support.sealed import write_model
 

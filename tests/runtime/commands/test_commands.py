@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.keras_models import sharp_model
-from support.models import DATA
-from support.sealed import changed_memory, write_model
+from support.models import DATA, changed_memory
+from support.sealed import write_model
 from typer.testing import CliRunner
 
 from stepcell.cli import app, generate

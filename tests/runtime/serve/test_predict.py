@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.models import changed_memory
 from support.predicting import ONNX, SYMBOLS, TFLITE, append, expected_answers, on_lines, predict, where, whole_run
-from support.sealed import changed_memory
 
 from stepcell.runtime import TargetError, Vocabulary, calibrate, load, read_saved_streams
 from stepcell.runtime.common.errors import OptionError

@@ -7,7 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from support.faults import answering, break_export, miswired
+from support.broken_export import answering, break_export, miswired
 
 from stepcell.export import ParityError, build_step_function, check, export
 from stepcell.export.parity.parity import EACH

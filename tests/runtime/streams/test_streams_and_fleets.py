@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.faults import break_batch, break_store
 from support.keras_models import sharp_model
-from support.models import DATA, RUNTIMES
-from support.sealed import changed_memory, write_model
+from support.models import DATA, RUNTIMES, changed_memory
+from support.sealed import write_model
 
 from stepcell.export import build_step_function
 from stepcell.runtime import (

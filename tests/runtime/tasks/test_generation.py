@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.models import DATA
-from support.sealed import changed_memory
+from support.models import DATA, changed_memory
 
 from stepcell.runtime import NotFiniteError, OptionError, Snapshot, TargetError, UnknownSymbolError, Vocabulary, load
 from stepcell.runtime.tasks.generate import Sampling

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.keras_models import sharp_model, with_random_weights
-from support.sealed import changed_memory, write_model
+from support.models import changed_memory
+from support.sealed import write_model
 
 from stepcell.export import build_step_function
 from stepcell.export.parity.reference import run_numpy

@@ -8,8 +8,7 @@ from math import isnan
 
 import numpy as np
 import pytest
-from support.models import DATA
-from support.sealed import changed_memory
+from support.models import DATA, changed_memory
 
 from stepcell.runtime import (
     OptionError,
