@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 SYMBOL_TYPES = ("int32", "int64", "float32")  # float32: one-hot, as many elements as there are symbols
 
@@ -79,49 +78,3 @@ class IOMapping:
         """Return it in a line."""
         state = ", ".join(f"{name}: {source.name} -> {target.name}" for name, (source, target) in self.state.items())
         return f"symbol {self.symbol.describe()}; output {self.output.describe()}{' logits' * self.logits}; {state}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry `graph` of a manifest."""
-        return {
-            "signature": self.signature,
-            "symbol": _port_to_json(self.symbol),
-            "output": {**_port_to_json(self.output), "logits": self.logits},
-            "state": [
-                {"name": name, "input": _port_to_json(source), "output": _port_to_json(target)}
-                for name, (source, target) in self.state.items()
-            ],
-        }
-
-
-def read_io_mapping(entry: Any) -> IOMapping:
-    """Read what `IOMapping.to_json` returned.
-
-    Raises:
-        AttributeError, KeyError, TypeError, ValueError: It is something else.
-    """
-    logits = entry["output"]["logits"]
-    if not isinstance(entry["signature"], str) or not isinstance(logits, bool):
-        raise ValueError("signature is not a string, or logits is neither true nor false")
-    return IOMapping(
-        signature=entry["signature"],
-        symbol=_read_port(entry["symbol"], SYMBOL_TYPES),
-        output=_read_port(entry["output"], ("float32",)),
-        logits=logits,
-        state={
-            each["name"]: (_read_port(each["input"], ("float32",)), _read_port(each["output"], ("float32",)))
-            for each in entry["state"]
-        },
-    )
-
-
-def _port_to_json(port: TensorSpec) -> dict[str, Any]:
-    return {"name": port.name, "dtype": port.dtype, "shape": list(port.shape)}
-
-
-def _read_port(entry: Any, dtypes: tuple[str, ...]) -> TensorSpec:
-    name, dtype, shape = entry["name"], entry["dtype"], tuple(entry["shape"])
-    if not isinstance(name, str) or dtype not in dtypes:
-        raise ValueError(f"{name!r} is {dtype!r}")
-    if not all(type(size) is int and 0 < size < 2**31 for size in shape) or prod(shape) >= 2**31:
-        raise ValueError(f"the shape of {name!r} is {shape}")
-    return TensorSpec(name, dtype, shape)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..common.arrays import Float32
+from .io_mapping import IOMapping
+from .json_fields import write
+from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT
 from .tensor_specs import PROBABILITIES, SYMBOL, VALUES, Feature, Output
 from .vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    from .io_mapping import IOMapping
-
-FORMAT = 1
-MAPPED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
-NEWEST_FORMAT = 3  # what a reader of the two before could not step right; see `Manifest.format`
 Json = Mapping[str, Any]
 
 
@@ -199,83 +196,14 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object."""
-        golden = self.golden
-        return {
-            "format": self.format,
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "vocabulary": _vocabulary_to_json(self.vocabulary),
-            "target": {"kind": "next"}
-            if self.labels is None
-            else {"kind": "label", "vocabulary": _vocabulary_to_json(self.labels)},
-            "input": {"name": "symbols" if self.sequence else "symbol", "dtype": "int32", "size": len(self.vocabulary)},
-            "output": {
-                "name": self.answer,
-                "dtype": "float32",
-                "size": len(self.output_vocabulary),
-                "activation": self.output,
-            },
-            "state": [
-                {
-                    "name": tensor.name,
-                    "next": tensor.next,
-                    "dtype": "float32",
-                    "shape": list(tensor.shape),
-                    "initial": list(tensor.initial) if isinstance(tensor.initial, tuple) else tensor.initial,
-                }
-                for tensor in self.state
-            ],
-            "cells": [{name: value for name, value in vars(cell).items() if value is not None} for cell in self.cells],
-            "golden": None
-            if golden is None
-            else {
-                "tolerance": golden.tolerance,
-                "outputs": list(golden.outputs),
-                "runs": [
-                    {
-                        "start": run.start,
-                        "ids": list(run.ids),
-                        "probabilities": [list(row) for row in run.probabilities],
-                        **_rows_to_json("features", run.features),
-                        **_rows_to_json("others", run.extra_outputs),
-                    }
-                    for run in golden.runs
-                ],
-            },
-            "training": dict(self.training),
-            "quantization": self.quantization,
-            "parity": [dict(entry) for entry in self.parity],
-            "requires": dict(self.requires),
-            "producer": self.producer,
-            **({} if self.io_mapping is None else {"graph": self.io_mapping.to_json()}),
-            **({} if self.format != NEWEST_FORMAT else {
-                "features": [
-                    {"name": f.name, "shape": list(f.shape), "dtype": np.dtype(f.dtype).name, "ids": f.ids}
-                    for f in self.features
-                ],
-                "outputs": [
-                    {"name": o.name, "size": o.size, "activation": o.activation,
-                     "labels": None if o.labels is None else _vocabulary_to_json(o.labels)}
-                    for o in self.extra_outputs
-                ],
-            }),
-            **({"sequence": True} if self.sequence else {}),
-        }  # fmt: skip
+        return write(self, MANIFEST)  # type: ignore[no-any-return]
 
     def to_bytes(self) -> bytes:
         """Return the manifest as UTF-8 JSON; equal manifests give equal bytes."""
         return json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _rows_to_json(name: str, rows: Mapping[str, tuple[tuple[float, ...], ...]]) -> dict[str, Any]:
-    return {name: {key: [list(row) for row in value] for key, value in rows.items()}} if rows else {}
-
-
 def _shortest(number: np.float32) -> float:
     """Return the float with the fewest digits that is `number` once it is a float32 again."""
     short = float(str(number))
     return short if np.float32(short) == number else float(number)
-
-
-def _vocabulary_to_json(vocabulary: Vocabulary) -> dict[str, Any]:
-    return {"symbols": list(vocabulary.symbols), "unknown": vocabulary.unknown}

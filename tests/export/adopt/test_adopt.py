@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from onnx import TensorProto, helper
 from support import foreign
+from support.manifests import schema_errors
 from typer.testing import CliRunner
 
 from stepcell.cli import app
@@ -26,7 +27,6 @@ from stepcell.runtime import (
 )
 from stepcell.runtime.common.errors import AdoptionError
 from stepcell.runtime.doctor import diagnose, find_target
-from stepcell.runtime.format.io_mapping import read_io_mapping
 from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.format.model_file import pack, unpack
 
@@ -121,15 +121,16 @@ def test_an_older_stepcell_says_that_it_must_be_upgraded(adopted_file, monkeypat
 
 
 def test_the_mapping_comes_back_from_the_manifest(adopted_file):
-    mapping = read_model_file(adopted_file).manifest.io_mapping
-    assert read_io_mapping(mapping.to_json()) == mapping
+    manifest = read_model_file(adopted_file).manifest
+    assert read_manifest(manifest.to_bytes(), "adopted.tflite").io_mapping == manifest.io_mapping is not None
+    assert schema_errors(manifest.to_json()) == []
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"graph": {}}, "graph is incomplete"),
-        ({"graph": 3}, "graph is incomplete"),
+        ({"graph": {}}, "graph.signature is missing; graph.symbol is missing"),
+        ({"graph": 3}, "graph is 3, not an object"),
         ({"format": 1}, "graph stands in manifests of format 2, and may"),
         ({"state": [{"name": "h9", "next": "next_h9", "dtype": "float32", "shape": [5], "initial": 0}]}, "graph.state"),
         ({"vocabulary": {"symbols": ["a", "b"]}}, "graph.output does not fit"),

@@ -154,8 +154,8 @@ def test_the_manifest_of_a_bulk_file_says_what_it_is(folder):
     assert read_manifest(manifest.to_bytes(), "a.onnx") == manifest
     for change, problem in (
         ({"format": 1}, "came with format 3"),
-        ({"sequence": 1}, "sequence is neither"),
-        ({"graph": {}}, "beside graph"),
+        ({"sequence": 1}, "sequence is 1, not true or false"),
+        ({"graph": {}}, "graph.signature is missing"),
     ):
         with pytest.raises(DamagedFileError, match=problem):
             read_manifest(json.dumps({**content, **change}).encode(), "a.onnx")

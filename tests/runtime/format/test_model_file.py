@@ -11,57 +11,23 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.manifests import manifests
 from support.models import DATA
 
 from stepcell.runtime import (
     BackendError,
-    Cell,
     DamagedFileError,
     ForeignFileError,
-    Golden,
-    GoldenRun,
-    Manifest,
     ModelFileError,
     ModelFileNotFoundError,
-    NewerFormatError,
-    StateTensor,
-    Vocabulary,
     load,
     read_model_file,
 )
-from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.format.model_file import FORMATS, ONNX, TFLITE, pack, unpack
 from stepcell.runtime.interpreters.golden import replay_golden
 from stepcell.runtime.interpreters.registry import open_backend
 
 FILES = {TFLITE: DATA / "memory.tflite", ONNX: DATA / "memory.onnx"}
-NAMES = st.text(min_size=1, max_size=8)
-PROBABILITIES = st.floats(0, 1, width=32)
-
-
-def start_of(initial):
-    """The entry of a state tensor of two elements that starts from `initial`."""
-    return {"name": "h0", "next": "next_h0", "dtype": "float32", "shape": [2], "initial": initial}
-
-
-@st.composite
-def manifests(draw):
-    vocabulary = Vocabulary(tuple(draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))))
-    labels = draw(st.none() | st.just(Vocabulary(("yes", "no"))))
-    ids = draw(st.lists(st.integers(0, len(vocabulary) - 1), min_size=1, max_size=4))
-    rows = tuple((draw(PROBABILITIES),) for _ in ids)
-    start = draw(st.just(0.0) | st.tuples(*[st.floats(-9, 9, width=32)] * 3))
-    return Manifest(
-        name=draw(NAMES),
-        vocabulary=vocabulary,
-        labels=labels,
-        output=draw(st.sampled_from(["softmax", "sigmoid"])),
-        state=(StateTensor("h0", (draw(st.integers(1, 512)),), draw(PROBABILITIES)), StateTensor("c0", (3,), start)),
-        cells=(Cell("lstm", 3, "tanh", "sigmoid"), Cell("gru", 4, "tanh", "sigmoid", draw(st.booleans()))),
-        golden=draw(st.none() | st.just(Golden(1e-5, (0,), (GoldenRun("initial", tuple(ids), rows),)))),
-        training={"problem": draw(NAMES), "accuracy": draw(PROBABILITIES)},
-        requires={"opset": 17},
-    )
 
 
 @given(manifests(), st.sampled_from(FORMATS), st.binary(max_size=64))
@@ -198,74 +164,6 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
 def test_a_folder_given_for_a_file_is_refused(tmp_path):
     with pytest.raises(ModelFileNotFoundError, match="Cannot read"):
         load(tmp_path)
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_file_of_a_newer_format_says_what_to_install(format, monkeypatch):
-    file = unpack(FILES[format].read_bytes(), "memory")
-    monkeypatch.setattr("stepcell.runtime.format.manifest.FORMAT", 4)
-    newer = pack(file.payload, file.manifest, format)
-    monkeypatch.setattr("stepcell.runtime.format.manifest.FORMAT", 1)
-    with pytest.raises(
-        NewerFormatError, match=r"has format 4; this stepcell reads format 3 and older. Upgrade with: pip install"
-    ):
-        unpack(newer, f"memory.{format}")
-
-
-FEATURE = {"name": "speed", "shape": [2], "dtype": "float32", "ids": None}
-
-
-def golden_of_steps(steps):
-    """A golden sequence of so many steps, as JSON."""
-    return {
-        "tolerance": 1e-5,
-        "outputs": [0],
-        "runs": [{"start": "initial", "ids": [0] * steps, "probabilities": [[1.0]] * steps}],
-    }
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"format": 0}, "format is 0"),
-        ({"state": []}, "state is empty"),
-        ({"state": [{"name": "h0", "next": "next_c0", "dtype": "float32", "shape": [2], "initial": 0}]}, "not paired"),
-        (
-            {"state": [{"name": "h0", "next": "next_h0", "dtype": "float32", "shape": [10**12], "initial": 0}]},
-            "the shape",
-        ),
-        ({"format": 3, "state": [start_of([0.5])]}, "state 'h0' has 1 initial values for 2 elements"),
-        ({"format": 3, "state": [start_of([0.5, None])]}, "an initial value of state 'h0' is None"),
-        ({"format": 3, "state": [start_of([1e39, 10**400])]}, r"state 'h0' is 1e\+39 and 1 more like it"),
-        ({"format": 1, "state": [start_of([0.5, 0.25])], "golden": None}, "it holds what came with format 3"),
-        ({"state": [start_of(True)]}, "an initial value of state 'h0' is True"),
-        ({"vocabulary": {"symbols": ["a", "a"]}}, "twice"),
-        ({"target": {"kind": "colour"}}, "target.kind"),
-        ({"golden": {"runs": 3}}, "golden is incomplete"),
-        ({"golden": {"tolerance": 10**400, "outputs": [], "runs": []}}, "golden is incomplete"),
-        ({"golden": golden_of_steps(10_001)}, "golden has 10001 steps, at most 10000"),
-        ({"training": {"text": "x" * 2**24}}, r"a manifest of [\d,]+ bytes; 16,777,216 are the most"),
-        ({"format": 3, "features": [FEATURE], "outputs": [], "graph": {}}, "features or outputs stand beside graph"),
-        ({"output": {"activation": "tanh"}}, "output.activation"),
-        ({"name": None}, "name is not a JSON str"),
-    ],
-)
-def test_a_manifest_that_makes_no_sense_is_refused(change, problem):
-    content = read_model_file(FILES[TFLITE]).manifest.to_json() | change
-    with pytest.raises(DamagedFileError, match=problem):
-        read_manifest(json.dumps(content).encode(), "memory.tflite")
-
-
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
-def test_any_json_in_place_of_a_manifest_is_refused_cleanly(content):
-    with pytest.raises(ModelFileError):
-        read_manifest(json.dumps(content).encode(), "memory.tflite")
-
-
-def test_every_problem_of_a_manifest_is_named_at_once():
-    content = read_model_file(FILES[TFLITE]).manifest.to_json() | {"state": [], "name": None}
-    with pytest.raises(DamagedFileError, match="state is empty.*name is not"):
-        read_manifest(json.dumps(content).encode(), "memory.tflite")
 
 
 def test_the_manifest_of_a_tflite_file_is_a_zip_entry_that_any_tool_reads():

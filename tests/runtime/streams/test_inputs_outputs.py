@@ -267,12 +267,18 @@ def test_the_manifest_of_a_wide_model_comes_back_whole(wide):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"features": [{"name": "speed", "shape": [0], "dtype": "float32", "ids": None}]}, "the shape of feature"),
+        (
+            {"features": [{"name": "speed", "shape": [0], "dtype": "float32", "ids": None}]},
+            r"features\[0\].shape\[0\] is 0, not an integer",
+        ),
         ({"features": [{"name": "hour", "shape": [2], "dtype": "int32", "ids": 24}]}, "is an id of 24"),
         ({"features": [{"name": "hour", "shape": [], "dtype": "float32", "ids": 24}]}, "feature 'hour' is 'float32'"),
-        ({"outputs": [{"name": "gap", "size": 0, "activation": "linear", "labels": None}]}, "has the size 0"),
-        ({"outputs": [{"name": "gap", "size": 2, "activation": "tanh", "labels": None}]}, "is 'tanh'"),
-        ({"features": 3}, "features is not a JSON list"),
+        (
+            {"outputs": [{"name": "gap", "size": 0, "activation": "linear", "labels": None}]},
+            r"outputs\[0\].size is 0, not an integer",
+        ),
+        ({"outputs": [{"name": "gap", "size": 2, "activation": "tanh", "labels": None}]}, 'is "tanh", not'),
+        ({"features": 3}, "features is 3, not a list"),
         ({"vocabulary": {"symbols": []}, "features": []}, "it has no symbols"),
     ],
 )

@@ -1,0 +1,201 @@
+"""The fields of a manifest, formats 1 to 3: the table from which it is written, checked, read and documented.
+
+`docs/manifest.schema.json` and the table in `docs/model-file.md` are made from it by `python docs/manifest_pages.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .io_mapping import SYMBOL_TYPES, IOMapping
+from .json_fields import Field, Schema, array_of, object_of
+from .tensor_specs import ACTIVATIONS
+
+FORMAT = 1
+MAPPED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
+NEWEST_FORMAT = 3  # what a reader of the two before could not step right; see `Manifest.format`
+
+_MAX_INT32 = 2**31 - 1  # TFLite has int32 for dimensions
+_MAX_FLOAT32 = 3.4028235e38  # rounded to the largest float32, and written for it
+_TEXT: Schema = {"type": "string"}
+_FLAG: Schema = {"type": "boolean"}
+_NUMBER: Schema = {"type": "number", "minimum": -_MAX_FLOAT32, "maximum": _MAX_FLOAT32}
+_SIZE: Schema = {"type": "integer", "minimum": 1, "maximum": _MAX_INT32}
+_COUNT: Schema = {**_SIZE, "minimum": 0}
+_ANYTHING: Schema = {"type": "object"}
+_ROWS = array_of(array_of(_NUMBER))
+_NAMED_ROWS: Schema = {"type": "object", "additionalProperties": _ROWS}
+_FLOAT32 = ("float32",)
+
+
+def _one_of(*values: str) -> Schema:
+    return {"enum": values}
+
+
+def _vocabulary(*, nullable: bool = False) -> Schema:
+    return object_of(
+        Field("symbols", array_of(_TEXT), "The symbols; the position of a symbol is its id."),
+        Field("unknown", {"type": ["string", "null"]}, "The symbol for all others; null: they are refused.", None),
+        nullable=nullable,
+    )
+
+
+def _tensor(dtypes: tuple[str, ...], *more: Field) -> Schema:
+    return object_of(
+        Field("name", _TEXT, "The name in the signature, or of the tensor."),
+        Field("dtype", _one_of(*dtypes), "The type of its elements."),
+        Field("shape", array_of(_SIZE), "The shape for one stream, with a batch dimension of 1 if it has one."),
+        *more,
+    )
+
+
+_INITIAL: Schema = {**_NUMBER, "type": ["number", "array"], "items": _NUMBER}
+_STATE = object_of(
+    Field("name", _TEXT, "The input of a step: `h0`, `c0`, `past1`, ...: its kind and the index of the layer call."),
+    Field("next", _TEXT, "The output of the step that becomes this input: `next_` and the name."),
+    Field("dtype", _one_of(*_FLOAT32), "The type of its elements.", value=lambda _: "float32"),
+    Field("shape", array_of(_SIZE, least=1), "The shape without the batch dimension."),
+    Field("initial", _INITIAL, "The value of every element after a reset; in format 3 possibly one for each, C order."),
+)
+_CELL = object_of(
+    Field("kind", _TEXT, "`lstm`, `gru` or `rnn`."),
+    Field("units", _SIZE, "The number of elements of each of its states."),
+    Field("activation", _TEXT, "The name that Keras has for its activation."),
+    Field("recurrent_activation", _TEXT, "The same of its gates.", None),
+    Field("reset_after", _FLAG, "Of a GRU: the reset gate comes after the product.", None),
+)
+_FEATURE = object_of(
+    Field("name", _TEXT, "The name of the input."),
+    Field("shape", array_of(_SIZE), "The shape of one step, without the batch dimension; empty for an id."),
+    Field("dtype", _one_of("float32", "int32"), "`int32` for an id.", value=lambda f: np.dtype(f.dtype).name),
+    Field("ids", {**_SIZE, "type": ["integer", "null"]}, "The number of ids; null: it is no id.", None),
+)
+_OUTPUT = object_of(
+    Field("name", _TEXT, "The name of the output."),
+    Field("size", _SIZE, "The number of its elements."),
+    Field("activation", _one_of(*ACTIVATIONS), "`softmax`: they sum to 1; `sigmoid`: each is a probability."),
+    Field("labels", _vocabulary(nullable=True), "The symbols its elements belong to; null: none.", None),
+)
+_GOLDEN_RUN = object_of(
+    Field("start", _one_of("initial", "ramp"), "The state before the first step."),
+    Field("ids", array_of(_COUNT), "The symbol ids to step; zeros if the model reads no symbol."),
+    Field("probabilities", _ROWS, "After each step the elements `outputs` of the main output."),
+    Field("features", _NAMED_ROWS, "Name of a feature -> its elements at each step.", {}, since=3),
+    Field(
+        "others",
+        _NAMED_ROWS,
+        "Name of a further output -> its first elements after each step.",
+        {},
+        since=3,
+        value=lambda run: run.extra_outputs,
+    ),
+)
+_GOLDEN = object_of(
+    Field("tolerance", _NUMBER, "The largest allowed difference of an element."),
+    Field("outputs", array_of(_COUNT), "The elements of the main output that are recorded."),
+    Field("runs", array_of(_GOLDEN_RUN), "Runs to replay one after the other."),
+    nullable=True,
+)
+_LOGITS = Field("logits", _FLAG, "The answer is the softmax of this output.")
+_ENDS = object_of(
+    Field("name", _TEXT, "The name in the entry `state`."),
+    Field("input", _tensor(_FLOAT32), "The input for the state."),
+    Field("output", _tensor(_FLOAT32), "The output for the next state."),
+)
+
+
+def _output_of(mapping: IOMapping) -> dict[str, Any]:
+    return {**vars(mapping.output), "logits": mapping.logits}
+
+
+def _ends_of(mapping: IOMapping) -> list[dict[str, Any]]:
+    return [{"name": name, "input": ends[0], "output": ends[1]} for name, ends in mapping.state.items()]
+
+
+_GRAPH = object_of(
+    Field("signature", _TEXT, "The TFLite signature that the names belong to; empty: they are names of tensors."),
+    Field("symbol", _tensor(SYMBOL_TYPES), "The input for the symbol: one id, or float32 and one-hot."),
+    Field("output", _tensor(_FLOAT32, _LOGITS), "The main output.", value=_output_of),
+    Field("state", array_of(_ENDS), "Both ends of each state tensor.", value=_ends_of),
+)
+_TARGET = object_of(
+    Field("kind", _one_of("next", "label"), "`next`: the model predicts its next symbol; `label`: it names labels."),
+    Field("vocabulary", _vocabulary(), "Of `label`: the symbols of the main output.", None),
+)
+_INPUT = object_of(
+    Field("name", _one_of("symbol", "symbols"), "`symbols` in a graph of whole sequences.", None),
+    Field("dtype", _one_of("int32"), "The type of an id.", None),
+    Field("size", _COUNT, "The number of symbols.", None),
+)
+_MAIN_OUTPUT = object_of(
+    Field("name", _one_of("probabilities", "values"), "`values` if the activation is linear.", None),
+    Field("dtype", _one_of(*_FLOAT32), "The type of its elements.", None),
+    Field("size", _COUNT, "The number of its elements.", None),
+    Field("activation", _one_of(*ACTIVATIONS), "`linear`, values as they are, in format 3 alone."),
+)
+
+
+def _target_of(manifest: Any) -> dict[str, Any]:
+    return {"kind": "next" if manifest.labels is None else "label", "vocabulary": manifest.labels}
+
+
+def _input_of(manifest: Any) -> dict[str, Any]:
+    name = "symbols" if manifest.sequence else "symbol"
+    return {"name": name, "dtype": "int32", "size": len(manifest.vocabulary)}
+
+
+def _main_output_of(manifest: Any) -> dict[str, Any]:
+    size = len(manifest.output_vocabulary)
+    return {"name": manifest.answer, "dtype": "float32", "size": size, "activation": manifest.output}
+
+
+def _in_newest(value: Any, manifest: Any) -> Any:
+    """Return a value that all manifests of the newest format have, if only as an empty list."""
+    return list(value) if manifest.format == NEWEST_FORMAT else ()
+
+
+_FORMAT: Schema = {"type": "integer", "minimum": FORMAT, "maximum": NEWEST_FORMAT}
+MANIFEST = object_of(
+    Field("format", _FORMAT, "The lowest format number that describes the file."),
+    Field("name", _TEXT, "The name of the model."),
+    Field("fingerprint", _TEXT, "sha256 in hex of the file without the manifest and its checksum."),
+    Field("vocabulary", _vocabulary(), "The symbols that the model reads."),
+    Field("target", _TARGET, "The symbols that the main output belongs to.", value=_target_of),
+    Field("input", _INPUT, "The input for symbols; stepcell itself finds it elsewhere.", None, value=_input_of),
+    Field("output", _MAIN_OUTPUT, "The main output.", value=_main_output_of),
+    Field("state", array_of(_STATE, least=1), "The tensors of the state, in a fixed order."),
+    Field("cells", array_of(_CELL), "The recurrent layers, first to last, as they were in Keras."),
+    Field("golden", _GOLDEN, "A known answer, replayed at every load; null: none.", None),
+    Field("training", _ANYTHING, "How the model was trained; under `data`, how its file was read."),
+    Field("quantization", _TEXT, "The precision of the weights: `float32`, `float16` or `int8`."),
+    Field("parity", array_of(_ANYTHING), "The differences from Keras, for each interpreter and start."),
+    Field("requires", _ANYTHING, "What an interpreter must have: operator versions, or `opset` and `ir_version`."),
+    Field("producer", _TEXT, "The program and version that wrote the file."),
+    Field(
+        "graph",
+        _GRAPH,
+        "The names in a graph that stepcell did not make, where they are not those of format 1.",
+        None,
+        since=2,
+        value=lambda manifest: manifest.io_mapping,
+    ),
+    Field(
+        "features",
+        array_of(_FEATURE),
+        "The inputs beside the symbol, or in its place.",
+        (),
+        since=3,
+        value=lambda manifest: _in_newest(manifest.features, manifest),
+    ),
+    Field(
+        "outputs",
+        array_of(_OUTPUT),
+        "The outputs beside the main one.",
+        (),
+        since=3,
+        value=lambda manifest: _in_newest(manifest.extra_outputs, manifest),
+    ),
+    Field("sequence", _FLAG, "The graph is not that of a step but of whole sequences.", False, since=3),
+)
