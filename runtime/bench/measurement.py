@@ -137,6 +137,6 @@ def _each_step(
 
 def _resident_mb(path: str | Path, model: Model) -> float | None:
     """Measure it in a fresh process: this one has imported more than a device does."""
-    measured = run_worker("measure", model=str(path), backend=model._seat.backend_name)
+    measured = run_worker("measure", model=str(path), backend=model.pool.backend_name)
     found: float | None = None if measured.failure else measured.value["resident_mb"]
     return found

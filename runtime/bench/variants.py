@@ -105,7 +105,7 @@ def until_the_answer(step: Callable[[int], Any], afterwards: Callable[[], object
 
 def baselines(model: Model) -> Iterator[Variant]:
     """Yield the ways to step the file of `model` without stepcell, on the interpreter that `model` runs on."""
-    name, manifest = model._seat.backend_name, model.manifest
+    name, manifest = model.pool.backend_name, model.manifest
     if manifest.io_mapping is not None:
         return
     if name in ("litert", "tflite"):
@@ -179,7 +179,7 @@ def _flat_views(held: SignatureView, model: Model) -> Loop:
 
 
 def _public(model: Model) -> Loop:
-    interpreter = open_interpreter(model._seat.backend_name, model.file.payload)
+    interpreter = open_interpreter(model.pool.backend_name, model.file.payload)
     signature = interpreter._get_full_signature_list()[STEP]
     inputs, outputs = signature["inputs"], signature["outputs"]
     features = {f.name: np.zeros((1, *f.shape), f.dtype) for f in model.manifest.features}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,15 +22,20 @@ def initial_state(state: tuple[StateTensor, ...]) -> dict[str, Float32]:
 class Backend(Protocol):
     """One loaded interpreter with one state resident in its memory.
 
-    A step that raises leaves the resident state as it was, and has counted if it has moved it all the same: a signal
-    handler raised then. `absorb` and `run` may leave it anywhere: whoever calls them puts it back. Ids and features are
-    not checked here: callers pass valid ones. A model that reads no symbol gets the id 0.
+    A step moves the state and counts, or neither, even on Ctrl-C. `absorb` and `run` may leave the state anywhere when
+    they fail: the caller puts it back. Ids and features are not checked here: callers pass valid ones. A model that
+    reads no symbol gets the id 0.
 
     Attributes:
-        steps: How many calls of `step` have moved the resident state.
+        steps: How many symbols have moved the resident state. `step` counts; the caller assigns it otherwise.
+        bound: The buffers and the call that a stream binds at its first step (`InPlaceBackend`, `TwoPhaseBackend`);
+            None: it calls `step`.
+        shared: What `open_backend` takes to open more backends for the same file; None: they share nothing.
     """
 
     steps: int
+    bound: tuple[Any, ...] | None
+    shared: Any
 
     def step(self, id: int) -> None:
         """Compute the answer to `id` and let the next state become the resident state."""
@@ -68,8 +73,11 @@ class BackendBase(ABC):
 
     Attributes:
         manifest: That of the file.
-        steps: See `Backend`.
+        steps, bound, shared: See `Backend`.
     """
+
+    bound: tuple[Any, ...] | None = None
+    shared: Any = None
 
     def __init__(
         self,

@@ -28,6 +28,8 @@ class InPlaceBackend(BackendBase):
         sign: The highest byte of that number, shape (1,). Below `SIGN_LIMIT` the number is finite; to look at a byte
             takes half the time of a number.
         feedback: Pairs (target, source) that let the next state become the state; `copy_all` copies them.
+        bound: (this, buffer, cache, function, arguments, sign, target, source, answer): what a step is made of, where
+            `feedback` is one pair and nothing but symbols is read; see `Stream.step`.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class InPlaceBackend(BackendBase):
         self.sign = as_bytes(self._answer)[_HIGHEST_BYTE : _HIGHEST_BYTE + 1]
         self.feedback = feedback
         self._state = state
+        if len(feedback) == 1 and not manifest.features:
+            self.bound = (self, slot.buffer, slot.cache, *self.call, self.sign, *feedback[0], self._answer)
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
 
     def step(self, id: int) -> None:

@@ -29,12 +29,13 @@ Runner = Callable[[Mapping[str, AnyArray]], Mapping[str, AnyArray]]
 class MappedBackend(BackendBase):
     """A graph behind a function, with its state beside it."""
 
-    def __init__(self, run: Runner, manifest: Manifest) -> None:
+    def __init__(self, run: Runner, manifest: Manifest, *, shared: object = None) -> None:
         """Feed `run` by the mapping of `manifest`. The resident state is the initial one."""
         assert manifest.io_mapping is not None, "files without mapping have backends of their own"
         self._mapping: IOMapping = manifest.io_mapping
         # A graph with such a mapping reads no features, and nothing else of what it answers is wired.
         super().__init__(manifest, np.zeros(self._mapping.output.size, np.float32), {}, {})
+        self.shared = shared
         self._run = run
         self._shapes = {tensor.name: (1, *tensor.shape) for tensor in manifest.state}
         self._symbol = np.zeros(self._mapping.symbol.shape, self._mapping.symbol.dtype)

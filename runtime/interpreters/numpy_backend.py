@@ -27,8 +27,8 @@ from .memory import as_bytes
 from .numpy_engine import Calculation, Program, build_program, calculation_of
 
 
-def open_backend(name: str, file: ModelFile) -> Backend:
-    """Make the verified `file` ready to step; `name` is "numpy".
+def open_backend(name: str, file: ModelFile, shared: Calculation | None = None) -> Backend:
+    """Make the verified `file` ready to step; `name` is "numpy"; `shared` is the step of its graph, if it is known.
 
     Raises:
         CalculationError: It has operators that are not known here; all of them are named.
@@ -37,7 +37,10 @@ def open_backend(name: str, file: ModelFile) -> Backend:
     """
     if file.manifest.io_mapping is not None:
         return MappedBackend(_runner(file), file.manifest)
-    return NumpyBackend(step_program(file), file.manifest)
+    calculation = _step_of(file) if shared is None else shared
+    backend = NumpyBackend(_program_of(calculation, file, np.float32), file.manifest)
+    backend.shared = calculation
+    return backend
 
 
 def open_interpreter(name: str, payload: bytes) -> Program:
@@ -62,11 +65,18 @@ def step_program(file: ModelFile, floats: Any = np.float32) -> Program:
     Raises:
         As `open_backend`.
     """
-    manifest = file.manifest
+    return _program_of(_step_of(file), file, floats)
+
+
+def _step_of(file: ModelFile) -> Calculation:
     try:
-        calculation = read_calculation(file.payload, STEP)
+        return read_calculation(file.payload, STEP)
     except KeyError as error:
         raise DamagedFileError(f"{file.name} has no signature {error}. Export the model again.") from error
+
+
+def _program_of(calculation: Calculation, file: ModelFile, floats: Any) -> Program:
+    manifest = file.manifest
     wanted = {name: (np.dtype(dtype).name, _of_one(shape)) for name, (dtype, shape) in manifest.graph_inputs().items()}
     found = {
         name: (source.dtype, None if source.shape is None else (1, *source.shape[1:]))

@@ -26,16 +26,16 @@ _ONNX_TYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
 _ERRORS_ONLY = 3  # log severity
 
 
-def open_backend(name: str, file: ModelFile) -> Backend:
-    """Load the verified .onnx `file`; `name` is "onnxruntime".
+def open_backend(name: str, file: ModelFile, shared: Any = None) -> Backend:
+    """Load the verified .onnx `file`; `name` is "onnxruntime"; `shared` is a session that has loaded it already.
 
     Raises:
         ImportError: onnxruntime is not installed.
         DamagedFileError: The graph does not have the names, types or shapes that the manifest promises.
     """
-    session = open_interpreter(name, file.payload)
+    session = open_interpreter(name, file.payload) if shared is None else shared
     if file.manifest.io_mapping is not None:
-        return MappedBackend(onnx_runner(session, file), file.manifest)
+        return MappedBackend(onnx_runner(session, file), file.manifest, shared=session)
     _check_graph(session, file)
     if file.manifest.sequence:
         return OnnxSequenceBackend(session, file.manifest)
@@ -66,7 +66,10 @@ def _check_graph(session: Any, file: ModelFile) -> None:
 
 
 class OnnxRuntimeBackend(BackendBase):
-    """One session with two sets of state buffers, and a binding for each direction between them."""
+    """Two sets of state buffers, and a binding of the session for each direction between them.
+
+    The session may be shared, by threads too: everything that a step writes belongs to this object.
+    """
 
     def __init__(self, session: Any, manifest: Manifest) -> None:
         """Allocate the buffers and bind them. The resident state is the initial one."""
@@ -86,14 +89,15 @@ class OnnxRuntimeBackend(BackendBase):
             bind(session, {**inputs, **before}, {**self._outputs, **{t.next: after[t.name] for t in manifest.state}})
             for before, after in (self._buffers, self._buffers[::-1])
         ]
-        self._kept = session, bindings, inputs
+        self.shared = session
+        self._kept = bindings, inputs
         run, held = shortest_run(session, bindings)
         self._compute = [
             with_finite_check((run, (binding, None)), self._written(after), manifest)
             for binding, after in zip(held, self._buffers[::-1], strict=True)
         ]
         self._first = self._answer.data
-        self._side = 0  # which buffers hold the resident state; one assignment moves it, so nothing can tear it
+        self._side = 0  # which buffers hold the resident state; switched by one assignment, so it is atomic
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
@@ -169,7 +173,6 @@ class OnnxSequenceBackend(OnnxRuntimeBackend):
     def __init__(self, session: Any, manifest: Manifest) -> None:
         """Wrap `session`. The resident state is the initial one."""
         super().__init__(session, manifest)
-        self._session = session
         self._names = [tensor.name for tensor in manifest.state]
         self._ports = [manifest.answer, *(tensor.next for tensor in manifest.state)]
 
@@ -194,5 +197,5 @@ class OnnxSequenceBackend(OnnxRuntimeBackend):
 
     def _sequence(self, ids: Ids, state: State) -> tuple[Float32, dict[str, Float32]]:
         """Return the answers to `ids` from `state`, (T, K), and the state after them."""
-        answers, *following = self._session.run(self._ports, {"symbols": ids[:, None], **state})
+        answers, *following = self.shared.run(self._ports, {"symbols": ids[:, None], **state})
         return answers[:, 0], dict(zip(self._names, following, strict=True))

@@ -45,8 +45,13 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def open_backend(name: str, file: ModelFile) -> Backend:
+def open_backend(name: str, file: ModelFile, shared: object = None) -> Backend:
     """Load `file` into the interpreter `name`.
+
+    Args:
+        name: Which interpreter.
+        file: The file.
+        shared: `Backend.shared` of another backend of this name for this file, which then loads only what is its own.
 
     Raises:
         NoInterpreterError: It is not installed.
@@ -56,7 +61,7 @@ def open_backend(name: str, file: ModelFile) -> Backend:
     if name not in backends_for(file.format):
         names = ", ".join(repr(known) for known in backends_for(file.format))
         raise WrongBackendError(f"Backend {name!r} does not step .{file.format} files; these do: {names}.")
-    backend: Backend = _call(name, file.name, "open_backend", file)
+    backend: Backend = _call(name, file.name, "open_backend", file, shared)
     return backend
 
 
@@ -86,7 +91,7 @@ def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
 
 
 def open_any_file(name: str, content: bytes, file_name: str) -> None:
-    """Load a file, whoever made it, into the interpreter `name` and let go of it again: to see whether it can.
+    """Load a file of any origin into the interpreter `name` and drop it: to see whether the interpreter can load it.
 
     What is damaged may crash the process, so call this in one of its own.
 
@@ -97,11 +102,11 @@ def open_any_file(name: str, content: bytes, file_name: str) -> None:
     _call(name, file_name, "open_interpreter", content)
 
 
-def _call(name: str, file_name: str, function: str, content: ModelFile | bytes) -> Any:
-    """Call `function` of the module of the backend `name`, and let what goes wrong be one of our errors."""
+def _call(name: str, file_name: str, function: str, content: ModelFile | bytes, *more: object) -> Any:
+    """Call `function` of the module of the backend `name`, and convert its exceptions to StepcellError."""
     _, module, distribution, extra = _BACKENDS[name]
     try:
-        return getattr(import_module(module, __package__), function)(name, content)
+        return getattr(import_module(module, __package__), function)(name, content, *more)
     except ImportError as error:
         raise NoInterpreterError(
             f"The backend {name!r} needs {distribution} ({error}). Install it: pip install '{extra}'"
@@ -138,6 +143,6 @@ def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
 
 
 def drop_numpy_fallback(names: Iterable[str]) -> tuple[str, ...]:
-    """Return `names` of backends without numpy, which stands in for an interpreter; alone it stays."""
+    """Return `names` of backends without numpy, unless it is the only one."""
     given = tuple(names)
     return tuple(name for name in given if name != NUMPY) or given

@@ -31,12 +31,13 @@ _WIDE = 512  # numbers in a row: four for each unit of an LSTM
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
 
 
-def open_backend(name: str, file: ModelFile, *, public: bool = False) -> Backend:
+def open_backend(name: str, file: ModelFile, shared: None = None, *, public: bool = False) -> Backend:
     """Load `file` into the interpreter `name`, "litert" or "tflite".
 
     Args:
         name: Which interpreter.
         file: A verified .tflite file.
+        shared: Interpreters share nothing.
         public: Use the public API alone, even where the wrapper can be reached.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,10 @@ from ..format.tensor_specs import Features
 from ..format.vocabulary import Vocabulary
 from ..interpreters.base import initial_state
 from ..interpreters.golden import replay_golden
-from ..interpreters.registry import describe_backend, open_any_backend, open_backend, open_two_phase_backend
-from .seat import Seat
-from .snapshot import State, checked_state
+from ..interpreters.registry import describe_backend, open_any_backend, open_backend
+from .low_latency_stream import LowLatencyStream
+from .pool import InterpreterPool, Spare
+from .snapshot import Snapshot, State
 from .stream import Stream
 
 if TYPE_CHECKING:  # else when they are asked for
@@ -54,29 +56,32 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -
         opened = open_backend(backend, file)
     if golden:
         replay_golden(opened, file, backend)
-    return Model(Seat(opened, backend, file, golden=golden))
+    return Model(InterpreterPool(file, backend, opened, golden=golden))
 
 
 class Model:
     """A model that can be stepped. Made by `load`.
 
-    It never changes and may be shared, by threads too: steps of different streams then wait for each other.
+    It never changes and may be shared, by threads too.
+
+    Attributes:
+        pool: Opens the interpreters of its streams.
     """
 
-    def __init__(self, seat: Seat) -> None:
-        """Wrap a loaded interpreter. Use `load` instead."""
-        self._seat = seat
-        self._fast_seat: Seat | None = None
+    def __init__(self, pool: InterpreterPool) -> None:
+        """Wrap the interpreters of a file. Use `load` instead."""
+        self.pool = pool
+        self._pure = Spare(self.stream)
 
     @property
     def file(self) -> ModelFile:
         """The verified file this model was loaded from."""
-        return self._seat.file
+        return self.pool.file
 
     @property
     def manifest(self) -> Manifest:
         """What the file says about itself."""
-        return self._seat.file.manifest
+        return self.file.manifest
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -91,7 +96,7 @@ class Model:
     @property
     def backend(self) -> str:
         """The interpreter it runs on, with its version."""
-        return describe_backend(self._seat.backend_name)
+        return describe_backend(self.pool.backend_name)
 
     def initial_state(self) -> State:
         """Return the state after a reset: name -> float32 array of shape (1, ...)."""
@@ -118,11 +123,12 @@ class Model:
             FeatureMismatchError: `features` are not those of this model.
             BackendError: The interpreter failed.
         """
-        stream = Stream(self._seat, checked_state(state, self.file))
-        return stream.step(symbol, features).values, stream.state
+        with self._pure.lend() as stream:
+            stream.state = state
+            return stream.step(symbol, features).values, stream.state
 
     def stream(self, *, low_latency: bool = False) -> Stream:
-        """Return a new stream that starts from the initial state.
+        """Return a new stream that starts from the initial state; it opens an interpreter at its first step.
 
         Args:
             low_latency: Answer first and work later. A recurrent layer multiplies its state by a matrix whatever the
@@ -134,10 +140,8 @@ class Model:
             GoldenMismatchError: The answers in two phases are not the recorded ones.
         """
         if not low_latency:
-            return Stream(self._seat, self.initial_state())
-        from .low_latency_stream import LowLatencyStream
-
-        return LowLatencyStream(self._two_phase_seat(), self.initial_state())
+            return Stream(self.pool, Snapshot(self.initial_state()))
+        return LowLatencyStream(self._two_phase_pool, Snapshot(self.initial_state()))
 
     def streams(self, count: int) -> Streams:
         """Return new streams that are stepped together, a symbol for each at every step.
@@ -153,7 +157,7 @@ class Model:
 
         if count < 1:
             raise OptionError(f"{count} streams cannot be stepped; give 1 or more.")
-        return Streams(self._seat.open_batch(count), self.file)
+        return Streams(self.pool.open_batch(count), self.file)
 
     def fleet(self, *, most: int | None = None, store: Store | None = None) -> Fleet:
         """Return an empty fleet: streams by key, any of which move at a time.
@@ -167,18 +171,11 @@ class Model:
         """
         from .fleet import Fleet
 
-        return Fleet(self._seat.open_batch, self.file, most=most, store=store)
+        return Fleet(self.pool.open_batch, self.file, most=most, store=store)
 
-    def _two_phase_seat(self) -> Seat:
-        """Return the seat of all low-latency streams: an interpreter of its own."""
-        with self._seat.lock:
-            if self._fast_seat is None:
-                name = self._seat.backend_name
-                backend = open_two_phase_backend(name, self.file)
-                if self._seat.golden:
-                    replay_golden(backend, self.file, name)
-                self._fast_seat = Seat(backend, name, self.file, golden=self._seat.golden)
-            return self._fast_seat
+    @cached_property
+    def _two_phase_pool(self) -> InterpreterPool:
+        return self.pool.in_two_phases()
 
     def __repr__(self) -> str:
         """Return file and interpreter in a line."""

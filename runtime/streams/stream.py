@@ -1,94 +1,140 @@
-"""Streams: one sequence being stepped, with the state that belongs to it."""
+"""Streams: one sequence being stepped, by an interpreter of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from operator import index
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import ArrayLike
+import numpy as np
 
-from ..common.arrays import Float32, Ids
-from ..format.model_file import ModelFile
+from ..common.arrays import AnyArray, Float32, Ids
+from ..common.errors import FeatureMismatchError
 from ..format.tensor_specs import Features
-from ..interpreters.base import Backend, initial_state
-from ..tasks.generate import beam, generate
-from ..tasks.score import score
-from .bare_path import step, step_id
-from .bulk import absorb, run, run_ids
-from .locked_path import settle_with_lock
-from .prediction import Prediction, prediction_of
-from .saving import from_bytes, restore, save, to_bytes
-from .seat import Seat
-from .snapshot import Snapshot, State, checked_state
+from ..interpreters.base import Backend
+from ..interpreters.in_place import SIGN_LIMIT
+from ..interpreters.memory import ALL
+from .input_encoder import no_id, require_ids
+from .prediction import NO_OUTPUTS, Prediction, prediction_of, symbols_of
+from .stream_state import StreamState
 
-T = TypeVar("T")
+if TYPE_CHECKING:  # these take a stream
+    from ..tasks.generate import Continuation
+    from ..tasks.score import Score
+
+_new = object.__new__
 
 
-class Stream:
+class Stream(StreamState):
     """One sequence of symbols on its way through a model.
 
-    Made by `Model.stream()`. What it answers depends on every symbol since the last `reset()` and on nothing else: no
-    other stream of the model, no other thread. Use one stream from one thread at a time. A call that fails leaves the
-    state where it was. Ctrl-C in the middle of a call leaves it where it was or where the call would have moved it,
-    never between. A signal handler that comes in the middle of a call cannot use the streams of that model: it gets a
-    BackendError. Let it set a flag.
+    Made by `Model.stream()`. Its answers depend on every symbol since the last `reset()` and on nothing else. It has an
+    interpreter of its own, opened at its first step (half a millisecond). A stream belongs to one thread; streams of
+    one model may step in different threads. A call that fails leaves the state where it was. Ctrl-C leaves it before or
+    after a step, never between. Do not use a stream in a signal handler, which may run in the middle of its step: let
+    the handler set a flag.
     """
 
-    # An attribute with a slot is found in a third of the time of one in the dictionary, and each step looks at six.
-    __slots__ = (
-        "__dict__", "__weakref__", "_answered_at", "_answers", "_entry_contents", "_intake", "_parked", "_room",
-        "_seat", "_spare", "_stepping", "_symbols_seen", "_tools", "_wide",
-    )  # fmt: skip
+    def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
+        """Feed one symbol and return how likely each symbol of the output is.
 
-    def __init__(
-        self, seat: Seat, state: State, symbols_seen: int = 0, answers: dict[str, Float32] | None = None
-    ) -> None:
-        """Start from there; the arrays are this stream's from now on. Use `Model.stream()` instead."""
-        manifest = seat.file.manifest
-        self._seat = seat
-        self._intake = seat.intake
-        self._wide = bool(manifest.features or manifest.extra_outputs)
-        self._parked = state  # the state while this stream is not seated
-        self._symbols_seen = symbols_seen
-        # See `bare_path` and `two_phase_path` for these.
-        self._tools = seat.tools
-        self._stepping = False  # without the lock, at this moment
-        self._entry_contents: list[Any] = []  # of the seat's backend as long as this stream sits there
-        self._spare: Any = None  # the array of the last answer, and its memory
-        self._room: Any = None
-        self._answers = answers  # the last ones as they were at `_answered_at`; what came later the backend has
-        self._answered_at = symbols_seen
-
-    @property
-    def file(self) -> ModelFile:
-        """The file of the model."""
-        return self._seat.file
-
-    @property
-    def symbols_seen(self) -> int:
-        """How many symbols have moved the state since the last reset (or since `state` was assigned)."""
-        return self._symbols_seen
-
-    @property
-    def prediction(self) -> Prediction | None:
-        """The answer to the last symbol, again.
-
-        None where there is none: after a reset, after `state` was assigned, after an interpreter failed in a step.
-        """
-        answers = self._seat.last_answers(self)
-        return None if answers is None else prediction_of(answers, self.file.manifest)
-
-    def settle(self, *, expect: bool = True) -> None:
-        """Do now what a step of a low-latency stream has left for later; see `Model.stream`. The state stays.
+        The state moves forward by one.
 
         Args:
-            expect: Compute the answer to the symbol that the last answer calls likeliest as well. If that is the one
-                that is stepped next, its answer is there already. (Of models that answer with the next symbol.)
+            symbol: One symbol of the model's vocabulary; None for a model that reads features alone.
+            features: What the model reads beside the symbol (`Manifest.features`), by name: arrays of the shapes of one
+                step. Of a single feature the array alone will do.
+
+        Returns:
+            Prediction over the output vocabulary; its numbers are float32 of shape (K,) and belong to the caller.
 
         Raises:
+            UnknownSymbolError: `symbol` is not in the vocabulary. The state has not moved.
+            FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
             BackendError: The interpreter failed. The state has not moved.
+            NotFiniteError: The answer or the next state is not finite. The state has not moved.
         """
-        settle_with_lock(self, expect=expect)
+        if self._bound is None or features is not None:
+            return self._step_any(symbol, features)
+        backend, buffer, cache, call, arguments, sign, target, source, _, copy, ids, symbols = self._bound
+        try:
+            content = cache[ids[symbol]]
+        except (KeyError, TypeError):
+            content = None
+        if content is None:  # an unknown symbol, or one that is fed for the first time
+            return self._step_any(symbol, None)
+        try:
+            buffer[ALL] = content
+            call(*arguments)
+            if sign[0] >= SIGN_LIMIT:
+                backend.require_first()
+            prediction = _new(Prediction)  # its constructor costs 25 ns more
+            prediction.values, prediction._symbols, prediction.outputs = copy(), symbols, NO_OUTPUTS
+        except BaseException as error:
+            self._forget_answers(error)
+            raise
+        target[ALL] = source  # from here on is no call, in which a signal handler could raise
+        backend.steps += 1
+        return prediction
+
+    def step_id(self, id: int) -> Float32:
+        """Feed the symbol with an id, by the shortest way there is, and return the main output where it is.
+
+        Args:
+            id: The id of a symbol, from 0 on.
+
+        Returns:
+            The main output, float32 of shape (K,), in the memory of the interpreter: the next call of this stream may
+            change it, so copy what you keep.
+
+        Raises:
+            UnknownSymbolError: It is not the id of a symbol. The state has not moved.
+            FeatureMismatchError: The model reads features. The state has not moved.
+            BackendError, NotFiniteError: As `step` does. The state has not moved.
+        """
+        if self._bound is None:
+            return self._step_any_id(id)
+        backend, buffer, cache, call, arguments, sign, target, source, answer, _, _, _ = self._bound
+        try:
+            content = cache[id] if id >= 0 else None
+        except (LookupError, TypeError, ValueError):
+            content = None
+        if content is None:
+            return self._step_any_id(id)
+        try:
+            buffer[ALL] = content
+            call(*arguments)
+            if sign[0] >= SIGN_LIMIT:
+                backend.require_first()
+        except BaseException as error:
+            self._forget_answers(error)
+            raise
+        target[ALL] = source
+        backend.steps += 1
+        return answer  # type: ignore[no-any-return]  # a name for it would cost 2 ns
+
+    def _step_any(self, symbol: str | None, features: Features | None) -> Prediction:
+        """Step on any backend, with features and further outputs; see `step`."""
+        encoder, manifest = self.pool.encoder, self.file.manifest
+        id, checked = encoder.id_of(symbol), encoder.features_of(features)
+        backend = self._step(id, checked)
+        if manifest.extra_outputs:
+            return prediction_of(self._new_answers(), manifest)
+        return Prediction(backend.answer().copy(), symbols_of(manifest))
+
+    def _step_any_id(self, id: int) -> Float32:
+        """Step on any backend; see `step_id`."""
+        features = self.file.manifest.features
+        if features:
+            names = ", ".join(feature.describe() for feature in features)
+            raise FeatureMismatchError(f"{self.file.name} reads {names} at each step: call step(symbol, features).")
+        try:
+            number = index(id)
+        except TypeError:
+            number = -1
+        if not 0 <= number < self.pool.encoder.count:
+            raise no_id(id, self.pool.encoder.count, "The stream has not moved.")
+        return self._step(number, {}).answer()
 
     def peek(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
         """Return what `step` would return; the state does not move.
@@ -100,57 +146,106 @@ class Stream:
         Raises:
             UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: As `step` does.
         """
-        id, checked = self._intake.id_of(symbol), self._intake.features_of(features)
+        id, checked = self.pool.encoder.id_of(symbol), self.pool.encoder.features_of(features)
+        backend = self._interpreter()
+        self._last_answers()
 
-        def work(backend: Backend) -> Prediction:
+        def compute() -> Prediction:
             backend.write_features(checked)
             backend.peek(id)
-            return prediction_of(self._seat.answers(), self.file.manifest)
+            return prediction_of(self._new_answers(), self.file.manifest)
 
-        return self._work(work, moves=0)
+        return self._guarded(compute)
 
-    def reset(self) -> None:
-        """Forget everything: the state becomes the model's initial state."""
-        self._seat.replace(self, Snapshot(initial_state(self._seat.file.manifest.state)))
-
-    @property
-    def state(self) -> State:
-        """The state: name -> copy, each float32 of shape (1, ...). Assign one to continue from there.
-
-        Assigning checks names, shapes and that all numbers are finite, and copies.
-
-        Raises:
-            StateMismatchError: On assignment of a state that does not fit. The state has not moved.
-        """
-        return self.snapshot().state
-
-    @state.setter
-    def state(self, state: Mapping[str, ArrayLike]) -> None:
-        self._seat.replace(self, Snapshot(checked_state(state, self._seat.file)))
-
-    def snapshot(self) -> Snapshot:
-        """Return where the stream is, as a copy: all that `go_to` needs to come back."""
-        return self._seat.snapshot(self)
-
-    def go_to(self, snapshot: Snapshot) -> None:
-        """Go where another stream of this model was, or this one was before.
+    def settle(self, *, expect: bool = True) -> None:
+        """Do now what a step of a low-latency stream has left for later; see `Model.stream`. The state stays.
 
         Args:
-            snapshot: What `snapshot()` returned. It is copied and not checked: what comes from elsewhere is assigned to
-                `state`.
+            expect: Compute the answer to the symbol that the last answer calls likeliest as well. If that is the one
+                that is stepped next, its answer is there already. (Of models that answer with the next symbol.)
+
+        Raises:
+            BackendError: The interpreter failed. The state has not moved.
         """
-        self._seat.replace(self, snapshot.copy())
 
-    def fork(self) -> Stream:
-        """Return a second stream that continues from here, independent of this one."""
-        here = self.snapshot()
-        return type(self)(self._seat, here.state, here.symbols_seen, here.answers)
+    def absorb(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Prediction | None:
+        """Feed a whole history at once: the same state and the same answer as stepping it, bit for bit.
 
-    # Each of these has a file of its own and takes the stream as its first argument.
-    step, step_id = step, step_id
-    absorb, run, run_ids = absorb, run, run_ids
-    to_bytes, from_bytes, save, restore = to_bytes, from_bytes, save, restore
-    generate, beam, score = generate, beam, score
+        (In a file of whole sequences, model.bulk.onnx, up to float32 rounding: there a long product of matrices takes
+        the place of many short ones.)
+
+        Args:
+            symbols: Symbols of the vocabulary, in order. They are all checked before the first is fed.
+            features: As for `step`, with the T steps as first dimension of each array.
+
+        Returns:
+            The prediction after the last symbol; None if there are no symbols.
+
+        Raises:
+            UnknownSymbolError: One of them is not in the vocabulary. The state has not moved.
+            FeatureMismatchError: `features` are not those that the model reads. The state has not moved.
+            BackendError, NotFiniteError: As `step` does. The state has not moved.
+        """
+        ids, checked = self.pool.encoder.of_many(symbols, features)
+        if not ids.size:
+            return None
+
+        def work(backend: Backend) -> Prediction:
+            if checked:
+                for _ in _steps(backend, ids, checked):
+                    pass
+            else:
+                backend.absorb(ids)
+            return prediction_of(self._new_answers(), self.file.manifest)
+
+        return self._move(work, ids.size)
+
+    def run(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Float32:
+        """Feed many symbols and return the answers to all of them: what stepping them answers, bit for bit.
+
+        Args:
+            symbols: T symbols of the vocabulary, in order. They are all checked before the first is fed.
+            features: As for `absorb`.
+
+        Returns:
+            The main output, float32 of shape (T, K), yours to keep. Feed millions of symbols in parts, or see `score`.
+
+        Raises:
+            UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: As `absorb` does. The state has not
+                moved.
+        """
+        ids, checked = self.pool.encoder.of_many(symbols, features)
+        if not checked:
+            return self.run_ids(ids)
+
+        def work(backend: Backend) -> Float32:
+            answers = self._empty_answers(ids.size)
+            for step, _ in enumerate(_steps(backend, ids, checked)):
+                answers[step] = backend.answer()
+            return answers
+
+        return self._move(work, ids.size)
+
+    def run_ids(self, ids: Ids) -> Float32:
+        """Do what `run` does with ids, for models that read symbols alone.
+
+        Args:
+            ids: Ids of the vocabulary, int32 of shape (T,). They are all checked before the first is fed.
+
+        Returns:
+            The main output, float32 of shape (T, K), yours to keep.
+
+        Raises:
+            UnknownSymbolError: One of them is no id. The state has not moved.
+            FeatureMismatchError: The model reads features. The state has not moved.
+            BackendError, NotFiniteError: As `step` does. The state has not moved.
+        """
+        self.pool.encoder.features_of(None)
+        ids = np.asarray(ids)
+        if not ids.size:
+            return self._empty_answers(0)
+        require_ids(ids, self.pool.encoder.count, "The stream has not moved.")
+        return self._move(lambda backend: backend.run(ids), ids.size)
 
     def ids_of(self, symbols: Iterable[str]) -> Ids:
         """Return the ids of symbols; nothing moves.
@@ -164,37 +259,48 @@ class Stream:
         Raises:
             UnknownSymbolError: One of them is not in the vocabulary; the message says which.
         """
-        return self._intake.ids_of(symbols)
+        return self.pool.encoder.ids_of(symbols)
 
-    def _work(self, work: Callable[[Backend], T], *, moves: int) -> T:
-        """Return what `work` does with the backend: it moves the state by so many symbols, or fails and leaves it."""
-        seat = self._seat
-        with seat.lock:
-            try:
-                backend = seat.take(self)
-                seat.keep_answers(self)
-                before, seen = None, self._symbols_seen
-                try:
-                    if moves:
-                        before = backend.read_state()
-                    result = work(backend)
-                    self._symbols_seen = seen + moves
-                    return result
-                except BaseException as error:
-                    self._symbols_seen = seen
-                    if before is not None:
-                        backend.write_state(before)
-                    if isinstance(error, Exception):
-                        raise seat.failure(error) from error
-                    raise
-            finally:
-                seat.release(self)
+    def fork(self) -> Stream:
+        """Return a second stream that continues from here, independent of this one."""
+        return type(self)(self.pool, self.snapshot())
 
-    def _forget_answer(self, error: BaseException) -> None:
-        """Note that the last answer may have been overwritten; raise `error` as one of ours if it is an exception."""
-        self._answers, self._answered_at = None, self._symbols_seen
-        if isinstance(error, Exception):
-            raise self._seat.failure(error) from error
+    def generate(
+        self,
+        count: int,
+        *,
+        prompt: Iterable[str] = (),
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        greedy: bool = False,
+        stop: str | None = None,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """Go on by what the stream predicts itself: an iterator over the symbols. See `tasks.generate.generate`."""
+        from ..tasks.generate import generate
+
+        return generate(
+            self, count, prompt=prompt, temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy, stop=stop,
+            seed=seed,
+        )  # fmt: skip
+
+    def beam(
+        self, count: int, width: int, *, prompt: Iterable[str] = (), stop: str | None = None
+    ) -> list[Continuation]:
+        """Return the likeliest ways to go on, the likeliest first; the stream stays. See `tasks.generate.beam`."""
+        from ..tasks.generate import beam
+
+        return beam(self, count, width, prompt=prompt, stop=stop)
+
+    def score(self, symbols: Iterable[str], features: Features | None = None, *, in_lanes: bool = True) -> Score:
+        """Feed symbols and return how likely each was, given all before it. See `tasks.score.score`."""
+        from ..tasks.score import score
+
+        return score(self, symbols, features, in_lanes=in_lanes)
+
+    def _empty_answers(self, steps: int) -> Float32:
+        return np.empty((steps, len(self.file.manifest.output_vocabulary)), np.float32)
 
     def __copy__(self) -> Stream:
         """Return a fork."""
@@ -206,4 +312,12 @@ class Stream:
 
     def __repr__(self) -> str:
         """Return model and position in a line."""
-        return f"Stream({self._seat.file.name}, symbols_seen={self._symbols_seen})"
+        return f"{type(self).__name__}({self.file.name}, symbols_seen={self.symbols_seen})"
+
+
+def _steps(backend: Backend, ids: Ids, features: Mapping[str, AnyArray]) -> Iterator[None]:
+    """Step `ids` with the rows of `features`, and pause after each."""
+    for step, id in enumerate(ids.tolist()):
+        backend.write_features({name: array[step] for name, array in features.items()})
+        backend.step(id)
+        yield

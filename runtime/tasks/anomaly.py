@@ -217,7 +217,7 @@ class Watch:
             UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: The state has not moved.
         """
         stream, threshold = self.stream, self.threshold
-        id = stream._intake.id_of(symbol)
+        id = stream.pool.encoder.id_of(symbol)
         before = stream.prediction
         bits, rank = nan, 0
         if before is not None:

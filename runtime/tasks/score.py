@@ -184,7 +184,7 @@ def score_ids(stream: Stream, ids: Ids, features: Features | None = None, *, in_
         if in_lanes and can_use_lanes(stream, ids):
             if len(last):
                 log_probabilities[:1], ranks[:1] = scorer(last, ids[:1])
-            with stream._seat.lend_batch(LANES) as batch:
+            with stream.pool.lend_batch(LANES) as batch:
                 lanes = score_in_lanes(stream, batch, ids, scorer, log_probabilities, ranks)
             return Score(log_probabilities, ranks, lanes)
         block = max(1, PROBABILITIES_AT_A_TIME // len(manifest.output_vocabulary))

@@ -15,7 +15,7 @@ from ..format.model_file import read_model_file
 from ..interpreters.golden import replay_golden
 from ..interpreters.registry import open_backend
 from ..streams.model import Model, load
-from ..streams.seat import Seat
+from ..streams.pool import InterpreterPool
 
 _ROUNDS = 7
 _STEPS = 200  # a round
@@ -38,7 +38,7 @@ def measure(path: Path, backend_name: str) -> dict[str, Any]:
     file = read_model_file(path)
     backend = open_backend(backend_name, file)
     error = replay_golden(backend, file, backend_name)
-    stream = Model(Seat(backend, backend_name, file)).stream()
+    stream = Model(InterpreterPool(file, backend_name, backend)).stream()
     symbols: tuple[str | None, ...] = file.manifest.vocabulary.symbols or (None,)
     features = blank_features(file.manifest)
     chosen = [symbols[id] for id in np.random.default_rng(0).integers(0, len(symbols), _STEPS)]

@@ -119,7 +119,7 @@ def test_a_failure_in_the_lanes_leaves_the_stream_where_it_was(forgetful, monkey
     stream = forgetful.stream()
     stream.absorb("123")
     before = stream.to_bytes()
-    with stream._seat.lend_batch(LANES) as batch:  # the one that the score will borrow
+    with stream.pool.lend_batch(LANES) as batch:  # the one that the score will borrow
         pass
     calls = break_batch(monkeypatch, batch)
     with pytest.raises(BackendError, match="no memory"):
