@@ -24,6 +24,7 @@ import numpy as np
 from stepcell.train import Alphabet, Echo, Memory, Network, Options, Order, Problem, Reber, Recall, Replay, fit
 from stepcell.train.fitting.fit import use_threads
 from stepcell.train.fitting.updater import Updater
+from stepcell.train.network.built_network import BuiltNetwork
 from stepcell.train.problems.problem import Batches
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -80,7 +81,8 @@ def corpus() -> None:
         ids = random.integers(0, SYMBOLS, (updates, steps, lanes), dtype=np.int32)
         ones = np.ones(ids.shape, np.float32)
         batches = Batches(ids, np.roll(ids, -1, 1), ones, np.zeros((updates, lanes), bool))
-        updater = Updater(Network(units=units).build(SYMBOLS, SYMBOLS, 0), seed=0, clip_norm=1.0, xla=True)
+        network = BuiltNetwork.of(Network(units=units).build(SYMBOLS, SYMBOLS, 0))
+        updater = Updater(network, seed=0, clip_norm=1.0, xla=True)
         layers = [
             keras.Input(batch_shape=(lanes, steps), dtype="int32"),
             keras.layers.Embedding(SYMBOLS, SYMBOLS, "identity", trainable=False),

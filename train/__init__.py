@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ..runtime.common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .fitting.checkpoint import HistoryRow
-    from .fitting.fit import DivergedError, FitResult, fit
+    from .fitting.checkpoint import DivergedError, HistoryRow
+    from .fitting.fit import FitResult, fit
     from .fitting.options import Options
     from .network.network import Network
     from .problems.alphabet import Alphabet
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from .problems.events import Events
     from .problems.memory import Memory
     from .problems.order import Order
-    from .problems.problem import Batches, Problem, Recipe, Streams
+    from .problems.problem import Batches, Problem, Recipe, Score, Streams
     from .problems.reber import Reber
     from .problems.recall import Recall
     from .problems.replay import Replay
-    from .problems.score import Score
     from .problems.text import Text
     from .run.folder import Run
     from .run.report import score_table, training_progress
@@ -63,7 +62,6 @@ _HOMES = {
     ".problems.alphabet": ("Alphabet",),
     ".problems.echo": ("Echo",),
     ".fitting.fit": (
-        "DivergedError",
         "FitResult",
         "fit",
     ),
@@ -76,6 +74,7 @@ _HOMES = {
         "Batches",
         "Problem",
         "Recipe",
+        "Score",
         "Streams",
     ),
     ".problems.reber": ("Reber",),
@@ -86,10 +85,9 @@ _HOMES = {
         "training_progress",
     ),
     ".run.folder": ("Run",),
-    ".problems.score": ("Score",),
     ".run.tensorboard": ("tensorboard_log",),
     ".problems.text": ("Text",),
-    ".fitting.checkpoint": ("HistoryRow",),
+    ".fitting.checkpoint": ("DivergedError", "HistoryRow"),
 }
 
 if not TYPE_CHECKING:  # or a name that does not exist would pass for one

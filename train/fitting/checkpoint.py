@@ -1,4 +1,4 @@
-"""Where a training stands, and how that survives the end of its process."""
+"""The state of a training, and the checkpoint file that holds it. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Float32
 from ...runtime.common.atomic_write import atomic_write
-from ...runtime.common.errors import ResumeError
-from ..problems.score import Score
-from .updater import Snapshot
+from ...runtime.common.errors import ResumeError, StepcellError
+from ..problems.problem import Score
+
+
+class DivergedError(StepcellError, ArithmeticError):
+    """The loss became infinite or not a number before the first evaluation."""
 
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """One line of the training history: the state of things after a block of updates.
+    """One line of the training history, written after each call of the compiled loop.
 
     Attributes:
         update: Updates made.
         seconds: Since training began, interruptions not counted.
-        used: Share of the budget that is used up, 0 to 1.
-        learning_rate: During the block.
-        loss: Mean loss of the block in nats.
-        accuracy: Accuracy on the block, while learning it.
-        evaluation: The evaluation on streams that are not learned from, where one was made.
-        stage: Which problem was learned: 0 the first of the curriculum, in the end the problem itself.
+        used: Fraction of the budget that is used up, 0 to 1.
+        learning_rate: During these updates.
+        loss: Mean training loss of these updates in nats.
+        accuracy: Mean training accuracy of these updates.
+        evaluation: The evaluation on held-out streams, where one was made.
+        stage: Index of the problem in the curriculum; the last is the problem itself.
     """
 
     update: int
@@ -49,10 +52,10 @@ class TrainingState:
     """Everything that the rest of a training depends on, beside its snapshot.
 
     Attributes:
-        history: A row for each block of updates.
+        history: Rows in order.
         best_nats: The best evaluation so far.
-        best_weights: The weights it was made with; empty before the first.
-        evaluations_since: How many evaluations have not been better since.
+        best_weights: Its weights; empty before the first.
+        evaluations_since: Evaluations since then.
         stopped: Why training ended; empty while it goes on.
     """
 
@@ -73,11 +76,26 @@ class TrainingState:
         return self.history[-1].seconds if self.history else 0.0
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that an update changes.
+
+    Attributes:
+        weights: See `BuiltNetwork.weights`.
+        optimizer: Variables of the optimizer, its count of updates among them.
+        carried: State of the batch rows; empty before the first update.
+    """
+
+    weights: tuple[Float32, ...]
+    optimizer: tuple[AnyArray, ...]
+    carried: tuple[Float32, ...]
+
+
 def write_checkpoint(path: Path, state: TrainingState, snapshot: Snapshot) -> None:
-    """Write everything needed to go on to `path`, whole or not at all.
+    """Write the checkpoint to `path` atomically.
 
     Raises:
-        OutputError: It cannot be written. An earlier checkpoint still stands there.
+        OutputError: It cannot be written. An earlier checkpoint is unchanged.
     """
     plain = {
         "history": [asdict(row) for row in state.history],
@@ -98,10 +116,10 @@ def write_checkpoint(path: Path, state: TrainingState, snapshot: Snapshot) -> No
 
 
 def read_checkpoint(path: Path) -> tuple[TrainingState, Snapshot]:
-    """Read what `write_checkpoint` wrote.
+    """Read a file that `write_checkpoint` wrote.
 
     Raises:
-        ResumeError: There is none, or it is damaged.
+        ResumeError: It does not exist, or it is damaged.
     """
     try:
         with np.load(path) as archive:

@@ -1,7 +1,4 @@
-"""Evaluation as the device will do it: one symbol at a time, the state carried.
-
-What a model answered on some streams, and every way to look at that.
-"""
+"""Evaluation as on a device: one symbol at a time, with the state carried."""
 
 from __future__ import annotations
 
@@ -15,21 +12,20 @@ import numpy as np
 import tensorflow as tf
 
 from ...runtime.common.arrays import AnyArray, Float32, Ids
-from ..network.forward import layers_of
-from ..network.initial_state import InitialState
-from ..network.network import scaling_of
-from ..problems.problem import Streams
-from ..problems.score import Score
+from ..network.built_network import BuiltNetwork
+from ..problems.problem import Score, Streams
+
+_WINDOWS, _WINDOW_STEPS = 2_000, 200_000  # most windows of the windowed evaluation, most steps in all of them
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers to streams of shape (T, B), one symbol at a time.
+    """The predictions for streams of shape (T, B), one symbol at a time.
 
     Attributes:
-        streams: What was asked.
-        correct: bool of shape (T, B): the answer is right.
-        nats: float32 of the same shape: negative log-probability of the right answer.
+        streams: The streams.
+        correct: bool of shape (T, B): the prediction is right.
+        nats: float32 of the same shape: negative log-probability of the target.
         predicted: int32 of the same shape: the most likely output.
     """
 
@@ -39,7 +35,7 @@ class Predictions:
     predicted: Ids
 
     def score(self) -> Score:
-        """Return the figures over all answers that count."""
+        """Return the figures over all predictions that count."""
         weights = self.streams.weights
         count = max(float(weights.sum()), 1.0)
         worst = float(self.nats.max(where=weights > 0, initial=0.0))
@@ -52,7 +48,7 @@ class Predictions:
         )
 
     def positions(self) -> AnyArray:
-        """Return how many symbols the state had seen at each answer since it was last reset, shape (T, B), from 1."""
+        """Return the number of symbols since the last reset at each prediction, shape (T, B), from 1."""
         steps = np.arange(1, len(self.streams.resets) + 1)[:, None]
         last_reset = np.maximum.accumulate(np.where(self.streams.resets, steps - 1, 0), axis=0)
         positions: AnyArray = steps - last_reset
@@ -73,7 +69,7 @@ class Predictions:
         return rows
 
     def confusion(self, outputs: int) -> AnyArray:
-        """Return how often each target (row) was answered by each output (column), int of shape (K, K)."""
+        """Return the number of times each output (column) was predicted for each target (row), int of shape (K, K)."""
         counted = self.streams.weights > 0
         table = np.zeros((outputs, outputs), np.int64)
         np.add.at(table, (self.streams.targets[counted], self.predicted[counted]), 1)
@@ -81,98 +77,93 @@ class Predictions:
 
 
 def windows(streams: Streams, length: int, count: int, seed: int) -> Streams:
-    """Return the streams in which each answer is given from nothing but the last `length` symbols before it.
+    """Return streams in which each prediction sees the last `length` symbols only.
 
     Args:
-        streams: Where the symbols come from.
-        length: Symbols in a window, the one to be answered the last of them.
-        count: How many windows to draw, at most.
+        streams: The source of the symbols.
+        length: Symbols in a window; the prediction after the last of them counts.
+        count: Number of windows to draw, at most.
         seed: Of the draw.
 
     Returns:
         Streams of shape (length, at most `count`) that count at their last step alone.
     """
-    steps, lanes = np.nonzero(streams.weights[length - 1 :])
+    steps, rows = np.nonzero(streams.weights[length - 1 :])
     drawn = np.random.default_rng([seed, 9]).permutation(len(steps))[:count]
-    ends, lanes = steps[drawn] + length, lanes[drawn]
-    places = ends - length + np.arange(length)[:, None]  # (length, count)
-    weights = np.zeros(places.shape, np.float32)
+    ends, rows = steps[drawn] + length, rows[drawn]
+    indices = ends - length + np.arange(length)[:, None]  # (length, count)
+    weights = np.zeros(indices.shape, np.float32)
     weights[-1] = 1
-    resets = np.zeros(places.shape, bool)
+    resets = np.zeros(indices.shape, bool)
     resets[0] = True
-    allowed = None if streams.allowed is None else streams.allowed[places, lanes]
-    numbers = None if streams.numbers is None else streams.numbers[places, lanes]
-    return Streams(streams.inputs[places, lanes], streams.targets[places, lanes], weights, resets, allowed, numbers)
-
-
-_WINDOWS, _WINDOW_STEPS = 2_000, 200_000  # most windows drawn for the windowed evaluation, most steps in all
+    allowed = None if streams.allowed is None else streams.allowed[indices, rows]
+    numbers = None if streams.numbers is None else streams.numbers[indices, rows]
+    return Streams(streams.inputs[indices, rows], streams.targets[indices, rows], weights, resets, allowed, numbers)
 
 
 class Evaluator:
-    """Steps a Keras model through streams with the cells of its own layers, in one compiled loop.
+    """Step a network through streams with the cells of its own Keras layers, in one compiled loop.
 
-    Nothing of the training arithmetic is used, so what is judged is the model that will be exported.
+    It shares no arithmetic with training: the model that is evaluated is the model that will be exported.
     """
 
-    def __init__(self, model: keras.Model, *, xla: bool, start: InitialState | None = None) -> None:
-        """Take hold of the layers of `model`, one of `Network.build`; `start` follows a reset (None: zeros)."""
-        first, *self._recurrent, self._head = layers_of(model)
-        self._first, self._scaled = first, scaling_of(model)
-        self._start = start or InitialState(model, learned=False)
+    def __init__(self, network: BuiltNetwork, *, xla: bool) -> None:
+        """Prepare to evaluate `network`; its initial state follows a reset."""
+        self._network = network
         self._run = tf.function(self._step_through, jit_compile=xla, autograph=False)
 
     def predict(self, streams: Streams) -> Predictions:
-        """Return the answers to `streams`."""
+        """Return the predictions for `streams`."""
         allowed = np.zeros((0,), bool) if streams.allowed is None else streams.allowed
         arrays = (streams.inputs, streams.targets, streams.resets, allowed)
         numbers = None if streams.numbers is None else tf.constant(streams.numbers)
         made = self._run(*(tf.constant(array) for array in arrays), numbers)
-        right, nats, named = (np.asarray(array) for array in made)
-        return Predictions(streams, right, nats, named)
+        correct, nats, predicted = (np.asarray(array) for array in made)
+        return Predictions(streams, correct, nats, predicted)
 
     def score(self, streams: Streams) -> Score:
-        """Judge the answers to `streams`."""
+        """Return the score of the predictions for `streams`."""
         return self.predict(streams).score()
 
     def score_all(
         self, evaluations: Mapping[str, Streams], window: int, seed: int
     ) -> tuple[dict[str, Score], Predictions]:
-        """Judge each of `evaluations`, and `carried` in two other ways.
+        """Score each of `evaluations`, and `carried` in two other ways.
 
         Args:
             evaluations: Streams by name.
-            window: Longest chunk that was learned.
+            window: Longest chunk in training.
             seed: Of the windows that are drawn.
 
         Returns:
-            Scores by name; `windowed` sees the last `window` symbols from nothing before each answer, `reset` the last
-            one alone. And every answer to `carried`.
+            Scores by name; `windowed` sees the last `window` symbols only, `reset` the last one alone. And the
+            predictions for `carried`.
         """
-        answers = {name: self.predict(streams) for name, streams in evaluations.items()}
-        scores = {name: given.score() for name, given in answers.items()}
+        predictions = {name: self.predict(streams) for name, streams in evaluations.items()}
+        scores = {name: predicted.score() for name, predicted in predictions.items()}
         carried = evaluations["carried"]
         if window <= len(carried.inputs):
             drawn = windows(carried, window, min(_WINDOWS, max(_WINDOW_STEPS // window, 1)), seed)
             if drawn.inputs.shape[1]:
                 scores["windowed"] = self.score(drawn)
-        forgetful = replace(carried, resets=np.ones(carried.inputs.shape, bool))
-        return {**scores, "reset": self.score(forgetful)}, answers["carried"]
+        memoryless = replace(carried, resets=np.ones(carried.inputs.shape, bool))
+        return {**scores, "reset": self.score(memoryless)}, predictions["carried"]
 
     def _step_through(self, inputs: Any, targets: Any, resets: Any, allowed: Any, numbers: Any) -> tuple[Any, Any, Any]:
-        steps, lanes = inputs.shape
-        scaled = None if self._scaled is None else self._scaled(numbers)
+        network, (steps, rows) = self._network, inputs.shape
+        scaled = None if network.scaling is None else network.scaling(numbers)
 
-        def body(t: Any, right: Any, nats: Any, named: Any, state: Any) -> tuple[Any, ...]:
-            remaining = self._start.after_reset(state, tf.gather(resets, t))
+        def body(t: Any, correct: Any, nats: Any, predicted: Any, state: Any) -> tuple[Any, ...]:
+            remaining = network.initial_state.after_reset(state, tf.gather(resets, t))
             target = tf.gather(targets, t)
-            x = self._first(tf.gather(inputs, t))
+            x = network.lookup(tf.gather(inputs, t))
             x = x if scaled is None else tf.concat([x, tf.gather(scaled, t)], -1)
             following = []
-            for layer in self._recurrent:
+            for layer in network.recurrent:
                 before = [remaining.pop(0) for _ in keras.tree.flatten(layer.cell.state_size)]
                 x, after = layer.cell(x, before, training=False)
                 following += after
-            probabilities = self._head(x)
+            probabilities = network.head(x)
             best = tf.argmax(probabilities, -1, tf.int32)
             if allowed.shape[0]:
                 may = tf.gather(allowed, t)
@@ -182,9 +173,10 @@ class Evaluator:
                 hit = tf.equal(best, target)
             chosen = tf.gather(probabilities, target, axis=1, batch_dims=1)
             surprise = -tf.math.log(tf.maximum(chosen, 1e-30))
-            return t + 1, right.write(t, hit), nats.write(t, surprise), named.write(t, best), following
+            return t + 1, correct.write(t, hit), nats.write(t, surprise), predicted.write(t, best), following
 
-        arrays = [tf.TensorArray(dtype, steps, element_shape=(lanes,)) for dtype in (tf.bool, tf.float32, tf.int32)]
-        start = (tf.constant(0), *arrays, self._start.of(lanes))
-        _, right, nats, named, _ = tf.while_loop(lambda t, *_: t < steps, body, start, maximum_iterations=steps)
-        return right.stack(), nats.stack(), named.stack()
+        arrays = [tf.TensorArray(dtype, steps, element_shape=(rows,)) for dtype in (tf.bool, tf.float32, tf.int32)]
+        start = (tf.constant(0), *arrays, network.initial_state.of(rows))
+        _, *written, _ = tf.while_loop(lambda t, *_: t < steps, body, start, maximum_iterations=steps)
+        correct, nats, predicted = (array.stack() for array in written)
+        return correct, nats, predicted

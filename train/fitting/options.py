@@ -1,7 +1,4 @@
-"""What the user decides about training.
-
-How the learning rate changes during training.
-"""
+"""The options of training, checked without TensorFlow, and the schedules of the learning rate."""
 
 from __future__ import annotations
 
@@ -12,11 +9,12 @@ from typing import Any, TypeAlias
 
 from ...runtime.common.errors import raise_if_any
 
-# (share of the budget that is used up, 0 to 1; accuracy of the last block) -> factor on the learning rate, 0 to 1
+# (used fraction of the budget, accuracy of the last updates) -> factor on the learning rate, each 0 to 1
 Schedule: TypeAlias = Callable[[float, float], float]
 
-_WARM_UP = 0.02  # share of the budget
+_WARM_UP = 0.02  # fraction of the budget
 _LAST = 0.02  # factor at the end
+_MAX_SEED = 2**31 - 1  # TensorFlow takes it as an int32
 
 
 def constant(used: float, accuracy: float) -> float:
@@ -25,7 +23,7 @@ def constant(used: float, accuracy: float) -> float:
 
 
 def by_accuracy(used: float, accuracy: float) -> float:
-    """Go down as the last mistakes are being removed; a large step would bring others."""
+    """Lower it as the last errors disappear; a large step would bring others."""
     return 1.0 if accuracy <= 0.98 else 0.3 if accuracy <= 0.998 else 0.1
 
 
@@ -39,26 +37,23 @@ def cosine(used: float, accuracy: float) -> float:
 SCHEDULES: dict[str, Schedule] = {"constant": constant, "by_accuracy": by_accuracy, "cosine": cosine}
 
 
-_HIGHEST_SEED = 2**31 - 1  # TensorFlow takes it as an int32
-
-
 @dataclass(frozen=True)
 class Options:
-    """How to train; None leaves it to the problem's recipe.
+    """Options of training; None takes the value of the problem's recipe.
 
     Attributes:
-        seed: Everything random follows from it. Equal seeds give equal weights, except with a time limit.
-        learning_rate: The highest learning rate.
-        schedule: How the learning rate changes, one of `SCHEDULES`.
+        seed: Random seed. Equal seeds give equal weights, except with a time limit.
+        learning_rate: Peak learning rate.
+        schedule: Schedule of the learning rate, one of `SCHEDULES`.
         max_updates: Most updates to make.
-        minutes: Time limit, compilation included, the last evaluation not.
-        clip_norm: Gradients are scaled down to this norm, all of them together.
-        curriculum: Learn the easier problems first that the problem proposes.
-        threads: That TensorFlow computes with. Other numbers give weights that differ in their last bits.
-        learn_initial_state: Learn the state that follows a reset, which is zeros otherwise.
+        minutes: Time limit; it includes compilation and excludes the last evaluation.
+        clip_norm: Gradients are scaled down to this global norm.
+        threads: Threads of TensorFlow. Another number changes the last bits of the weights.
+        curriculum: Train on the recipe's easier problems first.
+        learn_initial_state: Learn the state that follows a reset; else it is zeros.
 
     Raises:
-        ProblemError: A value that makes no sense; all of them are named.
+        ProblemError: A value is out of range; all such values are named.
     """
 
     seed: int = 0
@@ -78,8 +73,8 @@ class Options:
             for name in ("learning_rate", "max_updates", "minutes", "clip_norm", "threads")
             if getattr(self, name) is not None and not 0 < getattr(self, name) < inf
         ]
-        if not 0 <= self.seed <= _HIGHEST_SEED:
-            problems.append(f"the seed is {self.seed}, it must be from 0 to {_HIGHEST_SEED}")
+        if not 0 <= self.seed <= _MAX_SEED:
+            problems.append(f"the seed is {self.seed}, it must be from 0 to {_MAX_SEED}")
         if self.schedule is not None and self.schedule not in SCHEDULES:
             problems.append(f"the schedule is {self.schedule!r}, not one of {', '.join(SCHEDULES)}")
         raise_if_any(problems, "These training options cannot be used")

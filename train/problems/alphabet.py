@@ -15,8 +15,7 @@ from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
 from .episodes import Episode, EpisodeProblem, side_by_side
-from .problem import Recipe, Streams
-from .score import Score
+from .problem import Recipe, Score, Streams
 
 _TIME_STEPS = 25
 _FROM_EACH = 104  # steps from every letter: four times through A to Z

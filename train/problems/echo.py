@@ -13,8 +13,7 @@ from ...runtime.common.arrays import Float32, Ids
 from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
-from .problem import Batches, Recipe, Streams
-from .score import Score
+from .problem import Batches, Recipe, Score, Streams
 
 _LANES = 32
 _RESETS = 0.1  # share of the chunks that begin from nothing: a device must also start well

@@ -15,8 +15,7 @@ from ...runtime.common.errors import ProblemError, raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
 from .episodes import Episode, EpisodeProblem
-from .problem import Recipe
-from .score import Score
+from .problem import Recipe, Score
 
 _SURE = 0.02  # nats: the right answer has a probability of 98 % on average
 _LOWEST = 0.75  # and never less than this: then every output is less than 0.25 off (Hochreiter and Schmidhuber 1997)

@@ -14,8 +14,7 @@ from ...runtime.common.errors import ProblemError
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
 from .episodes import Episode, EpisodeProblem
-from .problem import Recipe
-from .score import Score
+from .problem import Recipe, Score
 
 _SYMBOLS = (*"abcd", "X", "Y", "begin", "end")
 _MARKS = (4, 5)

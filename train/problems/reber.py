@@ -12,8 +12,7 @@ import numpy as np
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
 from .episodes import Episode, EpisodeProblem
-from .problem import Recipe
-from .score import Score
+from .problem import Recipe, Score
 
 _SYMBOLS = "BTPSXVE"
 # Reber 1967: node -> symbol and next node of each way on. It begins with B before node 0 and ends with E after node 5.

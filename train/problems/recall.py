@@ -14,8 +14,7 @@ from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
 from .episodes import Episode, EpisodeProblem, side_by_side
-from .problem import Batches, Recipe, Streams
-from .score import Score
+from .problem import Batches, Recipe, Score, Streams
 
 _QUESTION = "?"
 _LANES = 32

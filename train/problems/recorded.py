@@ -16,8 +16,7 @@ from ...runtime.data import Corpus, EncodedSequences
 from ...runtime.data.recording import concatenated_ranges
 from ...runtime.format.vocabulary import Vocabulary
 from .corpus_report import CorpusReport
-from .problem import Batches, Recipe, Streams
-from .score import Score
+from .problem import Batches, Recipe, Score, Streams
 
 _RESETS = 0.02  # share of the chunks that begin from nothing, in the middle of a sequence as well
 _CARRIED = 0.1  # share of the sequences that begin without a reset: a device may not know where one begins

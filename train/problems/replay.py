@@ -13,8 +13,7 @@ from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
 from .episodes import Episode, EpisodeProblem
-from .problem import Recipe
-from .score import Score
+from .problem import Recipe, Score
 
 _PROMPT = "?"
 _SEQUENCES = 4  # in a chunk

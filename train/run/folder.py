@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +20,13 @@ from ...runtime.common.errors import OutputError, ResumeError
 from ...runtime.format.tensor_specs import SYMBOL
 from ...runtime.format.vocabulary import escape_symbol
 from ..fitting.checkpoint import HistoryRow
-from ..fitting.fit import FitResult
 from ..fitting.options import Options
 from ..network.network import Network
 from ..problems.problem import Problem
-from .curve import draw_curve
-from .state_picture import draw_state
+from .plots import draw_curve, draw_state
+
+if TYPE_CHECKING:
+    from ..fitting.fit import FitResult
 
 MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
@@ -78,7 +79,7 @@ class Run:
             ResumeError: There is nothing to go on with, or it is another run; all differences are named.
         """
         self._folder = folder.resolve()
-        self._problem, self._options = problem, options
+        self._problem = problem
         self._plan = _describe_plan(problem, network, options)
         self._begun = resume or taken
         self.checkpoint = self._folder / CHECKPOINT_FILE
@@ -116,21 +117,20 @@ class Run:
             OutputError: The folder cannot be written.
         """
         self.begin()
-        problem, seed = self._problem, self._options.seed
         contents = {
             METRICS_FILE: as_json(_describe_metrics(fitted)),
             HISTORY_FILE: _as_csv(fitted.history).encode(),
-            **_sample(problem, seed),
+            **_sample(fitted),
             MODEL_FILE: _keras_file(fitted),
         }
         pictures = {
             CURVE_FILE: draw_curve(fitted.history),
-            STATE_FILE: draw_state(fitted.model, problem.evaluations(seed), problem.vocabulary, fitted.initial_state),
+            STATE_FILE: draw_state(fitted),
         }
         if fitted.initial_state:
             contents[INITIAL_STATE_FILE] = _state_file(fitted)
         contents.update({name: picture for name, picture in pictures.items() if picture is not None})
-        contents[RUN_FILE] = as_json({**self._plan, **_describe_result(problem, fitted)})
+        contents[RUN_FILE] = as_json({**self._plan, **_describe_result(fitted)})
         for name, content in contents.items():  # run.json last: it says that all others are there
             atomic_write(self._folder / name, content)
         if fitted.stopped != "interrupted":
@@ -225,16 +225,17 @@ def _describe_plan(problem: Problem, network: Network, options: Options) -> dict
     }
 
 
-def _describe_result(problem: Problem, fitted: FitResult) -> dict[str, Any]:
+def _describe_result(fitted: FitResult) -> dict[str, Any]:
+    problem, recipe = fitted.data.problem, fitted.data.recipe
     last = fitted.history[-1] if fitted.history else None
-    monitor = problem.recipe.monitor
+    monitor = recipe.monitor
     return {
         "training": {
             "problem": problem.name,
             "framing": "truncated BPTT over chunks, state carried between them, random resets"
             if monitor == "carried"
             else "BPTT over whole sequences, state reset before each",
-            "longest_length": problem.recipe.time_steps,
+            "longest_length": recipe.time_steps,
             "accuracy": fitted.scores[monitor].accuracy if monitor in fitted.scores else None,
             **({} if problem.data is None else problem.data.record()),
         },
@@ -245,9 +246,9 @@ def _describe_result(problem: Problem, fitted: FitResult) -> dict[str, Any]:
     }
 
 
-def _sample(problem: Problem, seed: int) -> dict[str, bytes]:
-    """Return the beginning of a carried evaluation stream, a symbol and its features per line: a file and its name."""
-    carried = problem.evaluations(seed)["carried"]
+def _sample(fitted: FitResult) -> dict[str, bytes]:
+    """Return file name -> the beginning of a carried evaluation stream, a symbol and its features per line."""
+    problem, carried = fitted.data.problem, fitted.data.evaluations["carried"]
     symbols = [problem.vocabulary.decode(int(id)) for id in carried.inputs[:_SAMPLE, 0]]
     if carried.numbers is None or problem.data is None:
         return {SAMPLE_FILE: "".join(f"{escape_symbol(symbol)}\n" for symbol in symbols).encode()}

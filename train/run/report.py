@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ..fitting.checkpoint import HistoryRow
-from ..fitting.fit import FitResult
+
+if TYPE_CHECKING:
+    from ..fitting.fit import FitResult
 
 _MEANINGS = {
     "carried": "state carried from symbol to symbol, never reset",

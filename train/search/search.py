@@ -12,11 +12,10 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...runtime.common.terminal import defer_sigint
-from ..fitting.checkpoint import HistoryRow
-from ..fitting.fit import DivergedError, FitResult, fit
+from ..fitting.checkpoint import DivergedError, HistoryRow
 from ..fitting.options import Options
 from ..network.network import Network
 from ..problems.problem import Problem
@@ -25,6 +24,9 @@ from .folder import SearchFolder
 from .sampler import propose
 from .space import Candidate, Space
 from .trial import Trial, best_trial
+
+if TYPE_CHECKING:
+    from ..fitting.fit import FitResult
 
 # (number of the trial, what is tried, whether it goes on) -> observer of its training, for as long as it lasts
 Watch: TypeAlias = Callable[[int, Candidate, bool], AbstractContextManager[Callable[[HistoryRow], None]]]
@@ -115,6 +117,8 @@ def _try(
     problem: Problem, candidate: Candidate, options: Options, place: SearchFolder, done: list[Trial], watch: Watch
 ) -> bool:
     """Train `candidate` and append it to `done`; tell whether it came to an end."""
+    from ..fitting.fit import fit
+
     number, updates = len(done) + 1, 0
     its_options = replace(options, learning_rate=candidate.learning_rate)
     checkpoint = place.checkpoint(number)

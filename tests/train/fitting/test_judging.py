@@ -10,7 +10,7 @@ from support.keras_models import MEMORY
 
 from stepcell.train import DivergedError, Network, Options, Recall, Score, Streams, fit, score_table
 from stepcell.train.fitting.evaluate import Evaluator, Predictions, windows
-from stepcell.train.fitting.fit import _Scores
+from stepcell.train.fitting.loop import LazyScores
 
 
 def test_answers_that_are_not_numbers_are_never_written(monkeypatch):
@@ -62,17 +62,14 @@ def test_a_state_that_does_not_last_is_warned_of_with_numbers():
 
 
 def test_a_judgement_evaluates_what_it_asks_for_and_that_once():
-    class CountingEvaluator:
-        def __init__(self):
-            self.seen = []
+    seen = []
 
-        def score(self, streams):
-            self.seen.append(streams)
-            return len(self.seen)
+    def score(streams):
+        seen.append(streams)
+        return len(seen)
 
-    evaluator = CountingEvaluator()
-    scores = _Scores(evaluator, {"carried": "streams", "twice_the_lag": "longer streams"})
+    scores = LazyScores(score, {"carried": "streams", "twice_the_lag": "longer streams"})
     assert list(scores) == ["carried", "twice_the_lag"]
-    assert evaluator.seen == []
+    assert seen == []
     assert scores["carried"] == scores["carried"] == 1
-    assert evaluator.seen == ["streams"]
+    assert seen == ["streams"]

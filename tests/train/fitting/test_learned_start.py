@@ -11,31 +11,33 @@ from stepcell.export import export, read_source
 from stepcell.runtime import load
 from stepcell.train import Network, Options, Run, Streams, Text, fit
 from stepcell.train.fitting.evaluate import Evaluator
-from stepcell.train.network.forward import Forward
-from stepcell.train.network.initial_state import InitialState
+from stepcell.train.network.built_network import BuiltNetwork
+from stepcell.train.network.forward import forward
 
 RESETS = np.array([True, False, True, False])
 PROBLEM = Text.of("abcabdabe" * 60)
 OPTIONS = Options(seed=3, max_updates=60, learn_initial_state=True)
 
 
-def random_start(model, seed=0):
-    random = np.random.default_rng(seed)
-    start = InitialState(model, learned=True)
-    start.set_arrays([random.uniform(-0.9, 0.9, (1, 7)).astype("f4") for _ in start.names])
-    return start
+def with_random_initial_state(model):
+    random = np.random.default_rng(0)
+    network = BuiltNetwork.of(model, learn_initial_state=True)
+    for variable in network.initial_state.variables:
+        variable.assign(random.uniform(-0.9, 0.9, (1, 7)).astype("f4"))
+    return network
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_the_gradient_of_the_start_state_flows_through_resets_alone(cell):
     model = Network(cell, 7, layers=2).build(6, 6, seed=3)
-    start, random = random_start(model), np.random.default_rng(1)
+    network, random = with_random_initial_state(model), np.random.default_rng(1)
+    start = network.initial_state
     ids, targets = (random.integers(0, 6, (5, 4), dtype=np.int32) for _ in range(2))
     carried = [random.uniform(-0.5, 0.5, (4, 7)).astype("f4") for _ in start.names]
     variables = [variable.value for variable in start.variables]
     with tf.GradientTape() as tape:
         state = start.after_reset([tf.constant(array) for array in carried], tf.constant(RESETS))
-        logits, _ = Forward(model).logits(tf.constant(ids), state)
+        logits, _ = forward(network, tf.constant(ids), state)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
     by_hand = tape.gradient(loss, variables)
     with tf.GradientTape() as tape:
@@ -64,11 +66,11 @@ def test_a_learned_start_state_is_no_longer_zero_and_counts_as_learned(fitted):
 
 def test_evaluation_begins_in_the_start_state_and_again_after_each_reset():
     model = Network("gru", 7).build(6, 6, seed=3)
-    start = random_start(model)
+    network = with_random_initial_state(model)
     ids = np.full((4, 1), 2, np.int32)
     resets = np.array([[0], [0], [1], [0]], bool)
-    found = Evaluator(model, xla=False, start=start).score(Streams(ids, ids, np.ones(ids.shape, "f4"), resets)).nats
-    x = model.layers[1](model.layers[0](np.full((1, 2), 2)), initial_state=start.of(1)[0])
+    found = Evaluator(network, xla=False).score(Streams(ids, ids, np.ones(ids.shape, "f4"), resets)).nats
+    x = model.layers[1](model.layers[0](np.full((1, 2), 2)), initial_state=network.initial_state.of(1)[0])
     assert found == pytest.approx(-np.log(np.asarray(model.layers[2](x))[0, :, 2]).mean(), abs=1e-5)
 
 

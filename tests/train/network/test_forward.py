@@ -9,74 +9,74 @@ import tensorflow as tf
 
 from stepcell.train import Network, Streams
 from stepcell.train.fitting.evaluate import Evaluator
-from stepcell.train.network.forward import Forward
+from stepcell.train.network.built_network import BuiltNetwork
+from stepcell.train.network.forward import forward
 
 
 def random_network(cell, *, layers=2, embedding=0, symbols=6, outputs=5):
-    return Network(cell, 7, layers, embedding).build(symbols, outputs, seed=3)
+    return BuiltNetwork.of(Network(cell, 7, layers, embedding).build(symbols, outputs, seed=3))
 
 
 @pytest.mark.parametrize("embedding", [0, 3])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_the_fast_forward_pass_equals_keras_on_the_whole_sequence(cell, embedding):
-    model = random_network(cell, embedding=embedding)
-    forward = Forward(model)
+    network = random_network(cell, embedding=embedding)
     ids = np.random.default_rng(0).integers(0, 6, (9, 4), dtype=np.int32)
-    logits, state = forward.logits(tf.constant(ids[:5]), forward.zero_state(4))
-    more, _ = forward.logits(tf.constant(ids[5:]), state)
+    logits, state = forward(network, tf.constant(ids[:5]), network.initial_state.of(4))
+    more, _ = forward(network, tf.constant(ids[5:]), state)
     found = tf.nn.softmax(tf.concat([logits, more], 0))
-    assert np.abs(np.asarray(model(ids.T)).transpose(1, 0, 2) - found).max() < 1e-6
+    assert np.abs(np.asarray(network.model(ids.T)).transpose(1, 0, 2) - found).max() < 1e-6
 
 
 @pytest.mark.parametrize("embedding", [0, 3])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_the_gradients_written_by_hand_equal_those_of_keras(cell, embedding):
-    model = random_network(cell, embedding=embedding)
-    forward = Forward(model)
+    network = random_network(cell, embedding=embedding)
     random = np.random.default_rng(0)
     ids, targets = (random.integers(0, 5, (9, 4), dtype=np.int32) for _ in range(2))
-    variables = model.trainable_variables
+    variables = network.variables
     with tf.GradientTape() as tape:
-        logits, _ = forward.logits(tf.constant(ids), forward.zero_state(4))
+        logits, _ = forward(network, tf.constant(ids), network.initial_state.of(4))
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
     by_hand = tape.gradient(loss, [v.value for v in variables])
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(targets.T, model(ids.T)))
+        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(targets.T, network.model(ids.T)))
     for ours, theirs in zip(by_hand, tape.gradient(loss, [v.value for v in variables]), strict=True):
         assert np.abs(tf.convert_to_tensor(ours) - tf.convert_to_tensor(theirs)).max() < 1e-6
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_a_long_sequence_in_chunks_has_the_same_state_as_in_one(cell):
-    forward = Forward(random_network(cell))
+    network = random_network(cell)
+    zeros = network.initial_state.of(3)
     ids = tf.constant(np.random.default_rng(1).integers(0, 6, (12, 3), dtype=np.int32))
-    _, whole = forward.logits(ids, forward.zero_state(3))
-    state = forward.zero_state(3)
+    _, whole = forward(network, ids, zeros)
+    state = zeros
     for chunk in (ids[:5], ids[5:6], ids[6:]):
-        _, state = forward.logits(chunk, state)
+        _, state = forward(network, chunk, state)
     assert all(np.abs(a - b).max() < 1e-6 for a, b in zip(whole, state, strict=True))
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_evaluation_one_symbol_at_a_time_equals_keras_on_the_whole_sequence(cell):
-    model = random_network(cell)
+    network = random_network(cell)
     random = np.random.default_rng(0)
     ids, targets = (random.integers(0, 5, (11, 4), dtype=np.int32) for _ in range(2))
     weights = (random.random((11, 4)) < 0.7).astype("f4")
-    probabilities = np.asarray(model(ids.T)).transpose(1, 0, 2)
+    probabilities = np.asarray(network.model(ids.T)).transpose(1, 0, 2)
     right = np.take_along_axis(probabilities, targets[..., None], -1)[..., 0]
-    score = Evaluator(model, xla=False).score(Streams(ids, targets, weights, np.zeros(ids.shape, bool)))
+    score = Evaluator(network, xla=False).score(Streams(ids, targets, weights, np.zeros(ids.shape, bool)))
     assert score.nats == pytest.approx((-np.log(right) * weights).sum() / weights.sum(), abs=1e-5)
     assert score.accuracy == pytest.approx(((probabilities.argmax(-1) == targets) * weights).sum() / weights.sum())
 
 
 def test_evaluation_forgets_where_it_is_told_to():
-    model = random_network("lstm")
+    network = random_network("lstm")
     ids = np.full((6, 1), 2, np.int32)
     resets = np.array([[0], [0], [1], [0], [1], [1]], bool)
-    evaluator = Evaluator(model, xla=False)
+    evaluator = Evaluator(network, xla=False)
     found = evaluator.score(Streams(ids, ids, np.ones(ids.shape, "f4"), resets)).nats
-    fresh = -np.log(np.asarray(model(np.full((1, 2), 2)))[0, :, 2])
+    fresh = -np.log(np.asarray(network.model(np.full((1, 2), 2)))[0, :, 2])
     assert found == pytest.approx(np.mean([*fresh, *fresh, fresh[0], fresh[0]]), abs=1e-5)
 
 
@@ -93,14 +93,13 @@ def test_chrono_initialisation_spreads_the_gates_over_all_time_scales_up_to_the_
 
 
 def test_dropout_acts_in_training_and_not_in_evaluation():
-    model = Network("lstm", 50, dropout=0.5).build(5, 5, seed=0)
-    forward = Forward(model)
+    network = BuiltNetwork.of(Network("lstm", 50, dropout=0.5).build(5, 5, seed=0))
     ids = tf.constant(np.random.default_rng(0).integers(0, 5, (6, 3), dtype=np.int32))
     plain, dropped, again, other = (
-        forward.logits(ids, forward.zero_state(3), dropout_seed=seed)[0].numpy()
+        forward(network, ids, network.initial_state.of(3), dropout_seed=seed)[0].numpy()
         for seed in (None, tf.constant([1, 2]), tf.constant([1, 2]), tf.constant([1, 3]))
     )
-    assert np.abs(np.asarray(model(ids.numpy().T)).transpose(1, 0, 2) - tf.nn.softmax(plain)).max() < 1e-6
+    assert np.abs(np.asarray(network.model(ids.numpy().T)).transpose(1, 0, 2) - tf.nn.softmax(plain)).max() < 1e-6
     assert not np.allclose(plain, dropped)
     assert np.array_equal(dropped, again)
     assert not np.array_equal(dropped, other)

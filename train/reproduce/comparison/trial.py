@@ -50,14 +50,14 @@ def _sequences(problem: EpisodeProblem, updates: int, seed: int) -> int:
 
 def _share_within(fitted: FitResult, problem: EpisodeProblem, limit: float, count: int, seed: int) -> float:
     """Return the share of `count` fresh sequences in which every answer asked for is less than `limit` off."""
-    evaluator = Evaluator(fitted.model, xla=True)
+    evaluator = Evaluator(fitted.network, xla=True)
     random = np.random.default_rng([seed, 10])
     drawn = [problem.draw(random) for _ in range(count)]
     longest = max(drawn, key=len)
     within = 0
     for first in range(0, count, _AT_ONCE):
         # The longest one goes along, so that all rounds have one shape and are compiled once.
-        answers = evaluator.predict(side_by_side([longest, *drawn[first : first + _AT_ONCE]]))
-        close = (np.exp(-answers.nats) > 1 - limit) | (answers.streams.weights == 0)
+        predictions = evaluator.predict(side_by_side([longest, *drawn[first : first + _AT_ONCE]]))
+        close = (np.exp(-predictions.nats) > 1 - limit) | (predictions.streams.weights == 0)
         within += int(close[:, 1:].all(0).sum())
     return within / count
