@@ -1,9 +1,4 @@
-"""Thresholds: from which surprise on a symbol is an alarm.
-
-Calibration: the threshold that normal data exceed as rarely as is wanted.
-
-Watching a stream: how surprising each symbol is, as it comes.
-"""
+"""Detect anomalies: calibrate a threshold on normal data, and step a stream that reports surprising symbols."""
 
 from __future__ import annotations
 
@@ -29,24 +24,23 @@ if TYPE_CHECKING:
     from ..streams.model import Model
 
 FORMAT = 1
-_NUMBER = (int, float)
-_KINDS: dict[str, tuple[type, ...]] = {
-    "fingerprint": (str,), "symbol_bits": _NUMBER, "sequence_bits": (*_NUMBER, type(None)), "false_alarms": _NUMBER,
-    "symbols": (int,), "sequences": (int,),
-}  # fmt: skip
+_REMEDY = "Make it anew with: stepcell calibrate MODEL NORMAL_DATA --out FILE"
+# Bits by which a surprise must be above a threshold. The threshold may have been computed from many symbols at once,
+# which rounds otherwise, and where a machine repeats itself many surprises are the same number.
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Surprises that normal data exceed as rarely as was wanted. Made by `calibrate`.
+    """Surprise that normal data exceed at a given rate. Made by `calibrate`.
 
     Attributes:
-        fingerprint: That of the model file it holds for.
+        fingerprint: Fingerprint of the model file it was calibrated with.
         symbol_bits: A symbol is surprising above this.
-        sequence_bits: A sequence is an alarm from its first symbol above this on; None: there were too few to tell.
+        sequence_bits: A sequence is an alarm from its first symbol above this on; None: too few sequences to tell.
         false_alarms: The share of normal symbols, and of normal sequences, that may be above.
-        symbols: How many normal symbols had a prediction.
-        sequences: How many normal sequences there were.
+        symbols: Number of normal symbols with a prediction.
+        sequences: Number of normal sequences.
     """
 
     fingerprint: str
@@ -64,7 +58,7 @@ class Threshold:
         """Write it as JSON, whole or not at all.
 
         Args:
-            path: Where to write; a file there is replaced.
+            path: File to write; it is replaced if it exists.
 
         Raises:
             OutputError: It cannot be written.
@@ -76,79 +70,82 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
     """Read a threshold.
 
     Args:
-        path: What `Threshold.save` wrote.
+        path: A file written by `Threshold.save`.
         file: The model that it must have been calibrated with.
 
     Raises:
-        ThresholdError: There is none that this version can read.
+        ThresholdError: The file does not exist or has no threshold that this version can read.
         OtherModelError: It was made for another model file.
     """
     path = Path(path)
-    remedy = "Make it anew with: stepcell calibrate MODEL NORMAL_DATA --out FILE"
     try:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise ThresholdError(f"There is no threshold {path}. {remedy}") from None
+        raise ThresholdError(f"There is no threshold {path}. {_REMEDY}") from None
     except OSError as error:
         raise ThresholdError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise ThresholdError(f"{path} is not JSON ({error}). {remedy}") from error
-    format = found.get("format") if isinstance(found, dict) else None
-    check_version(format, FORMAT, str(path), ThresholdError)
-    wrong = [name for name, kinds in _KINDS.items() if not _is(found, name, kinds)]
-    if format != FORMAT or wrong:
-        raise ThresholdError(f"{path} is no threshold: wrong are {', '.join(wrong) or 'format'}. {remedy}")
-    threshold = Threshold(**{name: found[name] for name in _KINDS})
+        raise ThresholdError(f"{path} is not JSON ({error}). {_REMEDY}") from error
+    found = found if isinstance(found, dict) else {}
+    check_version(found.get("format"), FORMAT, str(path), ThresholdError)
+    number, count = (int, float), (int,)
+    kinds = {
+        "fingerprint": (str,), "symbol_bits": number, "sequence_bits": (*number, type(None)), "false_alarms": number,
+        "symbols": count, "sequences": count,
+    }  # fmt: skip
+    wrong = [name for name, types in kinds.items() if not _is_one_of(found.get(name, ...), types)]
+    if found.get("format") != FORMAT or wrong:
+        raise ThresholdError(f"{path} is no threshold: wrong are {', '.join(wrong) or 'format'}. {_REMEDY}")
+    threshold = Threshold(**{name: found[name] for name in kinds})
     if threshold.fingerprint != file.manifest.fingerprint:
         raise OtherModelError(
             f"{path} was calibrated with a model of fingerprint {threshold.fingerprint[:12]}..., {file.name} has "
             f"{file.manifest.fingerprint[:12]}... Another format or precision of one network is surprised a little "
-            f"differently. {remedy}"
+            f"differently. {_REMEDY}"
         )
     return threshold
 
 
-def _is(found: Any, name: str, kinds: tuple[type, ...]) -> bool:
-    value: Any = found.get(name) if isinstance(found, dict) else None
+def _is_one_of(value: Any, types: tuple[type, ...]) -> bool:
     if isinstance(value, float) and not isfinite(value):
         return False
-    return isinstance(value, kinds) and not isinstance(value, bool)
+    return isinstance(value, types) and not isinstance(value, bool)
 
 
 def calibrate(
     model: Model, sequences: Iterable[Iterable[str]], false_alarms: float = 0.01,
     features: Iterable[Features | None] | None = None,
 ) -> Threshold:  # fmt: skip
-    """Measure how surprising normal data are, and return the threshold they exceed as rarely as is wanted.
+    """Measure the surprise of normal data and return the threshold that they exceed at the rate `false_alarms`.
 
     Each sequence is stepped from the initial state. Of n surprises in order the ceil((n + 1) (1 - false_alarms))-th is
-    the threshold. So a further sequence is above with a probability of at most `false_alarms`, if it is as normal as
-    these and drawn like them (conformal prediction: Vovk, Gammerman and Shafer 2005); a single symbol only about so,
+    the threshold. So a further sequence is above it with a probability of at most `false_alarms`, if it is exchangeable
+    with these (conformal prediction: Vovk, Gammerman and Shafer 2005); for a single symbol this holds approximately,
     because symbols of one sequence depend on each other.
 
     Args:
         model: A model that predicts its next symbol.
-        sequences: Normal sequences of symbols, other ones than it was trained on. What surprises most in each counts
-            for the threshold of sequences, for which there must be about 1 / false_alarms of them.
+        sequences: Normal sequences of symbols that the model was not trained on. The largest surprise of each counts
+            for the threshold of sequences, which takes about 1 / false_alarms of them.
         false_alarms: The share of normal symbols, and of normal sequences, that may be above.
-        features: What the model reads beside each of the sequences, as for `Stream.score`.
+        features: For each sequence, features that the model reads beside it; see `Stream.score`.
 
     Raises:
         OptionError: `false_alarms` is not between 0 and 1.
-        ThresholdError: There are too few symbols for it.
+        ThresholdError: There are too few symbols.
         UnknownSymbolError, FeatureMismatchError, TargetError, BackendError, NotFiniteError: As `Stream.score` does.
     """
     if not 0 < false_alarms < 1:
         raise OptionError(f"A share of false alarms is between 0 and 1, not {false_alarms}: 0.01 is one in a hundred.")
     stream = model.stream()
-    parts = []
-    beside = repeat(None) if features is None else features
-    for sequence, given in zip(sequences, beside):  # noqa: B905 - `repeat` has no end
+    surprises = []  # of each sequence
+    all_features = repeat(None) if features is None else features
+    for sequence, its_features in zip(sequences, all_features):  # noqa: B905 - `repeat` has no end
         stream.reset()
-        bits = stream.score(sequence, given).bits
-        parts.append(bits[~np.isnan(bits)])
-    symbols = np.concatenate(parts) if parts else np.zeros(0)
-    largest = np.array([part.max() for part in parts if part.size])
+        bits = stream.score(sequence, its_features).bits
+        surprises.append(bits[~np.isnan(bits)])
+    symbols = np.concatenate([*surprises, np.zeros(0)])
+    largest = np.array([bits.max() for bits in surprises if bits.size])
     symbol_bits = _rarely_exceeded(symbols, false_alarms)
     if symbol_bits is None:
         raise ThresholdError(
@@ -160,14 +157,9 @@ def calibrate(
 
 
 def _rarely_exceeded(surprises: Float64, share: float) -> float | None:
-    """Return what a further surprise exceeds with a probability of `share` at most; None: it takes more surprises."""
+    """Return the bound that a further surprise exceeds with probability `share` at most; None: too few surprises."""
     position = ceil(round((surprises.size + 1) * (1 - share), 9))  # rounded: 100 * (1 - 0.42) is 58.00000000000001
     return float(np.partition(surprises, position - 1)[position - 1]) if position <= surprises.size else None
-
-
-# Bits by which a surprise must be above a threshold: the threshold may have been computed from many symbols at once,
-# which rounds otherwise, and where a machine repeats itself many surprises are one and the same number.
-_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -175,11 +167,11 @@ class Surprise:
     """How surprising a symbol was.
 
     Attributes:
-        bits: Negative log-probability, base 2, given all before it; nan for a symbol that nothing predicted.
-        rank: 1 if it was the likeliest symbol, and so on; 0 where `bits` is nan.
+        bits: Negative log-probability, base 2, given all before it; nan for a symbol without a prediction.
+        rank: 1 for the likeliest symbol, and so on; 0 if `bits` is nan.
         surprising: `bits` is above the threshold of symbols.
         alarm: `bits` is above the threshold of sequences.
-        prediction: What the model answers to it.
+        prediction: The answer of the model to the symbol.
     """
 
     bits: float
@@ -190,7 +182,7 @@ class Surprise:
 
 
 class Watch:
-    """Steps a stream and tells of each symbol how surprising it was. Without a threshold nothing is surprising."""
+    """Steps a stream and reports how surprising each symbol was. Without a threshold nothing is surprising."""
 
     def __init__(self, stream: Stream, threshold: Threshold | None = None) -> None:
         """Watch `stream`, which may be stepped otherwise too.
@@ -203,15 +195,14 @@ class Watch:
         self.threshold = threshold
 
     def step(self, symbol: str, features: Features | None = None) -> Surprise:
-        """Say how surprising a symbol is after all before it, and feed it.
+        """Measure how surprising a symbol is, given all before it, and feed it.
 
         Args:
             symbol: One symbol of the vocabulary.
-            features: What the model reads beside it; see `Stream.step`.
+            features: Features that the model reads beside it; see `Stream.step`.
 
         Returns:
-            Its surprise in bits, its rank, whether that is above the threshold, and the prediction of what comes next.
-            The first symbol of a fresh stream surprises nobody: its bits are nan and its rank is 0.
+            Its surprise and the next prediction. The first symbol of a fresh stream has no surprise: bits nan, rank 0.
 
         Raises:
             UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: The state has not moved.

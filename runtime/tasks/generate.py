@@ -1,9 +1,4 @@
-"""Generation, a method of `Stream`: it goes on by what it predicts itself.
-
-Beam search, a method of `Stream`: the likeliest ways in which it may go on.
-
-Drawing the next symbol from a distribution.
-"""
+"""Generate symbols from the predictions of a stream: by drawing, or by beam search for the likeliest continuations."""
 
 from __future__ import annotations
 
@@ -34,16 +29,16 @@ def generate(
     stop: str | None = None,
     seed: int | None = None,
 ) -> Iterator[str]:
-    """Go on by what the stream predicts itself: an iterator over the symbols that come.
+    """Feed a stream its own predictions: return an iterator over the symbols.
 
-    The arguments are checked at the call, and nothing moves before the iterator does. Then the prompt is fed, and every
-    symbol before it is given out. You may step the stream in between; it goes on from there.
+    The arguments are checked at the call. The stream moves with the iterator: the prompt is fed first, and each symbol
+    before it is yielded. You may step the stream in between; the iterator continues from there.
 
     Args:
         stream: The stream to move.
         count: How many symbols, at most.
         prompt: Symbols to feed first. A stream that has not been stepped since its reset needs some.
-        temperature: See `Sampling`, which draws from the answer; of a sigmoid output, from its share of the sum.
+        temperature: See `Sampling`.
         top_k: See `Sampling`.
         top_p: See `Sampling`.
         greedy: See `Sampling`.
@@ -51,10 +46,10 @@ def generate(
         seed: The same seed gives the same symbols, on one interpreter; None: others each time.
 
     Raises:
-        OptionError: Options make no sense, or there is no answer to go on from. The stream has not moved.
+        OptionError: Options make no sense, or there is no prediction to start from. The stream has not moved.
         TargetError: The model does not answer symbols with the next one. The stream has not moved.
         UnknownSymbolError: A symbol of `prompt` is not in the vocabulary. The stream has not moved.
-        NotFiniteError: While iterating: an answer is no distribution. The stream is after the last symbol given out.
+        NotFiniteError: While iterating: an output is no distribution. The stream is after the last symbol yielded.
     """
     sampling, symbols = Sampling(temperature, top_k, top_p, greedy), list(prompt)
     check_generation(stream, symbols, stop, {"count": (count, 0), **({} if seed is None else {"seed": (seed, 0)})})
@@ -67,29 +62,34 @@ def _generated(
     stream.absorb(prompt)
     vocabulary = stream.file.manifest.vocabulary.symbols
     for _ in range(count):
-        symbol = vocabulary[sampling.draw(coming(stream), random)]
+        symbol = vocabulary[sampling.draw(next_distribution(stream), random)]
         stream.step(symbol)
         yield symbol
         if symbol == stop:
             return
 
 
-def coming(stream: Stream) -> Float64:
-    """Return the distribution of the symbol that comes next in `stream`, which has an answer; float64 of shape (K,)."""
+def next_distribution(stream: Stream) -> Float64:
+    """Return the distribution of the next symbol of `stream`, float64 of shape (K,).
+
+    Raises:
+        OptionError: The stream has no prediction.
+        NotFiniteError: Its output is no distribution.
+    """
     prediction = stream.prediction
     if prediction is None:  # it was reset since `check_generation`
         raise OptionError(f"The stream of {stream.file.name} has no answer to go on from any more: step it first.")
     return next_symbol_probabilities(prediction.probabilities, stream.file.manifest.output, stream.file.name)
 
 
-def check_generation(stream: Stream, prompt: list[str], stop: str | None, least: dict[str, tuple[int, int]]) -> None:
-    """Refuse a generation that cannot be made, before anything moves.
+def check_generation(stream: Stream, prompt: list[str], stop: str | None, numbers: dict[str, tuple[int, int]]) -> None:
+    """Refuse impossible options before the stream moves.
 
     Args:
-        stream: The stream to go on with.
+        stream: The stream to move.
         prompt: Symbols to feed first.
         stop: Symbol after which to end.
-        least: Name of a number -> what it is, and what it must be at least.
+        numbers: Name of an option -> its value, and the least that it may be.
 
     Raises:
         TargetError, UnknownSymbolError, OptionError: As `generate` does.
@@ -98,7 +98,7 @@ def check_generation(stream: Stream, prompt: list[str], stop: str | None, least:
     require_next_symbols(file, "nothing can be fed back")
     problems = [
         f"{name} is {number}, it must be a whole number and at least {wanted}"
-        for name, (number, wanted) in least.items()
+        for name, (number, wanted) in numbers.items()
         if not (isinstance(number, Integral) and number >= wanted)
     ]
     if stop is not None and stop not in file.manifest.vocabulary:
@@ -112,11 +112,11 @@ def check_generation(stream: Stream, prompt: list[str], stop: str | None, least:
 
 @dataclass(frozen=True)
 class Continuation:
-    """One way in which a stream may go on.
+    """A continuation of a stream.
 
     Attributes:
-        symbols: What comes.
-        log_probability: Natural logarithm of the probability of all of them together, given everything before.
+        symbols: The symbols that follow.
+        log_probability: Natural logarithm of their joint probability, given everything before.
         stream: A fork of the stream that has been fed the prompt and `symbols`.
     """
 
@@ -128,10 +128,10 @@ class Continuation:
 def beam(
     stream: Stream, count: int, width: int, *, prompt: Iterable[str] = (), stop: str | None = None
 ) -> list[Continuation]:
-    """Return the likeliest ways to go on, the likeliest first. The stream itself does not move.
+    """Search the likeliest continuations and return them, the likeliest first. The stream itself does not move.
 
-    Of all ways to add a symbol to the `width` likeliest beginnings the `width` likeliest are kept, `count` times. Go on
-    with the one you choose: `stream = continuation.stream`.
+    Of all ways to add a symbol to the `width` likeliest beginnings the `width` likeliest are kept, `count` times.
+    Continue with the one you choose: `stream = continuation.stream`.
 
     Args:
         stream: Where to start. It stays there.
@@ -142,10 +142,10 @@ def beam(
             than many.
 
     Raises:
-        OptionError: Options make no sense, or there is no answer to go on from.
+        OptionError: Options make no sense, or there is no prediction to start from.
         TargetError: The model does not answer symbols with the next one.
         UnknownSymbolError: A symbol of `prompt` is not in the vocabulary.
-        NotFiniteError: An answer is no distribution.
+        NotFiniteError: An output is no distribution.
     """
     symbols = list(prompt)
     check_generation(stream, symbols, stop, {"count": (count, 0), "width": (width, 1)})
@@ -153,13 +153,13 @@ def beam(
     start.absorb(symbols)
     found = [Continuation((), 0.0, start)]
     for _ in range(count):
-        choices: list[tuple[float, Continuation, int | None]] = []  # log-probability, of what, which id follows
+        choices: list[tuple[float, Continuation, int | None]] = []  # log-probability, beginning, next id
         for one in found:
             if stop is not None and one.symbols[-1:] == (stop,):
                 choices.append((one.log_probability, one, None))
                 continue
             with np.errstate(divide="ignore"):
-                logarithms = np.log(coming(one.stream))
+                logarithms = np.log(next_distribution(one.stream))
             likeliest = np.argsort(-logarithms, kind="stable")[:width].tolist()
             choices += [(one.log_probability + float(logarithms[i]), one, i) for i in likeliest if logarithms[i] > -inf]
         choices.sort(key=lambda choice: -choice[0])  # stable: of equals the earlier
@@ -170,7 +170,7 @@ def beam(
 
 
 def _followed(one: Continuation, log_probability: float, id: int | None) -> Continuation:
-    """Return `one` with the symbol `id` after it; None: as it is."""
+    """Return `one` followed by the symbol `id`; None: unchanged."""
     if id is None:
         return one
     stream = one.stream.fork()
@@ -181,17 +181,17 @@ def _followed(one: Continuation, log_probability: float, id: int | None) -> Cont
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next symbol is drawn: temperature first, then `top_k`, then `top_p`.
+    """Options for drawing the next symbol: temperature is applied first, then `top_k`, then `top_p`.
 
     Attributes:
         temperature: The probabilities are raised to its inverse: below 1 the likely become likelier.
         top_k: Draw among this many of the likeliest.
-        top_p: Draw among the fewest of the likeliest that have this probability together (nucleus sampling, Holtzman
-            et al. 2020, arXiv 1904.09751).
+        top_p: Draw among the fewest of the likeliest with this joint probability (nucleus sampling, Holtzman et al.
+            2020, arXiv 1904.09751).
         greedy: Take the likeliest, of equals the first by id; nothing is drawn.
 
     Raises:
-        OptionError: They make no sense, or `greedy` leaves others nothing to do.
+        OptionError: They make no sense, or `greedy` makes others needless.
     """
 
     temperature: float = 1.0
@@ -200,7 +200,7 @@ class Sampling:
     greedy: bool = False
 
     def __post_init__(self) -> None:
-        """Check them."""
+        """Check the options."""
         problems = []
         if not (isfinite(self.temperature) and self.temperature > 0):
             problems.append(
@@ -218,8 +218,8 @@ class Sampling:
     def draw(self, distribution: Float64, random: np.random.Generator) -> int:
         """Return an id drawn from `distribution`, shape (K,).
 
-        One number is taken from `random`, also where `top_k` leaves no choice. The ids keep their order, so that
-        answers that differ in a last digit between interpreters hardly ever give another symbol.
+        One number is taken from `random`, even if `top_k` leaves no choice. The ids keep their order: outputs that
+        differ in a last digit between interpreters hardly ever give another symbol.
         """
         if self.greedy:
             return int(distribution.argmax())
@@ -235,7 +235,7 @@ class Sampling:
         return min(id, int(np.flatnonzero(weights)[-1]))  # the product may have been rounded up to the whole sum
 
     def _cut(self, weights: Float64) -> Float64:
-        """Return `weights` with zeros for what shall not be drawn."""
+        """Return `weights` with zeros for the ids that are not to be drawn."""
         order = np.argsort(-weights, kind="stable")
         keep = order[: self.top_k]
         if self.top_p is not None:

@@ -1,7 +1,4 @@
-"""How the symbols of a model are written as one text, and read back.
-
-What a model goes on with, as text or JSON, piece by piece.
-"""
+"""Write the symbols of a model as text or JSON, and read them back."""
 
 from __future__ import annotations
 
@@ -22,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SymbolFormatter:
-    """How symbols are written: as the text that a model was trained on, or else with what tells them apart.
+    """Converts symbols to text and back: the text that a model was trained on, or symbols with separators.
 
     Attributes:
         vocabulary: The symbols.
-        unit: What a symbol of that text is, one of `UNITS`; None: the model was not trained on a text.
+        unit: The unit of that text that is a symbol, one of `UNITS`; None: the model was not trained on text.
         end: The symbol between two sequences; None: there is none.
     """
 
@@ -36,18 +33,14 @@ class SymbolFormatter:
 
     @classmethod
     def of(cls, manifest: Manifest) -> SymbolFormatter:
-        """Return that of a model."""
+        """Return the formatter of a model."""
         data: Any = manifest.training.get("data")
         data = data if isinstance(data, dict) else {}
         reading = data.get("reading")
         unit = reading.get("unit") if isinstance(reading, dict) and reading.get("kind") == "text" else None
         end = data.get("end")
-        is_symbol = isinstance(end, str) and end in manifest.vocabulary
-        return cls(
-            manifest.vocabulary,
-            unit if unit in (CHARACTER, BYTE, WORD) else None,
-            end if is_symbol else None,
-        )
+        known = isinstance(end, str) and end in manifest.vocabulary
+        return cls(manifest.vocabulary, unit if unit in (CHARACTER, BYTE, WORD) else None, end if known else None)
 
     def read(self, text: str) -> list[str]:
         r"""Return the symbols in `text`; `\n`, `\t` and `\\` stand for newline, tab and backslash.
@@ -64,11 +57,11 @@ class SymbolFormatter:
         return symbols
 
     def read_prompt(self, text: str) -> list[str]:
-        """Return the symbols in `text`; of an empty one the end symbol, if there is one: it begins a sequence."""
+        """Return the symbols in `text`. An empty prompt is the end symbol, if there is one: a sequence begins."""
         return self.read(text) or ([] if self.end is None else [self.end])
 
     def read_symbol(self, text: str) -> str:
-        r"""Return the one symbol that `text` is, as it stands or written with `\n`, `\t` and `\\`."""
+        r"""Return `text` as one symbol, literal or written with `\n`, `\t` and `\\`."""
         return text if text in self.vocabulary else unescape_symbol(text)
 
     def line(self, symbols: Iterable[str]) -> str:
@@ -76,7 +69,7 @@ class SymbolFormatter:
         return escape_symbol("".join(self.write(symbols)))
 
     def write(self, symbols: Iterable[str]) -> Iterator[str]:
-        """Yield `symbols` as they come, each with what stands before it; a byte that ends no character gives ""."""
+        """Yield each of `symbols` as text, with its separator before it; a byte that ends no character gives ""."""
         if self.unit == BYTE:
             yield from _decoded(symbols)
             return
@@ -103,17 +96,17 @@ def _decoded(symbols: Iterable[str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """How to go on.
+    """Options of the command that generates symbols.
 
     Attributes:
         count: How many symbols, at most.
-        prompt: Symbols to feed first, in the notation of the model.
+        prompt: Symbols to feed first, as text of the model.
         stop: Symbol after which to end, likewise.
         temperature, top_k, top_p, greedy, seed: See `Stream.generate`.
-        beam: How many continuations to follow at a time; None: one is drawn.
+        beam: How many continuations to follow at a time; None: draw one.
 
     Raises:
-        OptionError: They do not go together; all of them are named.
+        OptionError: They cannot be combined; all of them are named.
     """
 
     count: int
@@ -127,58 +120,54 @@ class GenerationOptions:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        """Check them."""
+        """Check the options."""
         drawing = {"--top-k": self.top_k, "--top-p": self.top_p, "--seed": self.seed}
         given = [name for name, value in drawing.items() if value is not None]
         given += ["--temperature"] if self.temperature != 1 else []
         if self.beam is not None and given:  # greedy is what it is anyway
             raise OptionError(f"--beam takes the likeliest and draws nothing: leave out {', '.join(given)}.")
 
-    def read(self, notation: SymbolFormatter) -> tuple[list[str], str | None]:
-        """Return the prompt as symbols, and the symbol to stop at.
-
-        Raises:
-            UnknownSymbolError: One of them is none.
-        """
-        return notation.read_prompt(self.prompt), None if self.stop is None else notation.read_symbol(self.stop)
+    def read(self, formatter: SymbolFormatter) -> tuple[list[str], str | None]:
+        """Return the prompt as symbols, and the symbol to stop at."""
+        return formatter.read_prompt(self.prompt), None if self.stop is None else formatter.read_symbol(self.stop)
 
 
-def write_symbols(stream: Stream, choice: GenerationOptions, *, as_json: bool) -> Iterator[str]:
-    """Draw symbols and return them as they come, and a newline after the last; JSON in one piece.
+def write_symbols(stream: Stream, options: GenerationOptions, *, as_json: bool) -> Iterator[str]:
+    """Draw symbols and yield them as text as they come, and a newline after the last; JSON in one piece.
 
     Raises:
         OptionError, TargetError, UnknownSymbolError, NotFiniteError: As `Stream.generate` does.
     """
-    notation = SymbolFormatter.of(stream.file.manifest)
-    prompt, stop = choice.read(notation)
-    coming = stream.generate(
-        choice.count, prompt=prompt, temperature=choice.temperature, top_k=choice.top_k, top_p=choice.top_p,
-        greedy=choice.greedy, stop=stop, seed=choice.seed,
+    formatter = SymbolFormatter.of(stream.file.manifest)
+    prompt, stop = options.read(formatter)
+    symbols = stream.generate(
+        options.count, prompt=prompt, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p,
+        greedy=options.greedy, stop=stop, seed=options.seed,
     )  # fmt: skip
     if as_json:
-        yield json.dumps({"prompt": prompt, "symbols": list(coming)}, ensure_ascii=False)
+        yield json.dumps({"prompt": prompt, "symbols": list(symbols)}, ensure_ascii=False)
     else:
         try:
-            yield from notation.write(coming)
-        except Exception:  # what is said of it does not belong into the line of the symbols
+            yield from formatter.write(symbols)
+        except Exception:  # an error message does not belong into the line of the symbols
             yield "\n"
             raise
     yield "\n"
 
 
-def write_continuations(stream: Stream, choice: GenerationOptions, *, as_json: bool) -> Iterator[str]:
-    """Find the likeliest continuations and return a line for each; JSON in one.
+def write_continuations(stream: Stream, options: GenerationOptions, *, as_json: bool) -> Iterator[str]:
+    """Search the likeliest continuations and yield a line for each; JSON in one line.
 
     Raises:
         OptionError, TargetError, UnknownSymbolError, NotFiniteError: As `Stream.beam` does.
     """
-    notation = SymbolFormatter.of(stream.file.manifest)
-    prompt, stop = choice.read(notation)
-    assert choice.beam is not None, "else one is drawn"
-    found = stream.beam(choice.count, choice.beam, prompt=prompt, stop=stop)
+    formatter = SymbolFormatter.of(stream.file.manifest)
+    prompt, stop = options.read(formatter)
+    assert options.beam is not None, "else one is drawn"
+    found = stream.beam(options.count, options.beam, prompt=prompt, stop=stop)
     if as_json:
-        ways = [{"symbols": way.symbols, "log_probability": round(way.log_probability, 6)} for way in found]
-        yield json.dumps({"prompt": prompt, "continuations": ways}, ensure_ascii=False) + "\n"
+        shown = [{"symbols": each.symbols, "log_probability": round(each.log_probability, 6)} for each in found]
+        yield json.dumps({"prompt": prompt, "continuations": shown}, ensure_ascii=False) + "\n"
         return
-    for way in found:
-        yield f"{way.log_probability:.3f}\t{notation.line(way.symbols)}\n"
+    for each in found:
+        yield f"{each.log_probability:.3f}\t{formatter.line(each.symbols)}\n"
