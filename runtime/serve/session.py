@@ -68,7 +68,9 @@ def _on_one_line(key: str) -> str:
 
 
 class KeyedStreams:
-    """A stream for each key that has been asked for; of more than `most` the one asked for longest ago is forgotten.
+    """Where the stream of each key is; of more than `most` keys the one asked for longest ago is forgotten.
+
+    One stream with one interpreter steps them all: it goes to the snapshot of the key that is asked for.
 
     A `Fleet` moves many members in one call. Here lines come one by one and are answered at once, each by what a stream
     by itself answers, to the bit, with its features and how surprising it was.
@@ -86,39 +88,54 @@ class KeyedStreams:
             tell: Takes remarks for the user: of the 1st, 10th, 100th, ... stream that is forgotten.
             forgotten: How many have been forgotten before.
         """
-        self._model, self._most, self._tell = model, most, tell
-        self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._stream, self._most, self._tell = model.stream(), most, tell
+        self._current: str | None = None  # the key whose stream `_stream` is; its snapshot is older
+        self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
         self.forgotten = forgotten
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self._streams)
+        return len(self._snapshots)
 
     def of(self, key: str) -> Stream:
-        """Return the stream of `key`, or a new one that starts from the initial state; then see `keep`."""
-        stream = self._streams.get(key)
-        return self._model.stream() if stream is None else stream
+        """Return the stream of `key`, a new one in the initial state, until the next call; then see `keep`."""
+        if key != self._current:
+            self._update()
+            self._current = None
+            if key in self._snapshots:
+                self._stream.go_to(self._snapshots[key])
+            else:
+                self._stream.reset()
+            self._current = key
+        return self._stream
 
-    def keep(self, key: str, stream: Stream) -> None:
-        """Keep the stream that `of` returned as the last one asked for; forget another if there are too many."""
-        self._streams[key] = stream
-        self._streams.move_to_end(key)
-        if len(self._streams) > self._most:
+    def keep(self, key: str) -> None:
+        """Keep the stream that `of(key)` returned as the last one asked for; forget another if there are too many."""
+        if key not in self._snapshots:
+            self._snapshots[key] = self._stream.snapshot()
+        self._snapshots.move_to_end(key)
+        if len(self._snapshots) > self._most:
             self._forget()
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Return where all of them are, the one asked for longest ago first."""
-        return {key: stream.snapshot() for key, stream in self._streams.items()}
+        self._update()
+        return dict(self._snapshots)
 
     def restore(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Let the streams be where `snapshots` says, in its order."""
+        self._current = None
         for key, snapshot in snapshots.items():
-            stream = self._model.stream()
-            stream.go_to(snapshot)
-            self.keep(key, stream)
+            self._snapshots[key] = snapshot
+            self.keep(key)
+
+    def _update(self) -> None:
+        """Let the snapshot of the current key be where its stream is."""
+        if self._current is not None and self._current in self._snapshots:
+            self._snapshots[self._current] = self._stream.snapshot()
 
     def _forget(self) -> None:
-        key, _ = self._streams.popitem(last=False)
+        key, _ = self._snapshots.popitem(last=False)
         self.forgotten += 1
         if str(self.forgotten).strip("0") == "1":
             self._tell(
@@ -268,7 +285,7 @@ class Session:
             if not options.skip_unknown:
                 raise
             return self._skip(key, given, number, error)
-        self._streams.keep(key, stream)
+        self._streams.keep(key)
         self._symbols += 1
         return format_answer(
             given, prediction, options.top, as_json=options.as_json, surprise=surprise,

@@ -14,6 +14,7 @@ from ..common.errors import OptionError
 from .distribution import Float64, next_symbol_probabilities, require_next_symbols
 
 if TYPE_CHECKING:
+    from ..streams.snapshot import Snapshot
     from ..streams.stream import Stream
 
 
@@ -149,34 +150,47 @@ def beam(
     """
     symbols = list(prompt)
     check_generation(stream, symbols, stop, {"count": (count, 0), "width": (width, 1)})
-    start = stream.fork()
-    start.absorb(symbols)
-    found = [Continuation((), 0.0, start)]
+    walker = stream.fork()  # the one stream that is stepped, from snapshot to snapshot
+    walker.absorb(symbols)
+    found = [_Path((), 0.0, walker.snapshot())]
     for _ in range(count):
-        choices: list[tuple[float, Continuation, int | None]] = []  # log-probability, beginning, next id
+        choices: list[tuple[float, _Path, int | None]] = []  # log-probability, beginning, next id
         for one in found:
             if stop is not None and one.symbols[-1:] == (stop,):
                 choices.append((one.log_probability, one, None))
                 continue
+            walker.go_to(one.end)
             with np.errstate(divide="ignore"):
-                logarithms = np.log(next_distribution(one.stream))
+                logarithms = np.log(next_distribution(walker))
             likeliest = np.argsort(-logarithms, kind="stable")[:width].tolist()
             choices += [(one.log_probability + float(logarithms[i]), one, i) for i in likeliest if logarithms[i] > -inf]
         choices.sort(key=lambda choice: -choice[0])  # stable: of equals the earlier
         if all(id is None for _, _, id in choices):
             break
-        found = [_followed(one, total, id) for total, one, id in choices[:width]]
-    return found
+        found = [one if id is None else _followed(walker, one, total, id) for total, one, id in choices[:width]]
+    return [Continuation(one.symbols, one.log_probability, _stream_at(walker, one.end)) for one in found]
 
 
-def _followed(one: Continuation, log_probability: float, id: int | None) -> Continuation:
-    """Return `one` followed by the symbol `id`; None: unchanged."""
-    if id is None:
-        return one
-    stream = one.stream.fork()
-    symbol = stream.file.manifest.vocabulary.symbols[id]
-    stream.step(symbol)
-    return Continuation((*one.symbols, symbol), log_probability, stream)
+@dataclass(frozen=True)
+class _Path:
+    """A continuation during the search; `end` is where the stream is after its symbols."""
+
+    symbols: tuple[str, ...]
+    log_probability: float
+    end: Snapshot
+
+
+def _followed(walker: Stream, one: _Path, log_probability: float, id: int) -> _Path:
+    """Return `one` followed by the symbol `id`, to which `walker` steps."""
+    symbol = walker.file.manifest.vocabulary.symbols[id]
+    walker.go_to(one.end)
+    walker.step(symbol)
+    return _Path((*one.symbols, symbol), log_probability, walker.snapshot())
+
+
+def _stream_at(walker: Stream, place: Snapshot) -> Stream:
+    walker.go_to(place)
+    return walker.fork()
 
 
 @dataclass(frozen=True)
