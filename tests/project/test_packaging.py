@@ -39,7 +39,7 @@ def test_cli_is_the_only_module_beside_the_package_file():
 
 def test_no_committed_file_names_a_package_index():
     pattern = re.compile("|".join(["index" + "-url", "pypi.org/" + "simple", "files.python" + "hosted"]))
-    binary = {".tflite", ".onnx", ".png", ".gz"}
+    binary = {".tflite", ".onnx", ".npz", ".png", ".gz"}
     offenders = [p for p in tracked_files() if p.suffix not in binary and pattern.search(p.read_text())]
     assert offenders == []
 
