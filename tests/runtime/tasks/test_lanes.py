@@ -1,45 +1,42 @@
-"""Scores made in lanes are those of stepping, or the lanes are done again."""
+"""Scores computed in lanes are those of stepping, or the lanes are repeated."""
 
 from __future__ import annotations
 
 from threading import Thread
 
-import keras
 import numpy as np
 import pytest
-from support.faults import break_batch
-from support.keras_models import sharp_model
-from support.models import DATA
-from support.sealed import write_model
+from support.models import DATA, path_of
 
-from stepcell.export import build_step_function
 from stepcell.runtime import BackendError, load
-from stepcell.runtime.tasks.lanes import FEWEST, LANES
+from stepcell.runtime.tasks.lanes import BURN_IN, FEWEST, LANES
 from stepcell.runtime.tasks.score import score_ids
 
-L = keras.layers
 LENGTH = FEWEST + 1000  # so that the last lane is shorter than the others
 
 
-@pytest.fixture(scope="module", params=["forgetful.tflite", "forgetful.onnx"])
-def forgetful(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("lanes") / request.param
-    return load(write_model(build_step_function(sharp_model("lstm", 1)), path))
+@pytest.fixture(scope="module", params=["tflite", "onnx"])
+def forgetful(request):
+    """A model that forgets how a lane began."""
+    return load(path_of("lstm", request.param))
+
+
+@pytest.fixture(scope="module")
+def latch():
+    """A model with a state that symbol 2 sets for ever: -1 before, +1 after it."""
+    return load(path_of("latch"))
 
 
 def ids_of(symbols, length=LENGTH, seed=0):
     return np.random.default_rng(seed).integers(0, symbols, length).astype(np.int32)
 
 
-def latch(path):
-    """A state that symbol 2 sets for ever: -1 before, +1 after it."""
-    embedding = L.Embedding(3, 1)
-    recurrent = L.SimpleRNN(1, return_sequences=True)
-    model = keras.Sequential([keras.Input((None,), dtype="int32"), embedding, recurrent, L.Dense(3, "softmax")])
-    embedding.set_weights([np.array([[-1.0], [-1.5], [20.0]])])
-    recurrent.set_weights([np.array([[1.0]]), np.array([[6.0]]), np.array([0.0])])
-    model.layers[-1].set_weights([np.array([[2.0, -2.0, 0.5]]), np.zeros(3)])
-    return load(write_model(build_step_function(model), path))
+def score_both(model, ids, prefix=""):
+    """Score `ids` in lanes and symbol by symbol; return the streams and the scores."""
+    cut, stepped = model.stream(), model.stream()
+    for stream in (cut, stepped):
+        stream.absorb(prefix)
+    return cut, stepped, score_ids(cut, ids), score_ids(stepped, ids, in_lanes=False)
 
 
 def same(stream, other, score, expected, bound):
@@ -51,32 +48,21 @@ def same(stream, other, score, expected, bound):
     assert np.abs(stream.prediction.probabilities - other.prediction.probabilities).max() <= 1e-5
 
 
-def test_a_model_that_forgets_is_scored_in_lanes_with_a_certificate(forgetful):
-    ids, cut, stepped = ids_of(7), forgetful.stream(), forgetful.stream()
-    score, expected = score_ids(cut, ids), score_ids(stepped, ids, in_lanes=False)
+@pytest.mark.parametrize("prefix", ["", "3456"])
+def test_a_model_that_forgets_is_scored_in_lanes_with_a_certificate(forgetful, prefix):
+    cut, stepped, score, expected = score_both(forgetful, ids_of(7), prefix)
     assert (score.lanes.count, score.lanes.redone) == (LANES, 0)
     assert score.lanes.mismatch <= 1e-6
     assert expected.lanes is None
+    assert np.isnan(score.log_probabilities[0]) == (not prefix)
     same(cut, stepped, score, expected, 1e-5)
-
-
-def test_lanes_begin_where_the_stream_is(forgetful):
-    ids, cut, stepped = ids_of(7), forgetful.stream(), forgetful.stream()
-    for stream in (cut, stepped):
-        stream.absorb("3456")
-    score, expected = score_ids(cut, ids), score_ids(stepped, ids, in_lanes=False)
-    assert score.lanes is not None
-    assert not np.isnan(score.log_probabilities[0])
-    same(cut, stepped, score, expected, 1e-5)
-    assert np.array_equal(score.log_probabilities[:1], expected.log_probabilities[:1])
+    assert np.array_equal(score.log_probabilities[:1], expected.log_probabilities[:1], equal_nan=True)
 
 
 def test_a_model_that_remembers_is_stepped_symbol_by_symbol():
-    model = load(DATA / "memory.tflite", backend="litert")
     ids = np.tile(np.array([3, 0, 1, 2], np.int32), LENGTH // 4)
     ids[0] = 4
-    cut, stepped = model.stream(), model.stream()
-    score, expected = score_ids(cut, ids), score_ids(stepped, ids, in_lanes=False)
+    cut, stepped, score, expected = score_both(load(DATA / "memory.tflite", backend="litert"), ids)
     if score.lanes is None:
         assert np.array_equal(score.log_probabilities, expected.log_probabilities, equal_nan=True)
         assert cut.to_bytes() == stepped.to_bytes()
@@ -84,47 +70,52 @@ def test_a_model_that_remembers_is_stepped_symbol_by_symbol():
         same(cut, stepped, score, expected, 1e-4)
 
 
-def test_a_memory_over_all_lanes_fails_the_first_trial_and_is_stepped_exactly(tmp_path):
-    model = latch(tmp_path / "latch.tflite")
+def test_a_memory_over_all_lanes_fails_the_first_trial_and_is_stepped_exactly(latch):
     ids = ids_of(2)
     ids[5] = 2
-    cut, stepped = model.stream(), model.stream()
-    score, expected = score_ids(cut, ids), score_ids(stepped, ids, in_lanes=False)
+    cut, stepped, score, expected = score_both(latch, ids)
     assert score.lanes is None
     assert np.array_equal(score.log_probabilities, expected.log_probabilities, equal_nan=True)
     assert cut.to_bytes() == stepped.to_bytes()
 
 
 @pytest.mark.parametrize("place", [40_000, LENGTH - 300])
-def test_lanes_that_begin_with_a_wrong_state_are_redone(tmp_path, place):
-    model = latch(tmp_path / "latch.tflite")
+def test_lanes_that_begin_with_a_wrong_state_are_redone(latch, place):
     ids = ids_of(2)
     ids[place] = 2  # long after the trial at the beginning
     ids[-2:] = 0, 1  # so that the last answer is not the one before it
-    cut, stepped = model.stream(), model.stream()
-    score, expected = score_ids(cut, ids), score_ids(stepped, ids, in_lanes=False)
+    cut, stepped, score, expected = score_both(latch, ids)
     length = -(-LENGTH // LANES)
     after = LANES - 1 - place // length  # lanes behind that of the place
-    knows = 1 if place % length >= length - 128 and after else 0  # its burn-in has seen it
+    knows = 1 if place % length >= length - BURN_IN and after else 0  # its burn-in has seen it
     assert score.lanes.redone == after - knows
     same(cut, stepped, score, expected, 1e-5)
 
 
 def test_short_streams_and_models_with_more_outputs_are_stepped(forgetful):
     assert score_ids(forgetful.stream(), ids_of(7, FEWEST - 1)).lanes is None
-    assert score_ids(forgetful.stream(), ids_of(7), in_lanes=False).lanes is None
+    with_values = load(path_of("vectors")).stream()
+    assert score_ids(with_values, ids_of(7), {"vector": np.zeros((LENGTH, 2, 3), np.float32)}).lanes is None
 
 
 def test_a_failure_in_the_lanes_leaves_the_stream_where_it_was(forgetful, monkeypatch):
-    stream = forgetful.stream()
+    stream, steps = forgetful.stream(), []
     stream.absorb("123")
     before = stream.to_bytes()
     with stream.pool.lend_batch(LANES) as batch:  # the one that the score will borrow
         pass
-    calls = break_batch(monkeypatch, batch)
+    compute = batch.compute
+
+    def failing(ids):
+        steps.append(ids)
+        if len(steps) > 2 * BURN_IN:
+            raise BackendError("no memory")
+        compute(ids)
+
+    monkeypatch.setattr(batch, "compute", failing)
     with pytest.raises(BackendError, match="no memory"):
         score_ids(stream, ids_of(7))
-    assert calls
+    assert len(steps) == 2 * BURN_IN + 1
     assert stream.to_bytes() == before
 
 
@@ -140,9 +131,7 @@ def test_a_lane_in_the_middle_that_is_redone_leaves_the_last_answer_to_the_last_
     border = 30 * -(-len(text) // LANES)
     text = text[: border - 400] + "2" * 600 + text[border + 200 :]
     text = text[: len(text) - 3]  # not where the redone lane ends
-    cut, stepped = model.stream(), model.stream()
-    score = cut.score(text)
-    stepped.score(text, in_lanes=False)
+    cut, stepped, score, _ = score_both(model, model.vocabulary.encode_all(text))
     assert 0 < score.lanes.redone < 5
     assert np.abs(cut.prediction.probabilities - stepped.prediction.probabilities).max() <= 1e-4
 

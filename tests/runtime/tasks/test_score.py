@@ -3,104 +3,98 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import exp, log
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.keras_models import sharp_model, with_random_weights
-from support.models import changed_memory
-from support.sealed import write_model
+from support.models import answers_of, path_of
 
-from stepcell.export import build_step_function
-from stepcell.export.parity.reference import run_numpy
-from stepcell.runtime import NotFiniteError, ScoreSummary, TargetError, UnknownSymbolError, Vocabulary, load
-from stepcell.runtime.format.tensor_specs import Inputs
-from stepcell.runtime.interpreters.base import initial_state
-from stepcell.runtime.tasks import score as score_module
+from stepcell.runtime import NotFiniteError, ScoreSummary, TargetError, UnknownSymbolError, load
 from stepcell.runtime.tasks.distribution import log_probabilities_and_ranks as score_many
 from stepcell.runtime.tasks.distribution import log_probability_and_rank as score_one
 from stepcell.runtime.tasks.distribution import ranks_of
-
-SYMBOLS = 7
-IDS = np.random.default_rng(3).integers(0, SYMBOLS, 4000).astype(np.int32)
-TEXT = [str(id) for id in IDS]
+from stepcell.runtime.tasks.score import PROBABILITIES_AT_A_TIME
 
 
-def sigmoid_model():
-    layers = [
-        keras.layers.Embedding(SYMBOLS, 5),
-        keras.layers.GRU(9, return_sequences=True),
-        keras.layers.Dense(SYMBOLS, activation="sigmoid"),
-    ]
-    return with_random_weights(keras.Sequential([keras.Input((None,), dtype="int32"), *layers]))
+@pytest.fixture(scope="module", params=["lstm.tflite", "lstm.onnx", "sigmoid.onnx"])
+def network(request):
+    """A model and the name that its answers have."""
+    name, format = request.param.split(".")
+    return load(path_of(name, format)), name
 
 
-@pytest.fixture(scope="module", params=["softmax.tflite", "softmax.onnx", "sigmoid.onnx"])
-def network(request, tmp_path_factory):
-    """A model, and what float64 says of IDS: log-probabilities and ranks by the answer before."""
-    output, _ = request.param.split(".")
-    step_function = build_step_function(sharp_model("lstm", 1) if output == "softmax" else sigmoid_model())
-    path = write_model(step_function, tmp_path_factory.mktemp("score") / request.param, output=output)
-    (exact,) = run_numpy(step_function, Inputs(IDS), [initial_state(step_function.state)])
-    answers = exact.probabilities[:-1]
-    rows = np.arange(len(answers))
-    chosen = answers[rows, IDS[1:]]
-    shares = answers / answers.sum(axis=1, keepdims=True)
-    margins = np.abs(np.delete(np.sort(answers, axis=1), 0, axis=1) - np.sort(answers, axis=1)[:, :-1]).min(axis=1)
-    return load(path), np.log(shares[rows, IDS[1:]]), (answers > chosen[:, None]).sum(axis=1) + 1, margins
+def text_of(name, count=2000):
+    return [str(id) for id in answers_of(name).ids[:count].tolist()]
 
 
 def test_log_probabilities_and_ranks_are_those_of_float64(network):
-    model, exact, ranks, margins = network
-    score = model.stream().score(TEXT)
+    model, name = network
+    answers, score = answers_of(name), model.stream().score(text_of(name))
+    kept = answers.kept[answers.kept < len(answers.ids) - 1]
+    exact, following = answers.main[: len(kept)], answers.ids[kept + 1]
+    chosen = exact[np.arange(len(kept)), following]
+    expected = np.log(chosen / exact.sum(axis=1))
+    ordered = np.sort(exact, axis=1)
+    clear = (ordered[:, 1:] - ordered[:, :-1]).min(axis=1) > 1e-5
     assert score.log_probabilities.dtype == np.float64
-    assert score.log_probabilities.shape == score.ranks.shape == (len(TEXT),)
-    assert np.abs(score.log_probabilities[1:] - exact).max() < 3e-4  # of log-probabilities down to -30
-    assert np.array_equal(score.ranks[1:][margins > 1e-5], ranks[margins > 1e-5])
-    assert (margins > 1e-5).sum() > 1000
-    figures = score.summary
-    assert figures.nats_per_symbol == pytest.approx(-exact.mean(), abs=1e-6)
-    assert score.bits_per_symbol == pytest.approx(-exact.mean() / log(2), abs=1e-6)
-    assert score.perplexity == pytest.approx(exp(-exact.mean()), rel=1e-6)
+    assert score.log_probabilities.shape == score.ranks.shape == answers.ids.shape
+    assert np.abs(score.log_probabilities[kept + 1] - expected).max() < 3e-4  # of log-probabilities down to -30
+    assert np.array_equal(score.ranks[kept + 1][clear], (exact > chosen[:, None]).sum(axis=1)[clear] + 1)
+    assert clear.sum() > 20
+
+
+def test_a_summary_has_the_means_of_what_was_scored(network):
+    model, name = network
+    score = model.stream().score(text_of(name, 500))
+    nats = -score.log_probabilities[1:].mean()
+    assert score.summary.nats_per_symbol == pytest.approx(nats)
+    assert score.bits_per_symbol == pytest.approx(nats / log(2))
+    assert score.perplexity == pytest.approx(exp(nats))
     assert np.array_equal(score.bits[1:], -score.log_probabilities[1:] / log(2))
+    assert (score.summary.symbols, score.summary.scored) == (500, 499)
+    assert score.summary.top_5 == (score.ranks[1:] <= 5).sum() > score.summary.top_1 == (score.ranks == 1).sum()
+    assert repr(score) == f"Score(500 symbols, {score.bits_per_symbol:.4f} bits per symbol)"
 
 
 def test_the_first_symbol_has_a_score_only_if_something_was_answered_before(network):
-    model, exact, *_ = network
+    model, name = network
+    text = text_of(name, 3)
     fresh, stepped = model.stream(), model.stream()
-    score = fresh.score(TEXT[:2])
+    score = fresh.score(text[:2])
     assert np.isnan(score.log_probabilities[0])
     assert score.ranks[0] == 0
-    assert (score.summary.symbols, score.summary.scored) == (2, 1)
-    stepped.step(TEXT[0])
-    score = stepped.score(TEXT[1:3])
-    assert score.log_probabilities == pytest.approx(exact[:2], abs=3e-4)
-    assert score.summary.scored == 2
+    stepped.step(text[0])
+    later = stepped.score(text[1:])
+    assert later.log_probabilities[0] == score.log_probabilities[1]
+    assert later.summary.scored == 2
     fresh.state = fresh.state
-    assert fresh.score(TEXT[:2]).ranks[0] == 0
+    assert fresh.score(text[:2]).ranks[0] == 0
 
 
-@pytest.mark.parametrize("at_a_time", [1, SYMBOLS, 100 * SYMBOLS])
-def test_how_much_is_scored_at_a_time_changes_nothing(network, at_a_time, monkeypatch):
-    model, *_ = network
-    whole, parts = model.stream(), model.stream()
-    expected = whole.score(TEXT[:500])
-    monkeypatch.setattr(score_module, "PROBABILITIES_AT_A_TIME", at_a_time)
-    found = parts.score(TEXT[:500])
-    assert np.array_equal(found.log_probabilities, expected.log_probabilities, equal_nan=True)
-    assert np.array_equal(found.ranks, expected.ranks)
-    assert np.array_equal(parts.prediction.probabilities, whole.prediction.probabilities)
-    assert parts.symbols_seen == whole.symbols_seen == 500
+@given(st.lists(st.integers(0, 150), max_size=4))
+@settings(max_examples=20, deadline=None)
+def test_scoring_in_parts_gives_what_scoring_at_once_gives(memory, sizes):
+    symbols = "3012340124" * 15
+    whole, parts = memory.stream(), memory.stream()
+    expected = whole.score(symbols)
+    borders = [0, *sorted(sizes), 150]
+    found = [parts.score(symbols[start:end]) for start, end in pairwise(borders)]
+    np.testing.assert_array_equal(np.concatenate([one.log_probabilities for one in found]), expected.log_probabilities)
+    np.testing.assert_array_equal(np.concatenate([one.ranks for one in found]), expected.ranks)
+    assert parts.to_bytes() == whole.to_bytes()
+    total, summary = sum((one.summary for one in found), ScoreSummary()), expected.summary
+    assert replace(total, nats=0) == replace(summary, nats=0)
+    assert total.nats == pytest.approx(summary.nats, abs=1e-9)
 
 
 def test_one_symbol_is_scored_as_many_are(network):
-    model, *_ = network
-    answers = model.stream().run(TEXT[:300])
-    logarithms, ranks = score_many(answers, IDS[:300], model.file)
-    each = [score_one(answer, id, model.file) for answer, id in zip(answers, IDS[:300].tolist(), strict=True)]
+    model, name = network
+    answers, ids = model.stream().run(text_of(name, 300)), answers_of(name).ids[:300]
+    logarithms, ranks = score_many(answers, ids, model.file)
+    each = [score_one(answer, id, model.file) for answer, id in zip(answers, ids.tolist(), strict=True)]
     assert [rank for _, rank in each] == ranks.tolist()
     assert [logarithm for logarithm, _ in each] == pytest.approx(logarithms.tolist(), abs=1e-12)
 
@@ -124,18 +118,7 @@ def test_a_probability_of_zero_counts_as_the_least_that_float32_holds(model):
         assert -score_many(answer[None], np.array([id]), model.file)[0][0] / log(2) == pytest.approx(bits)
 
 
-def test_figures_of_parts_add_up_to_those_of_the_whole(model):
-    symbols = "3012340124" * 30
-    stream = model.stream()
-    parts = [stream.score(symbols[start : start + 70]).summary for start in range(0, 300, 70)]
-    whole = model.stream().score(symbols).summary
-    total = sum(parts, ScoreSummary())
-    assert (total.symbols, total.scored, total.top_1, total.top_5) == (300, 299, whole.top_1, whole.top_5)
-    assert total.nats == pytest.approx(whole.nats, abs=1e-9)
-    assert total.top_5 == 299 > total.top_1
-
-
-def test_scoring_nothing_gives_no_figures_and_moves_nothing(model):
+def test_scoring_nothing_gives_no_means_and_moves_nothing(model):
     stream = model.stream()
     assert stream.score([]).summary.to_json() == {
         "symbols": 0, "scored": 0, "nats_per_symbol": None, "bits_per_symbol": None, "perplexity": None,
@@ -144,24 +127,31 @@ def test_scoring_nothing_gives_no_figures_and_moves_nothing(model):
     assert stream.symbols_seen == 0
 
 
-def test_a_score_that_breaks_off_leaves_the_stream_where_it_was(model, monkeypatch):
+def test_an_unknown_symbol_is_refused_before_the_first_is_fed(model):
     stream = model.stream()
-    stream.absorb("40")
-    before = stream.to_bytes()
-    monkeypatch.setattr(score_module, "PROBABILITIES_AT_A_TIME", 50)
     with pytest.raises(UnknownSymbolError, match="number 31 of 31"):
         stream.score("0" * 30 + "9")
-    real, calls = stream.run_ids, []
+    assert stream.symbols_seen == 0
 
-    def failing(ids):
-        calls.append(ids)
-        if len(calls) == 3:
+
+def test_a_long_stream_is_fed_in_blocks_and_goes_back_to_its_beginning_if_one_fails(memory, monkeypatch):
+    stream, lengths = memory.stream(), []
+    run_ids = stream.run_ids
+    stream.absorb("40")
+    before = stream.to_bytes()
+    block = PROBABILITIES_AT_A_TIME // 5
+    symbols = "3012340124" * (block // 4)
+
+    def interrupted(ids):
+        lengths.append(len(ids))
+        if len(lengths) == 3:
             raise KeyboardInterrupt
-        return real(ids)
+        return run_ids(ids)
 
-    monkeypatch.setattr(stream, "run_ids", failing)
+    monkeypatch.setattr(stream, "run_ids", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        stream.score("01" * 50)
+        stream.score(symbols, in_lanes=False)
+    assert lengths == [block, block, len(symbols) - 2 * block]
     assert stream.to_bytes() == before
 
 
@@ -179,21 +169,11 @@ def test_an_answer_that_is_no_distribution_is_refused_and_the_stream_stays(model
     assert stream.to_bytes() == before
 
 
-def test_a_model_that_answers_with_labels_is_not_scored(tmp_path):
-    labelled = load(changed_memory(tmp_path / "labels.onnx", labels=Vocabulary(tuple("abcde"))))
-    stream = labelled.stream()
-    with pytest.raises(TargetError, match=r"labels.onnx answers with labels \(5 symbols: 'a', .* Stream.step"):
-        stream.score("3")
+def test_a_model_that_answers_with_labels_is_not_scored():
+    stream = load(path_of("labelled", "onnx")).stream()
+    with pytest.raises(TargetError, match=r"labelled.onnx answers with labels \(3 symbols: 'low', .* Stream.step"):
+        stream.score("a")
     assert stream.symbols_seen == 0
-
-
-def test_a_long_stream_is_scored_without_holding_all_its_answers(model, monkeypatch):
-    stream, lengths = model.stream(), []
-    real = stream.run_ids
-    monkeypatch.setattr(stream, "run_ids", lambda ids: (lengths.append(len(ids)), real(ids))[1])
-    monkeypatch.setattr(score_module, "PROBABILITIES_AT_A_TIME", 1000)
-    stream.score("3012340124" * 100)
-    assert lengths == [200] * 5  # of 5 probabilities each
 
 
 @given(st.integers(0, 2**31), st.integers(2, 12), st.sampled_from(["f4", "f8"]))

@@ -1,4 +1,4 @@
-"""Generation: a stream goes on by its own predictions, drawn or searched."""
+"""Generation: a stream is fed its own predictions, drawn or searched."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.models import DATA, changed_memory
+from support.models import DATA, changed_memory, path_of
 
-from stepcell.runtime import NotFiniteError, OptionError, Snapshot, TargetError, UnknownSymbolError, Vocabulary, load
+from stepcell.runtime import NotFiniteError, OptionError, Snapshot, TargetError, UnknownSymbolError, load
 from stepcell.runtime.tasks.generate import Sampling
 
 DISTRIBUTION = np.array([0.1, 0.0, 0.4, 0.2, 0.3])
@@ -149,11 +149,11 @@ def test_what_cannot_be_generated_is_refused_at_the_call_and_nothing_moves(onnx)
     assert list(stream.generate(0, prompt="3")) == []
 
 
-def test_a_model_that_answers_with_labels_is_refused(tmp_path):
-    labelled = load(changed_memory(tmp_path / "labels.onnx", labels=Vocabulary(tuple("abcde"))))
-    for call in (lambda stream: stream.generate(3, prompt="3"), lambda stream: stream.beam(3, 2, prompt="3")):
+def test_a_model_that_answers_with_labels_is_refused():
+    stream = load(path_of("labelled", "onnx")).stream()
+    for call in (lambda: stream.generate(3, prompt="a"), lambda: stream.beam(3, 2, prompt="a")):
         with pytest.raises(TargetError, match="answers with labels .* nothing can be fed back"):
-            call(labelled.stream())
+            call()
 
 
 def test_a_sigmoid_output_is_drawn_from_by_shares(tmp_path):
@@ -161,9 +161,7 @@ def test_a_sigmoid_output_is_drawn_from_by_shares(tmp_path):
     expected = "".join(load(DATA / "memory.onnx").stream().generate(40, prompt="3", seed=3))
     stream = sigmoid.stream()
     assert "".join(stream.generate(40, prompt="3", seed=3)) == expected
-    halved = (
-        stream.snapshot().answers["probabilities"] / 2
-    )  # no softmax any more: the shares of the sum are what they were
+    halved = stream.snapshot().answers["probabilities"] / 2  # no softmax any more: the shares of the sum stay
     stream.go_to(Snapshot(stream.state, stream.symbols_seen, {"probabilities": halved}))
     (best, *_) = stream.beam(1, 1)
     assert best.log_probability == pytest.approx(log(halved.max() / halved.astype(float).sum()))

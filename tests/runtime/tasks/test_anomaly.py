@@ -8,7 +8,7 @@ from math import isnan
 
 import numpy as np
 import pytest
-from support.models import DATA, changed_memory
+from support.models import DATA, path_of
 
 from stepcell.runtime import (
     OptionError,
@@ -17,7 +17,6 @@ from stepcell.runtime import (
     Threshold,
     ThresholdError,
     UnknownSymbolError,
-    Vocabulary,
     Watch,
     calibrate,
     load,
@@ -91,10 +90,9 @@ def test_an_unknown_symbol_is_refused_and_moves_nothing(onnx):
     assert stream.symbols_seen == 0
 
 
-def test_a_model_that_answers_with_labels_cannot_be_watched(tmp_path):
-    labelled = load(changed_memory(tmp_path / "labels.onnx", labels=Vocabulary(tuple("abcde"))))
+def test_a_model_that_answers_with_labels_cannot_be_watched():
     with pytest.raises(TargetError, match="none is surprising"):
-        Watch(labelled.stream())
+        Watch(load(path_of("labelled", "onnx")).stream())
 
 
 @pytest.mark.parametrize("false_alarms", [0.3, 0.1, 0.01])
@@ -155,6 +153,7 @@ def test_a_threshold_of_another_model_or_another_version_is_refused(onnx, tmp_pa
         (json.dumps({**threshold.to_json(), "symbol_bits": None, "symbols": 9.5}), "wrong are symbol_bits, symbols"),
         (json.dumps({**threshold.to_json(), "sequence_bits": float("nan")}), "wrong are sequence_bits"),
         ("[1]", "wrong are fingerprint"),
+        (json.dumps({"format": 1, "fingerprint": "", "symbol_bits": 1}), "wrong are sequence_bits, false_alarms, sym"),
         ("bits", "is not JSON"),
         ("\xff\xfe", "is not JSON"),
     ):
