@@ -52,16 +52,16 @@ class Test:
     ) -> Test:
         """Return the test that consists of `cases`, with the numbers of `boundary` beside the end."""
         tape = encode_sequences(cases, vocabulary, END, boundary)
-        counts = ~np.isin(tape.inputs, GAPS.is_gap(vocabulary.symbols)) & ~tape.is_start
+        counts = ~np.isin(tape.inputs, GAPS.ids_in(vocabulary.symbols)) & ~tape.is_start
         before = np.cumsum(counts)
         seen = before - np.repeat(before[tape.starts[:-1]], np.diff(tape.starts))
-        return cls(tape, vocabulary, seen, ~np.isin(tape.targets, GAPS.is_gap(vocabulary.symbols)))
+        return cls(tape, vocabulary, seen, ~np.isin(tape.targets, GAPS.ids_in(vocabulary.symbols)))
 
     def row(self, name: str, answers: np.ndarray) -> list[str]:
         """Return a row of the table for `answers`, probabilities of shape (N, K)."""
         end, targets = self.vocabulary.encode(END), self.tape.targets
         answers = answers.astype(np.float64)
-        answers[:, GAPS.is_gap(self.vocabulary.symbols)] = 0  # an activity is asked for
+        answers[:, GAPS.ids_in(self.vocabulary.symbols)] = 0  # an activity is asked for
         answers /= answers.sum(axis=1, keepdims=True)
         right = answers.argmax(axis=1) == targets
         bits = -np.log2(np.maximum(answers[np.arange(len(targets)), targets], 2.0**-126))
@@ -101,7 +101,7 @@ def main() -> None:
     cases = EventsReader(*columns, end=END, gap_feature=True).read(options.log) if is_feature else in_symbols
     two_thirds = 2 * round(len(cases) / 3)
     first, last = range(two_thirds), range(two_thirds, len(cases))
-    problem = Events(Corpus.of_parts(*HeldOut(0.1).split(cases.chosen(first)), end=END))
+    problem = Events(Corpus.of_parts(*HeldOut(0.1).split(cases.select(first)), end=END))
     with training_progress() as show:
         network = Network("gru", 32, dropout=0.3)
         fitted = fit(problem, network, Options(seed=options.seed, threads=1), show)
@@ -111,16 +111,16 @@ def main() -> None:
         quantize=["int8"], training=problem.data.record(),
     )  # fmt: skip
 
-    test = Test.of(cases.chosen(last), problem.vocabulary, problem.corpus.boundary)
+    test = Test.of(cases.select(last), problem.vocabulary, problem.corpus.boundary)
     table = [test.row("Keras", answers_of_keras(fitted.model, test.tape))]
     for path in exported.files:
         if path.suffix == ".tflite":
             table.append(test.row(path.name, test.streamed(load(path))))
     for name, recording in (("activities and gaps", in_symbols), ("activities alone", activities)):
-        vocabulary = Corpus.of_parts(recording.chosen(first), recording.chosen(last), end=END).vocabulary
+        vocabulary = Corpus.of_parts(recording.select(first), recording.select(last), end=END).vocabulary
         learned, same = (
-            encode_sequences(recording.chosen(first), vocabulary, END),
-            Test.of(recording.chosen(last), vocabulary),
+            encode_sequences(recording.select(first), vocabulary, END),
+            Test.of(recording.select(last), vocabulary),
         )
         for order in range(1, 6):
             n_gram = NGram(learned, len(vocabulary), order)

@@ -1,14 +1,18 @@
-"""Reading files of events and texts into symbols, with numpy alone: for training, and for evaluation on a device.
+"""Read files of events and texts as sequences of symbols, with numpy alone: for training, and on a device.
+
+A row reader (`tables`) gives the cells of the `columns` that are read; `recording_builder` sorts them into sequences;
+`encoded` makes ids, targets and features of them.
 
 from stepcell.runtime.data import EventsReader
 
 recording = EventsReader(symbol="activity", sequence="case", order="time").read(Path("log.csv"))
 """
 
+from .columns import features_of
 from .corpus import MAX_SYMBOLS, UNKNOWN, Corpus, Reader
 from .encoded import EncodedSequences, encode_sequences
 from .events import FORMATS, EventsReader
-from .features import FeatureColumns, FeatureStats, features_of
+from .features import FeatureColumns, FeatureStats
 from .for_model import DATA_FORMATS, ModelReader, reader_for_model
 from .recording import Recording
 from .split import SEQUENCE, TIME, HeldOut

@@ -1,4 +1,4 @@
-"""A corpus: what is learned from, what is held out, and the vocabulary of both."""
+"""A corpus: training data, held-out data, and their vocabulary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_SYMBOLS = 10_000
 
 
 class Reader(Protocol):
-    """How files are read: `EventsReader` or `TextReader`."""
+    """Reads files in one way: `EventsReader` or `TextReader`."""
 
     @property
     def end(self) -> str | None:
@@ -33,17 +33,16 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Recorded sequences, ready to be learned from and judged by.
+    """Recorded sequences, split for training and evaluation.
 
     Attributes:
-        train: What is learned from.
-        held_out: What is not.
-        vocabulary: Symbols that are known, most of them from `train` alone; where others may come, it has a symbol
-            for these.
-        end: The end symbol, which is in the vocabulary; None: there is none.
-        min_count: A symbol that `train` holds less often is unknown.
-        reader: How the file was read; None: it was none.
-        split: How the parts were told apart; None: they came apart.
+        train: The training data.
+        held_out: The data to evaluate on.
+        vocabulary: The symbols of `train`, the unknown symbol if other symbols are possible, and the end symbol.
+        end: The end symbol; None: there is none.
+        min_count: A symbol that occurs less often in `train` is unknown.
+        reader: The reader of the file; None: the data come from no file.
+        split: How the parts were split; None: they were given as two.
     """
 
     train: Recording
@@ -59,61 +58,61 @@ class Corpus:
         cls, recording: Recording, *, end: str | None = None, min_count: int = 1, max_symbols: int = MAX_SYMBOLS,
         reader: Reader | None = None, split: HeldOut | None = None, closed: bool = False,
     ) -> Corpus:  # fmt: skip
-        """Split a recording and find its vocabulary.
+        """Split a recording and choose its vocabulary.
 
         Args:
-            recording: All there is.
+            recording: All data.
             end: The end symbol; None: there is none.
-            min_count: A symbol that is learned from less often is unknown.
-            max_symbols: A vocabulary may not be larger.
-            reader: How `recording` was read.
-            split: What to hold out; None: a tenth.
-            closed: No other symbols than those in `recording` exist, as with the characters of a text.
+            min_count: A symbol that occurs less often in the training data is unknown.
+            max_symbols: The vocabulary may not be larger.
+            reader: The reader of `recording`.
+            split: The split; None: a tenth is held out.
+            closed: No other symbols than those of `recording` exist, for example the characters of a text.
 
         Raises:
-            CorpusError: Nothing to learn from or to judge by is left, or there are too many symbols.
+            CorpusError: No data are left for training or evaluation, or there are too many symbols.
         """
         split = split or HeldOut()
-        learned, held_out = split.split(recording)
+        train, held_out = split.split(recording)
         symbols = recording.symbols if closed and min_count == 1 else None
-        vocabulary = _vocabulary(learned, end, min_count, max_symbols, symbols)
-        return cls(learned, held_out, vocabulary, end, min_count, reader, split)
+        vocabulary = _vocabulary(train, end, min_count, max_symbols, symbols)
+        return cls(train, held_out, vocabulary, end, min_count, reader, split)
 
     @classmethod
     def of_parts(
-        cls, learned: Recording, held_out: Recording, *, end: str | None = None, min_count: int = 1,
+        cls, train: Recording, held_out: Recording, *, end: str | None = None, min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS, reader: Reader | None = None,
     ) -> Corpus:  # fmt: skip
-        """Return the corpus of two recordings that came apart; see `of`."""
-        vocabulary = _vocabulary(learned, end, min_count, max_symbols, None)
-        return cls(learned, held_out, vocabulary, end, min_count, reader)
+        """Return the corpus of two recordings; see `of`."""
+        vocabulary = _vocabulary(train, end, min_count, max_symbols, None)
+        return cls(train, held_out, vocabulary, end, min_count, reader)
 
     @cached_property
     def feature_stats(self) -> tuple[FeatureStats, ...]:
-        """How far the features spread in what is learned from; none where symbols are all there is.
+        """Statistics of the features in the training data.
 
         Raises:
-            CorpusError: One says nothing, or too little for float32.
+            CorpusError: A feature is constant, or varies too little for float32.
         """
         return () if self.train.features is None else self.train.features.stats()
 
     @property
     def boundary(self) -> dict[str, list[float]]:
-        """Name of a feature -> what stands beside the end symbol: its mean, which the network sees as 0."""
-        return {scale.name: [scale.typical] for scale in self.feature_stats}
+        """Name of a feature -> its value with the end symbol: its mean, which the network sees as 0."""
+        return {stats.name: [stats.typical] for stats in self.feature_stats}
 
     @cached_property
     def encoded_train(self) -> EncodedSequences:
-        """What is learned from, as a tape."""
+        """The training data, encoded."""
         return encode_sequences(self.train, self.vocabulary, self.end, self.boundary)
 
     @cached_property
     def encoded_held_out(self) -> EncodedSequences:
-        """What is held out, as a tape."""
+        """The held-out data, encoded."""
         return encode_sequences(self.held_out, self.vocabulary, self.end, self.boundary)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what another machine needs to read a file in the same way and to know what was held out."""
+        """Return the values with which another machine reads a file in the same way and knows the held-out data."""
         return {
             "reading": None if self.reader is None else self.reader.to_json(),
             "end": self.end,
@@ -126,33 +125,31 @@ class Corpus:
 
 
 def _vocabulary(
-    learned: Recording, end: str | None, min_count: int, most: int, closed: tuple[str, ...] | None
+    train: Recording, end: str | None, min_count: int, max_symbols: int, closed: tuple[str, ...] | None
 ) -> Vocabulary:
-    """Return the symbols, the most frequent first, then the unknown and the end; `closed` ones by their code points."""
-    ends = () if end is None else (end,)
-    unknown: tuple[str, ...] = () if closed is not None else (UNKNOWN,)
+    """Return the symbols, the most frequent first, then unknown and end; `closed` ones by their code points."""
     if closed is not None:
-        kept = sorted(closed)
+        kept, unknown = sorted(closed), None
     else:
-        counts = dict(zip(learned.symbols, learned.counts().tolist(), strict=True))
+        counts = dict(zip(train.symbols, train.counts().tolist(), strict=True))
         counts.pop(UNKNOWN, None)
-        kept = sorted((s for s, n in counts.items() if n >= min_count), key=lambda s: (-counts[s], s))
-    if len(kept) > most:
-        raise CorpusError(_too_many(learned, len(kept), most))
+        kept, unknown = sorted((s for s, n in counts.items() if n >= min_count), key=lambda s: (-counts[s], s)), UNKNOWN
+    if len(kept) > max_symbols:
+        raise CorpusError(_too_many(train, len(kept), max_symbols))
     if not kept:
         raise CorpusError(
-            f"No symbol of {learned.source or 'the sequences'} occurs {min_count:,} times in what is learned from. "
+            f"No symbol of {train.source or 'the sequences'} occurs {min_count:,} times in the training data. "
             "Lower --min-count."
         )
-    return Vocabulary((*kept, *unknown, *ends), UNKNOWN if unknown else None)
+    return Vocabulary((*kept, *(symbol for symbol in (unknown, end) if symbol is not None)), unknown)
 
 
-def _too_many(learned: Recording, found: int, most: int) -> str:
-    ordered = np.sort(learned.counts())[::-1]
-    enough = int(ordered[most]) + 1 if len(ordered) > most else 2
+def _too_many(train: Recording, found: int, max_symbols: int) -> str:
+    ordered = np.sort(train.counts())[::-1]
+    enough = int(ordered[max_symbols]) + 1 if len(ordered) > max_symbols else 2
     left = int((ordered >= enough).sum())
     advice = f"--min-count {enough} leaves {left:,}" if left else "Every symbol is as rare as the others"
     return (
-        f"{learned.source or 'This'} has {found:,} different symbols, {most:,} are the most. "
-        f"{advice}; --max-symbols allows more. Times, numbers and sentences are no symbols."
+        f"{train.source or 'This'} has {found:,} different symbols, the limit is {max_symbols:,}. "
+        f"{advice}; --max-symbols raises the limit. Times, numbers and sentences are no symbols."
     )

@@ -1,13 +1,15 @@
-"""Sequences as one tape of symbols: what goes in, what comes next, and where each of them begins."""
+"""Encode recordings: ids, targets and features, as models and training read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from ..common.arrays import Flags, Float32, Ids, Indices
+from ..format.tensor_specs import Inputs
 from ..format.vocabulary import Vocabulary
 from .features import FeatureColumns
 from .recording import Recording
@@ -15,17 +17,17 @@ from .recording import Recording
 
 @dataclass(frozen=True, eq=False)
 class EncodedSequences:
-    """Sequences one behind the other. N places, S sequences.
+    """S concatenated sequences, N symbols in total.
 
-    The end symbol stands before the first symbol of a sequence too: whoever feeds it after a reset is told what the
-    first symbol will be, and whoever never resets the state feeds it between two sequences and is told the same.
+    The end symbol is also the first input of a sequence. So a device that feeds it after a reset is told the first
+    symbol, and one that never resets its state and feeds the end symbol between two sequences is told the same.
 
     Attributes:
         inputs: int32 of shape (N,).
-        targets: int32 of the same shape: the symbol that comes next.
-        weights: float32 of the same shape: 0 where nothing comes next, else 1.
-        starts: int64 of shape (S + 1,): where each sequence begins, and N.
-        features: What is read beside the symbols; None: nothing.
+        targets: The symbol after each input; int32 of shape (N,).
+        weights: 0 where there is no such symbol, else 1; float32 of shape (N,).
+        starts: Index of the first input of each sequence, and N; int64 of shape (S + 1,).
+        features: Features of each input; None: the model reads symbols alone.
     """
 
     inputs: Ids
@@ -35,12 +37,12 @@ class EncodedSequences:
     features: FeatureColumns | None = None
 
     def __len__(self) -> int:
-        """Return the number of places."""
+        """Return N."""
         return len(self.inputs)
 
     @property
     def is_start(self) -> Flags:
-        """Whether a sequence begins at each place, bool of shape (N,)."""
+        """Whether each input is the first of a sequence, bool of shape (N,)."""
         is_start = np.zeros(len(self), bool)
         is_start[self.starts[:-1]] = True
         return is_start
@@ -49,45 +51,50 @@ class EncodedSequences:
 def encode_sequences(
     recording: Recording, vocabulary: Vocabulary, end: str | None, boundary: Mapping[str, Sequence[float]] | None = None
 ) -> EncodedSequences:
-    """Return the tape of `recording`.
+    """Return the inputs and targets of `recording`.
 
     Args:
         recording: S sequences of N symbols.
-        vocabulary: What gives them their ids.
-        end: The end symbol; None: there is none, and the first symbol of a sequence is not asked for.
-
-        boundary: Name of a feature -> its features of shape (1,) beside the end symbol; needed where there are both.
+        vocabulary: Gives symbols their ids.
+        end: The end symbol; None: there is none, and the first symbol of a sequence is no target.
+        boundary: Name of a feature -> its value with the end symbol, of shape (1,); needed if there are both.
 
     Raises:
         UnknownSymbolError: A symbol has no id.
     """
-    new = vocabulary.encode_all(recording.symbols)
-    head = recording.begun & (end is not None)
-    tail = recording.ended & (end is not None)
+    head, tail = recording.has_start & (end is not None), recording.has_end & (end is not None)
     lengths = recording.lengths + head
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    inputs = np.empty(starts[-1], np.int32)
-    places = np.arange(len(recording.ids)) + np.repeat(np.cumsum(head), recording.lengths)
-    inputs[places] = new[recording.ids]
-    targets = np.zeros(len(inputs), np.int32)
+    firsts, last = starts[:-1][head], starts[1:] - 1
+    indices = np.arange(len(recording.ids)) + np.repeat(np.cumsum(head), recording.lengths)
+    end_id = 0 if end is None else vocabulary.encode(end)
+    inputs = np.full(starts[-1], end_id, np.int32)
+    inputs[indices] = vocabulary.encode_all(recording.symbols)[recording.ids]
+    targets = np.append(inputs[1:], np.int32(0))
+    targets[last] = np.where(tail, end_id, 0)
     weights = np.ones(len(inputs), np.float32)
-    if end is not None:
-        inputs[starts[:-1][head]] = vocabulary.encode(end)
-    targets[:-1] = inputs[1:]
-    last = starts[1:] - 1
-    targets[last], weights[last] = 0, tail
-    if end is not None:
-        targets[last[tail]] = vocabulary.encode(end)
+    weights[last] = tail
     features = recording.features
     if features is not None:
         values = np.empty((len(inputs), len(features.names)), np.float32)
-        values[places] = features.values
-        if head.any():
-            values[starts[:-1][head]] = boundary_row(features.names, boundary or {})
-        features = FeatureColumns(features.names, values, features.gap)
+        values[indices] = features.values
+        values[firsts] = [(boundary or {})[name][0] for name in features.names] if head.any() else 0
+        features = replace(features, values=values)
     return EncodedSequences(inputs, targets, weights, starts, features)
 
 
-def boundary_row(names: Sequence[str], boundary: Mapping[str, Sequence[float]]) -> Float32:
-    """Return the features beside the end symbol, float32 of shape (F,)."""
-    return np.array([boundary[name][0] for name in names], np.float32)
+def whole_sequences(
+    recording: Recording, vocabulary: Vocabulary, end: str | None, boundary: Mapping[str, Sequence[float]]
+) -> list[Inputs]:
+    """Return the inputs of each sequence, complete ones, with the end symbol before and after it; see above."""
+    ids, features = vocabulary.encode_all(recording.symbols)[recording.ids], recording.features
+    end_id = vocabulary.encode_all([] if end is None else [end])
+    values = {} if features is None else features.as_inputs()
+    ends = {name: np.array([boundary[name]] if len(end_id) else [], np.float32).reshape(-1, 1) for name in values}
+    return [
+        Inputs(
+            np.concatenate([end_id, ids[first:last], end_id]),
+            {name: np.concatenate([ends[name], all[first:last], ends[name]]) for name, all in values.items()},
+        )
+        for first, last in pairwise(recording.starts.tolist())
+    ]

@@ -1,4 +1,4 @@
-"""Recordings: sequences of symbols as they were read, in arrays that stay small."""
+"""Recordings: sequences of symbols in compact arrays."""
 
 from __future__ import annotations
 
@@ -11,31 +11,39 @@ from ..common.arrays import Flags, Ids, Indices, Times
 from .features import FeatureColumns
 
 
+class SymbolTable(dict[str, int]):
+    """Symbol -> id; a symbol that is looked up for the first time gets the next id."""
+
+    def __missing__(self, symbol: str) -> int:
+        """Return the id of a new symbol."""
+        return self.setdefault(symbol, len(self))
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Sequences of symbols. S sequences, N symbols in all of them together.
+    """S sequences of symbols, N symbols together.
 
     Attributes:
-        symbols: The different symbols, in the order in which they were met.
-        ids: int32 of shape (N,): positions in `symbols`, one sequence behind the other.
-        starts: int64 of shape (S + 1,): where each sequence begins in `ids`, and N.
-        when: float64 of shape (N,): when each symbol came; never less than the one before it in its sequence. None: as
-            it stands in `ids`.
-        begun: bool of shape (S,): this sequence is here from its beginning.
-        ended: bool of shape (S,): and to its end.
-        source: Where it came from.
-        sha256: Of everything that was read; empty where that was no file.
-        found: What was found out about the file, in words.
-        remarks: What a person should know about it: what was left out, what was doubtful.
-        features: What stands beside each symbol; None: nothing.
+        symbols: The different symbols, in the order of their first occurrence.
+        ids: Indices in `symbols`, the sequences concatenated; int32 of shape (N,).
+        starts: Index in `ids` of the first symbol of each sequence, and N; int64 of shape (S + 1,).
+        times: Time or order of each symbol, never decreasing within a sequence; float64 of shape (N,). None: their
+            order in `ids`.
+        has_start: Whether each sequence is complete at its beginning; bool of shape (S,).
+        has_end: And at its end; bool of shape (S,).
+        source: The file.
+        sha256: Hash of all bytes that were read; "": of no file.
+        found: Detected format of the file, for people.
+        remarks: Notes for people: rows left out, doubtful ones.
+        features: Features of each symbol; None: the model reads symbols alone.
     """
 
     symbols: tuple[str, ...]
     ids: Ids = field(repr=False)
     starts: Indices = field(repr=False)
-    when: Times | None = field(repr=False)
-    begun: Flags = field(repr=False)
-    ended: Flags = field(repr=False)
+    times: Times | None = field(repr=False)
+    has_start: Flags = field(repr=False)
+    has_end: Flags = field(repr=False)
     source: str = ""
     sha256: str = ""
     found: str = ""
@@ -44,23 +52,26 @@ class Recording:
 
     @classmethod
     def of(cls, sequences: Iterable[Iterable[str]], source: str = "") -> Recording:
-        """Return the recording of sequences that are at hand, each whole; empty ones are left out."""
-        known: dict[str, int] = {}
+        """Return the recording of complete sequences; empty ones are left out."""
+        table = SymbolTable()
         ids: list[int] = []
         starts = [0]
         for sequence in sequences:
-            ids += (known.setdefault(symbol, len(known)) for symbol in sequence)
+            ids += map(table.__getitem__, sequence)
             if len(ids) > starts[-1]:
                 starts.append(len(ids))
-        return cls.whole(tuple(known), np.array(ids, np.int32), np.array(starts, np.int64), source=source)
+        return cls.whole(tuple(table), ids, starts, source=source)
 
     @classmethod
     def whole(
-        cls, symbols: tuple[str, ...], ids: Ids, starts: Indices, when: Times | None = None, source: str = ""
-    ) -> Recording:
-        """Return a recording of sequences that are all here from their beginning to their end."""
+        cls, symbols: tuple[str, ...], ids: Sequence[int] | Ids, starts: Sequence[int] | Indices,
+        times: Times | None = None, source: str = "",
+    ) -> Recording:  # fmt: skip
+        """Return a recording of complete sequences; see the attributes."""
         everything = np.ones(len(starts) - 1, bool)
-        return cls(symbols, ids, starts, when, everything, everything, source)
+        return cls(
+            symbols, np.asarray(ids, np.int32), np.asarray(starts, np.int64), times, everything, everything, source
+        )
 
     def __len__(self) -> int:
         """Return the number of sequences."""
@@ -68,7 +79,7 @@ class Recording:
 
     @property
     def lengths(self) -> Indices:
-        """How many symbols each sequence has, int64 of shape (S,)."""
+        """Number of symbols in each sequence, int64 of shape (S,)."""
         return np.diff(self.starts)
 
     def counts(self) -> Indices:
@@ -79,24 +90,25 @@ class Recording:
         """Return the symbols of one sequence."""
         return [self.symbols[id] for id in self.ids[self.starts[index] : self.starts[index + 1]].tolist()]
 
-    def part(self, firsts: Indices, ends: Indices, begun: Flags, ended: Flags) -> Recording:
-        """Return a recording of the ranges from `firsts` to `ends`, positions in `ids`, each a sequence of its own."""
+    def part(self, firsts: Indices, ends: Indices, has_start: Flags, has_end: Flags) -> Recording:
+        """Return the recording whose sequences are the ranges of `ids` from `firsts` to `ends` (exclusive)."""
         indices = concatenated_ranges(firsts, ends)
         starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
-        when = None if self.when is None else self.when[indices]
+        times = None if self.times is None else self.times[indices]
         features = None if self.features is None else self.features[indices]
         return replace(
-            self, ids=self.ids[indices], starts=starts, when=when, begun=begun, ended=ended, features=features
-        )
+            self, ids=self.ids[indices], starts=starts, times=times, has_start=has_start, has_end=has_end,
+            features=features,
+        )  # fmt: skip
 
-    def chosen(self, indices: Indices | Sequence[int]) -> Recording:
-        """Return a recording of the sequences with these indices, in the order in which they are given."""
+    def select(self, indices: Indices | Sequence[int]) -> Recording:
+        """Return the recording of some of the sequences, in the order of their `indices`."""
         chosen: Indices = np.asarray(indices, np.int64)
-        return self.part(self.starts[chosen], self.starts[chosen + 1], self.begun[chosen], self.ended[chosen])
+        return self.part(self.starts[chosen], self.starts[chosen + 1], self.has_start[chosen], self.has_end[chosen])
 
 
 def concatenated_ranges(firsts: Indices, ends: Indices) -> Indices:
-    """Return all positions of the ranges from `firsts` to `ends` (exclusive), one range behind the other."""
+    """Return the indices of the ranges from `firsts` to `ends` (exclusive), concatenated."""
     lengths = ends - firsts
     before = np.cumsum(lengths) - lengths
     indices: Indices = np.repeat(firsts - before, lengths)

@@ -1,105 +1,33 @@
-"""Rows of CSV and TSV files, with the csv module of Python: quotes, line ends within them, any length of file.
+"""Rows of CSV, TSV, JSON lines, plain lines and Parquet: a line number, and the cells that are read.
 
-Which columns of a table mean what, and what to say where they are not there.
-
-What is wrong with a file, line by line, said all at once.
-
-Rows of JSON lines: one object per line, its keys are the columns.
-
-Rows of files that hold a sequence on each line.
-
-Rows of Parquet files, with pyarrow where that is installed.
+The cells are those of `Columns.select`: symbol, sequence, order, then each feature; None where a column is not read.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from ..common.errors import CorpusError, MissingPackageError
-from ..format.vocabulary import json_text
+from .columns import Columns
 
-_COLUMNS_SHOWN = 30
-
-
-@dataclass(frozen=True)
-class ColumnPlaces:
-    """Where the columns that are read are among all, counted from 0; see `Columns`."""
-
-    symbol: int
-    sequence: int | None
-    order: int | None
-    features: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of the columns that are read.
-
-    Attributes:
-        symbol: Of the symbol; None: the only column there is.
-        sequence: Of what tells sequences apart; None: all is one sequence.
-        order: Of the time or number that orders a sequence; None: as in the file.
-        features: Name of a feature -> its column.
-    """
-
-    symbol: str | None
-    sequence: str | None = None
-    order: str | None = None
-    features: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def asked(self) -> list[tuple[str, str]]:
-        """Option and name of those that are given."""
-        named = (("--symbol", self.symbol), ("--sequence", self.sequence), ("--order", self.order))
-        features = [("--feature", column) for column in self.features.values()]
-        return [*((option, name) for option, name in named if name is not None), *features]
-
-    def find(self, existing: Sequence[str], source: str, hint: str = "") -> ColumnPlaces:
-        """Return where they are among the `existing` columns.
-
-        Raises:
-            CorpusError: One is not there or there twice, or it is not said which is the symbol; all that is wrong is
-                said, and the columns that exist, and `hint`.
-        """
-        problems = []
-        for option, name in self.asked:
-            if name not in existing:
-                close = get_close_matches(name, existing, 1) if len(existing) > 1 else []
-                problems.append(f"no column {name!r} ({option}){f', perhaps {close[0]!r}' if close else ''}")
-            elif existing.count(name) > 1:
-                problems.append(f"{existing.count(name)} columns {name!r} ({option})")
-        if self.symbol is None and len(existing) != 1:
-            problems.append(f"{len(existing)} columns; say which is the symbol, for example --symbol {existing[-1]!r}")
-        if problems:
-            shown = ", ".join(map(repr, existing[:_COLUMNS_SHOWN])) + (
-                ", ..." if len(existing) > _COLUMNS_SHOWN else ""
-            )
-            raise CorpusError(f"{source} has {'; '.join(problems)}. Its columns: {shown}.{hint}")
-        symbol = existing[0] if self.symbol is None else self.symbol
-        return ColumnPlaces(
-            existing.index(symbol),
-            None if self.sequence is None else existing.index(self.sequence),
-            None if self.order is None else existing.index(self.order),
-            tuple(existing.index(column) for column in self.features.values()),
-        )
-
-
+Row: TypeAlias = tuple[int, Sequence[Any]]  # line, cells
+_DELIMITERS = {",": "','", ";": "';'", "\t": r"'\t'", "|": "'|'"}
+_ROWS = 65_536  # of Parquet, at once
 _ROWS_SHOWN = 5
-_ENOUGH = 10_000  # a file with more of them is not what its reader takes it for
+_MAX_ERRORS = 10_000  # a file with more of them has another format
 
 
 class RowErrors:
-    """Collects what is wrong with lines and refuses the file in the end."""
+    """Collect the errors of rows, to refuse the file with all of them."""
 
     def __init__(self, source: str) -> None:
-        """Begin without any; `source` is the file."""
+        """Begin without errors; `source` is the file."""
         self._source = source
         self._shown: list[str] = []
         self._count = 0
@@ -108,68 +36,59 @@ class RowErrors:
         """Note that `line` has a problem.
 
         Raises:
-            CorpusError: There are so many that reading on is no use.
+            CorpusError: There are too many to read on.
         """
         self._count += 1
         if len(self._shown) < _ROWS_SHOWN:
             self._shown.append(f"  line {line:,}: {problem}")
-        if self._count >= _ENOUGH:
-            self.raise_if_any("or more")
+        if self._count >= _MAX_ERRORS:
+            self.raise_if_any(" or more")
 
     def raise_if_any(self, more: str = "") -> None:
-        """Raise where there are complaints.
+        """Refuse the file if there are errors.
 
         Raises:
-            CorpusError: There are; the first are shown.
+            CorpusError: There are; the message shows the first.
         """
-        if not self._count:
-            return
-        lines = "1 line" if self._count == 1 else f"{self._count:,}{more and ' ' + more} lines"
-        hidden = self._count - len(self._shown)
-        tail = [f"  and {hidden:,} more"] if hidden else []
-        raise CorpusError("\n".join([f"{self._source} cannot be used: {lines} wrong.", *self._shown, *tail]))
-
-
-Cell: TypeAlias = "str | float | None"
-# line, symbol, sequence, order, features
-Row: TypeAlias = tuple[int, str | None, str | None, Cell, Sequence[Cell]]
-_DELIMITERS = {",": "','", ";": "';'", "\t": r"'\t'", "|": "'|'"}
+        if self._count:
+            lines = "1 line" if self._count == 1 else f"{self._count:,}{more} lines"
+            hidden = self._count - len(self._shown)
+            tail = [f"  and {hidden:,} more"] if hidden else []
+            raise CorpusError("\n".join([f"{self._source} cannot be used: {lines} wrong.", *self._shown, *tail]))
 
 
 def find_delimiter(header: str, columns: Columns) -> str:
-    r"""Return what separates the columns of `header`: what makes those that are asked for appear, or the most of them.
+    r"""Return the delimiter with which `header` has most of the named columns, or most columns at all.
 
     >>> find_delimiter("case;time, local;event", Columns("event"))
     ';'
     """
-    asked = {name for _, name in columns.asked}
-    return max(_DELIMITERS, key=lambda one: (len(asked & set(_split(header, one))), len(_split(header, one))))
+    named = {name for _, name in columns.by_option}
+    return max(_DELIMITERS, key=lambda one: (len(named & set(_split(header, one))), len(_split(header, one))))
 
 
 def csv_rows(
-    file: IO[str], columns: Columns, source: str, complaints: RowErrors, delimiter: str | None, header: bool
+    file: IO[str], columns: Columns, source: str, errors: RowErrors, delimiter: str | None, header: bool
 ) -> tuple[str, Iterator[Row]]:
-    """Return what separates the columns, and the rows.
+    """Return the delimiter, and the rows.
 
     Args:
-        file: The text, with its line ends as they are.
-        columns: What to read; without a header they are called "1", "2", ...
+        file: The text, its line ends unchanged.
+        columns: Columns to read; without a header they are called "1", "2", ...
         source: The file, for messages.
-        complaints: Takes rows with more or fewer fields than the header.
-        delimiter: What separates the columns; None: it is found out.
+        errors: Takes rows with more or fewer fields than the header.
+        delimiter: Between columns; None: it is detected.
         header: Whether the first line holds the names of the columns.
 
     Raises:
-        CorpusError: The file is empty, or the columns are not there; later: a field without an end.
+        CorpusError: The file is empty, or lacks columns; later, while rows are read: a quote is not closed.
     """
-    first = file.readline()
-    while first and not first.strip():
-        first = file.readline()
-    if not first:
+    first = next((line for line in iter(file.readline, "") if line.strip()), None)
+    if first is None:
         raise CorpusError(f"{source} is empty.")
     separator = delimiter or find_delimiter(first, columns)
     if len(separator) != 1:
-        raise CorpusError(f"The delimiter is {separator!r}; give one character, or leave it open to have it found.")
+        raise CorpusError(f"The delimiter is {separator!r}; give one character, or leave it out to have it detected.")
     reader = csv.reader(chain([first], file), delimiter=separator)
     try:
         names = next(reader)
@@ -177,34 +96,23 @@ def csv_rows(
         raise CorpusError(f"The first line of {source} cannot be read: {error}.") from error
     width = len(names)
     existing = names if header else [str(number) for number in range(1, width + 1)]
-    places = columns.find(existing, source, _hint(first, width, delimiter, header))
-    return separator, _rows(reader, None if header else names, places, width, source, complaints)
+    selected = columns.select(existing, source, _hint(first, width, delimiter, header))
+    pick = itemgetter(*(width if name is None else existing.index(name) for name in selected))
 
+    def rows() -> Iterator[Row]:
+        line = 1
+        try:
+            for row in reader if header else chain([names], reader):
+                line = reader.line_num
+                if len(row) == width:
+                    yield line, pick((*row, None))
+                elif row:  # else the line is empty
+                    errors.add(line, f"{len(row)} fields, {width} are expected")
+        except csv.Error as error:
+            why = f"{error}. Is a quotation mark left open?"
+            raise CorpusError(f"{source} cannot be read after line {line:,}: {why}") from error
 
-def _rows(
-    reader: Iterator[list[str]], first: list[str] | None, places: ColumnPlaces, width: int, source: str,
-    complaints: RowErrors,
-) -> Iterator[Row]:  # fmt: skip
-    symbol, sequence, order = places.symbol, places.sequence, places.order
-    line = 1
-    try:
-        for row in chain([first] if first else [], reader):
-            line = reader.line_num  # type: ignore[attr-defined]
-            if len(row) != width:
-                if row:  # an empty line holds nothing
-                    complaints.add(line, f"{len(row)} fields, {width} are expected")
-                continue
-            yield (
-                line,
-                row[symbol],
-                None if sequence is None else row[sequence],
-                None if order is None else row[order],
-                [row[place] for place in places.features] if places.features else (),
-            )
-    except csv.Error as error:
-        raise CorpusError(
-            f"{source} cannot be read behind line {line:,}: {error}. A quotation mark left open does that."
-        ) from error
+    return separator, rows()
 
 
 def _split(header: str, delimiter: str) -> list[str]:
@@ -215,90 +123,62 @@ def _split(header: str, delimiter: str) -> list[str]:
 
 
 def _hint(header: str, width: int, delimiter: str | None, has_header: bool) -> str:
-    """Return what else may be wrong where columns are missing."""
+    """Return the likely reason for missing columns."""
     if "\0" in header:
         return " It looks like UTF-16: try --encoding utf-16."
     others = [] if delimiter is None else [one for one in _DELIMITERS if len(_split(header, one)) > width]
     if others:
         count = len(_split(header, others[0]))
         return f" Separated by {_DELIMITERS[others[0]]} it would have {count}: leave out --delimiter."
-    return " If its first line holds no names, say --no-header: they are 1, 2, ... then." if has_header else ""
+    return " If the first line holds no names, add --no-header: columns are then 1, 2, ..." if has_header else ""
 
 
-def json_rows(file: IO[str], columns: Columns, source: str, complaints: RowErrors) -> Iterator[Row]:
-    """Yield the rows. FeatureColumns, true and false are symbols as they are written in JSON; null is none.
+def json_rows(file: IO[str], columns: Columns, source: str, errors: RowErrors) -> Iterator[Row]:
+    """Yield the rows of a file with a JSON object on each line.
 
-    A key that is missing from one object is nothing there; the first object must have all that are asked for.
+    The first object must have all columns; a key that a later one lacks is an empty cell.
 
     Raises:
-        CorpusError: The first object has not the columns, or the file is a JSON array.
+        CorpusError: The first object lacks columns, or the file is a JSON array.
     """
-    names: tuple[str, str | None, str | None] | None = None
-    features = tuple(columns.features.values())
+    selected: list[str | None] = []
     for line, text in enumerate(file, start=1):
         if not text.strip():
             continue
-        if names is None and text.lstrip().startswith("["):
+        if not selected and text.lstrip().startswith("["):
             raise CorpusError(
-                f"{source} is a JSON array. One object per line is read: jq -c '.[]' {source} > lines.jsonl"
+                f"{source} is a JSON array, not one object per line: jq -c '.[]' {source} > lines.jsonl converts it."
             )
         try:
             row = json.loads(text)
         except ValueError as error:
-            complaints.add(line, f"not JSON: {error}")
+            errors.add(line, f"not JSON: {error}")
             continue
-        if not isinstance(row, dict):
-            complaints.add(line, "not a JSON object")
-            continue
-        if names is None:
-            existing = list(row)
-            names = existing[columns.find(existing, source).symbol], columns.sequence, columns.order
-        symbol, sequence, order = names
-        try:
-            yield (
-                line,
-                _json_symbol(row.get(symbol)),
-                _json_symbol(row.get(sequence)),
-                _value(row.get(order)),
-                [_value(row.get(column)) for column in features],
-            )
-        except ValueError as error:
-            complaints.add(line, str(error))
-
-
-def _json_symbol(value: Any) -> str | None:
-    try:
-        return json_text(value)
-    except ValueError as error:
-        raise ValueError(f"{error} where a symbol should be") from None
-
-
-def _value(value: Any) -> Cell:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else _json_symbol(value)
+        if isinstance(row, dict):
+            selected = selected or columns.select(list(row), source)
+            yield line, [row.get(name) for name in selected]
+        else:
+            errors.add(line, "not a JSON object")
 
 
 def line_rows(file: IO[str], delimiter: str | None) -> Iterator[Row]:
-    """Yield a row for each symbol; its sequence is its line. An empty line is left out like a row without a symbol.
+    """Yield a row for each symbol; its sequence is its line. An empty line is a row without a symbol.
 
     Args:
         file: The text.
-        delimiter: Between the symbols; None: blanks, as many as there are.
+        delimiter: Between the symbols; None: any number of blanks.
     """
     for line, text in enumerate(file, start=1):
-        symbols = text.rstrip("\n").split(delimiter)
-        for symbol in symbols or [""]:
-            yield line, symbol, str(line), None, ()
-
-
-_ROWS = 65_536  # at once
+        for symbol in text.rstrip("\n").split(delimiter) or [""]:
+            yield line, (symbol, str(line), None)
 
 
 def parquet_rows(path: Path, columns: Columns, source: str) -> Iterator[Row]:
-    """Yield the rows, a few at a time; only the columns that are asked for are read.
+    """Yield the rows, some at a time; only the selected columns are read.
 
     Raises:
         MissingPackageError: pyarrow is not installed.
-        CorpusError: It is no Parquet file, or has not the columns.
+        CorpusError: The file is no Parquet, or lacks columns.
     """
     try:
         import pyarrow
@@ -309,27 +189,20 @@ def parquet_rows(path: Path, columns: Columns, source: str) -> Iterator[Row]:
         ) from error
     try:
         file = pyarrow.parquet.ParquetFile(path)
-        existing = list(file.schema_arrow.names)
-        symbol_name = existing[columns.find(existing, source).symbol]
-        names = [symbol_name, columns.sequence, columns.order, *columns.features.values()]
-        line = 0
-        for batch in file.iter_batches(_ROWS, columns=list({name for name in names if name is not None})):
-            read = [_values(pyarrow, batch.column(name)) if name else [None] * len(batch) for name in names]
-            for symbol, sequence, order, *features in zip(*read, strict=True):
-                line += 1
-                yield line, _parquet_symbol(symbol), _parquet_symbol(sequence), order, features
+        selected = columns.select(list(file.schema_arrow.names), source)
+        first = 1
+        for batch in file.iter_batches(_ROWS, columns=list({name for name in selected if name is not None})):
+            cells = [_cells(pyarrow, batch.column(name)) if name else [None] * len(batch) for name in selected]
+            cells[:2] = [[None if cell is None else str(cell) for cell in column] for column in cells[:2]]
+            yield from enumerate(zip(*cells, strict=True), start=first)
+            first += len(batch)
     except (pyarrow.ArrowException, OSError) as error:
         raise CorpusError(f"{source} is no Parquet file that can be read: {str(error).splitlines()[0]}.") from error
 
 
-def _values(pyarrow: Any, column: Any) -> list[Any]:
-    """Return the values as Python has them; times as seconds."""
+def _cells(pyarrow: Any, column: Any) -> list[Any]:
+    """Return the cells as strings and numbers; times are seconds."""
     if pyarrow.types.is_timestamp(column.type):
-        whole = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False).cast(pyarrow.int64())
-        return [None if value is None else value / 1e6 for value in whole.to_pylist()]
-    as_they_are = (type(None), str, int, float)
-    return [value if isinstance(value, as_they_are) else str(value) for value in column.to_pylist()]
-
-
-def _parquet_symbol(value: Any) -> str | None:
-    return None if value is None else str(value)
+        microseconds = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False).cast(pyarrow.int64())
+        return [None if cell is None else cell / 1e6 for cell in microseconds.to_pylist()]
+    return [cell if type(cell) in (str, int, float, type(None)) else str(cell) for cell in column.to_pylist()]

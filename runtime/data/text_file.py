@@ -1,4 +1,4 @@
-"""Files as they are when they are opened, whatever is appended to them while they are read."""
+"""Read files as they are when they are opened, and hash them; what is appended meanwhile is not read."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _TAIL = 1 << 20  # bytes in which the last line end is looked for
 
 
 class HashingReader(io.RawIOBase):
-    """The bytes a file has when it is opened. What is appended later is not read; what is read is hashed.
+    """The bytes that a file has when it is opened, hashed while they are read.
 
-    If it grows meanwhile, a last line that had no end yet is not read either: it was being written.
+    If the file grows meanwhile, a last line that had no end is not read either: it was being written.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open `path`; a pipe has no size and is read to its end.
+        """Open `path`; a pipe is read to its end.
 
         Raises:
-            OSError: It cannot be opened.
+            OSError: The file cannot be opened.
         """
         self._path = path
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
@@ -47,7 +47,7 @@ class HashingReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Read as many bytes as there are and fit.
+        """Read the next bytes into `buffer`.
 
         Raises:
             CorpusError: The file has become shorter.
@@ -66,7 +66,7 @@ class HashingReader(io.RawIOBase):
 
     @property
     def sha256(self) -> str:
-        """Of everything read so far, in hex."""
+        """Hash of all bytes read so far, in hex."""
         return self._hash.hexdigest()
 
     @property
@@ -75,7 +75,7 @@ class HashingReader(io.RawIOBase):
         return self._size < sys.maxsize and os.fstat(self._file.fileno()).st_size > self._size
 
     def remarks(self) -> tuple[str, ...]:
-        """Return a remark if the file has grown."""
+        """Return a remark if the file has grown, else nothing."""
         return (f"it grew while it was read: only its first {self._read:,} bytes count",) if self.has_grown else ()
 
     def close(self) -> None:
@@ -107,29 +107,29 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[IO[str], HashingReader]]:
-    """Open a text file, one compressed with gzip too if its name ends in .gz; close it at the end.
+    """Open a text file, compressed with gzip if its name ends in .gz, and close it at the end.
 
     Yields:
-        The text, and the file below it. Universal newlines as in `open`.
+        The text, with newlines as in `open`, and the file below it.
 
     Raises:
-        CorpusError: It cannot be opened or read, is not in this encoding, or is not compressed as its name says; also
-            while it is being read.
+        CorpusError: The file cannot be opened or read, has another encoding, or is not compressed as its name says;
+            also later, while it is read.
     """
-    wanted = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
-        "".encode(wanted)
+        "".encode(codec)
     except LookupError:
         raise CorpusError(f"There is no encoding {encoding!r}. Common ones: utf-8, latin-1, cp1252, utf-16.") from None
     try:
         with (
             HashingReader(path) as file,
             _decompressed(io.BufferedReader(file), path) as content,
-            io.TextIOWrapper(content, wanted, newline=newline) as text,
+            io.TextIOWrapper(content, codec, newline=newline) as text,
         ):
             yield text, file
     except UnicodeDecodeError as error:
-        raise CorpusError(_describe(error, path, wanted)) from error
+        raise CorpusError(_describe(error, path, codec)) from error
     except (EOFError, zlib.error) as error:
         raise CorpusError(f"The compressed data in {path} are cut off or damaged: {error}. Copy it again.") from error
     except OSError as error:
@@ -145,7 +145,7 @@ def _decompressed(content: io.BufferedReader, path: Path) -> IO[bytes]:
 
 
 def _describe(error: UnicodeDecodeError, path: Path, encoding: str) -> str:
-    """Return which byte is wrong, in which line, and what the encoding might be."""
+    """Return the wrong byte, its line, and a guess at the encoding."""
     byte = error.object[error.start]
     where = f"byte 0x{byte:02x} is wrong"
     with HashingReader(path) as file, _decompressed(io.BufferedReader(file), path) as content:
@@ -157,8 +157,7 @@ def _describe(error: UnicodeDecodeError, path: Path, encoding: str) -> str:
                 where = f"byte {before + found.start} is 0x{line[found.start]:02x} (line {number:,})"
                 break
             before += len(line)
-    guess = (
-        "utf-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252" if 0x80 <= byte < 0xA0 else "latin-1"
-    )
+    is_utf16 = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+    guess = "utf-16" if is_utf16 else "cp1252" if 0x80 <= byte < 0xA0 else "latin-1"
     name = "UTF-8" if encoding == "utf-8-sig" else encoding
-    return f"{path} is not {name}: {where}. Say what it is, for example --encoding {guess}"
+    return f"{path} is not {name}: {where}. Name its encoding, for example --encoding {guess}"

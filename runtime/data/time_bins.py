@@ -1,4 +1,4 @@
-"""Time gaps as symbols: how long ago the event before was, in a few ranges."""
+"""Time gaps between events as symbols."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w":
 
 @dataclass(frozen=True)
 class TimeBins:
-    """Ranges of time, each with a symbol of its own: for 1min,1h they are "gap<1min", "gap<1h" and "gap>=1h".
+    """Bins of time, each with a symbol: with the limits 1min and 1h "gap<1min", "gap<1h" and "gap>=1h".
 
-    The symbol of a gap stands behind the event that ended it: the model is asked what comes next with everything that
-    is known about the event before. There is none behind the first event of a sequence.
+    The symbol of a gap follows the event that ended it, so that the model knows the gap when it predicts the next
+    event. The first event of a sequence has none.
 
     Attributes:
-        limits: Where one range ends and the next begins, in words: "1s", "10min", "1h", "1d"; growing.
+        limits: Increasing limits between the bins, "1s", "10min", "1h" or "1d".
 
     Raises:
-        CorpusError: A limit that is no time, or that is not above the one before it.
+        CorpusError: A limit is no time, or not above the limit before it.
     """
 
     limits: tuple[str, ...]
@@ -39,12 +39,12 @@ class TimeBins:
 
     @classmethod
     def parse(cls, text: str) -> TimeBins:
-        """Return the gaps with the limits in `text`, with commas between them."""
+        """Return the bins with the limits in `text`, separated by commas."""
         return cls(tuple(part.strip() for part in text.split(",")))
 
     @property
     def seconds(self) -> list[float]:
-        """The limits in seconds; one without a unit counts in that of the order column."""
+        """The limits in seconds; a limit without a unit is in the unit of the order column."""
         return [_seconds(limit) for limit in self.limits]
 
     @property
@@ -53,40 +53,35 @@ class TimeBins:
         return (*(f"gap<{limit}" for limit in self.limits), f"gap>={self.limits[-1]}")
 
     def insert(self, recording: Recording) -> Recording:
-        """Return `recording` with the symbols of the gaps behind all events but the first of each sequence.
+        """Return `recording` with the symbol of a gap after all events but the first of each sequence.
+
+        A gap has the time and the features of the event it follows.
 
         Raises:
-            CorpusError: An event has the name of a gap.
+            CorpusError: There is no order column, or an event has the name of a gap.
         """
-        if recording.when is None:
+        if recording.times is None:
             raise CorpusError(f"{recording.source} has no order column, so there are no gaps. Name one with --order.")
         taken = sorted(set(self.symbols) & set(recording.symbols))
         if taken:
             raise CorpusError(f"{recording.source} has events called {', '.join(taken)}, which are gaps.")
-        # Behind event i of all: as many gaps came before it as there are events before it that are not the first.
-        events = np.arange(len(recording.ids))
-        is_first = np.zeros(len(events), bool)
-        is_first[recording.starts[:-1]] = True
-        places = events + np.concatenate([[0], np.cumsum(~is_first)[:-1]])
-        ids = np.empty(len(events) + int((~is_first).sum()), np.int32)
-        when = np.empty(len(ids), np.float64)
-        ids[places], when[places] = recording.ids, recording.when
-        behind = places[~is_first] + 1
-        between = np.diff(recording.when)[~is_first[1:]]
-        ids[behind] = np.digitize(between, self.seconds).astype(np.int32) + len(recording.symbols)
-        when[behind] = recording.when[~is_first]
-        lengths = 2 * recording.lengths - 1
-        features = recording.features
-        if features is not None:  # a gap has those of the event it stands behind
-            features = features[np.repeat(events, np.where(is_first, 1, 2))]
-        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        symbols = (*recording.symbols, *self.symbols)
-        return replace(recording, symbols=symbols, ids=ids, starts=starts, when=when, features=features)
+        has_gap = np.ones(len(recording.ids), bool)
+        has_gap[recording.starts[:-1]] = False
+        events = np.repeat(np.arange(len(has_gap)), 1 + has_gap)  # of each symbol, the event or the gap after it
+        is_gap = np.append(False, np.diff(events) == 0)
+        ids, times = recording.ids[events], recording.times[events]
+        gaps = np.diff(recording.times, prepend=0)[has_gap]
+        ids[is_gap] = np.digitize(gaps, self.seconds) + len(recording.symbols)
+        return replace(
+            recording,
+            symbols=(*recording.symbols, *self.symbols), ids=ids, times=times,
+            starts=2 * recording.starts - np.arange(len(recording.starts)),  # one symbol less than 2 for each event
+            features=None if recording.features is None else recording.features[events],
+        )  # fmt: skip
 
-    def is_gap(self, symbols: tuple[str, ...]) -> Ids:
-        """Return the ids in `symbols` that are gaps."""
-        mine = set(self.symbols)
-        return np.array([id for id, symbol in enumerate(symbols) if symbol in mine], np.int32)
+    def ids_in(self, symbols: tuple[str, ...]) -> Ids:
+        """Return the ids of the gaps in `symbols`."""
+        return np.array([id for id, symbol in enumerate(symbols) if symbol in self.symbols], np.int32)
 
 
 def _seconds(limit: str) -> float:

@@ -76,7 +76,7 @@ def read_evaluation_data(
         if is_training:
             rest, _ = HeldOut(**trained["held_out"]).split(rest)
         notes.append(f"baselines learn from {baseline_from}{', what the network learned from' if is_training else ''}")
-    unknown, _ = read.unknown([judged, rest])
+    unknown, _ = read.count_unknown([judged, rest])
     if 2 * unknown > len(judged.ids):
         raise CorpusError(
             f"The model does not know {unknown:,} of the {len(judged.ids):,} symbols of {data}. "

@@ -362,8 +362,13 @@ READ = {"kind": "events", "symbol": "what", "features": {"speed": "speed"}, "end
     [
         (FEATURES, {}, {}, r"reads speed \[1\] at each step: no column is named for speed.*--feature NAME=COLUMN"),
         (FEATURES, {"reading": READ}, {"format": "lines"}, "no column is named for speed"),
-        (FEATURES, {"reading": READ, "end": "<end>"}, {}, "nothing says what speed is beside '<end>'.*--end ''"),
-        (FEATURES, {"reading": READ, "end": "<end>", "boundary": {"speed": "fast"}}, {}, "nothing says what speed"),
+        (FEATURES, {"reading": READ, "end": "<end>"}, {}, "the model file has no value of speed for '<end>'.*--end ''"),
+        (
+            FEATURES,
+            {"reading": READ, "end": "<end>", "boundary": {"speed": "fast"}},
+            {},
+            "the model file has no value of speed",
+        ),
         ((Feature("speed", (2,)),), {"reading": READ}, {}, "speed is no single number"),
         ((), {"reading": READ}, {}, "reads no features at each step: there is no speed"),
     ],

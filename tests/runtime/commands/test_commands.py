@@ -272,7 +272,7 @@ def test_symbols_that_nothing_stands_for_are_all_named_and_the_way_they_were_rea
     result = stepcell("score", TFLITE, "--format", "text", input="30x\ny")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "memory does not know 3 symbols of stdin: 'x', '\\n', 'y'. It knows 5 symbols" in result.stderr
-    expected = "What was read was taken for characters; if it is something else, say so with --format csv, tsv, jsonl,"
+    expected = "The data were read as characters; if that is wrong, name their format: --format csv, tsv, jsonl,"
     assert expected in result.stderr
 
 
@@ -325,7 +325,7 @@ def test_the_columns_of_the_training_are_read_from_every_format(events_model, tm
                       tmp_path / "threshold.json", "--json")  # fmt: skip
     assert json.loads(result.stdout)["symbols"] == 6
     result = stepcell("score", TFLITE, table, "--format", "csv")
-    assert "memory does not say which column of a table is the symbol: it was trained on none" in result.stderr
+    assert "memory does not name the symbol column of a table: it was not trained on one" in result.stderr
 
 
 def test_every_command_calls_the_formats_alike():
@@ -334,7 +334,7 @@ def test_every_command_calls_the_formats_alike():
     manifest = read_model_file(TFLITE).manifest
     for format in DATA_FORMATS:
         reading = reader_for_model(manifest, {"format": format, "symbol": "what"} if format in FORMATS[:4] else
-                                    {"format": format}).reading  # fmt: skip
+                                    {"format": format}).reader  # fmt: skip
         assert getattr(reading, "format", format) == format
     with pytest.raises(CorpusError, match="The format is 'xlsx', not one of csv, .*, symbols"):
         reader_for_model(manifest, {"format": "xlsx"})
