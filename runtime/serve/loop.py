@@ -7,7 +7,6 @@ A file of saved streams that a feed goes on from and saves to.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -77,7 +76,7 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         """Name the file, which need not exist."""
         self.path = path
-        self._lock: int | None = None
+        self._release: Callable[[], None] = lambda: None
 
     def __enter__(self) -> StateFile:
         """Hold it.
@@ -85,12 +84,15 @@ class StateFile:
         Raises:
             OutputError: Another process holds it, or nothing can be written there.
         """
+        from filelock import FileLock, Timeout  # takes long to import
+
         beside = self.path.with_name(f".{self.path.name}.lock")
+        lock = FileLock(beside, timeout=0)
         try:
-            self._lock = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
-            _lock(self._lock)
-        except BlockingIOError:
-            self.__exit__(None, None, None)
+            beside.touch()  # a lock would make missing folders, and time out in one that cannot be written to
+            lock.acquire()
+            self._release = lock.release
+        except Timeout:
             raise OutputError(
                 f"{self.path} is in use: another process saves its streams there. Give each a file of its own."
             ) from None
@@ -103,9 +105,7 @@ class StateFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of it."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._release()
 
     def read(self) -> SavedStreams | None:
         """Return what was saved; None: there is no such file.
@@ -114,14 +114,6 @@ class StateFile:
             StateNotFoundError, SavedStateError: It cannot be read.
         """
         return read_saved_streams(self.path) if self.path.exists() else None
-
-
-def _lock(descriptor: int) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: there it is on the user to give each process a file of its own
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 SAVE_EVERY, SAVE_INTERVAL, MOST_STREAMS = 1_000, 5.0, 1_000
