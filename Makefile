@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+EXTRAS := tflite,litert,onnx,plot,export,search,parquet
 
 .PHONY: demo test lint smoke docs bench pi fuzz soak constraints clean
 
@@ -40,13 +41,13 @@ soak: $(READY)            ## 50 million symbols: no growth of memory, the same b
 
 constraints: $(READY)     ## resolve the versions in constraints.txt anew
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.10 --all-extras --no-header --no-annotate --upgrade \
+	$(BIN)/uv pip compile --universal --python-version 3.10 --all-extras --group dev --no-header --no-annotate --upgrade \
 	  pyproject.toml --output-file constraints.txt
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]' --group dev
 	touch $(READY)
 
 clean:
