@@ -27,7 +27,7 @@ from pathlib import Path
 import keras
 
 from stepcell.export import build_step_function
-from stepcell.export.commands.keras_baseline import keras_ways
+from stepcell.export.commands.bench import keras_variants
 from stepcell.export.onnx.convert import onnx_payload
 from stepcell.export.step_function.build import StepFunction
 from stepcell.export.tflite.convert import tflite_payload
@@ -74,7 +74,7 @@ def measure_shape(symbols: int, units: int, rounds: int, scored: int) -> list[tu
     with tempfile.TemporaryDirectory() as folder:
         for format, backend, precision in KINDS:
             path = write(step_function, format, precision, Path(folder))
-            peers = {"more": keras_ways(model)} if (backend, precision) == ("litert", "float32") else {}
+            peers = {"more": keras_variants(model)} if (backend, precision) == ("litert", "float32") else {}
             in_lanes = {} if backend == "numpy" else {"scored": scored}  # it has no batches
             measured = measure_variants(path, backend, rounds=rounds, **in_lanes, **peers)
             found.append((f"{measured.runtime}, {precision}", measured))

@@ -1,45 +1,58 @@
-"""The command `stepcell bench`: the work is the runtime's, the Keras model to compare with is ours."""
+"""The command `stepcell bench`. The runtime measures; the variants of the Keras model are made here."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from time import thread_time_ns
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from ...runtime.commands import options as opt
+
+if TYPE_CHECKING:
+    from ...runtime.bench.variants import Variant
+    from ...runtime.common.arrays import Ids
+    from ...runtime.streams.model import Model
+    from ..layers.keras_graph import KerasModel
 
 
 def bench(
-    file: Annotated[Path, typer.Argument(help="Model file, .tflite or .onnx.", show_default=False)],
+    file: opt.ModelFile,
     backend: Annotated[
-        list[str] | None, typer.Option("--backend", help="Interpreter; repeatable; by default all that take the file.")
+        list[str] | None,
+        opt.model("Interpreter: litert, tflite, onnxruntime or numpy; repeatable.", default="all that step it"),
     ] = None,
-    against: Annotated[
-        Path | None, typer.Option("--keras", help="Keras file or run folder, timed beside it.", show_default=False)
-    ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw it into this PNG file.", show_default=False)] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often all ways take turns.")] = 9,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    keras: Annotated[Path | None, opt.model("Keras file or run folder to measure too.", default="none")] = None,
+    rounds: Annotated[int, opt.output("Number of rounds; each variant has a turn in each.", min=1)] = 9,
+    plot: opt.Plot = None,
+    as_json: opt.AsJson = False,
 ) -> None:
-    """Time every way to step a model file on this machine, side by side in one process."""
-    from ...runtime import read_model_file
+    """Measure the time of every way to step a model file on this machine, side by side in one process.
+
+    Example: stepcell bench build/memory/model.tflite --keras runs/memory
+    """
+    from ...runtime import load, read_model_file
     from ...runtime.bench.measurement import measure_variants
     from ...runtime.bench.report import as_json as to_json
     from ...runtime.bench.report import as_rows, draw, machine
-    from ...runtime.common.atomic_write import atomic_write
+    from ...runtime.common.atomic_write import atomic_write, make_folder
     from ...runtime.common.terminal import import_silently, print_table, silence_stderr, status
     from ...runtime.interpreters.probe import usable_backends
+    from ..source import read_source
 
     format = read_model_file(file).format
     with silence_stderr():
         names = backend or list(usable_backends(format))  # before TensorFlow, which tflite-runtime cannot follow
+        for name in names:
+            load(file, backend=name)  # or a file that does not load would be refused after minutes
+    if plot is not None:
+        make_folder(plot.parent)
     more = None
-    if against is not None:
+    if keras is not None:
+        source = read_source(keras)
         import_silently("tensorflow")
-        from ..source import read_source
-        from .keras_baseline import keras_ways
-
-        more = keras_ways(read_source(against).model)
+        more = keras_variants(source.model)
     found = []
     with status() as progress:
         for number, name in enumerate(names):
@@ -53,3 +66,51 @@ def bench(
         return
     print(machine())
     print_table(*as_rows(found))
+
+
+def keras_variants(keras_model: KerasModel, *, one_hot: bool = False) -> Any:
+    """Return the variants of stepping `keras_model`, as a function of the loaded file for `measure_variants`.
+
+    Each is a call with one time step and without a state: the cost of a call of Keras, independent of the network.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from ...runtime.bench.variants import Variant
+    from ..parity.sample_inputs import random_inputs
+    from ..step_function.build import build_step_function
+
+    interface = build_step_function(keras_model, one_hot=one_hot).interface
+    inputs = random_inputs(interface, 1, 0)
+    given: list[Any] = []
+    for number in range(len(keras_model.inputs)):
+        if number == interface.symbol:
+            row = np.eye(interface.symbols, dtype=np.float32)[inputs.ids] if interface.one_hot else inputs.ids
+        else:
+            row = inputs.features[interface.features[number].name]
+        given.append(tf.constant(row[None]))
+    x = given[0] if len(given) == 1 else given
+    compiled = tf.function(lambda value: keras_model(value, training=False))
+    steps = {
+        "tf.function of the Keras model": lambda: compiled(x),
+        "Keras model(x)": lambda: keras_model(x, training=False),
+        "Keras model.predict(x)": lambda: keras_model.predict(x, verbose=0),
+    }
+
+    def variants(model: Model) -> Sequence[Variant]:
+        counts = zip(steps.items(), (50, 10, 3), strict=True)
+        return [Variant(name, _loop(step), symbols=count) for (name, step), count in counts]
+
+    return variants
+
+
+def _loop(step: Any) -> Any:
+    step()  # the first call compiles
+
+    def loop(ids: Ids) -> tuple[int, int]:
+        start = thread_time_ns()
+        for _ in range(len(ids)):
+            step()
+        return thread_time_ns() - start, len(ids)
+
+    return loop

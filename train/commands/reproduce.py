@@ -6,24 +6,23 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from ...runtime.commands.options import AsJson, argument, output, training
 
 
 def reproduce(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(help="Systems or groups of them, see --list; by default all.", show_default=False),
-    ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of each training.")] = 3,
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for the results; what stands there is not measured again.")
-    ] = Path("runs/reproduce"),
-    show_list: Annotated[bool, typer.Option("--list", help="Show the systems and train nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    names: Annotated[list[str] | None, argument("Systems or groups of systems, see --list.", "all systems")] = None,
+    seeds: Annotated[int, training("Number of trainings of each system.", min=1)] = 3,
+    out: Annotated[Path, output("Folder for the results; a system with results there is not trained again.")] = Path(
+        "runs/reproduce"
+    ),
+    show_list: Annotated[bool, output("Show the systems and train nothing.", "--list")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Train published systems with recurrent memory as published and the way of stepcell; compare with the claims.
+    """Train published recurrent systems with the published recipe and with stepcell's own; compare with the claims.
 
-    Everything takes hours, one system minutes. Ctrl-C keeps what was measured, and the same command goes on.
+    One system takes minutes, all of them hours. Ctrl-C keeps the results; the same command continues.
+
+    Example: stepcell reproduce memory --seeds 1
     """
     from ...runtime.common.terminal import import_silently
 

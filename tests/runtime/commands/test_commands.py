@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,16 +15,17 @@ from support.models import DATA, changed_memory
 from support.sealed import write_model
 from typer.testing import CliRunner
 
-from stepcell.cli import app, generate
+from stepcell.cli import app
 from stepcell.export import build_step_function
 from stepcell.runtime import Vocabulary, load, read_model_file, read_threshold
+from stepcell.runtime.commands.generate import generate
+from stepcell.runtime.commands.options import DataFormat, TableFormat
 from stepcell.runtime.common.errors import CorpusError
 from stepcell.runtime.data import DATA_FORMATS, FORMATS, EventsReader, SymbolsReader, TextReader, reader_for_model
 from stepcell.runtime.format.vocabulary import read_symbols
 from stepcell.runtime.tasks.generate import Sampling
 from stepcell.runtime.tasks.lanes import FEWEST
 from stepcell.runtime.tasks.text_output import SymbolFormatter
-from stepcell.train.commands.train import DataFormat, FileFormat
 
 TFLITE = str(DATA / "memory.tflite")
 TEXT = {"reading": TextReader().to_json(), "end": None, "source": "book.txt"}
@@ -329,8 +331,8 @@ def test_the_columns_of_the_training_are_read_from_every_format(events_model, tm
 
 
 def test_every_command_calls_the_formats_alike():
-    assert [one.value for one in DataFormat] == list(DATA_FORMATS)
-    assert [one.value for one in FileFormat] == list(FORMATS) == list(DATA_FORMATS[: len(FORMATS)])
+    assert get_args(DataFormat) == DATA_FORMATS
+    assert get_args(TableFormat) == FORMATS == DATA_FORMATS[: len(FORMATS)]
     manifest = read_model_file(TFLITE).manifest
     for format in DATA_FORMATS:
         reading = reader_for_model(manifest, {"format": format, "symbol": "what"} if format in FORMATS[:4] else

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import flatbuffers
 import onnx
@@ -17,8 +18,9 @@ from support.models import DATA
 from tensorflow.lite.python import schema_py_generated as schema
 from typer.testing import CliRunner
 
-from stepcell.cli import TargetName, app
+from stepcell.cli import app
 from stepcell.runtime import ModelFileNotFoundError, read_model_file
+from stepcell.runtime.commands.doctor import TargetName
 from stepcell.runtime.doctor import TARGET_NAMES, as_json, as_text, diagnose, find_target
 from stepcell.runtime.doctor.packages import INTERPRETERS, Target, availability, numpy_problem
 from stepcell.runtime.format.model_file import pack
@@ -331,7 +333,7 @@ def test_the_command_prints_the_verdict_first_and_exits_with_it(tmp_path):
     result = CliRunner().invoke(app, ["doctor", str(ONNX), "--target", "pi-trixie-32", "--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["runs"] is True
-    assert [each.value for each in TargetName] == list(TARGET_NAMES)
+    assert get_args(TargetName) == tuple(TARGET_NAMES)
 
 
 def test_the_doctor_needs_nothing_but_numpy_and_an_interpreter(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 from stepcell.export import read_source
 from stepcell.runtime.common.errors import ResumeError
 from stepcell.train import Echo, Network, Options, Run, Text, fit
-from stepcell.train.commands.train import train
+from stepcell.train.commands.training import train_problem
 from stepcell.train.fitting.checkpoint import read_checkpoint
 
 TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40)
@@ -94,7 +94,7 @@ def test_a_run_that_crashed_before_its_first_checkpoint_begins_again_with_resume
     problem, options = Echo(6, 2), Options(seed=3, max_updates=25)
     network = Network("lstm", 12)
     Run(tmp_path / "run", problem, network, options).begin()
-    train(problem, tmp_path / "run", units=12, seed=3, max_updates=25, resume=True)
+    train_problem(lambda: problem, tmp_path / "run", units=12, seed=3, max_updates=25, resume=True)
     found = read_source(tmp_path / "run").model.get_weights()
     assert same(found, fit(problem, network, options).model.get_weights())
 

@@ -1,0 +1,70 @@
+"""The command `stepcell adopt`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ...runtime.commands import options as opt
+
+_INFERRED = "inferred"
+
+
+def adopt(
+    file: Annotated[Path, opt.argument("File of one step, .tflite or .onnx, from any program.")],
+    out: Annotated[Path, opt.output("File to write; FILE itself is allowed.")],
+    state: Annotated[
+        list[str] | None,
+        opt.model("Input of a state and the output that is its next value; repeatable.", metavar="[NAME:]IN=OUT",
+                  default=_INFERRED),
+    ] = None,
+    symbol: Annotated[str | None, opt.model("Input that takes the symbol.", default=_INFERRED)] = None,
+    output: Annotated[str | None, opt.model("Output that holds the prediction.", default=_INFERRED)] = None,
+    activation: Annotated[
+        Literal["softmax", "sigmoid", "logits"] | None, opt.model("Activation of the output.", default=_INFERRED)
+    ] = None,
+    signature: Annotated[
+        str | None, opt.model("TFLite signature that computes one step.", default="the only one")
+    ] = None,
+    vocabulary: opt.Vocabulary = None,
+    labels: opt.Labels = None,
+    name: Annotated[str | None, opt.output("Name of the model.", default="name of FILE")] = None,
+    yes: Annotated[bool, opt.output("Accept inferred pairs of states without a question.", "--yes")] = False,
+    as_json: opt.AsJson = False,
+) -> None:  # fmt: skip
+    """Add a manifest to a step file of another program, after running it; then every command works on it.
+
+    Pairs of states that are not given are inferred from names and shapes and shown for confirmation.
+
+    Example: stepcell adopt foreign.tflite --out mine.tflite --state h_in=h_out --vocabulary symbols.txt
+    """
+    from ...runtime.format.vocabulary import read_vocabulary
+    from ..adopt import Adopted, InferredMapping
+    from ..adopt import adopt as adopt_file
+
+    def confirm(mapping: InferredMapping) -> bool:
+        for pair in mapping.inferred:
+            typer.echo(f"inferred: --state {pair}", err=True)
+        if yes or not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
+            return yes
+        return typer.confirm("Is that right?", err=True)
+
+    adopted = adopt_file(
+        file, out, states=state or (), symbol=symbol, output=output,
+        activation=activation,
+        vocabulary=read_vocabulary(vocabulary) if vocabulary else None,
+        labels=read_vocabulary(labels) if labels else None, name=name, signature=signature, confirm=confirm,
+    )  # fmt: skip
+    if not isinstance(adopted, Adopted):
+        typer.echo("Nothing was written. Repeat the command with --yes, or with these or other pairs.", err=True)
+        raise SystemExit(2)
+    if as_json:
+        print(json.dumps({"file": str(adopted.path), "graph": adopted.manifest.to_json()["graph"]}, ensure_ascii=False))
+        return
+    for remark in adopted.remarks:
+        print(remark)
+    print(f"{adopted.path}  {adopted.path.stat().st_size:,} bytes, stepped on {' and '.join(adopted.runtimes)}")

@@ -1,0 +1,42 @@
+"""The command `stepcell doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from .options import AsJson, argument, model
+
+TargetName: TypeAlias = Literal["pi-bookworm-64", "pi-bookworm-32", "pi-trixie-64", "pi-trixie-32", "this"]
+
+
+def doctor(
+    file: Annotated[Path | None, argument("Model file from any tool; without one, check the target alone.")] = None,
+    target: Annotated[TargetName, model("Machine that the file is to run on.")] = "this",
+    as_json: AsJson = False,
+) -> None:
+    """Check whether a model file will load and run on a machine, and say what to install there.
+
+    The exit code is 0 if it runs. On this machine every installed interpreter loads the file, replays its golden
+    sequence and is timed.
+
+    Example: stepcell doctor model.tflite --target pi-bookworm-64
+    """
+    from ..common.errors import MissingPackageError
+
+    try:
+        import numpy  # noqa: F401
+    except ImportError as error:  # on a Pi often for want of a C library that the wheel does not bring
+        reasons = [line for line in str(error).splitlines() if "Original error" in line] or [str(error)]
+        remedy = "sudo apt install python3-numpy libopenblas0"
+        raise MissingPackageError(
+            f"does not run here: numpy cannot be imported ({reasons[0]}). Try: {remedy}"
+        ) from error
+    from ..doctor import as_json as diagnosis_as_json
+    from ..doctor import as_text, diagnose, find_target
+
+    diagnosis = diagnose(file, find_target(target))
+    print(json.dumps(diagnosis_as_json(diagnosis), ensure_ascii=False) if as_json else as_text(diagnosis))
+    if not diagnosis.runs:
+        raise SystemExit(1)

@@ -1,0 +1,112 @@
+"""Options that several commands share: type, help, and the panel of the help that lists them.
+
+A command names an option by its parameter (`max_updates` is `--max-updates`); only flags are given names here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import typer
+
+
+def panel(name: str) -> Callable[..., Any]:
+    """Return a function that makes options listed in this panel of the help.
+
+    Its arguments are the help, names where they differ from the parameter, `default` (words for a default that is
+    None) and what else `typer.Option` takes.
+    """
+
+    def option(help: str, *names: str, default: str | bool = True, **more: Any) -> Any:
+        return typer.Option(*names, help=help, rich_help_panel=name, show_default=default, **more)
+
+    return option
+
+
+def argument(help: str, default: str | bool = False) -> Any:
+    """Return an argument; `default` is its default in words."""
+    return typer.Argument(help=help, show_default=default)
+
+
+data, model, output, parity, training = map(panel, ("Data", "Model", "Output", "Parity", "Training"))
+
+# Equal to the names in the library, which takes longer to import; a test compares them.
+TableFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "lines"]
+DataFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "lines", "text", "symbols"]
+TextUnit: TypeAlias = Literal["character", "byte", "word"]
+
+
+class Quantization(str, Enum):
+    """Precisions of smaller weights. An Enum, because typer takes no lists of Literals."""
+
+    float16 = "float16"
+    int8 = "int8"
+
+
+ModelFile = Annotated[Path, argument("Model file (.tflite or .onnx).")]
+Backend = Annotated[
+    str | None,
+    model("Interpreter that steps the file: litert, tflite, onnxruntime or numpy.", default="the fastest installed"),
+]
+AsJson = Annotated[bool, output("Print the result as JSON.", "--json")]
+Plot = Annotated[Path | None, output("Draw the result into this PNG file.", default="none")]
+Seed = Annotated[int, training("Random seed: equal seeds give equal results.")]
+
+# How data are read. Commands that read data for a model file take the values of its training unless one is given.
+AS_TRAINED = "as in training"
+Encoding = Annotated[str | None, data("Text encoding of the data.", default=f"utf-8, or {AS_TRAINED}")]
+Format = Annotated[
+    DataFormat | None,
+    data(
+        "Format of the data: a table with the columns of the training (csv, tsv, jsonl, parquet), a sequence on each "
+        "line (lines), text, or a symbol on each line (symbols).", default=f"symbols, or {AS_TRAINED}",
+    ),
+]  # fmt: skip
+Symbol = Annotated[str | None, data("Column that holds the symbol.", default=f"the only column, or {AS_TRAINED}")]
+Sequence = Annotated[str | None, data("Column that names the sequence of a row.", default=f"none, or {AS_TRAINED}")]
+Order = Annotated[
+    str | None,
+    data("Column of the time or number that orders a sequence.", default=f"order of the rows, or {AS_TRAINED}"),
+]
+Delimiter = Annotated[str | None, data("Character between two columns.", default=f"detected, or {AS_TRAINED}")]
+TimeFormat = Annotated[
+    str | None, data("Format of the times in --order, like '%d.%m.%Y %H:%M'.", default=f"ISO 8601, or {AS_TRAINED}")
+]
+Gaps = Annotated[
+    str | None,
+    data(
+        "Ends of ranges of time, like 1min,1h: the time between two events becomes a symbol.",
+        default=f"none, or {AS_TRAINED}",
+    ),
+]
+Features = Annotated[
+    list[str] | None,
+    data(
+        "Column of numbers that the model reads as a feature, under the name NAME; repeatable.", "--feature",
+        metavar="[NAME=]COLUMN", default=f"none, or {AS_TRAINED}",
+    ),
+]  # fmt: skip
+Header = Annotated[bool | None, data("Whether the first line names the columns.", default=f"yes, or {AS_TRAINED}")]
+Unit = Annotated[TextUnit | None, data("Symbols that a text is cut into.", default=f"character, or {AS_TRAINED}")]
+End = Annotated[str | None, data("Symbol at both ends of a sequence; empty: none.", default=f"<end>, or {AS_TRAINED}")]
+
+# How a model file is made, and compared with Keras.
+Steps = Annotated[int, parity("Symbols that the parity check feeds with the state carried over.", min=2)]
+AllowInaccurate = Annotated[
+    list[Quantization] | None,
+    parity("Accept files of this precision that differ from Keras by more than its tolerance; repeatable."),
+]
+OneHot = Annotated[
+    bool, model("The input of the Keras model is one-hot vectors of shape (batch, time, symbols).", "--one-hot")
+]
+Vocabulary = Annotated[
+    Path | None,
+    model("File of the symbols by id: one per line, or a JSON list.", default="those of the run, if any"),
+]
+Labels = Annotated[
+    Path | None,
+    model("File of the output symbols, if they differ from the input symbols.", default="those of the run, if any"),
+]

@@ -1,0 +1,89 @@
+"""The command `stepcell predict`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .options import AsJson, Backend, ModelFile, data, output, panel
+
+saving = panel("State")
+
+
+def predict(
+    file: ModelFile,
+    input: Annotated[Path | None, data("File to read.", default="stdin")] = None,
+    follow: Annotated[
+        bool, data("At the end of --input wait for further lines, also after a rotation.", "--follow")
+    ] = False,
+    key: Annotated[
+        str | None,
+        data("Field of JSON lines that names the stream; each stream has its own state.", metavar="FIELD",
+             default="one stream"),
+    ] = None,
+    symbol_field: Annotated[
+        str | None, data("Field of JSON lines that holds the symbol.", metavar="FIELD", default="symbol")
+    ] = None,
+    unknown: Annotated[
+        Literal["stop", "skip"], data("At a symbol that the model does not know, stop, or skip it without a step.")
+    ] = "stop",
+    state: Annotated[
+        Path | None,
+        saving("File of the state: continue from it; save to it at the end, on Ctrl-C, on SIGTERM and in between. With "
+               "--input it holds the position in that file too.", default="not saved"),
+    ] = None,
+    save_every: Annotated[int | None, saving("Lines after which --state is saved.", min=1, default="1,000")] = None,
+    save_interval: Annotated[
+        float | None, saving("Seconds from the first unsaved line until --state is saved.", min=0, default="5")
+    ] = None,
+    max_streams: Annotated[
+        int | None,
+        saving("Streams to keep with --key; the least recently used are dropped.", min=1, default="1,000"),
+    ] = None,
+    ignore_fingerprint: Annotated[
+        bool,
+        saving("Accept the --state of another file of the same network, of another format or precision for example.",
+               "--ignore-fingerprint"),
+    ] = False,
+    backend: Backend = None,
+    threshold: Annotated[
+        Path | None, output("Mark surprising symbols by this file of stepcell calibrate.", default="no marks")
+    ] = None,
+    top: Annotated[int, output("Number of most likely symbols to print.", min=1)] = 1,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    r"""Predict the next symbol after each symbol read from stdin or a file, one per line.
+
+    The state is carried from line to line. In symbols, \n, \t and \\ stand for newline, tab and backslash. For a model
+    that reads features a line is a JSON object: {"symbol": "3", "speed": [0.1, 0.2]}.
+
+    Example: tail -f events.log | stepcell predict model.tflite --state machine.state
+    """
+    from .. import load, read_threshold
+    from ..common.terminal import silence_stderr
+    from ..serve.loop import IOOptions, predict_lines
+    from ..serve.session import LineOptions
+    from ..serve.signals import InterruptedSessionError
+
+    io = IOOptions(input, follow, state, ignore_fingerprint, save_every, save_interval, max_streams)
+    with silence_stderr():
+        model = load(file, backend=backend)
+    marks = None if threshold is None else read_threshold(threshold, model.file)
+    options = LineOptions(symbol_field, key, unknown == "skip", top, as_json, marks)
+    stdin = None if sys.stdin is None else sys.stdin.buffer
+
+    def tell(text: str) -> None:
+        typer.echo(text, err=True)
+
+    try:
+        predict_lines(model, options, io, stdin, lambda text: print(text, flush=True), tell)
+    except InterruptedSessionError as interrupted:
+        if interrupted.signal == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        signal.signal(interrupted.signal, signal.SIG_DFL)  # so that the exit status names the signal
+        os.kill(os.getpid(), interrupted.signal)

@@ -1,0 +1,86 @@
+"""Problems of `stepcell train` whose sequences are read from files. Each function makes one from its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from ...runtime.commands import options as opt
+
+_HeldOut = Annotated[float, opt.data("Fraction held out for evaluation.")]
+_MinCount = Annotated[int, opt.data("Occurrences that a symbol needs to be in the vocabulary.", min=1)]
+_MaxSymbols = Annotated[int, opt.data("Largest size of the vocabulary.", min=2)]
+
+
+def text(
+    file: Annotated[Path, opt.argument("Text, or folder of texts, each a sequence.")],
+    unit: opt.Unit = None,
+    held_out: _HeldOut = 0.1,
+    min_count: _MinCount = 1,
+    max_symbols: _MaxSymbols = 10_000,
+    end: opt.End = "<end>",
+    encoding: opt.Encoding = None,
+) -> Any:
+    """Learn the next character, byte or word of a text; the end of the text is held out for evaluation.
+
+    Example: stepcell train text book.txt --units 256 --out runs/book
+    """
+    from ...runtime.data import TextReader
+    from ..problems.text import Text
+
+    return Text.from_file(
+        file, held_out, TextReader(unit or "character", encoding or "utf-8", end or None), min_count, max_symbols
+    )
+
+
+def events(
+    file: Annotated[Path, opt.argument("CSV, TSV, JSON lines, Parquet, or a sequence on each line; .gz too.")],
+    symbol: opt.Symbol = None,
+    sequence: opt.Sequence = None,
+    order: opt.Order = None,
+    format: Annotated[opt.TableFormat | None, opt.data("Format of the file.", default="by its name")] = None,
+    delimiter: opt.Delimiter = None,
+    header: opt.Header = None,
+    encoding: opt.Encoding = None,
+    time_format: opt.TimeFormat = None,
+    gaps: opt.Gaps = None,
+    features: opt.Features = None,
+    gap_feature: Annotated[
+        bool, opt.data('Read the time since the previous event as the feature "gap", in seconds.', "--gap-feature")
+    ] = False,
+    end: opt.End = "<end>",
+    min_count: _MinCount = 1,
+    max_symbols: _MaxSymbols = 10_000,
+    held_out: _HeldOut = 0.1,
+    split: Annotated[
+        Literal["sequence", "time"] | None,
+        opt.data("Hold out whole sequences, or all events from some time on.", default="time if there is one sequence"),
+    ] = None,
+    class_balance: Annotated[
+        float, opt.data("Weight of rare symbols in training; 0: off, 1: inverse class frequency.")
+    ] = 0.0,
+    symbol_weight: Annotated[
+        list[str] | None,
+        opt.data("Weight of a symbol in training, relative to the others; repeatable.", metavar="SYMBOL=FACTOR"),
+    ] = None,
+) -> Any:  # fmt: skip
+    """Learn the next event of each sequence in a file; some sequences are held out for evaluation.
+
+    Example: stepcell train events log.csv --symbol activity --sequence case --order time --out runs/log
+    """
+    from ...runtime.common.errors import raise_if_any
+    from ...runtime.data import EventsReader, HeldOut, features_of
+    from ..problems.events import Events
+
+    pairs = [one.rpartition("=") for one in symbol_weight or ()]
+    wrong = [f"--symbol-weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
+    raise_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
+    ends = end if end and (sequence or format == "lines") else None
+    reader = EventsReader(
+        symbol, sequence, order, format, delimiter, header is not False, encoding or "utf-8", time_format, gaps, ends,
+        features_of(features or ()), gap_feature,
+    )  # fmt: skip
+    return Events.from_file(
+        file, reader, split=HeldOut(held_out, split), min_count=min_count, max_symbols=max_symbols,
+        class_balance=class_balance, symbol_weights={name: float(factor) for name, _, factor in pairs},
+    )  # fmt: skip

@@ -1,0 +1,160 @@
+"""Train a problem as a command does: the options that all problems share, the training or search, and its output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ...runtime.commands.options import AsJson, Seed, output, panel, training
+
+network = panel("Network")
+_RECIPE = "recipe of the problem"
+
+
+def train_problem(
+    make_problem: Callable[[], Any],
+    out: Annotated[Path, output("Folder of the run.")],
+    as_json: AsJson = False,
+    tensorboard: Annotated[
+        Path | None, output("Folder to write the history to for TensorBoard.", default="none")
+    ] = None,
+    cell: Annotated[Literal["lstm", "gru", "rnn"], network("Kind of recurrent layer.")] = "lstm",
+    units: Annotated[int, network("Units of each recurrent layer.")] = 64,
+    layers: Annotated[int, network("Number of recurrent layers.")] = 1,
+    embedding: Annotated[int, network("Size of the embedding; 0: one-hot vectors.")] = 0,
+    dropout: Annotated[float, network("Fraction of the outputs of a layer to drop in training.")] = 0.0,
+    forget_bias: Annotated[float, network("Initial bias of the forget gate of an LSTM.")] = 1.0,
+    chrono_init: Annotated[
+        int | None, network("Initialise the gates for lags of up to this many steps; 0: do not.", default=_RECIPE)
+    ] = None,
+    learn_initial_state: Annotated[
+        bool, network("Learn the state after a reset, which is zeros otherwise.", "--learn-initial-state")
+    ] = False,
+    seed: Seed = 0,
+    learning_rate: Annotated[float | None, training("Peak learning rate.", default=_RECIPE)] = None,
+    schedule: Annotated[
+        Literal["constant", "by_accuracy", "cosine"] | None,
+        training("Change of the learning rate during training.", default=_RECIPE),
+    ] = None,
+    clip_norm: Annotated[float, training("Largest norm of the gradients.")] = 1.0,
+    curriculum: Annotated[bool, training("Learn easier problems first, if the problem has some.")] = True,
+    max_updates: Annotated[int | None, training("Largest number of updates.", default=_RECIPE)] = None,
+    minutes: Annotated[float | None, training("Longest time of training in minutes.", default="no limit")] = None,
+    threads: Annotated[
+        int | None, training("Processor threads.", default="1 below 256 units, otherwise all")
+    ] = None,
+    search: Annotated[
+        int | None,
+        training(
+            "Search with this number of trials for the smallest network that solves the problem, over those of --cell, "
+            "--units, --layers and --learning-rate that are not given; --max-updates and --minutes hold for each "
+            "trial.", min=1, metavar="TRIALS", default="no search",
+        ),
+    ] = None,
+    resume: Annotated[bool, training("Continue the interrupted run in --out.", "--resume")] = False,
+    fixed: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Train, write the run folder and print the evaluation.
+
+    Options are checked and the data are read before TensorFlow is imported: `make_problem` is called after the check.
+    A search leaves the options that are `fixed` as they are.
+
+    Raises:
+        SystemExit: The training was interrupted (130).
+        StepcellError: As `fit`, `search` and `Run` raise it.
+    """
+    from ...runtime.common.terminal import format_table
+    from ..fitting.options import Options
+    from ..network.network import Network
+
+    shape = Network(cell, units, layers, embedding, dropout, forget_bias, chrono_init)
+    options = Options(
+        seed, learning_rate, schedule, max_updates, minutes, clip_norm, threads, curriculum, learn_initial_state
+    )
+    problem = make_problem()
+    if problem.data is not None:
+        header, rows, note = problem.data.table()
+        typer.echo("\n".join([*format_table(header, rows), note]), err=True)
+    if search:
+        _search(problem, shape, options, out, search, fixed, resume, tensorboard, as_json)
+    else:
+        _train(problem, shape, options, out, resume, tensorboard, as_json)
+
+
+def _train(
+    problem: Any, network: Any, options: Any, out: Path, resume: bool, tensorboard: Path | None, as_json: bool
+) -> None:
+    from ...runtime.common.terminal import defer_sigint, import_silently, print_table
+    from ..run.folder import Run
+
+    run = Run(out, problem, network, options, resume=resume)
+    import_silently("tensorflow")
+    from ..fitting.fit import fit
+    from ..run.report import score_table, training_progress
+    from ..run.tensorboard import tensorboard_log
+
+    resume = resume and run.checkpoint.exists()  # a crash may have come before the first
+    with training_progress() as show, tensorboard_log(tensorboard, resume=resume) as log:
+
+        def observe(row: Any) -> None:
+            run.begin()
+            log(row)
+            show(row)
+
+        fitted = fit(problem, network, options, observe, checkpoint=run.checkpoint, resume=resume)
+    if not fitted.history:
+        typer.echo("Interrupted before anything was learned. Nothing was written.", err=True)
+        raise SystemExit(130)
+    with defer_sigint():
+        files = run.finish(fitted)
+    if not any(path.suffix == ".png" for path in files):
+        typer.echo("No pictures without matplotlib: pip install 'stepcell[plot]'", err=True)
+    if as_json:
+        scores = {name: score.to_json() for name, score in fitted.scores.items()}
+        print(json.dumps({"out": str(out), "stopped": fitted.stopped, "scores": scores}))
+    else:
+        print(f"{problem.name}: stopped ({fitted.stopped}) {fitted.effort()}; {fitted.parameters:,} parameters")
+        print_table(*score_table(fitted, problem.recipe.time_steps))
+        print(f"written to {out}")
+    if fitted.stopped == "interrupted":
+        raise SystemExit(130)
+
+
+def _search(
+    problem: Any, network: Any, options: Any, out: Path, trials: int, fixed: Collection[str], resume: bool,
+    tensorboard: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    from ...runtime.common.terminal import import_silently, print_table
+
+    import_silently("tensorflow")
+    from ..run.report import training_progress
+    from ..run.tensorboard import tensorboard_log
+    from ..search.report import describe_candidate, search_table
+    from ..search.search import search
+    from ..search.space import SEARCHED
+
+    @contextmanager
+    def watch(number: int, candidate: Any, resumed: bool) -> Iterator[Callable[[Any], None]]:
+        folder = tensorboard and tensorboard / f"trial-{number:02}"
+        label = describe_candidate(number, trials, candidate)
+        with training_progress(label) as show, tensorboard_log(folder, resume=resumed) as log:
+            yield lambda row: (log(row), show(row))[0]
+
+    fixed = set(fixed) & set(SEARCHED)
+    searched = search(problem, network, options, out, trials, fixed=fixed, resume=resume, watch=watch)
+    if not searched.trials:
+        typer.echo("Interrupted before a trial came to its end; with --resume it goes on.", err=True)
+        raise SystemExit(130)
+    if as_json:
+        print(json.dumps({"out": str(out), **searched.to_json()}))
+    else:
+        print_table(*search_table(searched))
+        if searched.best:
+            print(f"written to {out}")
+    if searched.interrupted:
+        raise SystemExit(130)
