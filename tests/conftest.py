@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
+import shutil
 import signal
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 # Where the suite runs in the background of a shell Ctrl-C is ignored, which all processes begun here would take over.
@@ -25,8 +30,7 @@ if TYPE_CHECKING:
     from stepcell.train import FitResult
 
 
-@pytest.fixture(scope="session")
-def fitted_memory() -> FitResult:
+def fit_memory() -> FitResult:
     from support.keras_models import MEMORY
 
     from stepcell.train import Network, Options, fit
@@ -34,31 +38,77 @@ def fitted_memory() -> FitResult:
     return fit(MEMORY, Network(units=20), Options(seed=7))
 
 
-@pytest.fixture(scope="session")
-def memory_run(fitted_memory, tmp_path_factory) -> Path:
+def run_memory(folder: Path, fitted: Callable[[], FitResult] = fit_memory) -> None:
     from support.keras_models import MEMORY
 
     from stepcell.train import Network, Options, Run
 
+    Run(folder / "run", MEMORY, Network(units=20), Options(seed=7)).finish(fitted())
+
+
+def export_memory(folder: Path, run: Path) -> None:
+    from stepcell.export import export, read_source
+
+    source = read_source(run)
+    options = {"name": source.name, "training": source.training, "sample": source.sample}
+    keep(export(source.model, folder / "build", vocabulary=source.vocabulary, steps=1000, **options), folder)
+
+
+def export_standard(folder: Path, name: str) -> None:
+    from support.keras_models import STANDARD
+
+    from stepcell.export import export
+
+    standard = STANDARD[name]
+    keep(export(standard.build(), folder / "build", name=name, steps=1000, **standard.options), folder)
+
+
+def keep(exported: Exported, folder: Path) -> None:
+    (folder / "exported.pickle").write_bytes(pickle.dumps(exported))
+
+
+def copy_of(exported_once: Path, folder: Path) -> Exported:
+    """Return an export with its files in `folder`."""
+    exported: Exported = pickle.loads((exported_once / "exported.pickle").read_bytes())
+    shutil.copytree(exported_once / "build", folder, dirs_exist_ok=True)
+    return replace(exported, files=tuple(folder / path.name for path in exported.files))
+
+
+@pytest.fixture(scope="session")
+def fitted_memory() -> FitResult:
+    """The memory problem, learned by 20 units; trained in this process: prefer `memory_run`."""
+    return fit_memory()
+
+
+@pytest.fixture(scope="session")
+def memory_run(tmp_path_factory) -> Path:
+    """The run folder of `fitted_memory`."""
+    from support.made_once import made_once
+
     folder = tmp_path_factory.mktemp("runs") / "memory"
-    Run(folder, MEMORY, Network(units=20), Options(seed=7)).finish(fitted_memory)
+    shutil.copytree(made_once("memory_run", run_memory) / "run", folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def exported_memory(memory_run, tmp_path_factory) -> Exported:
-    from stepcell.export import export, read_source
+    """The export of `memory_run` in each format."""
+    from support.made_once import made_once
 
-    source = read_source(memory_run)
-    return export(
-        source.model,
-        tmp_path_factory.mktemp("build"),
-        vocabulary=source.vocabulary,
-        name=source.name,
-        training=source.training,
-        sample=source.sample,
-        steps=1000,
-    )
+    return copy_of(made_once("memory_export", partial(export_memory, run=memory_run)), tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> Callable[[str], Exported]:
+    """A function from the name of a standard model (support/keras_models.py) to its export."""
+    from support.made_once import made_once
+
+    @cache
+    def exported_once(name: str) -> Exported:
+        folder = made_once(name, partial(export_standard, name=name))
+        return copy_of(folder, tmp_path_factory.mktemp(name))
+
+    return exported_once
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +122,11 @@ def model(request) -> Model:
     """The checked-in memory model on each interpreter in turn."""
     backend, name = request.param
     return load(DATA / name, backend=backend)
+
+
+def pytest_sessionfinish(session) -> None:
+    """Remove what earlier runs made from other sources."""
+    if not hasattr(session.config, "workerinput"):
+        from support.made_once import remove_stale
+
+        remove_stale()

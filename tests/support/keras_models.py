@@ -175,9 +175,9 @@ def _letters(count: int, **options: Any) -> Vocabulary:
 STATES = {"h0": [x / 12 for x in range(-6, 6)], "c0": [x / 6 for x in range(-6, 6)]}
 # What each of them is: `STANDARD` of support/models.py.
 STANDARD = {
-    "lstm": Standard(lambda: sharp_model("lstm", 1), {"quantize": ["float16"], "bulk": True}),
+    "lstm": Standard(lambda: sharp_model("lstm", 1), {"quantize": ["float16"], "sequence": True}),
     "lstm40": Standard(
-        lambda: sharp_model("lstm", 1, units=40, symbols=20), {"quantize": ["int8"], "accept": ["int8"]}
+        lambda: sharp_model("lstm", 1, units=40, symbols=20), {"quantize": ["int8"], "allow_inaccurate": ["int8"]}
     ),
     "three_lstm": Standard(lambda: sharp_model("lstm", 3, units=4)),
     "gru": Standard(lambda: sharp_model("gru", 1)),
