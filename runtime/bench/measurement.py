@@ -1,10 +1,11 @@
-"""Takes the measurements."""
+"""Measure the cost of a step of a model file on this machine, in every variant."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from .variants import SCORED, Variant, reference_of, variants_of
 
 ROUNDS = 9
 _STEPS = 2_000
-_LONG, _ROUNDS_OF_LONG = 10_000, 2  # a way that takes so many symbols at a time is right after few rounds
-_CACHE = 64 * 2**20  # bytes that are read between two steps, so that nothing of the model is left in a cache
+_LONG, _ROUNDS_OF_LONG = 10_000, 2  # a variant that takes so many symbols at a time needs few rounds
+_CACHE = 64 * 2**20  # bytes that are read between two steps, to empty the caches
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class Measurement:
     Attributes:
         runtime: Interpreter and version.
         microseconds: Variant -> processor time of a symbol: the lowest of several rounds in which all variants take
-            turns. Of "until the answer": the lowest median of the time that passes.
+            turns. Of "until the answer": the lowest median of wall time.
         load_ms: From opening the file to the first answer, golden sequence and verification included.
         first_us: The first step after loading.
-        p50_us, p99_us, max_us: What `Stream.step` takes as time that passes, over 2,000 steps.
-        cold_us: The median where 64 MiB are read between steps, as at low symbol rates.
-        memory_mb: Resident memory of a process that has loaded and stepped the file and nothing else, MiB; None where
-            the system does not say.
-        notes: Ways that were left out, and why.
+        p50_us, p99_us, max_us: Wall time of `Stream.step`, over 2,000 steps.
+        cold_us: The median if 64 MiB are read between steps, as at low symbol rates.
+        memory_mb: Resident memory of a process that has loaded and stepped the file and nothing else, MiB; None if the
+            system does not say.
+        notes: Variants that were left out, and why.
     """
 
     runtime: str
@@ -50,13 +51,10 @@ class Measurement:
     memory_mb: float | None
     notes: tuple[str, ...] = ()
 
-    def ratio(self, way: str) -> float | None:
-        """Return what `way` takes in relation to numpy views and Invoke, None where there is no such way.
-
-        What is waited for is compared with what is waited for there.
-        """
-        reference = self.microseconds.get(reference_of(way))
-        return None if reference is None else self.microseconds[way] / reference
+    def ratio(self, variant: str) -> float | None:
+        """Return the figure of `variant` divided by that of its reference, None without one."""
+        reference = self.microseconds.get(reference_of(variant))
+        return None if reference is None else self.microseconds[variant] / reference
 
 
 def measure_variants(
@@ -73,10 +71,10 @@ def measure_variants(
     Args:
         path: A model file.
         backend: Name of the interpreter; None: the first that takes it.
-        rounds: How often all ways are taken.
+        rounds: How often each variant is measured.
         scored: How many symbols are scored at a time.
-        more: Further ways, of other libraries, that take turns with ours.
-        progress: Is told what is being done.
+        more: Returns further variants, of other libraries, that take turns with ours.
+        progress: Called with a description of each stage.
 
     Raises:
         StepcellError: As `load` does.
@@ -93,38 +91,40 @@ def measure_variants(
     chosen = [symbols[id] for id in random.integers(0, len(symbols), _STEPS)]
     taken = _each_step(lambda symbol: stream.step(symbol, features), chosen)
     cold = _each_step(lambda symbol: stream.step(symbol, features), chosen[:60], np.ones(_CACHE, np.uint8))
-    found, notes = list(variants_of(model, scored)), []
-    found += more(model)
-    best = {way.name: float("inf") for way in found}
+    variants = [*variants_of(model, scored), *more(model)]
+    best: dict[str, float] = {}
+    notes: dict[str, None] = {}  # in order, without repetitions
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds} on {model.backend}")
-        for way in found:
-            ids = random.integers(0, len(symbols), way.symbols).astype(np.int32)
-            if way.symbols > _LONG and number >= _ROUNDS_OF_LONG:
+        for variant in variants:
+            ids = random.integers(0, len(symbols), variant.symbols).astype(np.int32)
+            if variant.symbols > _LONG and number >= _ROUNDS_OF_LONG:
                 continue
             try:
-                nanoseconds, count = way.loop(ids)
+                nanoseconds, count = variant.loop(ids)
             except StepcellError as error:
-                notes.append(f"{way.name}: {error}")
+                notes[f"{variant.name}: {error}"] = None
                 continue
-            best[way.name] = min(best[way.name], nanoseconds / count / 1000)
+            best[variant.name] = min(best.get(variant.name, inf), nanoseconds / count / 1000)
+    measured = run_worker("measure", model=str(path), backend=model.pool.backend_name)  # as a device, without the rest
     return Measurement(
         runtime=model.backend,
-        microseconds={name: value for name, value in best.items() if value < float("inf")},
+        microseconds=best,
         load_ms=(end - begin) / 1e6,
         first_us=(end - start) / 1e3,
         p50_us=float(np.percentile(taken, 50)),
         p99_us=float(np.percentile(taken, 99)),
         max_us=float(taken.max()),
         cold_us=float(np.median(cold)),
-        memory_mb=_resident_mb(path, model),
-        notes=tuple(dict.fromkeys(notes)),
+        memory_mb=None if measured.failure else measured.value["resident_mb"],
+        notes=tuple(notes),
     )
 
 
 def _each_step(
     step: Callable[[str | None], object], symbols: Sequence[str | None], between: AnyArray | None = None
 ) -> Floats:
+    """Return the wall time of each step in microseconds, with `between` read before each."""
     taken = []
     for symbol in symbols:
         if between is not None:
@@ -133,10 +133,3 @@ def _each_step(
         step(symbol)
         taken.append((time.perf_counter_ns() - start) / 1000)
     return np.array(taken)
-
-
-def _resident_mb(path: str | Path, model: Model) -> float | None:
-    """Measure it in a fresh process: this one has imported more than a device does."""
-    measured = run_worker("measure", model=str(path), backend=model.pool.backend_name)
-    found: float | None = None if measured.failure else measured.value["resident_mb"]
-    return found

@@ -1,7 +1,4 @@
-"""Measurements as a table, as JSON, as a picture.
-
-The machine that something was measured on, in words.
-"""
+"""Show measurements as a table, as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from .variants import REFERENCE
 
 
 def machine() -> str:
-    """Return processor, cores and Python in a line."""
+    """Return processor, cores and Python version of this machine in a line."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -29,7 +26,7 @@ def machine() -> str:
 
 
 def as_rows(found: Sequence[Measurement]) -> tuple[list[str], list[list[str]], str]:
-    """Return header, rows and a note: the ways beside each other, a column for each runtime."""
+    """Return header, rows and a note: a row for each variant, a column for each runtime."""
     names = list(dict.fromkeys(name for one in found for name in one.microseconds))
     rows = [[name, *(_cell(one, name) for one in found)] for name in names]
     figures: dict[str, Callable[[Measurement], str]] = {
@@ -41,12 +38,12 @@ def as_rows(found: Sequence[Measurement]) -> tuple[list[str], list[list[str]], s
     }
     rows += [[name, *(figure(one) for one in found)] for name, figure in figures.items()]
     note = (
-        f"microseconds per symbol, in brackets the ratio to {REFERENCE!r} on the same interpreter,\n"
-        "of what is waited for to what is waited for there;\n"
-        "processor time, the lowest of several rounds in which all ways take turns; the last lines are time that passes"
+        f"microseconds per symbol, in brackets the ratio to {REFERENCE!r} on the same interpreter\n"
+        "(of a latency to its latency); processor time, the lowest of several rounds in which variants take turns;\n"
+        "the last lines are wall time"
     )
     notes = [f"{one.runtime}: {text}" for one in found for text in one.notes]
-    return ["way", *(one.runtime for one in found)], rows, "\n".join([note, *notes])
+    return ["variant", *(one.runtime for one in found)], rows, "\n".join([note, *notes])
 
 
 def as_json(found: Sequence[Measurement]) -> list[dict[str, Any]]:
@@ -65,7 +62,7 @@ def as_json(found: Sequence[Measurement]) -> list[dict[str, Any]]:
 
 
 def draw(found: Sequence[Measurement], title: str) -> bytes:
-    """Draw the ways as bars, a colour for each runtime; return a PNG.
+    """Draw the variants as bars, a colour for each runtime; return a PNG.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
@@ -78,9 +75,9 @@ def draw(found: Sequence[Measurement], title: str) -> bytes:
     height = 0.8 / len(found)
     for number, one in enumerate(found):
         offset = (len(found) - 1 - number) * height
-        there = [(place + offset, one.microseconds[n]) for place, n in enumerate(names) if n in one.microseconds]
-        axes.barh([place for place, _ in there], [value for _, value in there], height, label=one.runtime)
-    axes.set_yticks([place + height * (len(found) - 1) / 2 for place in range(len(names))], names)
+        bars = {row + offset: one.microseconds[n] for row, n in enumerate(names) if n in one.microseconds}
+        axes.barh(list(bars), list(bars.values()), height, label=one.runtime)
+    axes.set_yticks([row + height * (len(found) - 1) / 2 for row in range(len(names))], names)
     axes.set_xscale("log")
     axes.set_xlabel("microseconds per symbol")
     axes.set_title(title)

@@ -1,9 +1,4 @@
-"""The ways that people write by hand, on the bare interpreters.
-
-One way to step a model file.
-
-The ways to step a model file, by hand and ours.
-"""
+"""The variants of stepping a model file: baselines that people write without stepcell, and ours."""
 
 from __future__ import annotations
 
@@ -24,14 +19,17 @@ from ..streams.model import Model
 from ..streams.stream import Stream
 from ..tasks.lanes import FEWEST
 from ..tasks.score import score_ids
+from ..worker.measure import blank_features
 
 # Takes ids (T,), returns nanoseconds in all and how many symbols they were.
 Loop: TypeAlias = Callable[[Ids], tuple[int, int]]
 
-# What all ratios are to: the shortest way that people write by hand. A function of the id that copies the next state
-# over the state, in arrays as the interpreter gives them, and returns the answer.
+# All ratios are to this: the shortest code that people write by hand. A function of the id that copies the next state
+# over the state, in the arrays of the interpreter, and returns the output.
 REFERENCE = "numpy views and Invoke"
-LATENCY = ": until the answer"  # ends the name of a way whose figure is the time until it, each call by itself
+LATENCY = ": until the answer"  # ends the name of a variant whose figure is the time until the output of each call
+MEMBERS, TOGETHER = 2_000, 64
+SCORED = 2 * FEWEST  # symbols
 
 
 @dataclass(frozen=True)
@@ -39,54 +37,51 @@ class Variant:
     """One way to step.
 
     Attributes:
-        name: What it is called in the table.
+        name: Its name in the table.
         loop: Takes the steps.
-        symbols: How many symbols it wants at a time; more where something has to be amortised.
+        symbols: How many symbols it takes at a time; more if something has to be amortised.
     """
 
     name: str
     loop: Loop
     symbols: int = 2000
 
-    @property
-    def reference(self) -> str:
-        """The name of the way that its ratio is to."""
-        return reference_of(self.name)
-
 
 def reference_of(name: str) -> str:
-    """Return the name of the way that the ratio of the way `name` is to."""
+    """Return the name of the variant that the ratio of the variant `name` is to."""
     return REFERENCE + LATENCY if name.endswith(LATENCY) else REFERENCE
 
 
-def one_by_one(step: Callable[[int], Any]) -> Loop:
-    """Return the loop that calls `step` with each id."""
+def timed(
+    step: Callable[[Any], Any], arguments: Callable[[Ids], list[Any]] = lambda ids: ids.tolist(), *, each: int = 0
+) -> Loop:
+    """Return the loop that measures the processor time of calls of `step`.
+
+    Args:
+        step: The function to call.
+        arguments: Makes the arguments of the calls from ids, before the time starts; by default each id is one.
+        each: How many symbols a call takes; 0: all calls together take all ids.
+    """
 
     def loop(ids: Ids) -> tuple[int, int]:
-        plain = ids.tolist()
+        calls = arguments(ids)
         start = thread_time_ns()
-        for id in plain:
-            step(id)
-        return thread_time_ns() - start, len(plain)
+        for call in calls:
+            step(call)
+        return thread_time_ns() - start, each * len(calls) or len(ids)
 
     return loop
 
 
-def all_at_once(run: Callable[[Ids], Any]) -> Loop:
-    """Return the loop that calls `run` with all ids."""
-
-    def loop(ids: Ids) -> tuple[int, int]:
-        start = thread_time_ns()
-        run(ids)
-        return thread_time_ns() - start, len(ids)
-
-    return loop
+def timed_at_once(run: Callable[[Ids], Any]) -> Loop:
+    """Return the loop that measures the processor time of one call of `run` with all ids."""
+    return timed(run, lambda ids: [ids])
 
 
-def until_the_answer(step: Callable[[int], Any], afterwards: Callable[[], object] = lambda: None) -> Loop:
-    """Return the loop that times what is waited for, each call by itself, and not what is done `afterwards`.
+def timed_until_answer(step: Callable[[int], Any], afterwards: Callable[[], object] = lambda: None) -> Loop:
+    """Return the loop that measures the latency of each call of `step`, without the call of `afterwards` after it.
 
-    It gives the median; what looking at the clock costs is taken off.
+    It gives the median, without the time of reading the clock.
     """
 
     def loop(ids: Ids) -> tuple[int, int]:
@@ -104,37 +99,37 @@ def until_the_answer(step: Callable[[int], Any], afterwards: Callable[[], object
 
 
 def baselines(model: Model) -> Iterator[Variant]:
-    """Yield the ways to step the file of `model` without stepcell, on the interpreter that `model` runs on."""
+    """Yield the variants without stepcell, for the file and the interpreter of `model`."""
     name, manifest = model.pool.backend_name, model.manifest
     if manifest.io_mapping is not None:
         return
     if name in ("litert", "tflite"):
         interpreter = open_interpreter(name, model.file.payload)
         if supports_views(interpreter):
-            held = SignatureView(interpreter, STEP)
-            for array in held.tensors.values():
+            view = SignatureView(interpreter, STEP)
+            for array in view.tensors.values():
                 array[...] = 0
-            for tensor in manifest.state:  # from zeros some kernels are many times faster than they ever are in use
-                held.tensors[tensor.name][...] = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *tensor.shape))
-            yield Variant("Invoke alone, nothing fed", one_by_one(lambda _: held.invoke(held.subgraph)))
-            step = _views(held, model)
-            yield Variant(REFERENCE, one_by_one(step))
-            yield Variant(REFERENCE + LATENCY, until_the_answer(step))
+            for tensor in manifest.state:  # from zeros some kernels are many times faster than in use
+                view.tensors[tensor.name][...] = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *tensor.shape))
+            yield Variant("Invoke alone, nothing fed", timed(lambda _: view.invoke(view.subgraph)))
+            step = _views(view, model)
+            yield Variant(REFERENCE, timed(step))
+            yield Variant(REFERENCE + LATENCY, timed_until_answer(step))
             if len(manifest.state) == 2 and not manifest.features:
-                yield Variant("numpy views, flat, without a call", _flat_views(held, model))
-        yield Variant("set_tensor, invoke, get_tensor", _public(model))
+                yield Variant("numpy views, flat, without a call", _flat_views(view, model))
+        yield Variant("set_tensor, invoke, get_tensor", timed(_public_step(model)))
     if name == "onnxruntime" and not manifest.sequence:
-        yield Variant("session.run", _session_run(model))
+        yield Variant("session.run", timed(_session_step(model)))
 
 
-def _symbol(held: SignatureView) -> AnyArray:
-    return held.tensors.get("symbol", np.zeros(1, np.int32))
+def _symbol(view: SignatureView) -> AnyArray:
+    return view.tensors.get("symbol", np.zeros(1, np.int32))
 
 
-def _views(held: SignatureView, model: Model) -> Callable[[int], AnyArray]:
-    symbol, invoke, subgraph = _symbol(held), held.invoke, held.subgraph
-    pairs = [(held.tensors[tensor.name], held.tensors[tensor.next]) for tensor in model.manifest.state]
-    answer = held.tensors[model.manifest.answer]
+def _views(view: SignatureView, model: Model) -> Callable[[int], AnyArray]:
+    symbol, invoke, subgraph = _symbol(view), view.invoke, view.subgraph
+    pairs = [(view.tensors[tensor.name], view.tensors[tensor.next]) for tensor in model.manifest.state]
+    answer = view.tensors[model.manifest.answer]
 
     def step(id: int) -> AnyArray:
         symbol[0] = id
@@ -157,11 +152,11 @@ def _views(held: SignatureView, model: Model) -> Callable[[int], AnyArray]:
     return step_of_lstm
 
 
-def _flat_views(held: SignatureView, model: Model) -> Loop:
-    """What is left to save by hand: arrays of one axis, and the loop around the step instead of a function."""
-    symbol, invoke, subgraph = _symbol(held), held.invoke, held.subgraph
+def _flat_views(view: SignatureView, model: Model) -> Loop:
+    """Return the fastest loop by hand: arrays of one axis, and no function for a step."""
+    symbol, invoke, subgraph = _symbol(view), view.invoke, view.subgraph
     (h, next_h), (c, next_c) = (
-        (held.tensors[tensor.name].reshape(-1), held.tensors[tensor.next].reshape(-1))
+        (view.tensors[tensor.name].reshape(-1), view.tensors[tensor.next].reshape(-1))
         for tensor in model.manifest.state
     )
 
@@ -178,12 +173,11 @@ def _flat_views(held: SignatureView, model: Model) -> Loop:
     return loop
 
 
-def _public(model: Model) -> Loop:
+def _public_step(model: Model) -> Callable[[int], None]:
     interpreter = open_interpreter(model.pool.backend_name, model.file.payload)
     signature = interpreter._get_full_signature_list()[STEP]
     inputs, outputs = signature["inputs"], signature["outputs"]
-    features = {f.name: np.zeros((1, *f.shape), f.dtype) for f in model.manifest.features}
-    state = model.initial_state()
+    features, state = _blank_batch(model), model.initial_state()
 
     def step(id: int) -> None:
         if "symbol" in inputs:
@@ -195,15 +189,14 @@ def _public(model: Model) -> Loop:
         for name in state:
             state[name] = interpreter.get_tensor(outputs[f"next_{name}"])
 
-    return one_by_one(step)
+    return step
 
 
-def _session_run(model: Model) -> Loop:
+def _session_step(model: Model) -> Callable[[int], None]:
     from ..interpreters.onnx_backend import open_interpreter as open_session
 
     session: Any = open_session("onnxruntime", model.file.payload)
-    features = {f.name: np.zeros((1, *f.shape), f.dtype) for f in model.manifest.features}
-    state = model.initial_state()
+    features, state = _blank_batch(model), model.initial_state()
     names = [model.manifest.answer, *(tensor.next for tensor in model.manifest.state)]
 
     def step(id: int) -> None:
@@ -211,15 +204,15 @@ def _session_run(model: Model) -> Loop:
         _, *following = session.run(names, {**symbol, **features, **state})
         state.update(zip(state, following, strict=True))
 
-    return one_by_one(step)
+    return step
 
 
-MEMBERS, TOGETHER = 2_000, 64
-SCORED = 2 * FEWEST  # symbols
+def _blank_batch(model: Model) -> dict[str, AnyArray]:
+    return {name: array[np.newaxis] for name, array in (blank_features(model.manifest) or {}).items()}
 
 
 def variants_of(model: Model, scored: int = SCORED) -> Iterator[Variant]:
-    """Yield the ways to step `model` that this backend and file have, those by hand first.
+    """Yield the variants that this backend and file have, the baselines first.
 
     Args:
         model: The model.
@@ -228,35 +221,31 @@ def variants_of(model: Model, scored: int = SCORED) -> Iterator[Variant]:
     yield from baselines(model)
     if model.manifest.features:
         return  # nothing below feeds them
-    step_id, symbols = model.stream().step_id, model.vocabulary.symbols
-    stream = model.stream()
-    yield Variant("Stream.step_id", one_by_one(step_id))
-    yield Variant("Stream.step", one_by_one(lambda number: stream.step(symbols[number])))
-    yield Variant("Stream.step(...).symbol", one_by_one(lambda number: stream.step(symbols[number]).symbol))
+    symbols, stream = model.vocabulary.symbols, model.stream()
+    yield Variant("Stream.step_id", timed(model.stream().step_id))
+    yield Variant("Stream.step", timed(lambda number: stream.step(symbols[number])))
+    yield Variant("Stream.step(...).symbol", timed(lambda number: stream.step(symbols[number]).symbol))
     try:
         fast = model.stream(low_latency=True)
     except StepcellError:
         pass  # this file, or this interpreter, has one phase
     else:
-        yield Variant(f"two phases{LATENCY}", until_the_answer(fast.step_id, fast.settle))
+        yield Variant(f"two phases{LATENCY}", timed_until_answer(fast.step_id, fast.settle))
         expecting = model.stream(low_latency=True)
-        yield Variant(f"two phases, as expected{LATENCY}", until_the_answer(*_as_expected(expecting)))
+        yield Variant(f"two phases, as expected{LATENCY}", timed_until_answer(*_as_expected(expecting)))
     bulk = model.stream()
-    yield Variant("Stream.run, a symbol", all_at_once(lambda ids: bulk.run_ids(ids)))
-    texts = [*symbols]
-    yield Variant("Stream.absorb, a symbol", all_at_once(lambda ids: bulk.absorb([texts[id] for id in ids.tolist()])))
+    yield Variant("Stream.run, a symbol", timed_at_once(bulk.run_ids))
+    yield Variant("Stream.absorb, a symbol", timed_at_once(lambda ids: bulk.absorb([symbols[i] for i in ids.tolist()])))
     streams = model.streams(TOGETHER)
-    yield Variant(f"{TOGETHER} streams, one of them", _rows(streams.step_ids))
+    yield Variant(f"{TOGETHER} streams, one of them", timed(streams.step_ids, _rows, each=TOGETHER))
     yield Variant(f"fleet: {TOGETHER} of {MEMBERS:,}, one of them", _fleet(model.fleet(), symbols))
     if model.manifest.labels is None and model.manifest.output != "linear":
-        stream_of_score = model.stream()
-        yield Variant(
-            "score in lanes, a symbol", all_at_once(lambda ids: score_ids(stream_of_score, ids)), symbols=scored
-        )
+        scoring = model.stream()
+        yield Variant("score in lanes, a symbol", timed_at_once(lambda ids: score_ids(scoring, ids)), symbols=scored)
 
 
 def _as_expected(stream: Stream) -> tuple[Callable[[int], Any], Callable[[], object]]:
-    """Return a step that feeds what the last answer calls likeliest, whatever it is given, and what comes after it."""
+    """Return a step that feeds the likeliest symbol of the last output, whatever its id, and the call after it."""
     step_id, settle, expected = stream.step_id, stream.settle, 0
 
     def step(id: int) -> None:
@@ -272,31 +261,18 @@ def _as_expected(stream: Stream) -> tuple[Callable[[int], Any], Callable[[], obj
     return step, afterwards
 
 
-def _rows(step: Callable[[Ids], Any]) -> Loop:
-    def loop(ids: Ids) -> tuple[int, int]:
-        rows = [np.resize(ids[first:], TOGETHER) for first in range(0, len(ids), 8)]
-        start = thread_time_ns()
-        for row in rows:
-            step(row)
-        return thread_time_ns() - start, len(rows) * TOGETHER
-
-    return loop
+def _rows(ids: Ids) -> list[Any]:
+    """Return ids for `TOGETHER` streams, (TOGETHER,) for each call."""
+    return [np.resize(ids[first:], TOGETHER) for first in range(0, len(ids), 8)]
 
 
 def _fleet(fleet: Fleet, symbols: tuple[str, ...]) -> Loop:
     keys = [f"member {number}" for number in range(MEMBERS)]
     fleet.step(dict.fromkeys(keys, symbols[0]))
 
-    def loop(ids: Ids) -> tuple[int, int]:
+    def calls(ids: Ids) -> list[Any]:
         random = np.random.default_rng(0)
-        calls = [
-            {keys[place]: symbols[id] for place, id in zip(random.choice(MEMBERS, TOGETHER, replace=False),
-                                                           np.resize(ids[first:], TOGETHER).tolist(), strict=True)}
-            for first in range(0, len(ids), 8)
-        ]  # fmt: skip
-        start = thread_time_ns()
-        for call in calls:
-            fleet.step(call)
-        return thread_time_ns() - start, len(calls) * TOGETHER
+        chosen = ((random.choice(MEMBERS, TOGETHER, replace=False), row) for row in _rows(ids))
+        return [{keys[key]: symbols[id] for key, id in zip(*pair, strict=True)} for pair in chosen]
 
-    return loop
+    return timed(fleet.step, calls, each=TOGETHER)

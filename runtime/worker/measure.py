@@ -1,4 +1,4 @@
-"""What an interpreter makes of a file on this machine: is it right, and how fast is it."""
+"""Measure a model file on an interpreter of this machine: its error, its speed, its memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from ..format.manifest import Manifest
 from ..format.model_file import read_model_file
 from ..interpreters.golden import replay_golden
 from ..interpreters.registry import open_backend
-from ..streams.model import Model, load
-from ..streams.pool import InterpreterPool
+from ..streams.model import load
 
 _ROUNDS = 7
 _STEPS = 200  # a round
@@ -28,17 +27,16 @@ def measure(path: Path, backend_name: str) -> dict[str, Any]:
     Returns:
         `golden_error`: the largest difference of a probability from the recorded ones, None without a golden sequence;
         `us_per_step`: microseconds of one `Stream.step`, the lowest of several rounds;
-        `resident_mb`: memory of the process after its first step, all it has imported included, MiB; None where the
+        `resident_mb`: memory of the process after its first step, with everything it has imported, MiB; None if the
         system does not say;
-        `load_ms`: from opening the file to the first answer, golden sequence included, when all has been imported.
+        `load_ms`: from opening the file to the first answer, golden sequence included, without imports.
 
     Raises:
         StepcellError: As `load` does.
     """
     file = read_model_file(path)
-    backend = open_backend(backend_name, file)
-    error = replay_golden(backend, file, backend_name)
-    stream = Model(InterpreterPool(file, backend_name, backend)).stream()
+    error = replay_golden(open_backend(backend_name, file), file, backend_name)
+    stream = load(path, backend=backend_name, golden=False).stream()
     symbols: tuple[str | None, ...] = file.manifest.vocabulary.symbols or (None,)
     features = blank_features(file.manifest)
     chosen = [symbols[id] for id in np.random.default_rng(0).integers(0, len(symbols), _STEPS)]
@@ -67,7 +65,7 @@ def measure(path: Path, backend_name: str) -> dict[str, Any]:
 
 
 def blank_features(manifest: Manifest) -> dict[str, AnyArray] | None:
-    """Return zeros for everything that a model reads beside its symbol; None: it reads nothing else."""
+    """Return zeros for the features of a model; None: it has none."""
     return {feature.name: np.zeros(feature.shape, feature.dtype) for feature in manifest.features} or None
 
 

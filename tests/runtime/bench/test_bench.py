@@ -20,7 +20,7 @@ def measured(request):
     return backend, measure_variants(DATA / name, backend, rounds=1)
 
 
-def test_every_way_of_a_backend_is_measured(measured):
+def test_every_variant_of_a_backend_is_measured(measured):
     backend, found = measured
     assert {"Stream.step", "Stream.step_id", "Stream.run, a symbol", "64 streams, one of them"} <= set(
         found.microseconds
@@ -32,28 +32,28 @@ def test_every_way_of_a_backend_is_measured(measured):
     assert found.load_ms > 0
 
 
-def test_ratios_are_to_the_shortest_way_by_hand(measured):
+def test_ratios_are_to_the_shortest_code_by_hand(measured):
     backend, found = measured
     if backend in ("litert", "tflite"):
         assert found.ratio(REFERENCE) == 1
         assert found.ratio("Stream.step") == found.microseconds["Stream.step"] / found.microseconds[REFERENCE]
-        waited_for = found.microseconds["two phases" + LATENCY]
-        assert found.ratio("two phases" + LATENCY) == waited_for / found.microseconds[REFERENCE + LATENCY]
+        latency = found.microseconds["two phases" + LATENCY]
+        assert found.ratio("two phases" + LATENCY) == latency / found.microseconds[REFERENCE + LATENCY]
     else:
         assert found.ratio("Stream.step") is None
 
 
-def test_tables_and_pictures_show_every_way_of_every_runtime(measured):
+def test_tables_and_pictures_show_every_variant_of_every_runtime(measured):
     _, found = measured
     header, rows, note = as_rows([found, found])
-    assert header == ["way", found.runtime, found.runtime]
+    assert header == ["variant", found.runtime, found.runtime]
     assert {name for name, *_ in rows} > set(found.microseconds)
     assert "microseconds per symbol" in note
     assert draw([found], "title").startswith(b"\x89PNG")
     assert as_json([found])[0]["variants"].keys() == found.microseconds.keys()
 
 
-def test_other_ways_take_turns_with_ours():
+def test_other_variants_take_turns_with_ours():
     calls = []
 
     def loop(ids):
