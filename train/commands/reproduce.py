@@ -28,9 +28,8 @@ def reproduce(
 
     import_silently("tensorflow")
     from ...runtime.common.terminal import print_table, status
-    from ..reproduce.comparison import TITLES, Reproduction, table, write_report
-    from ..reproduce.comparison import as_json as results_as_json
-    from ..reproduce.comparison import systems as find_systems
+    from ..reproduce import TITLES, Reproduction, find_systems, table, write_report
+    from ..reproduce import as_json as results_as_json
 
     chosen = find_systems(names or ())
     if show_list:

@@ -11,19 +11,12 @@ import numpy as np
 import pytest
 
 from stepcell.runtime.common.errors import ProblemError
-from stepcell.train.reproduce.recipes import (
-    CLAIMS,
-    AlphabetStateful,
-    AlphabetVariable,
-    AlphabetWindow,
-    EchoCurrent,
-    EchoPrevious,
-    MemoryRecipe,
-    alphabet_variable,
-)
-from stepcell.train.reproduce.recipes.alphabet_variable import draw
-from stepcell.train.reproduce.recipes.answering import answers, one_hot, stepped
-from stepcell.train.reproduce.recipes.memory import SEQUENCES
+from stepcell.train.reproduce import alphabet
+from stepcell.train.reproduce.alphabet import AlphabetStateful, AlphabetVariable, AlphabetWindow, draw
+from stepcell.train.reproduce.echo import EchoCurrent, EchoPrevious
+from stepcell.train.reproduce.memory import SEQUENCES, MemoryRecipe
+from stepcell.train.reproduce.recipe import answers, one_hot, stepped
+from stepcell.train.reproduce.tutorials import CLAIMS
 
 SEQUENCE = np.random.default_rng(0).integers(0, 100, 25, dtype=np.int32)
 BRIEF = {claim.name: replace(claim.recipe, epochs=2) for claim in CLAIMS}
@@ -50,7 +43,7 @@ def test_features_side_by_side_have_no_streamed_figure():
 
 
 def test_the_recipe_of_variable_length_measures_inputs_without_padding(monkeypatch):
-    monkeypatch.setattr(alphabet_variable, "_SAMPLES", 30)
+    monkeypatch.setattr(alphabet, "SAMPLES", 30)
     outcome = BRIEF["alphabet-variable"].run(0)
     assert set(outcome.details) == {"chance", "single letters", "not padded"}
     assert outcome.accuracy * 30 == pytest.approx(round(outcome.accuracy * 30))

@@ -9,12 +9,11 @@ import pytest
 
 from stepcell.runtime.common.errors import ProblemError, ResumeError
 from stepcell.train import Memory, Network
-from stepcell.train.reproduce.comparison import SYSTEMS, Reproduction, as_json, systems, table, write_report
-from stepcell.train.reproduce.comparison.reproduction import OURS, PUBLISHED, ways
-from stepcell.train.reproduce.comparison.system import Experiment, System
-from stepcell.train.reproduce.comparison.trial import train
-from stepcell.train.reproduce.comparison.verdict import verdict
-from stepcell.train.reproduce.recipes import Claim, Outcome
+from stepcell.train.reproduce import SYSTEMS, Reproduction, as_json, find_systems, table, write_report
+from stepcell.train.reproduce.recipe import Outcome
+from stepcell.train.reproduce.reproduction import OURS, PUBLISHED, train_system, ways
+from stepcell.train.reproduce.system import Claim, Experiment, System
+from stepcell.train.reproduce.table import verdict
 
 
 @dataclass(frozen=True)
@@ -37,52 +36,47 @@ def system(recipe, **changes):
     return replace(System("dice", "tutorials", "a throw", memory, Network(units=8), "why", claim), **changes)
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Stepcell's own training is done at once, too."""
-    outcome = Outcome(1.0, 1.0, 0.5, {"solved": 1.0, "updates": 10, "sequences": 50})
-    monkeypatch.setattr("stepcell.train.reproduce.comparison.trial.train", lambda *_: outcome)
+def at_once(*_):
+    """Stepcell's own training, done at once."""
+    return Outcome(1.0, 1.0, 0.5, {"solved": 1.0, "updates": 10, "sequences": 50})
 
 
 def test_systems_have_names_of_their_own_and_are_found_by_name_and_group():
     names = [one.name for one in SYSTEMS]
     assert len(set(names)) == len(names)
-    assert [one.name for one in systems(["patterns", "memory"])] == ["memory", "patterns"]
-    assert {one.group for one in systems(["paper"])} == {"paper"}
-    assert systems() == list(SYSTEMS)
+    assert [one.name for one in find_systems(["patterns", "memory"])] == ["memory", "patterns"]
+    assert {one.group for one in find_systems(["paper"])} == {"paper"}
+    assert find_systems() == list(SYSTEMS)
 
 
 def test_unknown_systems_are_all_named():
     with pytest.raises(ProblemError, match=r"'nothing', 'neither'.*tutorials.*memory"):
-        systems(["nothing", "memory", "neither"])
+        find_systems(["nothing", "memory", "neither"])
 
 
-@pytest.mark.usefixtures("quick")
 def test_an_interruption_loses_only_what_was_on_its_way(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        Reproduction(tmp_path).run([system(Dice(interrupted_at=1))], seeds=2)
-    again = Reproduction(tmp_path)
+        Reproduction(tmp_path, at_once).run([system(Dice(interrupted_at=1))], seeds=2)
+    again = Reproduction(tmp_path, at_once)
     assert [(result.way, result.seed) for result in again.results] == [(PUBLISHED, 0), (OURS, 0)]
 
 
-@pytest.mark.usefixtures("quick")
 def test_what_has_been_measured_is_not_measured_again_unless_the_recipe_has_changed(tmp_path):
     begun = []
     for recipe in (Dice(), Dice(), Dice(epochs=2)):
-        Reproduction(tmp_path).run([system(recipe)], 1, lambda what, share: share or begun.append(what))
+        Reproduction(tmp_path, at_once).run([system(recipe)], 1, lambda what, share: share or begun.append(what))
     assert begun == ["dice, as published, seed 0", "dice, stepcell, seed 0", "dice, as published, seed 0"]
 
 
 def test_damaged_results_are_refused(tmp_path):
     (tmp_path / "results.json").write_text('[{"system": "memory"}]')
     with pytest.raises(ResumeError, match="results.json is damaged"):
-        Reproduction(tmp_path)
+        Reproduction(tmp_path, at_once)
 
 
-@pytest.mark.usefixtures("quick")
 def test_the_report_shows_the_claim_every_variant_and_the_source(tmp_path):
     chosen = [system(Dice(), variants={"twice": Dice(epochs=2)})]
-    reproduction = Reproduction(tmp_path)
+    reproduction = Reproduction(tmp_path, at_once)
     reproduction.run(chosen, 2)
     header, rows = table(reproduction, chosen, "tutorials")
     assert dict(zip(header, rows[0], strict=True))["claimed"] == "60 %"
@@ -99,7 +93,7 @@ def test_the_report_shows_the_claim_every_variant_and_the_source(tmp_path):
 
 def test_columns_that_nobody_fills_are_left_out(tmp_path):
     chosen = [system(Dice(), claim=None, group="questions")]
-    assert "claimed" not in table(Reproduction(tmp_path), chosen, "questions")[0]
+    assert "claimed" not in table(Reproduction(tmp_path, at_once), chosen, "questions")[0]
 
 
 def outcome(accuracy, streamed=None, **details):
@@ -135,8 +129,8 @@ def test_fewer_sequences_than_the_paper_are_only_claimed_when_every_seed_solves(
 
 
 def test_stepcell_is_judged_by_the_criterion_of_the_paper_on_fresh_sequences():
-    experiment = Experiment("paper", "always", 100, largest_error=0.25, judged=600)
-    found = train(system(Dice(), claim=None, experiment=experiment), 0, lambda share: None)
+    experiment = Experiment("paper", "always", 100, largest_error=0.25, tested=600)
+    found = train_system(system(Dice(), claim=None, experiment=experiment), 0, lambda share: None)
     assert found.details["solved"] == found.accuracy == 1.0
     assert found.details["of 600 sequences, error below 0.25"] == 1.0
     assert found.details["sequences"] == found.details["updates"] * 16

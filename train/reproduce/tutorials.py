@@ -1,23 +1,57 @@
-"""The systems of the popular tutorials."""
+"""The systems of the popular tutorials, with their claims and recipes."""
 
 from __future__ import annotations
 
-from ...network.network import Network
-from ...problems.alphabet import Alphabet
-from ...problems.echo import Echo
-from ...problems.memory import Memory
-from ..recipes import CLAIMS, AlphabetStateful, AlphabetVariable, Claim, EchoPrevious, MemoryRecipe
-from .system import System
+from ..network.network import Network
+from ..problems.alphabet import Alphabet
+from ..problems.echo import Echo
+from ..problems.memory import Memory
+from ..problems.problem import Problem
+from .alphabet import AlphabetStateful, AlphabetVariable, AlphabetWindow
+from .echo import EchoCurrent, EchoPrevious
+from .memory import MemoryRecipe
+from .recipe import PublishedRecipe
+from .system import Claim, System
 
+_SITE = "https://machinelearningmastery.com"
+_MEMORY_PAGE = f"{_SITE}/memory-in-a-long-short-term-memory-network/"
+_ECHO_PAGE = f"{_SITE}/learn-echo-random-integers-long-short-term-memory-recurrent-neural-networks/"
+_ALPHABET_PAGE = f"{_SITE}/understanding-stateful-lstm-recurrent-neural-networks-python-keras/"
+
+
+CLAIMS = (
+    Claim("memory", "two sequences that agree in the middle", 1.0, _MEMORY_PAGE, MemoryRecipe()),
+    Claim("echo-current", "the number that is shown", 1.0, _ECHO_PAGE, EchoCurrent()),
+    Claim("echo-mistake", "the number before, without context", 0.0, _ECHO_PAGE, EchoPrevious()),
+    Claim("echo-context", "the number before, 5 numbers as context", 1.0, _ECHO_PAGE, EchoPrevious(context=5, batch=5)),
+    Claim("alphabet-letter", "the next letter from one", 0.84, _ALPHABET_PAGE, AlphabetWindow()),
+    Claim(
+        "alphabet-features",
+        "the next letter from three features",
+        0.8696,
+        _ALPHABET_PAGE,
+        AlphabetWindow(window=3, as_features=True),
+    ),
+    Claim("alphabet-steps", "the next letter from three time steps", 1.0, _ALPHABET_PAGE, AlphabetWindow(window=3)),
+    Claim(
+        "alphabet-batch",
+        "the next letter, the alphabet in one batch",
+        1.0,
+        _ALPHABET_PAGE,
+        AlphabetWindow(epochs=5_000, units=16, batch=0, shuffle=False),
+    ),
+    Claim("alphabet-stateful", "the alphabet from A, state carried", 1.0, _ALPHABET_PAGE, AlphabetStateful()),
+    Claim("alphabet-variable", "the next letter from one to five, padded", 0.989, _ALPHABET_PAGE, AlphabetVariable()),
+)
 _CLAIMS: dict[str, Claim] = {claim.name: claim for claim in CLAIMS}
 _ALPHABET = Alphabet(cyclic=False)
 _SMALL = Network(units=32)
 
 
-def _system(name: str, problem: Memory | Echo | Alphabet, network: Network, reason: str, **variants: object) -> System:
+def _system(name: str, problem: Problem, network: Network, reason: str, **variants: PublishedRecipe) -> System:
     claim = _CLAIMS[name]
     named = {key.replace("_", " "): recipe for key, recipe in variants.items()}
-    return System(name, "tutorials", claim.about, problem, network, reason, claim, named)  # type: ignore[arg-type]
+    return System(name, "tutorials", claim.about, problem, network, reason, claim, named)
 
 
 TUTORIALS: tuple[System, ...] = (

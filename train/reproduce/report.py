@@ -1,15 +1,39 @@
-"""The reproduction as a picture: how often it works, and what it costs."""
+"""The report of the reproduction: a Markdown page and a plot."""
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
-from ....runtime.common.plotting import new_figure, to_png
-from ..recipes import Outcome
+from ...runtime.common.atomic_write import atomic_write
+from ...runtime.common.plotting import new_figure, to_png
+from .recipe import Outcome
 from .reproduction import OURS, PUBLISHED, Reproduction
 from .system import System
+from .table import as_markdown
+
+TABLE_FILE, PICTURE_FILE = "reproduction.md", "reproduction.png"
+
+
+def write_report(folder: Path, reproduction: Reproduction, chosen: Sequence[System]) -> list[Path]:
+    """Write the table as Markdown and, with matplotlib, the picture; return the files.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    picture = draw_systems(reproduction, chosen)
+    page = as_markdown(reproduction, chosen, _machine(), PICTURE_FILE if picture else None)
+    contents = {TABLE_FILE: page.encode()}
+    if picture is not None:
+        contents[PICTURE_FILE] = picture
+    for name, content in contents.items():
+        atomic_write(folder / name, content)
+    return [folder / name for name in contents]
 
 
 def draw_systems(reproduction: Reproduction, chosen: Sequence[System]) -> bytes | None:
@@ -47,3 +71,15 @@ def draw_systems(reproduction: Reproduction, chosen: Sequence[System]) -> bytes 
         axes.grid(axis="x", alpha=0.3)
         axes.legend(fontsize=8, loc="lower left" if axes is left else "lower right")
     return to_png(figure)
+
+
+def _machine() -> str:
+    """Return what this is measured on, in words."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    software = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
+    return f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}, {software}"

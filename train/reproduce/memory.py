@@ -7,16 +7,17 @@ what the cell keeps of the first symbol it keeps by chance. `frozen` shows it: t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
-from ....runtime.common.arrays import AnyArray, Ids
-from .answering import answers, one_hot, share, stepped
-from .outcome import Outcome, refuse_if, silent
+from ...runtime.common.arrays import Ids
+from .recipe import Measured, PublishedRecipe, answers, fraction, one_hot, stepped
+
+if TYPE_CHECKING:
+    import keras
 
 SEQUENCES: Ids = np.array([[3, 0, 1, 2, 3], [4, 0, 1, 2, 4]], np.int32)
 _SYMBOLS, _UNITS = 5, 20
@@ -25,17 +26,14 @@ _LOSSES = {"sigmoid": "binary_crossentropy", "softmax": "categorical_crossentrop
 
 
 @dataclass(frozen=True)
-class MemoryRecipe:
+class MemoryRecipe(PublishedRecipe):
     """LSTM of 20 units, one symbol at a time, the state carried within a sequence.
 
     Attributes:
         epochs: Times that both sequences are shown.
-        output: "sigmoid" with binary cross-entropy as published, or "softmax" with that of categories.
+        output: "sigmoid" with binary cross-entropy as published, or "softmax" with categorical cross-entropy.
         frozen: Leave the recurrent layer as it was drawn and train the readout alone; takes about 1,000 epochs.
         stateful: Carry the state from symbol to symbol; else every symbol starts from nothing.
-
-    Raises:
-        ProblemError: The values make no recipe.
     """
 
     epochs: int = 250
@@ -43,27 +41,23 @@ class MemoryRecipe:
     frozen: bool = False
     stateful: bool = True
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        refuse_if(
-            {
-                f"{self.epochs} epochs, give 1 or more": self.epochs < 1,
-                f"output {self.output!r}, give {' or '.join(map(repr, _LOSSES))}": self.output not in _LOSSES,
-            }
-        )
+    def problems(self) -> dict[str, bool]:
+        """See `PublishedRecipe.problems`."""
+        text = f"output {self.output!r}, give {' or '.join(map(repr, _LOSSES))}"
+        return {text: self.output not in _LOSSES}
 
     def build(self) -> keras.Sequential:
         """Return the untrained network."""
+        import keras
+
         recurrent = keras.layers.LSTM(_UNITS, stateful=self.stateful, trainable=not self.frozen)
         readout = keras.layers.Dense(_SYMBOLS, activation=self.output)
         model = keras.Sequential([keras.Input(batch_shape=(1, 1, _SYMBOLS)), recurrent, readout])
         model.compile(optimizer="adam", loss=_LOSSES[self.output])
         return model
 
-    def run(self, seed: int, progress: Callable[[float], None] = silent) -> Outcome:
-        """See `PublishedRecipe.run`. `recalled` is the share of right answers where the two sequences part."""
-        keras.utils.set_random_seed(seed)
-        began = time.process_time()
+    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
+        """See `PublishedRecipe.train`."""
         model = self.build()
         inputs = one_hot(SEQUENCES[:, :-1, None], _SYMBOLS)  # (2, 4, 1, 5)
         targets = one_hot(SEQUENCES[:, 1:], _SYMBOLS)  # (2, 4, 5)
@@ -73,24 +67,22 @@ class MemoryRecipe:
                 if self.stateful:
                     model.layers[0].reset_state()
             progress((epoch + 1) / self.epochs)
-        seconds = time.process_time() - began
+        return model, inputs
+
+    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
+        """See `PublishedRecipe.measure`. `recalled` is the fraction of right answers where the two sequences part.
+
+        The stream is never reset; after the last symbol of a sequence anything may follow, so that answer does not
+        count.
+        """
+        (inputs,) = data
         right = np.array([answers(model, x, 1) for x in inputs]) == SEQUENCES[:, 1:]
-        streamed = _streamed(model, seed)
+        order = np.random.default_rng([seed, 1]).integers(0, len(SEQUENCES), _STREAMED)
+        stream = one_hot(SEQUENCES[order].reshape(1, -1), _SYMBOLS)
+        streamed = answers(stepped(model), stream, 1).reshape(_STREAMED, -1)[:, :-1] == SEQUENCES[order, 1:]
         details = {
             "chance": 7 / 8,  # without memory, one of the two endings is always wrong
-            "recalled": share(right[:, -1]),
-            "recalled, streamed": share(streamed[:, -1]),
+            "recalled": fraction(right[:, -1]),
+            "recalled, streamed": fraction(streamed[:, -1]),
         }
-        return Outcome(share(right), share(streamed), seconds, details)
-
-
-def _streamed(model: keras.Sequential, seed: int) -> AnyArray:
-    """Return which answers are right, bool of shape (sequences, 4), when the state is never reset.
-
-    After the last symbol of a sequence anything may follow, so that answer does not count.
-    """
-    order = np.random.default_rng([seed, 1]).integers(0, len(SEQUENCES), _STREAMED)
-    stream = SEQUENCES[order].reshape(1, -1)
-    found = answers(stepped(model), one_hot(stream, _SYMBOLS), 1).reshape(_STREAMED, -1)
-    right: AnyArray = found[:, :-1] == SEQUENCES[order, 1:]
-    return right
+        return fraction(right), fraction(streamed), details

@@ -6,61 +6,55 @@ Every epoch is one sequence of 25 numbers out of 100, drawn anew.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
-from ....runtime.common.arrays import AnyArray, Ids
-from .answering import answers, one_hot, share, stepped
-from .outcome import Outcome, refuse_if, silent
+from ...runtime.common.arrays import Ids
+from .recipe import Measured, PublishedRecipe, answers, compiled, fraction, one_hot, stepped
+
+if TYPE_CHECKING:
+    import keras
 
 SYMBOLS, LENGTH = 100, 25
-_JUDGED = 40  # sequences drawn anew; the tutorial looks at one
+_TESTED = 40  # sequences drawn anew; the tutorial looks at one
 _STREAM = 1_000  # symbols
-_LOSS = "categorical_crossentropy"
 
 
 @dataclass(frozen=True)
-class EchoCurrent:
+class EchoCurrent(PublishedRecipe):
     """LSTM of 15 units that says the number it is shown. Needs no memory; batches of 1, no state is carried.
 
     Attributes:
         epochs: Sequences that are shown.
-
-    Raises:
-        ProblemError: The values make no recipe.
     """
 
     epochs: int = 500
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        refuse_if({f"{self.epochs} epochs, give 1 or more": self.epochs < 1})
+    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
+        """See `PublishedRecipe.train`."""
+        import keras
 
-    def run(self, seed: int, progress: Callable[[float], None] = silent) -> Outcome:
-        """See `PublishedRecipe.run`."""
-        keras.utils.set_random_seed(seed)
-        random = np.random.default_rng(seed)
-        began = time.process_time()
-        readout = keras.layers.Dense(SYMBOLS, activation="softmax")
-        model = keras.Sequential([keras.Input((1, SYMBOLS)), keras.layers.LSTM(15), readout])
-        model.compile(optimizer="adam", loss=_LOSS, metrics=["accuracy"])
+        readout = keras.layers.Dense(SYMBOLS, activation="softmax")  # before the LSTM: its seed follows from the order
+        model = compiled([keras.Input((1, SYMBOLS)), keras.layers.LSTM(15), readout])
         for epoch in range(self.epochs):
             shown = one_hot(_numbers(random, LENGTH), SYMBOLS)
             model.fit(shown[:, None], shown, batch_size=1, verbose=0)
             progress((epoch + 1) / self.epochs)
-        seconds = time.process_time() - began
-        judged, stream = _numbers(random, _JUDGED * LENGTH), _numbers(random, _STREAM)
-        accuracy = share(answers(model, one_hot(judged[:, None], SYMBOLS), LENGTH) == judged)
-        streamed = share(answers(stepped(model), one_hot(stream[None], SYMBOLS), 1)[0] == stream)
-        return Outcome(accuracy, streamed, seconds, {"chance": 1 / SYMBOLS})
+        return (model,)
+
+    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
+        """See `PublishedRecipe.measure`."""
+        tested, stream = _numbers(random, _TESTED * LENGTH), _numbers(random, _STREAM)
+        accuracy = fraction(answers(model, one_hot(tested[:, None], SYMBOLS), LENGTH) == tested)
+        streamed = fraction(answers(stepped(model), one_hot(stream[None], SYMBOLS), 1)[0] == stream)
+        return accuracy, streamed, {"chance": 1 / SYMBOLS}
 
 
 @dataclass(frozen=True)
-class EchoPrevious:
+class EchoPrevious(PublishedRecipe):
     """LSTM of 50 units that says the number before the one it is shown last.
 
     With a context of 1 this is the beginner's mistake of the tutorial. The wanted number has to come from the carried
@@ -80,9 +74,6 @@ class EchoPrevious:
         whole_sequence: Show each sequence as one sample of 24 time steps, with an answer after each. That is one
             update for each sequence and not 4 or 24, so it takes about 4,000 of them.
         stateful: Carry the state from batch to batch, as published; else every sample starts from nothing.
-
-    Raises:
-        ProblemError: The values make no recipe.
     """
 
     epochs: int = 2_000
@@ -91,20 +82,17 @@ class EchoPrevious:
     whole_sequence: bool = False
     stateful: bool = True
 
-    def __post_init__(self) -> None:
-        """Check the values."""
+    def problems(self) -> dict[str, bool]:
+        """See `PublishedRecipe.problems`."""
         samples = LENGTH - self.context
-        refuse_if(
-            {
-                f"{self.epochs} epochs, give 1 or more": self.epochs < 1,
-                f"a context of {self.context}, give 1 to {LENGTH - 1}": not 1 <= self.context < LENGTH,
-                f"a batch of {self.batch}, give a divisor of the {samples} samples in a sequence": self.batch < 1
-                or samples % self.batch != 0,
-                f"a whole sequence has a context of 1 and a batch of 1, not {self.context} and {self.batch}": (
-                    self.whole_sequence and (self.context, self.batch) != (1, 1)
-                ),
-            }
-        )
+        return {
+            f"a context of {self.context}, give 1 to {LENGTH - 1}": not 1 <= self.context < LENGTH,
+            f"a batch of {self.batch}, give a divisor of the {samples} samples in a sequence": self.batch < 1
+            or samples % self.batch != 0,
+            f"a whole sequence has a context of 1 and a batch of 1, not {self.context} and {self.batch}": (
+                self.whole_sequence and (self.context, self.batch) != (1, 1)
+            ),
+        }
 
     def samples(self, sequence: Ids) -> tuple[Ids, Ids]:
         """Cut a sequence into samples.
@@ -123,40 +111,41 @@ class EchoPrevious:
 
     def build(self) -> keras.Sequential:
         """Return the untrained network."""
+        import keras
+
         steps = LENGTH - 1 if self.whole_sequence else self.context
         recurrent = keras.layers.LSTM(50, stateful=self.stateful, return_sequences=self.whole_sequence)
-        readout = keras.layers.Dense(SYMBOLS, activation="softmax")
-        model = keras.Sequential([keras.Input(batch_shape=(self.batch, steps, SYMBOLS)), recurrent, readout])
-        model.compile(optimizer="adam", loss=_LOSS, metrics=["accuracy"])
-        return model
+        return compiled(
+            [
+                keras.Input(batch_shape=(self.batch, steps, SYMBOLS)),
+                recurrent,
+                keras.layers.Dense(SYMBOLS, activation="softmax"),
+            ]
+        )
 
-    def run(self, seed: int, progress: Callable[[float], None] = silent) -> Outcome:
-        """See `PublishedRecipe.run`. The state is reset between sequences, in training and in the judgement."""
-        keras.utils.set_random_seed(seed)
-        random = np.random.default_rng(seed)
-        began = time.process_time()
+    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
+        """See `PublishedRecipe.train`. The state is reset between sequences, here and when measuring."""
         model = self.build()
         for epoch in range(self.epochs):
-            inputs, targets = self.samples(_numbers(random, LENGTH))
-            x, y = one_hot(inputs, SYMBOLS), one_hot(targets, SYMBOLS)
+            x, y = (one_hot(ids, SYMBOLS) for ids in self.samples(_numbers(random, LENGTH)))
             model.fit(x, y, batch_size=self.batch, shuffle=False, verbose=0)
             if self.stateful:
                 model.layers[0].reset_state()
             progress((epoch + 1) / self.epochs)
-        seconds = time.process_time() - began
-        right = np.array([self._judge(model, _numbers(random, LENGTH)) for _ in range(_JUDGED)])
+        return (model,)
+
+    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
+        """See `PublishedRecipe.measure`."""
+        right = []
+        for _ in range(_TESTED):
+            inputs, targets = self.samples(_numbers(random, LENGTH))
+            right.append((answers(model, one_hot(inputs, SYMBOLS), self.batch) == targets).ravel())
         stream = _numbers(random, _STREAM)
         said = answers(stepped(model), one_hot(stream[None], SYMBOLS), 1)[0]
         details = {"chance": 1 / SYMBOLS}
-        if self.context == 1:  # what the first sample asks for has never been shown
-            details["after the first"] = share(right[:, 1:])
-        return Outcome(share(right), share(said[1:] == stream[:-1]), seconds, details)
-
-    def _judge(self, model: keras.Sequential, sequence: Ids) -> AnyArray:
-        """Return which answers to one sequence are right, bool of shape (answers,)."""
-        inputs, targets = self.samples(sequence)
-        right: AnyArray = (answers(model, one_hot(inputs, SYMBOLS), self.batch) == targets).ravel()
-        return right
+        if self.context == 1:  # the answer to the first sample has never been shown
+            details["after the first"] = fraction(np.array(right)[:, 1:])
+        return fraction(np.array(right)), fraction(said[1:] == stream[:-1]), details
 
 
 def _numbers(random: np.random.Generator, count: int) -> Ids:
