@@ -5,13 +5,33 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 EXTRAS := tflite,litert,onnx,plot,export,search,parquet
 
-.PHONY: demo test lint smoke docs bench pi fuzz soak constraints clean
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope  # each module on one worker: its fixtures are made once
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-all coverage test-matrix faults lint smoke docs bench pi fuzz soak constraints clean
+
+help:                     ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY)            ## train, export, prove and step the memory problem
 	$(BIN)/stepcell demo
 
-test: $(READY)            ## the whole test suite
-	$(BIN)/python -m pytest -n auto
+test: $(READY)            ## the test suite without what needs long runs
+	$(PYTEST) -m "not slow"
+
+test-slow: $(READY)       ## what needs long runs: grids of 10,000 steps, search, resume, reproduction, tutorials
+	$(PYTEST) -m slow
+
+test-all: test test-slow  ## the whole test suite
+
+coverage: $(READY)        ## branch coverage of `make test`; fails below the floor in pyproject.toml
+	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+
+test-matrix: $(READY)     ## one wheel, tested on every supported Python of this machine
+	$(BIN)/python tests/matrix.py $(VERSIONS)
+
+faults: $(READY)          ## ten faults put in on purpose, and how many tests notice each
+	$(BIN)/python benchmarks/faults.py
 
 lint: $(READY)            ## ruff, and mypy over the package as it is installed
 	$(BIN)/ruff check .
@@ -50,5 +70,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]' --group dev
 	touch $(READY)
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info
+clean:                    ## remove the environments and caches; models in build/ and runs/ stay
+	rm -rf $(VENV) .venv-matrix dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf build/docs build/doctrees build/lint build/lib build/bdist.* build/coverage build/mypy
+	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +
