@@ -1,4 +1,4 @@
-"""Names for the types of arrays."""
+"""Types of arrays."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Ids: TypeAlias = NDArray[np.int32]  # ids of symbols
-Float32: TypeAlias = NDArray[np.float32]  # what interpreters compute with
+Ids: TypeAlias = NDArray[np.int32]  # symbol ids
+Float32: TypeAlias = NDArray[np.float32]  # the numbers of interpreters
 Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 or float64
-Indices: TypeAlias = NDArray[np.int64]  # positions in something that may be long
-Times: TypeAlias = NDArray[np.float64]  # in seconds, or in whatever unit an order was given in
+Indices: TypeAlias = NDArray[np.int64]  # into arrays that may be long
+Times: TypeAlias = NDArray[np.float64]  # in seconds, or in the unit of an order column
 Flags: TypeAlias = NDArray[np.bool_]
 AnyArray: TypeAlias = NDArray[Any]

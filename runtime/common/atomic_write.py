@@ -1,10 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Write files so that they appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
-from glob import escape
 from pathlib import Path
 
 from .errors import OutputError
@@ -35,7 +35,7 @@ def atomic_write(path: Path, content: bytes) -> None:
     after the rename can still lose the content or the name.
 
     Raises:
-        OutputError: The file cannot be written. What stood at `path` still stands there.
+        OutputError: The file cannot be written. What was at `path` is still there.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
     try:
@@ -47,21 +47,21 @@ def atomic_write(path: Path, content: bytes) -> None:
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
-        with suppress(OSError):  # on a file system that is read-only, where it is not there either
+        with suppress(OSError):  # a read-only file system
             temporary.unlink(missing_ok=True)
 
 
-def remove_partial_files(folder: Path) -> None:
-    """Remove what `atomic_write` was writing in `folder` when its process was killed."""
+def remove_partial_files(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files in `folder` that `atomic_write` left when its process was killed.
+
+    Args:
+        folder: Where they are.
+        name: The file that was being written, by no other process now; None: any.
+    """
+    file = ".+" if name is None else re.escape(name)
     for path in folder.glob(f".*{_PART}"):
-        path.unlink(missing_ok=True)
-
-
-def remove_partial_files_of(path: Path) -> None:
-    """Remove what `atomic_write` was writing for `path` alone; nobody else may be writing it now."""
-    for part in path.parent.glob(f".{escape(path.name)}.*{_PART}"):
-        if part.name[len(path.name) + 2 : -len(_PART)].isdecimal():
-            part.unlink(missing_ok=True)
+        if re.fullmatch(rf"\.{file}\.\d+{re.escape(_PART)}", path.name):
+            path.unlink(missing_ok=True)
 
 
 def atomic_rename(temporary: Path, path: Path) -> None:

@@ -1,9 +1,51 @@
-"""The one family of errors: `StepcellError` and its leaves.
+"""All errors of stepcell: one family, so that one `except StepcellError` catches whatever is refused.
 
-Each leaf also inherits the built-in exception a Python programmer would catch for it.
-Each message says what was found, what was expected and what to do next.
+Each error also inherits the built-in exception that Python programmers would catch for it (right). Each message says
+what was found, what was expected and what to do next.
 
-Format numbers: a file of a later version is refused, and it is said what to install.
+    StepcellError
+        # What a model is given and answers
+        VocabularyError                 ValueError
+        UnknownSymbolError              KeyError
+        StateMismatchError              ValueError
+        FeatureMismatchError            ValueError
+        NoProbabilitiesError            AttributeError
+        TargetError                     ValueError
+        NotFiniteError                  ArithmeticError
+        # Saved states
+        SavedStateError                 ValueError
+            ForeignStateError
+            DamagedStateError
+            NewerStateError
+            OtherModelError
+        StateNotFoundError              FileNotFoundError
+        # Model files
+        ModelFileError                  ValueError
+            ForeignFileError
+            DamagedFileError
+            NewerFormatError
+        ModelFileNotFoundError          FileNotFoundError
+        WrongFormatError                ValueError
+        # Interpreters and packages
+        NoInterpreterError              ImportError
+        WrongBackendError               ValueError
+        BackendError                    RuntimeError
+        GoldenMismatchError             RuntimeError
+        MissingPackageError             ImportError
+        # Export
+        SourceError                     ValueError
+        NotSteppableError               ValueError
+        ParityError                     ArithmeticError
+        AdoptionError                   ValueError
+        # Training and data
+        ProblemError                    ValueError
+        ResumeError                     ValueError
+        CorpusError                     ValueError
+        ThresholdError                  ValueError
+        # Options, input and output
+        OptionError                     ValueError
+        InputError                      OSError
+        OutputError                     OSError
 """
 
 from __future__ import annotations
@@ -13,11 +55,14 @@ from typing import Any
 
 
 class StepcellError(Exception):
-    """Anything stepcell refuses to do. Its text is meant to be read by a person."""
+    """Anything that stepcell refuses to do. Its text is meant for people."""
 
     def __str__(self) -> str:
         """Return the message as it was given (`KeyError` would put quotes around it)."""
         return " ".join(str(argument) for argument in self.args)
+
+
+# What a model is given and answers.
 
 
 class VocabularyError(StepcellError, ValueError):
@@ -25,7 +70,7 @@ class VocabularyError(StepcellError, ValueError):
 
 
 class UnknownSymbolError(StepcellError, KeyError):
-    """A symbol that the vocabulary does not hold."""
+    """A symbol that the vocabulary does not have."""
 
 
 class StateMismatchError(StepcellError, ValueError):
@@ -38,6 +83,17 @@ class FeatureMismatchError(StepcellError, ValueError):
 
 class NoProbabilitiesError(StepcellError, AttributeError):
     """A question about probabilities to a model that answers with values."""
+
+
+class TargetError(StepcellError, ValueError):
+    """A model that answers with labels, where one is needed that predicts its next symbol."""
+
+
+class NotFiniteError(StepcellError, ArithmeticError):
+    """An answer or a state that is not finite, or probabilities that are all 0."""
+
+
+# Saved states.
 
 
 class SavedStateError(StepcellError, ValueError):
@@ -64,20 +120,7 @@ class StateNotFoundError(StepcellError, FileNotFoundError):
     """No saved state where one was expected."""
 
 
-class NotFiniteError(StepcellError, ArithmeticError):
-    """An answer or a state with something in it that is no finite number; or probabilities that are all 0."""
-
-
-class TargetError(StepcellError, ValueError):
-    """A model that answers with labels, where one is needed that predicts its next symbol."""
-
-
-class OptionError(StepcellError, ValueError):
-    """Options of a call that make no sense. Every one of them is named."""
-
-
-class ThresholdError(StepcellError, ValueError):
-    """A threshold that cannot be read, or that the data cannot give."""
+# Model files.
 
 
 class ModelFileError(StepcellError, ValueError):
@@ -100,6 +143,13 @@ class ModelFileNotFoundError(StepcellError, FileNotFoundError):
     """No model file where one was expected."""
 
 
+class WrongFormatError(StepcellError, ValueError):
+    """A file format that does not exist."""
+
+
+# Interpreters and packages.
+
+
 class NoInterpreterError(StepcellError, ImportError):
     """No interpreter on this machine can step the file."""
 
@@ -108,36 +158,42 @@ class WrongBackendError(StepcellError, ValueError):
     """A backend that does not exist, or that does not step files of this format."""
 
 
-class WrongFormatError(StepcellError, ValueError):
-    """A file format that does not exist."""
-
-
 class BackendError(StepcellError, RuntimeError):
-    """An interpreter failed. The state is where it was before the call."""
+    """An interpreter that failed. The state is as it was before the call."""
 
 
 class GoldenMismatchError(StepcellError, RuntimeError):
-    """The interpreter's answers to the golden sequence are not the recorded ones."""
+    """An interpreter whose answers to the golden sequence are not the recorded ones."""
 
 
-class ParityError(StepcellError, ArithmeticError):
-    """The exported file and the Keras model do not answer alike. Nothing was written."""
+class MissingPackageError(StepcellError, ImportError):
+    """An optional package that is not installed. The text says which extra brings it."""
 
 
-class NotSteppableError(StepcellError, ValueError):
-    """A Keras model that cannot be stepped. Every layer in the way is named."""
-
-
-class AdoptionError(StepcellError, ValueError):
-    """A file that cannot be given a manifest. Everything in the way is named."""
+# Export.
 
 
 class SourceError(StepcellError, ValueError):
     """A run folder or Keras file that cannot be exported."""
 
 
+class NotSteppableError(StepcellError, ValueError):
+    """A Keras model that cannot be stepped. Every layer in the way is named."""
+
+
+class ParityError(StepcellError, ArithmeticError):
+    """An exported file that does not answer as the Keras model does. Nothing was written."""
+
+
+class AdoptionError(StepcellError, ValueError):
+    """A file that cannot be given a manifest. Everything in the way is named."""
+
+
+# Training and data.
+
+
 class ProblemError(StepcellError, ValueError):
-    """A training problem or an option of it that makes no sense."""
+    """A training problem, or an option of it, that makes no sense."""
 
 
 class ResumeError(StepcellError, ValueError):
@@ -148,34 +204,44 @@ class CorpusError(StepcellError, ValueError):
     """A text or a file of events that cannot be read or learned from. Everything in the way is named."""
 
 
+class ThresholdError(StepcellError, ValueError):
+    """A threshold that cannot be read, or that the data cannot give."""
+
+
+# Options, input and output.
+
+
+class OptionError(StepcellError, ValueError):
+    """Options of a call that make no sense. Every one of them is named."""
+
+
 class InputError(StepcellError, OSError):
     """An input of symbols that cannot be read, or a line of it that cannot be understood."""
 
 
 class OutputError(StepcellError, OSError):
-    """A file or folder that cannot be written. What stood there before still stands there."""
+    """A file or folder that cannot be written. What was there before is still there."""
 
 
-class MissingPackageError(StepcellError, ImportError):
-    """An optional package that is not installed. The text says which extra brings it."""
+# Helpers that raise them.
+
+
+def raise_if_any(problems: Sequence[str], consequence: str, error: type[StepcellError] = ProblemError) -> None:
+    """Raise `error` with the `consequence` and all `problems`, if there are any."""
+    if problems:
+        raise error(f"{consequence}: {'; '.join(problems)}.")
 
 
 def check_version(found: Any, newest: int, name: str, error: type[StepcellError], *, called: str = "format") -> None:
-    """Raise `error` where a file has a higher number than this version reads; what is no number is for the caller.
+    """Raise `error` for a file with a higher version number than this stepcell reads.
 
     Args:
-        found: The number in the file, or whatever stands in its place.
+        found: The number in the file; anything else than a number is left to the caller.
         newest: The highest number that can be read.
-        name: What the file is called, for the message.
-        error: What to raise.
-        called: What the number is called there.
+        name: The name of the file, for the message.
+        error: The error to raise.
+        called: The word for the number in that kind of file.
     """
     if isinstance(found, int) and found > newest:
         known = f"{called} {newest} and older" if newest > 1 else f"{called} {newest}"
         raise error(f"{name} has {called} {found}; this stepcell reads {known}. Upgrade with: pip install -U stepcell")
-
-
-def raise_if_any(problems: Sequence[str], consequence: str, error: type[StepcellError] = ProblemError) -> None:
-    """Raise `error` if there are `problems`: the `consequence`, then all of them."""
-    if problems:
-        raise error(f"{consequence}: {'; '.join(problems)}.")

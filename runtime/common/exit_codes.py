@@ -1,4 +1,4 @@
-"""What a command says in place of a traceback where something is refused or missing."""
+"""Messages and exit codes of commands, in place of a traceback."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from .errors import OptionError, StepcellError, WrongBackendError
 
 REFUSED, WRONG_USAGE = 1, 2  # exit codes
 _NO_MEMORY = "This machine has not enough memory for that. Smaller numbers of units, symbols or steps need less."
-_PACKAGES = ("tensorflow", "keras", "onnx", "tf2onnx")  # that extras bring
+_PACKAGES = ("tensorflow", "keras", "onnx", "tf2onnx")  # of extras
 
 
 def explain_error(error: BaseException, extra: str) -> tuple[str, int] | None:
-    """Return what to say of `error`, and the exit code.
+    """Return the message for an error that ended a command, and the exit code.
 
     Args:
-        error: What came out of a command.
-        extra: The extra of stepcell that brings what the command needs.
+        error: The error.
+        extra: The extra of stepcell that brings the packages of the command.
 
     Returns:
-        The message and 1 or 2; None: it is a fault of the program, whose traceback is wanted.
+        The message and 1 or 2; None for a fault of the program, whose traceback is wanted.
     """
     if isinstance(error, StepcellError):
         return str(error), WRONG_USAGE if isinstance(error, (OptionError, WrongBackendError)) else REFUSED

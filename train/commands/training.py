@@ -89,7 +89,7 @@ def train_problem(
 def _train(
     problem: Any, network: Any, options: Any, out: Path, resume: bool, tensorboard: Path | None, as_json: bool
 ) -> None:
-    from ...runtime.common.terminal import defer_sigint, import_silently, print_table
+    from ...runtime.common.terminal import ignore_sigint, import_silently, print_table
     from ..run.folder import Run
 
     run = Run(out, problem, network, options, resume=resume)
@@ -110,7 +110,7 @@ def _train(
     if not fitted.history:
         typer.echo("Interrupted before anything was learned. Nothing was written.", err=True)
         raise SystemExit(130)
-    with defer_sigint():
+    with ignore_sigint():
         files = run.finish(fitted)
     if not any(path.suffix == ".png" for path in files):
         typer.echo("No pictures without matplotlib: pip install 'stepcell[plot]'", err=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ...runtime.common.terminal import defer_sigint
+from ...runtime.common.terminal import ignore_sigint
 from ..fitting.checkpoint import DivergedError, HistoryRow
 from ..fitting.options import Options
 from ..network.network import Network
@@ -104,7 +104,7 @@ def search(
     except KeyboardInterrupt:
         interrupted = True
     best = best_trial(done)
-    with defer_sigint():
+    with ignore_sigint():
         place.finish(done)
     if done and best is None and not interrupted:
         raise DivergedError(
@@ -140,7 +140,7 @@ def _try(
     if fitted is not None and fitted.stopped == "interrupted":
         return False
     trial = _describe(number, candidate, fitted, updates, time.process_time() - began, problem, place.space)
-    with defer_sigint():
+    with ignore_sigint():
         done.append(trial)
         if fitted is not None and best_trial(done) is trial:
             Run(place.folder, problem, candidate.network, its_options, taken=True).finish(fitted)
