@@ -13,9 +13,9 @@ from typing import get_args
 import flatbuffers
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 from support.models import DATA
-from tensorflow.lite.python import schema_py_generated as schema
 from typer.testing import CliRunner
 
 from stepcell.cli import app
