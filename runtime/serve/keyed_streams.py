@@ -76,5 +76,5 @@ class KeyedStreams:
             self.keep(key)
 
     def _store(self) -> None:
-        if self._selected in self._snapshots:
+        if self._selected is not None and self._selected in self._snapshots:
             self._snapshots[self._selected] = self.stream.snapshot()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from ..common.atomic_write import remove_partial_files_of
+from ..common.atomic_write import remove_partial_files
 from ..common.errors import OutputError
 from ..streams.saved_state import SavedStreams, read_saved_streams
 
@@ -43,7 +43,7 @@ class StateFile:
             ) from None
         except OSError as error:
             raise OutputError(f"Cannot write {self.path}: {error.strerror or error}.") from error
-        remove_partial_files_of(self.path)
+        remove_partial_files(self.path.parent, self.path.name)
         return self
 
     def __exit__(
