@@ -1,42 +1,46 @@
-"""The exporter: from a Keras model to proven model files."""
+"""The export pipeline: Keras model -> prepared model -> built files -> proven files -> report.
+
+Each stage is a function that is given the whole result of the stage before.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from ..runtime.common.atomic_write import atomic_rename, atomic_write, make_folder
-from ..runtime.common.errors import OutputError, WrongFormatError
+from ..runtime.common.errors import OutputError, ParityError
 from ..runtime.format.model_file import FORMATS
 from ..runtime.format.vocabulary import Vocabulary
 from .layers.keras_graph import KerasModel
+from .model_files import ProvenFile, build_file, prove_file
 from .onnx.sequence import check_sequence_graph
-from .ops.precision import FLOAT32, SEQUENCE, check_quantizations, file_name
-from .parity.check import ParityCheck
+from .ops.precision import FLOAT32, SEQUENCE, check_formats, check_quantizations, container_of, file_name
+from .parity.device_process import DeviceProcesses, installed_backends
+from .parity.expected import Expected, expected_runs
 from .parity.parity import STEPS, Parity
 from .parity.reference import KerasReference
 from .parity.report import parity_report
 from .parity.sample_inputs import sample_inputs
-from .subject import subject_of
-from .workshop import Workshop
+from .prepare import prepare
 
 _REPORT = "parity.json"
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export has written.
+    """The result of an export.
 
     Attributes:
         files: The model files and parity.json.
-        parity: What was measured, one entry per file, runtime and start state.
+        parity: The measurements, one entry per file, runtime and start state.
         sizes: Name of each model file -> its bytes.
     """
 
@@ -76,21 +80,21 @@ def export(
         folder: Where to write; made if it is not there. Files of the same names are replaced.
         vocabulary: The symbols by id; None: the ids themselves ("0", "1", ...).
         labels: The symbols of the output, if the model does not predict the next symbol.
-        name: What to call the model; None: the name Keras has for it.
+        name: Name of the model; None: its name in Keras.
         formats: "tflite", "onnx" or both.
         quantize: "float16", "int8" or both: files with smaller weights, beside those of float32.
-        allow_inaccurate: Precisions of `quantize` that are written even where their answers are beyond the gate of that
-            precision; the figures stand in the file.
+        allow_inaccurate: Precisions of `quantize` that are written even beyond their tolerance; the figures stand in
+            the file.
         sequence: Write model.sequence.onnx too, a graph of whole sequences.
         one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
-        values: The numbers of the main output are answered as they are; they are no probabilities.
-        training: What to record about its training: problem, framing, longest_length, accuracy.
-        sample: Symbols as they really occur, T of them, for the parity check; see `ParityCheck`.
+        values: The numbers of the main output are returned as they are; they are no probabilities.
+        training: Facts to record about its training: problem, framing, longest_length, accuracy.
+        sample: Symbols as they really occur, T of them, for the parity check; see `expected_runs`.
         sample_features: Name -> the features beside them, of shape (T, ...).
         initial_state: Name -> numbers: the state after a reset, for example a learned one; None: zeros.
-        warm_up: Symbols to step from there first; the state after them is the one after a reset. A text is taken apart
-            as `runtime.symbol_text.read_symbols` does.
-        steps: How many symbols to carry the state over in the parity check.
+        warm_up: Symbols to step from there first; the state after them is the one after a reset. A text is split as
+            `runtime.format.vocabulary.read_symbols` does.
+        steps: Number of symbols to carry the state over in the parity check.
         progress: Is told what is being done.
 
     Raises:
@@ -107,69 +111,94 @@ def export(
 
         Whatever is raised, nothing has been written.
     """
-    folder = Path(folder)
-    formats, quantizations, accepted = (
-        _check_formats(formats),
-        check_quantizations(quantize),
-        check_quantizations(allow_inaccurate),
-    )
-    kinds = [
-        *((FLOAT32, format) for format in (*formats, *([SEQUENCE] if sequence else []))),
-        *((quantization, format) for quantization in quantizations for format in formats),
-    ]
+    formats, quantizations = check_formats(formats), check_quantizations(quantize)
+    allowed = check_quantizations(allow_inaccurate)
+    kinds = [(format, FLOAT32) for format in (*formats, *([SEQUENCE] if sequence else []))]
+    kinds += [(format, precision) for precision in quantizations for format in formats]
+    with _output_folder(Path(folder), [*(file_name(*kind) for kind in kinds), _REPORT]) as workdir:
+        progress("reading the model")
+        prepared = prepare(
+            model, vocabulary=vocabulary, labels=labels, name=name, one_hot=one_hot, values=values, training=training,
+            initial_state=initial_state, warm_up=warm_up,
+        )  # fmt: skip
+        if sequence:
+            check_sequence_graph(prepared.step_function, prepared.manifest.name)
+        backends = {format: installed_backends(container_of(format), quantizations) for format, _ in kinds}
+        given = sample_inputs(prepared.manifest, sample, sample_features)
+
+        def expect() -> Expected:
+            reference = KerasReference(model, prepared.step_function)
+            return expected_runs(prepared.step_function, reference, steps=steps, sample=given)
+
+        progress(f"running Keras over {steps} steps from two states")
+        with DeviceProcesses() as device, _ThreadPool() as pool:  # a file is stepped while the next is converted
+            expected = pool.submit(expect)
+
+            def build_and_submit(format: str, precision: str) -> Future[ProvenFile]:
+                progress(f"converting to {precision} {format}")
+                built = build_file(prepared, format, precision, workdir)
+                return pool.submit(
+                    lambda: prove_file(
+                        built, expected.result(), backends[format], device, allow_inaccurate=allowed, progress=progress
+                    )
+                )
+
+            proven = [proof.result() for proof in [build_and_submit(*kind) for kind in kinds]]
+        _require_all(proven, {file_name(*kind): kind[1] for kind in kinds})
+        measured = tuple(entry for file in proven for entry in file.parity)
+        sizes = {file.path.name: file.path.stat().st_size for file in proven}
+        report = workdir / _REPORT
+        atomic_write(report, parity_report(prepared.manifest.name, sizes, measured))
+        written = tuple(_move(path, Path(folder)) for path in (*(file.path for file in proven), report))
+    return Exported(written, measured, sizes)
+
+
+class _ThreadPool(ThreadPoolExecutor):
+    """A pool that drops waiting work if its block fails."""
+
+    def __exit__(self, *raised: Any) -> None:
+        self.shutdown(cancel_futures=raised[0] is not None)
+
+
+def _require_all(proven: Sequence[ProvenFile], precisions: Mapping[str, str]) -> None:
+    """Raise ParityError if a quantised file is refused, with the problems of all of them and the remedies."""
+    refused = [file for file in proven if file.refusal is not None]
+    if not refused:
+        return
+    names = dict.fromkeys(precisions[file.path.name] for file in refused)
+    without = ", ".join(f"--quantize {name}" for name in names)
+    allowing = " ".join(f"--allow-inaccurate {name}" for name in names)
+    remedy = f"Nothing was written. Leave out {without}, or have the files as they are with: {allowing}"
+    raise ParityError("\n".join([*(str(file.refusal) for file in refused), remedy]))
+
+
+@contextmanager
+def _output_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Make `folder` and yield a temporary folder inside it; a new `folder` is removed again if the block fails.
+
+    Raises:
+        OutputError: A file cannot be created in `folder`, or a folder has one of `names`.
+    """
     fresh = not folder.exists()
     make_folder(folder)
     try:
-        _refuse_folders([folder / file_name(format, precision) for precision, format in kinds] + [folder / _REPORT])
-        progress("taking the model apart")
-        subject = subject_of(
-            model, vocabulary=vocabulary, labels=labels, name=name or model.name, one_hot=one_hot, values=values,
-            training=training or {}, initial_state=initial_state, warm_up=warm_up,
-        )  # fmt: skip
-        if sequence:
-            check_sequence_graph(subject.step_function, subject.manifest.name)
-        workshop = Workshop(subject, kinds, progress)
-        check = partial(
-            ParityCheck,
-            subject.step_function,
-            KerasReference(model, subject.step_function.interface),
-            steps=steps,
-            sample=sample_inputs(subject.manifest, sample, sample_features),
-        )
-        progress(f"running Keras over {steps} steps from two states")
-        with tempfile.TemporaryDirectory(prefix=".stepcell-", dir=folder) as bench:
-            finished, measured = workshop.make(Path(bench), check, accepted)
-            sizes = {path.name: path.stat().st_size for path in finished}
-            report = Path(bench, _REPORT)
-            atomic_write(report, parity_report(subject.manifest.name, sizes, measured))
-            written = [_move(path, folder) for path in (*finished, report)]
+        in_the_way = [str(folder / name) for name in names if (folder / name).is_dir()]
+        if in_the_way:
+            raise OutputError(f"Cannot write {', '.join(in_the_way)}: it is a folder. Move it, or give another --out.")
+        with tempfile.TemporaryDirectory(prefix=".stepcell-", dir=folder) as workdir:
+            yield Path(workdir)
     except BaseException:
         if fresh:
             with suppress(OSError):
-                folder.rmdir()  # nothing was written, so nothing is left behind
+                folder.rmdir()
         raise
-    return Exported(tuple(written), tuple(measured), sizes)
-
-
-def _refuse_folders(targets: Sequence[Path]) -> None:
-    in_the_way = [str(path) for path in targets if path.is_dir()]
-    if in_the_way:
-        raise OutputError(f"Cannot write {', '.join(in_the_way)}: it is a folder. Move it, or give another --out.")
 
 
 def _move(path: Path, folder: Path) -> Path:
-    """Move a finished file to where it is wanted and return its new path."""
+    """Move a finished file into `folder` and return its new path."""
     target = folder / path.name
     try:
         atomic_rename(path, target)
     except OSError as error:
         raise OutputError(f"Cannot write {target}: {error.strerror or error}.") from error
     return target
-
-
-def _check_formats(formats: Sequence[str]) -> list[str]:
-    """Return the formats once each, or raise WrongFormatError."""
-    given = [formats] if isinstance(formats, str) else list(dict.fromkeys(formats))
-    if not given or not set(given) <= set(FORMATS):
-        raise WrongFormatError(f"The formats are {given}; give one or both of {', '.join(FORMATS)}.")
-    return given

@@ -1,4 +1,4 @@
-"""Gives a file a manifest, once it has been seen to step as the manifest says."""
+"""Give a file a manifest, once it has been seen to step as the manifest says."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.common.atomic_write import atomic_write, make_folder
-from ...runtime.common.errors import AdoptionError, ForeignFileError, ModelFileNotFoundError
-from ...runtime.common.run_worker import run_worker
+from ...runtime.common.errors import AdoptionError, BackendError, ForeignFileError, ModelFileNotFoundError
+from ...runtime.common.run_worker import WorkerProcess
 from ...runtime.doctor.compatibility import incompatibilities
 from ...runtime.doctor.diagnosis import is_installed
 from ...runtime.doctor.packages import INTERPRETERS
@@ -21,23 +21,24 @@ from ...runtime.format.tflite_container import appended_files
 from ...runtime.format.vocabulary import Vocabulary
 from ...runtime.interpreters.mapped_backend import softmax
 from ...runtime.interpreters.registry import describe_backend, installed_version
-from ...runtime.worker.messages import RunResult
+from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 from .build_manifest import draft_manifest
-from .checks import activation_of, courses, golden_of, problems_of, trace_file
+from .checks import activation_of, golden_of, problems_of, runs_to_make
 from .graph_ports import GraphPorts, adoption_error, read_ports
 from .infer_mapping import InferredMapping, infer_mapping
 
+_TIMEOUT = 600.0  # seconds
 _IMPOSSIBLE = {("softmax", "sigmoid"), ("softmax", "logits"), ("sigmoid", "logits")}  # said, and found
 
 
 @dataclass(frozen=True)
 class Adopted:
-    """What an adoption has written.
+    """The result of an adoption.
 
     Attributes:
         path: The file.
-        mapping: What goes where.
-        manifest: What the file now says about itself.
+        mapping: Which tensor is what.
+        manifest: The manifest of the file.
         runtimes: The interpreters it was tried on, with their versions.
         remarks: What a person should know: how the output was recognised, what was left out.
     """
@@ -71,15 +72,15 @@ def adopt(
         states: Pairs "in=out" or "name:in=out"; what is missing is inferred.
         symbol: Name of the input that takes the symbol: an id, or a one-hot vector.
         output: Name of the output that answers.
-        activation: "softmax", "sigmoid" or "logits"; None: what the answers look like.
+        activation: "softmax", "sigmoid" or "logits"; None: recognised from the outputs.
         vocabulary: The symbols by id; None: the ids themselves.
         labels: The symbols of the output, if it is not the next symbol.
-        name: What to call the model; None: the file's name.
+        name: Name of the model; None: the file's name.
         signature: Which TFLite signature is a step.
-        confirm: Is asked where a pair was inferred.
+        confirm: Called with the mapping if a pair was inferred; False: write nothing.
 
     Returns:
-        What was written; where `confirm` said no, the mapping, and nothing was written.
+        The result; if `confirm` returned False, the mapping, and nothing was written.
 
     Raises:
         AdoptionError: Something does not fit; all that could be found out is named.
@@ -92,38 +93,44 @@ def adopt(
     payload, format, remarks = _read_payload(path)
     ports = read_ports(payload, format, path.name, signature)
     mapping = infer_mapping(ports, path.name, states=states, symbol=symbol, output=output)
-    unproven = draft_manifest(ports, mapping, path, name or path.stem, vocabulary, labels)
+    draft = draft_manifest(ports, mapping, path, name or path.stem, vocabulary, labels)
     if mapping.inferred and not confirm(mapping):
         return mapping
     make_folder(out.parent)
-    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        candidate = Path(folder, path.name)
-        candidate.write_bytes(pack(payload, unproven, format))
-        traces, failures = _trace_everywhere(candidate, ports, unproven, format)
-        remarks += failures
-        first = next(iter(traces.values()))
-        problems = problems_of(first, unproven.state)
-        if problems:
+    runs = runs_to_make(draft)
+    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder, WorkerProcess() as worker:
+        trial = Path(folder, path.name)
+        trial.write_bytes(pack(payload, draft, format))
+        results, failures = _run_everywhere(worker, trial, ports, runs, format)
+        first = next(iter(results.values()), None)
+        problems = [] if first is None else problems_of(first, draft.state)
+        if first is None:
+            problems = [
+                *failures,
+                f"so its {len(draft.vocabulary)} symbols could not be stepped: is the vocabulary larger than the "
+                "model's, or the graph not one step of one stream?",
+            ]
+        if problems or first is None:
             raise adoption_error(path.name, problems)
-        found = activation_of(np.concatenate([first["every"].probabilities, first["carried"].probabilities]))
+        found, why = activation_of(np.concatenate([first["every"].probabilities, first["carried"].probabilities]))
+        remarks += failures
         if activation is None:
-            remarks.append(f"the output is taken for {found.activation}, because {found.why}")
-        elif (activation, found.activation) in _IMPOSSIBLE:
-            raise adoption_error(path.name, [f"its answers cannot be a {activation}: {found.why}"])
-        chosen = activation or found.activation
-        manifest = _with_activation(unproven, chosen)
-        if chosen == "logits":
-            traces = {backend: _softmaxed(each) for backend, each in traces.items()}
+            remarks.append(f"the output is taken for {found}, because {why}")
+        elif (activation, found) in _IMPOSSIBLE:
+            raise adoption_error(path.name, [f"its answers cannot be a {activation}: {why}"])
+        manifest = _with_activation(draft, activation or found)
+        if (activation or found) == "logits":
+            results = {backend: _softmaxed(each) for backend, each in results.items()}
         remarks += _doubts(manifest)
-        manifest = replace(manifest, golden=golden_of(traces, courses(manifest), path.name))
+        manifest = replace(manifest, golden=golden_of(results, runs, path.name))
         content = pack(payload, manifest, format)
-        candidate.write_bytes(content)
-        for backend in traces:
-            outcome = run_worker("replay", model=str(candidate), backend=backend)
-            if outcome.failure is not None:
-                raise AdoptionError(f"{path.name} cannot be adopted: {outcome.failure}")
+        trial.write_bytes(content)
+        for backend in results:
+            replayed = worker.request("replay", model=str(trial), backend=backend)
+            if replayed.failure is not None:
+                raise AdoptionError(f"{path.name} cannot be adopted: {replayed.failure}")
         atomic_write(out, content)
-    runtimes = tuple(map(describe_backend, traces))
+    runtimes = tuple(map(describe_backend, results))
     return Adopted(out, mapping, unpack(content, out.name).manifest, runtimes, tuple(remarks))
 
 
@@ -137,7 +144,7 @@ def _with_activation(manifest: Manifest, activation: str) -> Manifest:
 
 
 def _softmaxed(traces: Mapping[str, RunResult]) -> dict[str, RunResult]:
-    """Return what came out as it comes out once the manifest says that the answers are logits."""
+    """Return the results as a file whose manifest says that the outputs are logits gives them."""
     return {
         name: replace(each, probabilities=np.stack([softmax(row) for row in each.probabilities.astype(np.float32)]))
         for name, each in traces.items()
@@ -168,7 +175,7 @@ def _read_payload(path: Path) -> tuple[bytes, str, list[str]]:
 
 
 def _doubts(manifest: Manifest) -> list[str]:
-    """Say what stepping cannot show: states of one shape can be swapped, and nothing but the original knows."""
+    """Name states of one shape: stepping cannot show whether they are swapped."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for tensor in manifest.state:
         by_shape.setdefault(tensor.shape, []).append(tensor.name)
@@ -180,19 +187,13 @@ def _doubts(manifest: Manifest) -> list[str]:
     ]
 
 
-def _trace_everywhere(
-    path: Path, ports: GraphPorts, manifest: Manifest, format: str
+def _run_everywhere(
+    worker: WorkerProcess, path: Path, ports: GraphPorts, runs: Mapping[str, RunSpec], format: str
 ) -> tuple[dict[str, dict[str, RunResult]], list[str]]:
-    """Step a candidate on every interpreter that is installed; return what came out by backend, and who failed how.
-
-    Where none is installed, numpy does it.
-
-    Raises:
-        AdoptionError: None runs it.
-    """
+    """Make `runs` on every installed interpreter, or on numpy if there is none; return results and failures."""
     installed = [one for one in INTERPRETERS if one.format == format and is_installed(one.backend)]
     installed = [one for one in installed if not one.is_fallback] or installed
-    traces, failures = {}, []
+    results, failures = {}, []
     for interpreter in installed:
         runtime = describe_backend(interpreter.backend)
         version = installed_version(interpreter.distribution) or ""
@@ -201,16 +202,7 @@ def _trace_everywhere(
             failures.append(f"{runtime} does not take it: {'; '.join(found)}")
             continue
         try:
-            traces[interpreter.backend] = trace_file(path, interpreter.backend, courses(manifest))
-        except AdoptionError as error:
-            failures.append(str(error))
-    if not traces:
-        raise adoption_error(
-            path.name,
-            [
-                *failures,
-                f"so its {len(manifest.vocabulary)} symbols could not be stepped: is the vocabulary larger than the "
-                "model's, or the graph not one step of one stream?",
-            ],
-        )
-    return traces, failures
+            results[interpreter.backend] = trace_in_worker(worker, path, interpreter.backend, runs, timeout=_TIMEOUT)
+        except BackendError as error:
+            failures.append(f"{runtime} does not step it: {error}")
+    return results, failures

@@ -1,4 +1,4 @@
-"""The manifest that a file would get, as far as it is known before anything has been stepped."""
+"""The draft of a manifest: everything that is known before a file has been stepped."""
 
 from __future__ import annotations
 

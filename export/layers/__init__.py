@@ -1,10 +1,6 @@
-"""The rules by which Keras layers are stepped; importing this package registers all of them."""
+"""Step rules of Keras layers; importing this package registers all of them."""
 
-from . import convolution, dense, elementwise, normalization, operations, recurrent, shape
-from . import dense as lookup
-from . import elementwise as masking
-from . import elementwise as merge
-from . import unsupported as future
+from . import convolution, dense, elementwise, normalization, operations, recurrent, shape, unsupported
 from .rule import CannotStepError, LayerStep, Lookup, apply_rule, step_rule
 
 __all__ = [
@@ -15,13 +11,10 @@ __all__ = [
     "convolution",
     "dense",
     "elementwise",
-    "future",
-    "lookup",
-    "masking",
-    "merge",
     "normalization",
     "operations",
     "recurrent",
     "shape",
     "step_rule",
+    "unsupported",
 ]

@@ -1,19 +1,17 @@
-"""Causal convolutions, and pooling where it is causal: the past inputs are their state.
-
-The last few inputs of a layer, as its state: what convolutions and pooling look at.
-"""
+"""Causal convolutions and pooling: their state is the past inputs that they still look at."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import keras
 import numpy as np
+from keras import layers
 
 from ..ops import Ops, Value
 from .keras_graph import KerasLayer, LayerCall
 from .recurrent import activation_name
-from .rule import CannotStepError, LayerStep, State, shapes_of, step_rule, weights_of
+from .rule import CannotStepError, LayerStep, State, shapes_of, stateless, step_rule, weights_of
 
 PAST = "past"
 
@@ -45,7 +43,7 @@ class Window:
         return {PAST: (self.length, self.channels)} if self.length else {}
 
     def look(self, a: Ops, x: Value, state: State) -> tuple[Value, dict[str, Value]]:
-        """Return what is in the window, shape (B, size, C), oldest first, and the next state."""
+        """Return the inputs in the window, shape (B, size, C), oldest first, and the next state."""
         now = a.reshape(x, [1, self.channels])
         if not self.length:
             return now, {}
@@ -89,10 +87,17 @@ def _remedy(layer: KerasLayer, length: int) -> str:
     return "use padding='causal'" if type(layer).__name__ == "Conv1D" else zeros
 
 
-_LAYERS = keras.layers
+def _windowed(window: Window, function: Callable[[Ops, Value], Value]) -> LayerStep:
+    """Return the step of a layer that computes `function` of its window, (B, size, C)."""
+
+    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
+        seen, following = window.look(a, x, state)
+        return function(a, seen), following
+
+    return LayerStep(apply, state=window.state)
 
 
-@step_rule(_LAYERS.Conv1D, padded=True)
+@step_rule(layers.Conv1D, padded=True)
 def conv1d(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Multiply the window, as one row, by the kernel; group by group."""
     window = window_of(layer, call, layer.kernel_size[0], layer.dilation_rate[0], layer.strides[0])
@@ -101,60 +106,55 @@ def conv1d(layer: KerasLayer, call: LayerCall) -> LayerStep:
     groups = layer.groups
     matrices = [part.reshape(-1, part.shape[-1]).copy() for part in np.split(kernel, groups, axis=-1)]
 
-    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
-        seen, following = window.look(a, x, state)
+    def convolve(a: Ops, seen: Value) -> Value:
         parts = a.split(seen, groups) if groups > 1 else [seen]
         y = [a.matmul(a.reshape(p, [len(m)]), m) for p, m in zip(parts, matrices, strict=True)]
         joined = a.concatenate(y, -1) if groups > 1 else y[0]
-        return a.activation(name, joined + a.constant(bias[0]) if bias else joined), following
+        return a.activation(name, joined + a.constant(bias[0]) if bias else joined)
 
-    return LayerStep(apply, state=window.state)
+    return _windowed(window, convolve)
 
 
-@step_rule(_LAYERS.DepthwiseConv1D, _LAYERS.SeparableConv1D, padded=True)
+@step_rule(layers.DepthwiseConv1D, layers.SeparableConv1D, padded=True)
 def depthwise(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Convolve each channel by itself; SeparableConv1D then mixes them at each step."""
     window = window_of(layer, call, layer.kernel_size[0], layer.dilation_rate[0], layer.strides[0])
     name = activation_name(layer.activation)
     kernel, *others = weights_of(layer)  # (size, C, multiplier)
-    mixing = others.pop(0)[0].copy() if type(layer) is _LAYERS.SeparableConv1D else None  # (C multiplier, filters)
+    mixing = others.pop(0)[0].copy() if type(layer) is layers.SeparableConv1D else None  # (C multiplier, filters)
     size, channels, multiplier = kernel.shape
 
-    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
-        seen, following = window.look(a, x, state)
+    def convolve(a: Ops, seen: Value) -> Value:
         products = a.reshape(seen, [size, channels, 1]) * a.constant(kernel)
         y = a.reshape(a.total(products, [0]), [channels * multiplier])
         y = y if mixing is None else a.matmul(y, mixing)
-        return a.activation(name, y + a.constant(others[0]) if others else y), following
+        return a.activation(name, y + a.constant(others[0]) if others else y)
 
-    return LayerStep(apply, state=window.state)
+    return _windowed(window, convolve)
 
 
-@step_rule(_LAYERS.AveragePooling1D, _LAYERS.MaxPooling1D, padded=True)
+@step_rule(layers.AveragePooling1D, layers.MaxPooling1D, padded=True)
 def pooling(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Average or maximum of the window."""
     (size,), (strides,) = np.atleast_1d(layer.pool_size), np.atleast_1d(layer.strides)
     window = window_of(layer, call, int(size), 1, int(strides))
-    average = type(layer) is _LAYERS.AveragePooling1D
+    average = type(layer) is layers.AveragePooling1D
 
-    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
-        seen, following = window.look(a, x, state)
+    def pool(a: Ops, seen: Value) -> Value:
         y = a.total(seen, [0]) * (1 / window.size) if average else a.largest(seen, [0])
-        return a.reshape(y, [window.channels]), following
+        return a.reshape(y, [window.channels])
 
-    return LayerStep(apply, state=window.state)
+    return _windowed(window, pool)
 
 
-@step_rule(_LAYERS.ZeroPadding1D)
+@step_rule(layers.ZeroPadding1D)
 def zero_padding(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Pass on; the zeros are the initial state of the layer that reads them, which checks their number."""
     before, after = layer.padding
     if not call.timed or after:
-        raise CannotStepError(f"it puts {after} zeros behind the sequence, whose end a step does not know; "
-                              f"use padding=({before + after}, 0)")  # fmt: skip
+        raise CannotStepError(
+            f"it puts {after} zeros behind the sequence, whose end a step does not know; "
+            f"use padding=({before + after}, 0)"
+        )
     shapes_of(call)
-
-    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
-        return x, {}
-
-    return LayerStep(apply)
+    return stateless(lambda a, x: x)

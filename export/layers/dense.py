@@ -1,22 +1,19 @@
-"""Dense layers: each time step by itself.
-
-Layers that turn the id of a symbol into a vector.
-"""
+"""Dense layers, and lookups that turn the id of a symbol into a vector."""
 
 from __future__ import annotations
 
 from math import prod
 
-import keras
 import numpy as np
+from keras import layers
 
 from ..ops import Ops, Value
 from .keras_graph import KerasLayer, LayerCall
 from .recurrent import activation_name
-from .rule import CannotStepError, LayerStep, Lookup, State, shapes_of, stateless, step_rule, weights_of
+from .rule import CannotStepError, LayerStep, Lookup, shapes_of, stateless, step_rule, weights_of
 
 
-@step_rule(keras.layers.Dense)
+@step_rule(layers.Dense)
 def dense(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Multiply by the kernel, add the bias, apply the activation: shape (B, ..., units)."""
     if not call.step_shapes[0]:
@@ -24,14 +21,10 @@ def dense(layer: KerasLayer, call: LayerCall) -> LayerStep:
                               "future; give its input a last axis of features")  # fmt: skip
     name = activation_name(layer.activation)
     kernel, *bias = weights_of(layer)
-
-    def apply(a: Ops, x: Value, state: State) -> tuple[Value, State]:
-        return a.activation(name, x), {}
-
-    return LayerStep(apply, kernel, bias[0] if bias else None)
+    return LayerStep(lambda a, x, state: (a.activation(name, x), {}), kernel, bias[0] if bias else None)
 
 
-@step_rule(keras.layers.EinsumDense)
+@step_rule(layers.EinsumDense)
 def einsum_dense(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Do the einsum as one matrix product between two reorderings of axes."""
     name = activation_name(layer.activation)
@@ -74,14 +67,14 @@ def _labels(equation: str, call: LayerCall, kernel_rank: int) -> tuple[str, str,
     return x_axes[outer:], kernel_axes, y_axes[outer:]
 
 
-@step_rule(keras.layers.Embedding)
+@step_rule(layers.Embedding)
 def embedding(layer: KerasLayer) -> Lookup:
     """Return the embedding matrix, shape (V, N). With mask_zero Keras writes the mask down as operations."""
     (table,) = weights_of(layer)
     return Lookup(table)
 
 
-@step_rule(keras.layers.CategoryEncoding)
+@step_rule(layers.CategoryEncoding)
 def one_hot(layer: KerasLayer) -> Lookup:
     """Return the identity, shape (V, V)."""
     if layer.output_mode != "one_hot":

@@ -1,29 +1,22 @@
-"""Layers that work on each number by itself, and those that act in training alone.
-
-Masking by value. What a masked step does to a state is said where the steps of a model are put together.
-
-Layers with several inputs.
-"""
+"""Layers that work on each number by itself or on several inputs, and layers that act in training alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 
-import keras
+from keras import layers
 from keras.src.activations import activations
 from keras.src.ops import nn
 
 from ..ops import Ops, Value, leaky_relu
 from ..ops import elu as elu_formula
 from .keras_graph import KerasLayer, LayerCall
+from .operations import PAIRWISE, require_equal_ranks
 from .recurrent import activation_name
 from .rule import CannotStepError, LayerStep, axes_of, shapes_of, stateless, step_rule, types_named, weights_of
 
-_LAYERS = keras.layers
 
-
-@step_rule(_LAYERS.Activation)
+@step_rule(layers.Activation)
 def activation(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Apply the activation."""
     name = activation_name(layer.activation)
@@ -33,22 +26,22 @@ def activation(layer: KerasLayer, call: LayerCall) -> LayerStep:
 
 
 @step_rule(
-    _LAYERS.Dropout,
-    _LAYERS.SpatialDropout1D,
-    _LAYERS.SpatialDropout2D,
-    _LAYERS.SpatialDropout3D,
-    _LAYERS.AlphaDropout,
-    _LAYERS.GaussianDropout,
-    _LAYERS.GaussianNoise,
-    _LAYERS.ActivityRegularization,
-    _LAYERS.Identity,
+    layers.Dropout,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
+    layers.AlphaDropout,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.ActivityRegularization,
+    layers.Identity,
 )
 def identity(layer: KerasLayer) -> LayerStep:
     """Return x: these layers act in training alone."""
     return stateless(lambda a, x: x)
 
 
-@step_rule(_LAYERS.ReLU, *types_named(activations, "ReLU"))
+@step_rule(layers.ReLU, *types_named(activations, "ReLU"))
 def relu(layer: KerasLayer) -> LayerStep:
     """Return x above the threshold, up to max_value; below the threshold the slope times what is missing to it."""
     slope, largest, threshold = float(layer.negative_slope), layer.max_value, float(layer.threshold)
@@ -61,21 +54,21 @@ def relu(layer: KerasLayer) -> LayerStep:
     return stateless(apply)
 
 
-@step_rule(_LAYERS.LeakyReLU, *types_named(nn, "LeakyRelu"))
+@step_rule(layers.LeakyReLU, *types_named(nn, "LeakyRelu"))
 def leaky(layer: KerasLayer) -> LayerStep:
     """Return x above 0, slope x below."""
     slope = float(layer.negative_slope)
     return stateless(lambda a, x: leaky_relu(a, x, slope))
 
 
-@step_rule(_LAYERS.ELU, *types_named(nn, "Elu"))
+@step_rule(layers.ELU, *types_named(nn, "Elu"))
 def elu(layer: KerasLayer) -> LayerStep:
     """Clevert et al. 2016."""
     alpha = float(layer.alpha)
     return stateless(lambda a, x: elu_formula(a, x, alpha))
 
 
-@step_rule(_LAYERS.PReLU)
+@step_rule(layers.PReLU)
 def prelu(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """He et al. 2015: a leaky ReLU with learned slopes."""
     (slopes,) = weights_of(layer)
@@ -86,7 +79,7 @@ def prelu(layer: KerasLayer, call: LayerCall) -> LayerStep:
     return stateless(lambda a, x: leaky_relu(a, x, a.constant(slopes)))
 
 
-@step_rule(_LAYERS.Softmax, *types_named(nn, "Softmax"))
+@step_rule(layers.Softmax, *types_named(nn, "Softmax"))
 def softmax(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Return e^x over its sum along the axis."""
     axes, rank = axes_of(call, layer.axis), len(shapes_of(call)[0])
@@ -102,7 +95,7 @@ def softmax(layer: KerasLayer, call: LayerCall) -> LayerStep:
     return stateless(apply)
 
 
-@step_rule(keras.layers.Masking)
+@step_rule(layers.Masking)
 def masking(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Return x, or zeros where all of x has the value that masks; Keras writes the mask down as operations."""
     last = len(shapes_of(call)[0]) - 1
@@ -116,36 +109,16 @@ def masking(layer: KerasLayer, call: LayerCall) -> LayerStep:
     return stateless(apply)
 
 
-_MERGE_LAYERS = keras.layers
-# What each does with the values so far and one more.
-_PAIRWISE: dict[type, Callable[[Ops, Value, Value], Value]] = {
-    _MERGE_LAYERS.Add: lambda a, x, y: x + y,
-    _MERGE_LAYERS.Average: lambda a, x, y: x + y,
-    _MERGE_LAYERS.Subtract: lambda a, x, y: x - y,
-    _MERGE_LAYERS.Multiply: lambda a, x, y: x * y,
-    _MERGE_LAYERS.Maximum: lambda a, x, y: a.maximum(x, y),
-    _MERGE_LAYERS.Minimum: lambda a, x, y: a.minimum(x, y),
-}
-
-
-@step_rule(*_PAIRWISE, several=True)
+@step_rule(*(getattr(layers, name) for name in ("Add", "Average", "Subtract", "Multiply", "Maximum", "Minimum")),
+           several=True)  # fmt: skip
 def merge(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Combine the inputs number by number."""
-    if len({len(shape) for shape in call.step_shapes}) > 1:
-        raise CannotStepError(f"its inputs {call.input_shapes} have different numbers of axes; reshape them first")
-    pair = _PAIRWISE[type(layer)]
-    factor = 1 / len(call.inputs) if type(layer) is _MERGE_LAYERS.Average else None
+    require_equal_ranks(call)
+    average = type(layer) is layers.Average
+    pair = PAIRWISE["Add" if average else type(layer).__name__]
 
     def apply(a: Ops, values: list[Value]) -> Value:
         result = reduce(lambda x, y: pair(a, x, y), values)
-        return result if factor is None else result * factor
+        return result * (1 / len(call.inputs)) if average else result
 
     return stateless(apply)
-
-
-@step_rule(_MERGE_LAYERS.Concatenate, several=True)
-def concatenate(layer: KerasLayer, call: LayerCall) -> LayerStep:
-    """Join the inputs along an axis that is not the time."""
-    shapes_of(call)
-    (axis,) = axes_of(call, layer.axis)
-    return stateless(lambda a, values: a.concatenate(values, axis) if len(call.inputs) > 1 else values)

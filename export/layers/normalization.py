@@ -6,16 +6,25 @@ from math import prod
 
 import keras
 import numpy as np
+from keras import layers
 from numpy.typing import ArrayLike
 
 from ..ops import Ops, Value, Weights
 from .keras_graph import KerasLayer, LayerCall
-from .rule import CannotStepError, LayerStep, axes_of, shapes_of, stateless, step_rule, types_named, weights_of
+from .rule import (
+    CannotStepError,
+    LayerStep,
+    axes_of,
+    constant_of_step,
+    shapes_of,
+    stateless,
+    step_rule,
+    types_named,
+    weights_of,
+)
 
-_LAYERS = keras.layers
 
-
-@step_rule(_LAYERS.LayerNormalization)
+@step_rule(layers.LayerNormalization)
 def layer_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Ba et al. 2016: mean 0 and variance 1 over the axes, then scaled and moved."""
     axes, shape = axes_of(call, layer.axis), shapes_of(call)[0]
@@ -34,7 +43,7 @@ def layer_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     return stateless(apply)
 
 
-@step_rule(*types_named(_LAYERS, "RMSNormalization"))
+@step_rule(*types_named(layers, "RMSNormalization"))
 def rms_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Zhang and Sennrich 2019: a root mean square of 1 over the axes, then scaled."""
     axes, shape = axes_of(call, layer.axis), shapes_of(call)[0]
@@ -49,14 +58,14 @@ def rms_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     return stateless(apply)
 
 
-@step_rule(_LAYERS.UnitNormalization)
+@step_rule(layers.UnitNormalization)
 def unit_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Divide by the Euclidean norm over the axes."""
     axes = axes_of(call, layer.axis)
     return stateless(lambda a, x: x / a.maximum(a.sqrt(a.total(x * x, axes)), 1e-12))
 
 
-@step_rule(_LAYERS.BatchNormalization)
+@step_rule(layers.BatchNormalization)
 def batch_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Ioffe and Szegedy 2015, with the moving averages of the training: one factor and one addend."""
     axes, shape = axes_of(call, layer.axis), shapes_of(call)[0]
@@ -68,20 +77,13 @@ def batch_normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     return _affine(_along(axes, shape, factor), _along(axes, shape, addend))
 
 
-@step_rule(_LAYERS.GroupNormalization)
-def group_normalization(layer: KerasLayer) -> LayerStep:
-    """Refuse."""
-    raise CannotStepError("it takes mean and variance over all time steps, so it looks at the future; "
-                          "use LayerNormalization")  # fmt: skip
-
-
-@step_rule(_LAYERS.Rescaling)
+@step_rule(layers.Rescaling)
 def rescaling(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Multiply by constants and add constants."""
-    return _affine(_without_time(call, layer.scale), _without_time(call, layer.offset))
+    return _affine(constant_of_step(layer.scale, call), constant_of_step(layer.offset, call))
 
 
-@step_rule(_LAYERS.Normalization)
+@step_rule(layers.Normalization)
 def normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Subtract the mean and divide by the standard deviation of the data it was adapted to.
 
@@ -92,8 +94,8 @@ def normalization(layer: KerasLayer, call: LayerCall) -> LayerStep:
     mean = np.array(layer.mean, np.float64)
     deviation = np.maximum(np.sqrt(np.array(layer.variance, np.float64)), keras.config.epsilon())
     if layer.invert:
-        return _affine(_without_time(call, deviation), _without_time(call, mean))
-    centre, factor = _without_time(call, mean), _without_time(call, 1 / deviation)
+        return _affine(constant_of_step(deviation, call), constant_of_step(mean, call))
+    centre, factor = constant_of_step(mean, call), constant_of_step(1 / deviation, call)
     return stateless(lambda a, x: (x - a.constant(centre)) * a.constant(factor))
 
 
@@ -108,13 +110,3 @@ def _along(axes: tuple[int, ...], shape: tuple[int, ...], weights: ArrayLike | N
     if weights is None:
         return None
     return np.array(weights, np.float32).reshape([size if axis in axes else 1 for axis, size in enumerate(shape)])
-
-
-def _without_time(call: LayerCall, constant: ArrayLike) -> Weights:
-    """Return a constant that Keras broadcasts over the whole input as it is in a step."""
-    array = np.array(constant, np.float32)
-    extra = array.shape[: max(array.ndim - len(call.step_shapes[0]), 0)]
-    if any(size != 1 for size in extra):
-        raise CannotStepError(f"its constants of shape {array.shape} have another value for each time step; "
-                              "give it axis=-1")  # fmt: skip
-    return array.reshape(array.shape[len(extra) :])

@@ -1,21 +1,21 @@
-"""Keras operations on symbolic tensors: `x + y`, `2 * x`, and those that Keras writes down for masks by itself.
+"""Keras operations on symbolic tensors: `x + y`, `2 * x`, and those that Keras itself records for masks.
 
-What is true or false in Keras is a number here, 1 or 0.
+A truth value of Keras is a number here, 1 or 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+from keras import layers
 from keras.src.ops import nn, numpy
 
-from ..ops import Ops, Value, Weights
+from ..ops import Ops, Value
 from .keras_graph import KerasLayer, LayerCall
-from .rule import CannotStepError, LayerStep, axes_of, shapes_of, stateless, step_rule, types_named
+from .rule import CannotStepError, LayerStep, axes_of, constant_of_step, shapes_of, stateless, step_rule, types_named
 
-_PAIRWISE: dict[str, Callable[[Ops, Value, Value], Value]] = {
+PAIRWISE: dict[str, Callable[[Ops, Value, Value], Value]] = {
     "Add": lambda a, x, y: x + y,
     "Subtract": lambda a, x, y: x - y,
     "Multiply": lambda a, x, y: x * y,
@@ -40,51 +40,45 @@ _UNARY: dict[str, Callable[[Ops, Value], Value]] = {
     "ZerosLike": lambda a, x: x * 0.0,
     "OnesLike": lambda a, x: x * 0.0 + 1.0,
 }
+# Operation -> activation. Operations with parameters have rules of their own.
 _ACTIVATIONS = {
-    "Gelu": "gelu",
-    "HardSigmoid": "hard_sigmoid",
-    "HardSilu": "hard_silu",
-    "HardTanh": "hard_tanh",
-    "LogSigmoid": "log_sigmoid",
-    "Relu": "relu",
-    "Relu6": "relu6",
-    "Selu": "selu",
-    "Sigmoid": "sigmoid",
-    "Silu": "silu",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "SparsePlus": "sparse_plus",
-    "SparseSigmoid": "sparse_sigmoid",
-    "TanhShrink": "tanh_shrink",
-}
+    "".join(part.capitalize() for part in name.split("_")): name
+    for name in (
+        "gelu", "hard_sigmoid", "hard_silu", "hard_tanh", "log_sigmoid", "relu", "relu6", "selu", "sigmoid", "silu",
+        "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "tanh_shrink",
+    )
+}  # fmt: skip
 
 
-@step_rule(*types_named(numpy, *_PAIRWISE), several=True)
+@step_rule(*types_named(numpy, *PAIRWISE), several=True)
 def pairwise(operation: KerasLayer, call: LayerCall) -> LayerStep:
     """Combine two values, or a value and a constant, number by number."""
-    if len({len(shape) for shape in call.step_shapes}) > 1:
-        raise CannotStepError(f"its inputs {call.input_shapes} have different numbers of axes; reshape them first")
-    combine = _PAIRWISE[type(operation).__name__]
-    rank = len(call.step_shapes[0])
-    positions = [operand.position for operand in call.operands]
-    constants = [None if o.position is not None else _constant(o.constant, rank) for o in call.operands]
+    require_equal_ranks(call)
+    combine = PAIRWISE[type(operation).__name__]
+    # The position of an input, or a constant.
+    operands = [constant_of_step(o.constant, call) if o.position is None else o.position for o in call.operands]
 
     def apply(a: Ops, values: Any) -> Value:
         given = values if len(call.inputs) > 1 else [values]
         x, y = (
-            given[position] if position is not None else constant if constant is None or constant.ndim == 0 else
-            a.constant(constant) for position, constant in zip(positions, constants, strict=True)
+            given[o] if isinstance(o, int) else a.constant(o) if o.ndim else o
+            for o in operands
         )  # fmt: skip
         return combine(a, x, y)
 
     return stateless(apply)
 
 
+def require_equal_ranks(call: LayerCall) -> None:
+    """Raise CannotStepError if the inputs have different numbers of axes: Keras would broadcast over the time."""
+    if len({len(shape) for shape in call.step_shapes}) > 1:
+        raise CannotStepError(f"its inputs {call.input_shapes} have different numbers of axes; reshape them first")
+
+
 @step_rule(*types_named(numpy, *_UNARY))
 def unary(operation: KerasLayer) -> LayerStep:
     """Work on each number by itself."""
-    function = _UNARY[type(operation).__name__]
-    return stateless(function)
+    return stateless(_UNARY[type(operation).__name__])
 
 
 @step_rule(*types_named(nn, *_ACTIVATIONS))
@@ -96,11 +90,12 @@ def activation(operation: KerasLayer) -> LayerStep:
     return stateless(lambda a, x: a.activation(name, x))
 
 
-@step_rule(*types_named(numpy, "Concatenate"), several=True)
-def concatenate(operation: KerasLayer, call: LayerCall) -> LayerStep:
+@step_rule(layers.Concatenate, *types_named(numpy, "Concatenate"), several=True)
+def concatenate(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Join the inputs along an axis that is not the time."""
-    (axis,) = axes_of(call, operation.axis)
-    return stateless(lambda a, values: a.concatenate(values, axis))
+    shapes_of(call)
+    (axis,) = axes_of(call, layer.axis)
+    return stateless(lambda a, values: a.concatenate(values, axis) if len(call.inputs) > 1 else values)
 
 
 @step_rule(*types_named(numpy, "Any"))
@@ -120,12 +115,3 @@ def expand_dims(operation: KerasLayer, call: LayerCall) -> LayerStep:
     if operation.axis not in (-1, len(call.input_shapes[0])):
         raise CannotStepError(f"it inserts axis {operation.axis}; the last (-1) can be stepped")
     return stateless(lambda a, x: a.reshape(x, [*shape, 1]))
-
-
-def _constant(value: Any, rank: int) -> Weights:
-    """Return a constant as it is in a step, where there are `rank` axes after the batch."""
-    array = np.asarray(value, np.float32)
-    extra: Sequence[int] = array.shape[: max(array.ndim - rank, 0)]
-    if any(size != 1 for size in extra):
-        raise CannotStepError(f"its constant of shape {array.shape} has another value for each time step")
-    return array.reshape(array.shape[len(extra) :])

@@ -1,6 +1,14 @@
 """LSTM, GRU and SimpleRNN, as layers or as cells of RNN, in the layouts of Keras 3.
 
-Tolerance orders: LSTM i, f, c, o; GRU z, r, h.
+The contract of a cell, a function of the built Keras cell in `_CELLS`:
+
+- It returns a `LayerStep` with `kernel` (M, G U) and `bias` (G U,) of the input; `apply` gets x @ kernel + bias,
+  (B, G U), for G gates and U units; a lookup before the cell is folded into these.
+- `apply(ops, x, state)` returns the output (B, U) and the next state; it changes nothing and uses nothing but `ops`.
+- `state` has the shapes without the batch by local name, "h" first; the output is "h".
+- `cell` describes it for the manifest, `recurrent` has the weights inside the recurrence for graphs of sequences.
+
+Gate orders: LSTM i, f, c, o; GRU z, r, h.
 """
 
 from __future__ import annotations
@@ -9,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import keras
+from keras import layers
 
 from ...runtime.format.manifest import Cell
 from ..ops import ACTIVATIONS, Ops, Value, Weights
@@ -89,13 +98,13 @@ def _simple_rnn(cell: KerasLayer) -> LayerStep:
 
 
 _CELLS: dict[type, Callable[[KerasLayer], LayerStep]] = {
-    keras.layers.LSTMCell: _lstm,
-    keras.layers.GRUCell: _gru,
-    keras.layers.SimpleRNNCell: _simple_rnn,
+    layers.LSTMCell: _lstm,
+    layers.GRUCell: _gru,
+    layers.SimpleRNNCell: _simple_rnn,
 }
 
 
-@step_rule(keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN, keras.layers.RNN)
+@step_rule(layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN)
 def recurrent(layer: KerasLayer, call: LayerCall) -> list[LayerStep]:
     """Step the cell of the layer; stacked cells one after the other, each with a state of its own."""
     if layer.go_backwards:
@@ -104,7 +113,7 @@ def recurrent(layer: KerasLayer, call: LayerCall) -> list[LayerStep]:
     if not call.timed:
         raise CannotStepError("it reads a sequence that is made within one step and not the one that is stepped; "
                               "leave it out, or set return_sequences=True before it")  # fmt: skip
-    stacked = type(layer.cell) is keras.layers.StackedRNNCells
+    stacked = type(layer.cell) is layers.StackedRNNCells
     cells = layer.cell.cells if stacked else [layer.cell]
     unknown = sorted({type(cell).__name__ for cell in cells if type(cell) not in _CELLS})
     if unknown:

@@ -1,6 +1,8 @@
-"""Step rules: what one Keras layer does with one time step.
+"""Step rules: one Keras layer in one time step.
 
-Weights of a layer as numpy constants.
+A rule is a function of a built Keras layer (and of its call, if it needs shapes) that returns a `LayerStep`. To add one
+write it into the module of its kind in this package, decorated with `step_rule`, and add a case to
+tests/export/layers: `run_rule_test` makes all checks that every rule must pass.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...runtime.format.manifest import Cell
 from ..ops import Ops, Value, Weights
@@ -56,7 +59,7 @@ class LayerStep:
         bias: float32 of shape (N,), or None for none.
         state: Local name ("h", "c") -> shape without the batch. The name in the file gets a number behind it, so a
             local name does not end in a digit.
-        cell: What to write into the manifest for a recurrent layer.
+        cell: Description of a recurrent layer for the manifest.
         recurrent: The weights inside the recurrence of a recurrent layer, for graphs of whole sequences; None: `cell`
             does not say all that it does.
         held: The output of a masked step, in which the state stays as it is; None: the layer knows no masks.
@@ -202,6 +205,22 @@ def shapes_of(call: LayerCall) -> list[tuple[int, ...]]:
     if any(size is None for shape in call.step_shapes for size in shape):
         raise CannotStepError(f"the shape of its input {call.input_shapes} is not known; fix all of it but the time")
     return [tuple(size or 0 for size in shape) for shape in call.step_shapes]
+
+
+def constant_of_step(value: ArrayLike, call: LayerCall) -> Weights:
+    """Return a constant that Keras broadcasts over the whole input as it is in a step.
+
+    Raises:
+        CannotStepError: It has another value for each time step.
+    """
+    array = np.array(value, np.float32)
+    extra = array.shape[: max(array.ndim - len(call.step_shapes[0]), 0)]
+    if any(size != 1 for size in extra):
+        raise CannotStepError(
+            f"its constants of shape {array.shape} have another value for each time step; give it axis=-1, or "
+            "constants without the time"
+        )
+    return array.reshape(array.shape[len(extra) :])
 
 
 def weights_of(layer: KerasLayer) -> list[Weights]:

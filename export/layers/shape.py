@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from math import prod
 
-import keras
+from keras import layers
 
 from .keras_graph import KerasLayer, LayerCall
 from .rule import CannotStepError, LayerStep, shapes_of, stateless, step_rule
 
-_LAYERS = keras.layers
 
-
-@step_rule(_LAYERS.Reshape)
+@step_rule(layers.Reshape)
 def reshape(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Give the numbers of a step another shape."""
     (before,) = shapes_of(call)
@@ -26,7 +24,7 @@ def reshape(layer: KerasLayer, call: LayerCall) -> LayerStep:
     return stateless(lambda a, x: a.reshape(x, after))
 
 
-@step_rule(_LAYERS.Flatten)
+@step_rule(layers.Flatten)
 def flatten(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Put the numbers of a step in a row."""
     if call.timed:
@@ -36,7 +34,7 @@ def flatten(layer: KerasLayer, call: LayerCall) -> LayerStep:
     return stateless(lambda a, x: a.reshape(x, [size]))
 
 
-@step_rule(_LAYERS.RepeatVector)
+@step_rule(layers.RepeatVector)
 def repeat_vector(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Repeat the vector of a step."""
     if call.timed:
@@ -45,7 +43,7 @@ def repeat_vector(layer: KerasLayer, call: LayerCall) -> LayerStep:
     return stateless(lambda a, x: a.concatenate([a.reshape(x, [1, size])] * n, 0))
 
 
-@step_rule(_LAYERS.Permute)
+@step_rule(layers.Permute)
 def permute(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Reorder the axes of a step."""
     outer = 1 if call.timed else 0
@@ -53,10 +51,3 @@ def permute(layer: KerasLayer, call: LayerCall) -> LayerStep:
         raise CannotStepError(f"its dims {layer.dims} move the time, so it looks at the future; keep 1 in first place")
     axes = [axis - 1 - outer for axis in layer.dims[outer:]]
     return stateless(lambda a, x: a.transpose(x, axes))
-
-
-@step_rule(_LAYERS.TimeDistributed)
-def time_distributed(layer: KerasLayer) -> LayerStep:
-    """Refuse; around a sequence that is stepped it has been taken away, and what is in it stands in its place."""
-    raise CannotStepError("it works along a sequence that is made within one step and not the one that is stepped; "
-                          "use the layer inside it alone, or set return_sequences=True before it")  # fmt: skip

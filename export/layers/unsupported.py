@@ -1,50 +1,46 @@
-"""Layers that can never be stepped, because what they answer now depends on what comes later."""
+"""Layers that cannot be stepped, with the reason and the remedy: most look at the future."""
 
 from __future__ import annotations
 
-import keras
+from keras import layers
 
 from .keras_graph import KerasLayer
 from .rule import CannotStepError, LayerStep, step_rule
 
-_LAYERS = keras.layers
 _WHOLE_SEQUENCE = "it looks at the whole sequence, so it looks at the future"
+_REASONS: dict[tuple[type, ...], str] = {
+    (layers.Bidirectional,): (
+        "it reads the sequence from its end too, so it looks at the future; use its forward layer alone and train again"
+    ),
+    (layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D): (
+        f"{_WHOLE_SEQUENCE}; let a recurrent layer with return_sequences=False sum it up"
+    ),
+    (layers.Cropping1D, layers.UpSampling1D, layers.Conv1DTranspose): (
+        "its output has other time steps than its input; leave it out, and let the caller do it"
+    ),
+    (layers.Dot,): "it multiplies whole tensors; use Multiply and a Dense layer",
+    (layers.Attention, layers.AdditiveAttention, layers.MultiHeadAttention, layers.GroupQueryAttention): (
+        f"{_WHOLE_SEQUENCE}, and its memory grows with it; use a recurrent layer"
+    ),
+    (layers.Lambda,): (
+        "it holds arbitrary code, whose effect in a step is unknown; use layers of Keras, Activation for example"
+    ),
+    (layers.GroupNormalization,): (
+        "it takes mean and variance over all time steps, so it looks at the future; use LayerNormalization"
+    ),
+    # Around the sequence that is stepped it has been replaced by the layer inside it.
+    (layers.TimeDistributed,): (
+        "it works along a sequence that is made within one step and not the one that is stepped; use the layer inside "
+        "it alone, or set return_sequences=True before it"
+    ),
+}
 
 
-@step_rule(_LAYERS.Bidirectional)
-def bidirectional(layer: KerasLayer) -> LayerStep:
-    """Refuse."""
-    raise CannotStepError("it reads the sequence from its end too, so it looks at the future; "
-                          "use its forward layer alone and train again")  # fmt: skip
+def _refuse(reason: str, *types: type) -> None:
+    @step_rule(*types, several=True)
+    def rule(layer: KerasLayer) -> LayerStep:
+        raise CannotStepError(reason)
 
 
-@step_rule(_LAYERS.GlobalAveragePooling1D, _LAYERS.GlobalMaxPooling1D)
-def whole_sequence(layer: KerasLayer) -> LayerStep:
-    """Refuse."""
-    raise CannotStepError(f"{_WHOLE_SEQUENCE}; let a recurrent layer with return_sequences=False sum it up")
-
-
-@step_rule(_LAYERS.Cropping1D, _LAYERS.UpSampling1D, _LAYERS.Conv1DTranspose)
-def other_steps(layer: KerasLayer) -> LayerStep:
-    """Refuse."""
-    raise CannotStepError("its output has other time steps than its input; leave it out, and let the caller do it")
-
-
-@step_rule(_LAYERS.Dot, several=True)
-def dot(layer: KerasLayer) -> LayerStep:
-    """Refuse."""
-    raise CannotStepError("it multiplies whole tensors; use Multiply and a Dense layer")
-
-
-@step_rule(_LAYERS.Attention, _LAYERS.AdditiveAttention, _LAYERS.MultiHeadAttention, _LAYERS.GroupQueryAttention,
-           several=True)  # fmt: skip
-def attention(layer: KerasLayer) -> LayerStep:
-    """Refuse."""
-    raise CannotStepError(f"{_WHOLE_SEQUENCE}, and its memory grows with it; use a recurrent layer")
-
-
-@step_rule(_LAYERS.Lambda)
-def lambda_layer(layer: KerasLayer) -> LayerStep:
-    """Refuse."""
-    raise CannotStepError("it holds arbitrary code, and what that does in a step cannot be known; "
-                          "use layers of Keras, Activation for example")  # fmt: skip
+for _types, _reason in _REASONS.items():
+    _refuse(_reason, *_types)

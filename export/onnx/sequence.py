@@ -4,7 +4,7 @@ The recurrent layers become the operators that ONNX has for them (https://onnx.a
 RNN), which onnxruntime computes a few times faster than one step after the other. All that lies between them works on
 each step by itself, so its graph is made of the step rules, with the steps of all streams for a batch.
 
-Tolerance orders: Keras i, f, c, o and z, r, h; ONNX i, o, f, c and z, r, h.
+Gate orders: Keras i, f, c, o and z, r, h; ONNX i, o, f, c and z, r, h.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .convert import convert_function, finish_model
 
 _OPERATORS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 # Activation of Keras -> that of ONNX, with its alpha and beta.
-_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
+SEQUENCE_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "tanh": ("Tanh", ()), "sigmoid": ("Sigmoid", ()), "relu": ("Relu", ()), "softsign": ("Softsign", ()),
     "softplus": ("Softplus", ()), "linear": ("Affine", (1.0, 0.0)), "hard_sigmoid": ("HardSigmoid", (1 / 6, 0.5)),
     "elu": ("Elu", (1.0,)), "leaky_relu": ("LeakyRelu", (0.2,)),
@@ -70,8 +70,9 @@ def _reasons(step: LayerStep, *, masked: bool) -> Iterable[str]:
     if masked:
         yield "it gets masked steps, in which the operators of ONNX do not hold the state"
     for activation in _activations(step.cell):
-        if activation not in _ACTIVATIONS:
-            yield f"its activation {activation!r} is none that the operators of ONNX have: {', '.join(_ACTIVATIONS)}"
+        if activation not in SEQUENCE_ACTIVATIONS:
+            known = ", ".join(SEQUENCE_ACTIVATIONS)
+            yield f"its activation {activation!r} is none that the operators of ONNX have: {known}"
 
 
 def sequence_payload(step_function: StepFunction, quantization: str = FLOAT32) -> tuple[bytes, dict[str, int]]:
@@ -167,7 +168,7 @@ def _recurrent_nodes(number: int, node: Node, weights: _Weights, first: str) -> 
     fed = [weights.add(f"{name}{number}", values) for name, values in constants.items()]
     if step.bias is None and recurrent.bias is None:
         fed[2] = ""
-    names = [_ACTIVATIONS[name] for name in _activations(cell)]
+    names = [SEQUENCE_ACTIVATIONS[name] for name in _activations(cell)]
     options: dict[str, Any] = {"hidden_size": units, "activations": [name for name, _ in names]}
     for position, attribute in enumerate(("activation_alpha", "activation_beta")):
         values = [given[position] for _, given in names if len(given) > position]

@@ -1,17 +1,17 @@
-"""The arithmetic of the referee."""
+"""The operations in numpy: with float64 the reference, whose rounding errors do not count."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...runtime.common.arrays import Floats
 from .activations import FORMULAS
-from .precision import Rounding, as_they_are
-from .protocol import Value, Weights
+from .precision import Rounding, unrounded
+from .protocol import Ops, Value, Weights
 
 
 def _softmax(x: Floats) -> Floats:
@@ -27,7 +27,7 @@ def _log_softmax(x: Floats) -> Floats:
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
-_NUMPY_ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
+_ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
     "linear": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
     "tanh": np.tanh,
@@ -38,16 +38,20 @@ _NUMPY_ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
     "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "gelu": lambda x: 0.5 * x * (1 + _erf(x * math.sqrt(0.5)).astype(x.dtype)),
 }
-ACTIVATIONS = (*_NUMPY_ACTIVATIONS, *FORMULAS)  # the names of all that can be exported
+ACTIVATIONS = (*_ACTIVATIONS, *FORMULAS)  # the names of all that can be exported
 
 
-class NumpyOps:
-    """Computes in numpy: with float64 the referee, whose rounding errors do not count."""
+class NumpyOps(Ops):
+    """Computes in numpy."""
 
-    def __init__(self, dtype: type[np.floating[Any]] = np.float64, rounding: Rounding = as_they_are) -> None:
+    _library: ClassVar[Any] = np
+    _functions: ClassVar = {"concatenate": np.concatenate, "log": np.log, "sum": np.sum, "max": np.max}
+    _activations: ClassVar = _ACTIVATIONS
+
+    def __init__(self, dtype: type[np.floating[Any]] = np.float64, rounding: Rounding = unrounded) -> None:
         """Compute with numbers of `dtype`, and with weights that have gone through `rounding`."""
+        super().__init__(rounding)
         self._dtype = dtype
-        self._rounding = rounding
         self._constants: dict[int, tuple[Weights, Floats]] = {}
 
     def constant(self, weights: Weights) -> Value:
@@ -70,62 +74,6 @@ class NumpyOps:
         size = x.shape[-1] // parts
         return [x[..., part * size : (part + 1) * size] for part in range(parts)]  # np.split takes ten times as long
 
-    def activation(self, name: str, x: Value) -> Value:
-        """See `Ops.activation`."""
-        return _NUMPY_ACTIVATIONS[name](x) if name in _NUMPY_ACTIVATIONS else FORMULAS[name](self, x)
-
-    def concatenate(self, values: Sequence[Value], axis: int) -> Value:
-        """See `Ops.concatenate`."""
-        return np.concatenate(values, axis if axis < 0 else axis + 1)
-
-    def reshape(self, x: Value, shape: Sequence[int]) -> Value:
-        """See `Ops.reshape`."""
-        return x.reshape((len(x), *shape))
-
-    def transpose(self, x: Value, axes: Sequence[int]) -> Value:
-        """See `Ops.transpose`."""
-        return x.transpose([0, *(axis + 1 for axis in axes)])
-
-    def rows(self, x: Value, start: int, step: int = 1) -> Value:
-        """See `Ops.rows`."""
-        return x[:, start::step]
-
-    def maximum(self, x: Value, y: Value | float) -> Value:
-        """See `Ops.maximum`."""
-        return np.maximum(x, y)
-
-    def minimum(self, x: Value, y: Value | float) -> Value:
-        """See `Ops.minimum`."""
-        return np.minimum(x, y)
-
-    def absolute(self, x: Value) -> Value:
-        """See `Ops.absolute`."""
-        return np.abs(x)
-
-    def exp(self, x: Value) -> Value:
-        """See `Ops.exp`."""
-        return np.exp(x)
-
-    def log(self, x: Value) -> Value:
-        """See `Ops.log`."""
-        return np.log(x)
-
-    def sqrt(self, x: Value) -> Value:
-        """See `Ops.sqrt`."""
-        return np.sqrt(x)
-
-    def total(self, x: Value, axes: Sequence[int]) -> Value:
-        """See `Ops.total`."""
-        return x.sum(tuple(axis + 1 for axis in axes), keepdims=True)
-
-    def largest(self, x: Value, axes: Sequence[int]) -> Value:
-        """See `Ops.largest`."""
-        return x.max(tuple(axis + 1 for axis in axes), keepdims=True)
-
     def differs(self, x: Value, y: Value | float) -> Value:
         """See `Ops.differs`."""
         return np.not_equal(x, y).astype(self._dtype)
-
-    def select(self, condition: Value, x: Value, y: Value) -> Value:
-        """See `Ops.select`."""
-        return np.where(condition > 0.5, x, y)

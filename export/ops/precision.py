@@ -17,6 +17,7 @@ import numpy as np
 
 from ...runtime.common.arrays import Float32
 from ...runtime.common.errors import NotSteppableError, WrongFormatError
+from ...runtime.format.model_file import FORMATS
 
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
 QUANTIZATIONS = (FLOAT16, INT8)  # what can be asked for; float32 is always written
@@ -28,7 +29,7 @@ FEWEST_HALF = 256  # weights; what restores a smaller one takes as many bytes as
 Rounding: TypeAlias = Callable[[Float32], Float32]
 
 
-def as_they_are(weights: Float32) -> Float32:
+def unrounded(weights: Float32) -> Float32:
     """Return `weights`."""
     return weights
 
@@ -69,7 +70,7 @@ def half_scales(scales: Float32) -> Float32:
 
 def rounding_of(quantization: str) -> Rounding:
     """Return what is done to weights before they are converted."""
-    return to_half if quantization == FLOAT16 else as_they_are
+    return to_half if quantization == FLOAT16 else unrounded
 
 
 def file_name(format: str, quantization: str) -> str:
@@ -80,6 +81,14 @@ def file_name(format: str, quantization: str) -> str:
 def container_of(format: str) -> str:
     """Return what `format` is to containers and interpreters: "tflite" or "onnx"."""
     return format.rpartition(".")[2]
+
+
+def check_formats(given: Sequence[str]) -> list[str]:
+    """Return the formats once each, or raise WrongFormatError."""
+    names = [given] if isinstance(given, str) else list(dict.fromkeys(given))
+    if not names or not set(names) <= set(FORMATS):
+        raise WrongFormatError(f"The formats are {names}; give one or both of {', '.join(FORMATS)}.")
+    return names
 
 
 def check_quantizations(given: Sequence[str]) -> list[str]:

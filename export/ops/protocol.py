@@ -1,79 +1,109 @@
-"""What step rules may compute with, once for TensorFlow graphs and once for numpy.
+"""The operations of step rules, once for TensorFlow graphs and once for numpy.
 
-A rule sees arrays only through `+`, `-`, `*`, `/` and the functions here, so one rule gives the exported graph and the
-referee that the graph is checked against.
+A rule sees arrays only through `+`, `-`, `*`, `/` and these, so one rule gives the exported graph and the float64
+reference that the graph is checked against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 from ...runtime.common.arrays import Float32
+from .activations import FORMULAS
+from .precision import Rounding, unrounded
 
-Value: TypeAlias = Any  # a tensor of the graph, or an array of the referee; both have +, -, * and /
+Value: TypeAlias = Any  # a tensor of the graph, or an array of the reference; both have +, -, * and /
 Weights: TypeAlias = Float32
 
 
-class Ops(Protocol):
-    """What a step rule may compute with. Every `x` is of shape (B, ...); `axes` count from the first after the batch.
+class Ops(ABC):
+    """Operations of a step rule. Every `x` is of shape (B, ...); `axes` count from the first after the batch.
 
-    What is true or false is a number here, 1 or 0.
+    A truth value is a number, 1 or 0.
     """
 
+    _library: ClassVar[Any]  # numpy or TensorFlow
+    _functions: ClassVar[Mapping[str, Callable[..., Value]]]  # those with other names there: concatenate, log, sum, max
+    _activations: ClassVar[Mapping[str, Callable[[Value], Value]]]
+
+    def __init__(self, rounding: Rounding = unrounded) -> None:
+        """Use weights that have gone through `rounding`."""
+        self._rounding = rounding
+
+    @abstractmethod
     def constant(self, weights: Weights) -> Value:
         """Return `weights` as a value."""
 
+    @abstractmethod
     def gather(self, table: Weights, ids: Value) -> Value:
         """Return the rows `ids`, shape (B,), of `table`: shape (B, ...)."""
 
+    @abstractmethod
     def matmul(self, x: Value, kernel: Weights) -> Value:
         """Return x @ kernel, shape (B, ..., N) for x of shape (B, ..., M) and a kernel of shape (M, N)."""
 
+    @abstractmethod
     def split(self, x: Value, parts: int) -> list[Value]:
         """Split the last axis into `parts` equal ones."""
 
-    def concatenate(self, values: Sequence[Value], axis: int) -> Value:
-        """Join `values` along `axis`."""
-
-    def reshape(self, x: Value, shape: Sequence[int]) -> Value:
-        """Return x in the shape (B, *shape)."""
-
-    def transpose(self, x: Value, axes: Sequence[int]) -> Value:
-        """Reorder the axes after the batch."""
-
-    def rows(self, x: Value, start: int, step: int = 1) -> Value:
-        """Return x[:, start::step]."""
-
-    def activation(self, name: str, x: Value) -> Value:
-        """Apply the Keras activation `name`, one of `ACTIVATIONS`."""
-
-    def maximum(self, x: Value, y: Value | float) -> Value:
-        """Return the larger of each two numbers."""
-
-    def minimum(self, x: Value, y: Value | float) -> Value:
-        """Return the smaller of each two numbers."""
-
-    def absolute(self, x: Value) -> Value:
-        """Return |x|."""
-
-    def exp(self, x: Value) -> Value:
-        """Return e to the power of x."""
-
-    def log(self, x: Value) -> Value:
-        """Return the natural logarithm of x."""
-
-    def sqrt(self, x: Value) -> Value:
-        """Return the square root of x."""
-
-    def total(self, x: Value, axes: Sequence[int]) -> Value:
-        """Return the sum over `axes`, which stay with size 1."""
-
-    def largest(self, x: Value, axes: Sequence[int]) -> Value:
-        """Return the maximum over `axes`, which stay with size 1."""
-
+    @abstractmethod
     def differs(self, x: Value, y: Value | float) -> Value:
         """Return 1 where x != y, else 0."""
 
+    def concatenate(self, values: Sequence[Value], axis: int) -> Value:
+        """Join `values` along `axis`."""
+        return self._functions["concatenate"](list(values), axis if axis < 0 else axis + 1)
+
+    def reshape(self, x: Value, shape: Sequence[int]) -> Value:
+        """Return x in the shape (B, *shape)."""
+        return self._library.reshape(x, [-1, *shape])
+
+    def transpose(self, x: Value, axes: Sequence[int]) -> Value:
+        """Reorder the axes after the batch."""
+        return self._library.transpose(x, [0, *(axis + 1 for axis in axes)])
+
+    def rows(self, x: Value, start: int, step: int = 1) -> Value:
+        """Return x[:, start::step]."""
+        return x[:, start::step]
+
+    def activation(self, name: str, x: Value) -> Value:
+        """Apply the Keras activation `name`, one of `ACTIVATIONS`."""
+        return self._activations[name](x) if name in self._activations else FORMULAS[name](self, x)
+
+    def maximum(self, x: Value, y: Value | float) -> Value:
+        """Return the larger of each two numbers."""
+        return self._library.maximum(x, y)
+
+    def minimum(self, x: Value, y: Value | float) -> Value:
+        """Return the smaller of each two numbers."""
+        return self._library.minimum(x, y)
+
+    def absolute(self, x: Value) -> Value:
+        """Return |x|."""
+        return self._library.abs(x)
+
+    def exp(self, x: Value) -> Value:
+        """Return e to the power of x."""
+        return self._library.exp(x)
+
+    def log(self, x: Value) -> Value:
+        """Return the natural logarithm of x."""
+        return self._functions["log"](x)
+
+    def sqrt(self, x: Value) -> Value:
+        """Return the square root of x."""
+        return self._library.sqrt(x)
+
+    def total(self, x: Value, axes: Sequence[int]) -> Value:
+        """Return the sum over `axes`, which stay with size 1."""
+        return self._functions["sum"](x, axis=tuple(axis + 1 for axis in axes), keepdims=True)
+
+    def largest(self, x: Value, axes: Sequence[int]) -> Value:
+        """Return the maximum over `axes`, which stay with size 1."""
+        return self._functions["max"](x, axis=tuple(axis + 1 for axis in axes), keepdims=True)
+
     def select(self, condition: Value, x: Value, y: Value) -> Value:
         """Return x where `condition` is 1 and y where it is 0; the shapes are broadcast."""
+        return self._library.where(condition > 0.5, x, y)

@@ -1,4 +1,4 @@
-"""Checks a finished model file against a Keras model."""
+"""Check a finished model file against a Keras model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from numpy.typing import ArrayLike
 
 from ...runtime.common.atomic_write import atomic_write
 from ...runtime.common.errors import StateMismatchError, WrongFormatError
+from ...runtime.format.manifest import Manifest
 from ...runtime.format.model_file import read_model_file
 from ...runtime.format.vocabulary import Vocabulary
 from ..layers.keras_graph import KerasModel
 from ..ops.precision import FLOAT32, SEQUENCE, check_quantizations
-from ..step_function.build import build_step_function
-from .check import ParityCheck
-from .device_process import installed_backends, replay_in_process
+from ..step_function.build import StepFunction, build_step_function
+from .check import measure, require
+from .device_process import DeviceProcesses, installed_backends
+from .expected import expected_runs
 from .parity import STEPS, Parity
 from .reference import KerasReference
 from .report import draw_errors
@@ -44,14 +46,14 @@ def check(
 
     Args:
         path: A model file.
-        model: The Keras model it should be.
+        model: The Keras model of the file.
         one_hot: The model's input is one-hot vectors.
-        sample: Symbols as they really occur, T of them; see `ParityCheck`.
+        sample: Symbols as they really occur, T of them; see `expected_runs`.
         sample_features: Name -> the features beside them, of shape (T, ...).
         vocabulary: The symbols that the file should have; None: any.
         labels: The symbols that it should answer with; None: any.
         steps: How many symbols to carry the state over.
-        allow_inaccurate: Precisions whose files may be beyond their gate.
+        allow_inaccurate: Precisions whose files may be beyond their tolerance.
         plot: Where to draw the error of every step, as PNG; drawn even if the file does not pass.
         progress: Is told what is being done.
 
@@ -63,54 +65,65 @@ def check(
         NotSteppableError: `model` cannot be stepped.
         StateMismatchError: The file is of a model with other symbols or another state.
         ParityError: They do not answer alike.
-        WrongFormatError: The weights of the file have a precision without a gate, or `allow_inaccurate` names none.
+        WrongFormatError: The weights of the file have a precision without a tolerance, or `allow_inaccurate` one
+            that does not exist.
         MissingPackageError, OutputError: The picture cannot be drawn or written.
     """
     path = Path(path)
     file = read_model_file(path)
-    quantization = file.manifest.quantization
+    manifest, quantization = file.manifest, file.manifest.quantization
     if quantization not in TOLERANCES:
         raise WrongFormatError(
             f"{path.name} has weights of {quantization!r}; what can be checked is {', '.join(TOLERANCES)}. "
             "A later version may know more: pip install -U stepcell"
         )
-    accepted = quantization in check_quantizations(allow_inaccurate)
-    step_function = build_step_function(model, one_hot=one_hot, values=file.manifest.output == "linear")
-    shapes: dict[str, tuple[object, object]] = {
-        "symbols": (len(file.manifest.vocabulary), step_function.symbols),
-        "outputs": (len(file.manifest.output_vocabulary), step_function.outputs),
-        "features": (file.manifest.features, step_function.features),
-        "further outputs": (
-            [(each.name, each.size) for each in file.manifest.extra_outputs],
-            [(each.name, each.size) for each in step_function.extra_outputs],
-        ),
-        "state": (
-            {tensor.name: tensor.shape for tensor in file.manifest.state},
-            {tensor.name: tensor.shape for tensor in step_function.state},
-        ),
-    }
-    for name, wanted, found in (
-        ("vocabulary", vocabulary, file.manifest.vocabulary),
-        ("labels", labels, file.manifest.labels),
-    ):
-        if wanted is not None and found is not None and wanted.symbols != found.symbols:
-            shapes[name] = (found.describe(), wanted.describe())
-    others = [f"{name} {found} and not {expected}" for name, (found, expected) in shapes.items() if found != expected]
-    if others:
-        raise StateMismatchError(f"{path.name} is not of the model {model.name!r}: it has {'; '.join(others)}.")
+    allowed = quantization in check_quantizations(allow_inaccurate)
+    step_function = build_step_function(model, one_hot=one_hot, values=manifest.output == "linear")
+    _require_same_model(path.name, manifest, model.name, step_function, vocabulary, labels)
     backends = installed_backends(file.format)
     progress(f"running Keras over {steps} steps from two states")
-    step_function = replace(step_function, state=file.manifest.state)  # from where the file starts
-    reference = KerasReference(model, step_function.interface)
-    given = sample_inputs(file.manifest, sample, sample_features)
-    parity_check = ParityCheck(step_function, reference, steps=steps, sample=given)
-    format = SEQUENCE if file.manifest.sequence else file.format
-    results = parity_check.measure(path, format, backends, progress, quantization)
-    if plot is not None:
-        atomic_write(Path(plot), draw_errors(f"{path.name} ({quantization}) against Keras", results))
-    if not accepted:
-        consequence = "" if quantization == FLOAT32 else f"To let that pass: --allow-inaccurate {quantization}"
-        parity_check.require(path, results, file.manifest.vocabulary, consequence)
-    for backend in backends:
-        replay_in_process(path, backend)
+    step_function = replace(step_function, state=manifest.state)  # from where the file starts
+    reference = KerasReference(model, step_function)
+    given = sample_inputs(manifest, sample, sample_features)
+    expected = expected_runs(step_function, reference, steps=steps, sample=given)
+    format = SEQUENCE if manifest.sequence else file.format
+    with DeviceProcesses() as device:
+        results = measure(expected, path, format, quantization, backends, device, progress)
+        if plot is not None:
+            atomic_write(Path(plot), draw_errors(f"{path.name} ({quantization}) against Keras", results))
+        if not allowed:
+            exact = quantization == FLOAT32
+            consequence = "" if exact else f"To let that pass: --allow-inaccurate {quantization}"
+            require(expected, path, results, manifest.vocabulary, consequence)
+        for backend in backends:
+            device.replay(path, backend)
     return results
+
+
+def _require_same_model(
+    file_name: str,
+    manifest: Manifest,
+    model_name: str,
+    step_function: StepFunction,
+    vocabulary: Vocabulary | None,
+    labels: Vocabulary | None,
+) -> None:
+    """Raise StateMismatchError unless the file has the symbols, outputs, features and state of the model."""
+    compared: dict[str, tuple[object, ...]] = {
+        "symbols": (len(manifest.vocabulary), step_function.symbols),
+        "outputs": (len(manifest.output_vocabulary), step_function.outputs),
+        "features": (manifest.features, step_function.features),
+        "further outputs": tuple(
+            [(each.name, each.size) for each in side.extra_outputs] for side in (manifest, step_function)
+        ),
+        "state": tuple({tensor.name: tensor.shape for tensor in side.state} for side in (manifest, step_function)),
+    }
+    for name, wanted, found in (
+        ("vocabulary", vocabulary, manifest.vocabulary),
+        ("labels", labels, manifest.labels),
+    ):
+        if wanted is not None and found is not None and wanted.symbols != found.symbols:
+            compared[name] = (found.describe(), wanted.describe())
+    others = [f"{name} {found} and not {expected}" for name, (found, expected) in compared.items() if found != expected]
+    if others:
+        raise StateMismatchError(f"{file_name} is not of the model {model_name!r}: it has {'; '.join(others)}.")

@@ -1,4 +1,4 @@
-"""The runtime in a process of its own, as on a device: no TensorFlow in it, and a crash there is an error here.
+"""Interpreters in worker processes, as on a device: without TensorFlow, and a crash there is an error here.
 
 (tflite-runtime cannot even build an interpreter in a process that imported TensorFlow before it.)
 """
@@ -9,8 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from threading import BoundedSemaphore
-from typing import Any
+from threading import BoundedSemaphore, Lock
 
 from ...runtime.common.errors import BackendError, NoInterpreterError
 from ...runtime.common.run_worker import WorkerProcess, run_worker
@@ -18,18 +17,74 @@ from ...runtime.interpreters.registry import NUMPY, backends_for, describe_backe
 from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 from ..ops.precision import INT8
 
-_AT_ONCE = BoundedSemaphore(os.cpu_count() or 1)  # processes; more would only disturb what others measure
-_LONGEST = 3600.0  # seconds; nothing should take so long, and nothing may wait for ever
+_AT_ONCE = BoundedSemaphore(os.cpu_count() or 1)  # requests; more would only disturb each other's measurements
+_TIMEOUT = 3600.0  # seconds
 
 
-def installed_backends(format: str, quantizations: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the names of the backends that work on this machine for files of `format`; numpy only for want of others.
+class DeviceProcesses:
+    """One worker process for each backend, started at its first request and ended with the `with` block.
+
+    Requests to different backends may be made in different threads at the same time.
+    """
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._workers: dict[str, WorkerProcess] = {}
+        self._lock = Lock()
+
+    def __enter__(self) -> DeviceProcesses:
+        """Return the processes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all processes."""
+        for worker in self._workers.values():
+            worker.close()
+
+    def trace(self, path: Path, backend: str, specs: Mapping[str, RunSpec]) -> dict[str, RunResult]:
+        """Step the file at `path` on `backend` as each of `specs` says, and in every other way the file has.
+
+        Raises:
+            BackendError: The interpreter failed or crashed; its reason is in the message.
+        """
+        with _AT_ONCE:
+            try:
+                return trace_in_worker(self._worker(backend), path, backend, specs, timeout=_TIMEOUT)
+            except BackendError as error:
+                raise _failed(describe_backend(backend), str(error)) from None
+
+    def replay(self, path: Path, backend: str) -> float:
+        """Load the file at `path` on `backend`, replay its golden sequence and return the largest difference.
+
+        Raises:
+            BackendError: The interpreter failed or crashed, or an answer is wrong; its reason is in the message.
+        """
+        with _AT_ONCE:
+            found = self._worker(backend).request("replay", timeout=_TIMEOUT, model=str(path), backend=backend)
+        if found.failure is not None:
+            raise _failed(describe_backend(backend), found.failure)
+        return float(found.value)
+
+    def _worker(self, backend: str) -> WorkerProcess:
+        with self._lock:
+            return self._workers.setdefault(backend, WorkerProcess())
+
+
+def installed_backends(
+    format: str, quantizations: Iterable[str] = (), probed: Mapping[str, str | None] | None = None
+) -> tuple[str, ...]:
+    """Return the names of the backends that work on this machine for files of `format`; numpy only if it is alone.
+
+    Args:
+        format: "tflite" or "onnx".
+        quantizations: Precisions of the files to be stepped.
+        probed: Backend -> None if it works, or the reason why it does not; None: try them, once per process.
 
     Raises:
-        NoInterpreterError: There is none; why each does not work is in the message. Or numpy alone is there, which
-            cannot show what an interpreter makes of int8, and that is among the `quantizations` asked for.
+        NoInterpreterError: No backend works; the reason of each is in the message. Or numpy alone works, which does
+            not round as interpreters do with int8, and int8 is among the `quantizations`.
     """
-    probed = _probe()
+    probed = probe() if probed is None else probed
     working = drop_numpy_fallback(name for name in backends_for(format) if probed[name] is None)
     if not working:
         reasons = "\n".join(f"  - {probed[name]}" for name in backends_for(format))
@@ -39,51 +94,21 @@ def installed_backends(format: str, quantizations: Iterable[str] = ()) -> tuple[
         )
     if working == (NUMPY,) and INT8 in quantizations:
         raise NoInterpreterError(
-            f"What {INT8} costs is measured on an interpreter, which rounds what weights are multiplied with; numpy "
-            f"does not. Install one for .{format} files (stepcell doctor says which), or leave out --quantize {INT8}."
+            f"The cost of {INT8} is measured on an interpreter, which rounds the inputs of products; numpy does not. "
+            f"Install one for .{format} files (stepcell doctor says which), or leave out --quantize {INT8}."
         )
     return working
 
 
-def trace_in_process(path: Path, backend: str, courses: Mapping[str, RunSpec]) -> dict[str, RunResult]:
-    """Do what `runtime.worker.trace.trace_all` does for each of `courses`, in a process of its own.
-
-    Raises:
-        BackendError: The process failed or crashed; what it said is in the message.
-    """
-    with _AT_ONCE, WorkerProcess() as worker:
-        try:
-            return trace_in_worker(worker, path, backend, courses, timeout=_LONGEST)
-        except BackendError as error:
-            raise _failed(backend, str(error)) from None
-
-
-def replay_in_process(path: Path, backend: str) -> float:
-    """Load the file at `path` on `backend` and replay its golden sequence, in a process of its own.
-
-    Returns:
-        The largest difference from the recorded answers.
-
-    Raises:
-        BackendError: The process failed or crashed, or an answer is wrong; what it said is in the message.
-    """
-    return float(_run("replay", backend, model=str(path), backend=backend))
-
-
 @lru_cache
-def _probe() -> dict[str, str | None]:
-    found: dict[str, str | None] = _run("probe", "")
-    return found
-
-
-def _run(command: str, backend_name: str, **arguments: str) -> Any:
-    with _AT_ONCE:
-        found = run_worker(command, timeout=_LONGEST, **arguments)
+def probe() -> Mapping[str, str | None]:
+    """Try all backends in a worker process; return name -> None if it works, or the reason why it does not."""
+    found = run_worker("probe", timeout=_TIMEOUT)
     if found.failure is not None:
-        raise _failed(backend_name, found.failure)
-    return found.value
+        raise _failed("The runtime", found.failure)
+    probed: dict[str, str | None] = found.value
+    return probed
 
 
-def _failed(backend: str, failure: str) -> BackendError:
-    who = describe_backend(backend) if backend else "The runtime"
+def _failed(who: str, failure: str) -> BackendError:
     return BackendError(f"{who} failed in a process of its own: {failure}")

@@ -1,11 +1,54 @@
-"""How far two runs of the same symbols are apart."""
+"""Metrics: how far two runs of the same symbols are apart."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Floats
-from ...runtime.worker.messages import RunResult
+from ...runtime.worker.messages import RunResult, RunSpec
+from ..step_function.build import StepFunction
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far one run is from another, over all of its steps.
+
+    Attributes:
+        error: Largest difference of an output, relative for values above 1.
+        agreement: Share of steps at which both name the same most likely symbol; the least of all probability outputs.
+        nll_change: Change of the mean negative log-probability of the main output, in nats.
+        noise: Of outputs that are values: root mean square of the difference over the standard deviation; the largest.
+    """
+
+    error: float = 0.0
+    agreement: float = 1.0
+    nll_change: float = 0.0
+    noise: float = 0.0
+
+
+def deviation(step_function: StepFunction, spec: RunSpec, found: RunResult, expected: RunResult) -> Deviation:
+    """Return how far the outputs of `found` are from those of `expected`, two results of `spec`."""
+    error, same, changed, noisy = 0.0, 1.0, 0.0, 0.0
+    ours, right = (outputs_of(step_function, result) for result in (found, expected))
+    for output in step_function.interface.outputs:
+        one, other = ours[output.name], right[output.name]
+        error = max(error, float(per_step(relative(one, other)).max()))
+        if output.activation == "linear":
+            noisy = max(noisy, noise(one, other))
+            continue
+        best = other.argmax(axis=1)
+        same = min(same, float((one.argmax(axis=1) == best).mean()))
+        if output is step_function.main:
+            following = spec.inputs.ids[1:] if step_function.predicts_symbols and not spec.each else best[:-1]
+            changed = nll(one, following) - nll(other, following)
+    return Deviation(error, same, changed, noisy)
+
+
+def outputs_of(step_function: StepFunction, result: RunResult) -> dict[str, Floats]:
+    """Return all outputs of a run by name, (T, K)."""
+    return {step_function.main.name: result.probabilities, **result.extra_outputs}
 
 
 def difference(one: RunResult, other: RunResult) -> float:
@@ -17,7 +60,7 @@ def difference(one: RunResult, other: RunResult) -> float:
 
 
 def per_step(errors: Floats) -> Floats:
-    """Return the largest absolute value of each step, shape (T,); not a number counts as infinite."""
+    """Return the largest absolute value of each step, shape (T,); NaN counts as infinite."""
     largest = np.abs(errors).reshape(len(errors), -1).max(axis=1)
     return np.where(np.isnan(largest), np.inf, largest)
 
@@ -28,21 +71,16 @@ def relative(found: Floats, expected: Floats) -> Floats:
     return deviation
 
 
-def agreement(probabilities: Floats, best: AnyArray) -> float:
-    """Return the share of steps at which `best`, (T,), is the most likely output of `probabilities`, (T, K)."""
-    return float((probabilities.argmax(axis=1) == best).mean())
-
-
 def nll(probabilities: Floats, following: AnyArray) -> float:
-    """Return the mean negative log-probability of `following`, (T - 1,), in the answers before them, (T, K)."""
+    """Return the mean negative log-probability of `following`, (T - 1,), in the outputs before them, (T, K)."""
     chosen = probabilities[np.arange(len(following)), following].astype(np.float64)
     return float(-np.log(np.maximum(chosen, 1e-30)).mean()) if len(following) else 0.0
 
 
 def noise(found: Floats, expected: Floats) -> float:
-    """Return the root mean square of the difference, as a share of the standard deviation of what is expected.
+    """Return the root mean square of the difference, as a share of the standard deviation of `expected`.
 
-    The first axis of both is the steps; the worst column counts. Not a number is infinite.
+    The first axis of both is the steps; the worst column counts. NaN is infinite.
     """
     spread = np.maximum(expected.std(axis=0), 1e-6)
     worst = float((np.sqrt(((found - expected) ** 2).mean(axis=0)) / spread).max())

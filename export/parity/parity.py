@@ -35,7 +35,7 @@ class Parity:
         error_first_tenth: Mean over the first tenth of the steps of the largest difference of a probability.
         error_last_tenth: The same over the last tenth: where errors pile up it is larger.
         quantization: Precision of the weights.
-        missed: What is beyond the gate of this precision, as far as this sequence can tell; see `ParityCheck`.
+        missed: Everything beyond the tolerance of this precision, as far as this run can tell; see `check`.
         other_ways: Name of another way to step the file ("two phases", "a batch") -> the largest difference from the
             first; those that the file and the runtime have.
         microseconds: What a step took of the processor; None where it was not measured.

@@ -1,10 +1,8 @@
-"""What an exported file must answer: Keras on the whole sequence, and numpy as referee.
-
-Keras layers on whole sequences, with their state in and out: what stepping must be equal to.
+"""The reference of an exported file: Keras on the whole sequence.
 
 Nothing here uses the step rules. A recurrent layer is a copy of the Keras layer that returns its state; a convolution
-is the Keras layer on the past inputs and the sequence joined. What each state tensor is called is written down here
-once more, so that a rule that swaps two of them is caught.
+is the Keras layer on the past inputs and the sequence joined. The names of the state tensors are written down here once
+more, so that a rule that swaps two of them is caught.
 """
 
 from __future__ import annotations
@@ -23,20 +21,17 @@ from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.worker.messages import RunResult, State
-from ..layers.keras_graph import KerasLayer, KerasModel, LayerCall, read_graph
-from ..ops import NumpyOps
-from ..ops.precision import Rounding, as_they_are
+from ..layers.keras_graph import KerasLayer, KerasModel, LayerCall
 from ..step_function.build import StepFunction
-from ..step_function.interface import Interface
 from .metrics import relative
-from .sample_inputs import as_mapping, random_inputs
+from .sample_inputs import random_inputs
 
-_LAYERS = keras.layers
+_L = keras.layers
 # In the order in which `return_state` gives them.
-_STATE_ORDER = {_LAYERS.LSTMCell: ("h", "c"), _LAYERS.GRUCell: ("h",), _LAYERS.SimpleRNNCell: ("h",)}
-_RECURRENT = (_LAYERS.LSTM, _LAYERS.GRU, _LAYERS.SimpleRNN, _LAYERS.RNN)
-_CONVOLUTIONS = (_LAYERS.Conv1D, _LAYERS.DepthwiseConv1D, _LAYERS.SeparableConv1D)
-_POOLING = (_LAYERS.AveragePooling1D, _LAYERS.MaxPooling1D)
+_STATE_ORDER = {_L.LSTMCell: ("h", "c"), _L.GRUCell: ("h",), _L.SimpleRNNCell: ("h",)}
+_RECURRENT = (_L.LSTM, _L.GRU, _L.SimpleRNN, _L.RNN)
+_CONVOLUTIONS = (_L.Conv1D, _L.DepthwiseConv1D, _L.SeparableConv1D)
+_POOLING = (_L.AveragePooling1D, _L.MaxPooling1D)
 
 # (inputs (N, T, ...), state or None for the initial one, mask (N, T) or None) -> (output (N, T, ...), last state)
 Run: TypeAlias = Callable[[list[Any], "list[Any] | None", Any], tuple[Any, list[Any]]]
@@ -67,9 +62,9 @@ def whole_call(call: LayerCall) -> WholeCall:
         return _windowed(layer, (layer.kernel_size[0] - 1) * layer.dilation_rate[0], channels)
     if type(layer) in _POOLING:
         return _windowed(layer, int(keras.tree.flatten(layer.pool_size)[0]) - 1, channels)
-    if type(layer) is _LAYERS.ZeroPadding1D:
+    if type(layer) is _L.ZeroPadding1D:
         return WholeCall(lambda inputs, _, mask: (inputs[0], []))  # its zeros are in the past of the layer behind it
-    if type(layer) is _LAYERS.CategoryEncoding:
+    if type(layer) is _L.CategoryEncoding:
         # The layer itself drops the time axis of sequences of one symbol and refuses sequences of unknown length.
         return WholeCall(lambda inputs, _, mask: (tf.one_hot(tf.cast(inputs[0], tf.int32), layer.num_tokens), []))
     return WholeCall(lambda inputs, _, mask: (_plain(call, inputs), []))
@@ -78,11 +73,11 @@ def whole_call(call: LayerCall) -> WholeCall:
 def _plain(call: LayerCall, inputs: list[Any]) -> Any:
     """Call the layer as it is; where Keras gives it single time steps, these are a larger batch."""
     layer = call.layer
-    if type(layer) is _LAYERS.Reshape and call.timed:  # it may name a number of time steps
+    if type(layer) is _L.Reshape and call.timed:  # it may name a number of time steps
         return tf.reshape(inputs[0], [*tf.unstack(tf.shape(inputs[0])[:2]), *call.output_shape[2:]])
     outer = None if call.timed else tf.shape(inputs[0])[:2]
     given = [x if outer is None else tf.reshape(x, [-1, *x.shape[2:]]) for x in inputs]
-    if not isinstance(layer, keras.layers.Layer):
+    if not isinstance(layer, _L.Layer):
         arguments = [o.constant if o.position is None else given[o.position] for o in call.operands]
         y = layer(arguments) if type(layer).__name__ == "Concatenate" else layer(*arguments)
     else:
@@ -96,7 +91,7 @@ def _recurrent(layer: KerasLayer) -> WholeCall:
     copy = type(layer).from_config({**layer.get_config(), **explicit})
     copy.build((None, None, layer.weights[0].shape[0]))
     copy.set_weights(layer.get_weights())
-    stacked = type(layer.cell) is _LAYERS.StackedRNNCells
+    stacked = type(layer.cell) is _L.StackedRNNCells
     names = tuple(_STATE_ORDER[type(cell)] for cell in (layer.cell.cells if stacked else [layer.cell]))
 
     def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
@@ -137,23 +132,20 @@ _SEED = 0
 
 
 class KerasReference:
-    """A Keras model on whole sequences, from any state, returning the last state.
+    """A Keras model on whole sequences, from any state, with the last state.
 
-    The same Keras layers with the same weights, each of which sees the whole sequence at once, so nothing of stepcell's
-    stepping is in it. A layer whose state Keras does not let in and out begins from its initial state.
+    Every layer sees the whole sequence at once, so nothing of stepcell's stepping is in it. A layer whose state Keras
+    neither takes nor returns begins from its initial state.
     """
 
-    def __init__(self, model: KerasModel, interface: Interface) -> None:
-        """Copy the recurrent layers of `model`, a steppable one with this `interface`.
+    def __init__(self, model: KerasModel, step_function: StepFunction) -> None:
+        """Copy the recurrent layers of `model`, from which `step_function` was built.
 
         Raises:
-            ParityError: The copy does not answer as `model` itself does.
+            ParityError: The layers of the graph do not answer as `model` itself does.
         """
-        graph, _ = read_graph(model)
-        assert graph is not None, "the step function has been built from the same model"
-        self._graph = graph
-        self._interface = interface
-        self._calls = [whole_call(call) for call in graph.calls]
+        self._graph, self._interface = step_function.graph, step_function.interface
+        self._calls = [whole_call(call) for call in self._graph.calls]
         self._run = tf.function(self._whole_sequence, autograph=False, reduce_retracing=True)
         self._compare_with(model)
 
@@ -198,8 +190,8 @@ class KerasReference:
         return arrays
 
     def _trajectory(self, answers: Sequence[AnyArray], states: Mapping[str, Any]) -> RunResult:
-        named = {each.name: array for each, array in zip(self._interface.answers, answers, strict=True)}
-        main = named.pop(self._interface.answers[0].name)
+        named = {each.name: array for each, array in zip(self._interface.outputs, answers, strict=True)}
+        main = named.pop(self._interface.outputs[0].name)
         return RunResult(main, {name: np.asarray(value) for name, value in states.items()}, None, named)
 
     def _whole_sequence(self, inputs: dict[int, Any], state: dict[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
@@ -211,7 +203,7 @@ class KerasReference:
             y, after = layer.run([values[number] for number in call.inputs], initial, mask)
             values[call.output] = tf.identity(y)  # without the mask that Keras hangs on tensors: it is given where used
             last.update(zip(names, after, strict=True))
-        answers = [(each, values[each.number]) for each in self._interface.answers]
+        answers = [(each, values[each.number]) for each in self._interface.outputs]
         return [tf.nn.softmax(value) if each.from_logits else value for each, value in answers], last
 
     def _state_names(self) -> list[list[str]]:
@@ -237,7 +229,7 @@ class KerasReference:
             made = tf.nest.flatten(model(given[0] if len(given) == 1 else given, training=False))
         whole = {output.number: value for output, value in zip(self._graph.outputs, made, strict=True)}
         difference = 0.0
-        for each, value in zip(self._interface.answers, self._run(arrays, None)[0], strict=True):
+        for each, value in zip(self._interface.outputs, self._run(arrays, None)[0], strict=True):
             expected = np.asarray(tf.nn.softmax(whole[each.number]) if each.from_logits else whole[each.number])
             apart = np.asarray(value)
             found = apart if expected.ndim == apart.ndim else apart[:, -1]
@@ -247,46 +239,6 @@ class KerasReference:
                 f"The model {model.name!r} and its own layers, called one after the other, differ by {difference:.2g} "
                 f"within {steps} steps (allowed {_SELF_TOLERANCE:g}). Nothing was written."
             )
-
-
-def run_numpy(
-    step_function: StepFunction,
-    inputs: Inputs,
-    starts: Sequence[State],
-    dtype: type[np.floating[Any]] = np.float64,
-    rounding: Rounding = as_they_are,
-    recorded: int | None = None,
-) -> list[RunResult]:
-    """Step `inputs` in numpy from each of `starts`.
-
-    Returns:
-        The answers, and the state after each step, or after each of the last `recorded` ones: the past inputs of a few
-        convolutions over 10,000 steps would fill the memory.
-    """
-    arithmetic = NumpyOps(dtype, rounding)
-    current = {name: np.concatenate([start[name] for start in starts]).astype(dtype) for name in starts[0]}
-    answers = {a.name: np.empty((len(starts), len(inputs), a.size), dtype) for a in step_function.interface.answers}
-    skipped = 0 if recorded is None else max(len(inputs) - recorded, 0)
-    steps = len(inputs) - skipped
-    states = {name: np.empty((len(starts), steps, *array.shape[1:]), dtype) for name, array in current.items()}
-    lanes = np.zeros(len(starts), int)
-    for step in range(len(inputs)):
-        made, current = step_function.advance(arithmetic, as_mapping(inputs[lanes + step]), current)
-        for name, answer in made.items():
-            answers[name][:, step] = answer
-        if step >= skipped:
-            for name, array in current.items():
-                states[name][:, step - skipped] = array
-    main = answers.pop(step_function.main.name)
-    return [
-        RunResult(
-            main[lane],
-            {name: array[lane] for name, array in states.items()},
-            None,
-            {name: array[lane] for name, array in answers.items()},
-        )
-        for lane in range(len(starts))
-    ]
 
 
 @contextmanager

@@ -1,11 +1,4 @@
-"""Parity as a table for people.
-
-What exported files answer on every interpreter that is installed, side by side.
-
-parity.json: everything that was measured in an export, for programs.
-
-Parity as a picture: the error at every step, to see at a glance whether it grows.
-"""
+"""Reports of measured parity: parity.json for programs, tables and a picture for people."""
 
 from __future__ import annotations
 
@@ -24,13 +17,18 @@ from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.messages import RunSpec
 from ..ops.precision import FLOAT32, file_name
 from .comparison import recommendations
-from .device_process import installed_backends, trace_in_process
+from .device_process import DeviceProcesses, installed_backends
 from .parity import EACH, Parity
 from .tolerance import TOLERANCES, Tolerance
 
+_STARTS = {"initial": "initial, carried", "random": "random, carried", "each": "given at each step"}
+_COLOURS = {"initial": "tab:blue", "random": "tab:orange"}
+_SMALLEST = 1e-9  # below float32; an error of 0 has no place on a logarithmic scale
+_POINTS = 500  # per line: each is the largest error of as many steps as fall together
+
 
 def answers_table(files: Sequence[Path], sequences: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows: what each file on each interpreter answers to the last but one symbol of each sequence.
+    """Return header and rows: the answer of each file on each interpreter to the last but one symbol of each sequence.
 
     Args:
         files: Model files.
@@ -41,24 +39,26 @@ def answers_table(files: Sequence[Path], sequences: Sequence[Sequence[str]]) -> 
         UnknownSymbolError: A symbol is not in the vocabulary of a file.
     """
     rows = []
-    for path in files:
-        manifest = read_model_file(path).manifest
-        outputs = manifest.labels or manifest.vocabulary
-        courses = {
-            str(number): RunSpec(Inputs(manifest.vocabulary.encode_all(sequence[:-1])), initial_state(manifest.state))
-            for number, sequence in enumerate(sequences)
-        }
-        for backend in installed_backends(path.suffix[1:]):
-            found = trace_in_process(path, backend, courses)
-            last = [found[name].probabilities[-1] for name in courses]
-            answers = [f"{outputs.decode(int(answer.argmax()))}  ({answer.max():.3f})" for answer in last]
-            rows.append([path.name, describe_backend(backend), *answers])
+    with DeviceProcesses() as device:
+        for path in files:
+            manifest = read_model_file(path).manifest
+            specs = {
+                str(number): RunSpec(
+                    Inputs(manifest.vocabulary.encode_all(symbols[:-1])), initial_state(manifest.state)
+                )
+                for number, symbols in enumerate(sequences)
+            }
+            for backend in installed_backends(path.suffix[1:]):
+                last = [found.probabilities[-1] for found in device.trace(path, backend, specs).values()]
+                decode = manifest.output_vocabulary.decode
+                answers = [f"{decode(int(answer.argmax()))}  ({answer.max():.3f})" for answer in last]
+                rows.append([path.name, describe_backend(backend), *answers])
     asked = [f"after {','.join(s[:-2])} the symbol {s[-2]} is answered by" for s in sequences]
     return ["file", "runtime", *asked], rows
 
 
 def parity_report(name: str, sizes: Mapping[str, int], parity: Sequence[Parity]) -> bytes:
-    """Return its content; `sizes` are the bytes of each file by its name."""
+    """Return the content of parity.json; `sizes` are the bytes of each file by its name."""
     report = {
         "name": name,
         "producer": f"stepcell {__version__}",
@@ -71,11 +71,6 @@ def parity_report(name: str, sizes: Mapping[str, int], parity: Sequence[Parity])
         "recommendations": recommendations(parity, sizes),
     }
     return (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-_COLOURS = {"initial": "tab:blue", "random": "tab:orange"}
-_SMALLEST = 1e-9  # below float32; an error of 0 has no place on a logarithmic scale
-_POINTS = 500  # per line: each is the largest error of as many steps as fall together
 
 
 def draw_errors(title: str, parity: Sequence[Parity]) -> bytes:
@@ -110,15 +105,8 @@ def draw_errors(title: str, parity: Sequence[Parity]) -> bytes:
     return to_png(figure)
 
 
-_STARTS = {"initial": "initial, carried", "random": "random, carried", "each": "given at each step"}
-
-
 def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]], str]:
-    """Return how far files are from Keras, as header, rows and a note.
-
-    Args:
-        results: What was measured; each becomes a row: one per file, runtime and start state.
-    """
+    """Return header, rows and a note: a row for each of `results`, one per file, runtime and start state."""
     header = [
         "file",
         "runtime",
@@ -152,16 +140,16 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
     return header, rows, note
 
 
-def _limits(gate: Tolerance) -> str:
-    """Return what `gate` limits, in words."""
+def _limits(tolerance: Tolerance) -> str:
+    """Return the limits of `tolerance` in words."""
     limits = []
-    if gate.error == gate.state:
-        limits.append(f"probabilities and states {gate.error:g}")
+    if tolerance.error == tolerance.state:
+        limits.append(f"probabilities and states {tolerance.error:g}")
     else:
-        limits += [f"probabilities {gate.error:g}"] if gate.error < inf else []
-        limits.append(f"state after a single step {gate.state:g}")
-    if gate.agreement:
-        limits.append(f"same answer from {100 * gate.agreement:g} %")
-    if gate.nll < inf:
-        limits.append(f"change of NLL {gate.nll:g} nats")
+        limits += [f"probabilities {tolerance.error:g}"] if tolerance.error < inf else []
+        limits.append(f"state after a single step {tolerance.state:g}")
+    if tolerance.agreement:
+        limits.append(f"same answer from {100 * tolerance.agreement:g} %")
+    if tolerance.nll < inf:
+        limits.append(f"change of NLL {tolerance.nll:g} nats")
     return ", ".join(limits)

@@ -1,4 +1,4 @@
-"""What to feed a model in a parity check where nobody has given anything."""
+"""Inputs of a parity check: a sample of the user, or drawn ones."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from numpy.typing import ArrayLike
 
 from ...runtime.common.arrays import AnyArray, Ids
 from ...runtime.format.manifest import Manifest
-from ...runtime.format.tensor_specs import SYMBOL, Inputs, checked_features
+from ...runtime.format.tensor_specs import Inputs, checked_features
 from ...runtime.interpreters.base import initial_state
 from ..ops import NumpyOps
 from ..step_function.build import StepFunction
 from ..step_function.interface import Interface
+from ..step_function.run import as_mapping
 
 _MOST_LANES, _SHORTEST_LANE = 16, 500
 
 
 def random_inputs(interface: Interface, steps: int, random: np.random.Generator | int) -> Inputs:
-    """Return symbols drawn evenly, and features: ids drawn evenly, numbers from a normal distribution.
+    """Return symbols and ids drawn evenly, and numbers from a normal distribution.
 
-    It is that which the model expects, where it tells, and else the standard one.
+    The distribution is that of the Normalization behind the input, where there is one, else the standard one.
     """
     random = np.random.default_rng(random)
-    return Inputs(_random_ids(interface.symbols, steps, random), _random_features(interface, steps, random))
+    ids: Ids = random.integers(0, max(interface.symbols, 1), steps, dtype=np.int32)
+    return Inputs(ids, _random_features(interface, steps, random))
 
 
 def sample_inputs(
@@ -86,15 +88,6 @@ def every_symbol(
     if sample is not None and sample.features:
         features = {**features, **sample[random.integers(0, len(sample), steps)].features}
     return Inputs(ids, features)
-
-
-def as_mapping(inputs: Inputs) -> dict[str, AnyArray]:
-    """Return `inputs` as the step function takes them, the steps as its batch."""
-    return {SYMBOL: inputs.ids, **inputs.features}
-
-
-def _random_ids(symbols: int, steps: int, random: np.random.Generator) -> Ids:
-    return random.integers(0, max(symbols, 1), steps, dtype=np.int32)
 
 
 def _random_features(interface: Interface, steps: int, random: np.random.Generator) -> dict[str, AnyArray]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from ..ops.golden import FLOAT32_TOLERANCE
 from ..ops.precision import FLOAT16, FLOAT32, INT8
+from .metrics import Deviation
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,22 @@ class Tolerance:
         }
         return {**{n: limit for n, limit in limits.items() if limit < inf}, "argmax_agreement": self.agreement}
 
-    def missed(self, error: float, agreement: float, nll: float, noise: float = 0.0) -> list[str]:
+    def missed(self, found: Deviation) -> list[str]:
         """Say what is beyond the tolerance, with the figures; NaN is beyond every tolerance."""
         problems = []
-        if not error <= self.error:
-            problems.append(f"an output is off by {error:.2g} (allowed {self.error:g})")
-        if not agreement >= self.agreement:
+        if not found.error <= self.error:
+            problems.append(f"an output is off by {found.error:.2g} (allowed {self.error:g})")
+        if not found.agreement >= self.agreement:
             problems.append(
-                f"{100 * agreement:.2f} % of the answers are the same (at least {100 * self.agreement:g} %)"
+                f"{100 * found.agreement:.2f} % of the answers are the same (at least {100 * self.agreement:g} %)"
             )
-        if not abs(nll) <= self.nll:
-            problems.append(f"the NLL changes by {nll:+.2g} nats (at most {self.nll:g})")
-        if not noise <= self.noise:
-            problems.append(f"values have noise of {100 * noise:.2g} % (at most {100 * self.noise:g} %)")
+        if not abs(found.nll_change) <= self.nll:
+            problems.append(f"the NLL changes by {found.nll_change:+.2g} nats (at most {self.nll:g})")
+        if not found.noise <= self.noise:
+            problems.append(f"values have noise of {100 * found.noise:.2g} % (at most {100 * self.noise:g} %)")
         return problems
 
 
-# float32: other kernels and other orders of summation; 2.6e-6 was the largest difference seen in probabilities (256
-# units, 20,000 steps), and a wrong mapping differs by 1e-2 and more.
-FLOAT32_TOLERANCE = 1e-5
 # The states of a single step were off by 2e-3 (float16) and 0.1 (int8) at most; 0.5 and more where they were miswired.
 TOLERANCES = {
     FLOAT32: Tolerance(error=FLOAT32_TOLERANCE, state=FLOAT32_TOLERANCE),

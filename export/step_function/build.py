@@ -14,7 +14,7 @@ from ...runtime.format.tensor_specs import Feature
 from ..layers import CannotStepError, LayerStep, Lookup, apply_rule
 from ..layers.keras_graph import Graph, KerasModel, LayerCall, read_graph
 from ..ops import Ops, Value
-from .interface import Answer, Interface, read_interface
+from .interface import Interface, OutputSpec, read_interface
 from .plan import Steps, plan
 
 # (arithmetic, inputs (B, ...), state) -> (outputs (B, K), next state); all by their names in the file.
@@ -59,14 +59,14 @@ class StepFunction:
         return tuple(self.interface.features.values())
 
     @property
-    def main(self) -> Answer:
+    def main(self) -> OutputSpec:
         """The main output."""
-        return self.interface.answers[0]
+        return self.interface.outputs[0]
 
     @property
-    def extra_outputs(self) -> tuple[Answer, ...]:
+    def extra_outputs(self) -> tuple[OutputSpec, ...]:
         """The other outputs."""
-        return self.interface.answers[1:]
+        return self.interface.outputs[1:]
 
     @property
     def outputs(self) -> int:
@@ -114,7 +114,7 @@ def build_step_function(
     assert interface is not None, "it is read where there is a graph"
     planned = plan(graph, steps, interface.tables)
     _refuse_if(interface.clashes(planned.state), model, name)
-    names, answers = interface.names, interface.answers
+    names, answers = interface.names, interface.outputs
 
     def advance(
         a: Ops, inputs: Mapping[str, Value], state: Mapping[str, Value]

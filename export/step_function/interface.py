@@ -60,7 +60,7 @@ _UNNAMED = re.compile(r"(keras_tensor|input|input_layer)(_\d+)?")
 
 
 @dataclass(frozen=True)
-class Answer:
+class OutputSpec:
     """An output of a model file.
 
     Attributes:
@@ -87,7 +87,7 @@ class Interface:
         symbols: How many symbols there are, V; 0: the model reads features alone.
         one_hot: The symbol is read as a one-hot vector.
         features: Number of an input -> the feature.
-        answers: The outputs, the main one first.
+        outputs: The outputs, the main one first.
         tables: Number of an input of ids -> what each of them is: itself, or its one-hot vector.
         spread: Number of an input of numbers -> their mean and standard deviation, where the model tells: it has a
             Normalization behind it.
@@ -97,7 +97,7 @@ class Interface:
     symbols: int
     one_hot: bool
     features: Mapping[int, Feature]
-    answers: tuple[Answer, ...]
+    outputs: tuple[OutputSpec, ...]
     tables: Mapping[int, Weights]
     spread: Mapping[int, tuple[Weights, Weights]]
 
@@ -109,7 +109,7 @@ class Interface:
 
     def clashes(self, state: Sequence[StateTensor]) -> list[str]:
         """Say which names mean two things in the file."""
-        names = [*self.names.values(), *(answer.name for answer in self.answers)]
+        names = [*self.names.values(), *(answer.name for answer in self.outputs)]
         names += [name for tensor in state for name in (tensor.name, tensor.next)]
         return [f"two tensors are called {name!r}; rename the input or output" for name in set(names)
                 if names.count(name) > 1]  # fmt: skip
@@ -158,7 +158,7 @@ def read_interface(
         symbols=0 if symbol is None else len(tables.get(symbol.number, ())),
         one_hot=one_hot,
         features=features,
-        answers=tuple(_answers(graph, problems, values)),
+        outputs=tuple(_outputs(graph, problems, values)),
         tables=tables,
         spread=_spread(graph, features),
     )
@@ -229,7 +229,7 @@ def _one_hot(vectors: Sequence[GraphInput], graph: Graph, problems: list[str]) -
     return (named or likely)[0]
 
 
-def _answers(graph: Graph, problems: list[str], values: bool) -> list[Answer]:
+def _outputs(graph: Graph, problems: list[str], values: bool) -> list[OutputSpec]:
     """Return the outputs, the main one first."""
     main = next((each for each in graph.outputs if each.name == PROBABILITIES), graph.outputs[0])
     answers = []
@@ -252,7 +252,7 @@ def _answers(graph: Graph, problems: list[str], values: bool) -> list[Answer]:
                 "they are, say so (--values)"
             )
         name = _identifier(output.name) if output is not main else VALUES if activation == "linear" else PROBABILITIES
-        answers.append(Answer(name, output.number, output.shape[0] or 0, activation, from_logits))
+        answers.append(OutputSpec(name, output.number, output.shape[0] or 0, activation, from_logits))
     return answers
 
 

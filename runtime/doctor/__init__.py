@@ -1,4 +1,7 @@
-"""Tell before deployment whether a file will load and run on a machine, and what to install there."""
+"""The doctor: says before deployment whether a file will load and run on a machine, and what to install there.
+
+It imports the runtime alone, so it works wherever a file can be stepped.
+"""
 
 from .diagnosis import Diagnosis, Finding, diagnose
 from .packages import TARGET_NAMES, find_target

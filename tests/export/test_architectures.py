@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.architectures import difference_of_ways, random_model
 
 from stepcell.export import build_step_function, export
-from stepcell.export.parity.reference import run_numpy
+from stepcell.export.step_function.run import run_numpy
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.base import initial_state
 

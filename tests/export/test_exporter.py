@@ -24,7 +24,7 @@ from stepcell.export import (
     read_source,
     read_vocabulary,
 )
-from stepcell.export.parity.check import ParityCheck
+from stepcell.export.parity.expected import expected_runs
 from stepcell.export.parity.tolerance import Tolerance
 from stepcell.runtime import (
     BackendError,
@@ -48,9 +48,9 @@ def test_the_same_model_exported_twice_gives_the_same_bytes_even_in_another_proc
     code = f"""
 import sys
 from stepcell.export import build_step_function, export, read_source
-from stepcell.export.onnx import onnx_payload
-from stepcell.export.onnx_sequence import sequence_payload
-from stepcell.export.tflite import tflite_payload
+from stepcell.export.onnx.convert import onnx_payload
+from stepcell.export.onnx.sequence import sequence_payload
+from stepcell.export.tflite.convert import tflite_payload
 source = read_source({str(memory_run)!r})
 if sys.argv[1].endswith("other"):  # as the second export of its process, which must not count anything on
     for payload in (tflite_payload, onnx_payload, sequence_payload):
@@ -166,9 +166,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_done(tmp_pat
 
 def test_where_not_even_numpy_steps_nothing_can_be_proven_and_nothing_is_written(tmp_path, monkeypatch):
     reason = "The backend 'onnxruntime' needs onnxruntime. Install it: pip install 'stepcell[onnx]'"
-    monkeypatch.setattr(
-        "stepcell.export.parity.device_process._probe", lambda: {"onnxruntime": reason, "numpy": reason}
-    )
+    monkeypatch.setattr("stepcell.export.parity.device_process.probe", lambda: {"onnxruntime": reason, "numpy": reason})
     with pytest.raises(NoInterpreterError, match=r"stepcell\[onnx\]"):
         export(sharp_model("rnn", 1), tmp_path, formats=["onnx"], **FEW)
     assert list(tmp_path.iterdir()) == []
@@ -178,7 +176,7 @@ def test_a_failed_export_leaves_the_files_of_the_last_one(tmp_path, monkeypatch)
     export(sharp_model("rnn", 1), tmp_path, formats=["onnx"], **FEW)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(
-        "stepcell.export.exporter.ParityCheck", partial(ParityCheck, gates={"float32": Tolerance(error=0.0)})
+        "stepcell.export.exporter.expected_runs", partial(expected_runs, tolerances={"float32": Tolerance(error=0.0)})
     )
     with pytest.raises(ParityError):
         export(sharp_model("rnn", 1, seed=2), tmp_path, formats=["onnx"], **FEW)

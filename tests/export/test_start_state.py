@@ -23,8 +23,8 @@ from stepcell.export import (
     read_state_file,
     step_rule,
 )
-from stepcell.export.parity.device_process import replay_in_process
-from stepcell.export.parity.reference import run_numpy
+from stepcell.export.parity.device_process import DeviceProcesses
+from stepcell.export.step_function.run import run_numpy
 from stepcell.runtime import (
     BackendError,
     StateMismatchError,
@@ -183,16 +183,16 @@ def with_start(path, tensors, folder):
 def test_a_file_that_forgot_its_start_state_fails_its_golden_sequence(files, tmp_path):
     for path, backend in each_runtime(files):
         with pytest.raises(BackendError, match="does not answer as .* was exported: at step 1"):
-            replay_in_process(with_start(path, {"h0": 0.0, "c0": 0.0}, tmp_path), backend)
+            DeviceProcesses().replay(with_start(path, {"h0": 0.0, "c0": 0.0}, tmp_path), backend)
 
 
 def test_a_file_that_starts_elsewhere_than_it_should_fails_parity(keras_model, start, tmp_path, monkeypatch):
-    from stepcell.export import workshop
+    from stepcell.export import model_files
 
     def forgetful(payload, manifest, format):
         return pack(payload, replace(manifest, state=tuple(replace(t, initial=0.0) for t in manifest.state)), format)
 
-    monkeypatch.setattr(workshop, "pack", forgetful)
+    monkeypatch.setattr(model_files, "pack", forgetful)
     with pytest.raises(ParityError, match="carried from the initial state .* first at step 1 in probabilities"):
         export(keras_model, tmp_path, initial_state=start, formats=["onnx"], **FEW)
     assert list(tmp_path.iterdir()) == []

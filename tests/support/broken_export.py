@@ -1,29 +1,98 @@
-"""What is broken on purpose in exports: what a parity check is worth shows when something is wrong."""
+"""Faults of an export: the worth of a parity check shows when something is wrong."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from stepcell.export import workshop
+import numpy as np
+
+from stepcell.export import model_files
+from stepcell.export.model_files import build_file, prove_file
+from stepcell.export.ops import NumpyOps
+from stepcell.export.ops.tensorflow_ops import TensorFlowOps
+from stepcell.export.parity.device_process import installed_backends
+from stepcell.export.parity.expected import expected_runs
+from stepcell.export.parity.reference import KerasReference
 
 
 def break_export(monkeypatch, format, change, quantization=None):
     """Let files of `format` (and of one precision) be made from a step function whose `advance` was changed."""
-    right = workshop._PAYLOADS[format]
+    right = model_files.CONVERTERS[format]
 
     def wrong(step_function, its_quantization):
         broken = replace(step_function, advance=change(step_function.advance))
         return right(broken if quantization in (None, its_quantization) else step_function, its_quantization)
 
-    monkeypatch.setitem(workshop._PAYLOADS, format, wrong)
+    monkeypatch.setitem(model_files.CONVERTERS, format, wrong)
+
+
+def expected_of(prepared, **options):
+    """The expected runs of a prepared model."""
+    return expected_runs(prepared.step_function, KerasReference(prepared.model, prepared.step_function), **options)
+
+
+def build_broken(prepared, change, format, folder, precision="float32"):
+    """A file built from a step function whose `advance` was changed; its golden sequence is the right one."""
+    step_function = replace(prepared.step_function, advance=change(prepared.step_function.advance))
+    broken = build_file(replace(prepared, step_function=step_function), format, precision, folder)
+    golden = model_files.golden_of(prepared.step_function, precision)
+    return replace(broken, manifest=replace(broken.manifest, golden=golden))
+
+
+def prove(built, expected, device, backends=None, **options):
+    """Write `built` and prove it, on every interpreter or on the given ones."""
+    built.write()
+    return prove_file(built, expected, backends or installed_backends(built.path.suffix[1:]), device, **options)
+
+
+class _ReversedTables:
+    """Operations that look rows up in the opposite order."""
+
+    def __init__(self, ops):
+        self._ops = ops
+
+    def __getattr__(self, name):
+        return getattr(self._ops, name)
+
+    def gather(self, table, ids):
+        return self._ops.gather(np.flipud(table).copy(), ids)
+
+
+def only_in(part, change):
+    """Change a step in one part of a TFLite file: its signatures "step", "absorb", "look_up", or the "pieces"."""
+
+    def changed(advance):
+        wrong = change(advance)
+
+        def either(ops, inputs, state):
+            if isinstance(ops, NumpyOps):
+                return advance(ops, inputs, state)
+            given = {name: value.op.type == "Placeholder" for name, value in {**inputs, **state}.items()}
+            plain = type(ops) is TensorFlowOps
+            traced = {
+                "step": plain and given["symbol"],
+                "absorb": plain and not given["symbol"],
+                "look_up": not plain and given["symbol"] and not any(given[name] for name in state),
+                "pieces": not plain and any(given[name] for name in state),
+            }
+            return (wrong if traced[part] else advance)(ops, inputs, state)
+
+        return either
+
+    return changed
+
+
+def reversed_tables(advance):
+    """A step that looks rows up in the opposite order."""
+    return lambda ops, inputs, state: advance(_ReversedTables(ops), inputs, state)
 
 
 def answering(change):
     """Change what a step answers and nothing else: `change` takes and returns the outputs by name."""
 
     def changed(advance):
-        def wrong(arithmetic, inputs, state):
-            answers, following = advance(arithmetic, inputs, state)
+        def wrong(ops, inputs, state):
+            answers, following = advance(ops, inputs, state)
             return change(answers), following
 
         return wrong
@@ -34,10 +103,10 @@ def answering(change):
 def miswired(advance, fault):
     """The step of a model with one fault in where its state goes."""
 
-    def wrong(arithmetic, inputs, state):
+    def wrong(ops, inputs, state):
         if fault == "reset at every step":
             state = {name: 0.0 * value for name, value in state.items()}
-        answer, following = advance(arithmetic, inputs, state)
+        answer, following = advance(ops, inputs, state)
         if fault == "h and c swapped":
             following = {**following, "h0": following["c0"], "c0": following["h0"]}
         elif fault == "never fed back":

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".pytest_cache" / "made"
-STALE = 86_400  # seconds: what has not been used for longer is removed
+STALE = 3600  # seconds: what other sources made is removed after these
 SOURCES = ("runtime", "export", "train", "tests/support/keras_models.py", "tests/support/made_once.py")
 
 
@@ -39,7 +39,6 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
     """
     cache = CACHE / source_hash()
     cache.mkdir(parents=True, exist_ok=True)
-    os.utime(cache)
     with FileLock(cache / f"{name}.lock"):
         if not (cache / name).exists():
             with tempfile.TemporaryDirectory(dir=cache) as temporary:
@@ -51,7 +50,7 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
 
 
 def remove_stale() -> None:
-    """Remove what has not been used for a day: the sources are others now."""
+    """Remove what was made from other sources some time ago."""
     for folder in CACHE.glob("*"):
-        if folder.stat().st_mtime < time.time() - STALE:
+        if folder.name != source_hash() and folder.stat().st_mtime < time.time() - STALE:
             shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ...runtime.common.terminal import ignore_sigint, import_silently
+from ...runtime.common.terminal import ignore_sigint
 from ..fitting.checkpoint import DivergedError, HistoryRow
 from ..fitting.options import Options
 from ..network.network import Network
@@ -117,7 +117,6 @@ def _try(
     problem: Problem, candidate: Candidate, options: Options, place: SearchFolder, done: list[Trial], watch: Watch
 ) -> bool:
     """Train `candidate` and append it to `done`; tell whether it came to an end."""
-    import_silently("tensorflow")
     from ..fitting.fit import fit
 
     number, updates = len(done) + 1, 0

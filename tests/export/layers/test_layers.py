@@ -13,7 +13,7 @@ from support.keras_models import masked, with_random_weights
 
 from stepcell.export import LayerStep, ParityError, build_step_function, export, step_rule
 from stepcell.export.ops import ACTIVATIONS, NumpyOps, precision
-from stepcell.export.parity.reference import run_numpy
+from stepcell.export.step_function.run import run_numpy
 from stepcell.export.tflite import convert as tflite
 from stepcell.runtime import load
 from stepcell.runtime.format.tensor_specs import Inputs

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.keras_models import sharp_model
 
 from stepcell.export import build_step_function
-from stepcell.export.parity.reference import KerasReference, run_numpy
+from stepcell.export.parity.reference import KerasReference
+from stepcell.export.step_function.run import run_numpy
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.base import initial_state
 
@@ -20,7 +21,7 @@ TOLERANCE = 2e-5  # Keras computes in float32
 
 def stepped_equals_whole(model, *, one_hot=False, steps=120):
     step_function = build_step_function(model, one_hot=one_hot)
-    reference = KerasReference(model, step_function.interface)
+    reference = KerasReference(model, step_function)
     random = np.random.default_rng(3)
     inputs = Inputs(random.integers(0, step_function.symbols, steps, dtype=np.int32))
     for scale in (0.0, 0.8):
@@ -134,7 +135,7 @@ def test_a_stateful_model_keeps_the_state_it_carries():
     before = [np.array(state) for state in lstm.states]
     assert np.abs(before[0]).max() > 0
     step_function = build_step_function(model)
-    KerasReference(model, build_step_function(model).interface)
+    KerasReference(model, step_function)
     assert all(np.array_equal(state, np.array(now)) for state, now in zip(before, lstm.states, strict=True))
     assert [tensor.name for tensor in step_function.state] == ["h0", "c0"]
 

@@ -6,14 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.broken_export import break_export, miswired
+from support.broken_export import build_broken, expected_of, miswired, prove
 from support.keras_models import sharp_model
 
-from stepcell.export import ParityError, build_step_function, export
-from stepcell.export.parity.check import ParityCheck
+from stepcell.export import ParityError, export
+from stepcell.export.model_files import build_file
+from stepcell.export.ops import NumpyOps
+from stepcell.export.parity.check import compare
 from stepcell.export.parity.parity import EACH, STEPS
-from stepcell.export.parity.reference import KerasReference
 from stepcell.export.parity.tolerance import FLOAT32_TOLERANCE
+from stepcell.export.prepare import prepare
+from stepcell.export.step_function.run import as_mapping
+from stepcell.runtime.interpreters.base import initial_state
 from stepcell.runtime.worker.messages import AlternateRun, RunResult
 
 CELLS = {
@@ -22,10 +26,15 @@ CELLS = {
     "gru_reset_before": ("gru", {"reset_after": False}),
     "rnn": ("rnn", {}),
 }
+FAST = [("lstm", 2), ("gru", 1), ("gru_reset_before", 1)]
+GRID = [
+    pytest.param(cell, layers, marks=() if (cell, layers) in FAST else pytest.mark.slow)
+    for cell in CELLS
+    for layers in (1, 2, 3)
+]
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "layers"), GRID)
 def test_every_file_equals_keras_over_ten_thousand_carried_steps(cell, layers, tmp_path):
     kind, options = CELLS[cell]
     exported = export(sharp_model(kind, layers, **options), tmp_path)
@@ -41,63 +50,52 @@ def test_every_file_equals_keras_over_ten_thousand_carried_steps(cell, layers, t
 FAULTS = ["h and c swapped", "never fed back", "only h fed back", "reset at every step"]
 
 
+@pytest.fixture(scope="module")
+def two_layers():
+    """Two equal LSTM layers, whose states can be swapped, and their expected runs."""
+    import keras
+
+    layers = [keras.layers.LSTM(12, return_sequences=True) for _ in range(2)]
+    ends = keras.layers.Embedding(7, 5), keras.layers.Dense(7, "softmax")
+    model = prepare(keras.Sequential([keras.Input((None,), dtype="int32"), ends[0], *layers, ends[1]]))
+    return model, expected_of(model, steps=300)
+
+
 @pytest.mark.parametrize("fault", [*FAULTS, "layers swapped"])
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
-def test_a_miswired_state_is_noticed_and_nothing_is_written(fault, format, tmp_path, monkeypatch):
-    model = sharp_model("lstm", 2)
-    if fault == "layers swapped":
-        model = sharp_model("lstm", 1, units=12)
-        import keras
-
-        lstm = {"return_sequences": True}
-        layers = [keras.layers.Embedding(7, 5), keras.layers.LSTM(12, **lstm), keras.layers.LSTM(12, **lstm)]
-        model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(7, "softmax")])
-    break_export(monkeypatch, format, lambda right: miswired(right, fault))
+def test_a_miswired_state_is_noticed(fault, format, two_layers, device, tmp_path):
+    model, expected = two_layers
+    built = build_broken(model, lambda right: miswired(right, fault), format, tmp_path)
     with pytest.raises(
         ParityError, match=rf"Keras and model.{format} differ by .* in next_[hc]\d, symbol '\d', on .*Nothing"
     ):
-        export(model, tmp_path, formats=[format], steps=500)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture(scope="module")
-def check_and_model():
-    model = sharp_model("lstm", 1)
-    step_function = build_step_function(model)
-    return ParityCheck(step_function, KerasReference(model, step_function.interface), steps=300), model
+        prove(built, expected, device)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state(fault, check_and_model):
+def test_each_of_the_three_comparisons_notices_a_runtime_that_miswires_the_state(fault, prepared):
     """The same faults in the stepping itself, where the file is right."""
-    from stepcell.export.ops import NumpyOps
-    from stepcell.export.parity.sample_inputs import as_mapping
-
-    check, model = check_and_model
-    step_function = build_step_function(model)
-    wrong = miswired(step_function.advance, fault)
-    for start, sequence in check._sequences.items():
-        arithmetic, course = NumpyOps(), sequence.course
+    expected = prepared("lstm").expected
+    wrong = miswired(expected.step_function.advance, fault)
+    for start, run in expected.runs.items():
+        ops, spec = NumpyOps(), run.spec
+        state = {name: array.astype("f8") for name, array in spec.state.items()}
         if start == EACH:
-            state = {n: a.astype("f8") for n, a in course.state.items()}
-            answers, after = wrong(arithmetic, as_mapping(course.inputs), state)
+            answers, after = wrong(ops, as_mapping(spec.inputs), state)
             found = RunResult(answers["probabilities"], after)
         else:
-            state = {name: array.astype("f8") for name, array in course.state.items()}
             rows = []
-            for step in range(len(course.inputs)):
-                answers, state = wrong(arithmetic, as_mapping(course.inputs[step : step + 1]), state)
+            for step in range(len(spec.inputs)):
+                answers, state = wrong(ops, as_mapping(spec.inputs[step : step + 1]), state)
                 rows.append(answers["probabilities"][0])
             found = RunResult(np.stack(rows), state)
-        assert not check._compare("litert", "tflite", start, found).holds
+        assert not compare(expected, start, found, "litert", "tflite").holds
+        assert compare(expected, start, run.result, "litert", "tflite").holds
 
 
-def test_the_first_step_alone_cannot_notice_swapped_states(check_and_model):
+def test_the_first_step_alone_cannot_notice_swapped_states(prepared):
     """Why one step is no parity test: from a zero state, h and c swapped afterwards give the same first answer."""
-    from stepcell.export.ops import NumpyOps
-    from stepcell.runtime.interpreters.base import initial_state
-
-    step_function = build_step_function(check_and_model[1])
+    step_function = prepared("lstm").model.step_function
     zero = {name: array.astype("f8") for name, array in initial_state(step_function.state).items()}
     inputs = {"symbol": np.array([3])}
     right, _ = step_function.advance(NumpyOps(), inputs, zero)
@@ -105,38 +103,54 @@ def test_the_first_step_alone_cannot_notice_swapped_states(check_and_model):
     assert np.array_equal(right["probabilities"], swapped["probabilities"])
 
 
-def test_other_ways_are_held_against_the_first_and_with_int8_against_keras(check_and_model):
-    check, _ = check_and_model
-    expected = check._sequences["initial"].expected
+def test_alternate_runs_are_compared_with_the_first_and_with_int8_with_keras(prepared):
+    expected = prepared("lstm").expected
+    right = expected.runs["initial"].result
 
     def missed(quantization, error, probabilities):
-        found = replace(expected, alternates={"two phases": AlternateRun(error, probabilities)})
-        return check._compare("litert", "tflite", "initial", found, quantization).missed
+        found = replace(right, alternates={"two phases": AlternateRun(error, probabilities)})
+        return compare(expected, "initial", found, "litert", "tflite", quantization).missed
 
-    assert missed("float32", 1e-7, expected.probabilities) == ()
-    assert missed("float16", 1e-2, expected.probabilities)[0].startswith("in two phases it answers otherwise: off by 0")
-    assert missed("int8", 1e-2, expected.probabilities) == ()
-    assert "in two phases" in missed("int8", 1e-2, np.roll(expected.probabilities, 1, axis=1))[0]
+    assert missed("float32", 1e-7, right.probabilities) == ()
+    assert missed("float16", 1e-2, right.probabilities)[0].startswith("in two phases it answers otherwise: off by 0")
+    assert missed("int8", 1e-2, right.probabilities) == ()
+    assert "in two phases" in missed("int8", 1e-2, np.roll(right.probabilities, 1, axis=1))[0]
 
 
-def test_a_chaotic_model_is_proven_step_by_step(tmp_path):
+@pytest.fixture(scope="module")
+def chaotic():
+    """A model that doubles any difference every few steps, and its expected runs."""
     model = sharp_model("rnn", 1, units=40)
     weights = model.get_weights()
-    weights[2] *= 3  # a recurrent kernel this large doubles any difference every few steps
+    weights[2] *= 3
     model.set_weights(weights)
-    exported = export(model, tmp_path, steps=500, formats=["onnx"])
-    by_start = {parity.start: parity for parity in exported.parity}
+    prepared = prepare(model)
+    return prepared, expected_of(prepared, steps=500)
+
+
+def test_a_chaotic_model_is_proven_step_by_step(chaotic, device, tmp_path):
+    model, expected = chaotic
+    proven = prove(build_file(model, "onnx", "float32", tmp_path), expected, device)
+    by_start = {parity.start: parity for parity in proven.parity}
     assert by_start["initial"].rounding > 1e-3
     assert by_start["initial"].max_abs_error > FLOAT32_TOLERANCE
     assert by_start[EACH].error <= FLOAT32_TOLERANCE
 
 
-def test_a_chaotic_model_that_is_miswired_is_still_noticed(tmp_path, monkeypatch):
-    model = sharp_model("rnn", 1, units=40)
-    weights = model.get_weights()
-    weights[2] *= 3
-    model.set_weights(weights)
-    break_export(monkeypatch, "onnx", lambda right: miswired(right, "never fed back"))
+def test_a_chaotic_model_that_is_miswired_is_still_noticed(chaotic, device, tmp_path):
+    model, expected = chaotic
+    built = build_broken(model, lambda right: miswired(right, "never fed back"), "onnx", tmp_path)
     with pytest.raises(ParityError, match="each from a given state"):
-        export(model, tmp_path, steps=500, formats=["onnx"])
-    assert list(tmp_path.iterdir()) == []
+        prove(built, expected, device)
+
+
+def test_a_chaotic_model_with_float16_weights_is_proven_by_its_single_steps(chaotic, device, tmp_path):
+    model, expected = chaotic
+    proven = prove(build_file(model, "onnx", "float16", tmp_path), expected, device, allow_inaccurate=["float16"])
+    assert proven.refusal is None
+    half = {parity.start: parity for parity in proven.parity}
+    assert half["initial"].max_abs_error > expected.tolerances["float16"].error
+    assert half["initial"].holds  # rounding alone takes it that far
+    assert half[EACH].max_state_error <= expected.tolerances["float16"].state
+    built = build_broken(model, lambda right: miswired(right, "never fed back"), "onnx", tmp_path, "float16")
+    assert "a state is off by" in prove(built, expected, device).refusal

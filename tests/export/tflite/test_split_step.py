@@ -1,187 +1,100 @@
-"""The pieces of a step: a row looked up once, a step from it, and that a fault in any piece is noticed."""
+"""The pieces of a step: a row looked up once, a step from it, products made early; and a fault in any is noticed."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
-from support.broken_export import miswired
-from support.keras_models import sharp_model
-from support.sealed import write_model
+from ai_edge_litert.interpreter import Interpreter
+from support.broken_export import build_broken, miswired, only_in, prove, reversed_tables
+from support.keras_models import STANDARD, sharp_model
 
-from stepcell.export import ParityError, build_step_function, export
-from stepcell.export.tflite import convert as tflite
-from stepcell.export.tflite import split_step
-from stepcell.runtime import GoldenMismatchError, load, read_model_file
-from stepcell.runtime.interpreters import input_slot as entry_module
-from stepcell.runtime.interpreters.batch import TfliteBatch
-from stepcell.runtime.interpreters.registry import open_backend
-from stepcell.runtime.interpreters.tflite_backend import open_backend as open_tflite_backend
-from stepcell.runtime.interpreters.tflite_backend import open_interpreter
+from stepcell.export import ParityError, build_step_function
+from stepcell.export.tflite.convert import tflite_payload
+from stepcell.runtime import BackendError
 
 L = keras.layers
 SEQUENCES = {"return_sequences": True}
-SOFTMAX = {"activation": "softmax"}
 
 
 def twice():
     """A model whose symbol is looked up in two tables."""
     source = keras.Input((None,), dtype="int32")
     x = L.LSTM(6, **SEQUENCES)(L.Embedding(7, 5)(source))
-    return keras.Model(source, L.Dense(7, **SOFTMAX)(L.Concatenate()([x, L.Embedding(7, 3)(source)])))
+    return keras.Model(source, L.Dense(7, "softmax")(L.Concatenate()([x, L.Embedding(7, 3)(source)])))
 
 
 def masked():
     """A model that also asks whether its symbol is 0."""
     source = keras.Input((None,), dtype="int32")
-    return keras.Model(source, L.Dense(7, **SOFTMAX)(L.GRU(6, **SEQUENCES)(L.Embedding(7, 5, mask_zero=True)(source))))
+    x = L.GRU(6, **SEQUENCES)(L.Embedding(7, 5, mask_zero=True)(source))
+    return keras.Model(source, L.Dense(7, "softmax")(x))
 
 
-def window():
-    """A model whose state is in no product of a matrix."""
-    source = keras.Input((None,), dtype="int32")
-    x = L.Conv1D(6, 3, padding="causal", activation="tanh")(L.Embedding(7, 5)(source))
-    return keras.Model(source, L.Dense(7, **SOFTMAX)(x))
-
-
+ROWS, PRODUCTS = {"look_up", "step_row"}, {"finish", "prepare"}
 PIECES = {
-    "lstm": (lambda: sharp_model("lstm", 1), {"look_up", "step_row", "finish", "prepare"}),
-    "two gru": (lambda: sharp_model("gru", 2), {"look_up", "step_row", "finish", "prepare"}),
-    "two tables": (twice, {"finish", "prepare"}),
-    "masked": (masked, {"finish", "prepare"}),
-    "window": (window, {"look_up", "step_row"}),
+    "lstm": (lambda: sharp_model("lstm", 1), "float32", ROWS | PRODUCTS),
+    "int8": (lambda: sharp_model("lstm", 1, units=20), "int8", ROWS | PRODUCTS),
+    "two gru": (lambda: sharp_model("gru", 2), "float32", ROWS | PRODUCTS),
+    "two tables": (twice, "float32", PRODUCTS),
+    "masked": (masked, "float32", PRODUCTS),
+    "convolution": (STANDARD["convolution"].build, "float32", ROWS),
 }
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pieces")
-    return {
-        (name, precision): write_model(
-            build_step_function(model()),
-            folder / f"{name.replace(' ', '_')}.{precision}.tflite",
-            quantization=precision,
-        )
-        for name, (model, _) in PIECES.items()
-        for precision in ("float32", "int8")
-    }
+@pytest.fixture(scope="module", params=PIECES)
+def split(request):
+    """A step function, the signatures it should have, and the interpreter of its file."""
+    build, precision, pieces = PIECES[request.param]
+    step_function = build_step_function(build())
+    return step_function, pieces, Interpreter(model_content=tflite_payload(step_function, precision)[0])
 
 
-@pytest.mark.parametrize("name", PIECES)
-def test_a_step_is_cut_where_it_can_be(name, files):
-    interpreter = open_interpreter("litert", read_model_file(files[name, "float32"]).payload)
-    assert set(interpreter.get_signature_list()) == {"step", "absorb", *PIECES[name][1]}
+def test_a_step_is_split_where_it_can_be_and_every_piece_answers_as_the_whole_step(split):
+    step_function, pieces, interpreter = split
+    assert set(interpreter.get_signature_list()) == {"step", "absorb", *pieces}
+    run = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+    state = {tensor.name: tensor.initial_value() for tensor in step_function.state}
+    for id in np.random.default_rng(0).integers(0, step_function.symbols, 60):
+        symbol = {"symbol": np.array([id], np.int32)}
+        right = run["step"](**symbol, **state)
+        read = symbol
+        if pieces >= ROWS:
+            read = run["look_up"](**symbol)
+            found = run["step_row"](**read, **state)
+            assert all(np.array_equal(found[name], array) for name, array in right.items())
+        if pieces >= PRODUCTS:
+            given = {name: state[name] for name in run["prepare"].get_input_details()}
+            wanted = {**read, **state, **run["prepare"](**given)}
+            found = run["finish"](**{name: wanted[name] for name in run["finish"].get_input_details()})
+            assert all(np.abs(found[name] - array).max() <= 1e-6 for name, array in right.items())
+        state = {tensor.name: right[tensor.next] for tensor in step_function.state}
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
-@pytest.mark.parametrize("name", PIECES)
-def test_a_step_from_the_row_gives_the_bits_of_a_step_from_the_symbol(name, precision, files):
-    file = read_model_file(files[name, precision])
-    quick, public = open_backend("litert", file), open_tflite_backend("litert", file, public=True)
-    for id in np.random.default_rng(0).integers(0, 7, 500).tolist():
-        quick.step(id)
-        public.step(id)
-        assert np.array_equal(quick.answer(), public.answer())
-    assert all(np.array_equal(quick.read_state()[n], array) for n, array in public.read_state().items())
+def test_states_and_next_states_have_one_order_so_that_one_copy_feeds_them_back(split):
+    step_function, pieces, interpreter = split
+    for name, downwards in (("step", True), ("step_row", False)):
+        if name in {"step", *pieces}:
+            runner = interpreter.get_signature_runner(name)
+            inputs, outputs = runner.get_input_details(), runner.get_output_details()
+            states = sorted(step_function.state, key=lambda tensor: inputs[tensor.name]["index"])
+            following = sorted(states, key=lambda tensor: outputs[tensor.next]["index"], reverse=downwards)
+            assert following == states
 
 
-def test_a_row_is_looked_up_once_for_each_symbol(files, monkeypatch):
-    backend = open_backend("litert", read_model_file(files["lstm", "float32"]))
-    made = []
-    right = backend.entry._make
-    monkeypatch.setattr(backend.entry, "_make", lambda number: made.append(number) or right(number))
-    for id in (3, 1, 3, 3, 0, 1):
-        backend.step(id)
-    assert made == [3, 1, 0]
+FAULTS = {
+    "look_up": (reversed_tables, ParityError, "ai-edge-litert"),
+    "pieces": (lambda advance: miswired(advance, "h and c swapped"), ParityError, "ai-edge-litert"),
+    "absorb": (lambda advance: miswired(advance, "h and c swapped"), BackendError,
+               "absorbs the golden sequence of model.tflite to another end"),
+    # Where the row is stepped first, only a batch of streams is stepped from the symbols.
+    "step": (lambda advance: miswired(advance, "only h fed back"), ParityError, "in a batch it answers otherwise"),
+}  # fmt: skip
 
 
-def test_rows_of_a_large_table_do_not_fill_the_memory(files, monkeypatch):
-    model = load(files["lstm", "float32"], backend="litert")
-    slot = model._seat.backend.entry
-    size = len(slot.buffer)
-    monkeypatch.setattr(entry_module, "_MOST_BYTES", 3 * size)
-    stream, again = model.stream(), load(files["lstm", "float32"], backend="litert").stream()
-    for symbol in "01234560654321012345":
-        assert np.array_equal(stream.step(symbol).values, again.step(symbol).values)
-        assert sum(content is not None for content in slot.cache) <= 3
-
-
-def test_states_and_next_states_lie_alike_in_a_step_from_the_row(files):
-    for name in ("lstm", "two gru"):
-        assert len(open_backend("litert", read_model_file(files[name, "float32"])).feedback) == 1
-
-
-def wrong_row(right):
-    """`look_up` that takes the rows of a table in the opposite order."""
-
-    def look_up(self):
-        class Reversed(type(self._arithmetic)):
-            def gather(self, table, ids):
-                return super().gather(table, table.shape[0] - 1 - ids)
-
-        self._arithmetic, kept = Reversed(), self._arithmetic
-        try:
-            graph = right(self)
-            graph.get_concrete_function()
-            return graph
-        finally:
-            self._arithmetic = kept
-
-    return look_up
-
-
-def swapped_states(right):
-    """A graph of a step whose h and c change places."""
-
-    def step(self, given):
-        outputs = right(self, given)
-        return {**outputs, "next_h0": outputs["next_c0"], "next_c0": outputs["next_h0"]}
-
-    return step
-
-
-def test_a_wrong_row_is_noticed_and_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(split_step._Splitter, "look_up", wrong_row(split_step._Splitter.look_up))
-    with pytest.raises(ParityError, match="ai-edge-litert"):
-        export(sharp_model("lstm", 1), tmp_path, formats=["tflite"], steps=200)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_states_that_change_places_in_the_pieces_alone_are_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(split_step._Splitter, "_step", swapped_states(split_step._Splitter._step))
-    with pytest.raises(ParityError, match="ai-edge-litert"):
-        export(sharp_model("lstm", 1), tmp_path, formats=["tflite"], steps=200)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_step_that_is_wrong_from_the_symbol_alone_is_noticed_where_nothing_steps_it_first(tmp_path, monkeypatch):
-    right = tflite.step_graph
-
-    def wrong(step_function, arithmetic):
-        return right(replace(step_function, advance=miswired(step_function.advance, "only h fed back")), arithmetic)
-
-    monkeypatch.setattr(tflite, "step_graph", wrong)
-    monkeypatch.setattr("stepcell.export.workshop.installed_backends", lambda *_: ("litert",))
-    with pytest.raises(ParityError, match="in a batch it answers otherwise"):
-        export(sharp_model("lstm", 1), tmp_path, formats=["tflite"], steps=200)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_many_streams_replay_the_golden_sequence_before_they_answer(tmp_path, monkeypatch):
-    export(sharp_model("lstm", 1), tmp_path, formats=["tflite"], steps=200)
-    model = load(tmp_path / "model.tflite", backend="litert")
-    model.streams(3)
-    right = TfliteBatch.feed_back
-
-    def forgetful(self):
-        right(self)
-        self._state["c0"][-1] = 0  # of the last stream alone
-
-    monkeypatch.setattr(TfliteBatch, "feed_back", forgetful)
-    with pytest.raises(GoldenMismatchError):
-        model.streams(3)
-    with pytest.raises(GoldenMismatchError):
-        model.fleet().step({"a": "1", "b": "2"})
-    assert len(load(tmp_path / "model.tflite", backend="litert", golden=False).streams(3)) == 3
+@pytest.mark.parametrize("part", FAULTS)
+def test_a_fault_in_one_signature_alone_is_noticed(part, prepared, device, tmp_path):
+    change, error, message = FAULTS[part]
+    built = build_broken(prepared("lstm").model, only_in(part, change), "tflite", tmp_path)
+    with pytest.raises(error, match=message):
+        prove(built, prepared("lstm").expected, device, ["litert"])

@@ -17,12 +17,15 @@ from stepcell.runtime import (
     FeatureMismatchError,
     NewerFormatError,
     NoProbabilitiesError,
+    OptionError,
     UnknownSymbolError,
     load,
     read_model_file,
 )
 from stepcell.runtime.bench.measurement import measure_variants
 from stepcell.runtime.format.manifest_reader import read_manifest
+from stepcell.runtime.serve.input_line import parse_json_line, parse_line
+from stepcell.runtime.serve.session import LineOptions, Session
 from stepcell.runtime.worker.measure import measure
 
 L = keras.layers
@@ -240,7 +243,7 @@ def test_the_input_called_symbol_and_the_output_called_probabilities_are_the_mai
     step_function = build_step_function(keras.Model([one, two], outputs))
     assert step_function.symbols == 5
     assert [(f.name, f.ids) for f in step_function.features] == [("other", 4)]
-    assert [answer.name for answer in step_function.interface.answers] == ["probabilities", "aside"]
+    assert [answer.name for answer in step_function.interface.outputs] == ["probabilities", "aside"]
 
 
 def test_one_hot_symbols_and_features_go_together(tmp_path):
@@ -290,6 +293,35 @@ def test_a_stepcell_that_knows_no_features_asks_to_be_upgraded(wide, monkeypatch
     monkeypatch.setattr("stepcell.runtime.format.manifest_reader.NEWEST_FORMAT", 2)
     with pytest.raises(NewerFormatError, match="has format 3"):
         read_manifest(manifest.to_bytes(), "model.tflite")
+
+
+def test_a_line_is_a_symbol_or_an_object_of_what_is_read(wide, sensor):
+    manifest = read_model_file(wide[1] / "model.tflite").manifest
+    line = '{"symbol": "a", "hour": 3, "speed": [1, 2, 3]}'
+    assert parse_line(line, manifest) == ("a", {"hour": 3, "speed": [1, 2, 3]})
+    for line, error, problem in (
+        ("a", FeatureMismatchError, "is not JSON"),
+        ("[1]", FeatureMismatchError, "is not a JSON object; wanted is .*symbol.*hour.*speed"),
+        ('{"hour": 3}', UnknownSymbolError, "has no symbol"),
+    ):
+        with pytest.raises(error, match=problem):
+            parse_line(line, manifest)
+    numbers = read_model_file(sensor[1] / "model.onnx").manifest
+    assert parse_line("[1, 2, 3, 4]", numbers) == (None, {"features": [1, 2, 3, 4]})
+
+
+def test_a_record_holds_features_and_other_fields_that_are_left_out(wide, sensor):
+    manifest = read_model_file(wide[1] / "model.tflite").manifest
+    line = '{"machine": 7, "event": "a", "hour": 3, "speed": [1, 2, 3], "weather": "fine"}'
+    assert parse_json_line(line, manifest, "event", "machine") == ("7", "a", {"hour": 3, "speed": [1, 2, 3]})
+    numbers = read_model_file(sensor[1] / "model.onnx").manifest
+    assert parse_json_line('{"machine": "x", "features": [1]}', numbers, None, "machine") == (
+        "x",
+        None,
+        {"features": [1]},
+    )
+    with pytest.raises(OptionError, match="reads no symbols but features: leave out --symbol-field"):
+        Session(load(sensor[1] / "model.onnx"), LineOptions(symbol_field="event"), 1, print)
 
 
 def test_streams_by_key_read_features(wide):

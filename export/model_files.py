@@ -1,0 +1,117 @@
+"""Build the model files of a prepared model, and prove each against Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..runtime.common.atomic_write import atomic_write
+from ..runtime.common.errors import ParityError
+from ..runtime.format.manifest import Manifest
+from ..runtime.format.model_file import ONNX, TFLITE, pack, unpack
+from .onnx.convert import onnx_payload
+from .onnx.sequence import sequence_payload
+from .ops.precision import FLOAT32, INT8, SEQUENCE, container_of, file_name
+from .parity.check import measure, require
+from .parity.device_process import DeviceProcesses
+from .parity.expected import Expected
+from .parity.golden import golden_of, with_measured_tolerance
+from .parity.parity import Parity
+from .prepare import PreparedModel
+from .tflite.convert import tflite_payload
+
+# Format -> function of step function and precision that returns the graph and the operators it requires.
+CONVERTERS = {TFLITE: tflite_payload, ONNX: onnx_payload, SEQUENCE: sequence_payload}
+
+
+@dataclass(frozen=True)
+class BuiltFile:
+    """A converted file, written but not proven.
+
+    Attributes:
+        path: Where it is.
+        format: "tflite", "onnx" or "sequence.onnx".
+        payload: The graph.
+        manifest: Its manifest, without measurements; its golden sequence is that of the float64 reference.
+    """
+
+    path: Path
+    format: str
+    payload: bytes
+    manifest: Manifest
+
+    def write(self) -> None:
+        """Write graph and manifest to `path`."""
+        content = pack(self.payload, self.manifest, container_of(self.format))
+        unpack(content, self.path.name)
+        atomic_write(self.path, content)
+
+
+@dataclass(frozen=True)
+class ProvenFile:
+    """A file that was compared with Keras.
+
+    Attributes:
+        path: Where it is.
+        parity: The measurements, one entry per runtime and start state.
+        refusal: Why its precision is refused; None: it is complete, with the measurements in its manifest.
+    """
+
+    path: Path
+    parity: tuple[Parity, ...]
+    refusal: str | None = None
+
+
+def build_file(prepared: PreparedModel, format: str, precision: str, workdir: Path) -> BuiltFile:
+    """Convert `prepared` to a file in the folder `workdir`.
+
+    Raises:
+        NotSteppableError: The converter makes no file that interpreters can run.
+    """
+    payload, requires = CONVERTERS[format](prepared.step_function, precision)
+    manifest = replace(
+        prepared.manifest,
+        golden=golden_of(prepared.step_function, precision),
+        quantization=precision,
+        requires=requires,
+        sequence=format == SEQUENCE,
+    )
+    built = BuiltFile(workdir / file_name(format, precision), format, payload, manifest)
+    built.write()
+    return built
+
+
+def prove_file(
+    built: BuiltFile,
+    expected: Expected,
+    backends: Sequence[str],
+    device: DeviceProcesses,
+    *,
+    allow_inaccurate: Collection[str] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> ProvenFile:
+    """Step `built` on all `backends`, compare it with Keras, write the measurements into it and load it once more.
+
+    Raises:
+        ParityError: A float32 file is beyond its tolerance. (Other precisions are returned with a refusal, so that all
+            of them can be named.)
+        BackendError: An interpreter fails on the file, or does not repeat its golden sequence.
+    """
+    manifest, exact = built.manifest, built.manifest.quantization == FLOAT32
+    parity = measure(expected, built.path, built.format, manifest.quantization, backends, device, progress)
+    try:
+        require(expected, built.path, parity, manifest.vocabulary, "Nothing was written." if exact else "")
+    except ParityError as error:
+        if exact:
+            raise
+        if manifest.quantization not in allow_inaccurate:
+            return ProvenFile(built.path, tuple(parity), str(error))
+    assert manifest.golden is not None, "a built file has one"
+    if manifest.quantization == INT8:
+        worst = max(device.replay(built.path, backend) for backend in backends)
+        manifest = replace(manifest, golden=with_measured_tolerance(manifest.golden, worst))
+    replace(built, manifest=replace(manifest, parity=tuple(entry.to_json() for entry in parity))).write()
+    for backend in backends:
+        device.replay(built.path, backend)
+    return ProvenFile(built.path, tuple(parity))

@@ -1,0 +1,218 @@
+"""Expected runs: the sequences that all files of a model are stepped on, and their right results.
+
+There are three. Two carry the state over one long sequence, from the initial state and from a random state, as a device
+does. In the third every step begins from a given state: it shows each tensor after every step, and holds even for a
+model that magnifies rounding errors until two correct computations of the same sequence part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...runtime.common.arrays import Floats
+from ...runtime.common.errors import NotSteppableError, ParityError, StateMismatchError
+from ...runtime.format.tensor_specs import Inputs
+from ...runtime.interpreters.base import initial_state
+from ...runtime.interpreters.numpy_engine.blas import one_thread
+from ...runtime.worker.messages import RunResult, RunSpec
+from ..ops import NumpyOps
+from ..ops.precision import FLOAT32
+from ..step_function.build import StepFunction
+from ..step_function.run import as_mapping, run_numpy
+from .metrics import Deviation, deviation, difference
+from .parity import EACH, INITIAL, RANDOM, STEPS
+from .reference import KerasReference
+from .sample_inputs import every_symbol, typical_inputs
+from .tolerance import TOLERANCES, Tolerance
+
+_FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
+_SEED = 20_000
+_PREFIX = 200  # steps before the sequence that begins in the middle of a rollout
+_FIRST = 64  # steps over which step rules must equal Keras, however much rounding is magnified later
+
+
+@dataclass(frozen=True)
+class ExpectedRun:
+    """A run and its right result.
+
+    Attributes:
+        spec: The symbols, and the state or states before them.
+        result: The right outputs and states.
+        rounding: Deviation of float32 from float64 arithmetic on this run.
+    """
+
+    spec: RunSpec
+    result: RunResult
+    rounding: Deviation
+
+    def proves(self, tolerance: Tolerance) -> bool:
+        """Tell whether rounding alone stays within `tolerance`; if not, a file beyond it may still be right."""
+        return not tolerance.missed(self.rounding)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """All that the files of a model are compared with.
+
+    Attributes:
+        step_function: The step function of the model.
+        runs: "initial", "random" and "each" -> the run.
+        tolerances: Precision -> how far from Keras a file may be.
+    """
+
+    step_function: StepFunction
+    runs: Mapping[str, ExpectedRun]
+    tolerances: Mapping[str, Tolerance]
+
+
+def expected_runs(
+    step_function: StepFunction,
+    reference: KerasReference,
+    *,
+    steps: int = STEPS,
+    sample: Inputs | None = None,
+    tolerances: Mapping[str, Tolerance] = TOLERANCES,
+) -> Expected:
+    """Run Keras and the float64 reference.
+
+    Args:
+        step_function: The step function of the model.
+        reference: The same model as Keras runs it.
+        steps: Symbols in the carried sequence.
+        sample: Ids and features as they really occur, repeated up to `steps`; None: a model of next symbols writes its
+            own sequence, any other gets uniformly random symbols.
+        tolerances: Precision -> how far from Keras a file may be.
+
+    Raises:
+        StateMismatchError: The model starts from a state that Keras cannot start from.
+        NotSteppableError: Its state grows beyond all numbers.
+        ParityError: A step rule with a state of its own differs from Keras.
+    """
+    random = np.random.default_rng(_SEED)
+    with np.errstate(over="ignore", invalid="ignore"), one_thread():
+        carried = typical_inputs(step_function, steps, random, sample)
+        # Every symbol once or more, later in the states of the carried sequence.
+        count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
+        singles = every_symbol(step_function, count, random, sample)
+        if reference.carries(tensor.name for tensor in step_function.state):
+            runs = _from_keras(step_function, reference, carried, singles, random)
+        else:
+            runs = expected_from_rollout(step_function, reference, carried, singles, tolerances[FLOAT32].error)
+    return Expected(step_function, runs, tolerances)
+
+
+def _from_keras(
+    step_function: StepFunction,
+    reference: KerasReference,
+    carried: Inputs,
+    singles: Inputs,
+    random: np.random.Generator,
+) -> dict[str, ExpectedRun]:
+    """Return the runs of a model whose whole state Keras takes and returns."""
+    initial = initial_state(step_function.state)
+    drawn = {n: random.uniform(-0.9, 0.9, a.shape).astype(np.float32) for n, a in initial.items()}
+    starts = {INITIAL: initial, RANDOM: drawn}
+
+    def in_numpy(dtype: type[np.floating[Any]]) -> list[RunResult]:
+        return run_numpy(step_function, carried, list(starts.values()), dtype, recorded=_FEWEST_SINGLE_STEPS)
+
+    with ThreadPoolExecutor() as pool:  # numpy and Keras at the same time
+        in_double, in_single = (pool.submit(in_numpy, dtype) for dtype in (np.float64, np.float32))
+        in_keras = reference.run_from(carried, list(starts.values()))
+    runs = {}
+    for (start, state), result, exact, rounded in zip(
+        starts.items(), in_keras, in_double.result(), in_single.result(), strict=True
+    ):
+        _require_finite(exact)
+        spec = RunSpec(carried, state, after_reset=start == INITIAL)
+        runs[start] = _with_rounding(step_function, spec, result, exact, rounded)
+    each = _given_states(exact, len(singles))
+    runs[EACH] = ExpectedRun(RunSpec(singles, each, each=True), reference.run_each(singles, each), Deviation())
+    return runs
+
+
+def expected_from_rollout(
+    step_function: StepFunction, reference: KerasReference, carried: Inputs, singles: Inputs, tolerance: float
+) -> dict[str, ExpectedRun]:
+    """Return the runs of a model with a state that Keras neither takes nor returns: that of a step rule of one's own.
+
+    Keras can run such a model on a whole sequence from its beginning alone. So the non-zero states are those that the
+    float64 reference reaches after some steps, and Keras is run from the beginning up to there and on. The states after
+    a step are those of the reference; its outputs must equal those of Keras.
+
+    Args:
+        step_function: The step function of the model.
+        reference: The same model as Keras runs it.
+        carried: The carried sequence.
+        singles: The single steps, N of them.
+        tolerance: Largest difference of an output between step rules and Keras in the first steps.
+
+    Raises:
+        StateMismatchError: The initial state is not zero.
+        ParityError: The step rules differ from Keras.
+    """
+    initial = initial_state(step_function.state)
+    if any(array.any() for array in initial.values()):
+        raise StateMismatchError(
+            "Keras cannot start this model from another state than zeros (one of its layers lets no state in), "
+            "so nothing could prove the answers from such a start. Export it without. Nothing was written."
+        )
+    steps = np.arange(len(carried))
+    longer = carried[np.concatenate([np.resize(steps[::-1], _PREFIX), steps])]
+    runs = {}
+    for name, sequence, skipped in ((INITIAL, carried, 0), (RANDOM, longer, _PREFIX)):
+        exact, rounded = (run_numpy(step_function, sequence, [initial], dtype)[0] for dtype in (np.float64, np.float32))
+        whole = reference.run(sequence, None)
+        off = difference(whole.part(slice(_FIRST), {}), exact.part(slice(_FIRST), {}))
+        if not off <= tolerance:
+            raise ParityError(
+                f"The step rules answer otherwise than Keras: off by {off:.2g} within the first {_FIRST} steps "
+                f"(allowed {tolerance:g}). Correct the step rule of your own layer. Nothing was written."
+            )
+        start = (
+            {n: a[skipped - 1 : skipped].astype(np.float32) for n, a in exact.states.items()} if skipped else initial
+        )
+        last = {n: array[-1:] for n, array in exact.states.items()}
+        after = slice(skipped, None)
+        spec = RunSpec(sequence[skipped:], start, after_reset=not skipped)
+        exact_part, rounded_part = (result.part(after, result.states) for result in (exact, rounded))
+        runs[name] = _with_rounding(step_function, spec, whole.part(after, last), exact_part, rounded_part)
+    each = _given_states(exact, len(singles))
+    widened = {name: array.astype(np.float64) for name, array in each.items()}
+    outputs, following = step_function.advance(NumpyOps(), as_mapping(singles), widened)
+    main = outputs.pop(step_function.main.name)
+    runs[EACH] = ExpectedRun(RunSpec(singles, each, each=True), RunResult(main, following, None, outputs), Deviation())
+    return runs
+
+
+def _with_rounding(
+    step_function: StepFunction, spec: RunSpec, result: RunResult, exact: RunResult, rounded: RunResult
+) -> ExpectedRun:
+    """Return the run with the deviation of float32 arithmetic, `rounded`, from float64, `exact`; states count too."""
+    rounding = deviation(step_function, spec, rounded, exact)
+    return ExpectedRun(spec, result, replace(rounding, error=difference(exact, rounded)))
+
+
+def _given_states(exact: RunResult, count: int) -> dict[str, Any]:
+    """Return `count` recorded states as float32, (count, ...), repeated as needed."""
+    states: dict[str, Floats] = {
+        name: np.resize(array, (count, *array.shape[1:])).astype(np.float32) for name, array in exact.states.items()
+    }
+    return states
+
+
+def _require_finite(result: RunResult) -> None:
+    """Raise if a state grows beyond all numbers: such a model has no right answer."""
+    for name, states in result.states.items():
+        wrong = np.flatnonzero(~np.isfinite(states).reshape(len(states), -1).all(axis=1))
+        if wrong.size:
+            steps = len(result.probabilities) - len(states) + int(wrong[0]) + 1
+            raise NotSteppableError(
+                f"The state of this model grows without bound: {name} is no longer finite after {steps} steps. "
+                "Use a bounded activation, tanh for example. Nothing was written."
+            )

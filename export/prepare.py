@@ -1,0 +1,170 @@
+"""Prepare a Keras model for its files: the step function with its start state, and the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import __version__
+from ..runtime.common.arrays import Float32, Ids
+from ..runtime.common.errors import StateMismatchError, VocabularyError
+from ..runtime.format.manifest import Manifest
+from ..runtime.format.tensor_specs import Inputs, Output
+from ..runtime.format.vocabulary import Vocabulary, read_symbols
+from ..runtime.interpreters.base import initial_state as initial_values
+from .layers.keras_graph import KerasModel
+from .step_function.build import StepFunction, build_step_function
+from .step_function.run import run_numpy
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model that files can be built from.
+
+    Attributes:
+        model: The Keras model.
+        step_function: Its step function; its state starts where the files start.
+        manifest: The part of the manifest that all files have in common, without measurements.
+    """
+
+    model: KerasModel
+    step_function: StepFunction
+    manifest: Manifest
+
+
+def prepare(
+    model: KerasModel,
+    *,
+    vocabulary: Vocabulary | Iterable[str] | None = None,
+    labels: Vocabulary | Iterable[str] | None = None,
+    name: str | None = None,
+    one_hot: bool = False,
+    values: bool = False,
+    training: Mapping[str, Any] | None = None,
+    initial_state: Mapping[str, ArrayLike] | None = None,
+    warm_up: str | Iterable[str] = (),
+) -> PreparedModel:
+    """Build the step function of `model` and check everything else against it; the arguments are those of `export`.
+
+    Raises:
+        NotSteppableError, StateMismatchError, VocabularyError, UnknownSymbolError: As `export` does.
+    """
+    name = name or model.name
+    step_function = build_step_function(model, one_hot=one_hot, values=values, name=name)
+    symbols, output_symbols = _matching_vocabularies(step_function, _as_vocabulary(vocabulary), _as_vocabulary(labels))
+    before = read_symbols(warm_up, symbols) if isinstance(warm_up, str) else warm_up
+    step_function = with_start_state(step_function, initial_state, symbols.encode_all(before))
+    manifest = Manifest(
+        name=name.encode(errors="replace").decode(),
+        vocabulary=symbols,
+        labels=output_symbols,
+        output=step_function.main.activation,
+        features=step_function.features,
+        extra_outputs=tuple(Output(each.name, each.size, each.activation) for each in step_function.extra_outputs),
+        state=step_function.state,
+        cells=step_function.cells,
+        training=dict(training or {}),
+        producer=f"stepcell {__version__}",
+    )
+    return PreparedModel(model, step_function, manifest)
+
+
+def _as_vocabulary(symbols: Vocabulary | Iterable[str] | None) -> Vocabulary | None:
+    return symbols if symbols is None or isinstance(symbols, Vocabulary) else Vocabulary(tuple(symbols))
+
+
+def _matching_vocabularies(
+    step_function: StepFunction, vocabulary: Vocabulary | None, labels: Vocabulary | None
+) -> tuple[Vocabulary, Vocabulary | None]:
+    """Return vocabulary and labels of the right sizes, or raise VocabularyError with everything that is wrong."""
+    symbols, outputs = step_function.symbols, step_function.outputs
+    problems = []
+    if vocabulary is None:
+        vocabulary = Vocabulary.of_ids(symbols) if symbols else Vocabulary.none()
+        if labels is None and not step_function.predicts_symbols:
+            labels = Vocabulary.of_ids(outputs)
+    elif not symbols:
+        problems.append(
+            f"the model reads features and no symbols, the vocabulary has {len(vocabulary)}; if its vectors are "
+            "one-hot symbols, say so (--one-hot)"
+        )
+    elif len(vocabulary) != symbols:
+        problems.append(f"the model reads {symbols} symbols, the vocabulary has {len(vocabulary)}")
+    if labels is not None and len(labels) != outputs:
+        problems.append(f"the model answers with {outputs} probabilities, there are {len(labels)} labels")
+    if labels is None and step_function.main.activation == "linear":
+        labels = Vocabulary.of_ids(outputs)
+    if labels is None and outputs != symbols:
+        problems.append(
+            f"the model reads {symbols} symbols and answers with {outputs} probabilities: give a vocabulary of labels"
+        )
+    if problems:
+        raise VocabularyError(f"The vocabulary does not fit the model: {'; '.join(problems)}. Nothing was written.")
+    return vocabulary, labels
+
+
+def with_start_state(
+    step_function: StepFunction, given: Mapping[str, ArrayLike] | None = None, warm_up: Ids | None = None
+) -> StepFunction:
+    """Return `step_function` with another state after a reset.
+
+    Args:
+        step_function: The step function of a model.
+        given: Name -> numbers of the shape of the state tensor, with a batch of 1 before it or without: a learned
+            state, or `Stream.state`. None: the state it has now.
+        warm_up: Ids of shape (T,) that are stepped from there, in float64; the state after them, rounded to float32, is
+            the start state.
+
+    Raises:
+        StateMismatchError: Names or shapes are not those of the state, or a number is not finite; all of that is named.
+    """
+    state = step_function.state
+    start = initial_values(state) if given is None else _checked(step_function, given)
+    if warm_up is not None and len(warm_up):
+        if step_function.features:
+            names = ", ".join(feature.describe() for feature in step_function.features)
+            raise StateMismatchError(
+                f"A model that reads {names} beside its symbols cannot be warmed up with symbols alone. Step it in "
+                "Python and give its state (initial_state, --initial-state). Nothing was written."
+            )
+        states = run_numpy(step_function, Inputs(warm_up), [start], recorded=1)[0].states
+        with np.errstate(over="ignore"):
+            start = {name: array.astype(np.float32) for name, array in states.items()}
+        endless = [name for name, array in start.items() if not np.isfinite(array).all()]
+        if endless:
+            names = ", ".join(endless)
+            raise StateMismatchError(f"After the warm-up {names} is no longer finite. Nothing was written.")
+    return replace(step_function, state=tuple(tensor.starting_from(start[tensor.name]) for tensor in state))
+
+
+def _checked(step_function: StepFunction, given: Mapping[str, ArrayLike]) -> dict[str, Float32]:
+    """Return `given` as float32 of shape (1, ...) by name, or refuse it."""
+    shapes = {tensor.name: tensor.shape for tensor in step_function.state}
+    problems = [f"{name} is not given" for name in shapes if name not in given]
+    found = {}
+    for name, value in given.items():
+        if name not in shapes:
+            problems.append(f"{name} is none of its states")
+            continue
+        try:
+            with np.errstate(over="ignore"):
+                array = np.array(value, np.float32)
+        except (TypeError, ValueError) as error:
+            problems.append(f"{name} is not made of numbers ({error})")
+            continue
+        if array.shape not in (shapes[name], (1, *shapes[name])):
+            problems.append(f"{name} has the shape {array.shape}, not {shapes[name]}")
+        elif not np.isfinite(array).all():
+            problems.append(f"{name} is not finite everywhere")
+        else:
+            found[name] = array.reshape((1, *shapes[name]))
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise StateMismatchError(
+            f"The model cannot start from this state; it wants {shapes}:\n{listed}\nNothing was written."
+        )
+    return found

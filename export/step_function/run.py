@@ -1,0 +1,56 @@
+"""Run a step function in numpy: in float64 it is the reference whose rounding errors do not count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...runtime.common.arrays import AnyArray
+from ...runtime.format.tensor_specs import SYMBOL, Inputs
+from ...runtime.worker.messages import RunResult, State
+from ..ops import NumpyOps
+from ..ops.precision import Rounding, unrounded
+from .build import StepFunction
+
+
+def run_numpy(
+    step_function: StepFunction,
+    inputs: Inputs,
+    starts: Sequence[State],
+    dtype: type[np.floating[Any]] = np.float64,
+    rounding: Rounding = unrounded,
+    recorded: int | None = None,
+) -> list[RunResult]:
+    """Step `inputs` in numpy from each of `starts`, all of them in one batch.
+
+    Returns:
+        The outputs, and the state after each step, or after each of the last `recorded` ones: the past inputs of a few
+        convolutions over 10,000 steps would fill the memory. Overflow gives infinities and no warning.
+    """
+    ops = NumpyOps(dtype, rounding)
+    current = {name: np.concatenate([start[name] for start in starts]).astype(dtype) for name in starts[0]}
+    outputs = {o.name: np.empty((len(starts), len(inputs), o.size), dtype) for o in step_function.interface.outputs}
+    skipped = 0 if recorded is None else max(len(inputs) - recorded, 0)
+    steps = len(inputs) - skipped
+    states = {name: np.empty((len(starts), steps, *array.shape[1:]), dtype) for name, array in current.items()}
+    rows = np.zeros(len(starts), int)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for step in range(len(inputs)):
+            made, current = step_function.advance(ops, as_mapping(inputs[rows + step]), current)
+            for name, array in made.items():
+                outputs[name][:, step] = array
+            if step >= skipped:
+                for name, array in current.items():
+                    states[name][:, step - skipped] = array
+    main = outputs.pop(step_function.main.name)
+    return [
+        RunResult(main[row], {n: a[row] for n, a in states.items()}, None, {n: a[row] for n, a in outputs.items()})
+        for row in range(len(starts))
+    ]
+
+
+def as_mapping(inputs: Inputs) -> dict[str, AnyArray]:
+    """Return `inputs` as a step function takes them, the steps as its batch."""
+    return {SYMBOL: inputs.ids, **inputs.features}
