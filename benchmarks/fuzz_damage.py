@@ -11,14 +11,11 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from stepcell.runtime.format.model_file import unpack
-from stepcell.runtime.format.onnx_container import append_manifest as append_to_onnx
-from stepcell.runtime.format.tflite_container import CHECKSUM_NAME, MANIFEST_NAME
-from stepcell.runtime.format.tflite_container import append_manifest as append_to_tflite
+from stepcell.runtime.format.containers import CHECKSUM_NAME, MANIFEST_NAME
+from stepcell.runtime.format.model_file import CONTAINERS, unpack
 
 STATE_SUFFIX = ".state"
 GRAPH = "graph, packed again"  # what an interpreter may crash on: someone who can pack a file can make it anything
-_APPEND = {"tflite": append_to_tflite, "onnx": append_to_onnx}
 _DEEP = 100_000
 # Values that a manifest should not have in most of its places.
 _NASTY: tuple[Any, ...] = (
@@ -110,7 +107,7 @@ def _state_sealed_again(content: bytes, dice: random.Random) -> tuple[bytes, str
 
 
 def _sealed(payload: bytes, manifest: bytes, format: str) -> bytes:
-    return _APPEND[format](payload, manifest, sha256(manifest).hexdigest().encode())
+    return CONTAINERS[format].append_manifest(payload, manifest, sha256(manifest).hexdigest().encode())
 
 
 def _with_a_lie(manifest: Any, other: Any, dice: random.Random) -> Any:

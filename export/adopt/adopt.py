@@ -15,9 +15,9 @@ from ...runtime.common.run_worker import WorkerProcess
 from ...runtime.doctor.compatibility import incompatibilities
 from ...runtime.doctor.diagnosis import is_installed
 from ...runtime.doctor.packages import INTERPRETERS
+from ...runtime.format.containers import appended_files
 from ...runtime.format.manifest import Manifest
 from ...runtime.format.model_file import TFLITE, format_of, pack, unpack
-from ...runtime.format.tflite_container import appended_files
 from ...runtime.format.vocabulary import Vocabulary
 from ...runtime.interpreters.mapped_backend import softmax
 from ...runtime.interpreters.registry import describe_backend, installed_version

@@ -1,32 +1,19 @@
-"""Model files: one payload (what the interpreter reads) and one manifest, sealed together."""
+"""Model files: a payload, which the interpreter reads, and a manifest, packed together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
 
 from ..common.errors import DamagedFileError, ForeignFileError, ModelFileNotFoundError
-from . import onnx_container, tflite_container
+from .containers import Container, OnnxContainer, TfliteContainer
 from .manifest import Manifest
 from .manifest_reader import read_manifest
 
 TFLITE, ONNX = "tflite", "onnx"
-
-
-class Container(Protocol):
-    """What a module must offer that knows where the manifest lives in one format."""
-
-    def append_manifest(self, payload: bytes, manifest: bytes, checksum: bytes) -> bytes:
-        """Return the file: `payload` with `manifest` and its `checksum`."""
-
-    def split_manifest(self, content: bytes) -> tuple[bytes, bytes, bytes] | None:
-        """Return payload, manifest and checksum, None where there is no manifest; raise ValueError for damage."""
-
-
 FORMATS = (TFLITE, ONNX)
-_CONTAINERS: dict[str, Container] = {TFLITE: tflite_container, ONNX: onnx_container}
+CONTAINERS: dict[str, Container] = {TFLITE: TfliteContainer(), ONNX: OnnxContainer()}
 
 
 @dataclass(frozen=True)
@@ -49,14 +36,14 @@ class ModelFile:
 def pack(payload: bytes, manifest: Manifest, format: str) -> bytes:
     """Return the bytes of a model file: `payload` with `manifest`, its fingerprint filled in."""
     content = replace(manifest, fingerprint=sha256(payload).hexdigest()).to_bytes()
-    return _CONTAINERS[format].append_manifest(payload, content, sha256(content).hexdigest().encode())
+    return CONTAINERS[format].append_manifest(payload, content, sha256(content).hexdigest().encode())
 
 
 def read_model_file(path: str | Path) -> ModelFile:
     """Read and verify a model file; no interpreter takes part.
 
     Args:
-        path: A .tflite or .onnx file. What it is, its bytes say, and not its name.
+        path: A .tflite or .onnx file. Its bytes decide which, not its name.
 
     Raises:
         ModelFileNotFoundError: There is no such file.
@@ -80,7 +67,7 @@ def unpack(content: bytes, name: str) -> ModelFile:
     """Verify the bytes of a model file called `name`. Raises as `read_model_file` does."""
     format = format_of(content, name)
     try:
-        parts = _CONTAINERS[format].split_manifest(content)
+        parts = CONTAINERS[format].split_manifest(content)
     except ValueError as error:
         raise DamagedFileError(f"{name} is damaged: {error}. Copy it again.") from error
     if parts is None:
@@ -96,25 +83,22 @@ def unpack(content: bytes, name: str) -> ModelFile:
 
 
 def format_of(content: bytes, name: str) -> str:
-    """Return the format of a file called `name`, "tflite" or "onnx"; raise ForeignFileError where it is neither."""
-    looks_like = {TFLITE: tflite_container.is_tflite(content), ONNX: onnx_container.is_onnx(content)}
+    """Return the format of a file called `name`, "tflite" or "onnx"; raise ForeignFileError if it is neither."""
     suffix = Path(name).suffix.lstrip(".").lower()
-    if looks_like.get(suffix):
-        return suffix
-    for format, likely in looks_like.items():
-        if likely:
-            return format
-    if suffix in FORMATS:
+    likely = [format for format, container in CONTAINERS.items() if container.matches(content)]
+    if suffix in likely or (suffix in FORMATS and not likely):
         return suffix  # a damaged first byte must not turn a known file into a foreign one
+    if likely:
+        return likely[0]
     raise ForeignFileError(
         f"{name} is neither a TFLite nor an ONNX file. stepcell runs files made by 'stepcell export'."
     )
 
 
-def _compare(name: str, part: str, content: bytes, witness: str, expected: str) -> None:
+def _compare(name: str, part: str, content: bytes, expected_from: str, expected: str) -> None:
     found = sha256(content).hexdigest()
     if found != expected:
         raise DamagedFileError(
-            f"{name} is damaged: its {part} has sha256 {found[:12]}..., its {witness} says {expected[:12]}... "
+            f"{name} is damaged: its {part} has sha256 {found[:12]}..., its {expected_from} says {expected[:12]}... "
             "Copy it again."
         )

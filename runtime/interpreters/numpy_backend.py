@@ -13,11 +13,11 @@ import numpy as np
 
 from ..common.arrays import AnyArray
 from ..common.errors import DamagedFileError
+from ..format.containers import is_tflite
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.onnx_graph import read_onnx_graph
 from ..format.tensor_specs import STEP
-from ..format.tflite_container import is_tflite
 from ..format.tflite_graph import read_tflite_graph
 from .base import Backend
 from .in_place import InPlaceBackend
