@@ -130,7 +130,7 @@ def main() -> None:
             accuracies.append(f"{path.name} {100 * EvaluationModes(model, tapes[0]).reset().accuracy:.2f} %")
             table += rows_of(path.name, lambda tape, model=model: EvaluationModes(model, tape).reset(), tapes)
     for order in (2, 3, 4, 5, 6):
-        table += rows_of(f"{order}-gram", NGram(corpus.encoded_train, len(vocabulary), order).judge, tapes)
+        table += rows_of(f"{order}-gram", NGram(corpus.encoded_train, len(vocabulary), order).score, tapes)
     print(f"next key of the 971 sessions held out: {', '.join(accuracies)}\n")
     header = ["", "alarm", "held out", "normal", "recall", "precision", "F1", "AUC", "F1, usual rule"]
     note = (

@@ -63,7 +63,7 @@ def main() -> None:
         if path.suffix in (".tflite", ".onnx"):
             table.append(row(path.name, EvaluationModes(load(path), held_out).carried()))
     for order in range(1, 7):
-        table.append(row(f"{order}-gram with back-off", NGram(learned, len(problem.vocabulary), order).judge(held_out)))
+        table.append(row(f"{order}-gram with back-off", NGram(learned, len(problem.vocabulary), order).score(held_out)))
     note = (
         f"the state carried over {int(held_out.weights.sum()):,} characters, never reset\n"
         "published: nanoGPT README, 4 layers of 128, CPU: 1.88 nats; 6 layers of 384, GPU: 1.4697"

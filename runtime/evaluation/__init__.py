@@ -1,4 +1,4 @@
-"""How good a model file is on data, on the device runtime, beside what is as good without a network.
+"""Evaluate a model file on data with the device runtime, compared with n-gram baselines.
 
 from stepcell.runtime import load
 from stepcell.runtime.evaluation import evaluate, read_evaluation_data

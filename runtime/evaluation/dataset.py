@@ -1,4 +1,4 @@
-"""What a model is judged by and what the baselines learn from, read as the model file says or as you say."""
+"""The data of an evaluation: test data for the model, training data for the baselines."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..format.manifest import Manifest
 
 @dataclass(frozen=True, eq=False)
 class EvaluationData:
-    """Sequences to judge a model by, and others for the baselines.
+    """Sequences to evaluate a model on, and others for the baselines.
 
     Attributes:
-        test: What the model is evaluated on.
-        train: What the baselines learn from.
-        unknown: How many of the judged symbols the vocabulary does not hold, so that they stand as the unknown one.
-        notes: Where both come from, in words.
+        test: The sequences that the model and the baselines predict.
+        train: The sequences that the baselines learn from.
+        unknown: How many of the test symbols are not in the vocabulary; they are read as the unknown symbol.
+        notes: The origin of both, in words.
     """
 
     test: EncodedSequences
@@ -33,53 +33,52 @@ def read_evaluation_data(
     manifest: Manifest, data: Path, baseline_from: Path | None = None, *, held_out: float | None = None,
     end: str | None = None, options: Mapping[str, Any] | None = None,
 ) -> EvaluationData:  # fmt: skip
-    """Read the data that a model is to be judged by.
+    """Read the data of an evaluation.
 
-    Where `data` is the very file that the model was trained on, by its sha256, what training held out is judged by,
-    and the baselines learn from what the network learned from. Another file is judged by as a whole if
-    `baseline_from` names what the baselines learn from (of the training file only what the network learned from);
-    else a part of it is held out, and they learn from the rest.
+    If `data` is the training file, by its sha256, the part that training held out is the test data, and the baselines
+    learn from the part that the network learned from. Another file is test data as a whole if `baseline_from` names
+    the file for the baselines (of the training file only the part that the network learned from); else a part of it is
+    held out as test data, and they learn from the rest.
 
     Args:
-        manifest: Of the model; `training["data"]` says how files were read, if stepcell trained it.
-        data: File to judge by.
+        manifest: Manifest of the model; `training["data"]` says how files were read, if stepcell trained it.
+        data: File to evaluate on.
         baseline_from: File for the baselines.
-        held_out: Share of `data` to judge by; None: as training held out, else a tenth.
+        held_out: Fraction of `data` to evaluate on; None: as training held out, else a tenth.
         end: The end symbol; "": none; None: that of the training.
-        options: What is read otherwise than in training; see `reader_for_model`.
+        options: Reading options that differ from the training; see `reader_for_model`.
 
     Raises:
-        CorpusError: Something cannot be read, or symbols are not known to the model, or most of those to judge by.
+        CorpusError: Something cannot be read, or the model does not know symbols, or most of the test symbols.
         MissingPackageError: It is Parquet, and pyarrow is not installed.
     """
     trained: Mapping[str, Any] = manifest.training.get("data") or {}
-    read = reader_for_model(manifest, options, end=end)
-    recording = read.reader.read(data)
-    split = HeldOut(**{**(trained.get("held_out") or {}), **({} if held_out is None else {"share": held_out})})
-    same = bool(trained.get("sha256")) and recording.sha256 == trained["sha256"]
-    as_then = same and bool(trained.get("held_out")) and held_out is None
+    sha256, trained_split = trained.get("sha256"), trained.get("held_out") or {}
+    reader = reader_for_model(manifest, options, end=end)
+    recording = reader.reader.read(data)
+    split = HeldOut(**{**trained_split, **({} if held_out is None else {"share": held_out})})
+    is_training_file = bool(sha256) and recording.sha256 == sha256
+    as_trained = is_training_file and bool(trained_split) and held_out is None
     notes = [f"{data}: {recording.found}" if recording.found else str(data), *recording.remarks]
-    if baseline_from is None or as_then:
-        rest, judged = split.split(recording)
+    test = recording
+    if baseline_from is None or as_trained:
+        train, test = split.split(recording)
         notes.append(
-            f"{data} is what the model was trained on; judged by the part that was held out then"
-            if as_then
-            else f"judged by a part of {data} that is held out here ({split.share:g}); baselines learn the rest"
+            f"{data} is the training file; evaluated on the part that was held out then"
+            if as_trained
+            else f"evaluated on a part of {data} that is held out here ({split.share:g}); baselines learn from the rest"
         )
-    else:
-        judged = recording
-    if same and not as_then:
+    if is_training_file and not as_trained:
         notes.append("the model has seen that file in training: these are no figures for new data")
     if baseline_from is not None:
-        rest = read.reader.read(baseline_from)
-        is_training = bool(trained.get("sha256")) and rest.sha256 == trained["sha256"] and trained.get("held_out")
-        if is_training:
-            rest, _ = HeldOut(**trained["held_out"]).split(rest)
-        notes.append(f"baselines learn from {baseline_from}{', what the network learned from' if is_training else ''}")
-    unknown, _ = read.count_unknown([judged, rest])
-    if 2 * unknown > len(judged.ids):
+        train, part = reader.reader.read(baseline_from), ""
+        if sha256 and train.sha256 == sha256 and trained_split:
+            train, part = HeldOut(**trained_split).split(train)[0], ", the part that the network learned from"
+        notes.append(f"baselines learn from {baseline_from}{part}")
+    unknown, _ = reader.count_unknown([test, train])
+    if 2 * unknown > len(test.ids):
         raise CorpusError(
-            f"The model does not know {unknown:,} of the {len(judged.ids):,} symbols of {data}. "
+            f"The model does not know {unknown:,} of the {len(test.ids):,} symbols of {data}. "
             f"Were they read as in training? It knows {manifest.vocabulary.describe()}."
         )
-    return EvaluationData(read.encode(judged), read.encode(rest), unknown, tuple(notes))
+    return EvaluationData(reader.encode(test), reader.encode(train), unknown, tuple(notes))

@@ -1,8 +1,8 @@
-"""What predictions were worth: every figure follows from a few numbers about each symbol."""
+"""Metrics of predictions: accuracy, bits, calibration and mistakes, from a few numbers about each symbol."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from math import log, nan
 from typing import Any
@@ -10,28 +10,30 @@ from typing import Any
 import numpy as np
 
 from ..common.arrays import AnyArray, Floats, Ids, Indices
+from ..data import EncodedSequences
 from ..tasks.distribution import SMALLEST, Float64, ranks_of
 
-_FEW = 10  # symbols that a position or a range of them has to have, to stand by itself
-_BINS = 10  # of the confidence; Guo et al. 2017 take 15, which for few symbols leaves most of them empty
+PROBABILITIES_AT_A_TIME = 1 << 20  # in memory
+_FEW = 10  # symbols that a range of positions must have to be a row of its own
+_BINS = 10  # of the confidence; Guo et al. 2017 use 15, most of which are empty for few symbols
 
 
 @dataclass(frozen=True, eq=False)
 class SymbolScores:
-    """How N symbols had been predicted, each from what came before it.
+    """N symbols and how they were predicted, each from the symbols before it.
 
     Attributes:
-        targets: int32 of shape (N,): what came.
-        named: int32 of the same shape: what was the likeliest.
-        confidence: float64 of the same shape: how likely that was.
-        log_probabilities: float64 of the same shape: of what came, natural logarithm; none is below that of 2**-126.
-        ranks: int32 of the same shape: of what came, 1 for the likeliest; of equally likely symbols the lower id is
+        targets: int32 of shape (N,): the symbols.
+        predicted: int32 of the same shape: the likeliest symbols.
+        confidence: float64 of the same shape: their probabilities.
+        log_probabilities: float64 of the same shape: of the targets, natural logarithm; at least that of 2**-126.
+        ranks: int32 of the same shape: of the targets, 1 for the likeliest; of equally likely symbols the lower id is
             first.
-        positions: int64 of the same shape: which symbol of its sequence it is, from 1.
+        positions: int64 of the same shape: position of the symbol in its sequence, from 1.
     """
 
     targets: Ids
-    named: Ids
+    predicted: Ids
     confidence: Float64
     log_probabilities: Float64
     ranks: Ids
@@ -39,40 +41,60 @@ class SymbolScores:
 
     @classmethod
     def of(cls, probabilities: Floats, targets: Ids, positions: Indices) -> SymbolScores:
-        """Return the judgement of distributions of shape (N, K) by what came, shape (N,)."""
+        """Return the scores of distributions of shape (N, K) for `targets`, shape (N,)."""
         rows = np.arange(len(targets))
         chosen = probabilities[rows, targets].astype(np.float64)
-        named = probabilities.argmax(axis=1).astype(np.int32)
+        predicted = probabilities.argmax(axis=1).astype(np.int32)
         return cls(
-            targets, named, probabilities[rows, named].astype(np.float64), np.log(np.maximum(chosen, SMALLEST)),
+            targets, predicted, probabilities[rows, predicted].astype(np.float64), np.log(np.maximum(chosen, SMALLEST)),
             ranks_of(probabilities, targets), positions,
         )  # fmt: skip
 
     @classmethod
+    def in_blocks(
+        cls, sequences: EncodedSequences, size: int, probabilities: Callable[[Indices], Floats]
+    ) -> SymbolScores:
+        """Return the scores of all symbols of `sequences` that have a symbol before them.
+
+        Args:
+            sequences: N symbols.
+            size: Number K of probabilities for each symbol.
+            probabilities: Returns the distributions for the targets at indices of shape (M,), shape (M, K).
+        """
+        scored, positions = np.flatnonzero(sequences.weights > 0), positions_of(sequences)
+        step = max(1, PROBABILITIES_AT_A_TIME // size)
+        return cls.concatenate(
+            [
+                cls.of(probabilities(part), sequences.targets[part], positions[part])
+                for part in np.split(scored, range(step, len(scored), step))
+            ]
+        )
+
+    @classmethod
     def concatenate(cls, parts: Sequence[SymbolScores]) -> SymbolScores:
-        """Return all of `parts`, one behind the other."""
+        """Return all of `parts`, one after the other."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def __len__(self) -> int:
-        """Return how many symbols were judged."""
+        """Return N."""
         return len(self.targets)
 
     def select(self, which: AnyArray) -> SymbolScores:
-        """Return the judgement of a part of the symbols."""
+        """Return a part of the symbols, by a mask or indices."""
         return SymbolScores(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def top(self, count: int) -> float:
-        """Return the share of symbols that were among the `count` likeliest; nan where there is no symbol."""
+        """Return the fraction of symbols that were among the `count` likeliest; nan if there is no symbol."""
         return float((self.ranks <= count).mean()) if len(self) else nan
 
     @property
     def accuracy(self) -> float:
-        """The share of symbols that were the likeliest."""
+        """The fraction of symbols that were the likeliest."""
         return self.top(1)
 
     @property
     def nats(self) -> float:
-        """Mean negative log-probability of what came."""
+        """Mean negative log-probability of the targets."""
         return float(-self.log_probabilities.mean()) + 0.0 if len(self) else nan
 
     @property
@@ -81,9 +103,9 @@ class SymbolScores:
         return self.nats / log(2)
 
     def by_position(self) -> list[dict[str, float]]:
-        """Return accuracy and bits by the position in the sequence: of 1 to 8 each, then in ranges that double.
+        """Return accuracy and bits by the position in the sequence: each of 1 to 8, then ranges that double.
 
-        A range that holds hardly any symbols is one with the next.
+        A range with hardly any symbols is joined with the next.
         """
         rows, first, end = [], 1, 1
         last = int(self.positions.max(initial=0))
@@ -97,14 +119,13 @@ class SymbolScores:
         return rows
 
     def reliability(self) -> list[dict[str, float]]:
-        """Return what the predictions said of themselves and how often they were right, by confidence."""
+        """Return mean confidence and accuracy for each bin of confidence that has symbols."""
         rows = []
-        places = np.minimum((self.confidence * _BINS).astype(int), _BINS - 1)
-        for place in range(_BINS):
-            part = self.select(places == place)
-            if len(part):
-                row = {"from": place / _BINS, "to": (place + 1) / _BINS, "symbols": len(part)}
-                rows.append({**row, "confidence": float(part.confidence.mean()), "accuracy": part.accuracy})
+        bins = np.minimum((self.confidence * _BINS).astype(int), _BINS - 1)
+        for index in np.unique(bins).tolist():
+            part = self.select(bins == index)
+            row = {"from": index / _BINS, "to": (index + 1) / _BINS, "symbols": len(part)}
+            rows.append({**row, "confidence": float(part.confidence.mean()), "accuracy": part.accuracy})
         return rows
 
     @property
@@ -114,33 +135,33 @@ class SymbolScores:
         return sum(gaps) / len(self) if len(self) else nan
 
     def mistakes(self, symbols: Sequence[str], most: int = 10) -> list[dict[str, Any]]:
-        """Return the most frequent mistakes: what came, what was named in its place, and how often.
+        """Return the most frequent pairs of a symbol and a wrong prediction for it.
 
         Args:
             symbols: Of the output, by id.
             most: How many to return.
         """
-        wrong = self.ranks > 1
-        codes, counts = np.unique(
-            self.targets[wrong].astype(np.int64) * len(symbols) + self.named[wrong], return_counts=True
-        )
-        occurs = np.bincount(self.targets, minlength=len(symbols))
-        order = np.argsort(-counts, kind="stable")[:most]
-        return [
-            {
-                "came": symbols[came], "named": symbols[named], "count": int(count),
-                "share_of_mistakes": int(count) / int(wrong.sum()), "share_of_symbol": int(count) / int(occurs[came]),
-            }
-            for (came, named), count in zip((divmod(int(codes[i]), len(symbols)) for i in order), counts[order],
-                                            strict=True)
-        ]  # fmt: skip
+        wrong = self.select(self.ranks > 1)
+        pairs, counts = np.unique(wrong.targets * np.int64(len(symbols)) + wrong.predicted, return_counts=True)
+        occurrences, rows = np.bincount(self.targets, minlength=len(symbols)), []
+        for index in np.argsort(-counts, kind="stable")[:most].tolist():
+            actual, predicted = divmod(int(pairs[index]), len(symbols))
+            count, occurs = int(counts[index]), int(occurrences[actual])
+            row = {"actual": symbols[actual], "predicted": symbols[predicted], "count": count}
+            rows.append({**row, "share_of_mistakes": count / len(wrong), "share_of_symbol": count / occurs})
+        return rows
 
     def to_json(self, top: Sequence[int] = ()) -> dict[str, Any]:
-        """Return the figures as a JSON object; null where nothing was judged."""
-        figures = {
+        """Return the metrics as a JSON object; null if there is no symbol."""
+        metrics = {
             "accuracy": self.accuracy,
             **{f"top_{count}": self.top(count) for count in top},
             "nats_per_symbol": self.nats,
             "bits_per_symbol": self.bits,
         }
-        return {"symbols": len(self), **{name: value if len(self) else None for name, value in figures.items()}}
+        return {"symbols": len(self), **(metrics if len(self) else dict.fromkeys(metrics))}
+
+
+def positions_of(sequences: EncodedSequences) -> Indices:
+    """Return the position of each input in its sequence, from 1, int64 of shape (N,)."""
+    return np.arange(1, len(sequences) + 1) - np.repeat(sequences.starts[:-1], np.diff(sequences.starts))

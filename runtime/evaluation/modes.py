@@ -1,4 +1,4 @@
-"""Ways to feed sequences to a model on the device runtime, and what its answers were worth in each of them."""
+"""Evaluation modes: feed sequences to a model with its state carried, reset or cut off, and score the predictions."""
 
 from __future__ import annotations
 
@@ -12,105 +12,101 @@ from ..data.recording import concatenated_ranges
 from ..streams.model import Model
 from ..tasks.distribution import next_symbol_probabilities, require_next_symbols
 from ..tasks.score import run_ids
-from .metrics import SymbolScores
-from .ngram import positions_of
+from .metrics import SymbolScores, positions_of
 
-_ANSWERS_AT_A_TIME = 1 << 18  # probabilities in memory
 _WINDOWS, _WINDOW_STEPS, _SEED = 2_000, 200_000, 20_201_120  # most windows drawn, most steps in all of them
 
 
 @dataclass(frozen=True)
 class EvaluationModes:
-    """A model and the sequences that it is judged by. Each pass is a stream of its own.
+    """A model and the sequences that it is evaluated on. Each mode has a stream of its own.
 
     Attributes:
-        model: Predicts its next symbol.
-        tape: The sequences, with the features that it reads.
+        model: A model that predicts its next symbol.
+        sequences: The sequences, with the features that it reads.
+        at_a_time: How many probabilities are kept in memory.
 
     Raises:
         TargetError: The model answers with labels or values.
     """
 
     model: Model
-    tape: EncodedSequences
+    sequences: EncodedSequences
+    at_a_time: int = 1 << 18
 
     def __post_init__(self) -> None:
         """Check the model."""
         require_next_symbols(self.model.file, "it cannot be evaluated on a stream", with_features=True)
 
     def carried(self) -> SymbolScores:
-        """Feed one sequence behind the other and never reset the state."""
-        return self._judge(np.zeros(1, np.int64), np.arange(len(self.tape)), self.tape.weights > 0)
+        """Feed one sequence after the other and never reset the state."""
+        return self._score(np.zeros(1, np.int64), np.arange(len(self.sequences)), self.sequences.weights > 0)
 
     def reset(self) -> SymbolScores:
         """Reset the state before each sequence."""
-        return self._judge(self.tape.starts[:-1], np.arange(len(self.tape)), self.tape.weights > 0)
+        return self._score(self.sequences.starts[:-1], np.arange(len(self.sequences)), self.sequences.weights > 0)
 
     def windowed(self, length: int) -> SymbolScores | None:
-        """Show nothing but the last `length` symbols of its sequence before each symbol; of symbols that are drawn.
+        """Feed only the last `length` symbols of its sequence before each symbol of a random sample.
 
-        None where no symbol has more before it, and this would be `reset`.
+        None if no symbol has more before it: the mode is then `reset`.
         """
-        tape, within = self.tape, positions_of(self.tape)
-        ends = np.flatnonzero(tape.weights > 0)
-        if not (within[ends] > length).any():
+        positions = positions_of(self.sequences)
+        ends = np.flatnonzero(self.sequences.weights > 0)
+        if not (positions[ends] > length).any():
             return None
         most = min(_WINDOWS, max(_WINDOW_STEPS // length, 1))
         drawn = np.sort(np.random.default_rng(_SEED).permutation(ends)[:most])
-        lengths = np.minimum(within[drawn], length)
-        places = concatenated_ranges(drawn - lengths + 1, drawn + 1)
-        after = np.cumsum(lengths)
-        last = np.zeros(len(places), bool)
-        last[after - 1] = True
-        return self._judge(after - lengths, places, last)
+        lengths = np.minimum(positions[drawn], length)
+        indices, after = concatenated_ranges(drawn - lengths + 1, drawn + 1), np.cumsum(lengths)
+        is_last = np.zeros(len(indices), bool)
+        is_last[after - 1] = True
+        return self._score(after - lengths, indices, is_last)
 
     def memoryless(self) -> SymbolScores:
-        """Reset the state before each symbol, so that the last one is all that the model knows."""
-        tape, within = self.tape, positions_of(self.tape)
-        if tape.features is not None:  # hardly any two steps read the same
-            judged = np.flatnonzero(tape.weights > 0)
-            return self._judge(np.arange(len(judged)), judged, np.ones(len(judged), bool))
-        seen, which = np.unique(tape.inputs, return_inverse=True)
+        """Reset the state before each symbol: the model knows only the last one."""
+        sequences = self.sequences
+        if sequences.features is not None:  # hardly any two steps read the same
+            scored = np.flatnonzero(sequences.weights > 0)
+            return self._score(np.arange(len(scored)), scored, np.ones(len(scored), bool))
+        seen, which = np.unique(sequences.inputs, return_inverse=True)
         stream, rows = self.model.stream(), []
         for id in seen.astype(np.int32):
             stream.reset()
             rows.append(stream.run_ids(np.array([id], np.int32)))
         alone = self._distributions(np.concatenate(rows))
-        places = np.flatnonzero(tape.weights > 0)
-        step = max(1, _ANSWERS_AT_A_TIME // alone.shape[1])
-        return SymbolScores.concatenate(
-            [
-                SymbolScores.of(alone[which[part]], tape.targets[part], within[part])
-                for part in (places[start : start + step] for start in range(0, max(len(places), 1), step))
-            ]
-        )
+        return SymbolScores.in_blocks(sequences, alone.shape[1], lambda part: alone[which[part]])
 
-    def _judge(self, starts: Indices, places: Indices, judged: Flags) -> SymbolScores:
-        """Feed what stands at `places` of the tape, shape (N,), with a reset at each of `starts`, which count in them.
+    def _score(self, starts: Indices, indices: Indices, scored: Flags) -> SymbolScores:
+        """Feed the inputs at `indices` and score some of the predictions.
 
-        Judged is where `judged`, of the same shape, says so.
+        Args:
+            starts: Positions in `indices` before which the state is reset.
+            indices: The inputs to feed, shape (N,).
+            scored: Whether the target of each is scored, shape (N,).
         """
-        tape, stream = self.tape, self.model.stream()
-        inputs, targets, positions = tape.inputs[places], tape.targets[places], positions_of(tape)[places]
-        features = {} if tape.features is None else tape.features.as_inputs(places)
-        step = max(1, _ANSWERS_AT_A_TIME // len(self.model.output_vocabulary))
+        sequences, stream = self.sequences, self.model.stream()
+        inputs, targets = sequences.inputs[indices], sequences.targets[indices]
+        positions = positions_of(sequences)[indices]
+        features = {} if sequences.features is None else sequences.features.as_inputs(indices)
+        block = max(1, self.at_a_time // len(self.model.output_vocabulary))
         parts: list[SymbolScores] = []
-        rows: list[Float32] = []
-        first = 0  # what has been fed since then and not been judged yet is in `rows`
+        rows: list[Float32] = []  # outputs since `first` that are not scored yet
+        first = 0
         for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(inputs)], strict=True):
             stream.reset()
-            for place in range(begin, end, step):
-                until = min(place + step, end)
-                rows.append(run_ids(stream, inputs, features, slice(place, until))[judged[place:until]])
-                if until - first >= step or until == len(inputs):
-                    known = np.flatnonzero(judged[first:until]) + first
-                    answers = self._distributions(np.concatenate(rows))
-                    parts.append(SymbolScores.of(answers, targets[known], positions[known]))
-                    rows, first = [], until
+            for start in range(begin, end, block):
+                stop = min(start + block, end)
+                rows.append(run_ids(stream, inputs, features, slice(start, stop))[scored[start:stop]])
+                if stop - first >= block or stop == len(inputs):
+                    known = np.flatnonzero(scored[first:stop]) + first
+                    distributions = self._distributions(np.concatenate(rows))
+                    parts.append(SymbolScores.of(distributions, targets[known], positions[known]))
+                    rows, first = [], stop
         return SymbolScores.concatenate(parts)
 
-    def _distributions(self, answers: Float32) -> Float32:
-        """Return the distributions that `answers` stand for."""
-        output = self.model.manifest.output
-        exact = next_symbol_probabilities(answers, output, self.model.file.name)
-        return exact.astype(np.float32) if output == "sigmoid" else answers
+    def _distributions(self, outputs: Float32) -> Float32:
+        """Return the distributions that `outputs` stand for."""
+        activation = self.model.manifest.output
+        exact = next_symbol_probabilities(outputs, activation, self.model.file.name)
+        return exact.astype(np.float32) if activation == "sigmoid" else outputs

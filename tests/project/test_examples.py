@@ -39,7 +39,7 @@ def test_a_session_is_as_surprising_as_its_most_surprising_key(hdfs):
     vocabulary = Vocabulary(("a", "b", "c", "<end>"))
     learned = encode_sequences(Recording.of(["ab"] * 20 + ["ac"]), vocabulary, "<end>")
     tape = encode_sequences(Recording.of(["ab", "ac", "a" * 12]), vocabulary, "<end>")
-    judged = NGram(learned, 4, 2).judge(tape)
+    judged = NGram(learned, 4, 2).score(tape)
     sessions = hdfs.Sessions.of(judged, tape)
     assert sessions.ranks[:2].tolist() == [1, 2]
     bits = -judged.log_probabilities / np.log(2)
@@ -49,7 +49,7 @@ def test_a_session_is_as_surprising_as_its_most_surprising_key(hdfs):
 def test_the_usual_rule_calls_every_short_session_an_anomaly_and_sees_nothing_before_the_eleventh_key(hdfs):
     vocabulary = Vocabulary(("a", "b", "<end>"))
     tape = encode_sequences(Recording.of(["a" * 10, "a" * 11, "b" + "a" * 11]), vocabulary, "<end>")
-    judged = NGram(encode_sequences(Recording.of(["a" * 12] * 9), vocabulary, "<end>"), 3, 3).judge(tape)
+    judged = NGram(encode_sequences(Recording.of(["a" * 12] * 9), vocabulary, "<end>"), 3, 3).score(tape)
     sessions = hdfs.Sessions.of(judged, tape)
     assert sessions.late.tolist() == [np.inf, 1, 1]
     assert sessions.ranks[2] > 1

@@ -1,4 +1,4 @@
-"""A model file is judged as a device runs it, beside what counting alone would have predicted."""
+"""A model file is evaluated as a device runs it, and compared with n-grams."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.models import DATA
+from support.models import DATA, path_of
 from typer.testing import CliRunner
 
 from stepcell.cli import app
@@ -32,7 +32,7 @@ SEQUENCES = ["ab", "ac", "abab", "b", "ccab", "ab"]
 MEMORY = ["30123", "40124", "30123", "40124"]
 
 
-def tape_of(sequences, end="<end>", vocabulary=LETTERS):
+def encoded(sequences, end="<end>", vocabulary=LETTERS):
     return encode_sequences(Recording.of(sequences), vocabulary, end)
 
 
@@ -73,10 +73,10 @@ def run_command(*arguments):
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 def test_an_n_gram_predicts_as_the_formula_of_witten_and_bell_says(order):
-    judged = ["abc", "cca", "b"]
-    found = NGram(tape_of(SEQUENCES), len(LETTERS), order).judge(tape_of(judged))
+    scores = ["abc", "cca", "b"]
+    found = NGram(encoded(SEQUENCES), len(LETTERS), order).score(encoded(scores))
     wanted = []
-    for sequence in judged:
+    for sequence in scores:
         whole = ["<end>", *sequence, "<end>"]
         wanted += [plain_n_gram(SEQUENCES, order, whole[:i], whole[i]) for i in range(1, len(whole))]
     np.testing.assert_allclose(np.exp(found.log_probabilities), wanted, rtol=1e-12)
@@ -86,36 +86,38 @@ def test_the_distributions_of_an_n_gram_sum_to_one_whatever_came_before():
     strange = Recording.of(["cbcbacb", "aaaa"])
     parts = []
     for target in LETTERS:
-        tape = encode_sequences(strange, LETTERS, "<end>")
-        every = replace(tape, targets=np.full(len(tape), LETTERS.encode(target), np.int32))
-        parts.append(np.exp(NGram(tape_of(SEQUENCES), len(LETTERS), 4).judge(every).log_probabilities))
+        sequences = encode_sequences(strange, LETTERS, "<end>")
+        every = replace(sequences, targets=np.full(len(sequences), LETTERS.encode(target), np.int32))
+        parts.append(np.exp(NGram(encoded(SEQUENCES), len(LETTERS), 4).score(every).log_probabilities))
     np.testing.assert_allclose(sum(parts), 1)
 
 
 def test_an_n_gram_knows_how_sequences_begin_and_end_and_does_not_look_across():
-    model = NGram(tape_of(["abc"] * 50), len(LETTERS), 3)
-    assert model.judge(tape_of(["abc"])).accuracy == 1
-    assert model.judge(tape_of(["abc"])).positions.tolist() == [1, 2, 3, 4]
+    model = NGram(encoded(["abc"] * 50), len(LETTERS), 3)
+    assert model.score(encoded(["abc"])).accuracy == 1
+    assert model.score(encoded(["abc"])).positions.tolist() == [1, 2, 3, 4]
 
 
-def test_each_pass_gives_what_stepping_gives(memory):
-    tape = tape_of(MEMORY, None, memory.vocabulary)
+def test_each_mode_gives_what_stepping_gives(memory):
+    sequences = encoded(MEMORY, None, memory.vocabulary)
     stream = memory.stream()
     answers = []
     for sequence in MEMORY:
         stream.reset()
         answers += [stream.step(symbol).probabilities for symbol in sequence[:-1]]
-    judged = EvaluationModes(memory, tape).reset()
+    scores = EvaluationModes(memory, sequences).reset()
     rows = np.arange(len(answers))
-    np.testing.assert_array_equal(judged.log_probabilities, np.log(np.stack(answers)[rows, judged.targets], dtype="f8"))
+    np.testing.assert_array_equal(scores.log_probabilities, np.log(np.stack(answers)[rows, scores.targets], dtype="f8"))
     stream.reset()
     carried = stream.score("".join(MEMORY)).log_probabilities
     within = [i for i in range(len(carried)) if i % 5]
-    np.testing.assert_allclose(EvaluationModes(memory, tape).carried().log_probabilities, carried[within], rtol=1e-6)
+    np.testing.assert_allclose(
+        EvaluationModes(memory, sequences).carried().log_probabilities, carried[within], rtol=1e-6
+    )
 
 
-def test_memory_shows_in_the_passes_that_allow_it_alone(memory):
-    modes = EvaluationModes(memory, tape_of(MEMORY * 20, None, memory.vocabulary))
+def test_memory_shows_only_in_the_modes_that_allow_it(memory):
+    modes = EvaluationModes(memory, encoded(MEMORY * 20, None, memory.vocabulary))
     assert modes.reset().accuracy == 1
     assert modes.windowed(3).accuracy < 1
     assert modes.memoryless().accuracy <= 7 / 8  # what follows 2 takes memory
@@ -123,41 +125,42 @@ def test_memory_shows_in_the_passes_that_allow_it_alone(memory):
 
 
 def test_a_window_shows_the_last_symbols_and_not_more(memory):
-    tape = tape_of(MEMORY[:2], None, memory.vocabulary)
-    judged, stream, wanted = EvaluationModes(memory, tape).windowed(2), memory.stream(), []
+    sequences = encoded(MEMORY[:2], None, memory.vocabulary)
+    scores, stream, wanted = EvaluationModes(memory, sequences).windowed(2), memory.stream(), []
     for sequence in MEMORY[:2]:
         for position in range(1, 5):
             stream.reset()
             wanted.append(stream.score(sequence[max(position - 2, 0) : position + 1]).log_probabilities[-1])
-    np.testing.assert_allclose(judged.log_probabilities, wanted, rtol=1e-6)
-    assert judged.positions.tolist() == [1, 2, 3, 4] * 2
+    np.testing.assert_allclose(scores.log_probabilities, wanted, rtol=1e-6)
+    assert scores.positions.tolist() == [1, 2, 3, 4] * 2
 
 
-def test_judging_in_small_parts_changes_nothing(memory, monkeypatch):
-    modes = EvaluationModes(memory, tape_of(MEMORY * 3, None, memory.vocabulary))
-    whole = [modes.reset(), modes.carried(), modes.memoryless()]
-    monkeypatch.setattr("stepcell.runtime.evaluation.modes._ANSWERS_AT_A_TIME", 1)
-    for one, other in zip(whole, [modes.reset(), modes.carried(), modes.memoryless()], strict=True):
+@pytest.mark.parametrize("at_a_time", [1, 20, 70])
+def test_scoring_in_small_parts_changes_nothing(memory, at_a_time):
+    modes = EvaluationModes(memory, encoded(MEMORY * 3, None, memory.vocabulary))
+    parts = replace(modes, at_a_time=at_a_time)
+    for mode in ("reset", "carried", "memoryless"):
+        one, other = getattr(modes, mode)(), getattr(parts, mode)()
         np.testing.assert_array_equal(one.log_probabilities, other.log_probabilities)
         np.testing.assert_array_equal(one.positions, other.positions)
 
 
-def test_calibration_is_the_mean_distance_of_what_was_said_and_what_came():
+def test_calibration_is_the_mean_distance_of_confidence_and_accuracy():
     probabilities = np.array([[0.8, 0.2]] * 10 + [[0.35, 0.65]] * 10)
     targets = np.array([0] * 6 + [1] * 4 + [1] * 9 + [0], np.int32)
-    judged = SymbolScores.of(probabilities, targets, np.ones(20, np.int64))
-    assert judged.calibration_error == pytest.approx((0.2 + 0.25) / 2)
-    assert [row["accuracy"] for row in judged.reliability()] == [0.9, 0.6]
-    assert judged.mistakes(["x", "y"])[0] == {
-        "came": "y", "named": "x", "count": 4, "share_of_mistakes": 0.8, "share_of_symbol": 4 / 13,
+    scores = SymbolScores.of(probabilities, targets, np.ones(20, np.int64))
+    assert scores.calibration_error == pytest.approx((0.2 + 0.25) / 2)
+    assert [row["accuracy"] for row in scores.reliability()] == [0.9, 0.6]
+    assert scores.mistakes(["x", "y"])[0] == {
+        "actual": "y", "predicted": "x", "count": 4, "share_of_mistakes": 0.8, "share_of_symbol": 4 / 13,
     }  # fmt: skip
 
 
 def test_positions_come_one_by_one_and_then_in_ranges_and_few_symbols_are_put_together():
     positions = np.array([1] * 3 + [2] * 30 + [3] * 12 + list(range(9, 17)) + list(range(17, 40)))
     size = len(positions)
-    judged = SymbolScores.of(np.full((size, 2), 0.5), np.zeros(size, np.int32), positions)
-    rows = judged.by_position()
+    scores = SymbolScores.of(np.full((size, 2), 0.5), np.zeros(size, np.int32), positions)
+    rows = scores.by_position()
     assert [(row["from"], row["to"], row["symbols"]) for row in rows] == [
         (1, 2, 33),
         (3, 3, 12),
@@ -167,9 +170,9 @@ def test_positions_come_one_by_one_and_then_in_ranges_and_few_symbols_are_put_to
     assert {row["bits_per_symbol"] for row in rows} == {1.0}
 
 
-def test_a_network_that_counting_beats_is_called_so(memory):
-    tape = tape_of(["31313131"] * 5, None, memory.vocabulary)
-    evaluation = evaluate(memory, EvaluationData(tape, tape, 0, ()))
+def test_a_network_that_is_worse_than_counting_is_called_so(memory):
+    sequences = encoded(["31313131"] * 5, None, memory.vocabulary)
+    evaluation = evaluate(memory, EvaluationData(sequences, sequences, 0, ()))
     assert evaluation.verdict().startswith("counting is better than the network: -")
     assert evaluation.baselines[0].scores.accuracy == 0  # the last symbol never comes again
 
@@ -179,7 +182,7 @@ def manifest(data=None, vocabulary=LETTERS):
     return Manifest("log", vocabulary, (), (), training=training)
 
 
-def test_the_training_file_is_judged_by_what_was_held_out_then(tmp_path):
+def test_the_training_file_is_evaluated_on_the_part_that_was_held_out_then(tmp_path):
     path = tmp_path / "log.lines"
     path.write_text("".join(" ".join(sequence) + "\n" for sequence in SEQUENCES * 5))
     reading = EventsReader(format="lines", end="<end>")
@@ -198,7 +201,7 @@ def test_the_training_file_is_judged_by_what_was_held_out_then(tmp_path):
     beside = read_evaluation_data(manifest(data), other, path)
     assert len(beside.test.starts) == 3  # all of it
     np.testing.assert_array_equal(beside.train.inputs, same.train.inputs)
-    apart = {**data, "held_out": None}  # the parts came apart, so nobody knows what was held out
+    apart = {**data, "held_out": None}  # the parts came apart, so the held-out part is not known
     for seen in (
         read_evaluation_data(manifest(data), path, held_out=0.5),
         read_evaluation_data(manifest(apart), path),
@@ -214,8 +217,8 @@ def test_symbols_that_the_model_does_not_know_are_counted_or_named(tmp_path):
     with pytest.raises(CorpusError, match="does not know 2 symbols of .*: 'x', 'y'.*knows 4 symbols: 'a'"):
         read_evaluation_data(manifest(), path, path, end="", options=options)
     open_vocabulary = Vocabulary(("a", "b", "c", "?"), "?")
-    material = read_evaluation_data(manifest(vocabulary=open_vocabulary), path, path, end="", options=options)
-    assert material.unknown == 3
+    found = read_evaluation_data(manifest(vocabulary=open_vocabulary), path, path, end="", options=options)
+    assert found.unknown == 3
     other = tmp_path / "other.lines"
     other.write_text("a x x\nb y y\n")
     with pytest.raises(CorpusError, match="does not know 4 of the 6 symbols of .*read as in training"):
@@ -230,22 +233,19 @@ def test_symbols_that_the_model_does_not_know_are_counted_or_named(tmp_path):
 
 
 def test_a_model_that_answers_with_something_else_is_refused(memory):
-    tape = tape_of(MEMORY, None, memory.vocabulary)
-
-    class Labelled:
-        file = replace(memory.file, manifest=replace(memory.manifest, labels=LETTERS))
+    sequences = encoded(MEMORY, None, memory.vocabulary)
 
     with pytest.raises(TargetError, match="answers with labels .* so it cannot be evaluated"):
-        EvaluationModes(Labelled, tape)
+        EvaluationModes(load(path_of("labelled")), sequences)
 
 
-def test_what_cannot_be_judged_is_refused(memory):
-    single = tape_of(["3", "4"], None, memory.vocabulary)
+def test_data_and_options_that_make_no_sense_are_refused(memory):
+    single = encoded(["3", "4"], None, memory.vocabulary)
     with pytest.raises(OptionError, match="no symbol comes after another"):
         evaluate(memory, EvaluationData(single, single, 0, ()))
-    tape = tape_of(MEMORY, None, memory.vocabulary)
+    sequences = encoded(MEMORY, None, memory.vocabulary)
     with pytest.raises(OptionError, match="above 0: top 0, a window of -1"):
-        evaluate(memory, EvaluationData(tape, tape, 0, ()), top=(0, 3), window=-1)
+        evaluate(memory, EvaluationData(sequences, sequences, 0, ()), top=(0, 3), window=-1)
 
 
 def test_the_command_shows_the_model_beside_its_baselines(lines):
@@ -258,8 +258,8 @@ def test_the_command_shows_the_model_beside_its_baselines(lines):
         "n-gram accuracy",
     ):
         assert part in result.output
-    assert "held out here (0.1); baselines learn the rest" in result.output
-    assert re.search(r"judged: 4 sequences, 16 predictions$", result.output, re.MULTILINE)
+    assert "held out here (0.1); baselines learn from the rest" in result.output
+    assert re.search(r"evaluated: 4 sequences, 16 predictions$", result.output, re.MULTILINE)
 
 
 def test_the_command_gives_the_same_as_json_and_a_report_that_needs_no_network(lines, tmp_path):
