@@ -101,6 +101,16 @@ def answers_of(name: str) -> Answers:
     return Answers(arrays["symbol"].astype(np.int32), of("feature/"), kept, arrays["main"], of("other/"))
 
 
+SPEEDS = 3  # numbers in the feature `speed` of the model "wide"
+
+
+def wide_inputs(steps: int, seed: int = 0) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Symbols, hours and speeds for so many steps of the model "wide"."""
+    random = np.random.default_rng(seed)
+    symbols = ["abcdefg"[id] for id in random.integers(0, 7, steps)]
+    return symbols, random.integers(0, 24, steps), random.normal(size=(steps, SPEEDS)).astype("f4")
+
+
 class LowLatency:
     """A model all of whose streams step in two phases."""
 
