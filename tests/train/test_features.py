@@ -182,8 +182,8 @@ def test_a_window_shows_the_features_of_its_symbols(events):
     assert len(shown) > 20
 
 
-def test_a_resumed_training_with_features_ends_with_the_same_weights_bit_for_bit(events, tmp_path, monkeypatch):
-    monkeypatch.setattr("stepcell.train.fitting.fit._CHECKPOINT_SECONDS", 0.0)
+def test_a_resumed_training_with_features_ends_with_the_same_weights_bit_for_bit(events, tmp_path):
+
     network, options = Network("lstm", 6, dropout=0.2), Options(seed=3, max_updates=40, learn_initial_state=True)
     whole, again = (fit(events, network, options).model.get_weights() for _ in range(2))
 
@@ -192,7 +192,7 @@ def test_a_resumed_training_with_features_ends_with_the_same_weights_bit_for_bit
             raise RuntimeError("the process is gone")
 
     with pytest.raises(RuntimeError):
-        fit(events, network, options, crash, checkpoint=tmp_path / "checkpoint.npz")
+        fit(events, network, options, crash, checkpoint=tmp_path / "checkpoint.npz", checkpoint_seconds=0.0)
     resumed = fit(events, network, options, checkpoint=tmp_path / "checkpoint.npz", resume=True).model.get_weights()
     for one, two, three in zip(whole, again, resumed, strict=True):
         np.testing.assert_array_equal(one, two)

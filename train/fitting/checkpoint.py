@@ -17,6 +17,8 @@ from ...runtime.common.atomic_write import atomic_write
 from ...runtime.common.errors import ResumeError, StepcellError
 from ..problems.problem import Score
 
+CHECKPOINT_SECONDS = 20.0  # least time between checkpoints, unless told otherwise
+
 
 class DivergedError(StepcellError, ArithmeticError):
     """The loss became infinite or not a number before the first evaluation."""

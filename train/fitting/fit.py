@@ -19,12 +19,11 @@ from ...runtime.common.errors import ProblemError
 from ..network.built_network import BuiltNetwork
 from ..network.network import Network
 from ..problems.problem import Problem, Score
-from .checkpoint import DivergedError, HistoryRow
+from .checkpoint import CHECKPOINT_SECONDS, DivergedError, HistoryRow
 from .evaluate import Predictions
 from .loop import Trained, TrainingData, TrainingLoop
 from .options import Options
 
-_CHECKPOINT_SECONDS = 20.0
 _MANY_UNITS = 256  # below, two threads wait for each other longer than they compute
 
 
@@ -79,7 +78,7 @@ def fit(
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
-    checkpoint_seconds: float = _CHECKPOINT_SECONDS,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> FitResult:
     """Train a network on a problem.
 

@@ -32,10 +32,11 @@ MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
 STATE_FILE, CHECKPOINT_FILE, DATA_FILE = "state.png", "checkpoint.npz", "data.png"
 INITIAL_STATE_FILE, SAMPLE_RECORDS_FILE = "initial_state.npz", "sample.jsonl"
-PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE = "search.json", "search.csv", "search.png"  # of a search
+PLAN_FILE, TRIALS_FILE, TRIALS_TABLE, TRIALS_PLOT = "search.json", "search.db", "search.csv", "search.png"
 _ALL_FILES = (
     MODEL_FILE, RUN_FILE, METRICS_FILE, HISTORY_FILE, SAMPLE_FILE, CURVE_FILE, STATE_FILE, CHECKPOINT_FILE, DATA_FILE,
-    PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE, INITIAL_STATE_FILE, SAMPLE_RECORDS_FILE,
+    PLAN_FILE, TRIALS_FILE, f"{TRIALS_FILE}-journal", TRIALS_TABLE, TRIALS_PLOT, INITIAL_STATE_FILE,
+    SAMPLE_RECORDS_FILE,
 )  # fmt: skip
 _CHECKPOINTS = "checkpoint.*.npz"  # of the trials of a search
 _SAMPLE = 10_000  # symbols

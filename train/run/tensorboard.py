@@ -9,15 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import tensorflow as tf
-
 from ...runtime.common.atomic_write import make_folder
 from ...runtime.common.errors import OutputError
 from ..fitting.checkpoint import HistoryRow
-
-_SCALAR = tf.compat.v1.SummaryMetadata(
-    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class=1  # DATA_CLASS_SCALAR
-)  # fmt: skip
 
 
 @contextmanager
@@ -38,6 +32,10 @@ def tensorboard_log(folder: Path | None, *, resume: bool = False) -> Iterator[Ca
         yield lambda _: None
         return
     make_folder(folder)
+    import tensorflow as tf
+
+    summary = tf.compat.v1.SummaryMetadata
+    scalar = summary(plugin_data=summary.PluginData(plugin_name="scalars"), data_class=1)  # DATA_CLASS_SCALAR
     writer = None
 
     def observe(row: HistoryRow) -> None:
@@ -49,7 +47,7 @@ def tensorboard_log(folder: Path | None, *, resume: bool = False) -> Iterator[Ca
             with writer.as_default(step=row.update):
                 for name, value in _scalars(row).items():
                     # Not tf.summary.scalar, which does the same but needs the package tensorboard only to write.
-                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=_SCALAR)
+                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=scalar)
             writer.flush()
         except tf.errors.OpError as error:
             raise OutputError(f"Cannot write for TensorBoard to {folder}: {error.message}") from error
@@ -74,6 +72,8 @@ def _write_restart(folder: Path, step: int) -> None:
     A file with a start record does that (`SessionLog` in TensorFlow's event.proto). Files are read in the order of
     their names, so this one's sorts after all older ones and before those that TensorFlow makes from now on.
     """
+    import tensorflow as tf
+
     now = int(time.time())
     name = f"events.out.tfevents.{now:010d}.{socket.gethostname()}.!{os.getpid()}.restart"
     version = tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2")

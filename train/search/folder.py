@@ -1,73 +1,38 @@
-"""The folder of a search: the run of its best trial, and beside it what has been tried.
-
-The trials of a search as a picture.
-"""
+"""The folder of a search: the run of its best trial, and beside it the trials."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 
 from ... import __version__
 from ...runtime.common.atomic_write import atomic_write, remove_partial_files
 from ...runtime.common.errors import ResumeError
-from ...runtime.common.plotting import new_figure, to_png
 from ..fitting.options import Options
 from ..problems.problem import Problem
-from ..run.folder import PLAN_FILE, TRIALS_FILE, TRIALS_PICTURE, as_json, check_free, differences, move_aside
+from ..run.folder import (
+    PLAN_FILE,
+    TRIALS_FILE,
+    TRIALS_PLOT,
+    TRIALS_TABLE,
+    as_json,
+    check_free,
+    differences,
+    move_aside,
+)  # fmt: skip
+from .report import draw_search
+from .sampler import TrialStorage
 from .space import Space
-from .trial import Trial, best_trial, read_trials, write_trials
-
-_COLOURS = {"lstm": "tab:blue", "gru": "tab:orange", "rnn": "tab:green"}
-
-
-def draw_search(trials: Sequence[Trial]) -> bytes | None:
-    """Return a PNG of parameters against nats and accuracy; None without matplotlib.
-
-    What is filled has solved the problem; the best has a red ring.
-    """
-    figure = new_figure(8, 3.6)
-    if figure is None:
-        return None
-    left, right = figure.subplots(1, 2)
-    learned = [trial for trial in trials if math.isfinite(trial.nats)]
-    best = best_trial(trials)
-    nats = {trial.trial: trial.nats for trial in learned}
-    accuracies = {trial.trial: 100 * trial.carried_accuracy for trial in learned}
-    for axes, heights in ((left, nats), (right, accuracies)):
-        for (cell, colour), solved in product(_COLOURS.items(), (True, False)):
-            some = [trial for trial in learned if trial.cell == cell and trial.solved == solved]
-            if some:
-                axes.scatter(
-                    [trial.parameters for trial in some],
-                    [heights[trial.trial] for trial in some],
-                    edgecolors=colour,
-                    facecolors=colour if solved else "none",
-                    label=f"{cell}, solved" if solved else cell,
-                )
-        if best is not None:
-            place = [best.parameters], [heights[best.trial]]
-            axes.scatter(*place, s=160, facecolors="none", edgecolors="tab:red", label="best")
-        axes.set(xlabel="parameters", xscale="log")
-        axes.grid(alpha=0.3)
-    left.set(ylabel="nats per symbol")
-    right.set(ylabel="carried accuracy (%)")
-    if learned:
-        left.set_yscale("log")
-        left.legend(fontsize="small")
-    return to_png(figure)
+from .trial import Trial, write_trials
 
 
 class SearchFolder:
-    """Where a search leaves what it knows: search.json (what is searched), search.csv, search.png.
+    """The files of a search: search.json (its plan), search.db (its trials, for Optuna), search.csv, search.png.
 
     Attributes:
-        folder: The folder; the run of the best trial so far stands in it too.
-        space: What is searched.
-        trials: Those that were finished before, where the search goes on.
+        folder: The folder; the run of the best trial so far is in it too.
+        space: The search space.
+        trials: The finished trials.
     """
 
     def __init__(self, folder: Path, problem: Problem, options: Options, space: Space, *, resume: bool) -> None:
@@ -75,9 +40,9 @@ class SearchFolder:
 
         Args:
             folder: Where to write; made if it is not there.
-            problem: What is learned.
-            options: How, in each trial.
-            space: What is searched.
+            problem: The problem.
+            options: The options of each trial.
+            space: The search space.
             resume: Go on with the search in `folder`.
 
         Raises:
@@ -86,7 +51,7 @@ class SearchFolder:
         """
         self.folder, self.space = folder.resolve(), space
         self.trials: list[Trial] = []
-        self._begun = resume
+        self._storage: TrialStorage | None = None
         self._plan = {
             "producer": f"stepcell {__version__}",
             "problem": {"name": problem.name, **problem.to_json()},
@@ -94,8 +59,10 @@ class SearchFolder:
             "space": space.to_json(),
         }
         if resume:
-            self.trials = self._read()
+            self._check_resumable()
             remove_partial_files(self.folder)
+            self._storage = TrialStorage(self.folder / TRIALS_FILE, space)
+            self.trials = self._storage.trials
         else:
             check_free(self.folder)
 
@@ -109,43 +76,51 @@ class SearchFolder:
         Raises:
             OutputError: They cannot be moved, or the folder cannot be written.
         """
-        if self._begun:
-            return
-        move_aside(self.folder)
-        atomic_write(self.folder / PLAN_FILE, as_json(self._plan))
-        atomic_write(self.folder / TRIALS_FILE, write_trials([]))
-        self._begun = True
+        if self._storage is None:
+            move_aside(self.folder)
+            atomic_write(self.folder / PLAN_FILE, as_json(self._plan))
+            self._storage = TrialStorage(self.folder / TRIALS_FILE, self.space)
+            self.trials = self._storage.trials
+            self._write_table()
 
-    def record(self, trials: Sequence[Trial]) -> None:
-        """Write all trials so far.
+    def add(self, trial: Trial) -> None:
+        """Write a finished trial, and remove its checkpoint.
 
         Raises:
-            OutputError: They cannot be written; those written before still stand there.
+            OutputError: It cannot be written; earlier trials are unchanged.
         """
-        atomic_write(self.folder / TRIALS_FILE, write_trials(trials))
+        self.begin()
+        if self._storage is not None:
+            self._storage.add(trial)
+        self._write_table()
 
-    def finish(self, trials: Sequence[Trial]) -> None:
-        """Draw the trials, where there are any and matplotlib is there."""
-        picture = draw_search(trials) if trials else None
-        if picture is not None:
-            atomic_write(self.folder / TRIALS_PICTURE, picture)
+    def finish(self) -> None:
+        """Write the table of the trials and, with matplotlib, their plot."""
+        if self.trials:
+            self._write_table()
+            plot = draw_search(self.trials)
+            if plot is not None:
+                atomic_write(self.folder / TRIALS_PLOT, plot)
 
-    def _read(self) -> list[Trial]:
+    def _write_table(self) -> None:
+        """Write what follows from the storage: a crash may have come before it."""
+        atomic_write(self.folder / TRIALS_TABLE, write_trials(self.trials))
+        for trial in self.trials:
+            self.checkpoint(trial.trial).unlink(missing_ok=True)
+
+    def _check_resumable(self) -> None:
         try:
-            found = json.loads((self.folder / PLAN_FILE).read_bytes())
-            trials = read_trials((self.folder / TRIALS_FILE).read_bytes())
-            differing = differences(found, self._plan, ("problem", "options", "space"))
+            differing = differences(
+                json.loads((self.folder / PLAN_FILE).read_bytes()), self._plan, ("problem", "options", "space")
+            )
         except FileNotFoundError:
             raise ResumeError(
                 f"There is no search in {self.folder} to go on with. Start it without --resume."
             ) from None
         except (OSError, ValueError, AttributeError) as error:
-            if isinstance(error, ResumeError):
-                raise
             raise ResumeError(f"{self.folder / PLAN_FILE} is damaged ({error}). Start without --resume.") from error
         if differing:
             raise ResumeError(
                 f"The search in {self.folder} was started differently. Repeat its command with --resume; only the "
                 f"number of trials may change:\n{differing}"
             )
-        return trials

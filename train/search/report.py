@@ -1,12 +1,16 @@
-"""A search as people see it: a table of its trials and a sentence about the best."""
+"""The report of a search: a table of its trials, a sentence about the best, and a plot."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import product
 
-from .search import SearchResult
+from ...runtime.common.plotting import new_figure, to_png
 from .space import Candidate
+from .trial import SearchResult, Trial, best_trial
 
+_COLOURS = {"lstm": "tab:blue", "gru": "tab:orange", "rnn": "tab:green"}
 _HEADER = (
     "trial", "cell", "units", "layers", "learning rate", "parameters", "solved", "updates", "CPU-seconds",
     "carried accuracy", "nats",
@@ -52,3 +56,40 @@ def describe_candidate(number: int, trials: int, candidate: Candidate) -> str:
     network = candidate.network
     layers = f" in {network.layers} layers" if network.layers > 1 else ""
     return f"trial {number} of {trials}: {network.cell} {network.units}{layers}, {candidate.learning_rate:g}"
+
+
+def draw_search(trials: Sequence[Trial]) -> bytes | None:
+    """Return a PNG of parameters against nats and accuracy; None without matplotlib.
+
+    A filled point has solved the problem; the best has a red ring.
+    """
+    figure = new_figure(8, 3.6)
+    if figure is None:
+        return None
+    left, right = figure.subplots(1, 2)
+    learned = [trial for trial in trials if math.isfinite(trial.nats)]
+    best = best_trial(trials)
+    nats = {trial.trial: trial.nats for trial in learned}
+    accuracies = {trial.trial: 100 * trial.carried_accuracy for trial in learned}
+    for axes, heights in ((left, nats), (right, accuracies)):
+        for (cell, colour), solved in product(_COLOURS.items(), (True, False)):
+            some = [trial for trial in learned if trial.cell == cell and trial.solved == solved]
+            if some:
+                axes.scatter(
+                    [trial.parameters for trial in some],
+                    [heights[trial.trial] for trial in some],
+                    edgecolors=colour,
+                    facecolors=colour if solved else "none",
+                    label=f"{cell}, solved" if solved else cell,
+                )
+        if best is not None:
+            place = [best.parameters], [heights[best.trial]]
+            axes.scatter(*place, s=160, facecolors="none", edgecolors="tab:red", label="best")
+        axes.set(xlabel="parameters", xscale="log")
+        axes.grid(alpha=0.3)
+    left.set(ylabel="nats per symbol")
+    right.set(ylabel="carried accuracy (%)")
+    if learned:
+        left.set_yscale("log")
+        left.legend(fontsize="small")
+    return to_png(figure)

@@ -1,4 +1,4 @@
-"""What to try next: Optuna's sampler, kept below the smallest network that has solved the problem.
+"""The trials of a search in an Optuna storage, and Optuna's proposal of the next one.
 
 Optuna rather than KerasTuner, because it needs no Keras model or tuner class to wrap the training in (ask and tell),
 can be told of earlier trials, and can shrink a range while it searches.
@@ -7,16 +7,20 @@ can be told of earlier trials, and can shrink a range while it searches.
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from ...runtime.common.errors import MissingPackageError
+from ...runtime.common.errors import MissingPackageError, OutputError, ResumeError
 from .space import Candidate, Space, round_rate
 from .trial import Trial
 
 try:
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
 except ModuleNotFoundError as error:
     raise MissingPackageError(
         f"A search needs the package {error.name}. Install it: pip install 'stepcell[search]'"
@@ -24,19 +28,20 @@ except ModuleNotFoundError as error:
 
 _RANDOM = 5  # trials before the sampler trusts what it has seen
 _PROPOSALS = 20  # to look through for a network that has not been tried with another learning rate
-_DIVERGED = 1e6  # stands for the nats of a network that does not answer
+_DIVERGED = 1e6  # replaces the nats of a network whose answers are not finite
+_STUDY = "search"
 
 
 def propose(space: Space, trials: Sequence[Trial], seed: int) -> Candidate | None:
     """Return the network to try after `trials`, which follows from them and the seed alone.
 
-    The first is what would be trained without a search. The others come from a tree-structured Parzen estimator
-    (Bergstra et al. 2011); from the first solved one on, only networks with fewer parameters than the smallest solved
-    one are proposed.
+    The first is the network that would be trained without a search. The others come from a tree-structured Parzen
+    estimator (Bergstra et al. 2011), seeded anew for each trial; after the first solved trial, only networks with fewer
+    parameters than the smallest solved one are proposed.
 
     Args:
-        space: What there is to choose from.
-        trials: All that have been made.
+        space: The search space.
+        trials: All earlier trials, in order.
         seed: Of the random choices.
 
     Returns:
@@ -45,19 +50,22 @@ def propose(space: Space, trials: Sequence[Trial], seed: int) -> Candidate | Non
     if not trials:
         return space.start
     below = min((trial.parameters for trial in trials if trial.solved), default=None)
-    most_units = {(cell, layers): most for cell, layers, most in space.shapes(below)}
-    if not most_units:
+    max_units = {(cell, layers): most for cell, layers, most in space.shapes(below)}
+    if not max_units:
         return None
     random = np.random.default_rng([seed, 10, len(trials)])
-    study = _study(space, trials, int(random.integers(2**31)))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(n_startup_trials=_RANDOM, seed=int(random.integers(2**31)))
+    study = optuna.create_study(sampler=sampler)
+    study.add_trials([_to_optuna(trial, space) for trial in trials])
     tried = {(trial.cell, trial.layers, trial.units) for trial in trials}
     for _ in range(_PROPOSALS):
         asked = study.ask()
         cell = asked.suggest_categorical("cell", space.cells)
         layers = asked.suggest_int("layers", space.layers[0], space.layers[-1])
-        if (cell, layers) not in most_units:  # none of this shape is small enough
-            cell, layers = list(most_units)[random.integers(len(most_units))]
-        units = asked.suggest_int("units", space.units[0], most_units[cell, layers], log=True)
+        if (cell, layers) not in max_units:  # no network of this shape is small enough
+            cell, layers = list(max_units)[random.integers(len(max_units))]
+        units = asked.suggest_int("units", space.units[0], max_units[cell, layers], log=True)
         low, high = space.learning_rates
         learning_rate = round_rate(asked.suggest_float("learning_rate", low, high, log=True))
         if (cell, layers, units) not in tried:
@@ -65,24 +73,61 @@ def propose(space: Space, trials: Sequence[Trial], seed: int) -> Candidate | Non
     return Candidate(space.network(cell, layers, units), min(max(learning_rate, low), high))
 
 
-def _study(space: Space, trials: Sequence[Trial], seed: int) -> optuna.Study:
-    """Return a study that knows `trials`. Made anew each time, it is the same in a resumed search."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(n_startup_trials=_RANDOM, seed=seed))
+class TrialStorage:
+    """Finished trials in a SQLite file that Optuna and its dashboard read. A crash leaves a trial in it or not."""
+
+    def __init__(self, path: Path, space: Space) -> None:
+        """Open the file at `path` with the trials of `space`; it is made if it does not exist.
+
+        Raises:
+            ResumeError: It is damaged.
+        """
+        self._path, self._space = path, space
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            storage = optuna.storages.RDBStorage(
+                "sqlite://", engine_kwargs={"creator": lambda: sqlite3.connect(path), "poolclass": NullPool}
+            )
+            self._study = optuna.create_study(study_name=_STUDY, storage=storage, load_if_exists=True)
+            self.trials = [_from_optuna(trial) for trial in self._study.trials]
+        except (SQLAlchemyError, optuna.exceptions.OptunaError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            found = getattr(error, "orig", error)  # without the SQL statement
+            raise ResumeError(f"{path} is damaged ({found}). Start again without --resume.") from error
+
+    def add(self, trial: Trial) -> None:
+        """Write a finished trial.
+
+        Raises:
+            OutputError: It cannot be written; earlier trials are unchanged.
+        """
+        try:
+            self._study.add_trial(_to_optuna(trial, self._space))
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            raise OutputError(f"Cannot write to {self._path}: {getattr(error, 'orig', error)}.") from error
+        self.trials.append(trial)
+
+
+def _to_optuna(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
         "cell": optuna.distributions.CategoricalDistribution(space.cells),
         "layers": optuna.distributions.IntDistribution(space.layers[0], space.layers[-1]),
         "units": optuna.distributions.IntDistribution(*space.units, log=True),
         "learning_rate": optuna.distributions.FloatDistribution(*space.learning_rates, log=True),
     }
-    for trial in trials:
-        parameters = {name: getattr(trial, name) for name in distributions}
-        study.add_trial(optuna.trial.create_trial(params=parameters, distributions=distributions, value=_cost(trial)))
-    return study
+    values = vars(trial)
+    params = {name: values[name] for name in distributions}
+    measured = {name: value for name, value in values.items() if name not in distributions}
+    return optuna.trial.create_trial(
+        params=params, distributions=distributions, value=_cost(trial), user_attrs=measured
+    )  # fmt: skip
+
+
+def _from_optuna(trial: optuna.trial.FrozenTrial) -> Trial:
+    return Trial(**trial.params, **trial.user_attrs)
 
 
 def _cost(trial: Trial) -> float:
-    """Return what the sampler minimises: every solved trial is below every other one, smaller ones lower."""
+    """Return the value that the sampler minimises: solved trials below the others, smaller ones lower."""
     if trial.solved:
         return -1.0 / trial.parameters
     return trial.nats if math.isfinite(trial.nats) else _DIVERGED

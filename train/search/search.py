@@ -1,7 +1,7 @@
 """The search for the smallest network that solves a problem, a training per trial.
 
-Optuna, not KerasTuner, proposes what to try next, see `proposals`. The trials stand in a CSV file, from which its
-sampler is told of all of them anew each time, so that a resumed search proposes what an uninterrupted one would have.
+Optuna proposes the next network from the finished trials and the seed alone, see `sampler`, so that a resumed search
+makes the same trials as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ...runtime.common.terminal import ignore_sigint
-from ..fitting.checkpoint import DivergedError, HistoryRow
+from ..fitting.checkpoint import CHECKPOINT_SECONDS, DivergedError, HistoryRow
 from ..fitting.options import Options
 from ..network.network import Network
 from ..problems.problem import Problem
@@ -23,40 +23,13 @@ from ..run.folder import Run
 from .folder import SearchFolder
 from .sampler import propose
 from .space import Candidate, Space
-from .trial import Trial, best_trial
+from .trial import SearchResult, Trial, best_trial
 
 if TYPE_CHECKING:
     from ..fitting.fit import FitResult
 
-# (number of the trial, what is tried, whether it goes on) -> observer of its training, for as long as it lasts
+# (number of the trial, its candidate, whether it is resumed) -> observer of its training
 Watch: TypeAlias = Callable[[int, Candidate, bool], AbstractContextManager[Callable[[HistoryRow], None]]]
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The result of a search.
-
-    Attributes:
-        trials: All of them, in order.
-        best: The smallest solved one; where none is solved, that with the lowest nats. Its run is in the folder.
-        interrupted: By Ctrl-C, before all trials were made.
-        exhausted: No smaller network than the smallest solved one is left in the space.
-    """
-
-    trials: tuple[Trial, ...]
-    best: Trial | None
-    interrupted: bool = False
-    exhausted: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the trials and the number of the best one as a JSON object."""
-        return {
-            "best": self.best.trial if self.best else None,
-            "solved": self.best is not None and self.best.solved,
-            "interrupted": self.interrupted,
-            "exhausted": self.exhausted,
-            "trials": [trial.to_json() for trial in self.trials],
-        }
 
 
 def search(
@@ -69,6 +42,7 @@ def search(
     fixed: Collection[str] = (),
     resume: bool = False,
     watch: Watch = lambda *_: nullcontext(lambda _: None),
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> SearchResult:
     """Train networks of several shapes, and keep the smallest that solves the problem as the run in `folder`.
 
@@ -76,14 +50,15 @@ def search(
     search that was killed at any moment goes on with the trial it was in.
 
     Args:
-        problem: What to learn.
+        problem: The problem.
         network: The network to begin with; cell, units and layers are searched.
         options: Seed and budget of each trial; the learning rate is searched.
-        folder: For the run of the best trial, `search.csv` and `search.png`.
-        trials: How many to make, earlier ones included.
-        fixed: What is not searched, of `SEARCHED`.
+        folder: For the run of the best trial, `search.db`, `search.csv` and `search.png`.
+        trials: Number of trials, earlier ones included.
+        fixed: Those of `SEARCHED` that are not searched.
         resume: Go on with the search in `folder`; it may be given more trials than it was begun with.
         watch: Gives an observer for each training.
+        checkpoint_seconds: See `fit`.
 
     Raises:
         ProblemError: Nothing is left to search.
@@ -93,19 +68,17 @@ def search(
     """
     space = Space.around(problem, network, options, fixed)
     place = SearchFolder(folder, problem, options, space, resume=resume)
-    done = list(place.trials)
-    candidate = None
     interrupted = False
     try:
-        while len(done) < trials and (candidate := propose(space, done, options.seed)) is not None:
-            interrupted = not _try(problem, candidate, options, place, done, watch)
+        while len(place.trials) < trials and (candidate := propose(space, place.trials, options.seed)) is not None:
+            interrupted = not _try(problem, candidate, options, place, watch, checkpoint_seconds)
             if interrupted:
                 break
     except KeyboardInterrupt:
         interrupted = True
-    best = best_trial(done)
     with ignore_sigint():
-        place.finish(done)
+        place.finish()
+    done, best = place.trials, best_trial(place.trials)
     if done and best is None and not interrupted:
         raise DivergedError(
             f"None of {len(done)} trials learned anything: the loss was not finite. Try --learning-rate."
@@ -114,18 +87,18 @@ def search(
 
 
 def _try(
-    problem: Problem, candidate: Candidate, options: Options, place: SearchFolder, done: list[Trial], watch: Watch
+    problem: Problem, candidate: Candidate, options: Options, place: SearchFolder, watch: Watch, seconds: float
 ) -> bool:
-    """Train `candidate` and append it to `done`; tell whether it came to an end."""
+    """Train `candidate` and add it to the trials; return whether it came to an end."""
     from ..fitting.fit import fit
 
-    number, updates = len(done) + 1, 0
+    number, updates = len(place.trials) + 1, 0
     its_options = replace(options, learning_rate=candidate.learning_rate)
     checkpoint = place.checkpoint(number)
     began = time.process_time()
     fitted: FitResult | None = None
     resume = checkpoint.exists()
-    with watch(number, candidate, resume) as show:
+    with watch(number, candidate, resume) as show, suppress(DivergedError):
 
         def observe(row: HistoryRow) -> None:
             nonlocal updates
@@ -133,42 +106,29 @@ def _try(
             updates = row.update
             show(row)
 
-        try:
-            fitted = fit(problem, candidate.network, its_options, observe, checkpoint=checkpoint, resume=resume)
-        except DivergedError:
-            place.begin()
+        fitted = fit(
+            problem, candidate.network, its_options, observe, checkpoint=checkpoint, resume=resume,
+            checkpoint_seconds=seconds,
+        )  # fmt: skip
     if fitted is not None and fitted.stopped == "interrupted":
         return False
-    trial = _describe(number, candidate, fitted, updates, time.process_time() - began, problem, place.space)
-    with ignore_sigint():
-        done.append(trial)
-        if fitted is not None and best_trial(done) is trial:
-            Run(place.folder, problem, candidate.network, its_options, taken=True).finish(fitted)
-        place.record(done)
-        checkpoint.unlink(missing_ok=True)
-    return True
-
-
-def _describe(
-    number: int,
-    candidate: Candidate,
-    fitted: FitResult | None,
-    updates: int,
-    cpu: float,
-    problem: Problem,
-    space: Space,
-) -> Trial:
-    network, recipe = candidate.network, problem.recipe
-    return Trial(
+    network = candidate.network
+    trial = Trial(
         trial=number,
         cell=network.cell,
         units=network.units,
         layers=network.layers,
         learning_rate=candidate.learning_rate,
-        parameters=space.count(network),
+        parameters=place.space.count(network),
         stopped=fitted.stopped if fitted else "diverged",
         updates=fitted.history[-1].update if fitted and fitted.history else updates,
-        cpu_seconds=round(cpu, 2),
+        cpu_seconds=round(time.process_time() - began, 2),
         carried_accuracy=fitted.scores["carried"].accuracy if fitted else math.nan,
-        nats=fitted.scores[recipe.monitor].nats if fitted else math.inf,
+        nats=fitted.scores[fitted.data.recipe.monitor].nats if fitted else math.inf,
     )
+    with ignore_sigint():
+        place.begin()
+        if fitted is not None and best_trial([*place.trials, trial]) is trial:
+            Run(place.folder, problem, network, its_options, taken=True).finish(fitted)
+        place.add(trial)
+    return True

@@ -1,4 +1,4 @@
-"""The trials of a search: what each came to, which is the best, and how they survive the end of the process."""
+"""The trials of a search, and the best of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ...runtime.common.errors import ResumeError
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -19,15 +17,15 @@ class Trial:
     Attributes:
         trial: Its number, from 1.
         cell: Kind of recurrent layer.
-        units: Units of each.
+        units: Units of each recurrent layer.
         layers: Recurrent layers.
-        learning_rate: The highest.
-        parameters: How many trainable numbers it has.
-        stopped: Why training ended, see `FitResult`; "diverged" also where nothing had been learned before.
+        learning_rate: Peak learning rate.
+        parameters: Number of trained numbers.
+        stopped: Why training ended, see `FitResult`; "diverged" also where there is no model.
         updates: Updates made.
         cpu_seconds: Of all threads, compilation and evaluation included; of the last process if it was resumed.
-        carried_accuracy: On held-out streams, the state carried; not a number where there is no model.
-        nats: On the held-out streams that the problem is judged by; infinite where there is no model.
+        carried_accuracy: On held-out streams, the state carried; nan where there is no model.
+        nats: On the held-out streams that the problem monitors; infinite where there is no model.
     """
 
     trial: int
@@ -56,6 +54,33 @@ class Trial:
         }
 
 
+@dataclass(frozen=True)
+class SearchResult:
+    """The result of a search.
+
+    Attributes:
+        trials: All of them, in order.
+        best: The smallest solved one; where none is solved, that with the lowest nats. Its run is in the folder.
+        interrupted: By Ctrl-C, before all trials were made.
+        exhausted: No smaller network than the smallest solved one is left in the space.
+    """
+
+    trials: tuple[Trial, ...]
+    best: Trial | None
+    interrupted: bool = False
+    exhausted: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trials and the number of the best one as a JSON object."""
+        return {
+            "best": self.best.trial if self.best else None,
+            "solved": self.best is not None and self.best.solved,
+            "interrupted": self.interrupted,
+            "exhausted": self.exhausted,
+            "trials": [trial.to_json() for trial in self.trials],
+        }
+
+
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
     """Return the smallest solved trial, or where none is solved the one with the lowest nats.
 
@@ -70,27 +95,9 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
 
 
 def write_trials(trials: Sequence[Trial]) -> bytes:
-    """Return the trials as CSV, from which `read_trials` makes equal ones."""
+    """Return the trials as CSV."""
     file = io.StringIO()
     writer = csv.DictWriter(file, [*(field.name for field in fields(Trial)), "solved"], lineterminator="\n")
     writer.writeheader()
     writer.writerows({**asdict(trial), "solved": trial.solved} for trial in trials)
     return file.getvalue().encode()
-
-
-def read_trials(content: bytes) -> list[Trial]:
-    """Read what `write_trials` wrote.
-
-    Raises:
-        ResumeError: It is damaged.
-    """
-    kinds = {"int": int, "float": float, "str": str}
-    trials = []
-    try:
-        for number, row in enumerate(csv.DictReader(io.StringIO(content.decode())), 1):
-            trials.append(Trial(**{field.name: kinds[str(field.type)](row[field.name]) for field in fields(Trial)}))
-            if trials[-1].trial != number:
-                raise ValueError(f"trial {trials[-1].trial} stands in the place of {number}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResumeError(f"The trials of the search are damaged ({error}). Start again without --resume.") from error
-    return trials

@@ -9,26 +9,30 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from support.problems import with_recipe
+from typer.testing import CliRunner
 
+from stepcell.cli import app
 from stepcell.export import read_source
 from stepcell.runtime.common.errors import ResumeError
 from stepcell.train import Echo, Network, Options, Run, Text, fit
-from stepcell.train.commands.training import train_problem
 from stepcell.train.fitting.checkpoint import read_checkpoint
 
-TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40)
+WORDS = "the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40
+TEXT = with_recipe(Text.of(WORDS), xla=False)  # compiling would take most of the time
+ECHO = with_recipe(Echo(6, 2), xla=False)
 TRAININGS = {
     "memory that drops out": (
-        Echo(6, 2),
+        ECHO,
         Network("lstm", 12, dropout=0.3, chrono_init=9),
         Options(seed=3, max_updates=400),
     ),
     "memory that learns its start": (
-        Echo(6, 2),
+        ECHO,
         Network("lstm", 12),
         Options(seed=3, max_updates=400, learn_initial_state=True),
     ),
@@ -48,15 +52,9 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.fixture(autouse=True)
-def checkpoint_after_every_block(monkeypatch):
-    monkeypatch.setattr("stepcell.train.fitting.fit._CHECKPOINT_SECONDS", 0.0)
-    for problem in (Echo, Text):  # without XLA: compiling it would take most of the time
-        recipe = problem.recipe.fget
-        monkeypatch.setattr(problem, "recipe", property(lambda self, recipe=recipe: replace(recipe(self), xla=False)))
-
-
-@pytest.mark.parametrize("training", TRAININGS)
+@pytest.mark.parametrize(
+    "training", [pytest.param(name, marks=[pytest.mark.slow] if n else []) for n, name in enumerate(TRAININGS)]
+)
 def test_a_resumed_training_ends_with_the_same_weights_bit_for_bit(training, tmp_path):
     problem, network, options = TRAININGS[training]
     whole = fit(problem, network, options)
@@ -68,7 +66,9 @@ def test_a_resumed_training_ends_with_the_same_weights_bit_for_bit(training, tmp
                 raise CrashError
 
         with pytest.raises(CrashError):
-            fit(problem, network, options, crash, checkpoint=checkpoint, resume=stop_at > 1)
+            fit(
+                problem, network, options, crash, checkpoint=checkpoint, resume=stop_at > 1, checkpoint_seconds=0.0
+            )  # fmt: skip
     resumed = fit(problem, network, options, checkpoint=checkpoint, resume=True)
     assert same(weights(whole), weights(resumed))
     assert whole.scores == resumed.scores
@@ -76,6 +76,7 @@ def test_a_resumed_training_ends_with_the_same_weights_bit_for_bit(training, tmp
     assert strip(whole.history) == strip(resumed.history)
 
 
+@pytest.mark.slow
 def test_a_training_stopped_by_ctrl_c_can_go_on(tmp_path):
     problem, network, options = TRAININGS["text in two layers"]
     checkpoint = tmp_path / "checkpoint.npz"
@@ -84,35 +85,53 @@ def test_a_training_stopped_by_ctrl_c_can_go_on(tmp_path):
         if row.update == 50:
             raise KeyboardInterrupt
 
-    assert fit(problem, network, options, interrupt, checkpoint=checkpoint).stopped == "interrupted"
+    stopped = fit(problem, network, options, interrupt, checkpoint=checkpoint, checkpoint_seconds=0.0)
+    assert stopped.stopped == "interrupted"
     resumed = fit(problem, network, options, checkpoint=checkpoint, resume=True)
     assert resumed.stopped == "updates"
     assert same(weights(fit(problem, network, options)), weights(resumed))
 
 
+@pytest.mark.slow
 def test_a_run_that_crashed_before_its_first_checkpoint_begins_again_with_resume(tmp_path):
-    problem, options = Echo(6, 2), Options(seed=3, max_updates=25)
-    network = Network("lstm", 12)
-    Run(tmp_path / "run", problem, network, options).begin()
-    train_problem(lambda: problem, tmp_path / "run", units=12, seed=3, max_updates=25, resume=True)
-    found = read_source(tmp_path / "run").model.get_weights()
-    assert same(found, fit(problem, network, options).model.get_weights())
+    folder, problem, network = tmp_path / "run", Echo(6, 2), Network("lstm", 12)
+    options = Options(seed=3, max_updates=25)
+    Run(folder, problem, network, options).begin()
+    arguments = ["--symbols=6", "--lag=2", "--units=12", "--seed=3", "--max-updates=25", "--json", "--resume", "--out"]
+    result = CliRunner().invoke(app, ["train", "echo", *arguments, str(folder)])
+    assert result.exit_code == 0, result.output
+    assert same(read_source(folder).model.get_weights(), fit(problem, network, options).model.get_weights())
 
 
+# In a process that is killed: an echo that is never solved, in a run folder, resumed where there is a checkpoint.
+TRAIN = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from support.problems import with_recipe
+from stepcell.train import Echo, Network, Options, Run, fit
+class Endless(Echo):
+    def is_solved(self, scores):
+        return False
+problem = with_recipe(Endless(6, 2), xla=False)
+network, options = Network(units=12, dropout=0.3), Options(seed=4, max_updates=3000, schedule="cosine")
+folder = Path(sys.argv[1])
+run = Run(folder, problem, network, options, resume=(folder / "run.json").exists())
+resume = run.checkpoint.exists()
+def observe(row):
+    run.begin()
+fitted = fit(problem, network, options, observe, checkpoint=run.checkpoint, resume=resume, checkpoint_seconds=0.0)
+run.finish(fitted)
+"""
+
+
+@pytest.mark.slow
 def test_a_training_killed_at_any_moment_leaves_no_half_written_file_and_goes_on(tmp_path):
-    folder = tmp_path / "run"
-    arguments = ["train", "echo", "--symbols", "6", "--lag", "2", "--units", "12", "--dropout", "0.3"]
-    arguments += ["--max-updates", "3000", "--schedule", "cosine", "--seed", "4", "--out", str(folder)]
-    code = (
-        "import sys, stepcell.train.fitting.fit as engine; engine._CHECKPOINT_SECONDS = 0.0\n"
-        "from dataclasses import replace; from stepcell.train.problems.echo import Echo; recipe = Echo.recipe.fget\n"
-        "Echo.recipe = property(lambda self: replace(recipe(self), xla=False)); Echo.is_solved = lambda *_: False\n"
-        "from stepcell.cli import app; app(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", code, *arguments]
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    command = [sys.executable, "-c", TRAIN, str(folder), str(Path(__file__).parents[2])]
     moments = random.Random(1)
     for attempt in range(2):
-        process = subprocess.Popen([*command, *(["--resume"] if attempt else [])], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while not (folder / "checkpoint.npz").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -120,13 +139,10 @@ def test_a_training_killed_at_any_moment_leaves_no_half_written_file_and_goes_on
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         read_checkpoint(folder / "checkpoint.npz")
-    subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True)
     assert json.loads((folder / "run.json").read_text())["updates"] == 3000
-    whole = tmp_path / "whole"
-    subprocess.run([*command[:-1], str(whole)], check=True, capture_output=True)
-    import keras
-
-    one, other = (keras.models.load_model(f / "model.keras").get_weights() for f in (folder, whole))
+    subprocess.run([*command[:3], str(whole), command[-1]], check=True, capture_output=True)
+    one, other = (read_source(each).model.get_weights() for each in (folder, whole))
     assert same(one, other)
     finished = {"model.keras", "run.json", "metrics.json", "history.csv", "sample.txt", "curve.png", "state.png"}
     assert {path.name for path in folder.iterdir()} == finished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import math
@@ -11,22 +12,23 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from support.keras_models import MEMORY
+from support.problems import with_recipe
 from typer.testing import CliRunner
 
 from stepcell.cli import app
 from stepcell.export import read_source
 from stepcell.runtime.common.errors import MissingPackageError, OutputError, ProblemError, ResumeError
 from stepcell.train import DivergedError, Network, Options, Run, Text
-from stepcell.train.search.folder import SearchFolder, draw_search
-from stepcell.train.search.report import search_table
-from stepcell.train.search.sampler import propose
-from stepcell.train.search.search import SearchResult, search
+from stepcell.train.search.folder import SearchFolder
+from stepcell.train.search.report import draw_search, search_table
+from stepcell.train.search.sampler import TrialStorage, propose
+from stepcell.train.search.search import search
 from stepcell.train.search.space import SEARCHED, Space, count_parameters
-from stepcell.train.search.trial import Trial, best_trial, read_trials, write_trials
+from stepcell.train.search.trial import SearchResult, Trial, best_trial
 
 QUICK = Options(seed=3, max_updates=100)
 SMALL, FIXED = Network("rnn", 12), {"cell", "layers"}  # what is compiled fastest
@@ -112,13 +114,45 @@ def test_the_best_trial_is_the_smallest_solved_or_else_that_with_the_lowest_nats
     assert best_trial([diverged]) is None
 
 
-def test_trials_come_back_from_their_file_as_they_were():
-    trials = [trial(1, rate=0.1 + 0.2), trial(2, stopped="diverged", nats=math.inf)]
-    assert read_trials(write_trials(trials)) == trials
-    with pytest.raises(ResumeError, match="damaged.*stands in the place of 1"):
-        read_trials(write_trials(trials[1:]))
-    with pytest.raises(ResumeError, match="damaged"):
-        read_trials(b"trial,cell\n1,gru\n")
+def test_trials_come_back_from_their_storage_as_they_were(tmp_path):
+    path = tmp_path / "search.db"
+    trials = [
+        trial(1, cell="rnn", units=9, rate=0.01 + 0.02),
+        replace(trial(2, units=5, stopped="diverged", nats=math.inf), carried_accuracy=math.nan),
+    ]
+    storage = TrialStorage(path, space())
+    for one in trials:
+        storage.add(one)
+    assert repr(TrialStorage(path, space()).trials) == repr(trials)  # nan is not equal to itself
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ResumeError, match=r"search.db is damaged .* Start again without --resume"):
+        TrialStorage(path, space())
+
+
+def test_trials_that_were_stored_lead_to_the_same_proposals_as_those_that_were_not(tmp_path):
+    done = simulate(space(), 9, seed=4, solves=lambda network: network.units > 5)
+    storage = TrialStorage(tmp_path / "search.db", space())
+    for one in done:
+        assert propose(space(), TrialStorage(tmp_path / "search.db", space()).trials, 4) == propose(
+            space(), done[: one.trial - 1], 4
+        )
+        storage.add(one)
+
+
+def test_a_file_that_cannot_be_written_is_reported(tmp_path):
+    storage = TrialStorage(tmp_path / "search.db", space())
+    (tmp_path / "search.db").unlink()
+    (tmp_path / "search.db").mkdir()
+    with pytest.raises(OutputError, match="Cannot write to"):
+        storage.add(trial())
+
+
+def stored(folder):
+    return TrialStorage(folder / "search.db", space(FIXED)).trials
+
+
+def without_seconds(trials):
+    return [replace(one, cpu_seconds=0.0) for one in trials]
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +173,10 @@ def test_the_winner_is_a_complete_run_that_can_be_exported(searched):
     assert {"search.csv", "search.json", "search.png", "metrics.json", "history.csv"} <= {
         p.name for p in folder.iterdir()
     }
-    assert read_trials((folder / "search.csv").read_bytes()) == list(result.trials)
+    assert stored(folder) == list(result.trials)
+    rows = list(csv.DictReader((folder / "search.csv").read_text().splitlines()))
+    assert [row["units"] for row in rows] == [str(one.units) for one in result.trials]
+    assert list(rows[0]) == [*(field.name for field in fields(Trial)), "solved"]
     assert not list(folder.glob("checkpoint*"))
 
 
@@ -147,8 +184,8 @@ class CrashError(Exception):
     """The process is gone."""
 
 
-def test_a_search_that_was_killed_goes_on_with_the_trial_it_was_in(searched, tmp_path, monkeypatch):
-    monkeypatch.setattr("stepcell.train.fitting.fit._CHECKPOINT_SECONDS", 0.0)
+@pytest.mark.slow
+def test_a_search_that_was_killed_goes_on_with_the_trial_it_was_in(searched, tmp_path):
     resumed_trials = []
 
     @contextmanager
@@ -162,15 +199,15 @@ def test_a_search_that_was_killed_goes_on_with_the_trial_it_was_in(searched, tmp
         yield observe
 
     with pytest.raises(CrashError):
-        search(MEMORY, SMALL, QUICK, tmp_path, 3, fixed=FIXED, watch=watch)
-    assert len(read_trials((tmp_path / "search.csv").read_bytes())) == 1
+        search(MEMORY, SMALL, QUICK, tmp_path, 3, fixed=FIXED, watch=watch, checkpoint_seconds=0.0)
+    assert len(stored(tmp_path)) == 1
     resumed = search(MEMORY, SMALL, QUICK, tmp_path, 3, fixed=FIXED, resume=True, watch=watch)
     assert resumed_trials == [2]
-    same = lambda result: [replace(one, cpu_seconds=0.0) for one in result.trials]  # noqa: E731
-    assert same(resumed) == same(searched[1])
+    assert without_seconds(resumed.trials) == without_seconds(searched[1].trials)
     assert not list(tmp_path.glob("checkpoint*"))
 
 
+@pytest.mark.slow
 def test_a_search_killed_before_a_trial_is_recorded_gives_the_same_trial_again(searched, tmp_path, monkeypatch):
     def crash(self, fitted):
         raise CrashError
@@ -190,6 +227,7 @@ def test_a_search_killed_before_a_trial_is_recorded_gives_the_same_trial_again(s
     assert replace(again.best, cpu_seconds=0) == replace(searched[1].trials[0], cpu_seconds=0)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_search_and_keeps_its_finished_trials(tmp_path):
     @contextmanager
     def watch(number, candidate, resumed):
@@ -218,16 +256,12 @@ def test_a_trial_that_diverges_does_not_end_the_search(tmp_path):
     rnn, fixed = Network("rnn", 4), {"cell", "layers", "learning_rate"}
     with pytest.raises(DivergedError, match="None of 2 trials learned anything"):
         search(MEMORY, rnn, replace(QUICK, learning_rate=1e38, max_updates=50), tmp_path, 2, fixed=fixed)
-    assert [one.stopped for one in read_trials((tmp_path / "search.csv").read_bytes())] == ["diverged"] * 2
+    assert [one.stopped for one in stored(tmp_path)] == ["diverged"] * 2
 
 
+@pytest.mark.slow
 def test_where_nothing_is_solved_the_best_by_nats_is_kept_and_said_so(tmp_path):
-    xla_free = replace(TEXT.recipe, xla=False)
-
-    class QuickText(Text):
-        recipe = xla_free
-
-    result = search(QuickText(TEXT.corpus), SMALL, replace(QUICK, max_updates=5), tmp_path, 2, fixed=FIXED)
+    result = search(with_recipe(TEXT, xla=False), SMALL, replace(QUICK, max_updates=5), tmp_path, 2, fixed=FIXED)
     assert not result.best.solved
     assert result.best.nats == min(one.nats for one in result.trials)
     header, rows, verdict = search_table(result)
@@ -246,9 +280,8 @@ def test_a_folder_with_other_things_in_it_is_not_searched_in(tmp_path):
 def test_an_earlier_search_moves_aside_with_all_its_files(tmp_path):
     folder = tmp_path / "run"
     place = SearchFolder(folder, MEMORY, QUICK, space(), resume=False)
-    place.begin()
-    place.record([trial()])
-    place.finish([trial()])
+    place.add(trial())
+    place.finish()
     before = {path.name for path in folder.iterdir()}
     run = Run(folder, MEMORY, SMALL, QUICK)
     run.begin()
@@ -266,7 +299,8 @@ def test_json_has_null_where_there_is_no_number():
     assert (found["best"], found["trials"][0]["nats"], found["trials"][0]["solved"]) == (None, None, False)
 
 
-def test_a_search_from_the_command_line_is_killed_and_resumed(tmp_path):
+@pytest.mark.slow
+def test_a_search_from_the_command_line_is_killed_and_resumed_to_the_same_trials(tmp_path):
     arguments = ["train", "memory", "--units", "8", "--cell", "rnn", "--search", "3", "--max-updates", "100"]
     arguments += ["--out", str(tmp_path / "run"), "--json", "--tensorboard", str(tmp_path / "board")]
     command = [sys.executable, "-m", "stepcell.cli", *arguments]
@@ -275,14 +309,17 @@ def test_a_search_from_the_command_line_is_killed_and_resumed(tmp_path):
         while time.monotonic() < deadline and not (file.exists() and len(file.read_text().splitlines()) > 1):
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
-    kept = read_trials(file.read_bytes())
-    assert kept
+    assert len(file.read_text().splitlines()) > 1
     result = CliRunner().invoke(app, [*arguments, "--resume"])
     assert result.exit_code == 0
     found = json.loads(result.stdout)
-    assert [one["trial"] for one in found["trials"]] == [1, 2, 3]
-    assert found["trials"][: len(kept)] == [one.to_json() for one in kept]
     assert {(one["cell"], one["units"]) for one in found["trials"]} == {("rnn", 8)}
+    whole = CliRunner().invoke(app, [*arguments[:-4], str(tmp_path / "whole"), "--json"])
+    undisturbed = json.loads(whole.stdout)
+    for each in (*found["trials"], *undisturbed["trials"]):
+        del each["cpu_seconds"]
+    assert found["trials"] == undisturbed["trials"]
+    assert found["best"] == undisturbed["best"]
     assert {path.name for path in (tmp_path / "board").iterdir()} == {f"trial-0{n}" for n in range(1, 4)}
 
 
