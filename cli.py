@@ -127,15 +127,16 @@ def demo(
     Example: stepcell demo --out build/memory
     """
     # Here, because only this module may import both train and export.
-    from stepcell.runtime.common.terminal import import_silently, print_table, status
-
-    import_silently("tensorflow")
-    from stepcell.export import export, parity_table, read_source
-    from stepcell.export.parity.report import answers_table
+    from stepcell.runtime.common.atomic_write import check_folder
+    from stepcell.runtime.common.terminal import print_table, status
     from stepcell.train import Memory
     from stepcell.train.commands.training import train_problem
 
+    check_folder(out)
     train_problem(Memory.conflicting, run, units=20, seed=seed)
+    from stepcell.export import export, parity_table, read_source
+    from stepcell.export.parity.report import answers_table
+
     source = read_source(run)
     with status() as progress:
         exported = export(

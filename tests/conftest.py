@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -15,8 +16,11 @@ from pathlib import Path
 # Where the suite runs in the background of a shell Ctrl-C is ignored, which all processes begun here would take over.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Once TensorFlow has been imported, tflite-runtime can no longer build an interpreter in the same process.
-importlib.import_module("tflite_runtime.interpreter")
+# There are no wheels of tflite-runtime elsewhere; here it must be installed.
+HAS_TFLITE_RUNTIME = sys.platform == "linux" and sys.version_info < (3, 12)
+if HAS_TFLITE_RUNTIME:
+    # Once TensorFlow has been imported, it can no longer build an interpreter in the same process.
+    importlib.import_module("tflite_runtime.interpreter")
 
 from typing import TYPE_CHECKING
 
@@ -122,6 +126,25 @@ def model(request) -> Model:
     """The checked-in memory model on each interpreter in turn."""
     backend, name = request.param
     return load(DATA / name, backend=backend)
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Leave out the tests that step on tflite-runtime where there is none."""
+    if HAS_TFLITE_RUNTIME:
+        return
+    without = []
+    for item in items:
+        values = getattr(getattr(item, "callspec", None), "params", {})
+        backends = [values.get("backend"), values.get("runtime"), *(v[0] for v in values.values() if is_way(v))]
+        if item.get_closest_marker("tflite_runtime") or "tflite" in backends:
+            without.append(item)
+    config.hook.pytest_deselected(items=without)
+    items[:] = [item for item in items if item not in without]
+
+
+def is_way(value) -> bool:
+    """Tell whether a parameter is a backend and the file, or the format, that it steps."""
+    return isinstance(value, tuple) and len(value) > 1 and all(isinstance(each, str) for each in value)
 
 
 def pytest_sessionfinish(session) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -54,6 +53,7 @@ def export(
 
     Example: stepcell export runs/memory --out build/memory --quantize int8
     """
+    from ...runtime.common.atomic_write import check_folder
     from ...runtime.common.terminal import import_silently, print_table, status
     from ...runtime.format.vocabulary import read_vocabulary
     from ..source import read_source, read_state_file
@@ -62,7 +62,7 @@ def export(
         read_vocabulary(vocabulary) if vocabulary else None, read_vocabulary(labels) if labels else None
     )
     start = read_state_file(initial_state) if initial_state else read.initial_state
-    _check_folder(out)
+    check_folder(out)
     import_silently("tensorflow")
     from ..exporter import export as export_model
     from ..parity.comparison import comparison_table, recommendations
@@ -96,12 +96,3 @@ def export(
     for sentence in recommendations(exported.parity, exported.sizes):
         print(sentence)
     print(f"written: {', '.join(map(str, exported.files))}")
-
-
-def _check_folder(folder: Path) -> None:
-    """Raise OutputError if `folder` cannot be made, without making it."""
-    from ...runtime.common.errors import OutputError
-
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise OutputError(f"Cannot write to the folder {folder}: {existing} is not a folder that can be written to.")

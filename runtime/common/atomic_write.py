@@ -28,6 +28,17 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"Cannot write to the folder {folder}: {error.strerror or error}.") from error
 
 
+def check_folder(folder: Path) -> None:
+    """Make sure that `folder` can be made or written to, without making it.
+
+    Raises:
+        OutputError: It cannot, as far as one can tell.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise OutputError(f"Cannot write to the folder {folder}: {existing} is not a folder that can be written to.")
+
+
 def atomic_write(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a crash leaves the old file or the new one, never a part.
 

@@ -1,7 +1,4 @@
-"""The doctor: says before deployment whether a file will load and run on a machine, and what to install there.
-
-It imports the runtime alone, so it works wherever a file can be stepped.
-"""
+"""Tell before deployment whether a file will load and run on a machine, and what to install there."""
 
 from .diagnosis import Diagnosis, Finding, diagnose
 from .packages import TARGET_NAMES, find_target

@@ -1,4 +1,4 @@
-"""Why an interpreter does not take a file, from what stands in it."""
+"""Reasons why an interpreter does not take a file, from its operators, types and versions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FIRST_PER_CHANNEL = 12  # version of FULLY_CONNECTED with float input and one s
 def incompatibilities(
     graph: TfliteGraph | OnnxGraph, interpreter: Interpreter, version: str, signature: str | None = None
 ) -> list[str]:
-    """Return everything in `graph` that `interpreter` in `version` does not take; nothing: it takes the file.
+    """Return everything in `graph` that `interpreter` in `version` does not take; empty: it takes the file.
 
-    For versions that were not measured the ones that were stand in. An interpreter takes a whole graph, numpy the
-    step alone: its `signature`, None for the likeliest one.
+    The limits of versions that were not measured are those of the nearest older one. An interpreter loads a whole
+    graph; numpy reads the step alone, which is `signature`, None for the likeliest one.
     """
     if interpreter.is_fallback:
         try:
@@ -39,7 +39,7 @@ def incompatibilities(
 def file_incompatibilities(graph: TfliteGraph | OnnxGraph) -> list[str]:
     """Return everything in `graph` that no interpreter on a device takes, or that hides its state."""
     if isinstance(graph, OnnxGraph):
-        return ["some of its weights stand in another file: save the model as one file"] if graph.external else []
+        return ["some of its weights are in another file: save the model as one file"] if graph.external else []
     found = []
     flex = sorted({custom for _, custom, _ in graph.operators if custom.startswith("Flex")})
     if flex:
@@ -71,7 +71,7 @@ def _operator_incompatibilities(graph: TfliteGraph, interpreter: Interpreter) ->
 
 
 def _type_incompatibilities(graph: TfliteGraph, backend: str) -> list[str]:
-    """Return what tflite-runtime 2.14 does not refuse and does not run either."""
+    """Return the types that tflite-runtime 2.14 loads and then cannot run."""
     if backend != "tflite":
         return []
     found = []
@@ -87,7 +87,7 @@ def _type_incompatibilities(graph: TfliteGraph, backend: str) -> list[str]:
 
 
 def _is_garbled(operator: Operator, subgraph: Subgraph) -> bool:
-    """Tell whether `operator` is a hybrid FULLY_CONNECTED with per-channel weights that hides behind an old version."""
+    """Tell whether `operator` is a hybrid FULLY_CONNECTED with per-channel weights and an old version number."""
     if operator.name != "FULLY_CONNECTED" or operator.version >= _FIRST_PER_CHANNEL or len(operator.inputs) < 2:
         return False
     x, weights = (subgraph.tensors[index] for index in operator.inputs[:2])

@@ -1,4 +1,4 @@
-"""What a file is and what it asks of an interpreter, read from its bytes; no interpreter takes part."""
+"""The contents of a file and its requirements, read from its bytes without an interpreter."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Contents:
     Attributes:
         path: The file.
         bytes: Its size.
-        format: "tflite" or "onnx", None where it is neither.
-        graph: What stands in it, None where that cannot be read.
-        manifest: What it says about itself, None where it says nothing or is damaged.
-        problem: Why stepcell cannot use it, "" where it can.
-        foreign: It is a whole file that carries no manifest.
+        format: "tflite" or "onnx", None if it is neither.
+        graph: Its graph, None if it cannot be read.
+        manifest: Its manifest, None if it has none or is damaged.
+        problem: Why stepcell cannot use it, "" if it can.
+        foreign: It is a complete file without a manifest.
     """
 
     path: Path
@@ -37,13 +37,13 @@ class Contents:
 
     @property
     def signature(self) -> str | None:
-        """Which signature of a TFLite graph is the step, None where nothing says so."""
+        """The signature of a TFLite graph that is the step, None without a manifest."""
         if self.manifest is None:
             return None
         return "step" if self.manifest.io_mapping is None else self.manifest.io_mapping.signature
 
     def describe(self) -> str:
-        """Return what kind of file it is, in a line."""
+        """Return size and origin of the file in a line."""
         parts = [f"{self.path}: {self.bytes:,} bytes"]
         if self.manifest is not None:
             parts += ["sha256 verified", self.manifest.quantization, f"made by {self.manifest.producer or 'unknown'}"]
@@ -52,7 +52,7 @@ class Contents:
         return ", ".join(parts)
 
     def needs(self) -> str:
-        """Return what it asks of an interpreter, "" where that cannot be read."""
+        """Return the operators and versions that an interpreter must have, "" if the graph cannot be read."""
         if isinstance(self.graph, TfliteGraph):
             names: dict[int, list[str]] = {}
             for name, custom, version in sorted(self.graph.operators):
@@ -88,7 +88,7 @@ class Contents:
 
 
 def read_contents(path: Path) -> Contents:
-    """Read the file at `path`; whatever it holds ends in a description.
+    """Read the file at `path`. Damaged and foreign files are described too.
 
     Raises:
         ModelFileNotFoundError: There is no such file, or it cannot be read.
@@ -108,7 +108,7 @@ def read_contents(path: Path) -> Contents:
         problem = f"{path.name} is damaged: {unreadable}. Copy it again." if unreadable else str(error)
         return Contents(path, len(content), format, graph, None, problem, foreign=not unreadable)
     except ModelFileError as error:
-        # The graph of a damaged file says nothing about the file that it should be.
+        # The graph of a damaged file says nothing about the intact one.
         graph = None if isinstance(error, DamagedFileError) else graph
         return Contents(path, len(content), format, graph, None, str(error))
     problem = f"{path.name} is whole, and its graph cannot be read: {unreadable}. Export the model again."
@@ -116,7 +116,7 @@ def read_contents(path: Path) -> Contents:
 
 
 def _read_graph(content: bytes, format: str) -> tuple[TfliteGraph | OnnxGraph | None, str]:
-    """Return the graph, or None and why it cannot be read."""
+    """Return the graph, or None and the reason why it cannot be read."""
     try:
         return (read_tflite_graph if format == TFLITE else read_onnx_graph)(content), ""
     except (FlatbufferError, OnnxGraphError) as error:

@@ -1,35 +1,33 @@
-"""The diagnosis: everything found out about a file and a target, and what follows from it.
-
-Tries an interpreter on this machine, in a process of its own: what a file does to it is part of the diagnosis.
-"""
+"""The diagnosis: the findings about a file and a target, and the verdict and the advice that follow from them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..common.run_worker import run_worker
 from ..format.model_file import FORMATS
-from ..interpreters import registry as runtime_backend
+from ..interpreters import probe
 from ..interpreters.registry import installed_version
 from .compatibility import file_incompatibilities, incompatibilities
 from .contents import Contents, read_contents
 from .packages import INTERPRETERS, Interpreter, Target, availability, numpy_problem, text_of
 
 _MODULES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnxruntime": "onnxruntime", "numpy": "numpy"}
+_OLDEST_PYTHON = (3, 10)
 
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """What came of a trial.
+    """Result of a smoke test.
 
     Attributes:
-        failure: Why the interpreter does not run the file, "" where it does.
-        golden_error: Largest difference from the golden sequence; None: there was none to replay.
-        us_per_step: Microseconds a step, None where nothing was stepped.
+        failure: Why the interpreter does not run the file, "" if it does.
+        golden_error: Largest difference from the golden sequence; None: nothing was replayed.
+        us_per_step: Microseconds a step, None if nothing was stepped.
         load_ms: Milliseconds from the file to the first answer, None likewise.
-        resident_mb: Memory of a process that does nothing else, MiB; None likewise, or where the system does not say.
+        resident_mb: Memory of a process that does nothing else, MiB; None likewise, or if the system does not say.
     """
 
     failure: str = ""
@@ -39,49 +37,25 @@ class SmokeTest:
     resident_mb: float | None = None
 
 
-def is_installed(backend: str) -> bool:
-    """Tell whether the package of an interpreter is there; whether it works only a trial tells."""
-    return find_spec(_MODULES[backend]) is not None
-
-
-def smoke_test_model_file(path: Path, backend: str) -> SmokeTest:
-    """Load a model file, replay its golden sequence and time its steps."""
-    found = run_worker("measure", model=str(path), backend=backend)
-    return SmokeTest(found.failure) if found.failure is not None else SmokeTest(**found.value)
-
-
-def smoke_test_any_file(path: Path, backend: str) -> SmokeTest:
-    """Load a file without a manifest, and step nothing."""
-    return SmokeTest(run_worker("open", model=str(path), backend=backend).failure or "")
-
-
-def smoke_test_interpreter(backend: str, format: str) -> SmokeTest:
-    """Step the tiny model that comes with the runtime."""
-    return smoke_test_model_file(Path(runtime_backend.__file__).with_name(f"probe.{format}"), backend)
-
-
-_OLDEST_PYTHON = (3, 10)
-
-
 @dataclass(frozen=True)
 class Finding:
-    """What was found out about one interpreter.
+    """The findings about one interpreter.
 
     Attributes:
-        interpreter: Which one.
-        version: The version that is installed or that the target gets, None where it can have none.
-        installed: It is there; None for a target elsewhere.
-        problems: Why it does not run the file, or does not work at all; nothing: it does.
-        smoke_test: What it did here, None where nothing was tried.
-        commands: What to type to get it.
+        interpreter: The interpreter.
+        version: The version that is installed or that the target gets, None if it can have none.
+        installed: Whether it is installed; None for another machine.
+        problems: Why it does not run the file, or does not work at all; empty if it does.
+        commands: The commands that install it.
+        smoke_test: Its result on this machine; empty if nothing was tried.
     """
 
     interpreter: Interpreter
     version: str | None
     installed: bool | None
     problems: tuple[str, ...]
-    smoke_test: SmokeTest | None
-    commands: tuple[str, ...]
+    commands: tuple[str, ...] = ()
+    smoke_test: SmokeTest = field(default_factory=SmokeTest)
 
     @property
     def name(self) -> str:
@@ -89,17 +63,17 @@ class Finding:
         return f"{self.interpreter.distribution} {self.version or ''}".rstrip()
 
     def reasons(self) -> list[str]:
-        """Return the problems as sentences that stand for themselves."""
+        """Return the problems as sentences that name the interpreter."""
         return [p if p.startswith(self.interpreter.distribution) else f"{self.name}: {p}" for p in self.problems]
 
     @property
     def takes_it(self) -> bool:
-        """Whether nothing speaks against it, once it is installed."""
+        """Whether it runs the file once it is installed."""
         return self.version is not None and not self.problems
 
     @property
     def runs(self) -> bool:
-        """Whether it runs now, on this machine, or would on the target."""
+        """Whether it runs the file now, on this machine, or can on the target."""
         return self.takes_it and self.installed is not False
 
 
@@ -109,25 +83,95 @@ class Diagnosis:
 
     Attributes:
         target: The machine.
-        contents: The file, None where the question was what the machine can run at all.
+        contents: The file; None: the question was which files the machine can run.
         findings: One for each interpreter for this kind of file, numpy last.
-        problems: What speaks against the file or the machine on every interpreter.
-        runs: The answer.
-        verdict: The answer in a line.
-        advice: What to do next, and what to type; nothing where it runs already or nothing helps.
+        problems: Problems of the file or the machine that concern every interpreter.
     """
 
     target: Target
     contents: Contents | None
     findings: tuple[Finding, ...]
     problems: tuple[str, ...]
-    runs: bool
-    verdict: str
-    advice: tuple[str, ...]
+
+    @property
+    def running(self) -> list[Finding]:
+        """The interpreters that run it."""
+        return [finding for finding in self.findings if finding.runs]
+
+    @property
+    def runs(self) -> bool:
+        """The answer."""
+        return bool(self.running) and not self.problems
+
+    @property
+    def lacks_manifest(self) -> bool:
+        """Whether the only problem is that stepcell did not make the file."""
+        return self.contents is not None and self.contents.foreign and self.problems == (self.contents.problem,)
+
+    @property
+    def verdict(self) -> str:
+        """The answer in a line."""
+        where = "here" if self.target.is_this_machine else f"on {self.target.name}"
+        if self.contents is None and not self.problems:
+            return self._capabilities(where)
+        if self.problems:
+            reason, extra = self.problems[0].rstrip("."), ""
+            if self.contents is not None and self.contents.foreign:
+                reason = reason.split(". ")[0]  # the rest is among the reasons
+            if self.lacks_manifest and self.running:
+                able = _preferred(self.running)
+                extra = f" ({_listed(able)} {'loads' if len(able) == 1 else 'load'} its graph)"
+            return f"does not run {where}: {reason}{extra}"
+        if self.running:
+            return f"runs {where}{' on ' if self.target.is_this_machine else ': '}{_listed(_preferred(self.running))}"
+        ready = [finding.name for finding in self.findings if finding.takes_it]
+        if ready:
+            return f"does not run {where} yet: install {' or '.join(ready)}"
+        return f"does not run {where}: {'; '.join(finding.reasons()[0] for finding in self.findings)}"
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to do next, and what to type; empty if it runs already or nothing helps."""
+        if self.lacks_manifest:
+            return (
+                "give it a manifest, if its state goes in and comes out: "
+                f"stepcell adopt {self.contents.path if self.contents else ''} --vocabulary FILE --out FILE",
+            )
+        if self.problems:
+            return ()
+        lines: list[str] = []
+        for format in FORMATS if self.contents is None else (self.contents.format,):
+            fit = _preferred([f for f in self.findings if f.interpreter.format == format and f.takes_it])
+            if not any(finding.installed for finding in fit):
+                fit.sort(key=lambda f: f.interpreter.extra == "litert")  # stepcell[tflite] is the same on every machine
+                lines += [command for finding in fit[:1] for command in finding.commands if command not in lines]
+        if self.contents is not None and not any(f.takes_it and not f.interpreter.is_fallback for f in self.findings):
+            lines += self._other_format(self.contents.format)[:1]
+        return tuple(lines)
+
+    def _capabilities(self, where: str) -> str:
+        if not self.running:
+            return f"no model file runs {where}{' yet' if any(f.takes_it for f in self.findings) else ''}"
+        parts = []
+        for format in FORMATS:
+            able = [finding for finding in self.running if finding.interpreter.format == format]
+            parts.append(f".{format} files on {_listed(_preferred(able))}" if able else f"no .{format} files")
+        return f"{'this machine' if self.target.is_this_machine else self.target.name} steps {', '.join(parts)}"
+
+    def _other_format(self, format: str | None) -> list[str]:
+        """Return the advice to export another format than `format`, for each interpreter that the target can have."""
+        faster = "for speed, " if any(finding.takes_it for finding in self.findings) else ""
+        others = [one for one in INTERPRETERS if one.format != format and not one.is_fallback]
+        versions = [(one, availability(one, self.target).version) for one in others]
+        return [
+            f"{faster}export the model with --format {one.format}: {one.distribution} {version} steps that there"
+            for one, version in versions
+            if version
+        ]
 
 
 def diagnose(path: Path | None, target: Target) -> Diagnosis:
-    """Find out whether the file at `path` runs on `target`; None: what the target can run at all.
+    """Find out whether the file at `path` runs on `target`; None: which files the target can run.
 
     On this machine every interpreter is tried, in a process of its own.
 
@@ -135,125 +179,62 @@ def diagnose(path: Path | None, target: Target) -> Diagnosis:
         ModelFileNotFoundError: There is no such file.
     """
     contents = None if path is None else read_contents(path)
-    problems = _machine_problems(target)
-    formats: tuple[str, ...] = FORMATS
+    problems = []
+    if target.python < _OLDEST_PYTHON:
+        problems.append(f"stepcell needs Python {text_of(_OLDEST_PYTHON)}, there is {text_of(target.python)}")
+    interpreters = INTERPRETERS
     if contents is not None:
         problems += file_incompatibilities(contents.graph) if contents.graph else []
         problems += [contents.problem] if contents.problem else []
-        formats = (contents.format,) if contents.format else ()
-    usable = contents is None or contents.graph is not None
-    findings = [_find(one, target, contents) for one in INTERPRETERS if one.format in formats] if usable else []
-    running = [finding for finding in findings if finding.runs]
-    runs = bool(running) and not problems
-    return Diagnosis(
-        target=target,
-        contents=contents,
-        findings=tuple(findings),
-        problems=tuple(problems),
-        runs=runs,
-        verdict=_verdict(target, contents, findings, running, problems),
-        advice=_advice(target, contents, findings, problems),
-    )
+        interpreters = tuple(one for one in INTERPRETERS if contents.graph and one.format == contents.format)
+    return Diagnosis(target, contents, tuple(_find(one, target, contents) for one in interpreters), tuple(problems))
 
 
-def _advice(target: Target, contents: Contents | None, findings: list[Finding], problems: list[str]) -> tuple[str, ...]:
-    if contents is not None and contents.foreign and problems == [contents.problem]:
-        return (
-            "give it a manifest, if its state goes in and comes out: "
-            f"stepcell adopt {contents.path} --vocabulary FILE --out FILE",
-        )
-    if problems:
-        return ()
-    lines: list[str] = []
-    for format in FORMATS if contents is None else (contents.format,):
-        fit = _preferred([f for f in findings if f.interpreter.format == format and f.takes_it])
-        if not any(finding.installed for finding in fit):
-            fit.sort(key=lambda f: f.interpreter.extra == "litert")  # stepcell[tflite] is the same on every machine
-            lines += [command for finding in fit[:1] for command in finding.commands if command not in lines]
-    if contents is not None and not any(f.takes_it and not f.interpreter.is_fallback for f in findings):
-        for interpreter in INTERPRETERS:
-            version = availability(interpreter, target).version
-            if interpreter.format != contents.format and version and not interpreter.is_fallback:
-                faster = "for speed, " if any(finding.takes_it for finding in findings) else ""
-                lines.append(
-                    f"{faster}export the model with --format {interpreter.format}: {interpreter.distribution} "
-                    f"{version} steps that there"
-                )
-                break
-    return tuple(lines)
+def is_installed(backend: str) -> bool:
+    """Tell whether the package of an interpreter is installed; only a smoke test tells whether it works."""
+    return find_spec(_MODULES[backend]) is not None
 
 
-def _machine_problems(target: Target) -> list[str]:
-    if target.python < _OLDEST_PYTHON:
-        return [f"stepcell needs Python {text_of(_OLDEST_PYTHON)}, there is {text_of(target.python)}"]
-    return []
+def smoke_test(interpreter: Interpreter, contents: Contents | None) -> SmokeTest:
+    """Try an interpreter on this machine, in a process of its own, which it may crash.
+
+    Args:
+        interpreter: The interpreter.
+        contents: The file to replay and to step, or only to load if it has no manifest; None: a tiny model that comes
+            with the runtime.
+    """
+    path = Path(probe.__file__).with_name(f"probe.{interpreter.format}") if contents is None else contents.path
+    command = "open" if contents is not None and contents.manifest is None else "measure"
+    found = run_worker(command, model=str(path), backend=interpreter.backend)
+    return SmokeTest(found.failure or "", **(found.value or {}))
 
 
 def _find(interpreter: Interpreter, target: Target, contents: Contents | None) -> Finding:
     source = availability(interpreter, target)
-    graph = contents.graph if contents else None
-    signature = contents.signature if contents else None
+
+    def known(version: str) -> list[str]:
+        if contents is None or contents.graph is None:
+            return []
+        return incompatibilities(contents.graph, interpreter, version, contents.signature)
+
     if target.is_this_machine and is_installed(interpreter.backend):
         version = installed_version(interpreter.distribution) or ""
+        tried = smoke_test(interpreter, contents)
         wrong_numpy = numpy_problem(interpreter, target)
-        trial = _try(interpreter, contents)
-        known = incompatibilities(graph, interpreter, version, signature) if graph else []
         problems = []
-        if trial.failure:
-            problems = [*([wrong_numpy] if wrong_numpy else known), trial.failure]
-        elif trial.golden_error is None:
-            problems = known  # it loads, but nothing proves that its answers are right
-        return Finding(interpreter, version, True, tuple(problems), trial, source.commands)
+        if tried.failure:
+            problems = [*([wrong_numpy] if wrong_numpy else known(version)), tried.failure]
+        elif tried.golden_error is None:
+            problems = known(version)  # it loads, but nothing proves that its answers are right
+        return Finding(interpreter, version, True, tuple(problems), source.commands, tried)
     installed = False if target.is_this_machine else None
     if source.version is None:
-        return Finding(interpreter, None, installed, (source.missing,), None, ())
-    found = incompatibilities(graph, interpreter, source.version, signature) if graph else []
-    return Finding(interpreter, source.version, installed, tuple(found), None, source.commands)
-
-
-def _try(interpreter: Interpreter, contents: Contents | None) -> SmokeTest:
-    if contents is None:
-        return smoke_test_interpreter(interpreter.backend, interpreter.format)
-    if contents.manifest is None:
-        return smoke_test_any_file(contents.path, interpreter.backend)
-    return smoke_test_model_file(contents.path, interpreter.backend)
-
-
-def _verdict(
-    target: Target, contents: Contents | None, findings: list[Finding], running: list[Finding], problems: list[str]
-) -> str:
-    where = "here" if target.is_this_machine else f"on {target.name}"
-    if contents is None and not problems:
-        return _capabilities(target, where, findings)
-    if problems:
-        extra = ""
-        if contents is not None and contents.foreign and running and problems == [contents.problem]:
-            able = _preferred(running)
-            extra = f" ({_listed(able)} {'loads' if len(able) == 1 else 'load'} its graph)"
-        first = problems[0]
-        if contents is not None and contents.foreign:
-            first = first.split(". ")[0]  # the rest is among the reasons
-        return f"does not run {where}: {first.rstrip('.')}{extra}"
-    if running:
-        return f"runs {where}{' on ' if target.is_this_machine else ': '}{_listed(_preferred(running))}"
-    ready = [finding for finding in findings if finding.takes_it]
-    if ready:
-        return f"does not run {where} yet: install {' or '.join(finding.name for finding in ready)}"
-    return f"does not run {where}: {'; '.join(finding.reasons()[0] for finding in findings)}"
-
-
-def _capabilities(target: Target, where: str, findings: list[Finding]) -> str:
-    parts = []
-    for format in FORMATS:
-        running = [finding for finding in findings if finding.runs and finding.interpreter.format == format]
-        parts.append(f".{format} files on {_listed(_preferred(running))}" if running else f"no .{format} files")
-    if not any(finding.runs for finding in findings):
-        return f"no model file runs {where}{' yet' if any(f.takes_it for f in findings) else ''}"
-    return f"{'this machine' if target.is_this_machine else target.name} steps {', '.join(parts)}"
+        return Finding(interpreter, None, installed, (source.missing,))
+    return Finding(interpreter, source.version, installed, tuple(known(source.version)), source.commands)
 
 
 def _preferred(findings: list[Finding]) -> list[Finding]:
-    """Return `findings` without numpy, which stands in for an interpreter; alone it stays."""
+    """Return `findings` without numpy, unless it is the only one."""
     return [finding for finding in findings if not finding.interpreter.is_fallback] or findings
 
 

@@ -1,7 +1,4 @@
-"""Where interpreters come from: which of them a target can have, and what to type for it. numpy counts as one here.
-
-Targets: the machines that a file may have to run on.
-"""
+"""The interpreters that a target can install, and the commands. numpy is treated as one of them."""
 
 from __future__ import annotations
 
@@ -19,17 +16,17 @@ THIS = "this"
 
 @dataclass(frozen=True)
 class Target:
-    """What decides which interpreters there are on a machine.
+    """A machine, as far as it decides which interpreters can be installed.
 
     Attributes:
         name: "pi-bookworm-64", ..., or "this".
-        title: What people call it.
+        title: The name that people know.
         python: Version of Python, two numbers.
         machine: "x86_64", "aarch64", "armv7l", ...: of the userland; a 64-bit kernel may carry a 32-bit one.
-        glibc: Version of the C library, None where it is another one: then no manylinux wheel can be installed.
+        glibc: Version of the C library; None: it is another one, and no manylinux wheel can be installed.
         system: "linux", "darwin", "win32".
-        numpy: Installed version, None where pip chooses.
-        apt: Distribution -> version, of what comes as a Debian package.
+        numpy: Installed version, None if pip chooses it.
+        apt: Distribution -> version, of the distributions that are Debian packages.
     """
 
     name: str
@@ -43,32 +40,25 @@ class Target:
 
     @property
     def is_this_machine(self) -> bool:
-        """Whether it can be tried out here."""
+        """Whether interpreters can be tried on it here."""
         return self.name == THIS
 
     def describe(self) -> str:
-        """Return everything that decides, in a line."""
-        parts = [
-            self.title, f"Python {text_of(self.python)}", self.machine,
-            f"glibc {text_of(self.glibc)}" if self.glibc else "no glibc",
-        ]  # fmt: skip
-        return ", ".join([*parts, f"numpy {self.numpy}"] if self.numpy else parts)
+        """Return the attributes that decide, in a line."""
+        glibc = f"glibc {text_of(self.glibc)}" if self.glibc else "no glibc"
+        numpy = [f"numpy {self.numpy}"] if self.numpy else []
+        return ", ".join([self.title, f"Python {text_of(self.python)}", self.machine, glibc, *numpy])
 
 
-# Python, glibc and numpy of Debian 12 and 13, which Raspberry Pi OS is made of. Of the interpreters Debian packages
-# onnxruntime alone, from Debian 13 on.
-PI_TARGETS = (
-    Target("pi-bookworm-64", "Raspberry Pi OS Bookworm, 64-bit", (3, 11), "aarch64", (2, 36), apt={"numpy": "1.24"}),
-    Target("pi-bookworm-32", "Raspberry Pi OS Bookworm, 32-bit", (3, 11), "armv7l", (2, 36), apt={"numpy": "1.24"}),
-    Target(
-        "pi-trixie-64", "Raspberry Pi OS Trixie, 64-bit", (3, 13), "aarch64", (2, 41),
-        apt={"numpy": "2.2", "onnxruntime": "1.21"},
-    ),
-    Target(
-        "pi-trixie-32", "Raspberry Pi OS Trixie, 32-bit", (3, 13), "armv7l", (2, 41),
-        apt={"numpy": "2.2", "onnxruntime": "1.21"},
-    ),
-)  # fmt: skip
+# Python, glibc, numpy and interpreters of Debian 12 and 13, on which Raspberry Pi OS is based. Debian has packages of
+# one interpreter, onnxruntime, from Debian 13 on.
+_BOOKWORM = ((3, 11), (2, 36), {"numpy": "1.24"})
+_TRIXIE = ((3, 13), (2, 41), {"numpy": "2.2", "onnxruntime": "1.21"})
+PI_TARGETS = tuple(
+    Target(f"pi-{suite.lower()}-{bits}", f"Raspberry Pi OS {suite}, {bits}-bit", python, machine, glibc, apt=apt)
+    for suite, (python, glibc, apt) in (("Bookworm", _BOOKWORM), ("Trixie", _TRIXIE))
+    for bits, machine in ((64, "aarch64"), (32, "armv7l"))
+)
 TARGET_NAMES = (*(target.name for target in PI_TARGETS), THIS)
 
 
@@ -95,28 +85,28 @@ def this_machine() -> Target:
 
 
 def version_of(text: str) -> Version:
-    """Return the leading two numbers of a version; those that are not numbers count as 0."""
+    """Return the first two numbers of a version; a part that is not a number counts as 0."""
     return tuple(int(part) if part.isdigit() else 0 for part in text.split(".")[:2])
 
 
 def text_of(version: Version) -> str:
-    """Return a version as it is written."""
+    """Return a version as text."""
     return ".".join(map(str, version))
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """One interpreter and the wheels it comes as.
+    """One interpreter and its wheels.
 
     Attributes:
         backend: Name of the backend.
-        format: What it steps.
-        distribution: What pip and apt call it.
-        version: The version that the wheels are of, "" where any will do.
-        extra: What brings it, whatever the target, "" where stepcell itself does.
+        format: Model format that it steps.
+        distribution: Its name for pip.
+        version: The version of the wheels, "" if any will do.
+        extra: The extra that installs it on any target, "" if stepcell itself does.
         python: The lowest and the highest Python with wheels; None: no highest one.
         glibc: Machine -> the oldest glibc that its Linux wheels run with.
-        numpy_below: It needs an older numpy than this, whatever its metadata say.
+        numpy_below: It needs an older major version of numpy than this, whatever its metadata say.
         apt: Debian package, "" for none.
     """
 
@@ -132,11 +122,11 @@ class Interpreter:
 
     @property
     def is_fallback(self) -> bool:
-        """Whether it is numpy, which steps what no interpreter is there for."""
+        """Whether it is numpy, which steps files without an interpreter."""
         return self.backend == NUMPY
 
 
-# As the tags of the wheels say. tflite-runtime was built against numpy 1 and its metadata forget to say so: with
+# From the tags of the wheels on PyPI. tflite-runtime was built against numpy 1, and its metadata do not say so: with
 # numpy 2 it is imported, and then cannot build an interpreter.
 INTERPRETERS = (
     Interpreter(
@@ -156,12 +146,12 @@ INTERPRETERS = (
 
 @dataclass(frozen=True)
 class Availability:
-    """How a target gets an interpreter.
+    """How to install an interpreter on a target.
 
     Attributes:
-        version: Which version it gets, None where there is none for it.
-        commands: What to type there, in order.
-        missing: Why there is none, "" where there is one.
+        version: The version for it, None if there is none.
+        commands: The commands to type there, in order.
+        missing: Why there is none, "" if there is one.
     """
 
     version: str | None
@@ -170,7 +160,7 @@ class Availability:
 
 
 def availability(interpreter: Interpreter, target: Target) -> Availability:
-    """Find out how `target` gets `interpreter`."""
+    """Return how to install `interpreter` on `target`."""
     if interpreter.is_fallback:
         own = target.machine == "armv7l" and target.apt.get("numpy")
         return Availability(own or interpreter.version, _pip_commands(interpreter, target))
@@ -184,7 +174,7 @@ def availability(interpreter: Interpreter, target: Target) -> Availability:
 
 
 def _why_no_wheel(interpreter: Interpreter, target: Target) -> str:
-    """Say why there is no wheel of `interpreter` for `target`, "" where there is one or pip alone can know."""
+    """Return why there is no wheel of `interpreter` for `target`, "" if there is one or only pip can know."""
     if target.system != "linux":
         return "" if interpreter.numpy_below is None else f"{interpreter.distribution} has wheels for Linux alone"
     lowest, highest = interpreter.python
@@ -202,7 +192,7 @@ def _why_no_wheel(interpreter: Interpreter, target: Target) -> str:
 
 
 def _pip_commands(interpreter: Interpreter, target: Target) -> tuple[str, ...]:
-    # The extra `tflite` brings tflite-runtime where it has wheels, and ai-edge-litert elsewhere.
+    # The extra `tflite` installs tflite-runtime if it has wheels, else ai-edge-litert.
     newer = target.system != "linux" or target.python > (3, 11)
     extra = "tflite" if interpreter.format == TFLITE and newer else interpreter.extra
     what = "stepcell" if interpreter.is_fallback else f"'stepcell[{extra}]'"
@@ -220,7 +210,7 @@ def _with_debian_packages(packages: tuple[str, ...], what: str) -> tuple[str, ..
 
 
 def numpy_problem(interpreter: Interpreter, target: Target) -> str:
-    """Say why `interpreter` does not work with the numpy that is installed, "" where it does."""
+    """Return why `interpreter` does not work with the installed numpy, "" if it does."""
     if interpreter.numpy_below is None or target.numpy is None:
         return ""
     if version_of(target.numpy)[0] < interpreter.numpy_below:

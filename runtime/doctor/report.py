@@ -11,7 +11,7 @@ _HEADER = ("interpreter", "available", "takes the file", "golden sequence", "us 
 
 
 def as_text(diagnosis: Diagnosis) -> str:
-    """Return the verdict, then what it rests on."""
+    """Return the verdict, then the findings."""
     contents = diagnosis.contents
     lines = [diagnosis.verdict, "", f"target  {diagnosis.target.describe()}"]
     if contents is not None:
@@ -30,7 +30,7 @@ def as_text(diagnosis: Diagnosis) -> str:
 
 
 def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
-    """Return everything that was found out, as a JSON object."""
+    """Return the diagnosis as a JSON object."""
     target, contents = diagnosis.target, diagnosis.contents
     return {
         "runs": diagnosis.runs,
@@ -60,10 +60,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
                 "installed": finding.installed,
                 "runs": finding.runs,
                 "problems": list(finding.problems),
-                "golden_error": finding.smoke_test.golden_error if finding.smoke_test else None,
-                "us_per_step": finding.smoke_test.us_per_step if finding.smoke_test else None,
-                "load_ms": finding.smoke_test.load_ms if finding.smoke_test else None,
-                "resident_mb": finding.smoke_test.resident_mb if finding.smoke_test else None,
+                **{name: value for name, value in vars(finding.smoke_test).items() if name != "failure"},
                 "install": list(finding.commands),
             }
             for finding in diagnosis.findings
@@ -79,11 +76,10 @@ def _row(finding: Finding, diagnosis: Diagnosis) -> list[str]:
     takes = ""
     if diagnosis.contents is not None and finding.version is not None:
         takes = "no" if finding.problems else "yes"
-    trial = finding.smoke_test
-    error = trial.golden_error if trial else None
-    figures = (trial.us_per_step, trial.load_ms, trial.resident_mb) if trial else (None, None, None)
+    tried = finding.smoke_test
+    error, figures = tried.golden_error, (tried.us_per_step, tried.load_ms, tried.resident_mb)
     shown = ["" if x is None else f"{x:{form}}" for x, form in zip(figures, (".2f", ".1f", ".0f"), strict=True)]
     golden = "" if diagnosis.contents is None or error is None else f"right to {error:.1e}"
-    # Without a file both formats are asked after, and numpy steps both.
+    # Without a file the question is for both formats, and numpy steps both.
     steps = f", .{finding.interpreter.format}" if finding.interpreter.is_fallback and diagnosis.contents is None else ""
     return [finding.name + steps, available, takes, golden, *shown]

@@ -1,5 +1,5 @@
-"""Feeds lines to streams of a model as they come, and goes on after an interruption where it stopped.
+"""Answer lines as they come from a pipe or a growing file, and continue after an interruption.
 
-What comes from a pipe or a growing file is read line by line; the states of the streams and the place in the file are
-saved together.
+`loop` reads a line from `lines` or `file_lines`, `session` parses and answers it, `signals` ends the loop between two
+lines. The states of the streams and the offset in the file are saved together.
 """

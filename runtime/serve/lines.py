@@ -1,37 +1,31 @@
-"""Lines, and where they come from.
-
-Lines that are cut out of what is read from somewhere.
-
-Lines that come through a pipe, from a terminal, or from anything else that is read once.
-"""
+"""Lines of an input, one at a time, and those of a pipe."""
 
 from __future__ import annotations
 
 import os
-import time
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import BinaryIO, NamedTuple, Protocol
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
 
 from ..common.errors import InputError
 from .signals import SignalGuard
 
-_LONGEST = 2**20  # bytes; what has more is no file of lines, and would fill the memory of a small machine
+CHUNK = 1 << 16  # bytes that are read at once
+_LONGEST = 2**20  # bytes; a longer line is none, and would fill the memory of a small machine
+_COMPARED = 4096  # bytes before an offset
 
 
 class Line(NamedTuple):
-    """A line of an input.
-
-    Attributes:
-        number: Its number, from 1.
-        content: What stands in it, without its end.
-    """
+    """A line of an input: its number, from 1, and its content without the line end."""
 
     number: int
     content: bytes
 
     def text(self) -> str:
-        """Return it as text.
+        """Return the content as text.
 
         Raises:
             InputError: It is not UTF-8.
@@ -44,48 +38,66 @@ class Line(NamedTuple):
             ) from None
 
 
-class Lines(Protocol):
-    """Gives lines one by one, as they come."""
+@dataclass(frozen=True)
+class InputOffset:
+    """Offset of a line in a file, with which the file is recognised later.
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether no line will come any more."""
+    Attributes:
+        path: The file, absolute and without links.
+        position: Offset of the line in bytes.
+        line: Number of lines before it.
+        before: sha256 of the bytes before it, 4096 of them or as many as there are.
+    """
 
-    def next(self, timeout: float | None) -> Line | None:
-        """Return the next line; None if none has come within `timeout` seconds, or none will.
+    path: str
+    position: int
+    line: int
+    before: str
 
-        Args:
-            timeout: How long to wait for it, in seconds; None: until it comes.
+    @classmethod
+    def of(cls, path: Path, file: BinaryIO, position: int, line: int) -> InputOffset:
+        """Return the offset of `position` in the open file, which is moved there."""
+        first = max(0, position - _COMPARED)
+        file.seek(first)
+        return cls(str(path.resolve()), position, line, sha256(file.read(position - first)).hexdigest())
 
-        Raises:
-            InterruptedSessionError: A signal has come.
-        """
+    @classmethod
+    def from_json(cls, found: Any) -> InputOffset | None:
+        """Read a JSON object of `to_json`; return None if it is none."""
+        kinds = {"path": str, "position": int, "line": int, "before": str}
+        if not isinstance(found, dict) or any(type(found.get(name)) is not kind for name, kind in kinds.items()):
+            return None
+        if found["position"] < 0 or found["line"] < 0:
+            return None
+        return cls(**{name: found[name] for name in kinds})
 
-    def take_back(self) -> None:
-        """Let the line that came last count as not read, where it is asked how far this has come."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the offset as a JSON object."""
+        return asdict(self)
 
-    def close(self) -> None:
-        """Give back what is open."""
+    def is_in(self, path: Path, file: BinaryIO) -> bool:
+        """Return whether the open file has this path, and the same bytes before this offset."""
+        return self == InputOffset.of(path, file, self.position, self.line)
 
 
 class LineBuffer:
-    """Cuts what was read into lines.
+    """Split what was read into lines.
 
     Attributes:
-        position: Where the next line begins, in bytes.
-        number: How many lines there were before it.
+        position: Offset of the next line, in bytes.
+        number: Number of lines before it.
     """
 
     def __init__(self, position: int = 0, number: int = 0) -> None:
-        """Begin there."""
+        """Begin at an offset."""
         self.position, self.number = position, number
-        self._before = position, number  # the same before the line that came last
+        self._before = position, number  # the same before the last line that was returned
         self._lines: deque[tuple[bytes, int]] = deque()  # content, and size with the end
         self._rest = b""
 
     @property
     def unfinished(self) -> int:
-        """How many bytes there are of a line that has no end yet."""
+        """Number of bytes after the last line end."""
         return len(self._rest)
 
     def add(self, content: bytes) -> None:
@@ -94,7 +106,7 @@ class LineBuffer:
         self._lines.extend((line, len(line) + 1) for line in finished)
 
     def finish(self) -> None:
-        """Let what there is of a line without an end be a line."""
+        """Make a line of what follows the last line end."""
         if self._rest:
             self._lines.append((self._rest, len(self._rest)))
             self._rest = b""
@@ -103,7 +115,7 @@ class LineBuffer:
         """Return the next finished line; None: there is none.
 
         Raises:
-            InputError: It is longer than any line is. It counts as not read.
+            InputError: It is too long. It counts as not read.
         """
         if len(self._lines[0][0] if self._lines else self._rest) > _LONGEST:
             raise InputError(f"Line {self.number + 1} is longer than {_LONGEST:,} bytes. Is this a file of lines?")
@@ -116,70 +128,73 @@ class LineBuffer:
         return Line(self.number, content.rstrip(b"\r"))
 
     def take_back(self) -> None:
-        """See `Lines.take_back`; for `position` and `number`."""
+        """Count the last line that was returned as not read."""
         self.position, self.number = self._before
 
 
-class BufferedLines(ABC):
-    """Gives lines one by one; from where they are read is said by who builds on it."""
+class Lines(ABC):
+    """Return lines one by one, as they come.
 
-    def __init__(self) -> None:
-        """Begin with nothing read."""
+    Attributes:
+        has_ended: Whether no line will follow those in the buffer.
+    """
+
+    def __init__(self, guard: SignalGuard) -> None:
+        """Begin with nothing read; a signal at `guard` ends waiting."""
+        self.has_ended = False
+        self._guard = guard
         self._buffer = LineBuffer()
-        self._has_ended = False
-
-    @property
-    def has_ended(self) -> bool:
-        """See `Lines.has_ended`."""
-        return self._has_ended
-
-    def take_back(self) -> None:
-        """See `Lines.take_back`."""
-        self._buffer.take_back()
 
     def next(self, timeout: float | None) -> Line | None:
-        """See `Lines.next`."""
-        until = None if timeout is None else time.monotonic() + timeout
+        """Return the next line; None: there is none within `timeout` seconds (None: without limit), or ever.
+
+        Raises:
+            InputError: The line is too long, or the input cannot be read.
+            InterruptedSessionError: A signal has come.
+        """
+        until = None if timeout is None else self._guard.now() + timeout
         while True:
             line = self._buffer.next()
-            if line is not None or self._has_ended:
+            if line is not None or self.has_ended:
                 return line
-            if not self._read_on(None if until is None else max(0.0, until - time.monotonic())):
+            if not self._read_on(None if until is None else max(0.0, until - self._guard.now())):
                 return None
+
+    def take_back(self) -> None:
+        """Count the last line as not read in `offset`."""
+        self._buffer.take_back()
+
+    def offset(self) -> InputOffset | None:
+        """Return the offset of the next line; None: the input cannot be read again."""
+        return None
 
     @abstractmethod
     def _read_on(self, timeout: float | None) -> bool:
-        """Put more into the buffer, or note that this has ended; return False when `timeout` seconds are over."""
+        """Read more, or note that the input has ended; return False after `timeout` seconds."""
 
 
-_CHUNK = 1 << 16
+class PipedLines(Lines):
+    """Lines of a file object that is read once; a last line without an end counts."""
 
-
-class PipedLines(BufferedLines):
-    """Gives the lines of a file object; a last line without an end counts as well."""
-
-    def __init__(self, file: BinaryIO, interruption: SignalGuard) -> None:
-        """Begin with the first line; nothing may have been read from `file` before."""
-        super().__init__()
-        self._file, self._interruption = file, interruption
+    def __init__(self, file: BinaryIO, guard: SignalGuard) -> None:
+        """Begin with the first line of `file`, which has not been read from and is not closed here."""
+        super().__init__(guard)
+        self._file = file
         self._descriptor: int | None
         try:
             self._descriptor = file.fileno()
         except OSError:  # it is in memory
             self._descriptor = None
 
-    def close(self) -> None:
-        """See `Lines.close`; the file stays open for whoever opened it."""
-
     def _read_on(self, timeout: float | None) -> bool:
         if self._descriptor is None:
-            content = self._file.read(_CHUNK)
-        elif self._interruption.wait_for(self._descriptor, timeout):
-            content = os.read(self._descriptor, _CHUNK)
+            content = self._file.read(CHUNK)
+        elif self._guard.wait_for(self._descriptor, timeout):
+            content = os.read(self._descriptor, CHUNK)
         else:
             return False
         self._buffer.add(content)
         if not content:
             self._buffer.finish()
-            self._has_ended = True
+            self.has_ended = True
         return True

@@ -1,139 +1,39 @@
-"""What `stepcell predict` does: lines in, answers out, and a state file that holds how far it has come.
-
-When a feed saves.
-
-A file of saved streams that a feed goes on from and saves to.
-"""
+"""`stepcell predict`: answer lines, and save how far they have been answered."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
-from ..common.atomic_write import remove_partial_files
-from ..common.errors import OptionError, OutputError, StepcellError
+from ..common.errors import OptionError, StepcellError
 from ..streams.model import Model
-from ..streams.saved_state import SavedStreams, read_saved_streams
-from .file_lines import FileLines, InputOffset
+from .file_lines import FileLines
 from .lines import Lines, PipedLines
 from .session import LineOptions, Session
 from .signals import InterruptedSessionError, SignalGuard
+from .state_file import CheckpointPolicy, StateFile
 
-
-class CheckpointPolicy:
-    """When to save: after so many lines, or so long after the first that is not saved, whichever comes first.
-
-    A count alone would leave the last lines before a silence unsaved until the silence ends.
-    """
-
-    def __init__(self, save: Callable[[], None], lines: int, seconds: float) -> None:
-        """Begin with everything saved.
-
-        Args:
-            save: Saves.
-            lines: After so many lines.
-            seconds: Or after this time.
-        """
-        self._save, self._lines, self._seconds = save, lines, seconds
-        self._unsaved, self._due = 0, 0.0
-
-    def count(self) -> None:
-        """Take note of a line that has been answered; save if it is time."""
-        if not self._unsaved:
-            self._due = time.monotonic() + self._seconds
-        self._unsaved += 1
-        if self._unsaved >= self._lines or time.monotonic() >= self._due:
-            self.save()
-
-    def timeout(self) -> float | None:
-        """Return how many seconds there are until something must be saved; None: there is nothing to save."""
-        return max(0.0, self._due - time.monotonic()) if self._unsaved else None
-
-    def save_if_due(self) -> None:
-        """Save if the time has come, and there is something to save."""
-        if self.timeout() == 0:
-            self.save()
-
-    def save(self) -> None:
-        """Save if there is something to save."""
-        if self._unsaved:
-            self._save()
-            self._unsaved = 0
-
-
-class StateFile:
-    """A file of saved streams, which belongs to one process at a time.
-
-    Used in a `with` statement: it is held meanwhile, by a lock on a hidden file beside it that stays there and that a
-    process loses when it ends, however it ends.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Name the file, which need not exist."""
-        self.path = path
-        self._release: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> StateFile:
-        """Hold it.
-
-        Raises:
-            OutputError: Another process holds it, or nothing can be written there.
-        """
-        from filelock import FileLock, Timeout  # takes long to import
-
-        beside = self.path.with_name(f".{self.path.name}.lock")
-        lock = FileLock(beside, timeout=0)
-        try:
-            beside.touch()  # a lock would make missing folders, and time out in one that cannot be written to
-            lock.acquire()
-            self._release = lock.release
-        except Timeout:
-            raise OutputError(
-                f"{self.path} is in use: another process saves its streams there. Give each a file of its own."
-            ) from None
-        except OSError as error:
-            raise OutputError(f"Cannot write {self.path}: {error.strerror or error}.") from error
-        remove_partial_files(self.path.parent, self.path.name)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let go of it."""
-        self._release()
-
-    def read(self) -> SavedStreams | None:
-        """Return what was saved; None: there is no such file.
-
-        Raises:
-            StateNotFoundError, SavedStateError: It cannot be read.
-        """
-        return read_saved_streams(self.path) if self.path.exists() else None
-
-
-SAVE_EVERY, SAVE_INTERVAL, MOST_STREAMS = 1_000, 5.0, 1_000
+SAVE_EVERY, SAVE_INTERVAL, MAX_STREAMS = 1_000, 5.0, 1_000
 
 
 @dataclass(frozen=True)
 class IOOptions:
-    """Where lines come from, and where the state is kept. None: the default, or none.
+    """Input of a session, and the file of its state. None: the default, or none.
 
     Attributes:
         input: File to read; None: stdin.
-        follow: Wait for what is appended to it.
-        state: File of saved streams to go on from, and to save to.
-        ignore_fingerprint: Take the state from another model file too.
+        follow: Wait for lines that are appended to it.
+        state: File of saved streams to go on from and to save to.
+        ignore_fingerprint: Accept the state of another model file.
         save_every: Save after so many lines.
-        save_interval: Or after this time.
+        save_interval: Save so many seconds after the first unsaved line.
         max_streams: How many streams to keep.
 
     Raises:
-        OptionError: They do not go together; all of them are named.
+        OptionError: They do not go together; the message names all problems.
     """
 
     input: Path | None = None
@@ -145,7 +45,7 @@ class IOOptions:
     max_streams: int | None = None
 
     def __post_init__(self) -> None:
-        """Check them."""
+        """Check the options."""
         problems = ["--follow needs --input"] if self.follow and self.input is None else []
         if self.state is None:
             given = {"--save-every": self.save_every is not None, "--save-interval": self.save_interval is not None}
@@ -157,95 +57,86 @@ class IOOptions:
 
 def predict_lines(
     model: Model, options: LineOptions, io: IOOptions, stdin: BinaryIO | None, answer: Callable[[str], None],
-    tell: Callable[[str], None],
+    tell: Callable[[str], None], guard: SignalGuard | None = None,
 ) -> None:  # fmt: skip
-    """Answer the lines of a file or of stdin, one by one as they come, and save as `io` says.
+    """Answer the lines of a file or of stdin as they come, and save the state.
 
-    An answer is given before it is saved that its line has been read: after a crash some are given again, none is left
-    out. On the first Ctrl-C or SIGTERM, and when a line is refused, everything that has been answered is saved.
+    A line is saved as read after its answer has been given: after a crash some answers come again, none is left out.
+    On the first Ctrl-C or SIGTERM, and when a line is refused, all answered lines are saved.
 
     Args:
         model: The model.
-        options: How lines are read and answered.
-        io: Where they come from and where the state is kept.
+        options: How lines are parsed and answered.
+        io: The input and the file of the state.
         stdin: Read if there is no input file.
         answer: Prints an answer.
         tell: Takes remarks for the user.
+        guard: Takes signals; None: a new one.
 
     Raises:
         InterruptedSessionError: A signal has come; everything is saved.
         OptionError: There is no stdin, or options do not go together.
         InputError, UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: As `Session.answer` does.
-        SavedStateError, StateMismatchError, StateNotFoundError: The state file is not for this. It is as it was.
-        OutputError: It cannot be written. What was saved before still is.
+        SavedStateError, StateMismatchError, StateNotFoundError: The state does not fit, and its file is unchanged.
+        OutputError: The state cannot be written. The file holds the last one that was.
     """
     if io.max_streams is not None and options.key_field is None:
-        raise OptionError("--max-streams is how many streams to keep: it needs --key, which tells them apart.")
-    interruption = SignalGuard()
+        raise OptionError("--max-streams is the number of streams by key: it needs --key.")
+    guard = guard or SignalGuard()
     with ExitStack() as stack:
-        stack.enter_context(interruption.noticed())
+        stack.enter_context(guard.installed())
         state = None if io.state is None else stack.enter_context(StateFile(io.state))
-        feed, place = Session(model, options, io.max_streams or MOST_STREAMS, tell), None
+        session, offset = Session(model, options, io.max_streams or MAX_STREAMS, tell), None
         saved = None if state is None else state.read()
         if state is not None and saved is not None:
-            place = feed.go_on(saved, state.path.name, ignore_fingerprint=io.ignore_fingerprint)
-            if place is None and io.input is not None:
+            offset = session.go_on(saved, state.path.name, ignore_fingerprint=io.ignore_fingerprint)
+            if offset is None and io.input is not None:
                 tell(f"{state.path} does not say how far {io.input} was read: reading it from its beginning.")
-        lines, here = _open(io, stdin, interruption, tell, place)
-        stack.callback(lines.close)
+        if io.input is not None:
+            file = FileLines(io.input, guard, tell, follow=io.follow, whole_lines=state is not None, offset=offset)
+            lines: Lines = stack.enter_context(closing(file))
+        elif stdin is not None:
+            lines = PipedLines(stdin, guard)
+        else:
+            raise OptionError("There is no stdin to read symbols from.")
         if state is None:
-            _feed(feed, lines, interruption, None, answer)
+            answer_lines(session, lines, guard, answer)
             return
         path = state.path
-        rhythm = CheckpointPolicy(
-            lambda: feed.saved(here()).to_file(path), io.save_every or SAVE_EVERY,
-            SAVE_INTERVAL if io.save_interval is None else io.save_interval,
+        policy = CheckpointPolicy(
+            lambda: session.saved(lines.offset()).to_file(path), io.save_every or SAVE_EVERY,
+            SAVE_INTERVAL if io.save_interval is None else io.save_interval, guard.now,
         )  # fmt: skip
-        tell(f"{path}: {feed.progress()}")
+        tell(f"{path}: {session.progress()}")
         if saved is None:
-            feed.saved(here()).to_file(path)  # or a state that cannot be saved would be noticed too late
+            policy.save(force=True)  # else a file that cannot be written would be noticed too late
         try:
-            _feed(feed, lines, interruption, rhythm, answer)
+            answer_lines(session, lines, guard, answer, policy)
         except (InterruptedSessionError, StepcellError):
-            rhythm.save()
-            tell(f"{path}: {feed.progress()}; saved")
+            policy.save()
+            tell(f"{path}: {session.progress()}; saved")
             raise
-        rhythm.save()
+        policy.save()
 
 
-def _open(
-    io: IOOptions, stdin: BinaryIO | None, interruption: SignalGuard, tell: Callable[[str], None],
-    place: InputOffset | None,
-) -> tuple[Lines, Callable[[], InputOffset | None]]:  # fmt: skip
-    """Return the lines, and what tells the place in them where they have one."""
-    if io.input is not None:
-        file = FileLines(io.input, interruption, tell, follow=io.follow, whole_lines=io.state is not None, place=place)
-        return file, file.place
-    if stdin is None:
-        raise OptionError("There is no stdin to read symbols from.")
-    return PipedLines(stdin, interruption), lambda: None
-
-
-def _feed(
-    feed: Session,
-    lines: Lines,
-    interruption: SignalGuard,
-    rhythm: CheckpointPolicy | None,
-    answer: Callable[[str], None],
-) -> None:
+def answer_lines(
+    session: Session, lines: Lines, guard: SignalGuard, answer: Callable[[str], None],
+    policy: CheckpointPolicy | None = None,
+) -> None:  # fmt: skip
+    """Answer lines until they end, and save as `policy` says; see `predict_lines`."""
     while True:
-        interruption.check()
-        line = lines.next(None if rhythm is None else rhythm.timeout())
+        guard.check()
+        line = lines.next(None if policy is None else policy.timeout())
         if line is not None:
             try:
-                text = feed.answer(line)
+                text = session.answer(line)
             except StepcellError:
                 lines.take_back()
                 raise
             answer(text)
-            if rhythm is not None:
-                rhythm.count()
+            if policy is not None:
+                policy.count()
         elif lines.has_ended:
             return
-        elif rhythm is not None:
-            rhythm.save_if_due()
+        elif policy is not None:
+            policy.save_if_due()

@@ -3,49 +3,30 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import import_module
-from pathlib import Path
 
 import pytest
-import tomllib
+from support.imports import ROOT, imports_of, source_files
 
-ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+import stepcell
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
-def tracked_files() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
-
-
-def run_isolated(code: str) -> str:
-    """Run `code` in a fresh process that sees installed packages alone."""
-    command = [sys.executable, "-I", "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def test_every_folder_with_code_is_listed_as_a_package():
-    folders = {path.parent for path in ROOT.rglob("__init__.py") if not {".venv", "build"} & set(path.parts)}
-    names = {"stepcell" if f == ROOT else "stepcell." + ".".join(f.relative_to(ROOT).parts) for f in folders}
-    assert names == set(PROJECT["tool"]["setuptools"]["packages"])
-
-
-def test_cli_is_the_only_module_beside_the_package_file():
-    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "cli.py"}
-
-
-def test_no_committed_file_names_a_package_index():
-    pattern = re.compile("|".join(["index" + "-url", "pypi.org/" + "simple", "files.python" + "hosted"]))
-    binary = {".tflite", ".onnx", ".npz", ".png", ".gz"}
-    offenders = [p for p in tracked_files() if p.suffix not in binary and pattern.search(p.read_text())]
-    assert offenders == []
-
-
-def test_everything_in_runtime_is_imported_with_numpy_alone():
-    code = """
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+ROOMS = ["runtime", "export", "train"]
+DATA_FILES = {"py.typed", "runtime/interpreters/probe.tflite", "runtime/interpreters/probe.onnx"}
+RUNTIME_WITH_NUMPY_ALONE = """
 import sys
 before = set(sys.modules)
 from stepcell.runtime import *
@@ -54,63 +35,138 @@ assert all(name in globals() for name in stepcell.runtime.__all__)
 # Modules of Cython have no spec.
 found = {name for name in set(sys.modules) - before if getattr(sys.modules[name], "__spec__", None)}
 print(*{name.partition(".")[0] for name in found} - set(sys.stdlib_module_names))
-print(*sys.modules)
 """
-    packages, loaded = run_isolated(code).splitlines()
-    assert set(packages.split()) == {"stepcell", "numpy"}
-    rooms = ("stepcell.train", "stepcell.export", "stepcell.cli")
-    assert not [name for name in loaded.split() if name.startswith(rooms)]
 
 
-def imported_by(path: Path) -> set[str]:
-    """Return the full names of all modules that a file imports, at its head or within its functions."""
-    package, found = ["stepcell", *path.relative_to(ROOT).parts[:-1]], set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+def tracked_files():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+def run_isolated(code):
+    """Run `code` in a fresh process that sees installed packages alone."""
+    command = [sys.executable, "-I", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def distribution(requirement):
+    """Return the name of the package that a requirement asks for, in lower case."""
+    return re.match(r"[\w.-]+", requirement)[0].lower()
+
+
+def packages_of(extra):
+    """Return the packages that an extra brings, those of the extras in it among them."""
+    found = set()
+    for requirement in EXTRAS[extra]:
+        inner = re.match(r"stepcell\[(.+?)\]", requirement)
+        found |= packages_of(inner[1]) if inner else {distribution(requirement)}
     return found
 
 
-@pytest.mark.parametrize(
-    ("room", "never"),
-    [
-        ("runtime", ("stepcell.train", "stepcell.export", "stepcell.cli", "tensorflow", "keras", "typer")),
-        ("export", ("stepcell.train", "stepcell.cli")),
-        ("train", ("stepcell.export", "stepcell.cli")),
-    ],
-)
-def test_no_line_of_a_room_imports_what_the_room_must_not_know(room, never):
-    files = list((ROOT / room).rglob("*.py"))
-    assert len(files) > 20
-    offenders = {
-        f"{path.relative_to(ROOT)}: {name}"
-        for path in files
-        for name in imported_by(path)
-        if any(name == one or name.startswith(f"{one}.") for one in never)
+BASE = {distribution(requirement) for requirement in PROJECT["project"]["dependencies"]}
+GROUPS = PROJECT["dependency-groups"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The names in a wheel that is built from the tracked files, and its metadata."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for path in tracked_files():
+        target = folder / "source" / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    code = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=folder / "source", capture_output=True, check=True)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        return names, archive.read(metadata).decode()
+
+
+def test_every_folder_with_code_is_listed_as_a_package():
+    folders = {path.parent for path in ROOT.rglob("__init__.py") if not {".venv", "build"} & set(path.parts)}
+    names = {"stepcell" if f == ROOT else "stepcell." + ".".join(f.relative_to(ROOT).parts) for f in folders}
+    assert sorted(names) == sorted(PACKAGES)
+
+
+def test_the_wheel_holds_the_source_and_data_files_and_nothing_else(wheel):
+    names, _ = wheel
+    inner = {name.removeprefix("stepcell/") for name in names if ".dist-info/" not in name}
+    assert inner == {*source_files(), *DATA_FILES}
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_says_what_it_needs_and_where_it_comes_from(wheel):
+    metadata = wheel[1].split("\n\n")[0].splitlines()
+    required = [line.removeprefix("Requires-Dist: ") for line in metadata if line.startswith("Requires-Dist: ")]
+    assert {distribution(each) for each in required if "extra ==" not in each} == {"numpy", "filelock"} == BASE
+    assert {line for line in metadata if line.startswith("Provides-Extra: ")} == {
+        f"Provides-Extra: {e}" for e in EXTRAS
     }
-    assert offenders == set()
+    urls = [line.split(", ")[1] for line in metadata if line.startswith("Project-URL: ")]
+    assert len(urls) >= 4
+    assert all(url.startswith("https://example.org/stepcell") for url in urls)
 
 
-@pytest.mark.parametrize("room", ["runtime", "export", "train"])
+def test_cli_is_the_only_module_beside_the_package_file():
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "cli.py"}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_every_extra_brings_the_command_line(extra):
+    assert {"typer", "rich"} <= packages_of(extra)
+
+
+def test_every_package_that_is_imported_is_declared():
+    declared = BASE.union(*map(packages_of, EXTRAS))
+    names = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-litert"}
+    imported = {each.module.partition(".")[0] for file in source_files() for each in imports_of(file)}
+    foreign = imported - set(sys.stdlib_module_names) - {"stepcell", "_typeshed"}
+    assert {names.get(name, name) for name in foreign} - declared == set()
+
+
+def test_constraints_pin_every_package_that_is_declared():
+    pins = {distribution(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    development = {distribution(each) for group in GROUPS.values() for each in group if isinstance(each, str)}
+    assert BASE.union(development, *map(packages_of, EXTRAS)) - pins == set()
+
+
+def test_no_committed_file_names_a_package_index():
+    pattern = re.compile("|".join(["index" + "-url", "pypi.org/" + "simple", "files.python" + "hosted"]))
+    binary = {".tflite", ".onnx", ".png", ".gz", ".npz"}
+    offenders = [p for p in tracked_files() if p.suffix not in binary and pattern.search(p.read_text(encoding="utf-8"))]
+    assert offenders == []
+
+
+def test_everything_in_runtime_is_imported_with_numpy_alone():
+    assert set(run_isolated(RUNTIME_WITH_NUMPY_ALONE).split()) == {"stepcell", "numpy"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
 def test_importing_a_room_alone_imports_nothing_else(room):
     loaded = run_isolated(f"import stepcell.{room}, sys; print(*sys.modules)").split()
     assert {"numpy", "tensorflow"} & set(loaded) == set()
     ours = {name for name in loaded if name.startswith("stepcell")}
-    assert ours == {"stepcell", "stepcell.runtime", "stepcell.runtime.common.lazy", f"stepcell.{room}"}
+    assert ours == {"stepcell", "stepcell.runtime", "stepcell.runtime.common", "stepcell.runtime.common.lazy"} | {
+        f"stepcell.{room}"
+    }
 
 
-@pytest.mark.parametrize("room", ["runtime", "export", "train"])
-def test_a_room_has_all_names_that_it_lists_and_no_others(room):
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_all_names_that_it_lists_and_shows_the_same_to_type_checkers(room):
     package = import_module(f"stepcell.{room}")
-    assert sorted(package.__all__) == sorted(name for names in package._HOMES.values() for name in names)
     for name in package.__all__:
         assert getattr(package, name) is vars(package)[name]
     with pytest.raises(AttributeError, match=f"module 'stepcell.{room}' has no attribute 'Nothing'"):
         _ = package.Nothing
+    tree = ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8"))
+    (for_types,) = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    )
+    assert sorted(alias.name for node in for_types.body for alias in node.names) == sorted(package.__all__)
 
 
 def test_stepping_a_file_imports_no_tensorflow():
@@ -122,7 +178,7 @@ for name in ("memory.tflite", "memory.onnx"):
 print(*sys.modules)
 """
     loaded = run_isolated(code).split()
-    assert {"tensorflow", "keras", "typer", "h5py", "onnx", "tf2onnx"} & set(loaded) == set()
+    assert {"tensorflow", "keras", "typer", "rich", "filelock", "h5py", "onnx", "tf2onnx"} & set(loaded) == set()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"]])
@@ -140,10 +196,14 @@ except SystemExit:
     assert {"tensorflow", "numpy", "keras"} & set(loaded) == set()
 
 
+def test_without_typer_the_command_says_what_to_install():
+    code = "import sys; sys.modules['typer'] = None; from stepcell.cli import main; main()"
+    process = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert "needs the package typer. Install it: pip install 'stepcell[cli]'" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
 def test_the_version_of_the_installed_package_is_that_of_the_code():
-    import importlib.metadata
-
-    import stepcell
-
     assert importlib.metadata.version("stepcell") == stepcell.__version__
-    assert f"## {stepcell.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {stepcell.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 from stepcell.cli import app
 
 RUN = ("python", "sh", "console")
-# Commands that import TensorFlow run in this process, where that has been done.
-SLOW_TO_START = ("train", "export", "check", "demo")
-FOLLOWED = [page for page in PAGES if any(b.language in RUN and b.mark != "not run" for b in blocks_of(page))]
+_TRAINS = re.compile(
+    r"stepcell (train|search|reproduce|demo|export|evaluate|score-)|\bfit\(|\bexport\(|import (keras|tensorflow)"
+)
 # How many blocks of each page are marked as not run.
 NOT_RUN = {
     "README.md": 2,
@@ -45,10 +45,24 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+def run_blocks(page: Path):
+    return [block for block in blocks_of(page) if block.language in RUN and block.mark != "not run"]
+
+
+def followed():
+    """The pages with something to run; those that train or export are slow."""
+    for page in PAGES:
+        blocks = run_blocks(page)
+        if blocks:
+            slow = [pytest.mark.slow] if any(_TRAINS.search(block.code) for block in blocks) else []
+            yield pytest.param(page, id=name_of(page), marks=slow)
+
+
 @pytest.fixture
-def folder(tmp_path, memory_run, monkeypatch):
+def folder(tmp_path, request, monkeypatch):
     """What a reader has who comes from `make demo`: a run, its files, and `stepcell` on the path."""
-    shutil.copytree(memory_run, tmp_path / "runs/memory")
+    if request.node.get_closest_marker("slow"):
+        shutil.copytree(request.getfixturevalue("memory_run"), tmp_path / "runs/memory")
     (tmp_path / "build/memory").mkdir(parents=True)
     for suffix in ("tflite", "onnx"):
         shutil.copy(DATA / f"memory.{suffix}", tmp_path / f"build/memory/model.{suffix}")
@@ -58,12 +72,10 @@ def folder(tmp_path, memory_run, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", FOLLOWED, ids=name_of)
+@pytest.mark.parametrize("page", list(followed()))
 def test_a_page_can_be_followed(page, folder):
     names = {"__name__": "__main__"}
-    for block in blocks_of(page):
-        if block.language not in RUN or block.mark == "not run":
-            continue
+    for block in run_blocks(page):
         place = f"{name_of(page)}, line {block.line}"
         if block.language == "python":
             printed = run_python(block.code, names, place)
@@ -92,7 +104,7 @@ def printed_by_comments(code):
 
 def run_command(command, place):
     words = shlex.split(command.replace("\\\n", " "))
-    if words[0] == "stepcell" and words[1] in SLOW_TO_START and not set("|<>;&$\n") & set(command.replace("\\\n", "")):
+    if words[0] == "stepcell" and not set("|<>;&$\n") & set(command.replace("\\\n", "")):  # no work for a shell
         result = CliRunner().invoke(app, words[1:])
         assert result.exit_code == 0, f"{place}: {command}\n{result.output}{result.exception}"
         return result.output
@@ -144,11 +156,10 @@ def test_every_command_on_a_page_can_be_typed(page):
 def parse(command, arguments):
     """Take the arguments as the command would, down to the last sub-command, and run nothing."""
     context, rest = None, list(arguments)
-    while True:
-        context = command.make_context(command.name or "stepcell", rest, parent=context)
-        if not hasattr(command, "resolve_command"):
-            return
-        _, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+    while rest and rest[0] in getattr(command, "commands", {}):
+        context = type(command).context_class(command, info_name=command.name, parent=context)
+        command = command.commands[rest.pop(0)]
+    command.make_context(command.name or "stepcell", rest, parent=context)
 
 
 def test_every_page_is_in_the_contents():

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".pytest_cache" / "made"
-STALE = 3600  # seconds: what other sources made is removed after these
+STALE = 86_400  # seconds: what has not been used for longer is removed
 SOURCES = ("runtime", "export", "train", "tests/support/keras_models.py", "tests/support/made_once.py")
 
 
@@ -39,6 +39,7 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
     """
     cache = CACHE / source_hash()
     cache.mkdir(parents=True, exist_ok=True)
+    os.utime(cache)
     with FileLock(cache / f"{name}.lock"):
         if not (cache / name).exists():
             with tempfile.TemporaryDirectory(dir=cache) as temporary:
@@ -50,7 +51,7 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
 
 
 def remove_stale() -> None:
-    """Remove what was made from other sources some time ago."""
+    """Remove what has not been used for a day: the sources are others now."""
     for folder in CACHE.glob("*"):
-        if folder.name != source_hash() and folder.stat().st_mtime < time.time() - STALE:
+        if folder.stat().st_mtime < time.time() - STALE:
             shutil.rmtree(folder, ignore_errors=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -40,11 +43,16 @@ def golden_run(draw, symbols: int, outputs: int, features: tuple[Feature, ...], 
 
 
 @st.composite
-def manifests(draw) -> Manifest:
-    """Draw a manifest of any format."""
-    features = draw(st.sampled_from([(), (Feature("speed", (2,)), Feature("day", (), 7))]))
-    extra = draw(
-        st.sampled_from([(), (Output("gap", 1, "linear"), Output("mood", 2, "softmax", Vocabulary(("+", "-"))))])
+def manifests(draw, *, mapped: bool | None = None) -> Manifest:
+    """Draw a manifest of any format; with a mapping to a graph that stepcell did not make, without, or either."""
+    mapped = draw(st.booleans()) if mapped is None else mapped
+    features = () if mapped else draw(st.sampled_from([(), (Feature("speed", (2,)), Feature("day", (), 7))]))
+    extra = (
+        ()
+        if mapped
+        else draw(
+            st.sampled_from([(), (Output("gap", 1, "linear"), Output("mood", 2, "softmax", Vocabulary(("+", "-"))))])
+        )
     )
     symbols = draw(st.lists(NAMES, min_size=0 if features else 1, max_size=5, unique=True))
     vocabulary = Vocabulary(tuple(symbols)) if symbols else Vocabulary.none()
@@ -52,7 +60,6 @@ def manifests(draw) -> Manifest:
     size = len(labels or vocabulary)
     start = draw(NUMBERS | st.tuples(NUMBERS, NUMBERS, NUMBERS))
     recorded = tuple(range(min(size, 2)))
-    mapped = not features and not extra and draw(st.booleans())
     symbol = TensorSpec(
         "x", dtype := draw(st.sampled_from(SYMBOL_TYPES)), (1, len(symbols) if dtype == "float32" else 1)
     )
@@ -73,3 +80,18 @@ def manifests(draw) -> Manifest:
         extra_outputs=extra,
         sequence=not mapped and draw(st.booleans()),
     )
+
+
+@contextmanager
+def written_manifests_are_valid() -> Iterator[None]:
+    """Hold every manifest that is written during the block against the JSON Schema."""
+    write = Manifest.to_bytes
+
+    def write_checked(manifest: Manifest) -> bytes:
+        content = write(manifest)
+        assert schema_errors(json.loads(content)) == []
+        return content
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Manifest, "to_bytes", write_checked)
+        yield

@@ -68,6 +68,7 @@ def train_problem(
         SystemExit: The training was interrupted (130).
         StepcellError: As `fit`, `search` and `Run` raise it.
     """
+    from ...runtime.common.atomic_write import check_folder
     from ...runtime.common.terminal import format_table
     from ..fitting.options import Options
     from ..network.network import Network
@@ -80,6 +81,8 @@ def train_problem(
     if problem.data is not None:
         header, rows, note = problem.data.table()
         typer.echo("\n".join([*format_table(header, rows), note]), err=True)
+    if tensorboard is not None:
+        check_folder(tensorboard)
     if search:
         _search(problem, shape, options, out, search, fixed, resume, tensorboard, as_json)
     else:
@@ -129,17 +132,16 @@ def _search(
     problem: Any, network: Any, options: Any, out: Path, trials: int, fixed: Collection[str], resume: bool,
     tensorboard: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    from ...runtime.common.terminal import import_silently, print_table
-
-    import_silently("tensorflow")
+    from ...runtime.common.terminal import print_table
     from ..run.report import training_progress
-    from ..run.tensorboard import tensorboard_log
     from ..search.report import describe_candidate, search_table
     from ..search.search import search
     from ..search.space import SEARCHED
 
     @contextmanager
     def watch(number: int, candidate: Any, resumed: bool) -> Iterator[Callable[[Any], None]]:
+        from ..run.tensorboard import tensorboard_log  # imports TensorFlow
+
         folder = tensorboard and tensorboard / f"trial-{number:02}"
         label = describe_candidate(number, trials, candidate)
         with training_progress(label) as show, tensorboard_log(folder, resume=resumed) as log:

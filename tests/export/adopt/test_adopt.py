@@ -336,7 +336,7 @@ def test_damaged_missing_and_hidden_state_files_are_refused(folder, tmp_path):
     model.graph.initializer[0].data_location = TensorProto.EXTERNAL
     external = tmp_path / "external.onnx"
     external.write_bytes(model.SerializeToString())
-    with pytest.raises(AdoptionError, match="stand in another file"):
+    with pytest.raises(AdoptionError, match="are in another file"):
         adopt(external, tmp_path / "out.onnx")
 
 

@@ -1,4 +1,4 @@
-"""The doctor: what it says about a file and a machine is so, and nothing it is given makes it crash."""
+"""The doctor: its verdict about a file and a machine is right, and no file makes it crash."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import get_args
 import flatbuffers
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 from support.models import DATA
-from tensorflow.lite.python import schema_py_generated as schema
 from typer.testing import CliRunner
 
 from stepcell.cli import app
@@ -24,14 +24,17 @@ from stepcell.runtime.commands.doctor import TargetName
 from stepcell.runtime.doctor import TARGET_NAMES, as_json, as_text, diagnose, find_target
 from stepcell.runtime.doctor.packages import INTERPRETERS, Target, availability, numpy_problem
 from stepcell.runtime.format.model_file import pack
+from stepcell.runtime.interpreters.registry import BACKEND_NAMES, describe_backend
 
 TFLITE, ONNX = DATA / "memory.tflite", DATA / "memory.onnx"
 PIS = [name for name in TARGET_NAMES if name != "this"]
-LITERT, TFLITE_RUNTIME, ONNXRUNTIME, *NUMPY = INTERPRETERS
+LITERT, TFLITE_RUNTIME, *_ = INTERPRETERS
+INSTALLED = {name: describe_backend(name) for name in BACKEND_NAMES}  # "ai-edge-litert 2.3.0", ...
+BOTH = f"{INSTALLED['litert']} and {INSTALLED['tflite']}"
 
 
 def changed_tflite(path, change, *, manifest=True):
-    """Write the memory model to `path` after `change` had its way with the object of its schema."""
+    """Write the memory model to `path` changed by `change`, a function of the object of its schema."""
     file = read_model_file(TFLITE)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file.payload, 0))
     change(model)
@@ -85,11 +88,7 @@ def by_backend(diagnosis):
 
 
 @pytest.mark.parametrize(
-    ("file", "verdict"),
-    [
-        (TFLITE, "runs here on ai-edge-litert 2.3.0 and tflite-runtime 2.14.0"),
-        (ONNX, "runs here on onnxruntime 1.31.1"),
-    ],
+    ("file", "verdict"), [(TFLITE, f"runs here on {BOTH}"), (ONNX, f"runs here on {INSTALLED['onnxruntime']}")]
 )
 def test_a_good_file_runs_here_with_its_golden_sequence_replayed_and_its_steps_timed(file, verdict):
     diagnosis = diagnose(file, find_target("this"))
@@ -136,11 +135,10 @@ def test_what_to_install_depends_on_the_machine():
     assert "--format tflite: tflite-runtime 2.14" in advice("pi-bookworm-32", ONNX)
 
 
-def test_without_a_file_one_is_told_what_a_machine_can_run_at_all():
+def test_without_a_file_the_verdict_says_which_files_a_machine_can_run():
     verdicts = {name: diagnose(None, find_target(name)).verdict for name in TARGET_NAMES}
     assert verdicts["this"] == (
-        "this machine steps .tflite files on ai-edge-litert 2.3.0 and tflite-runtime 2.14.0, "
-        ".onnx files on onnxruntime 1.31.1"
+        f"this machine steps .tflite files on {BOTH}, .onnx files on {INSTALLED['onnxruntime']}"
     )
     assert verdicts["pi-trixie-32"] == "pi-trixie-32 steps .tflite files on numpy 2.2, .onnx files on onnxruntime 1.21"
     assert verdicts["pi-bookworm-32"] == (
@@ -183,7 +181,7 @@ def test_the_table_of_versions_agrees_with_what_tflite_runtime_does(version, tmp
     ],
     ids=["flex", "variables", "custom", "int4", "bfloat16", "unknown"],
 )
-def test_what_small_interpreters_do_not_have_is_said_before_deployment(change, problem, tmp_path):
+def test_operators_and_types_that_an_interpreter_does_not_have_are_named(change, problem, tmp_path):
     diagnosis = diagnose(changed_tflite(tmp_path / "model.tflite", change), find_target("pi-bookworm-32"))
     assert diagnosis.problems or not by_backend(diagnosis)["tflite"].takes_it
     assert problem in as_text(diagnosis)
@@ -235,7 +233,7 @@ def test_a_file_without_a_manifest_is_described_and_tried_but_does_not_run(tmp_p
     diagnosis = diagnose(path, find_target("this"))
     assert not diagnosis.runs
     assert "keyword.tflite carries no stepcell manifest" in diagnosis.verdict
-    assert "(ai-edge-litert 2.3.0 and tflite-runtime 2.14.0 load its graph)" in diagnosis.verdict
+    assert f"({BOTH} load its graph)" in diagnosis.verdict
     assert "graph   input  symbol: int32 [-1]" in as_text(diagnosis)
     assert "graph   output next_h0: float32 [-1, 20]" in as_text(diagnosis)
 
@@ -243,7 +241,7 @@ def test_a_file_without_a_manifest_is_described_and_tried_but_does_not_run(tmp_p
 def test_a_graph_that_would_crash_an_interpreter_is_not_given_to_one(tmp_path):
     file = read_model_file(TFLITE)
     path = tmp_path / "model.tflite"
-    cut = file.payload[: len(file.payload) // 2]  # sealed as if it had been exported so: sha256 and manifest are right
+    cut = file.payload[: len(file.payload) // 2]  # sha256 and manifest are right, as if it had been exported so
     path.write_bytes(pack(cut, file.manifest, "tflite"))
     diagnosis = diagnose(path, find_target("this"))
     assert not diagnosis.runs
@@ -251,17 +249,17 @@ def test_a_graph_that_would_crash_an_interpreter_is_not_given_to_one(tmp_path):
     assert diagnosis.findings == ()
 
 
-def test_a_crash_of_an_interpreter_is_told_as_the_signal_that_ended_its_process(tmp_path, monkeypatch):
+def test_a_crash_of_an_interpreter_is_reported_as_the_signal_that_ended_its_process(tmp_path, monkeypatch):
     fake = tmp_path / "onnxruntime.py"
     fake.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     diagnosis = diagnose(ONNX, find_target("this"))
-    assert diagnosis.verdict == "runs here on numpy 1.26.4"
-    assert by_backend(diagnosis)["onnxruntime"].reasons() == ["onnxruntime 1.31.1: crashed (signal 11)"]
+    assert diagnosis.verdict == f"runs here on {INSTALLED['numpy']}"
+    assert by_backend(diagnosis)["onnxruntime"].reasons() == [f"{INSTALLED['onnxruntime']}: crashed (signal 11)"]
 
 
 @pytest.mark.parametrize("name", ["memory.tflite", "memory.onnx"])
-def test_every_way_of_cutting_or_changing_a_file_ends_in_a_diagnosis(name, tmp_path):
+def test_damaged_files_end_in_a_diagnosis(name, tmp_path):
     content = (DATA / name).read_bytes()
     target = find_target("pi-bookworm-64")
     path = tmp_path / name
@@ -300,14 +298,14 @@ def test_a_machine_for_which_there_is_no_wheel_is_told_why(change, interpreter, 
     assert missing in availability(interpreter, target).missing
 
 
-def test_numpy_2_is_named_as_what_tflite_runtime_does_not_bear():
+def test_numpy_2_is_named_as_the_reason_why_tflite_runtime_fails():
     target = Target("this", "this machine", (3, 11), "x86_64", (2, 36), numpy="2.2.1")
     assert "here is numpy 2.2.1: pip install 'numpy<2'" in numpy_problem(TFLITE_RUNTIME, target)
     assert numpy_problem(TFLITE_RUNTIME, replace(target, numpy="1.26.4")) == ""
     assert numpy_problem(LITERT, target) == ""
 
 
-def test_a_python_older_than_stepcell_needs_is_said_first():
+def test_a_python_too_old_for_stepcell_is_named_first():
     bullseye = replace(find_target("pi-bookworm-64"), name="bullseye", python=(3, 9), glibc=(2, 31))
     assert diagnose(TFLITE, bullseye).verdict == ("does not run on bullseye: stepcell needs Python 3.10, there is 3.9")
 
@@ -315,7 +313,7 @@ def test_a_python_older_than_stepcell_needs_is_said_first():
 def test_numpy_alone_does_where_nothing_else_is_installed(monkeypatch):
     monkeypatch.setattr("stepcell.runtime.doctor.diagnosis.is_installed", lambda backend: backend == "numpy")
     diagnosis = diagnose(TFLITE, find_target("this"))
-    assert diagnosis.verdict == "runs here on numpy 1.26.4"
+    assert diagnosis.verdict == f"runs here on {INSTALLED['numpy']}"
     assert diagnosis.advice == ("pip install 'stepcell[tflite]'",)
 
 
@@ -337,7 +335,7 @@ def test_the_command_prints_the_verdict_first_and_exits_with_it(tmp_path):
 
 
 def test_the_doctor_needs_nothing_but_numpy_and_an_interpreter(tmp_path):
-    # A Python in which whatever `stepcell[tflite]` does not bring cannot be imported.
+    # A Python that cannot import packages that `stepcell[tflite]` does not install.
     blocked = ("tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "tf2onnx", "flatbuffers", "google")
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nfor name in {blocked!r}: sys.modules[name] = None\n")
     paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
@@ -347,7 +345,7 @@ def test_the_doctor_needs_nothing_but_numpy_and_an_interpreter(tmp_path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert result.stderr == ""
-    assert result.stdout.splitlines()[0] == "runs here on tflite-runtime 2.14.0"
+    assert result.stdout.splitlines()[0] == f"runs here on {INSTALLED['tflite']}"
 
 
 def test_the_checked_in_onnx_file_keeps_to_what_every_supported_onnxruntime_takes():

@@ -7,9 +7,9 @@ import random
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 from support.models import DATA
-from tensorflow.lite.python import schema_py_generated as schema
 
 from stepcell.runtime import read_model_file
 from stepcell.runtime.format.flatbuffer import FlatbufferError, Table, root_table

@@ -151,7 +151,7 @@ def test_a_manifest_that_makes_no_sense_is_refused(change, problem):
         read(MEMORY | change)
 
 
-@given(manifests().filter(lambda manifest: manifest.io_mapping), st.sampled_from(["symbol", "output", "state"]))
+@given(manifests(mapped=True), st.sampled_from(["symbol", "output", "state"]))
 def test_a_mapping_that_contradicts_the_rest_is_refused(manifest, part):
     changed = json.loads(manifest.to_bytes())
     ends = changed["graph"]["state"][0]["input"] if part == "state" else changed["graph"][part]
@@ -160,7 +160,7 @@ def test_a_mapping_that_contradicts_the_rest_is_refused(manifest, part):
         read(changed)
 
 
-@given(manifests().filter(lambda manifest: manifest.io_mapping))
+@given(manifests(mapped=True))
 def test_nothing_that_a_mapping_leaves_out_stands_beside_one(manifest):
     changed = {**json.loads(manifest.to_bytes()), "format": 3, "sequence": True, "outputs": [OUTPUT]}
     with pytest.raises(DamagedFileError, match="sequence stands beside graph; features or outputs stand beside graph"):

@@ -5,27 +5,58 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.models import DATA
 from support.predicting import predict, where
+
+from stepcell.runtime import load
+from stepcell.runtime.serve.keyed_streams import KeyedStreams
+
+KEYED = ("--key", "machine", "--symbol-field", "event")
+INTERLEAVED = [
+    (key, symbol) for left, right in zip("3012", "4012", strict=True) for key, symbol in (("a", left), (7, right))
+]
+MODEL = load(DATA / "memory.tflite")
 
 
 def records(*pairs, **more):
     return "".join(json.dumps({"machine": key, "event": symbol, **more}) + "\n" for key, symbol in pairs)
 
 
-KEYED = ("--key", "machine", "--symbol-field", "event")
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("01234")), max_size=25), st.integers(1, 3))
+def test_each_key_is_answered_to_the_bit_as_by_a_stream_of_its_own(steps, limit):
+    keyed, streams, told = KeyedStreams(MODEL, limit, print), {}, []
+    for key, symbol in steps:
+        expected = streams.pop(key, None) or MODEL.stream()
+        streams[key] = expected
+        answer = keyed.select(key).step(symbol)
+        keyed.keep(key)
+        assert answer.probabilities.tobytes() == expected.step(symbol).probabilities.tobytes()
+        assert keyed.stream.symbols_seen == expected.symbols_seen
+        if len(streams) > limit:
+            told.append(streams.pop(next(iter(streams))))
+    assert keyed.forgotten == len(told)
+    found = keyed.snapshots()
+    assert list(found) == list(streams)
+    for key, stream in streams.items():
+        assert {name: array.tobytes() for name, array in found[key].state.items()} == {
+            name: array.tobytes() for name, array in stream.state.items()
+        }
+    again = KeyedStreams(MODEL, limit, print)
+    again.restore(found)
+    for key, stream in streams.items():
+        assert again.select(key).step("0").probabilities.tobytes() == stream.step("0").probabilities.tobytes()
 
 
-INTERLEAVED = [
-    (key, symbol) for left, right in zip("3012", "4012", strict=True) for key, symbol in (("a", left), (7, right))
-]
-
-
-def test_each_key_has_a_state_of_its_own():
+def test_keys_are_answered_with_their_key_and_their_count():
     result = predict(*KEYED, input=records(*INTERLEAVED, time="12:00"))
     assert result.exit_code == 0
     assert result.stdout.splitlines() == ["a\t0", "7\t0", "a\t1", "7\t1", "a\t2", "7\t2", "a\t3", "7\t4"]
     answer = json.loads(predict(*KEYED, "--json", input=records(*INTERLEAVED)).stdout.splitlines()[-1])
     assert (answer["stream"], answer["seen"], answer["input"], answer["symbol"]) == ("7", 4, "2", "4")
+    assert predict(*KEYED, input=records(("a\tb\nc", 3))).stdout == '"a\\tb\\nc"\t0\n'
 
 
 def test_streams_are_saved_together_and_go_on_together(tmp_path):
@@ -37,7 +68,7 @@ def test_streams_are_saved_together_and_go_on_together(tmp_path):
     assert {key: seen for key, (seen, _) in where(path).items()} == {"a": 4, "7": 4}
 
 
-def test_of_too_many_streams_the_one_not_seen_for_longest_is_forgotten_and_that_is_said(tmp_path):
+def test_of_too_many_streams_the_one_not_seen_for_longest_is_forgotten_and_the_user_is_told(tmp_path):
     path = tmp_path / "all.state"
     lines = records(("a", "3"), ("b", "4"), ("a", "0"), ("c", "3"), ("b", "0"))
     result = predict(*KEYED, "--max-streams", "2", "--json", "--state", path, input=lines)
@@ -67,8 +98,8 @@ def test_a_state_of_other_streams_is_refused(tmp_path):
     predict(*KEYED, "--state", keyed, input=records(("a", "3")))
     before = keyed.read_bytes()
     for path, options, message in (
-        (alone, KEYED, "alone.state holds one stream by itself: leave out --key"),
-        (keyed, (), "keyed.state holds 1 streams by key: say --key machine"),
+        (alone, KEYED, "alone.state holds one stream without keys: leave out --key"),
+        (keyed, (), "keyed.state holds 1 streams by key: add --key machine"),
         (keyed, ("--key", "other"), "keyed.state holds a stream for each 'machine', not for each 'other'"),
     ):
         result = predict(*options, "--state", path, input="")
@@ -77,22 +108,8 @@ def test_a_state_of_other_streams_is_refused(tmp_path):
     assert keyed.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("3", 'Line 1: \'3\' is not a JSON object; wanted is {"machine": ..., "event": ...}.'),
-        ("{", "Line 1: '{' is not JSON"),
-        ('{"event": "3"}', "has no 'machine'"),
-        ('{"machine": [1], "event": "3"}', "has a list as 'machine'"),
-        ('{"machine": "a"}', "has no symbol"),
-        ('{"machine": "a", "event": {}}', "has an object as its symbol"),
-    ],
-)
-def test_a_record_without_what_is_needed_is_refused_with_what_is_wanted(line, message):
+@pytest.mark.parametrize("line", ["3", '{"event": "3"}'])
+def test_a_record_that_is_refused_ends_the_command(line):
     result = predict(*KEYED, input=line + "\n")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert message in result.stderr
-
-
-def test_a_key_with_a_tab_or_newline_stays_on_its_line():
-    assert predict(*KEYED, input=records(("a\tb\nc", 3))).stdout == '"a\\tb\\nc"\t0\n'
+    assert "Line 1: " in result.stderr

@@ -10,8 +10,9 @@ from support.predicting import ONNX, SYMBOLS, TFLITE, append, expected_answers, 
 
 from stepcell.runtime import TargetError, Vocabulary, calibrate, load, read_saved_streams
 from stepcell.runtime.common.errors import OptionError
-from stepcell.runtime.serve.loop import IOOptions, StateFile, predict_lines
+from stepcell.runtime.serve.loop import IOOptions, predict_lines
 from stepcell.runtime.serve.session import LineOptions, Session
+from stepcell.runtime.serve.state_file import StateFile
 
 
 @pytest.mark.parametrize("cuts", [[1], [60], [119], [1, 2, 3], [40, 80]])
@@ -27,7 +28,7 @@ def test_runs_one_after_the_other_are_one_run(tmp_path, cuts):
     assert path.read_bytes() == whole_run(tmp_path).read_bytes()
 
 
-def test_the_place_in_the_input_is_saved_with_the_state(tmp_path):
+def test_the_offset_in_the_input_is_saved_with_the_state(tmp_path):
     path, log = tmp_path / "memory.state", tmp_path / "log"
     found = []
     for end in (1, 50, 50, 120):
@@ -36,7 +37,7 @@ def test_the_place_in_the_input_is_saved_with_the_state(tmp_path):
         assert result.exit_code == 0
         found += result.stdout.splitlines()
     assert found == expected_answers()
-    assert "written anew" not in result.stderr
+    assert "has changed" not in result.stderr
     assert "beginning" not in result.stderr
 
 
@@ -46,7 +47,7 @@ def test_a_last_line_without_an_end_is_left_for_the_next_run_only_if_there_is_a_
     assert predict("--input", log).stdout == "0\n1\n"
     result = predict("--state", path, "--input", log)
     assert result.stdout == "0\n"
-    assert f"The last line of {log} has no line end yet. It is left for the next time.\n" in result.stderr
+    assert f"The last line of {log} has no line end yet. It is left for the next run.\n" in result.stderr
     append(log, "\n1\n2\n")
     assert predict("--state", path, "--input", log).stdout == "1\n2\n4\n"
 
@@ -55,11 +56,11 @@ def test_another_or_a_changed_input_is_read_from_its_beginning_and_that_is_said(
     path, log = tmp_path / "memory.state", tmp_path / "log"
     log.write_text("4\n0\n")
     predict("--state", path, "--input", log)
-    for content in ("1\n", "3\n4\n1\n"):  # shorter; other symbols before the place
+    for content in ("1\n", "3\n4\n1\n"):  # shorter; other symbols before the offset
         log.write_text(content)
         result = predict("--state", path, "--input", log)
         assert len(result.stdout.splitlines()) == len(content) // 2
-        assert f"{log} is not the file it was any more: going on at its beginning. What followed line" in result.stderr
+        assert f"{log} has changed since it was read: going on at its beginning. What followed line" in result.stderr
     other = tmp_path / "other"
     other.write_text(log.read_text() + "2\n")
     result = predict("--state", path, "--input", other)
@@ -70,7 +71,7 @@ def test_another_or_a_changed_input_is_read_from_its_beginning_and_that_is_said(
     assert where(path)[""][1] == stream.state["c0"].tolist()
 
 
-def test_a_state_saved_from_python_goes_on_and_says_that_it_knows_no_place(tmp_path, memory):
+def test_a_state_saved_from_python_goes_on_and_says_that_it_knows_no_offset(tmp_path, memory):
     path, log = tmp_path / "memory.state", tmp_path / "log"
     stream = memory.stream()
     stream.absorb("40")
@@ -188,7 +189,7 @@ def test_options_that_do_not_go_together_are_named_all_at_once(options, message)
 
 
 def test_a_file_without_lines_is_refused_in_a_few_words(tmp_path):
-    (tmp_path / "zeros").write_bytes(bytes(3 * 2**20))
+    (tmp_path / "zeros").write_bytes(bytes(2**20 + 1))
     result = predict("--input", tmp_path / "zeros")
     assert result.exit_code == 1
     assert "Line 1 is longer than 1,048,576 bytes" in result.stderr
@@ -203,3 +204,11 @@ def test_a_file_without_lines_is_refused_in_a_few_words(tmp_path):
 def test_without_stdin_there_is_nothing_to_read(memory):
     with pytest.raises(OptionError, match="There is no stdin"):
         predict_lines(memory, LineOptions(), IOOptions(), None, print, print)
+
+
+def test_what_a_killed_save_has_left_is_removed(tmp_path):
+    left, other = tmp_path / ".memory.state.123.part", tmp_path / ".memory.state.old.7.part"  # of memory.state.old
+    left.touch()
+    other.touch()
+    assert predict("--state", tmp_path / "memory.state", input="3\n").exit_code == 0
+    assert list(tmp_path.glob(".memory.state.*.part")) == [other]

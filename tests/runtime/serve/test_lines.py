@@ -1,14 +1,13 @@
-"""Lines come whole and in order, however a file grows, is rotated, cut off or written anew."""
+"""Lines come whole and in order, however a file grows, is rotated, truncated or overwritten."""
 
 from __future__ import annotations
 
 import io
 import os
-import threading
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.predicting import append
 
@@ -18,7 +17,21 @@ from stepcell.runtime.serve.lines import LineBuffer, PipedLines
 from stepcell.runtime.serve.signals import SignalGuard
 
 
-@settings(max_examples=200, deadline=None)
+class Clock:
+    """Time that passes only while somebody sleeps; `events` happen then, each at its time."""
+
+    def __init__(self):
+        self.time, self.events = 0.0, {}
+
+    def now(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+        for time in [time for time in self.events if time <= self.time]:
+            self.events.pop(time)()
+
+
 @given(st.lists(st.binary(max_size=9), max_size=9), st.data())
 def test_however_lines_come_in_pieces_they_are_the_same(lines, data):
     lines = [line.replace(b"\n", b"").rstrip(b"\r") for line in lines]
@@ -44,15 +57,15 @@ def test_however_lines_come_in_pieces_they_are_the_same(lines, data):
         assert (buffer.position, buffer.number) == (len(content) - len(rest), len(lines))
 
 
-def test_a_line_that_is_longer_than_any_is_refused_after_those_before_it_and_is_not_read():
-    for end in (b"", b"\n"):
-        buffer = LineBuffer()
-        buffer.add(b"first\n" + b"x" * (2**20 + 1) + end)
-        assert buffer.next().content == b"first"
-        for _ in range(2):
-            with pytest.raises(InputError, match="Line 2 is longer than 1,048,576 bytes"):
-                buffer.next()
-        assert (buffer.position, buffer.number) == (6, 1)
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_that_is_too_long_is_refused_after_those_before_it_and_is_not_read(end):
+    buffer = LineBuffer()
+    buffer.add(b"first\n" + b"x" * (2**20 + 1) + end)
+    assert buffer.next().content == b"first"
+    for _ in range(2):
+        with pytest.raises(InputError, match="Line 2 is longer than 1,048,576 bytes"):
+            buffer.next()
+    assert (buffer.position, buffer.number) == (6, 1)
     buffer = LineBuffer()
     buffer.add(b"x" * 2**20 + b"\n")
     assert len(buffer.next().content) == 2**20
@@ -60,20 +73,20 @@ def test_a_line_that_is_longer_than_any_is_refused_after_those_before_it_and_is_
 
 def test_pieces_of_a_line_do_not_lengthen_the_wait_for_its_end():
     reader, writer = os.pipe()
-    waits = []
+    clock, waits = Clock(), []
 
     class Trickle(SignalGuard):
-        """A byte comes whenever one is waited for, and never a line end."""
+        """After each wait comes a byte, never a line end."""
 
         def wait_for(self, descriptor, seconds):
             waits.append(seconds)
-            assert len(waits) < 100_000, "it waits for ever"
+            clock.sleep(0.002)
             os.write(writer, b"x")
             return seconds > 0
 
     try:
         with open(reader, "rb", buffering=0) as stdin:
-            lines = PipedLines(stdin, Trickle())
+            lines = PipedLines(stdin, Trickle(clock.now))
             assert lines.next(0.01) is None
             assert waits == sorted(waits, reverse=True)
             assert waits[-1] == 0
@@ -84,7 +97,7 @@ def test_pieces_of_a_line_do_not_lengthen_the_wait_for_its_end():
 
 @contextmanager
 def lines_of(kind, content, path):
-    """Lines of `content` from bytes in memory, through a pipe, or out of a file."""
+    """Lines of `content` from bytes in memory, through a pipe, or from a file."""
     if kind == "memory":
         yield PipedLines(io.BytesIO(content), SignalGuard())
     elif kind == "file":
@@ -112,11 +125,11 @@ def test_a_last_line_without_an_end_is_a_line_and_then_there_is_none(kind, tmp_p
 
 
 class Followed:
-    """A file that is followed, and what was told about it."""
+    """A followed file, and the remarks about it."""
 
-    def __init__(self, path, **options):
-        self.told = []
-        self.lines = FileLines(path, SignalGuard(), self.told.append, follow=True, **options)
+    def __init__(self, path, clock=None):
+        self.told, clock = [], clock or Clock()
+        self.lines = FileLines(path, SignalGuard(clock.now, clock.sleep), self.told.append, follow=True)
 
     def all(self, timeout=0.0):
         """All lines that there are now."""
@@ -126,14 +139,16 @@ class Followed:
         return found
 
 
-def renamed_log(tmp_path):
-    """Follow a log of one line, which has been read, and take its name away; return its old path."""
+@pytest.fixture
+def renamed(tmp_path):
+    """A followed log of one line, which has been read, renamed; its old path."""
     path = tmp_path / "log"
     path.write_text("a\n")
     followed = Followed(path)
     assert followed.all() == ["a"]
     path.rename(tmp_path / "log.1")
-    return path, followed
+    yield path, followed
+    followed.lines.close()
 
 
 def test_a_line_that_is_partly_written_waits_for_its_end(tmp_path):
@@ -149,34 +164,27 @@ def test_a_line_that_is_partly_written_waits_for_its_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
-    [("x\n", "has been cut off (line 3 was the last): going on at its beginning."),
-     ("x\ny\nz\nlonger than before\n", "has been written anew (line 3 was the last)")],
-)  # fmt: skip
-def test_a_file_that_is_cut_off_or_written_anew_is_noticed_and_read_from_its_beginning(tmp_path, content, what):
+    ("before", "content", "remark"),
+    [
+        ("a\nb\nc\n", "x\n", "has been truncated (line 3 was the last): going on at its beginning."),
+        ("a\nb\nc\n", "x\ny\nz\nlonger than before\n", "has been overwritten (line 3 was the last)"),
+        ("a\nbcd", "", "(line 1 was the last, 3 bytes of an unfinished line are lost)"),
+    ],
+)
+def test_a_file_that_is_truncated_or_overwritten_is_read_from_its_beginning(tmp_path, before, content, remark):
     path = tmp_path / "log"
-    path.write_text("a\nb\nc\n")
+    path.write_text(before)
     followed = Followed(path)
-    assert followed.all() == ["a", "b", "c"]
+    assert followed.all() == before.splitlines()[: before.count("\n")]
     path.write_text(content)
     assert followed.all() == content.splitlines()
     assert len(followed.told) == 1
-    assert what in followed.told[0]
+    assert remark in followed.told[0]
 
 
-def test_what_is_lost_of_an_unfinished_line_is_told(tmp_path):
-    path = tmp_path / "log"
-    path.write_text("a\nbcd")
-    followed = Followed(path)
-    assert followed.all() == ["a"]
-    path.write_text("")
-    assert followed.all() == []
-    assert "3 bytes of an unfinished line are lost" in followed.told[0]
-
-
-def test_a_rotated_file_is_read_to_its_end_before_the_new_one(tmp_path):
-    path, followed = renamed_log(tmp_path)
-    assert followed.all(0.12) == []  # nobody has the name: wait
+def test_a_rotated_file_is_read_to_its_end_before_the_new_one(tmp_path, renamed):
+    path, followed = renamed
+    assert followed.all(0.12) == []  # no file has the name: wait
     append(tmp_path / "log.1", "late\nlast")
     path.write_text("new\n")
     assert followed.all(0.3) == ["late", "last", "new"]
@@ -184,38 +192,40 @@ def test_a_rotated_file_is_read_to_its_end_before_the_new_one(tmp_path):
     assert followed.told == [f"{path} {what}"]
 
 
-def test_who_still_writes_to_the_old_file_is_heard(tmp_path):
-    path, followed = renamed_log(tmp_path)
+def test_lines_that_are_still_written_to_the_old_file_are_read(tmp_path, renamed):
+    path, followed = renamed
     path.write_text("new\n")
     assert followed.all() == []  # noticed, and not yet believed
     append(tmp_path / "log.1", "late\n")
     assert followed.all(0.3) == ["late", "new"]
 
 
-def test_where_the_new_file_cannot_be_read_the_place_in_the_old_one_is_still_known(tmp_path):
-    path, followed = renamed_log(tmp_path)
+def test_where_the_new_file_cannot_be_read_the_offset_in_the_old_one_is_still_known(renamed):
+    path, followed = renamed
     path.mkdir()
     with pytest.raises(InputError, match="is not a file"):
         followed.all(0.3)
-    assert (followed.lines.place().position, followed.lines.place().line) == (2, 1)
-    followed.lines.close()
+    assert (followed.lines.offset().position, followed.lines.offset().line) == (2, 1)
 
 
-def test_a_followed_file_may_come_into_being_later(tmp_path):
-    path = tmp_path / "log"
-    timer = threading.Timer(0.12, path.write_text, ["a\n"])
-    timer.start()
-    followed = Followed(path)
-    timer.join()
+def test_a_followed_file_may_be_created_later(tmp_path):
+    path, clock = tmp_path / "log", Clock()
+    clock.events[0.12] = lambda: path.write_text("a\n")
+    followed = Followed(path, clock)
     assert followed.all() == ["a"]
     assert followed.told == [f"Waiting for {path}."]
+    assert clock.time == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none", "There is no file"), ("", "is not a file"), ("secret", "Cannot")]
+    ("name", "message"),
+    [("none", "There is no file"), ("", "is not a file"), ("long" * 99, "Cannot read"), ("pipe", "is not a file")],
 )
-def test_an_input_that_cannot_be_read_is_refused(tmp_path, name, message, monkeypatch):
-    if name == "secret":
-        monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+def test_an_input_that_cannot_be_read_is_refused(tmp_path, name, message):
+    if name == "pipe":
+        os.mkfifo(tmp_path / name)
+        descriptor = os.open(tmp_path / name, os.O_RDWR)  # else opening it would wait for a writer
     with pytest.raises(InputError, match=message):
         FileLines(tmp_path / name, SignalGuard(), print)
+    if name == "pipe":
+        os.close(descriptor)

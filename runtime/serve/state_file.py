@@ -1,0 +1,104 @@
+"""The file of saved streams that a session goes on from and saves to, and when it saves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from ..common.atomic_write import remove_partial_files
+from ..common.errors import OutputError
+from ..streams.saved_state import SavedStreams, read_saved_streams
+
+
+class StateFile:
+    """A file of saved streams that belongs to one process at a time.
+
+    A `with` block holds it, by a lock on a hidden file beside it, which stays there. A process that ends in any way
+    loses the lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the file, which need not exist."""
+        self.path = path
+        self._release: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> StateFile:
+        """Lock the file.
+
+        Raises:
+            OutputError: Another process holds it, or its folder cannot be written.
+        """
+        from filelock import FileLock, Timeout  # takes long to import
+
+        beside = self.path.with_name(f".{self.path.name}.lock")
+        lock = FileLock(beside, timeout=0)
+        try:
+            beside.touch()  # a lock would make missing folders, and time out in one that cannot be written to
+            lock.acquire()
+            self._release = lock.release
+        except Timeout:
+            raise OutputError(
+                f"{self.path} is in use: another process saves its streams there. Give each a file of its own."
+            ) from None
+        except OSError as error:
+            raise OutputError(f"Cannot write {self.path}: {error.strerror or error}.") from error
+        remove_partial_files(self.path.parent, self.path.name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Unlock the file."""
+        self._release()
+
+    def read(self) -> SavedStreams | None:
+        """Return the saved streams; None: there is no such file.
+
+        Raises:
+            StateNotFoundError, SavedStateError: It cannot be read.
+        """
+        return read_saved_streams(self.path) if self.path.exists() else None
+
+
+class CheckpointPolicy:
+    """Save after so many lines, or so long after the first unsaved line.
+
+    A count alone would leave the last lines before a silence unsaved until the silence ends.
+    """
+
+    def __init__(self, save: Callable[[], None], lines: int, seconds: float, now: Callable[[], float]) -> None:
+        """Begin with everything saved.
+
+        Args:
+            save: Saves.
+            lines: Save after so many lines,
+            seconds: or after this time.
+            now: Returns the time.
+        """
+        self._save, self._lines, self._seconds, self._now = save, lines, seconds, now
+        self._unsaved, self._due = 0, 0.0
+
+    def count(self) -> None:
+        """Count an answered line, and save if it is time."""
+        if not self._unsaved:
+            self._due = self._now() + self._seconds
+        self._unsaved += 1
+        if self._unsaved >= self._lines:
+            self.save()
+        self.save_if_due()
+
+    def timeout(self) -> float | None:
+        """Return the seconds until the next save; None: everything is saved."""
+        return max(0.0, self._due - self._now()) if self._unsaved else None
+
+    def save_if_due(self) -> None:
+        """Save if there are unsaved lines and it is time."""
+        if self.timeout() == 0:
+            self.save()
+
+    def save(self, *, force: bool = False) -> None:
+        """Save if there are unsaved lines; `force`: also if there are none."""
+        if self._unsaved or force:
+            self._save()
+            self._unsaved = 0
