@@ -9,12 +9,12 @@ recording = EventsReader(symbol="activity", sequence="case", order="time").read(
 """
 
 from .columns import features_of
-from .corpus import MAX_SYMBOLS, UNKNOWN, Corpus, Reader
+from .corpus import MAX_SYMBOLS, UNKNOWN, Corpus
 from .encoded import EncodedSequences, encode_sequences
 from .events import FORMATS, EventsReader
 from .features import FeatureColumns, FeatureStats
 from .for_model import DATA_FORMATS, ModelReader, reader_for_model
-from .recording import Recording
+from .recording import Reader, Recording
 from .split import SEQUENCE, TIME, HeldOut
 from .text import UNITS, SymbolsReader, TextReader
 from .time_bins import TimeBins

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -13,22 +13,11 @@ from ..common.errors import CorpusError
 from ..format.vocabulary import Vocabulary
 from .encoded import EncodedSequences, encode_sequences
 from .features import FeatureStats
-from .recording import Recording
+from .recording import Reader, Recording
 from .split import HeldOut
 
 UNKNOWN = "<unknown>"
 MAX_SYMBOLS = 10_000
-
-
-class Reader(Protocol):
-    """Reads files in one way: `EventsReader` or `TextReader`."""
-
-    @property
-    def end(self) -> str | None:
-        """The end symbol; None: there is none."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the values as a JSON object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +106,7 @@ class Corpus:
             "reading": None if self.reader is None else self.reader.to_json(),
             "end": self.end,
             "min_count": self.min_count,
-            "held_out": None if self.split is None else self.split.to_json(),
+            "held_out": None if self.split is None else asdict(self.split),
             "source": PurePath(self.train.source).name,
             "sha256": self.train.sha256,
             **({"boundary": self.boundary} if self.feature_stats and self.end is not None else {}),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from ..common.arrays import Times
 from ..common.errors import CorpusError
 from .columns import GAP, Columns, feature_problems
 from .features import FeatureColumns
-from .recording import Recording
+from .recording import Reader, Recording
 from .recording_builder import RecordingBuilder
 from .tables import RowErrors, csv_rows, json_rows, line_rows, parquet_rows
 from .text_file import digest, open_text
@@ -29,7 +28,7 @@ _SUFFIXES = {
 
 
 @dataclass(frozen=True)
-class EventsReader:
+class EventsReader(Reader):
     """Read files of events, all in the same way. Model files record these values.
 
     Attributes:
@@ -52,6 +51,7 @@ class EventsReader:
         CorpusError: Values that do not go together; the message names all of them.
     """
 
+    kind = "events"
     symbol: str | None = None
     sequence: str | None = None
     order: str | None = None
@@ -112,10 +112,6 @@ class EventsReader:
             raise CorpusError(f"{path} has events called {self.end!r}, the end symbol. Choose another with --end.")
         recording = self._with_features(recording, values)
         return recording if self.gaps is None else TimeBins.parse(self.gaps).insert(recording)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the values as a JSON object, with their kind."""
-        return {"kind": "events", **asdict(self)}
 
     def _with_features(self, recording: Recording, values: Times) -> Recording:
         """Return `recording` with `values` of shape (N, F) as its features, and the gap if that is one."""

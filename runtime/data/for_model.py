@@ -7,20 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 from ..common.errors import CorpusError, OptionError
 from ..format.manifest import Manifest
 from ..format.tensor_specs import Inputs
 from .encoded import EncodedSequences, encode_sequences, whole_sequences
 from .events import FORMATS, LINES, EventsReader
-from .recording import Recording
+from .recording import Reader, Recording
 from .text import SymbolsReader, TextReader
 
-EVENTS, TEXT, SYMBOLS = "events", "text", "symbols"
+EVENTS, TEXT, SYMBOLS = EventsReader.kind, TextReader.kind, SymbolsReader.kind
 DATA_FORMATS = (*FORMATS, TEXT, SYMBOLS)
-AnyReader: TypeAlias = EventsReader | TextReader | SymbolsReader
-_READERS: dict[str, type[AnyReader]] = {EVENTS: EventsReader, TEXT: TextReader, SYMBOLS: SymbolsReader}
+_READERS: dict[str, Any] = {EVENTS: EventsReader, TEXT: TextReader, SYMBOLS: SymbolsReader}
 # Values that do not carry over between tables and lines.
 _OF_TABLES = ("symbol", "sequence", "order", "delimiter", "header", "time_format", "gaps", "features", "gap_feature")
 _SHOWN = 10  # unknown symbols in a message
@@ -40,7 +39,7 @@ class ModelReader:
     """
 
     manifest: Manifest
-    reader: AnyReader
+    reader: Reader
     end: str | None
     trained_on: str = ""
     source: str = ""
@@ -176,7 +175,7 @@ def read_data_or_stdin(
 
 
 def _kind(data: Mapping[str, Any], options: Mapping[str, Any], manifest: Manifest) -> str:
-    """Return the key in `_READERS` that the options name, or else the training."""
+    """Return the kind of reader that the options name, or else the training."""
     format, recorded = options.get("format"), data.get("reading")
     if format is not None:
         if format not in DATA_FORMATS:
@@ -190,27 +189,28 @@ def _kind(data: Mapping[str, Any], options: Mapping[str, Any], manifest: Manifes
     return kind
 
 
-def _recorded(data: Mapping[str, Any], kind: str, options: Mapping[str, Any], manifest: Manifest) -> Mapping[str, Any]:
+def _recorded(data: Mapping[str, Any], kind: str, options: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     """Return the values of the reader of the training data that hold for a reader of `kind` with `options`.
 
     Raises:
         CorpusError: The data are a table, the training data were none, and no option names its columns.
     """
-    found, format = data.get("reading"), options.get("format")
+    found = data.get("reading")
     is_same_kind = isinstance(found, Mapping) and found.get("kind") == kind
-    found = found if isinstance(found, Mapping) and is_same_kind else {}
-    recorded_format = found.get("format")
-    if format is None or format == recorded_format or kind != EVENTS:
-        return {**found, "format": recorded_format}
-    if LINES not in (format, recorded_format) and is_same_kind:
-        return {name: value for name, value in found.items() if name != "delimiter"}
+    values = dict(found) if isinstance(found, Mapping) and is_same_kind else {}
+    recorded = values.setdefault("format", None)
+    format = options.get("format", recorded)
+    if format == recorded or kind != EVENTS:
+        return values
+    if is_same_kind and LINES not in (format, recorded):
+        return {**values, "delimiter": None}
     if format != LINES and "symbol" not in options:
         raise CorpusError(
             f"{manifest.name} does not name the symbol column of a table: it was not trained on one. Give a "
             f"symbol on each line (--format {SYMBOLS}) or a sequence on each line (--format {LINES}); stepcell "
             "evaluate takes --symbol."
         )
-    return {name: value for name, value in found.items() if name not in _OF_TABLES}
+    return {name: value for name, value in values.items() if name not in _OF_TABLES}
 
 
 def _boundary(manifest: Manifest, given: Sequence[str], end: str | None, recorded: Any) -> dict[str, Sequence[float]]:

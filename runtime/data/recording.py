@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -105,6 +108,29 @@ class Recording:
         """Return the recording of some of the sequences, in the order of their `indices`."""
         chosen: Indices = np.asarray(indices, np.int64)
         return self.part(self.starts[chosen], self.starts[chosen + 1], self.has_start[chosen], self.has_end[chosen])
+
+
+@dataclass(frozen=True)
+class Reader(ABC):
+    """Read files in one way, which model files record.
+
+    Attributes:
+        kind: Name of the class in model files.
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def read(self, path: Path) -> Recording:
+        """Read the file at `path`.
+
+        Raises:
+            CorpusError: It cannot be read like this, or is empty.
+        """
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as a JSON object, with their kind."""
+        return {"kind": self.kind, **asdict(self)}
 
 
 def concatenated_ranges(firsts: Indices, ends: Indices) -> Indices:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -60,10 +59,6 @@ class HeldOut:
                     f"{self.share}{' or split by time' if by == SEQUENCE and len(recording) == 1 else ''}."
                 )
         return train, held_out
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the values as a JSON object."""
-        return asdict(self)
 
     def _by_sequence(self, recording: Recording) -> tuple[Recording, Recording]:
         drawn = np.random.default_rng(_SEED).permutation(len(recording))

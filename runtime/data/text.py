@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any
 
 from ..common.errors import CorpusError
 from ..format.vocabulary import unescape_symbol
-from .recording import Recording, SymbolTable
-from .text_file import HashingReader, open_text
+from .recording import Reader, Recording, SymbolTable
+from .text_file import open_bytes, open_text
 
 CHARACTER, BYTE, WORD = "character", "byte", "word"
 UNITS = (CHARACTER, BYTE, WORD)
@@ -23,13 +23,14 @@ _WORDS = re.compile(r"\w+(?:['\u2019]\w+)*|\n|[^\w\s]")  # words, line ends, and
 
 
 @dataclass(frozen=True)
-class SymbolsReader:
+class SymbolsReader(Reader):
     r"""Read files with a symbol on each line, one sequence; newline, tab and backslash are written `\n`, `\t`, `\\`.
 
     Attributes:
         encoding: Encoding of the file.
     """
 
+    kind = "symbols"
     encoding: str = "utf-8"
 
     def read(self, path: Path) -> Recording:
@@ -47,13 +48,9 @@ class SymbolsReader:
         recording = Recording.whole(tuple(map(unescape_symbol, table)), ids, [0, len(ids)], source=str(path))
         return replace(recording, sha256=sha256, found="a symbol on each line", remarks=remarks)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the values as a JSON object, with their kind."""
-        return {"kind": "symbols", "encoding": self.encoding}
-
 
 @dataclass(frozen=True)
-class TextReader:
+class TextReader(Reader):
     """Read a text, or a folder of texts in which each file is a sequence.
 
     Attributes:
@@ -66,6 +63,7 @@ class TextReader:
         CorpusError: There is no such unit.
     """
 
+    kind = "text"
     unit: str = CHARACTER
     encoding: str = "utf-8"
     end: str | None = None
@@ -114,21 +112,11 @@ class TextReader:
         symbols = chain.from_iterable(blocks)
         return (f"{byte:02x}" for byte in symbols) if self.unit == BYTE else symbols
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the values as a JSON object, with their kind."""
-        return {"kind": "text", **asdict(self)}
-
     def _read_file(self, path: Path, table: SymbolTable, ids: array[int]) -> tuple[str, tuple[str, ...]]:
         """Append the symbols of a file to `ids`; return its sha256 and remarks."""
-        if self.unit == BYTE:
-            try:
-                with HashingReader(path) as file:
-                    ids.extend(map(table.__getitem__, self.symbols(iter(lambda: file.read(BLOCK), b""))))
-                    return file.sha256, file.remarks()
-            except OSError as error:
-                raise CorpusError(f"Cannot read {path}: {error.strerror or error}.") from error
-        with open_text(path, self.encoding, None) as (text, file):
-            ids.extend(map(table.__getitem__, self.symbols(iter(lambda: text.read(BLOCK), ""))))
+        opened = open_bytes(path) if self.unit == BYTE else open_text(path, self.encoding, None)
+        with opened as (content, file):
+            ids.extend(map(table.__getitem__, self.symbols(iter(lambda: content.read(BLOCK), content.read(0)))))
             return file.sha256, file.remarks()
 
 

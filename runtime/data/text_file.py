@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from ..common.errors import CorpusError
 
@@ -106,7 +106,21 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
-def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[IO[str], HashingReader]]:
+def open_bytes(path: Path) -> Iterator[tuple[Any, HashingReader]]:
+    """Open a file as it is and close it at the end; yield it twice, as `open_text` yields text and file.
+
+    Raises:
+        CorpusError: The file cannot be opened or read; also later, while it is read.
+    """
+    try:
+        with HashingReader(path) as file:
+            yield file, file
+    except OSError as error:
+        raise CorpusError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[Any, HashingReader]]:
     """Open a text file, compressed with gzip if its name ends in .gz, and close it at the end.
 
     Yields:
@@ -123,7 +137,7 @@ def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[
         raise CorpusError(f"There is no encoding {encoding!r}. Common ones: utf-8, latin-1, cp1252, utf-16.") from None
     try:
         with (
-            HashingReader(path) as file,
+            open_bytes(path) as (_, file),
             _decompressed(io.BufferedReader(file), path) as content,
             io.TextIOWrapper(content, codec, newline=newline) as text,
         ):
@@ -132,8 +146,6 @@ def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[
         raise CorpusError(_describe(error, path, codec)) from error
     except (EOFError, zlib.error) as error:
         raise CorpusError(f"The compressed data in {path} are cut off or damaged: {error}. Copy it again.") from error
-    except OSError as error:
-        raise CorpusError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 def _decompressed(content: io.BufferedReader, path: Path) -> IO[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -63,17 +63,13 @@ class InputOffset:
 
     @classmethod
     def from_json(cls, found: Any) -> InputOffset | None:
-        """Read a JSON object of `to_json`; return None if it is none."""
+        """Return the offset whose attributes are in a JSON object; None: it is another object."""
         kinds = {"path": str, "position": int, "line": int, "before": str}
         if not isinstance(found, dict) or any(type(found.get(name)) is not kind for name, kind in kinds.items()):
             return None
         if found["position"] < 0 or found["line"] < 0:
             return None
         return cls(**{name: found[name] for name in kinds})
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the offset as a JSON object."""
-        return asdict(self)
 
     def is_in(self, path: Path, file: BinaryIO) -> bool:
         """Return whether the open file has this path, and the same bytes before this offset."""

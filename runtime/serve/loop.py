@@ -10,11 +10,12 @@ from typing import BinaryIO
 
 from ..common.errors import OptionError, StepcellError
 from ..streams.model import Model
+from ..streams.saved_state import read_saved_streams
 from .file_lines import FileLines
 from .lines import Lines, PipedLines
 from .session import LineOptions, Session
 from .signals import InterruptedSessionError, SignalGuard
-from .state_file import CheckpointPolicy, StateFile
+from .state_file import CheckpointPolicy, locked
 
 SAVE_EVERY, SAVE_INTERVAL, MAX_STREAMS = 1_000, 5.0, 1_000
 
@@ -85,24 +86,25 @@ def predict_lines(
     guard = guard or SignalGuard()
     with ExitStack() as stack:
         stack.enter_context(guard.installed())
-        state = None if io.state is None else stack.enter_context(StateFile(io.state))
+        path = io.state
+        if path is not None:
+            stack.enter_context(locked(path))
+        saved = read_saved_streams(path) if path is not None and path.exists() else None
         session, offset = Session(model, options, io.max_streams or MAX_STREAMS, tell), None
-        saved = None if state is None else state.read()
-        if state is not None and saved is not None:
-            offset = session.go_on(saved, state.path.name, ignore_fingerprint=io.ignore_fingerprint)
+        if path is not None and saved is not None:
+            offset = session.go_on(saved, path.name, ignore_fingerprint=io.ignore_fingerprint)
             if offset is None and io.input is not None:
-                tell(f"{state.path} does not say how far {io.input} was read: reading it from its beginning.")
+                tell(f"{path} does not say how far {io.input} was read: reading it from its beginning.")
         if io.input is not None:
-            file = FileLines(io.input, guard, tell, follow=io.follow, whole_lines=state is not None, offset=offset)
+            file = FileLines(io.input, guard, tell, follow=io.follow, whole_lines=path is not None, offset=offset)
             lines: Lines = stack.enter_context(closing(file))
         elif stdin is not None:
             lines = PipedLines(stdin, guard)
         else:
             raise OptionError("There is no stdin to read symbols from.")
-        if state is None:
+        if path is None:
             answer_lines(session, lines, guard, answer)
             return
-        path = state.path
         policy = CheckpointPolicy(
             lambda: session.saved(lines.offset()).to_file(path), io.save_every or SAVE_EVERY,
             SAVE_INTERVAL if io.save_interval is None else io.save_interval, guard.now,

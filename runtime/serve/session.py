@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isnan
 from typing import Any
 
@@ -90,7 +90,7 @@ class Session:
         note = {
             "lines": self._lines, "symbols": self._symbols, "unknown": self._unknown,
             "stream": self._options.key_field, "forgotten": self._streams.forgotten,
-            "input": None if offset is None else offset.to_json(),
+            "input": None if offset is None else asdict(offset),
         }  # fmt: skip
         snapshots = self._streams.snapshots()
         if self._options.key_field is None and not snapshots:

@@ -2,63 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from ..common.atomic_write import remove_partial_files
 from ..common.errors import OutputError
-from ..streams.saved_state import SavedStreams, read_saved_streams
 
 
-class StateFile:
-    """A file of saved streams that belongs to one process at a time.
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file of saved streams at `path` in the block; it belongs to one process at a time.
 
-    A `with` block holds it, by a lock on a hidden file beside it, which stays there. A process that ends in any way
-    loses the lock.
+    The lock is on a hidden file beside it, which stays there. A process that ends in any way loses the lock.
+
+    Raises:
+        OutputError: Another process holds it, or its folder cannot be written.
     """
+    from filelock import FileLock, Timeout  # takes long to import
 
-    def __init__(self, path: Path) -> None:
-        """Name the file, which need not exist."""
-        self.path = path
-        self._release: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> StateFile:
-        """Lock the file.
-
-        Raises:
-            OutputError: Another process holds it, or its folder cannot be written.
-        """
-        from filelock import FileLock, Timeout  # takes long to import
-
-        beside = self.path.with_name(f".{self.path.name}.lock")
-        lock = FileLock(beside, timeout=0)
-        try:
-            beside.touch()  # a lock would make missing folders, and time out in one that cannot be written to
-            lock.acquire()
-            self._release = lock.release
-        except Timeout:
-            raise OutputError(
-                f"{self.path} is in use: another process saves its streams there. Give each a file of its own."
-            ) from None
-        except OSError as error:
-            raise OutputError(f"Cannot write {self.path}: {error.strerror or error}.") from error
-        remove_partial_files(self.path.parent, self.path.name)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Unlock the file."""
-        self._release()
-
-    def read(self) -> SavedStreams | None:
-        """Return the saved streams; None: there is no such file.
-
-        Raises:
-            StateNotFoundError, SavedStateError: It cannot be read.
-        """
-        return read_saved_streams(self.path) if self.path.exists() else None
+    beside = path.with_name(f".{path.name}.lock")
+    lock = FileLock(beside, timeout=0)
+    try:
+        beside.touch()  # a lock would make missing folders, and time out in one that cannot be written to
+        lock.acquire()
+    except Timeout:
+        raise OutputError(
+            f"{path} is in use: another process saves its streams there. Give each a file of its own."
+        ) from None
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+    try:
+        remove_partial_files(path.parent, path.name)
+        yield
+    finally:
+        lock.release()
 
 
 class CheckpointPolicy:

@@ -12,7 +12,7 @@ from stepcell.runtime import TargetError, Vocabulary, calibrate, load, read_save
 from stepcell.runtime.common.errors import OptionError
 from stepcell.runtime.serve.loop import IOOptions, predict_lines
 from stepcell.runtime.serve.session import LineOptions, Session
-from stepcell.runtime.serve.state_file import StateFile
+from stepcell.runtime.serve.state_file import locked
 
 
 @pytest.mark.parametrize("cuts", [[1], [60], [119], [1, 2, 3], [40, 80]])
@@ -124,7 +124,7 @@ def test_a_damaged_state_is_refused_and_stays(tmp_path):
 
 def test_a_state_file_belongs_to_one_process_at_a_time(tmp_path):
     path = tmp_path / "memory.state"
-    with StateFile(path):
+    with locked(path):
         result = predict("--state", path, input="1\n")
         assert (result.exit_code, result.stdout) == (1, "")
         assert "is in use: another process saves its streams there" in result.stderr
