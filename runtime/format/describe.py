@@ -8,7 +8,7 @@ from .manifest import Manifest, StateTensor
 
 
 def describe_manifest(file: Path, manifest: Manifest) -> str:
-    """Return what a model file says about itself, a line for each thing a person would ask."""
+    """Return the content of a manifest, a line for each part of it."""
     training = {name: value for name, value in manifest.training.items() if not isinstance(value, dict)}
     lines = {
         "name": manifest.name,
@@ -34,13 +34,8 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         for entry in manifest.parity
         if entry.get("start") != "each"
     ]
-    return "\n".join(
-        [
-            str(file),
-            *(f"  {name:<12} {value}" for name, value in lines.items()),
-            *(f"  {'parity':<12} {p}" for p in parity),
-        ]
-    )
+    rows = [*lines.items(), *(("parity", entry) for entry in parity)]
+    return "\n".join([str(file), *(f"  {name:<12} {value}" for name, value in rows)])
 
 
 def _answers(manifest: Manifest) -> str:
@@ -49,13 +44,12 @@ def _answers(manifest: Manifest) -> str:
         else "the next symbol" if manifest.labels is None
         else f"a label ({manifest.labels.describe()})"
     )  # fmt: skip
-    return "; ".join(
-        [main, *(f"{other.name} ({other.size} numbers, {other.activation})" for other in manifest.extra_outputs)]
-    )
+    extra = (f"{each.name} ({each.size} numbers, {each.activation})" for each in manifest.extra_outputs)
+    return "; ".join([main, *extra])
 
 
 def _describe_start(tensor: StateTensor) -> str:
-    """Return what the tensor is after a reset, "" where that is zero."""
+    """Return the value of a state tensor after a reset, "" for zero."""
     value = tensor.initial_value()
     if isinstance(tensor.initial, tuple):
         return f"{tensor.name} {value.size} numbers from {value.min():.3g} to {value.max():.3g}"

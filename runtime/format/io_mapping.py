@@ -1,4 +1,4 @@
-"""IOMapping: where symbol, answer and state stand in a graph that stepcell did not make (format 2)."""
+"""The inputs and outputs of a graph that stepcell did not make: symbol, answer and state (format 2)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class TensorSpec:
     """An input or output of a graph.
 
     Attributes:
-        name: Its name in the signature, or the name of the tensor where there is no signature.
+        name: Its name in the signature, or the name of the tensor if there is no signature.
         dtype: "float32", "int32", "int64".
-        shape: Its whole shape for one stream, with a batch dimension of 1 wherever the graph has one.
+        shape: Its whole shape for one stream, with a batch dimension of 1 if the graph has one.
     """
 
     name: str
@@ -25,7 +25,7 @@ class TensorSpec:
 
     @property
     def size(self) -> int:
-        """How many elements it has."""
+        """The number of its elements."""
         return prod(self.shape)
 
     def describe(self) -> str:
@@ -35,14 +35,14 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class IOMapping:
-    """The ports of a graph.
+    """The tensors of a graph that are read and written in a step.
 
     Attributes:
-        signature: The TFLite signature whose names these are; "": the first graph, by the names of its tensors.
+        signature: The TFLite signature that the names belong to; "": the first graph, by the names of its tensors.
         symbol: The id of the symbol, one element; or float32 and one-hot.
         output: The answer, float32.
-        logits: The answer is logits, of which the softmax is taken.
-        state: Name in stepcell -> the port where the state goes in, the port where the next state comes out.
+        logits: The output is logits; its softmax is the answer.
+        state: Name in stepcell -> the input for the state, the output for the next state.
     """
 
     signature: str
@@ -53,16 +53,22 @@ class IOMapping:
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """All ports that must be fed."""
+        """All inputs."""
         return self.symbol, *(source for source, _ in self.state.values())
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """All ports that are read."""
+        """All outputs that are read."""
         return self.output, *(target for _, target in self.state.values())
 
     def problems(self, state: Mapping[str, int], symbols: int, outputs: int) -> list[str]:
-        """Say where it contradicts the rest of a manifest: elements of each state tensor, symbols read and answered."""
+        """Return the inconsistencies with the rest of a manifest.
+
+        Args:
+            state: Name -> number of elements of each state tensor.
+            symbols: The number of symbols that the model reads.
+            outputs: The number of symbols that it answers with.
+        """
         found = []
         if {name: (source.size, target.size) for name, (source, target) in self.state.items()} != {
             name: (size, size) for name, size in state.items()

@@ -1,4 +1,4 @@
-"""The manifest: what a model file says about itself (formats 1 to 3)."""
+"""The manifest of a model file (formats 1 to 3)."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Golden:
     Attributes:
         tolerance: Largest allowed absolute difference of a probability.
         outputs: The output ids whose probabilities are recorded (a large vocabulary is sampled).
-        runs: Runs to make one after the other; each sets the state first.
+        runs: Runs to replay one after the other; each sets the state first.
     """
 
     tolerance: float
@@ -113,24 +113,24 @@ class Manifest:
     """Everything a device must know about a model beyond its graph. Written as JSON inside the model file.
 
     Attributes:
-        name: What the model is called.
+        name: The name of the model.
         vocabulary: Symbols the model reads; their ids are the input `symbol`. Empty: it reads features alone.
-        labels: Symbols the model answers with, where these are not its next input; None: it predicts the next symbol.
-        output: "softmax" (the probabilities sum to 1), "sigmoid" (each for itself), or "linear": no probabilities but
-            values as they are, in the output `values`.
+        labels: Symbols of the main output if they are not those of the next input; None: it predicts the next symbol.
+        output: "softmax" (the probabilities sum to 1), "sigmoid" (each is one), or "linear": values as they are, in the
+            output `values`.
         state: The state tensors, in a fixed order.
         cells: The recurrent layers, first to last.
         golden: The known answer; None while a file is being made.
-        training: What it was trained on and how far: problem, framing, longest_length, accuracy.
+        training: The training data and its success: problem, framing, longest_length, accuracy.
         quantization: Precision of the weights: "float32", "float16" or "int8" (dynamic range).
-        parity: What was measured before the file was written, one entry per runtime.
-        requires: What an interpreter must support: `tflite_ops` (op name to version), or `opset` and `ir_version`.
+        parity: The differences from Keras, measured before the file was written, an entry for each interpreter.
+        requires: Requirements on an interpreter: operator name -> version, or `opset` and `ir_version`.
         producer: Program and version that wrote the file.
         fingerprint: sha256 of the model payload, in hex: the file without this manifest.
-        io_mapping: Where all this stands in a graph that stepcell did not make; None: under the names of format 1.
-        features: What the model reads beside the symbol, or in its place.
-        extra_outputs: What it answers beside the main output.
-        sequence: The graph is not one of a step but of whole sequences: `symbols` (T, B) in place of `symbol` (B,), and
+        io_mapping: The names in a graph that stepcell did not make; None: those of format 1.
+        features: Inputs beside the symbol, or in its place.
+        extra_outputs: Outputs beside the main one.
+        sequence: The graph is that of whole sequences, not of a step: `symbols` (T, B) in place of `symbol` (B,), and
             `probabilities` (T, B, K).
     """
 

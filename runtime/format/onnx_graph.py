@@ -1,8 +1,6 @@
-"""What stands in a .onnx file, read from its bytes: versions, inputs, outputs, operators, weights.
+"""Read the graph of a .onnx file from its bytes: versions, inputs, outputs, operators, attributes, weights.
 
 Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
-
-Weights and attributes of .onnx files: `TensorProto` and `AttributeProto` of onnx.proto.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ TYPES = (
     "float64", "uint32", "uint64", "complex64", "complex128", "bfloat16",
 )  # fmt: skip
 _EXTERNAL = 1  # TensorProto.DataLocation
-# Types whose numbers stand one by one in the field `int32_data`, where they do not stand as bytes in `raw_data`.
+# Types with their numbers one by one in the field `int32_data`, if not as bytes in `raw_data`.
 _IN_INT32 = ("int32", "uint8", "int8", "uint16", "int16", "bool", "float16")
 _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7  # AttributeProto.AttributeType
 Attribute: TypeAlias = "int | float | str | tuple[int, ...] | tuple[float, ...] | OnnxTensor | None"
@@ -39,11 +37,11 @@ class OnnxTensor:
     """A constant.
 
     Attributes:
-        name: Its name, which is unique in its graph.
+        name: Its name, unique in its graph.
         type: "float32", "int64", ...
         shape: Its shape.
-        external: Its content stands in another file.
-        message: The message it comes from.
+        external: Its content is in another file.
+        message: The message it was read from.
     """
 
     name: str
@@ -56,7 +54,7 @@ class OnnxTensor:
         """Return its numbers.
 
         Raises:
-            ValueError: They do not fill its shape, stand in another file, or are of a type that numpy does not have.
+            ValueError: They do not fill its shape, are in another file, or are of a type that numpy does not have.
         """
         if self.external or self.type not in TYPES[1:-1] or self.type == "string":
             raise ValueError(f"the weight {self.name!r} is of type {self.type}{', in another file' * self.external}")
@@ -100,11 +98,11 @@ def read_attribute(message: Message) -> Attribute:
     return tuple(message.numbers(8)) if kind == _INTS else None
 
 
-_MOST_NESTED = 16  # graphs in graphs; more is no model but an attack on the stack
+_MAX_NESTED = 16  # graphs in graphs; more is no model but an attack on the stack
 
 
 class OnnxGraphError(ValueError):
-    """The file is damaged, or is none. The text completes a sentence: "it is damaged: ..."."""
+    """A file that is damaged or is none. The text completes a sentence: "it is damaged: ..."."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +110,9 @@ class OnnxValue:
     """An input or an output.
 
     Attributes:
-        name: Its name, which is unique in its graph.
+        name: Its name, unique in its graph.
         type: "float32", "int64", ...
-        shape: Its shape, a name or "" where a dimension is dynamic; None where the file does not say.
+        shape: Its shape, with a name or "" for a dynamic dimension; None if the file does not say.
     """
 
     name: str
@@ -124,7 +122,7 @@ class OnnxValue:
 
 @dataclass(frozen=True)
 class OnnxNode:
-    """One operator of the outermost graph; inputs and outputs are names of values, "" where one is left out."""
+    """One operator of the outermost graph; inputs and outputs are names of values, "" for one that is left out."""
 
     domain: str
     type: str
@@ -135,17 +133,17 @@ class OnnxNode:
 
 @dataclass(frozen=True)
 class OnnxGraph:
-    """A .onnx file taken apart.
+    """The content of a .onnx file.
 
     Attributes:
         ir_version: Version of the file format.
         opsets: Domain -> version of its operators; "" is the domain of ONNX itself.
-        inputs: What must be given; weights are not among them.
-        outputs: What it answers.
+        inputs: Its inputs without weights.
+        outputs: Its outputs.
         operators: (domain, type) of all operators, those in branches and loops and in functions of the file among them.
         functions: (domain, type) of the functions that the file itself defines.
         weights: The constants of the outermost graph.
-        nodes: The operators of the outermost graph, in an order in which they can be run.
+        nodes: The operators of the outermost graph, in an order of execution.
     """
 
     ir_version: int
@@ -159,12 +157,12 @@ class OnnxGraph:
 
     @property
     def external(self) -> bool:
-        """Some weights stand in another file."""
+        """Some weights are in another file."""
         return any(weight.external for weight in self.weights)
 
 
 def read_onnx_graph(payload: bytes) -> OnnxGraph:
-    """Take a .onnx file apart.
+    """Read a .onnx file.
 
     Args:
         payload: The bytes of the file, with its manifest or without.
@@ -201,7 +199,7 @@ def _read_model(model: Message) -> OnnxGraph:
 
 def _all_nodes(body: Message, field: int, depth: int = 0) -> list[Message]:
     """Return the nodes in the fields `field` of a graph or function, and those of the graphs in their attributes."""
-    if depth > _MOST_NESTED:
+    if depth > _MAX_NESTED:
         raise ValueError("its graphs are nested too deeply")
     nodes = body.messages(field)
     inner = [

@@ -1,6 +1,6 @@
-"""Protobuf messages, the encoding of .onnx files, on the level of bytes: a device has no protobuf package for it.
+"""Read and write protobuf messages, the encoding of .onnx files, without the protobuf package: a device has none.
 
-A message is a row of fields; each has a number, a wire type and a content
+A message is a sequence of fields; each has a number, a wire type and a content
 (https://protobuf.dev/programming-guides/encoding/).
 """
 
@@ -11,14 +11,13 @@ from collections import defaultdict
 from typing import TypeAlias
 
 VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5
-Field: TypeAlias = tuple[
-    int, int, int, int, int
-]  # number, wire type, start of the field, start of its content, its end
+# Number, wire type, start of the field, start of its content, its end.
+Field: TypeAlias = tuple[int, int, int, int, int]
 Content: TypeAlias = bytes | memoryview
 
 
 def fields(content: Content) -> list[Field]:
-    """Return the fields of a message, or raise ValueError where it is cut short."""
+    """Return the fields of a message; raise ValueError if it is cut short."""
     fields = []
     position = 0
     while position < len(content):
@@ -42,10 +41,10 @@ def fields(content: Content) -> list[Field]:
 
 
 class Message:
-    """A message whose fields can be asked for by number; fields of other kinds than asked for are passed over."""
+    """A message and its fields by number; fields of another wire type than asked for are ignored."""
 
     def __init__(self, content: Content) -> None:
-        """Read the fields of `content`; raise ValueError where it is cut short or no message."""
+        """Read the fields of `content`; raise ValueError if it is cut short or no message."""
         self._content = memoryview(content)
         self._fields: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
         for number, kind, _, start, end in fields(self._content):
@@ -61,15 +60,15 @@ class Message:
         return [value - 2**64 if value >= 2**63 else value for value in values]
 
     def number(self, number: int, default: int = 0) -> int:
-        """Return the integer field `number`, the last where it stands more than once."""
+        """Return the integer field `number`, the last if there are several."""
         return next(reversed(self.numbers(number)), default)
 
     def floats(self, number: int) -> list[float]:
         """Return the float32 numbers of the field `number`, packed or one by one."""
-        places = [*self._fields[number, FIXED_32], *self._fields[number, BYTES]]
-        if any((end - start) % 4 for start, end in places):
+        spans = [*self._fields[number, FIXED_32], *self._fields[number, BYTES]]
+        if any((end - start) % 4 for start, end in spans):
             raise ValueError("it is cut short or not a protobuf message")
-        return [each for start, end in places for (each,) in struct.iter_unpack("<f", self._content[start:end])]
+        return [each for start, end in spans for (each,) in struct.iter_unpack("<f", self._content[start:end])]
 
     def octets(self, number: int) -> list[memoryview]:
         """Return the contents of the fields `number`, strings and messages among them; they are not copied."""
@@ -80,7 +79,7 @@ class Message:
         return [bytes(content).decode(errors="replace") for content in self.octets(number)]
 
     def text(self, number: int) -> str:
-        """Return the string field `number`, "" where it is not there."""
+        """Return the string field `number`, "" if it is missing."""
         return next(reversed(self.texts(number)), "")
 
     def messages(self, number: int) -> list[Message]:
@@ -104,7 +103,7 @@ def varint(value: int) -> bytes:
 
 
 def read_varint(content: Content, position: int) -> tuple[int, int]:
-    """Return the varint that begins at `position`, and where it ends; raise ValueError where it does not."""
+    """Return the varint at `position` and the position behind it; raise ValueError if it does not end."""
     value = shift = 0
     while position < len(content) and shift < 64:
         digit = content[position]

@@ -1,7 +1,4 @@
-"""What a model reads beside its symbol, and what it answers beside its main output.
-
-What a model reads, step by step.
-"""
+"""Inputs and outputs of a model: the names in its graph, features beside the symbol, outputs beside the main one."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from .vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model reads over T steps, T >= 1.
+    """The inputs of T steps, T >= 1.
 
     Attributes:
         ids: Symbol ids of shape (T,); zeros for a model that reads no symbol.
@@ -34,11 +31,11 @@ class Inputs:
         return len(self.ids)
 
     def __getitem__(self, steps: slice | AnyArray) -> Inputs:
-        """Return those of some of the steps."""
+        """Return the inputs of some of the steps."""
         return Inputs(self.ids[steps], {name: array[steps] for name, array in self.features.items()})
 
     def features_at(self, step: int) -> dict[str, AnyArray] | None:
-        """Return the features of one step by name, None where the model has none."""
+        """Return the features of one step by name, None if the model has none."""
         return {name: array[step] for name, array in self.features.items()} or None
 
 
@@ -59,7 +56,7 @@ class Feature:
     Attributes:
         name: Its name in the graph.
         shape: Shape of one step, without the batch; () for an id.
-        ids: How many ids there are, where it is an id and not numbers.
+        ids: The number of ids, if it is an id and not numbers.
     """
 
     name: str
@@ -72,11 +69,11 @@ class Feature:
         return np.float32 if self.ids is None else np.int32
 
     def shaped(self, array: AnyArray, steps: tuple[int, ...] = ()) -> AnyArray:
-        """Return `array`; of a feature that is one number, (1,), a number itself will do, with `steps` before it."""
+        """Return `array` in shape; for a feature of one number, (1,), `array` may be the number, of shape `steps`."""
         return array[..., np.newaxis] if self.shape == (1,) and array.shape == steps else array
 
     def problem(self, array: AnyArray, steps: tuple[int, ...] = ()) -> str | None:
-        """Say what is wrong with `array`, wanted in the shape `(*steps, *shape)`; None: nothing."""
+        """Return the fault of `array`, expected in the shape `(*steps, *shape)`; None: it has none."""
         wanted = (*steps, *self.shape)
         if array.shape != wanted:
             return f"{self.name} has the shape {array.shape}, wanted is {wanted}"
@@ -95,9 +92,9 @@ class Output:
 
     Attributes:
         name: Its name in the graph.
-        size: How many numbers it has, K.
+        size: The number of its elements, K.
         activation: "softmax" (they sum to 1), "sigmoid" (each is a probability), or "linear" (values as they are).
-        labels: What they stand for; None: their positions.
+        labels: The symbols that they belong to; None: their positions.
     """
 
     name: str
@@ -111,10 +108,10 @@ def checked_features(
 ) -> dict[str, AnyArray]:
     """Return `given` as arrays of the dtypes and shapes of `features`, with `steps` before the shape of each.
 
-    Of a feature that is one number, shape (1,), the number itself will do.
+    For a feature of one number, shape (1,), the number itself is enough.
 
     Raises:
-        FeatureMismatchError: A name is missing or not known, a shape is another, a number is not finite, an id is none.
+        FeatureMismatchError: A name is missing or unknown, a shape is wrong, a number not finite, an id out of range.
     """
     wanted = {feature.name: feature for feature in features}
     if given is None:

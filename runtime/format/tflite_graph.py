@@ -1,14 +1,6 @@
-"""What stands in a .tflite file, read from its bytes: subgraphs, tensors, operators, signatures.
+"""Read the graphs of a .tflite file from its bytes: subgraphs, tensors, operators, signatures.
 
-Field numbers are those of the TFLite schema (tensorflow/compiler/mlir/lite/schema/schema.fbs).
-
-The operators of TFLite: their names by number, and the highest version of each that an interpreter runs.
-
-Names: `BuiltinOperator` of the TFLite schema (tensorflow/compiler/mlir/lite/schema/schema.fbs). Versions: measured, by
-offering every version from 1 to 24 of every operator to the interpreters; tflite-runtime 2.14.0 is the last one there
-is, ai-edge-litert 2.3.0 was the newest at the time. An interpreter runs all lower versions too (BROADCAST_TO: from 2).
-
-Names for the inputs and outputs of a TFLite graph: those of a signature, or those of its tensors.
+Field numbers and names of operators are those of the TFLite schema (tensorflow/compiler/mlir/lite/schema/schema.fbs).
 """
 
 from __future__ import annotations
@@ -27,7 +19,8 @@ CUSTOM = "CUSTOM"
 _FIRST_VERSION = {"BROADCAST_TO": 2}
 
 # Name:highest version in tflite-runtime 2.14.0:highest version in ai-edge-litert 2.3.0, in the order of their numbers;
-# 0: the interpreter does not have it.
+# 0: the interpreter does not have it. Measured, by offering every version from 1 to 24 of every operator to them;
+# tflite-runtime 2.14.0 is the last release, ai-edge-litert 2.3.0 was the newest. They run all lower versions too.
 _TABLE = """
 ADD:5:6 AVERAGE_POOL_2D:3:3 CONCATENATION:4:7 CONV_2D:7:8 DEPTHWISE_CONV_2D:7:7 DEPTH_TO_SPACE:2:2 DEQUANTIZE:5:9
 EMBEDDING_LOOKUP:3:5 FLOOR:1:1 FULLY_CONNECTED:10:14 HASHTABLE_LOOKUP:1:1 L2_NORMALIZATION:2:2 L2_POOL_2D:1:1
@@ -91,7 +84,7 @@ _NUMPY_TYPES = {
     for name in TYPES
     if name not in ("string", "resource", "variant", "int4", "bfloat16", "int2", "uint4")
 }
-_NOT_A_BUFFER_YET = 1  # offsets of buffers outside the flatbuffer: 0 and 1 mean that the bytes stand inside it
+_NO_OFFSET = 1  # of a buffer outside the flatbuffer: 0 and 1 mean that its bytes are inside
 Indices: TypeAlias = tuple[int, ...]
 
 
@@ -102,9 +95,9 @@ class Tensor:
     Attributes:
         name: Its name; converters make them unique, the format does not promise it.
         type: "float32", "int8", ...
-        shape: Its shape as the file has it, 1 where a dimension is dynamic.
-        dynamic: Its shape with -1 where a dimension is dynamic.
-        buffer: Which buffer of the file holds its constant value; an empty one holds none.
+        shape: Its shape as the file has it, with 1 for a dynamic dimension.
+        dynamic: Its shape with -1 for a dynamic dimension.
+        buffer: The index of the buffer with its constant value; an empty buffer is no value.
         variable: It keeps its value from one call to the next.
         scales: Quantisation: one scale for the whole tensor, one for each slice along `axis`, or () for none.
         zero_points: As many zero points.
@@ -130,9 +123,9 @@ class Operator:
         name: Name of the built-in operator, or "CUSTOM".
         version: Its version.
         custom: Name of a custom operator, "" for a built-in one; those that want TensorFlow begin with "Flex".
-        inputs: Indices of tensors in the subgraph; -1: an optional one is left out.
+        inputs: Indices of tensors in the subgraph; -1 for an optional one that is left out.
         outputs: Indices of tensors.
-        options: The table of its options, None where all have their defaults.
+        options: The table of its options, None if all have their defaults.
     """
 
     name: str
@@ -145,7 +138,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Subgraph:
-    """A graph: its tensors, which of them go in and out, and its operators in the order in which they run."""
+    """A graph: its tensors, the indices of its inputs and outputs, and its operators in the order of execution."""
 
     name: str
     tensors: tuple[Tensor, ...]
@@ -156,7 +149,7 @@ class Subgraph:
 
 @dataclass(frozen=True)
 class Signature:
-    """A way in by name: `inputs` and `outputs` are name -> index of a tensor in the subgraph `subgraph`."""
+    """A named entry point: `inputs` and `outputs` are name -> index of a tensor in the subgraph `subgraph`."""
 
     name: str
     subgraph: int
@@ -166,12 +159,12 @@ class Signature:
 
 @dataclass(frozen=True)
 class TfliteGraph:
-    """A .tflite file taken apart.
+    """The content of a .tflite file.
 
     Attributes:
-        subgraphs: The first is what a plain `invoke()` runs.
+        subgraphs: A plain `invoke()` runs the first.
         signatures: May be empty.
-        buffers: Contents of the buffers, which are parts of the file and no copies.
+        buffers: Contents of the buffers, views of the file.
         operators: (operator name, name of a custom operator or "", version), each that the file declares, once.
     """
 
@@ -181,7 +174,7 @@ class TfliteGraph:
     operators: tuple[tuple[str, str, int], ...]
 
     def constant(self, tensor: Tensor) -> AnyArray | None:
-        """Return the constant value of `tensor`, None where the file holds none.
+        """Return the constant value of `tensor`, None if the file holds none.
 
         Raises:
             FlatbufferError: The buffer does not have the size of the tensor.
@@ -196,7 +189,7 @@ class TfliteGraph:
 
 
 def read_tflite_graph(payload: bytes) -> TfliteGraph:
-    """Take a .tflite file apart.
+    """Read a .tflite file.
 
     Args:
         payload: The bytes of the file; a manifest behind them does not matter.
@@ -215,14 +208,14 @@ def read_tflite_graph(payload: bytes) -> TfliteGraph:
 
 
 def _read_operator_code(table: Table) -> tuple[str, str, int]:
-    # Numbers above 126 do not fit in the old one-byte field; whichever of the two is larger counts.
+    # Numbers above 126 do not fit in the old one-byte field; the larger of the two counts.
     name = operator_name(max(table.number(0, "b"), table.number(3, "i")))
     return name, table.text(1) if name == CUSTOM else "", table.number(2, "i", 1)
 
 
 def _read_buffer(table: Table, payload: bytes) -> memoryview:
     offset, size = table.number(1, "Q"), table.number(2, "Q")
-    if offset <= _NOT_A_BUFFER_YET:
+    if offset <= _NO_OFFSET:
         return table.octets(0)
     if offset + size > len(payload):  # files above 2 GB keep their weights behind the flatbuffer
         raise FlatbufferError(f"a buffer of {size} bytes does not fit in it")
@@ -239,8 +232,8 @@ def _read_subgraph(table: Table, codes: tuple[tuple[str, str, int], ...], buffer
             raise FlatbufferError(f"an operator has code {code} of {len(codes)}")
         name, custom, version = codes[code]
         operators.append(Operator(name, version, custom, entry.numbers(1, "i"), entry.numbers(2, "i"), entry.table(4)))
-    for places, lowest in [((inputs, outputs), 0), *(((one.inputs, one.outputs), -1) for one in operators)]:
-        wrong = [index for side in places for index in side if not lowest <= index < len(tensors)]
+    for sides, lowest in [((inputs, outputs), 0), *(((one.inputs, one.outputs), -1) for one in operators)]:
+        wrong = [index for side in sides for index in side if not lowest <= index < len(tensors)]
         if wrong:
             raise FlatbufferError(f"it refers to tensor {wrong[0]} of {len(tensors)}")
     wrong = [tensor.buffer for tensor in tensors if tensor.buffer >= buffers]
@@ -282,7 +275,7 @@ _USUAL = ("step", "serving_default")  # names that exporters give to signatures 
 
 
 def likely_signature(names: Sequence[str]) -> str | None:
-    """Return which of the signatures is a step, by its name; "" where there are none, None where it is left open."""
+    """Return the signature that is a step by its name; "" if there are none, None if it is ambiguous."""
     usual = [name for name in _USUAL if name in names]
     if usual or len(names) < 2:
         return (usual or list(names) or [""])[0]

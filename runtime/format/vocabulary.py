@@ -1,11 +1,4 @@
-"""The vocabulary: which symbol has which id.
-
-Values of JSON as the texts that keys and symbols are.
-
-Symbols as people type them in one line.
-
-Reads vocabulary files.
-"""
+"""The vocabulary: symbols and their ids, in files and as people type them."""
 
 from __future__ import annotations
 
@@ -18,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from ..common.arrays import Ids
-from ..common.errors import UnknownSymbolError, VocabularyError
+from ..common.errors import UnknownSymbolError, VocabularyError, raise_if_any
 
 
 def json_text(value: Any) -> str | None:
-    """Return a string as it is, a number, true or false as it is written in JSON; None for null.
+    """Return a JSON value as the text of a symbol or key: a string as it is, others as JSON writes them; None for null.
 
     >>> json_text("a"), json_text(3), json_text(True), json_text(None)
     ('a', '3', 'true', None)
 
     Raises:
-        ValueError: It is a list or an object; the text says so.
+        ValueError: It is a list or an object; the text says which.
     """
     if value is None or isinstance(value, str):
         return value
@@ -37,7 +30,7 @@ def json_text(value: Any) -> str | None:
     return json.dumps(value)
 
 
-# The escapes that let any symbol stand on one line of a terminal or a text file.
+# So that every symbol fits on one line of a terminal or a text file.
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
 
@@ -50,7 +43,7 @@ class Vocabulary:
 
     Attributes:
         symbols: The symbols; a symbol is any string that is not empty, its id is its position.
-        unknown: The symbol of `symbols` that stands for every symbol not listed; None: such symbols are refused.
+        unknown: The symbol of `symbols` for every symbol that is not listed; None: such symbols are refused.
 
     Raises:
         VocabularyError: No symbols, one twice, one that is not a string, or an `unknown` that is not listed.
@@ -80,12 +73,11 @@ class Vocabulary:
                 problems.append(f"the symbol {twice!r} stands in it twice")
             if self.unknown is not None and self.unknown not in ids:
                 problems.append(f"the unknown symbol {self.unknown!r} is not one of its symbols")
-        if problems:
-            raise VocabularyError(f"This vocabulary cannot be used: {'; '.join(problems)}.")
+        raise_if_any(problems, "This vocabulary cannot be used", VocabularyError)
 
     @classmethod
     def none(cls) -> Vocabulary:
-        """Return the one vocabulary without symbols, for models that read features alone."""
+        """Return the vocabulary without symbols, for models that read features alone."""
         empty = object.__new__(cls)
         for name, value in (("symbols", ()), ("unknown", None), ("_ids", {})):
             object.__setattr__(empty, name, value)
@@ -96,7 +88,7 @@ class Vocabulary:
         """Return the vocabulary "0", "1", ..., for models that come without symbols.
 
         Args:
-            size: How many ids there are.
+            size: The number of ids.
         """
         return cls(tuple(str(id) for id in range(size)))
 
@@ -105,7 +97,7 @@ class Vocabulary:
         """Return the vocabulary of characters, in order of their code points.
 
         Args:
-            text: What they occur in.
+            text: The text that they occur in.
         """
         return cls(tuple(sorted(set(text))))
 
@@ -128,11 +120,11 @@ class Vocabulary:
 
     @property
     def id_by_symbol(self) -> dict[str, int]:
-        """Symbol -> id, to be read."""
+        """Symbol -> id, for reading."""
         return self._ids
 
     def __len__(self) -> int:
-        """Return how many symbols there are."""
+        """Return the number of symbols."""
         return len(self.symbols)
 
     def __iter__(self) -> Iterator[str]:
@@ -147,10 +139,10 @@ class Vocabulary:
         """Return the id of a symbol.
 
         Args:
-            symbol: A symbol that is listed, or any where there is an unknown symbol.
+            symbol: A symbol that is listed; any symbol if there is an unknown symbol.
 
         Raises:
-            UnknownSymbolError: `symbol` is not listed and there is no unknown symbol to stand for it.
+            UnknownSymbolError: `symbol` is not listed and there is no unknown symbol.
         """
         try:
             return self._ids[symbol]
@@ -175,11 +167,11 @@ class Vocabulary:
         except (KeyError, TypeError):  # some are not listed, or nothing that could be
             pass
         ids = []
-        for number, symbol in enumerate(symbols, start=1):
+        for position, symbol in enumerate(symbols, start=1):
             try:
                 ids.append(self.encode(symbol))
             except UnknownSymbolError as error:
-                raise UnknownSymbolError(f"{error} It is number {number:,} of {len(symbols):,}.") from None
+                raise UnknownSymbolError(f"{error} It is number {position:,} of {len(symbols):,}.") from None
         return np.array(ids, np.int32)
 
     def decode(self, id: int) -> str:
@@ -230,11 +222,11 @@ def unescape_symbol(line: str) -> str:
 
 
 def read_symbols(text: str, vocabulary: Vocabulary) -> list[str]:
-    r"""Return the symbols in `text`: what stands between blanks, or each character where all symbols are characters.
+    r"""Return the symbols in `text`: the words between blanks, or each character if all symbols are characters.
 
     Newline, tab and backslash as symbols are written `\n`, `\t` and `\\`. Blanks between characters count only if a
-    blank is a symbol; where symbols have blanks within, each stands on a line of its own. Whether the symbols are in
-    the vocabulary is not checked.
+    blank is a symbol. If symbols contain blanks, each is on a line of its own. The symbols need not be in the
+    vocabulary.
     """
     separator = separator_of(vocabulary)
     if separator:
@@ -245,7 +237,7 @@ def read_symbols(text: str, vocabulary: Vocabulary) -> list[str]:
 
 
 def separator_of(vocabulary: Vocabulary) -> str:
-    """Return what stands between two symbols: nothing, a blank, or a newline where a blank would not tell them apart.
+    """Return the separator of symbols: nothing, a blank, or a newline if symbols contain blanks.
 
     The unknown symbol may be a word among characters.
     """
@@ -264,7 +256,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     try:
         content = path.read_bytes().decode("utf-8-sig")
         if path.suffix == ".json":
-            json.loads(content)  # or it would pass for a list of lines
+            json.loads(content)  # or it would be read as a list of lines
     except json.JSONDecodeError as error:
         raise VocabularyError(f"The vocabulary {path} is not JSON: {error}.") from error
     except OSError as error:

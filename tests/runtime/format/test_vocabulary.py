@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stepcell.runtime import UnknownSymbolError, Vocabulary, VocabularyError
 from stepcell.runtime.format import vocabulary
-from stepcell.runtime.format.vocabulary import escape_symbol, unescape_symbol
+from stepcell.runtime.format.vocabulary import escape_symbol, json_text, read_vocabulary, unescape_symbol
 
 SYMBOLS = st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=20, unique=True)
 
@@ -84,6 +84,50 @@ def test_an_id_outside_the_vocabulary_is_refused(id):
 def test_what_cannot_be_a_vocabulary_is_refused(symbols, unknown, problem):
     with pytest.raises(VocabularyError, match=problem):
         Vocabulary(symbols, unknown)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.txt", None, r"Cannot read the vocabulary .*missing.txt: No such file or directory\."),
+        ("latin.txt", b"a\n\xe9\n", r"The vocabulary .*latin.txt is not UTF-8: byte 2 is wrong\."),
+        ("symbols.json", b"[a", r"The vocabulary .*symbols.json is not JSON: Expecting value"),
+        ("empty.txt", b"\n", "it has no symbols"),
+        ("repeated.json", b'["a", "a"]', "'a' stands in it twice"),
+    ],
+)
+def test_a_file_that_holds_no_vocabulary_is_refused(name, content, message, tmp_path):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(VocabularyError, match=message):
+        read_vocabulary(tmp_path / name)
+
+
+def test_a_vocabulary_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "symbols.txt").write_bytes(b"\xef\xbb\xbfa\nb\n")
+    assert read_vocabulary(tmp_path / "symbols.txt").symbols == ("a", "b")
+
+
+def test_lines_may_begin_with_a_bracket():
+    assert Vocabulary.from_file_content("[a\n]\n").symbols == ("[a", "]")
+
+
+def test_an_unknown_symbol_among_many_is_refused_with_its_position():
+    with pytest.raises(UnknownSymbolError, match=r"'x' is not in the vocabulary .* It is number 2 of 3\."):
+        Vocabulary.of_ids(5).encode_all("0x1")
+    with pytest.raises(UnknownSymbolError, match=r"Symbols are strings: give '1'\. It is number 1 of 1\."):
+        Vocabulary.of_ids(5).encode_all([1])
+
+
+def test_an_unknown_symbol_is_shown_short():
+    with pytest.raises(UnknownSymbolError, match=r"Symbol 'x{79}\.\.\. \(1,002 characters\) is not"):
+        Vocabulary.of_ids(5).encode("x" * 1000)
+
+
+@pytest.mark.parametrize(("value", "kind"), [([1], "a list"), ({}, "an object")])
+def test_a_json_value_with_parts_is_no_symbol(value, kind):
+    with pytest.raises(ValueError, match=kind):
+        json_text(value)
 
 
 def test_the_examples_in_the_docstrings_are_true():
