@@ -119,7 +119,7 @@ def recommendations(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[
     for runtime in dict.fromkeys(choice.runtime for choice in found):
         here = [choice for choice in found if choice.runtime == runtime and choice.file != sequence]
         if len(here) > 1:
-            sentences.append(_sentence(here))
+            sentences.append(recommendation(here))
         sentences += [
             f"on {runtime} let {sequence} catch up on long histories: "
             f"{here[0].microseconds / whole.microseconds:.1f} times as fast a symbol as {here[0].file}"
@@ -129,7 +129,7 @@ def recommendations(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[
     return sentences
 
 
-def _sentence(here: Sequence[Choice]) -> str:
+def recommendation(here: Sequence[Choice]) -> str:
     """Return the recommendation for the files of one runtime, the float32 one first."""
     exact = best = here[0]
     for other in here[1:]:

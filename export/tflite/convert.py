@@ -83,7 +83,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
             f"with the operators {', '.join(sorted(operators))}. Its weights are missing, or it "
             "needs TensorFlow to run."
         )
-    _check_versions(operators, quantization)
+    require_loadable(operators, quantization)
     return payload, operators
 
 
@@ -107,8 +107,8 @@ class _EvenTables(TensorFlowOps):
         return super().gather(even, ids) * self.constant(reach)
 
 
-def _check_versions(operators: dict[str, int], quantization: str) -> None:
-    """Raise where a file needs more than the oldest interpreter has that it is meant for."""
+def require_loadable(operators: dict[str, int], quantization: str) -> None:
+    """Raise NotSteppableError if a file with these operators needs more than the oldest supported interpreter has."""
     later = [
         f"{name} version {version} (at most {_HIGHEST_VERSIONS[name]})"
         for name, version in operators.items()

@@ -1,4 +1,4 @@
-"""Files with float16 and int8 weights: small, held against their gates, and refused where they do not pass."""
+"""Files with float16 and int8 weights: small, held against their tolerances, and refused beyond them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import re
 import keras
 import numpy as np
 import pytest
-from support.broken_export import break_export, miswired
+from support.broken_export import build_broken, expected_of, miswired, prove
 from support.keras_models import sharp_model
 from typer.testing import CliRunner
 
 from stepcell.cli import app
-from stepcell.export import NotSteppableError, ParityError, build_step_function, check, export
+from stepcell.export import NotSteppableError, build_step_function, check, export
 from stepcell.export.onnx.convert import onnx_payload
 from stepcell.export.ops.precision import BYTES_PER_WEIGHT
-from stepcell.export.parity.comparison import Choice, _sentence, choices
+from stepcell.export.parity.comparison import Choice, choices, recommendation
 from stepcell.export.parity.parity import EACH
+from stepcell.export.parity.sample_inputs import sample_inputs
 from stepcell.export.parity.tolerance import TOLERANCES
-from stepcell.export.tflite import convert as tflite
-from stepcell.export.tflite.convert import operator_versions, tflite_payload
+from stepcell.export.prepare import prepare
+from stepcell.export.tflite.convert import operator_versions, require_loadable, tflite_payload
 from stepcell.runtime import GoldenMismatchError, load, read_model_file
-from stepcell.runtime.common.errors import WrongFormatError
 from stepcell.runtime.format.model_file import pack
 
 BOTH = ["float16", "int8"]
@@ -62,7 +62,7 @@ def exported(model, tmp_path_factory):
     return export(model, tmp_path_factory.mktemp("build"), sample=SAMPLE, steps=300, quantize=BOTH)
 
 
-def test_every_precision_of_every_cell_is_within_its_gate_on_every_runtime(exported):
+def test_every_precision_of_every_cell_is_within_its_tolerance_on_every_runtime(exported):
     assert [path.name for path in exported.files] == [
         "model.tflite", "model.onnx", "model.float16.tflite", "model.float16.onnx", "model.int8.tflite",
         "model.int8.onnx", "parity.json",
@@ -70,12 +70,12 @@ def test_every_precision_of_every_cell_is_within_its_gate_on_every_runtime(expor
     assert len(exported.parity) == 3 * 3 * 3  # runtimes, precisions, start states
     assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
     for parity in exported.parity:
-        gate = TOLERANCES[parity.quantization]
+        tolerance = TOLERANCES[parity.quantization]
         assert parity.holds
         if parity.start != EACH:
-            assert parity.max_abs_error <= gate.error
-            assert parity.argmax_agreement >= gate.agreement
-            assert abs(parity.nll_change) <= gate.nll
+            assert parity.max_abs_error <= tolerance.error
+            assert parity.argmax_agreement >= tolerance.agreement
+            assert abs(parity.nll_change) <= tolerance.nll
     int8 = [parity for parity in exported.parity if parity.quantization == "int8"]
     assert min(parity.max_abs_error for parity in int8) > 1e-5  # it is another file, not the float32 one once more
 
@@ -119,7 +119,7 @@ def test_the_report_compares_the_files_and_recommends_one_for_each_runtime(expor
     assert len(choices(exported.parity, exported.sizes)) == 9
 
 
-def test_checking_a_quantized_file_holds_it_against_its_own_gate_and_draws_the_error(model, exported, tmp_path):
+def test_checking_a_quantized_file_holds_it_against_its_own_tolerance_and_draws_the_error(model, exported, tmp_path):
     results = check(exported.files[4], model, sample=SAMPLE, steps=300, plot=tmp_path / "error.png")
     assert {parity.quantization for parity in results} == {"int8"}
     assert all(parity.holds and parity.errors.shape == (parity.steps,) for parity in results)
@@ -144,16 +144,23 @@ def test_the_command_line_quantizes_compares_and_draws(memory_run, tmp_path):
 
 
 class Scaled:
-    """Arithmetic whose matrix products are all off by a factor."""
+    """Operations whose matrix products are all off by a factor."""
 
-    def __init__(self, arithmetic, factor):
-        self._arithmetic, self._factor = arithmetic, factor
+    def __init__(self, ops, factor):
+        self._ops, self._factor = ops, factor
 
     def __getattr__(self, name):
-        return getattr(self._arithmetic, name)
+        return getattr(self._ops, name)
 
     def matmul(self, x, kernel):
-        return self._factor * self._arithmetic.matmul(x, kernel)
+        return self._factor * self._ops.matmul(x, kernel)
+
+
+@pytest.fixture(scope="module")
+def runs(model):
+    """The model prepared for its files, and its expected runs."""
+    prepared = prepare(model)
+    return prepared, expected_of(prepared, steps=100, sample=sample_inputs(prepared.manifest, SAMPLE, None))
 
 
 @pytest.mark.parametrize(
@@ -164,77 +171,37 @@ class Scaled:
     ],
 )
 def test_weights_that_are_scaled_wrongly_are_refused_with_the_figures(
-    format, quantization, factor, problem, model, tmp_path, monkeypatch
+    format, quantization, factor, problem, runs, device, tmp_path
 ):
-    break_export(monkeypatch, format, lambda right: lambda a, *rest: right(Scaled(a, factor), *rest), quantization)
-    with pytest.raises(
-        ParityError, match=rf"(?s)model.{quantization}.{format} is farther .*{problem}.*--allow-inaccurate"
-    ):
-        export(model, tmp_path, sample=SAMPLE, quantize=[quantization], formats=[format], steps=100)
-    assert list(tmp_path.iterdir()) == []
+    prepared, expected = runs
+    built = build_broken(
+        prepared, lambda right: lambda ops, *rest: right(Scaled(ops, factor), *rest), format, tmp_path, quantization
+    )
+    refusal = prove(built, expected, device).refusal
+    assert re.search(rf"(?s)model.{quantization}.{format} is farther .*{problem}", refusal)
 
 
 @pytest.mark.parametrize(
     ("quantization", "fault"),
     [("float16", "only h fed back"), ("int8", "h and c swapped")],
 )
-def test_a_miswired_state_is_noticed_in_a_quantized_file_alone(fault, quantization, model, tmp_path, monkeypatch):
-    break_export(monkeypatch, "onnx", lambda right: miswired(right, fault), quantization)
-    with pytest.raises(ParityError, match=r"(?s)a state is off by .*each from a given state, on onnxruntime"):
-        export(model, tmp_path, sample=SAMPLE, quantize=[quantization], formats=["onnx"], steps=100)
+def test_a_miswired_state_is_noticed_in_a_quantized_file(fault, quantization, runs, device, tmp_path):
+    prepared, expected = runs
+    built = build_broken(prepared, lambda right: miswired(right, fault), "onnx", tmp_path, quantization)
+    refusal = prove(built, expected, device).refusal
+    assert re.search(r"(?s)a state is off by .*each from a given state, on onnxruntime", refusal)
 
 
-def chaotic_model():
-    model = sharp_model("rnn", 1, units=40)
-    weights = model.get_weights()
-    weights[2] *= 3  # a recurrent kernel this large doubles any difference every few steps
-    model.set_weights(weights)
-    return model
-
-
-def test_a_chaotic_model_is_quantized_by_its_single_steps(tmp_path, monkeypatch):
-    exported = export(
-        chaotic_model(), tmp_path, steps=200, formats=["onnx"], quantize=["float16"], allow_inaccurate=["float16"]
-    )
-    half = {parity.start: parity for parity in exported.parity if parity.quantization == "float16"}
-    assert half["initial"].max_abs_error > TOLERANCES["float16"].error
-    assert half["initial"].holds  # rounding alone takes it that far
-    assert half[EACH].max_state_error <= TOLERANCES["float16"].state
-    break_export(monkeypatch, "onnx", lambda right: miswired(right, "never fed back"), "float16")
-    with pytest.raises(ParityError, match="a state is off by"):
-        export(chaotic_model(), tmp_path, steps=200, formats=["onnx"], quantize=["float16"])
-
-
-def test_a_file_beyond_its_gate_is_written_when_it_is_asked_for_by_name(tmp_path):
-    model = sharp_model("gru", 1, units=40, symbols=30, embedding=40)  # its likeliest answers are often nearly equal
-    options = {"formats": ["onnx"], "quantize": ["int8"], "steps": 200}
-    exported = export(model, tmp_path, allow_inaccurate=["int8"], **options)
-    path = exported.files[1]
-    assert not all(entry["within_gate"] for entry in read_model_file(path).manifest.parity)
-    load(path)
-    with pytest.raises(ParityError, match=r"(?s)% of the answers .* \(at least 98 %\).*--allow-inaccurate int8"):
-        check(path, model, steps=200, plot=tmp_path / "error.png")
-    assert (tmp_path / "error.png").exists()
-    assert not all(parity.holds for parity in check(path, model, steps=200, allow_inaccurate=["int8"]))
-
-
-def test_a_file_that_tflite_runtime_cannot_load_is_not_made(monkeypatch):
-    monkeypatch.setitem(tflite._REWRITES, "int8", lambda model: None)
-    step_function = build_step_function(sharp_model("lstm", 1, units=20))
+def test_a_file_that_tflite_runtime_cannot_load_is_not_made():
     with pytest.raises(NotSteppableError, match=r"int8 file that .* cannot load: .*FULLY_CONNECTED version 12 \(at mo"):
-        tflite_payload(step_function, "int8")
+        require_loadable({"FULLY_CONNECTED": 12, "ADD": 1}, "int8")
 
 
-def test_a_weight_beyond_float16_is_refused(tmp_path):
+def test_a_weight_beyond_float16_is_refused():
     model = sharp_model("rnn", 1, symbols=40)
     model.set_weights([model.get_weights()[0] * np.float32(1e6), *model.get_weights()[1:]])
     with pytest.raises(NotSteppableError, match="is beyond float16, which ends at 65504"):
-        export(model, tmp_path, formats=["onnx"], quantize="float16", steps=20)
-
-
-def test_precisions_are_checked(tmp_path):
-    with pytest.raises(WrongFormatError, match="cannot be stored as 'int4'; give one or both of float16, int8"):
-        export(sharp_model("rnn", 1), tmp_path, quantize=["int4"])
+        onnx_payload(build_step_function(model), "float16")
 
 
 @pytest.mark.parametrize("format", PAYLOADS)
@@ -261,11 +228,13 @@ def test_a_recommendation_weighs_speed_size_and_answers():
         )
 
     exact, half = choice("float32", 1000, 20.0), choice("float16", 500, 20.2)
-    assert _sentence([exact, half, choice("int8", 250, 36.0, 0.996)]) == (
+    assert recommendation([exact, half, choice("int8", 250, 36.0, 0.996)]) == (
         "on here use model.float16: 50 % of the size, the same speed, the same answers"
     )
-    assert _sentence([exact, half, choice("int8", 250, 5.0, 0.996)]) == (
+    assert recommendation([exact, half, choice("int8", 250, 5.0, 0.996)]) == (
         "on here use model.int8: 25 % of the size, 4.0 times as fast, 0.4 % of the answers differ"
     )
-    assert "use model.float16" in _sentence([exact, half, choice("int8", 250, 5.0, 0.95, holds=False)])
-    assert _sentence([exact, choice("int8", 250, 20.0, 0.99)]).endswith("no other file earns its loss of precision")
+    assert "use model.float16" in recommendation([exact, half, choice("int8", 250, 5.0, 0.95, holds=False)])
+    assert recommendation([exact, choice("int8", 250, 20.0, 0.99)]).endswith(
+        "no other file earns its loss of precision"
+    )

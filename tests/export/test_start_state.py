@@ -8,7 +8,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from support.keras_models import sharp_model
+from support.broken_export import expected_of, prove
+from support.keras_models import STANDARD, STATES
 from support.models import DATA
 from typer.testing import CliRunner
 
@@ -16,14 +17,12 @@ from stepcell.cli import app
 from stepcell.export import (
     LayerStep,
     ParityError,
-    SourceError,
     build_step_function,
     check,
-    export,
-    read_state_file,
     step_rule,
 )
-from stepcell.export.parity.device_process import DeviceProcesses
+from stepcell.export.model_files import build_file
+from stepcell.export.prepare import prepare
 from stepcell.export.step_function.run import run_numpy
 from stepcell.runtime import (
     BackendError,
@@ -39,27 +38,27 @@ from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.format.vocabulary import read_symbols
+from stepcell.runtime.interpreters.base import initial_state
 from stepcell.runtime.interpreters.probe import usable_backends
 
 FEW = {"steps": 50}
 UNITS = 12
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keras_model():
-    return sharp_model("lstm", 1)
+    return STANDARD["started"].build()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def start():
-    random = np.random.default_rng(5)
-    return {name: random.uniform(-0.9, 0.9, (1, UNITS)).astype(np.float32) for name in ("h0", "c0")}
+    return {name: np.array([numbers], np.float32) for name, numbers in STATES.items()}
 
 
-@pytest.fixture(scope="module")
-def files(keras_model, start, tmp_path_factory):
+@pytest.fixture(scope="session")
+def files(exported):
     """The model with a start state as model.tflite and model.onnx."""
-    return export(keras_model, tmp_path_factory.mktemp("build"), initial_state=start, **FEW).files[:-1]
+    return exported("started").files[:-1]
 
 
 def each_runtime(files):
@@ -84,11 +83,10 @@ def test_the_first_answer_is_that_of_keras_from_the_start_state(files, keras_mod
         assert np.abs(load(path, backend=backend).stream().step("3").probabilities - expected).max() < 1e-5
 
 
-def test_a_file_with_a_start_state_asks_older_readers_to_upgrade_and_others_do_not(files, keras_model, tmp_path):
+def test_a_file_with_a_start_state_asks_older_readers_to_upgrade_and_others_do_not(files, keras_model):
     assert [read_model_file(path).manifest.to_json()["format"] for path in files] == [3, 3]
     halves = {name: np.full(UNITS, 0.5) for name in ("h0", "c0")}
-    plain = export(keras_model, tmp_path, initial_state=halves, formats=["onnx"], **FEW)
-    manifest = read_model_file(plain.files[0]).manifest.to_json()
+    manifest = prepare(keras_model, initial_state=halves).manifest.to_json()
     assert manifest["format"] == 1  # which has always had one number for a tensor
     assert [entry["initial"] for entry in manifest["state"]] == [0.5, 0.5]
 
@@ -118,16 +116,17 @@ def test_a_window_of_past_inputs_starts_from_what_is_given(tmp_path):
         layers.Dense(5, activation="softmax"),
     ])  # fmt: skip
     past = np.arange(6, dtype=np.float32).reshape(2, 3) / 7
-    exported = export(model, tmp_path, initial_state={"past0": past}, **FEW)
-    for path, backend in each_runtime(exported.files[:-1]):
+    prepared = prepare(model, initial_state={"past0": past})
+    files = [build_file(prepared, format, "float32", tmp_path).path for format in ("tflite", "onnx")]
+    for path, backend in each_runtime(files):
         assert np.array_equal(load(path, backend=backend).initial_state()["past0"], past[None])
 
 
-def test_a_warm_up_starts_where_its_symbols_lead(keras_model, start, tmp_path):
+def test_a_warm_up_starts_where_its_symbols_lead(keras_model, start):
     step_function = build_step_function(keras_model)
-    exported = export(keras_model, tmp_path, initial_state=start, warm_up="3 1 4", formats=["onnx"], **FEW)
+    prepared = prepare(keras_model, initial_state=start, warm_up="3 1 4")
     reached = run_numpy(step_function, Inputs(np.array([3, 1, 4])), [start])[0].states
-    found = load(exported.files[0]).initial_state()
+    found = initial_state(prepared.manifest.state)
     assert all(np.array_equal(found[name][0], reached[name][-1].astype(np.float32)) for name in found)
     assert not np.array_equal(found["h0"], start["h0"])
 
@@ -152,23 +151,21 @@ def test_the_unknown_symbol_may_be_a_word_among_characters():
     assert read_symbols("a b", Vocabulary(("a", "b", "<unknown>"), "<unknown>")) == ["a", "b"]
 
 
-def test_an_unknown_symbol_in_the_warm_up_is_refused(keras_model, tmp_path):
+def test_an_unknown_symbol_in_the_warm_up_is_refused(keras_model):
     with pytest.raises(UnknownSymbolError, match="'9' is not in the vocabulary"):
-        export(keras_model, tmp_path / "new", warm_up="19", **FEW)
-    assert not (tmp_path / "new").exists()
+        prepare(keras_model, warm_up="19")
 
 
-def test_everything_that_is_wrong_with_a_given_state_is_said_at_once(keras_model, tmp_path):
+def test_everything_that_is_wrong_with_a_given_state_is_said_at_once(keras_model):
     nan = np.full(UNITS, np.nan)
     with pytest.raises(StateMismatchError) as refused:
-        export(keras_model, tmp_path, initial_state={"h0": nan, "h1": nan, "c9": 3}, **FEW)
+        prepare(keras_model, initial_state={"h0": nan, "h1": nan, "c9": 3})
     for problem in ("c0 is not given", "h0 is not finite", "h1 is none of its states", "c9 is none", "'h0': (12,)"):
         assert problem in str(refused.value)
     with pytest.raises(StateMismatchError, match=r"(?s)h0 has the shape \(11,\), not \(12,\).*c0 is not made of num"):
-        export(keras_model, tmp_path, initial_state={"h0": np.zeros(11), "c0": ["a"] * UNITS}, **FEW)
+        prepare(keras_model, initial_state={"h0": np.zeros(11), "c0": ["a"] * UNITS})
     with pytest.raises(StateMismatchError, match="c0 is not finite"):  # beyond float32
-        export(keras_model, tmp_path, initial_state={"h0": np.zeros(UNITS), "c0": np.full(UNITS, 1e39)}, **FEW)
-    assert list(tmp_path.iterdir()) == []
+        prepare(keras_model, initial_state={"h0": np.zeros(UNITS), "c0": np.full(UNITS, 1e39)})
 
 
 def with_start(path, tensors, folder):
@@ -180,22 +177,18 @@ def with_start(path, tensors, folder):
     return copy
 
 
-def test_a_file_that_forgot_its_start_state_fails_its_golden_sequence(files, tmp_path):
+def test_a_file_that_forgot_its_start_state_fails_its_golden_sequence(files, device, tmp_path):
     for path, backend in each_runtime(files):
         with pytest.raises(BackendError, match="does not answer as .* was exported: at step 1"):
-            DeviceProcesses().replay(with_start(path, {"h0": 0.0, "c0": 0.0}, tmp_path), backend)
+            device.replay(with_start(path, {"h0": 0.0, "c0": 0.0}, tmp_path), backend)
 
 
-def test_a_file_that_starts_elsewhere_than_it_should_fails_parity(keras_model, start, tmp_path, monkeypatch):
-    from stepcell.export import model_files
-
-    def forgetful(payload, manifest, format):
-        return pack(payload, replace(manifest, state=tuple(replace(t, initial=0.0) for t in manifest.state)), format)
-
-    monkeypatch.setattr(model_files, "pack", forgetful)
+def test_a_file_that_starts_elsewhere_than_it_should_fails_parity(prepared, device, tmp_path):
+    built = build_file(prepared("started").model, "onnx", "float32", tmp_path)
+    zeros = tuple(replace(tensor, initial=0.0) for tensor in built.manifest.state)
+    forgetful = replace(built, manifest=replace(built.manifest, state=zeros))
     with pytest.raises(ParityError, match="carried from the initial state .* first at step 1 in probabilities"):
-        export(keras_model, tmp_path, initial_state=start, formats=["onnx"], **FEW)
-    assert list(tmp_path.iterdir()) == []
+        prove(forgetful, prepared("started").expected, device)
 
 
 def test_check_compares_from_the_start_state_of_the_file(files, keras_model):
@@ -204,7 +197,7 @@ def test_check_compares_from_the_start_state_of_the_file(files, keras_model):
     assert all(parity.holds for parity in results)
 
 
-def test_a_start_state_that_keras_cannot_begin_from_is_refused(tmp_path):
+def test_a_start_state_that_keras_cannot_begin_from_is_refused():
     class Before(keras.layers.Layer):
         def call(self, x):
             return x + keras.ops.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))
@@ -215,9 +208,9 @@ def test_a_start_state_that_keras_cannot_begin_from_is_refused(tmp_path):
 
     layers = [keras.layers.Embedding(5, 3), Before(), keras.layers.Dense(5, activation="softmax")]
     model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
-    assert export(model, tmp_path, formats=["onnx"], **FEW).files
+    assert expected_of(prepare(model), **FEW).runs
     with pytest.raises(StateMismatchError, match="nothing could prove"):
-        export(model, tmp_path, formats=["onnx"], warm_up="123", **FEW)
+        expected_of(prepare(model, warm_up="123"), **FEW)
 
 
 def test_describe_says_where_a_model_starts(files):
@@ -234,15 +227,6 @@ def test_the_command_line_takes_a_state_and_a_warm_up(keras_model, start, tmp_pa
     options = ["--initial-state", str(tmp_path / "start.npz"), "--warm-up", "3 1 4", "--out", str(tmp_path / "build")]
     result = CliRunner().invoke(app, [*arguments, *options])
     assert result.exit_code == 0, result.output
-    expected = export(keras_model, tmp_path / "same", initial_state=start, warm_up="314", formats=["onnx"], **FEW)
+    expected = prepare(keras_model, initial_state=start, warm_up="314").manifest.state
     path = next(path for path in json.loads(result.stdout)["files"] if path.endswith("onnx"))
-    assert read_model_file(path).manifest.state == read_model_file(expected.files[0]).manifest.state
-
-
-@pytest.mark.parametrize("content", [b"", b"no archive", b"\x93NUMPY\x01\x00 broken"])
-def test_a_damaged_state_file_is_said_to_hold_none(content, tmp_path):
-    (tmp_path / "start.npz").write_bytes(content)
-    with pytest.raises(SourceError, match="holds no state"):
-        read_state_file(tmp_path / "start.npz")
-    with pytest.raises(SourceError, match="There is no file"):
-        read_state_file(tmp_path / "none.npz")
+    assert read_model_file(path).manifest.state == expected
