@@ -33,14 +33,14 @@ _COMMANDS = {  # name -> (panel of the help, module that has it under this name)
     "adopt": (_MAKE, "export.commands.adopt"),
     "reproduce": (_MAKE, "train.commands.reproduce"),
     "demo": (_MAKE, "cli"),
-    "check": (_JUDGE, "export.commands.check"),
+    "check": (_JUDGE, "export.commands.export"),
     "evaluate": (_JUDGE, "runtime.commands.evaluate"),
     "score": (_JUDGE, "runtime.commands.score"),
     "calibrate": (_JUDGE, "runtime.commands.score"),
     "bench": (_JUDGE, "export.commands.bench"),
     "predict": (_USE, "runtime.commands.predict"),
     "generate": (_USE, "runtime.commands.generate"),
-    "inspect": (_USE, "runtime.commands.inspect"),
+    "inspect": (_USE, "runtime.commands.doctor"),
     "doctor": (_USE, "runtime.commands.doctor"),
 }
 
@@ -106,10 +106,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
+    version: Annotated[bool, typer.Option(
+        "--version", help="Show the version and exit.", callback=_show_version, is_eager=True)] = False,
+) -> None:  # fmt: skip
     """Train, export and step recurrent models one symbol at a time, with explicit state.
 
     Example: stepcell demo
@@ -130,7 +129,7 @@ def demo(
     from stepcell.runtime.common.atomic_write import check_folder
     from stepcell.runtime.common.terminal import print_table, status
     from stepcell.train import Memory
-    from stepcell.train.commands.training import train_problem
+    from stepcell.train.commands.train import train_problem
 
     check_folder(out)
     train_problem(Memory.conflicting, run, units=20, seed=seed)

@@ -17,23 +17,17 @@ _INFERRED = "inferred"
 def adopt(
     file: Annotated[Path, opt.argument("File of one step, .tflite or .onnx, from any program.")],
     out: Annotated[Path, opt.output("File to write; FILE itself is allowed.")],
-    state: Annotated[
-        list[str] | None,
-        opt.model("Input of a state and the output that is its next value; repeatable.", metavar="[NAME:]IN=OUT",
-                  default=_INFERRED),
-    ] = None,
-    symbol: Annotated[str | None, opt.model("Input that takes the symbol.", default=_INFERRED)] = None,
-    output: Annotated[str | None, opt.model("Output that holds the prediction.", default=_INFERRED)] = None,
-    activation: Annotated[
-        Literal["softmax", "sigmoid", "logits"] | None, opt.model("Activation of the output.", default=_INFERRED)
-    ] = None,
-    signature: Annotated[
-        str | None, opt.model("TFLite signature that computes one step.", default="the only one")
-    ] = None,
+    state: Annotated[list[str] | None, opt.model(
+        "Input of a state and the output of its next value; repeatable.", _INFERRED, metavar="[NAME:]IN=OUT")] = None,
+    symbol: Annotated[str | None, opt.model("Input that takes the symbol.", _INFERRED)] = None,
+    output: Annotated[str | None, opt.model("Output that holds the prediction.", _INFERRED)] = None,
+    activation: Annotated[Literal["softmax", "sigmoid", "logits"] | None, opt.model(
+        "Activation of the output.", _INFERRED)] = None,
+    signature: Annotated[str | None, opt.model("TFLite signature that computes one step.", "the only one")] = None,
     vocabulary: opt.Vocabulary = None,
     labels: opt.Labels = None,
-    name: Annotated[str | None, opt.output("Name of the model.", default="name of FILE")] = None,
-    yes: Annotated[bool, opt.output("Accept inferred pairs of states without a question.", "--yes")] = False,
+    name: Annotated[str | None, opt.output("Name of the model.", "name of FILE")] = None,
+    yes: Annotated[bool, opt.output("Accept inferred pairs of states without a question.", flag="--yes")] = False,
     as_json: opt.AsJson = False,
 ) -> None:  # fmt: skip
     """Add a manifest to a step file of another program, after running it; then every command works on it.

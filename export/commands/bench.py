@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 def bench(
     file: opt.ModelFile,
-    backend: Annotated[
-        list[str] | None,
-        opt.model("Interpreter: litert, tflite, onnxruntime or numpy; repeatable.", default="all that step it"),
-    ] = None,
-    keras: Annotated[Path | None, opt.model("Keras file or run folder to measure too.", default="none")] = None,
+    backend: Annotated[list[str] | None, opt.model(
+        "Interpreter: litert, tflite, onnxruntime or numpy; repeatable.", "all that step it")] = None,
+    keras: Annotated[Path | None, opt.model("Keras file or run folder to measure too.", "none")] = None,
     rounds: Annotated[int, opt.output("Number of rounds; each variant has a turn in each.", min=1)] = 9,
     plot: opt.Plot = None,
     as_json: opt.AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """Measure the time of every way to step a model file on this machine, side by side in one process.
 
     Example: stepcell bench build/memory/model.tflite --keras runs/memory

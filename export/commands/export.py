@@ -1,4 +1,4 @@
-"""The command `stepcell export`."""
+"""The commands `stepcell export` and `stepcell check`."""
 
 from __future__ import annotations
 
@@ -20,32 +20,22 @@ class ModelFormat(str, Enum):
 def export(
     source: Annotated[Path, opt.argument("Run folder, or .keras file from any program.")],
     out: Annotated[Path, opt.output("Folder for the model files.")],
-    format: Annotated[
-        list[ModelFormat] | None, opt.output("Format of the model files; repeatable.", default="both")
-    ] = None,
-    quantize: Annotated[
-        list[opt.Quantization] | None,
-        opt.output("Write smaller files with weights of this precision too; repeatable.", default="float32 alone"),
-    ] = None,
-    sequence: Annotated[
-        bool, opt.output("Write model.sequence.onnx too, which is faster on long histories.", "--sequence")
-    ] = False,
+    format: Annotated[list[ModelFormat] | None, opt.output("Format of the model files; repeatable.", "both")] = None,
+    quantize: Annotated[list[opt.Quantization] | None, opt.output(
+        "Write smaller files with weights of this precision too; repeatable.", "float32 alone")] = None,
+    sequence: Annotated[bool, opt.output(
+        "Write model.sequence.onnx too, which is faster on long histories.", flag="--sequence")] = False,
     as_json: opt.AsJson = False,
     vocabulary: opt.Vocabulary = None,
     labels: opt.Labels = None,
     one_hot: opt.OneHot = False,
-    values: Annotated[
-        bool, opt.model("The model returns values as they are, not probabilities of symbols.", "--values")
-    ] = False,
-    initial_state: Annotated[
-        Path | None,
-        opt.model("File (.npz with h0, c0, ...) of the state after a reset.", default="as learned, or zeros"),
-    ] = None,
-    warm_up: Annotated[
-        str,
-        opt.model("Symbols to feed before the state after a reset is taken: with blanks between them, or without if "
-                  "each is one character.", metavar="SYMBOLS", default="none"),
-    ] = "",
+    values: Annotated[bool, opt.model(
+        "The model returns values as they are, not probabilities of symbols.", flag="--values")] = False,
+    initial_state: Annotated[Path | None, opt.model(
+        "File (.npz with h0, c0, ...) of the state after a reset.", "as learned, or zeros")] = None,
+    warm_up: Annotated[str, opt.model(
+        "Symbols to feed before the state after a reset is taken: with blanks between them, or without if each is one "
+        "character.", "none", metavar="SYMBOLS")] = "",
     steps: opt.Steps = 10_000,
     allow_inaccurate: opt.AllowInaccurate = None,
 ) -> None:  # fmt: skip
@@ -96,3 +86,43 @@ def export(
     for sentence in recommendations(exported.parity, exported.sizes):
         print(sentence)
     print(f"written: {', '.join(map(str, exported.files))}")
+
+
+def check(
+    file: opt.ModelFile,
+    keras: Annotated[Path, opt.parity("Keras file or run folder to compare with.")],
+    steps: opt.Steps = 10_000,
+    allow_inaccurate: opt.AllowInaccurate = None,
+    one_hot: opt.OneHot = False,
+    plot: opt.Plot = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Compare a model file with its Keras model, step by step on every interpreter installed here.
+
+    A quantised file has to keep the tolerance of its precision. The picture of --plot shows the error at each step.
+
+    Example: stepcell check build/memory/model.tflite --keras runs/memory
+    """
+    from ...runtime import read_model_file
+    from ...runtime.common.atomic_write import make_folder
+    from ...runtime.common.terminal import import_silently, print_table, status
+    from ..source import read_source
+
+    read_model_file(file)  # before TensorFlow is imported, which takes seconds
+    read = read_source(keras)
+    if plot is not None:
+        make_folder(plot.parent)
+    import_silently("tensorflow")
+    from ..parity.check_file import check as check_file
+    from ..parity.report import parity_table
+
+    with status() as progress:
+        results = check_file(
+            file, read.model, one_hot=one_hot, sample=read.sample, sample_features=read.sample_features, steps=steps,
+            plot=plot, progress=progress,
+            allow_inaccurate=[one.value for one in allow_inaccurate or ()],
+        )  # fmt: skip
+    if as_json:
+        print(json.dumps([{**parity.to_json(), "microseconds": parity.microseconds} for parity in results]))
+    else:
+        print_table(*parity_table(results))

@@ -1,4 +1,4 @@
-"""The command `stepcell doctor`."""
+"""The commands `stepcell inspect` and `stepcell doctor`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,24 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from .options import AsJson, argument, model
+from .options import AsJson, ModelFile, argument, model
 
 TargetName: TypeAlias = Literal["pi-bookworm-64", "pi-bookworm-32", "pi-trixie-64", "pi-trixie-32", "this"]
+
+
+def inspect(file: ModelFile, as_json: AsJson = False) -> None:
+    """Verify a model file and show its manifest. No interpreter is needed.
+
+    Example: stepcell inspect build/memory/model.tflite
+    """
+    from .. import read_model_file
+    from ..format.describe import describe_manifest
+
+    manifest = read_model_file(file).manifest
+    if as_json:
+        print(json.dumps(manifest.to_json(), ensure_ascii=False, indent=2))
+    else:
+        print(describe_manifest(file, manifest))
 
 
 def doctor(

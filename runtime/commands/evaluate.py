@@ -14,16 +14,10 @@ judging = opt.panel("Evaluation")
 def evaluate(
     file: opt.ModelFile,
     data: Annotated[Path, opt.argument("Events or text to evaluate on.")],
-    held_out: Annotated[
-        float | None, judging("Fraction held out for evaluation.", default="as in training, or 0.1")
-    ] = None,
-    baseline_from: Annotated[
-        Path | None, judging("File that the n-grams learn from.", default="the rest of DATA")
-    ] = None,
-    top: Annotated[list[int] | None, judging("Top-k accuracy to report; repeatable.", min=1, default="3 and 5")] = None,
-    window: Annotated[
-        int | None, judging("Symbols that the windowed evaluation sees.", min=1, default=opt.AS_TRAINED)
-    ] = None,
+    held_out: Annotated[float | None, judging("Fraction held out for evaluation.", "as in training, or 0.1")] = None,
+    baseline_from: Annotated[Path | None, judging("File that the n-grams learn from.", "the rest of DATA")] = None,
+    top: Annotated[list[int] | None, judging("Top-k accuracy to report; repeatable.", "3 and 5", min=1)] = None,
+    window: Annotated[int | None, judging("Symbols that the windowed evaluation sees.", opt.AS_TRAINED, min=1)] = None,
     format: opt.Format = None,
     symbol: opt.Symbol = None,
     sequence: opt.Sequence = None,
@@ -37,9 +31,7 @@ def evaluate(
     unit: opt.Unit = None,
     end: opt.End = None,
     backend: opt.Backend = None,
-    report: Annotated[
-        Path | None, opt.output("Write an HTML page with pictures, readable offline.", default="none")
-    ] = None,
+    report: Annotated[Path | None, opt.output("Write an HTML page with pictures, readable offline.", "none")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Evaluate a model file with the device runtime against n-gram baselines of order 1 to 5.

@@ -12,30 +12,18 @@ sampling = panel("Sampling")
 
 def generate(
     file: ModelFile,
-    prompt: Annotated[str, sampling("Symbols to begin with.", metavar="SYMBOLS", default="none")] = "",
+    prompt: Annotated[str, sampling("Symbols to begin with.", "none", metavar="SYMBOLS")] = "",
     count: Annotated[int, sampling("Largest number of symbols to generate.", min=0)] = 100,
-    temperature: Annotated[
-        float, sampling("Divisor of the logits: below 1 for more likely symbols, above 1 for more varied ones.")
-    ] = 1.0,
-    top_k: Annotated[
-        int | None, sampling("Draw among this number of most likely symbols.", min=1, default="all")
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        sampling("Draw among the fewest most likely symbols that have this probability together.", default="all"),
-    ] = None,
-    greedy: Annotated[bool, sampling("Take the most likely symbol each time.", "--greedy")] = False,
-    beam: Annotated[
-        int | None,
-        sampling("Find the most likely continuations by beam search of this width.", min=1, metavar="WIDTH",
-                 default="no beam search"),
-    ] = None,
-    stop: Annotated[
-        str | None, sampling("Symbol after which the generation ends.", metavar="SYMBOL", default="none")
-    ] = None,
-    seed: Annotated[
-        int | None, sampling("Random seed: equal seeds draw equal symbols.", min=0, default="random")
-    ] = None,
+    temperature: Annotated[float, sampling(
+        "Divisor of the logits: below 1 for more likely symbols, above 1 for more varied ones.")] = 1.0,
+    top_k: Annotated[int | None, sampling("Draw among this number of most likely symbols.", "all", min=1)] = None,
+    top_p: Annotated[float | None, sampling(
+        "Draw among the fewest most likely symbols that have this probability together.", "all")] = None,
+    greedy: Annotated[bool, sampling("Take the most likely symbol each time.", flag="--greedy")] = False,
+    beam: Annotated[int | None, sampling(
+        "Find the most likely continuations by beam search of this width.", "no beam search", min=1)] = None,
+    stop: Annotated[str | None, sampling("Symbol after which the generation ends.", "none", metavar="SYMBOL")] = None,
+    seed: Annotated[int | None, sampling("Random seed: equal seeds draw equal symbols.", "random", min=0)] = None,
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip

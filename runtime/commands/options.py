@@ -16,11 +16,11 @@ import typer
 def panel(name: str) -> Callable[..., Any]:
     """Return a function that makes options listed in this panel of the help.
 
-    Its arguments are the help, names where they differ from the parameter, `default` (words for a default that is
-    None) and what else `typer.Option` takes.
+    Its arguments are the help, words for a default that is None, the name of a flag, and what `typer.Option` takes.
     """
 
-    def option(help: str, *names: str, default: str | bool = True, **more: Any) -> Any:
+    def option(help: str, default: str | bool = True, *, flag: str | None = None, **more: Any) -> Any:
+        names = () if flag is None else (flag,)
         return typer.Option(*names, help=help, rich_help_panel=name, show_default=default, **more)
 
     return option
@@ -47,66 +47,41 @@ class Quantization(str, Enum):
 
 
 ModelFile = Annotated[Path, argument("Model file (.tflite or .onnx).")]
-Backend = Annotated[
-    str | None,
-    model("Interpreter that steps the file: litert, tflite, onnxruntime or numpy.", default="the fastest installed"),
-]
-AsJson = Annotated[bool, output("Print the result as JSON.", "--json")]
-Plot = Annotated[Path | None, output("Draw the result into this PNG file.", default="none")]
+Backend = Annotated[str | None, model(
+    "Interpreter that steps the file: litert, tflite, onnxruntime or numpy.", "the fastest installed")]  # fmt: skip
+AsJson = Annotated[bool, output("Print the result as JSON.", flag="--json")]
+Plot = Annotated[Path | None, output("Draw the result into this PNG file.", "none")]
 Seed = Annotated[int, training("Random seed: equal seeds give equal results.")]
 
 # How data are read. Commands that read data for a model file take the values of its training unless one is given.
 AS_TRAINED = "as in training"
-Encoding = Annotated[str | None, data("Text encoding of the data.", default=f"utf-8, or {AS_TRAINED}")]
-Format = Annotated[
-    DataFormat | None,
-    data(
-        "Format of the data: a table with the columns of the training (csv, tsv, jsonl, parquet), a sequence on each "
-        "line (lines), text, or a symbol on each line (symbols).", default=f"symbols, or {AS_TRAINED}",
-    ),
-]  # fmt: skip
-Symbol = Annotated[str | None, data("Column that holds the symbol.", default=f"the only column, or {AS_TRAINED}")]
-Sequence = Annotated[str | None, data("Column that names the sequence of a row.", default=f"none, or {AS_TRAINED}")]
-Order = Annotated[
-    str | None,
-    data("Column of the time or number that orders a sequence.", default=f"order of the rows, or {AS_TRAINED}"),
-]
-Delimiter = Annotated[str | None, data("Character between two columns.", default=f"detected, or {AS_TRAINED}")]
-TimeFormat = Annotated[
-    str | None, data("Format of the times in --order, like '%d.%m.%Y %H:%M'.", default=f"ISO 8601, or {AS_TRAINED}")
-]
-Gaps = Annotated[
-    str | None,
-    data(
-        "Ends of ranges of time, like 1min,1h: the time between two events becomes a symbol.",
-        default=f"none, or {AS_TRAINED}",
-    ),
-]
-Features = Annotated[
-    list[str] | None,
-    data(
-        "Column of numbers that the model reads as a feature, under the name NAME; repeatable.", "--feature",
-        metavar="[NAME=]COLUMN", default=f"none, or {AS_TRAINED}",
-    ),
-]  # fmt: skip
-Header = Annotated[bool | None, data("Whether the first line names the columns.", default=f"yes, or {AS_TRAINED}")]
-Unit = Annotated[TextUnit | None, data("Symbols that a text is cut into.", default=f"character, or {AS_TRAINED}")]
-End = Annotated[str | None, data("Symbol at both ends of a sequence; empty: none.", default=f"<end>, or {AS_TRAINED}")]
+Encoding = Annotated[str | None, data("Text encoding of the data.", f"utf-8, or {AS_TRAINED}")]
+Format = Annotated[DataFormat | None, data(
+    "Format of the data: a table with the columns of the training (csv, tsv, jsonl, parquet), a sequence on each line "
+    "(lines), text, or a symbol on each line (symbols).", f"symbols, or {AS_TRAINED}")]  # fmt: skip
+Symbol = Annotated[str | None, data("Column that holds the symbol.", f"the only column, or {AS_TRAINED}")]
+Sequence = Annotated[str | None, data("Column that names the sequence of a row.", f"none, or {AS_TRAINED}")]
+Order = Annotated[str | None, data(
+    "Column of the time or number that orders a sequence.", f"order of the rows, or {AS_TRAINED}")]  # fmt: skip
+Delimiter = Annotated[str | None, data("Character between two columns.", f"detected, or {AS_TRAINED}")]
+TimeFormat = Annotated[str | None, data(
+    "Format of the times in --order, like '%d.%m.%Y %H:%M'.", f"ISO 8601, or {AS_TRAINED}")]  # fmt: skip
+Gaps = Annotated[str | None, data(
+    "Bounds of ranges of time, like 1min,1h: gaps become symbols of these.", f"none, or {AS_TRAINED}")]  # fmt: skip
+Features = Annotated[list[str] | None, data(
+    "Column of numbers to read as the feature NAME; repeatable.", f"none, or {AS_TRAINED}", flag="--feature",
+    metavar="[NAME=]COLUMN")]  # fmt: skip
+Header = Annotated[bool | None, data("Whether the first line names the columns.", f"yes, or {AS_TRAINED}")]
+Unit = Annotated[TextUnit | None, data("Symbols that a text is cut into.", f"character, or {AS_TRAINED}")]
+End = Annotated[str | None, data("Symbol at both ends of a sequence; empty: none.", f"<end>, or {AS_TRAINED}")]
 
 # How a model file is made, and compared with Keras.
 Steps = Annotated[int, parity("Symbols that the parity check feeds with the state carried over.", min=2)]
-AllowInaccurate = Annotated[
-    list[Quantization] | None,
-    parity("Accept files of this precision that differ from Keras by more than its tolerance; repeatable."),
-]
-OneHot = Annotated[
-    bool, model("The input of the Keras model is one-hot vectors of shape (batch, time, symbols).", "--one-hot")
-]
-Vocabulary = Annotated[
-    Path | None,
-    model("File of the symbols by id: one per line, or a JSON list.", default="those of the run, if any"),
-]
-Labels = Annotated[
-    Path | None,
-    model("File of the output symbols, if they differ from the input symbols.", default="those of the run, if any"),
-]
+AllowInaccurate = Annotated[list[Quantization] | None, parity(
+    "Accept files of this precision that differ from Keras by more than its tolerance; repeatable.")]  # fmt: skip
+OneHot = Annotated[bool, model(
+    "The input of the Keras model is one-hot vectors of shape (batch, time, symbols).", flag="--one-hot")]  # fmt: skip
+Vocabulary = Annotated[Path | None, model(
+    "File of the symbols by id: one per line, or a JSON list.", "those of the run, if any")]  # fmt: skip
+Labels = Annotated[Path | None, model(
+    "File of the output symbols, if they differ from the input symbols.", "those of the run, if any")]  # fmt: skip

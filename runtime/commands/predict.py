@@ -17,43 +17,28 @@ saving = panel("State")
 
 def predict(
     file: ModelFile,
-    input: Annotated[Path | None, data("File to read.", default="stdin")] = None,
-    follow: Annotated[
-        bool, data("At the end of --input wait for further lines, also after a rotation.", "--follow")
-    ] = False,
-    key: Annotated[
-        str | None,
-        data("Field of JSON lines that names the stream; each stream has its own state.", metavar="FIELD",
-             default="one stream"),
-    ] = None,
-    symbol_field: Annotated[
-        str | None, data("Field of JSON lines that holds the symbol.", metavar="FIELD", default="symbol")
-    ] = None,
-    unknown: Annotated[
-        Literal["stop", "skip"], data("At a symbol that the model does not know, stop, or skip it without a step.")
-    ] = "stop",
-    state: Annotated[
-        Path | None,
-        saving("File of the state: continue from it; save to it at the end, on Ctrl-C, on SIGTERM and in between. With "
-               "--input it holds the position in that file too.", default="not saved"),
-    ] = None,
-    save_every: Annotated[int | None, saving("Lines after which --state is saved.", min=1, default="1,000")] = None,
-    save_interval: Annotated[
-        float | None, saving("Seconds from the first unsaved line until --state is saved.", min=0, default="5")
-    ] = None,
-    max_streams: Annotated[
-        int | None,
-        saving("Streams to keep with --key; the least recently used are dropped.", min=1, default="1,000"),
-    ] = None,
-    ignore_fingerprint: Annotated[
-        bool,
-        saving("Accept the --state of another file of the same network, of another format or precision for example.",
-               "--ignore-fingerprint"),
-    ] = False,
+    input: Annotated[Path | None, data("File to read.", "stdin")] = None,
+    follow: Annotated[bool, data(
+        "At the end of --input wait for further lines, also after a rotation.", flag="--follow")] = False,
+    key: Annotated[str | None, data(
+        "Field of JSON lines that names the stream; each stream has its own state.", "one", metavar="FIELD")] = None,
+    symbol_field: Annotated[str | None, data(
+        "Field of JSON lines that holds the symbol.", "symbol", metavar="FIELD")] = None,
+    unknown: Annotated[Literal["stop", "skip"], data(
+        "At a symbol that the model does not know, stop, or skip it without a step.")] = "stop",
+    state: Annotated[Path | None, saving(
+        "File of the state: continue from it; save to it at the end, on Ctrl-C, on SIGTERM and in between. With "
+        "--input it holds the position in that file too.", "not saved")] = None,
+    save_every: Annotated[int | None, saving("Lines after which --state is saved.", "1,000", min=1)] = None,
+    save_interval: Annotated[float | None, saving(
+        "Seconds from the first unsaved line until --state is saved.", "5", min=0)] = None,
+    max_streams: Annotated[int | None, saving(
+        "Streams to keep with --key; the least recently used are dropped.", "1,000", min=1)] = None,
+    ignore_fingerprint: Annotated[bool, saving(
+        "Accept the --state of another file of the same network.", flag="--ignore-fingerprint")] = False,
     backend: Backend = None,
-    threshold: Annotated[
-        Path | None, output("Mark surprising symbols by this file of stepcell calibrate.", default="no marks")
-    ] = None,
+    threshold: Annotated[Path | None, output(
+        "Mark surprising symbols by this file of stepcell calibrate.", "no marks")] = None,
     top: Annotated[int, output("Number of most likely symbols to print.", min=1)] = 1,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip

@@ -21,12 +21,11 @@ def score(
     data: Annotated[Path | None, argument("Data to score.", "stdin")] = None,
     format: Format = None,
     encoding: Encoding = None,
-    per_symbol: Annotated[
-        bool, output("Print the surprise in bits and the rank of each symbol; the sum to stderr.", "--per-symbol")
-    ] = False,
+    per_symbol: Annotated[bool, output(
+        "Print the surprise in bits and the rank of each symbol; the sum to stderr.", flag="--per-symbol")] = False,
     backend: Backend = None,
     as_json: AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """Measure how likely a model finds data: each symbol given all symbols before it in its sequence.
 
     The data are read as the training data were, if the model file says how.
@@ -62,14 +61,13 @@ def calibrate(
     file: ModelFile,
     data: Annotated[Path, argument("Normal data, other than the training data.")],
     out: Annotated[Path, output("File to write the threshold to.")],
-    false_alarms: Annotated[
-        float, output("Fraction of normal symbols, and of sequences, that may exceed the threshold.")
-    ] = 0.01,
+    false_alarms: Annotated[float, output(
+        "Fraction of normal symbols, and of sequences, that may exceed the threshold.")] = 0.01,
     format: Format = None,
     encoding: Encoding = None,
     backend: Backend = None,
     as_json: AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """Measure how surprising normal data are, so that stepcell predict --threshold can mark data that are not normal.
 
     The data are read as the training data were, if the model file says how.

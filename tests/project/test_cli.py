@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import stepcell as package
 from stepcell.cli import app
-from stepcell.train.commands.training import train_problem
+from stepcell.train.commands.train import train_problem
 
 ROOT = Path(__file__).parents[2]
 TFLITE = str(DATA / "memory.tflite")

@@ -38,31 +38,25 @@ def events(
     symbol: opt.Symbol = None,
     sequence: opt.Sequence = None,
     order: opt.Order = None,
-    format: Annotated[opt.TableFormat | None, opt.data("Format of the file.", default="by its name")] = None,
+    format: Annotated[opt.TableFormat | None, opt.data("Format of the file.", "by its name")] = None,
     delimiter: opt.Delimiter = None,
     header: opt.Header = None,
     encoding: opt.Encoding = None,
     time_format: opt.TimeFormat = None,
     gaps: opt.Gaps = None,
     features: opt.Features = None,
-    gap_feature: Annotated[
-        bool, opt.data('Read the time since the previous event as the feature "gap", in seconds.', "--gap-feature")
-    ] = False,
+    gap_feature: Annotated[bool, opt.data(
+        'Read the time since the previous event as the feature "gap", in seconds.', flag="--gap-feature")] = False,
     end: opt.End = "<end>",
     min_count: _MinCount = 1,
     max_symbols: _MaxSymbols = 10_000,
     held_out: _HeldOut = 0.1,
-    split: Annotated[
-        Literal["sequence", "time"] | None,
-        opt.data("Hold out whole sequences, or all events from some time on.", default="time if there is one sequence"),
-    ] = None,
-    class_balance: Annotated[
-        float, opt.data("Weight of rare symbols in training; 0: off, 1: inverse class frequency.")
-    ] = 0.0,
-    symbol_weight: Annotated[
-        list[str] | None,
-        opt.data("Weight of a symbol in training, relative to the others; repeatable.", metavar="SYMBOL=FACTOR"),
-    ] = None,
+    split: Annotated[Literal["sequence", "time"] | None, opt.data(
+        "Hold out whole sequences, or all events from some time on.", "sequence; time for a single one")] = None,
+    class_balance: Annotated[float, opt.data(
+        "Weight of rare symbols in training; 0: off, 1: inverse class frequency.")] = 0.0,
+    symbol_weight: Annotated[list[str] | None, opt.data(
+        "Weight of a symbol in training, relative to the others; repeatable.", metavar="SYMBOL=FACTOR")] = None,
 ) -> Any:  # fmt: skip
     """Learn the next event of each sequence in a file; some sequences are held out for evaluation.
 

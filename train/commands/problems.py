@@ -8,15 +8,11 @@ from ...runtime.commands.options import data
 
 
 def memory(
-    sequence: Annotated[
-        list[str] | None,
-        data("Sequence to learn, its symbols separated by commas; repeatable.", default="generated sequences"),
-    ] = None,
+    sequence: Annotated[list[str] | None, data(
+        "Sequence to learn, its symbols separated by commas; repeatable.", "generated sequences")] = None,
     sequences: Annotated[int, data("Number of conflicting sequences to generate.")] = 2,
     length: Annotated[int, data("Symbols in each generated sequence.")] = 5,
-    symbols: Annotated[
-        int | None, data("Number of symbols of generated sequences.", default="the fewest possible")
-    ] = None,
+    symbols: Annotated[int | None, data("Number of symbols of generated sequences.", "the fewest possible")] = None,
 ) -> Any:  # fmt: skip
     """Learn sequences that agree in the middle: 3,0,1,2,3 and 4,0,1,2,4. The last symbol depends on the first.
 
@@ -32,7 +28,7 @@ def memory(
 def alphabet(
     symbols: Annotated[int, data("Number of letters; above 26 they are numbers.")] = 26,
     cyclic: Annotated[bool, data("Whether A follows Z, or nothing.")] = True,
-    scrambled: Annotated[int | None, data("Seed of a random order of the letters.", default="in order")] = None,
+    scrambled: Annotated[int | None, data("Seed of a random order of the letters.", "in order")] = None,
     shortest: Annotated[int, data("Letters in the shortest sequence.")] = 1,
     longest: Annotated[int, data("Letters in the longest sequence.")] = 5,
 ) -> Any:
@@ -63,9 +59,9 @@ def replay(
     symbols: Annotated[int, data("Number of symbols.")] = 10,
     length: Annotated[int, data("Symbols in a sequence.")] = 5,
     first: Annotated[int, data("Index of the first symbol to repeat, from 0.")] = 0,
-    count: Annotated[int | None, data("Number of symbols to repeat.", default="all from --first on")] = None,
-    reverse: Annotated[bool, data("Repeat the last symbol first.", "--reverse")] = False,
-    shortest: Annotated[int | None, data("Symbols in the shortest sequence.", default="as --length")] = None,
+    count: Annotated[int | None, data("Number of symbols to repeat.", "all from --first on")] = None,
+    reverse: Annotated[bool, data("Repeat the last symbol first.", flag="--reverse")] = False,
+    shortest: Annotated[int | None, data("Symbols in the shortest sequence.", "as --length")] = None,
 ) -> Any:
     """Learn to repeat a random sequence after its end, in whole, in part or backwards; a "?" asks for each symbol.
 

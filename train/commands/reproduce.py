@@ -15,7 +15,7 @@ def reproduce(
     out: Annotated[Path, output("Folder for the results; a system with results there is not trained again.")] = Path(
         "runs/reproduce"
     ),
-    show_list: Annotated[bool, output("Show the systems and train nothing.", "--list")] = False,
+    show_list: Annotated[bool, output("Show the systems and train nothing.", flag="--list")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train published recurrent systems with the published recipe and with stepcell's own; compare with the claims.

@@ -2,15 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from inspect import Parameter, Signature, signature
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
+from ...runtime.commands.options import AsJson, Seed, output, panel, training
 from .data import events, text
 from .problems import alphabet, echo, memory, order, reber, recall, replay
-from .training import train_problem
+
+network = panel("Network")
+_RECIPE = "recipe of the problem"
+
+
+def train_problem(
+    make_problem: Callable[[], Any],
+    out: Annotated[Path, output("Folder of the run.")],
+    as_json: AsJson = False,
+    tensorboard: Annotated[Path | None, output("Folder to write the history to for TensorBoard.", "none")] = None,
+    cell: Annotated[Literal["lstm", "gru", "rnn"], network("Kind of recurrent layer.")] = "lstm",
+    units: Annotated[int, network("Units of each recurrent layer.")] = 64,
+    layers: Annotated[int, network("Number of recurrent layers.")] = 1,
+    embedding: Annotated[int, network("Size of the embedding; 0: one-hot vectors.")] = 0,
+    dropout: Annotated[float, network("Fraction of the outputs of a layer to drop in training.")] = 0.0,
+    forget_bias: Annotated[float, network("Initial bias of the forget gate of an LSTM.")] = 1.0,
+    chrono_init: Annotated[int | None, network(
+        "Initialise the gates for lags of up to this many steps; 0: do not.", _RECIPE)] = None,
+    learn_initial_state: Annotated[bool, network(
+        "Learn the state after a reset, which is zeros otherwise.", flag="--learn-initial-state")] = False,
+    seed: Seed = 0,
+    learning_rate: Annotated[float | None, training("Peak learning rate.", _RECIPE)] = None,
+    schedule: Annotated[Literal["constant", "by_accuracy", "cosine"] | None, training(
+        "Change of the learning rate during training.", _RECIPE)] = None,
+    clip_norm: Annotated[float, training("Largest norm of the gradients.")] = 1.0,
+    curriculum: Annotated[bool, training("Learn easier problems first, if the problem has some.")] = True,
+    max_updates: Annotated[int | None, training("Largest number of updates.", _RECIPE)] = None,
+    minutes: Annotated[float | None, training("Longest time of training in minutes.", "no limit")] = None,
+    threads: Annotated[int | None, training("Processor threads.", "1 below 256 units, otherwise all")] = None,
+    search: Annotated[int | None, training(
+        "Search with this number of trials for the smallest network that solves the problem, over those of --cell, "
+        "--units, --layers and --learning-rate that are not given; --max-updates and --minutes hold for each trial.",
+        "no search", min=1, metavar="TRIALS")] = None,
+    resume: Annotated[bool, training("Continue the interrupted run in --out.", flag="--resume")] = False,
+    fixed: Collection[str] = (),
+) -> None:  # fmt: skip
+    """Train, write the run folder and print the evaluation.
+
+    Options are checked and the data are read before TensorFlow is imported: `make_problem` is called after the check.
+    A search leaves the options that are `fixed` as they are.
+
+    Raises:
+        SystemExit: The training was interrupted (130).
+        StepcellError: As `fit`, `search` and `Run` raise it.
+    """
+    from ...runtime.common.atomic_write import check_folder
+    from ...runtime.common.terminal import format_table, ignore_sigint, import_silently, print_table
+    from ..fitting.options import Options
+    from ..network.network import Network
+    from ..run.folder import Run
+
+    shape = Network(cell, units, layers, embedding, dropout, forget_bias, chrono_init)
+    options = Options(
+        seed, learning_rate, schedule, max_updates, minutes, clip_norm, threads, curriculum, learn_initial_state
+    )
+    problem = make_problem()
+    if problem.data is not None:
+        header, rows, note = problem.data.table()
+        typer.echo("\n".join([*format_table(header, rows), note]), err=True)
+    if tensorboard is not None:
+        check_folder(tensorboard)
+    if search:
+        _search(problem, shape, options, out, search, fixed, resume, tensorboard, as_json)
+        return
+    run = Run(out, problem, shape, options, resume=resume)
+    import_silently("tensorflow")
+    from ..fitting.fit import fit
+    from ..run.report import score_table, training_progress
+    from ..run.tensorboard import tensorboard_log
+
+    resume = resume and run.checkpoint.exists()  # a crash may have come before the first
+    with training_progress() as show, tensorboard_log(tensorboard, resume=resume) as log:
+
+        def observe(row: Any) -> None:
+            run.begin()
+            log(row)
+            show(row)
+
+        fitted = fit(problem, shape, options, observe, checkpoint=run.checkpoint, resume=resume)
+    if not fitted.history:
+        typer.echo("Interrupted before anything was learned. Nothing was written.", err=True)
+        raise SystemExit(130)
+    with ignore_sigint():
+        files = run.finish(fitted)
+    if not any(path.suffix == ".png" for path in files):
+        typer.echo("No pictures without matplotlib: pip install 'stepcell[plot]'", err=True)
+    if as_json:
+        scores = {name: score.to_json() for name, score in fitted.scores.items()}
+        print(json.dumps({"out": str(out), "stopped": fitted.stopped, "scores": scores}))
+    else:
+        print(f"{problem.name}: stopped ({fitted.stopped}) {fitted.effort()}; {fitted.parameters:,} parameters")
+        print_table(*score_table(fitted, problem.recipe.time_steps))
+        print(f"written to {out}")
+    if fitted.stopped == "interrupted":
+        raise SystemExit(130)
+
+
+def _search(
+    problem: Any, network: Any, options: Any, out: Path, trials: int, fixed: Collection[str], resume: bool,
+    tensorboard: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    from ...runtime.common.terminal import print_table
+    from ..run.report import training_progress
+    from ..search.report import describe_candidate, search_table
+    from ..search.search import search
+    from ..search.space import SEARCHED
+
+    @contextmanager
+    def watch(number: int, candidate: Any, resumed: bool) -> Iterator[Callable[[Any], None]]:
+        from ..run.tensorboard import tensorboard_log  # imports TensorFlow
+
+        folder = tensorboard and tensorboard / f"trial-{number:02}"
+        label = describe_candidate(number, trials, candidate)
+        with training_progress(label) as show, tensorboard_log(folder, resume=resumed) as log:
+            yield lambda row: (log(row), show(row))[0]
+
+    fixed = set(fixed) & set(SEARCHED)
+    searched = search(problem, network, options, out, trials, fixed=fixed, resume=resume, watch=watch)
+    if not searched.trials:
+        typer.echo("Interrupted before a trial came to its end; with --resume it goes on.", err=True)
+        raise SystemExit(130)
+    if as_json:
+        print(json.dumps({"out": str(out), **searched.to_json()}))
+    else:
+        print_table(*search_table(searched))
+        if searched.best:
+            print(f"written to {out}")
+    if searched.interrupted:
+        raise SystemExit(130)
+
 
 _UNITS: dict[Callable[..., Any], int] = {  # problem -> units of its network, unless --units is given
     memory: 20, alphabet: 32, echo: 64, replay: 64, recall: 64, reber: 16, order: 32, text: 128, events: 64,
