@@ -28,14 +28,15 @@ class Backend(Protocol):
 
     Attributes:
         steps: How many symbols have moved the resident state. `step` counts; the caller assigns it otherwise.
-        bound: The buffers and the call that a stream binds at its first step (`InPlaceBackend`, `TwoPhaseBackend`);
-            None: it calls `step`.
         shared: What `open_backend` takes to open more backends for the same file; None: they share nothing.
     """
 
     steps: int
-    bound: tuple[Any, ...] | None
     shared: Any
+
+    @property
+    def bound(self) -> tuple[Any, ...] | None:
+        """The buffers and the call of a step, which a stream binds; None: it calls `step`."""
 
     def step(self, id: int) -> None:
         """Compute the answer to `id` and let the next state become the resident state."""
@@ -73,10 +74,9 @@ class BackendBase(ABC):
 
     Attributes:
         manifest: That of the file.
-        steps, bound, shared: See `Backend`.
+        steps, shared: See `Backend`.
     """
 
-    bound: tuple[Any, ...] | None = None
     shared: Any = None
 
     def __init__(
@@ -97,6 +97,11 @@ class BackendBase(ABC):
         self.manifest = manifest
         self.steps = 0
         self._answer, self._features, self._extra_outputs = answer, features, extra_outputs
+
+    @property
+    def bound(self) -> tuple[Any, ...] | None:
+        """See `Backend.bound`."""
+        return None
 
     @abstractmethod
     def step(self, id: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ..format.manifest import Manifest
 from .base import BackendBase, State
 from .finite import not_finite, outputs_to_check, with_finite_check
 from .input_slot import InputSlot
-from .memory import ALL, BoundCall, as_bytes, copy_and_count
+from .memory import ALL, BoundCall, as_bytes
 
 _HIGHEST_BYTE = 3 if sys.byteorder == "little" else 0  # of a float32: it has the sign and most of the exponent
 SIGN_LIMIT = 0x40  # the least of such bytes whose numbers are not in [0, 2), as probabilities are
@@ -28,8 +29,6 @@ class InPlaceBackend(BackendBase):
         sign: The highest byte of that number, shape (1,). Below `SIGN_LIMIT` the number is finite; to look at a byte
             takes half the time of a number.
         feedback: Pairs (target, source) that let the next state become the state; `copy_all` copies them.
-        bound: (this, buffer, cache, function, arguments, sign, target, source, answer): what a step is made of, where
-            `feedback` is one pair and nothing but symbols is read; see `Stream.step`.
     """
 
     def __init__(
@@ -63,14 +62,32 @@ class InPlaceBackend(BackendBase):
         self.sign = as_bytes(self._answer)[_HIGHEST_BYTE : _HIGHEST_BYTE + 1]
         self.feedback = feedback
         self._state = state
-        if len(feedback) == 1 and not manifest.features:
-            self.bound = (self, slot.buffer, slot.cache, *self.call, self.sign, *feedback[0], self._answer)
         self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
+
+    @property
+    def bound(self) -> tuple[Any, ...] | None:
+        """What a step is made of, where `feedback` is one pair and nothing but symbols is read; see `Stream.step`.
+
+        (This, buffer, cache, function, arguments, sign, target, source, answer).
+        """
+        if len(self.feedback) > 1 or self.manifest.features:
+            return None
+        return self, self.slot.buffer, self.slot.cache, *self.call, self.sign, *self.feedback[0], self._answer
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
         self.peek(id)
-        copy_and_count(self.feedback, self, "steps")
+        count = self.steps + 1
+        try:
+            self._feed_back(count)
+        except BaseException:  # Ctrl-C between two pieces: never leave a half-updated state
+            self._feed_back(count)
+            raise
+
+    def _feed_back(self, count: int) -> None:
+        for target, source in self.feedback:
+            target[ALL] = source
+        self.steps = count
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""

@@ -61,7 +61,7 @@ class SignatureView:
         Where all inputs lie one behind the other in memory, and the outputs in the same way, that is one piece: between
         them is nothing but what aligns tensors, which nobody reads.
         """
-        merged = _one_piece([(self.tensors[target], self.tensors[source]) for target, source in names])
+        merged = merge_adjacent([(self.tensors[target], self.tensors[source]) for target, source in names])
         return [merged] if merged else [(self.views[target], self.views[source]) for target, source in names]
 
     def compute(self) -> None:
@@ -81,7 +81,7 @@ class SignatureView:
         return [_address(self._tensor(index)) for index in self._indices.values()]
 
 
-def _one_piece(pairs: list[tuple[AnyArray, AnyArray]]) -> tuple[memoryview, memoryview] | None:
+def merge_adjacent(pairs: list[tuple[AnyArray, AnyArray]]) -> tuple[memoryview, memoryview] | None:
     """Return (target, source) that cover all `pairs`, if they lie alike and without anything between; else None."""
     ordered = sorted((_address(target), _address(source), target.nbytes) for target, source in pairs)
     for (target, source, size), (next_target, next_source, _) in pairwise(ordered):

@@ -8,6 +8,8 @@ that is the one that comes, nothing is left to compute.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..common.arrays import Float32
 from ..format.manifest import Manifest
 from ..format.tensor_specs import PREPARED
@@ -26,7 +28,6 @@ class TwoPhaseBackend(InPlaceBackend):
     Attributes:
         pending: What the outputs stand for. `PENDING`: a step that has been answered, whose state has not been taken
             over yet. An id: its answer, although it has not been stepped. `IDLE`: neither.
-        bound: (this, buffer, cache, function, arguments, sign, answer); see `LowLatencyStream.step`.
     """
 
     def __init__(self, finish: SignatureView, slot: InputSlot, prepare: SignatureView, manifest: Manifest) -> None:
@@ -39,8 +40,16 @@ class TwoPhaseBackend(InPlaceBackend):
         state = {name: tuple(signature.tensors[name] for signature in found) for name, found in held.items()}
         feedback = [(s.views[t.name], finish.views[t.next]) for t in manifest.state for s in held[t.name]]
         super().__init__(finish.call, slot, finish.tensors, state, feedback, manifest)
-        if not manifest.features:
-            self.bound = (self, slot.buffer, slot.cache, *self.call, self.sign, self._answer)
+
+    @property
+    def bound(self) -> tuple[Any, ...] | None:
+        """What a step is made of; see `LowLatencyStream.step`.
+
+        (This, buffer, cache, function, arguments, sign, answer).
+        """
+        if self.manifest.features:
+            return None
+        return self, self.slot.buffer, self.slot.cache, *self.call, self.sign, self._answer
 
     def step(self, id: int) -> None:
         """See `Backend.step`. The rest of it is done by `settle`, or by whatever is called next."""

@@ -132,3 +132,14 @@ def test_a_json_value_with_parts_is_no_symbol(value, kind):
 
 def test_the_examples_in_the_docstrings_are_true():
     assert doctest.testmod(vocabulary).failed == 0
+
+
+def test_many_symbols_are_encoded_as_each_of_them_is():
+    strict, lenient = Vocabulary(tuple("abc")), Vocabulary(tuple("abc"), unknown="c")
+    assert strict.encode_all("cab").tolist() == strict.encode_all(iter("cab")).tolist() == [2, 0, 1]
+    assert strict.encode_all([]).shape == (0,)
+    assert lenient.encode_all(["a", "?", "b", ""]).tolist() == [0, 2, 1, 2]
+    with pytest.raises(UnknownSymbolError, match=r"'\?' .* It is number 2 of 3"):
+        strict.encode_all("a?b")
+    with pytest.raises(UnknownSymbolError, match="Symbol 7 is not"):
+        lenient.encode_all(["a", 7])

@@ -4,51 +4,29 @@ from __future__ import annotations
 
 from itertools import product
 
-import keras
 import numpy as np
 import pytest
-from support.faults import replace_computation
-from support.models import DATA
-from support.sealed import write_model
+from support.faults import Fault, with_fault
+from support.models import DATA, WAYS, changed_memory, path_of
 
-from stepcell.export import build_step_function
-from stepcell.runtime import GoldenMismatchError, NotFiniteError, load, read_model_file
+from stepcell.runtime import GoldenMismatchError, NotFiniteError, Snapshot, Stream, load, read_model_file
 from stepcell.runtime.format.manifest import Golden, GoldenRun
 from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.interpreters.finite import outputs_to_check
-from stepcell.runtime.interpreters.registry import open_backend
-from stepcell.runtime.interpreters.tflite_backend import open_backend as open_tflite_backend
+from stepcell.runtime.interpreters.registry import open_backend, open_public_backend, open_two_phase_backend
+from stepcell.runtime.streams.low_latency_stream import LowLatencyStream
 from stepcell.runtime.streams.model import Model
-from stepcell.runtime.streams.seat import Seat
+from stepcell.runtime.streams.pool import InterpreterPool
 
-L = keras.layers
 BACKENDS = [("litert", "tflite"), ("tflite", "tflite"), ("numpy", "tflite"), ("onnxruntime", "onnx"), ("numpy", "onnx")]
 
 
-def growing(activation, layers=1):
-    """A network whose state doubles at each step: after 128 of them it is infinite."""
-    source = keras.Input((None,), dtype="int32")
-    x = L.Embedding(3, 2)(source)
-    for _ in range(layers):
-        x = L.SimpleRNN(2, activation="relu", return_sequences=True)(x)
-    model = keras.Model(source, L.Dense(3, activation=activation)(x))
-    _, *recurrent, _, bias = model.get_weights()
-    cell = [np.full((2, 2), 0.5), 2 * np.eye(2), np.full(2, 0.25)]
-    assert len(recurrent) == 3 * layers
-    model.set_weights([np.ones((3, 2)), *cell * layers, np.array([[1, -1, 0.5], [0, 0, 0.5]]), bias])
-    return model
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """(Activation of the output, format) -> a file."""
-    folder = tmp_path_factory.mktemp("growing")
-    return {
-        (activation, format): write_model(step_function, folder / f"{activation}.{format}", output=activation)
-        for activation in ("softmax", "sigmoid")
-        for step_function in [build_step_function(growing(activation))]
-        for format in ("tflite", "onnx")
-    }
+# (Activation of the output, format) -> a file whose state doubles at each step: after 128 of them it is infinite.
+GROWING = {
+    (activation, format): path_of(f"growing_{activation}", format)
+    for activation in ("softmax", "sigmoid")
+    for format in ("tflite", "onnx")
+}
 
 
 def step_to_the_end(stream):
@@ -69,8 +47,8 @@ def same(one, other):
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")  # numpy's own
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize(("backend", "format"), BACKENDS)
-def test_a_state_that_grows_beyond_all_numbers_is_refused_where_it_was_the_last_one(activation, backend, format, files):
-    stream = load(files[activation, format], backend=backend, golden=False).stream()
+def test_a_state_that_grows_beyond_all_numbers_is_refused_where_it_was_the_last_one(activation, backend, format):
+    stream = load(GROWING[activation, format], backend=backend, golden=False).stream()
     before = step_to_the_end(stream)
     seen = stream.symbols_seen
     assert 80 < seen < 140  # XNNPACK finds no sigmoid of -1e28
@@ -93,16 +71,16 @@ def test_a_state_that_grows_beyond_all_numbers_is_refused_where_it_was_the_last_
         assert same(stream.state, before)
         assert stream.symbols_seen == seen
     assert all(np.isfinite(array).all() for array in before.values())
-    fresh = load(files[activation, format], backend=backend, golden=False).stream()
+    fresh = load(GROWING[activation, format], backend=backend, golden=False).stream()
     stream.reset()
     assert np.array_equal(stream.run("0121"), fresh.run("0121"))
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_the_other_ways_to_step_a_tflite_file_refuse_it_too(activation, files):
-    path = files[activation, "tflite"]
+def test_the_other_ways_to_step_a_tflite_file_refuse_it_too(activation):
+    path = GROWING[activation, "tflite"]
     file = read_model_file(path)
-    by_runner = Model(Seat(open_tflite_backend("litert", file, public=True), "litert", file)).stream()
+    by_runner = Model(InterpreterPool(file, "litert", open_public_backend("litert", file))).stream()
     in_two_phases = load(path, backend="litert", golden=False).stream(low_latency=True)
     for stream in (by_runner, in_two_phases):
         before = step_to_the_end(stream)
@@ -120,49 +98,36 @@ def test_the_other_ways_to_step_a_tflite_file_refuse_it_too(activation, files):
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")  # numpy's own
-def test_two_states_are_both_where_they_were(tmp_path):
-    path = write_model(build_step_function(growing("softmax", layers=2)), tmp_path / "two.tflite")
+def test_two_states_are_both_where_they_were():
     for backend in ("litert", "numpy"):
-        stream = load(path, backend=backend, golden=False).stream()
+        stream = load(path_of("growing_two"), backend=backend, golden=False).stream()
         before = step_to_the_end(stream)
         assert before.keys() == {"h0", "h1"}
         assert same(stream.state, before)
 
 
-def test_golden_answers_that_are_not_finite_are_a_mismatch(files, tmp_path):
+def test_golden_answers_that_are_not_finite_are_a_mismatch(tmp_path):
     run = GoldenRun("initial", (1,) * 140, ((1.0,),) * 140)
-    step_function = build_step_function(growing("softmax"))
-    path = write_model(step_function, tmp_path / "golden.onnx", golden=Golden(1.0, (0,), (run,)))
+    golden = Golden(1.0, (0,), (run,))
+    path = changed_memory(tmp_path / "golden.onnx", of="growing_softmax", golden=golden)
     with pytest.raises(GoldenMismatchError, match=r"at step 1\d\d of the golden sequence a probability is off by nan"):
         load(path)
 
 
-def test_only_where_it_tells_nothing_of_the_rest_more_than_one_number_is_looked_at(files, model):
+def test_only_where_it_tells_nothing_of_the_rest_more_than_one_number_is_looked_at(model):
     assert outputs_to_check(model.manifest) == ()  # an LSTM of bounded activations and a softmax
-    assert outputs_to_check(read_model_file(files["softmax", "onnx"]).manifest) == ("next_h0",)
-    assert outputs_to_check(read_model_file(files["sigmoid", "onnx"]).manifest) == ("probabilities", "next_h0")
+    assert outputs_to_check(read_model_file(GROWING["softmax", "onnx"]).manifest) == ("next_h0",)
+    assert outputs_to_check(read_model_file(GROWING["sigmoid", "onnx"]).manifest) == ("probabilities", "next_h0")
 
 
 BIAS = np.arange(1, 8, dtype="<f4") / 7
 
 
-@pytest.fixture(scope="module")
-def biased(tmp_path_factory):
-    """Format -> a file with the bias `BIAS` before its softmax."""
-    folder = tmp_path_factory.mktemp("biased")
-    dense = L.Dense(7, activation="softmax")
-    layers = [L.Embedding(7, 3), L.LSTM(4, return_sequences=True), dense]
-    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
-    dense.bias.assign(BIAS)
-    step_function = build_step_function(model)
-    return {format: write_model(step_function, folder / f"one.{format}") for format in ("tflite", "onnx")}
-
-
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy says so, too
 @pytest.mark.parametrize(("backend", "format"), BACKENDS)
-def test_the_first_number_of_a_softmax_tells_of_all_of_them(backend, format, biased, tmp_path):
+def test_the_first_number_of_a_softmax_tells_of_all_of_them(backend, format, tmp_path):
     """Wherever it is taken of something that is not finite: the check of a step rests on this."""
-    file = read_model_file(biased[format])
+    file = read_model_file(path_of("biased", format))
     for place, wrong in product((0, 1, 6), (np.nan, np.inf)):
         spoilt = BIAS.copy()
         spoilt[place] = wrong
@@ -176,20 +141,18 @@ def test_the_first_number_of_a_softmax_tells_of_all_of_them(backend, format, bia
         assert np.isnan(opened.answer()).all()
 
 
-@pytest.mark.parametrize("low_latency", [False, True])
+@pytest.mark.parametrize("way", [way for way in WAYS if way[0] != "onnxruntime"], ids="-".join)
 @pytest.mark.parametrize("by_id", [False, True])
-def test_the_shortest_ways_look_at_it_as_well(low_latency, by_id, monkeypatch):
-    stream = load(DATA / "memory.tflite", backend="litert").stream(low_latency=low_latency)
+def test_a_step_in_place_looks_at_that_number(way, by_id):
+    backend, name, *low_latency = way
+    opened = (open_two_phase_backend if low_latency else open_backend)(backend, read_model_file(DATA / name))
+    fault = Fault()
+    pool = InterpreterPool(read_model_file(DATA / name), backend, with_fault(opened, fault))
+    start = Snapshot(load(DATA / name).initial_state())
+    stream = LowLatencyStream(pool, start) if low_latency else Stream(pool, start)
     for symbol in "33":
         stream.step(symbol)
-    backend = stream._seat.backend
-
-    def spoil(compute):
-        compute()
-        backend.answer()[...] = np.nan
-
-    with monkeypatch.context() as patch:
-        replace_computation(patch, stream, spoil)
-        with pytest.raises(NotFiniteError):
-            stream.step_id(3) if by_id else stream.step("3")
+    with fault.doing(lambda: opened.answer().fill(np.nan)), pytest.raises(NotFiniteError):
+        stream.step_id(3) if by_id else stream.step("3")
     assert stream.symbols_seen == 2
+    assert np.isfinite(stream.state["h0"]).all()

@@ -1,68 +1,75 @@
-"""Streams of models that read more than a symbol and answer with more than one row of probabilities."""
+"""Models that read more than a symbol, and answer with more than one row of probabilities."""
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
+from support.faults import faulty_model
 from support.models import DATA, answers_of, path_of, wide_inputs
-from typer.testing import CliRunner
 
-from stepcell.cli import app
-from stepcell.runtime import FeatureMismatchError, NoProbabilitiesError, UnknownSymbolError, load
-from stepcell.runtime.bench.measurement import measure_variants
-from stepcell.runtime.worker.measure import measure
+from stepcell.runtime import BackendError, FeatureMismatchError, NoProbabilitiesError, UnknownSymbolError, load
 
-BACKENDS = [("litert", "tflite"), ("tflite", "tflite"), ("onnxruntime", "onnx")]
+RUNTIMES = [("litert", "tflite"), ("tflite", "tflite"), ("onnxruntime", "onnx"), ("numpy", "onnx")]
 
 
-@pytest.mark.parametrize(("backend", "format"), BACKENDS)
-def test_a_stream_answers_every_output_as_float64_does(backend, format):
-    exact = answers_of("wide")
-    model = load(path_of("wide", format), backend=backend)
-    stream = model.stream()
-    for step, id in enumerate(exact.ids[:20].tolist()):
-        features = {name: array[step] for name, array in exact.features.items()}
-        prediction = stream.step(model.vocabulary.decode(id), features)
-        assert np.abs(prediction.probabilities - exact.main[step]).max() < 1e-5
-        assert np.abs(prediction.outputs["gap"].values - exact.others["gap"][step]).max() < 1e-5
-        assert np.abs(prediction.outputs["mood"].probabilities - exact.others["mood"][step]).max() < 1e-5
-    assert prediction.outputs["mood"].symbol == str(exact.others["mood"][19].argmax())
+@pytest.fixture(scope="module", params=RUNTIMES, ids="-".join)
+def wide(request):
+    """A symbol, an id and numbers in; the next symbol, values and another label out."""
+    backend, format = request.param
+    return load(path_of("wide", format), backend=backend)
 
 
-@pytest.mark.parametrize(("backend", "format"), BACKENDS)
-def test_a_history_with_features_is_absorbed_to_the_bits_of_stepping_it(backend, format):
-    symbols, hours, speeds = wide_inputs(12)
-    model = load(path_of("wide", format), backend=backend)
-    stepped, absorbed = model.stream(), model.stream()
-    for step, symbol in enumerate(symbols):
-        last = stepped.step(symbol, {"hour": hours[step], "speed": speeds[step]})
-    found = absorbed.absorb(symbols, {"hour": hours, "speed": speeds})
-    assert np.array_equal(found.probabilities, last.probabilities)
-    assert np.array_equal(found.outputs["gap"].values, last.outputs["gap"].values)
-    assert all(np.array_equal(absorbed.state[name], array) for name, array in stepped.state.items())
-    assert absorbed.symbols_seen == stepped.symbols_seen == 12
-
-
-@pytest.mark.parametrize(("backend", "format"), BACKENDS)
-def test_running_with_features_answers_as_stepping_does_bit_for_bit(backend, format):
-    symbols, hours, speeds = wide_inputs(12)
-    model = load(path_of("wide", format), backend=backend)
-    stepped, run = model.stream(), model.stream()
-    expected = [
-        stepped.step(symbol, {"hour": hours[step], "speed": speeds[step]}).probabilities
-        for step, symbol in enumerate(symbols)
-    ]
-    assert np.array_equal(run.run(symbols, {"hour": hours, "speed": speeds}), expected)
-    assert run.to_bytes() == stepped.to_bytes()
-    assert run.run([], {"hour": hours[:0], "speed": speeds[:0]}).shape == (0, 7)
-    assert run.to_bytes() == stepped.to_bytes()
-
-
-def test_running_ids_alone_refuses_a_model_that_reads_features():
+@pytest.fixture
+def stream():
+    """A stream of the wide model that has been stepped once."""
     stream = load(path_of("wide", "onnx")).stream()
     stream.step("a", {"hour": 1, "speed": np.ones(3)})
+    return stream
+
+
+def test_a_stream_answers_every_output_as_float64_does(wide):
+    right, stream = answers_of("wide"), wide.stream()
+    for step, id in enumerate(right.ids.tolist()):
+        prediction = stream.step("abcdefg"[id], {name: array[step] for name, array in right.features.items()})
+        for place in np.flatnonzero(right.kept == step):
+            assert np.abs(prediction.probabilities - right.main[place]).max() < 1e-5
+            for name, array in right.others.items():
+                assert np.abs(prediction.outputs[name].values - array[place]).max() < 1e-5
+            assert prediction.outputs["mood"].id == right.others["mood"][place].argmax()
+
+
+def test_a_history_with_features_gives_the_bits_of_stepping_it(wide):
+    symbols, hours, speeds = wide_inputs(12)
+    stepped, absorbed, run = (wide.stream() for _ in range(3))
+    each = [stepped.step(s, {"hour": hours[n], "speed": speeds[n]}) for n, s in enumerate(symbols)]
+    found = absorbed.absorb(symbols, {"hour": hours, "speed": speeds})
+    assert np.array_equal(found.probabilities, each[-1].probabilities)
+    assert all(np.array_equal(found.outputs[n].values, one.values) for n, one in each[-1].outputs.items())
+    answers = run.run(symbols, {"hour": hours, "speed": speeds})
+    assert np.array_equal(answers, [one.probabilities for one in each])
+    assert run.run([], {"hour": hours[:0], "speed": speeds[:0]}).shape == (0, 7)
+    assert stepped.to_bytes() == absorbed.to_bytes() == run.to_bytes()
+    assert stepped.symbols_seen == 12
+
+
+@pytest.mark.parametrize(("backend", "format"), RUNTIMES)
+def test_a_failing_interpreter_leaves_a_stream_with_features_where_it_was_without_an_answer(backend, format):
+    model, fault = faulty_model(backend, path_of("wide", format))
+    stream, given = model.stream(), {"hour": 1, "speed": np.ones(3)}
+    stream.step("a", given)
+    before = stream.state
+    with fault.raising(OSError("no memory")):
+        with pytest.raises(BackendError, match=r"failed on wide.\w+: no memory. The stream has not moved"):
+            stream.peek("a", given)
+        assert stream.prediction is not None
+        with pytest.raises(BackendError, match=r"failed on wide.\w+: no memory. The stream has not moved"):
+            stream.step("a", given)
+    assert stream.prediction is None
+    assert stream.symbols_seen == 1
+    assert all(np.array_equal(stream.state[name], array) for name, array in before.items())
+
+
+def test_running_ids_alone_refuses_a_model_that_reads_features(stream):
     before = stream.to_bytes()
     with pytest.raises(FeatureMismatchError, match="hour is missing; speed is missing. The state has not moved"):
         stream.run_ids(np.array([1], np.int32))
@@ -85,21 +92,18 @@ def test_running_ids_alone_refuses_a_model_that_reads_features():
         ([1, 2, 3], "without their names"),
     ],
 )
-def test_features_that_do_not_fit_are_refused_and_the_state_stays(features, problem):
-    stream = load(path_of("wide", "onnx")).stream()
-    stream.step("a", {"hour": 1, "speed": np.ones(3)})
-    before = stream.state
+def test_features_that_do_not_fit_are_refused_and_the_state_stays(features, problem, stream):
+    before = stream.to_bytes()
     with pytest.raises(FeatureMismatchError, match=problem):
         stream.step("a", features)
-    assert all(np.array_equal(stream.state[name], array) for name, array in before.items())
-    assert stream.symbols_seen == 1
+    assert stream.to_bytes() == before
 
 
-def test_a_history_whose_features_are_shorter_is_refused_and_the_state_stays():
-    stream = load(path_of("wide", "onnx")).stream()
+def test_a_history_whose_features_are_shorter_is_refused_and_the_state_stays(stream):
+    before = stream.to_bytes()
     with pytest.raises(FeatureMismatchError, match=r"hour has the shape \(2,\), wanted is \(3,\)"):
         stream.absorb("abc", {"hour": [1, 2], "speed": np.ones((3, 3))})
-    assert not any(array.any() for array in stream.state.values())
+    assert stream.to_bytes() == before
 
 
 def test_a_symbol_model_refuses_features_and_a_symbol_must_be_given():
@@ -111,48 +115,13 @@ def test_a_symbol_model_refuses_features_and_a_symbol_must_be_given():
 
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
 def test_a_model_of_numbers_alone_is_stepped_by_its_features(format):
-    exact = answers_of("sensor")
-    given = exact.features["features"][:20]
-    stream = load(path_of("sensor", format)).stream()
-    for row, values in zip(given, exact.main, strict=False):
-        prediction = stream.step(features=row)
-        assert np.abs(prediction.values - values).max() < 1e-5
-    again = load(path_of("sensor", format)).stream().absorb(features={"features": given})
-    assert np.array_equal(again.values, prediction.values)
+    right, model = answers_of("sensor"), load(path_of("sensor", format))
+    given, stream = right.features["features"], model.stream()
+    answers = [stream.step(features=row) for row in given]
+    for place, step in enumerate(right.kept.tolist()):
+        assert np.abs(answers[step].values - right.main[place]).max() < 1e-5
+    assert np.array_equal(model.stream().absorb(features={"features": given}).values, answers[-1].values)
     with pytest.raises(NoProbabilitiesError, match="answers with values"):
-        prediction.symbol  # noqa: B018
+        answers[0].symbol  # noqa: B018
     with pytest.raises(UnknownSymbolError):
         stream.step("a", given[0])
-
-
-def test_streams_by_key_read_features():
-    records = [{"k": k, "symbol": "a", "hour": h, "speed": [h, 0, 1]} for h in range(3) for k in "xy"]
-    lines = "".join(json.dumps(record) + "\n" for record in records)
-    result = CliRunner().invoke(app, ["predict", str(path_of("wide", "onnx")), "--key", "k", "--json"], input=lines)
-    answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [(answer["stream"], answer["seen"]) for answer in answers] == [(k, n) for n in (1, 2, 3) for k in "xy"]
-    assert answers[4]["probability"] == answers[5]["probability"] != answers[2]["probability"]
-    line = '{"k": "x", "symbol": "a", "speed": [1, 0, 1]}\n'
-    result = CliRunner().invoke(app, ["predict", str(path_of("wide", "onnx")), "--key", "k"], input=line)
-    assert "hour is missing" in result.output
-
-
-def test_the_command_line_predicts_from_features(monkeypatch):
-    lines = '{"symbol": "a", "hour": 3, "speed": [1, 2, 3]}\n{"symbol": "b", "hour": 30, "speed": [1, 2, 3]}\n'
-    file = str(path_of("wide", "onnx"))
-    result = CliRunner().invoke(app, ["predict", file, "--json"], input=lines)
-    assert result.exit_code == 1
-    assert "Line 2: wide.onnx reads hour" in result.output
-    answer = json.loads(result.output.splitlines()[0])
-    assert {"input", "symbol", "probability", "gap", "mood"} <= answer.keys()
-    assert len(answer["gap"]["values"]) == 2
-    assert "hour (id of 24), speed [3]" in CliRunner().invoke(app, ["inspect", file]).output
-
-
-@pytest.mark.parametrize("format", ["tflite", "onnx"])
-@pytest.mark.parametrize("name", ["wide", "sensor"])
-def test_the_doctor_and_the_bench_step_files_that_read_features(name, format):
-    found = measure(path_of(name, format), "numpy")
-    assert found["golden_error"] <= 1e-5
-    assert found["us_per_step"] > 0
-    assert measure_variants(path_of(name, format), "numpy", rounds=1).first_us > 0

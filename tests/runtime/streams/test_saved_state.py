@@ -51,7 +51,7 @@ def with_checksum(body):
 
 
 def test_a_saved_stream_goes_on_in_another_process_as_if_nothing_had_happened(model, tmp_path):
-    stream, other = model.stream(), load(DATA / model.file.name, backend=model._seat.backend_name).stream()
+    stream, other = model.stream(), load(DATA / model.file.name, backend=model.pool.backend_name).stream()
     stream.absorb("340")
     stream.save(tmp_path / "stream.state")
     other.restore(str(tmp_path / "stream.state"))

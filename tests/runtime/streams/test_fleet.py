@@ -1,4 +1,4 @@
-"""Many streams, in lockstep or by key: each of them answers as if it were alone."""
+"""Streams by key: each of them answers as if it were alone, wherever it is kept."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.faults import break_batch, break_store
-from support.keras_models import sharp_model
-from support.models import DATA, RUNTIMES, changed_memory
-from support.sealed import write_model
+from support.faults import FaultyBatch, FaultyStore
+from support.models import DATA, RUNTIMES
 
-from stepcell.export import build_step_function
 from stepcell.runtime import (
     BackendError,
     OptionError,
     OtherModelError,
     SavedStateError,
-    StateMismatchError,
     UnknownSymbolError,
     load,
 )
 from stepcell.runtime.common.errors import DamagedStateError, OutputError
-from stepcell.runtime.interpreters.batch import OnnxBatch, SequentialBatch, TfliteBatch, open_batch
+from stepcell.runtime.interpreters.memory import as_records
+from stepcell.runtime.streams.fleet import Fleet
 from stepcell.runtime.streams.sqlite_store import SqliteStore
+from stepcell.runtime.streams.state_table import StateTable
 
 SYMBOLS = "01234"
 CLOSE = 1e-6
@@ -40,102 +38,6 @@ def model(request):
 @pytest.fixture(scope="module")
 def onnx():
     return load(DATA / "memory.onnx")
-
-
-def plans(count, steps, seed=0):
-    return np.random.default_rng(seed).integers(0, 5, (steps, count)).astype(np.int32)
-
-
-@pytest.mark.parametrize("count", [1, 3, 64])
-def test_streams_in_lockstep_answer_as_each_alone(model, count):
-    together, alone = model.streams(count), [model.stream() for _ in range(count)]
-    for ids in plans(count, 30):
-        found = together.step([SYMBOLS[id] for id in ids])
-        expected = [stream.step(SYMBOLS[id]).probabilities for stream, id in zip(alone, ids.tolist(), strict=True)]
-        assert np.abs(found - expected).max() <= CLOSE
-    for name, array in together.state.items():
-        assert np.abs(array - np.concatenate([stream.state[name] for stream in alone])).max() <= CLOSE
-    assert together.symbols_seen.tolist() == [30] * count
-
-
-def test_each_interpreter_has_its_own_way_to_step_a_batch():
-    assert isinstance(open_batch("litert", load(DATA / "memory.tflite").file, 2), TfliteBatch)
-    assert isinstance(open_batch("onnxruntime", load(DATA / "memory.onnx").file, 2), OnnxBatch)
-    assert isinstance(open_batch("numpy", load(DATA / "memory.onnx").file, 2), SequentialBatch)
-
-
-def test_some_of_the_streams_begin_anew_and_the_others_go_on(model):
-    together = model.streams(3)
-    together.step("340")
-    before = together.state
-    together.reset([1])
-    assert not any(array[1].any() for array in together.state.values())
-    assert all(np.array_equal(array[[0, 2]], before[name][[0, 2]]) for name, array in together.state.items())
-    assert together.symbols_seen.tolist() == [1, 0, 1]
-    together.reset()
-    assert not any(array.any() for array in together.state.values())
-
-
-@pytest.mark.parametrize("which", [[-1], [3], [0, 7]])
-def test_a_reset_of_streams_that_are_not_there_is_refused(model, which):
-    streams = model.streams(3)
-    streams.step(["3", "4", "3"])
-    before = streams.state
-    with pytest.raises(OptionError, match="There are the streams 0 to 2"):
-        streams.reset(which)
-    assert all(np.array_equal(streams.state[name], array) for name, array in before.items())
-    assert streams.symbols_seen.tolist() == [1, 1, 1]
-
-
-def test_what_does_not_fit_moves_no_stream(model):
-    together = model.streams(2)
-    together.step("34")
-    before = together.state
-    for symbols, error in (("39", UnknownSymbolError), ("3", OptionError), ("340", OptionError)):
-        with pytest.raises(error):
-            together.step(symbols)
-    with pytest.raises(UnknownSymbolError, match="Id -1 is not one of 0 to 4"):
-        together.step_ids(np.array([1, -1], np.int32))
-    for spoilt, problem in (
-        ({"h0": before["h0"]}, "c0 is missing"),
-        ({**before, "x": 1}, "there is no x"),
-        ({**before, "c0": before["c0"][:1]}, r"c0 has the shape \(1, 20\), wanted is \(2, 20\)"),
-        ({**before, "c0": np.full_like(before["c0"], np.nan)}, "c0 is not finite"),
-    ):
-        with pytest.raises(StateMismatchError, match=problem):
-            together.state = spoilt
-    assert all(np.array_equal(array, before[name]) for name, array in together.state.items())
-    with pytest.raises(OptionError, match="0 streams"):
-        model.streams(0)
-
-
-def test_streams_go_on_from_an_assigned_state(model):
-    first, second = model.streams(2), model.streams(2)
-    first.step("34")
-    second.state = first.state
-    assert second.symbols_seen.tolist() == [0, 0]
-    assert np.array_equal(first.step("00"), second.step("00"))
-
-
-def test_streams_start_where_the_file_starts(tmp_path):
-    from stepcell.runtime import StateTensor
-
-    start = tuple(float(x) for x in np.linspace(-0.5, 0.5, 20).astype(np.float32))
-    state = (StateTensor("h0", (20,), start), StateTensor("c0", (20,), start))
-    model = load(changed_memory(tmp_path / "start.tflite", state=state, golden=None), golden=False)
-    expected = model.stream().step("3").probabilities
-    assert np.abs(model.streams(2).step("33") - expected).max() <= CLOSE
-    assert np.abs(model.fleet().step({"a": "3"})["a"].probabilities - expected).max() <= CLOSE
-
-
-def test_layers_of_layers_are_stepped_in_lockstep(tmp_path):
-    path = write_model(build_step_function(sharp_model("gru", 3)), tmp_path / "deep.tflite")
-    model = load(path)
-    together, alone = model.streams(5), [model.stream() for _ in range(5)]
-    for ids in np.random.default_rng(1).integers(0, 7, (40, 5)):
-        found = together.step([str(id) for id in ids])
-        expected = [stream.step(str(id)).probabilities for stream, id in zip(alone, ids.tolist(), strict=True)]
-        assert np.abs(found - expected).max() <= CLOSE
 
 
 KEYS = [f"door {number}" for number in range(100)]
@@ -163,7 +65,7 @@ def test_members_that_go_to_the_store_and_come_back_have_lost_nothing(onnx, tmp_
     for symbols in turns:
         found, expected = small.step(symbols), all_of_them.step(symbols)
         assert np.abs(found.probabilities - expected.probabilities).max(initial=0) <= CLOSE
-        assert len(small._members.seated()) <= 3 + len(symbols)
+        assert len(small) - len(list(store.keys())) <= 3 + len(symbols)
     assert len(small) == len(all_of_them)
     for key in KEYS[:12]:
         ours, theirs = small.snapshot(key), all_of_them.snapshot(key)
@@ -184,10 +86,11 @@ def test_a_forgotten_member_begins_anew(model, tmp_path):
 
 
 def test_a_member_that_went_to_the_store_is_forgotten_there_too(onnx, tmp_path):
-    fleet = onnx.fleet(most=1, store=SqliteStore(tmp_path / "fleet.db", onnx.file))
+    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+    fleet = onnx.fleet(most=1, store=store)
     fleet.step({"a": "3"})
     fleet.step({"b": "3"})
-    assert fleet._members.seated() == ["b"]
+    assert list(store.keys()) == ["a"]
     assert "a" in fleet
     fleet.forget("a")
     assert "a" not in fleet
@@ -204,13 +107,13 @@ def test_keys_that_are_no_strings_are_refused_before_anybody_moves(onnx, key):
     assert fleet.snapshot("a").symbols_seen == 1
 
 
-def test_a_member_that_the_store_cannot_forget_stays_where_it_was(onnx, tmp_path, monkeypatch):
-    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+def test_a_member_that_the_store_cannot_forget_stays_where_it_was(onnx, tmp_path):
+    store = FaultyStore(SqliteStore(tmp_path / "fleet.db", onnx.file))
     fleet = onnx.fleet(store=store)
     fleet.step({"a": "3"})
     fleet.flush()
     fleet.step({"a": "0"})
-    break_store(monkeypatch, store, "forget")
+    store.refuses["forget"] = lambda key: True
     with pytest.raises(OutputError):
         fleet.forget("a")
     assert fleet.snapshot("a").symbols_seen == 2
@@ -218,15 +121,17 @@ def test_a_member_that_the_store_cannot_forget_stays_where_it_was(onnx, tmp_path
 
 def test_the_members_that_have_not_moved_for_longest_go_to_the_store(onnx, tmp_path):
     store = SqliteStore(tmp_path / "fleet.db", onnx.file)
-    fleet = onnx.fleet(most=32, store=store)
-    for key in KEYS[:32]:
-        fleet.step({key: "3"})
-    assert list(store.keys()) == []
-    fleet.step({KEYS[0]: "0"})
-    fleet.step({KEYS[32]: "3"})
+    table = StateTable(onnx.initial_state(), 32, store)
+    for key in [*KEYS[:32], KEYS[0], KEYS[32]]:
+        assert list(store.keys()) == []
+        table.begin_call()
+        rows, _ = table.load([key])
+        table.move(rows, {name: records[rows] for name, records in table.records.items()})
+        table.make_room()
     # A sixteenth leaves with the one that is too many, so that not every call writes.
     assert sorted(store.keys()) == sorted(KEYS[1:4])
-    assert set(fleet._members.seated()) == {KEYS[0], *KEYS[4:33]}
+    assert set(table.loaded()) == {KEYS[0], *KEYS[4:33]}
+    assert table.get(KEYS[0]).symbols_seen == 2
 
 
 def test_restored_members_are_new_in_memory_and_others_make_room_for_them(onnx, tmp_path):
@@ -237,7 +142,6 @@ def test_restored_members_are_new_in_memory_and_others_make_room_for_them(onnx, 
     fleet = onnx.fleet(most=3, store=store)
     fleet.step(dict.fromkeys("abc", "4"))
     fleet.restore(tmp_path / "fleet.state")
-    assert sorted(fleet._members.seated()) == ["x", "y", "z"]
     assert sorted(store.keys()) == ["a", "b", "c"]
 
 
@@ -253,35 +157,38 @@ def test_a_fleet_of_another_file_of_the_network_is_restored_only_when_that_is_sa
     assert fleet.snapshot("a").symbols_seen == 1
 
 
-def test_where_the_store_fails_no_new_member_has_come(onnx, tmp_path, monkeypatch):
-    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+def test_where_the_store_fails_no_new_member_has_come(onnx, tmp_path):
+    store = FaultyStore(SqliteStore(tmp_path / "fleet.db", onnx.file))
     fleet = onnx.fleet(most=5, store=store)
-    break_store(monkeypatch, store, "get", lambda key: key == "c")
+    store.refuses["get"] = lambda key: key == "c"
     with pytest.raises(OutputError, match="the disk is gone"):
         fleet.step({"b": "3", "c": "3"})
     assert "b" not in fleet
 
 
-def test_an_interrupt_while_the_members_move_lets_all_of_them_move_and_is_not_swallowed(onnx, monkeypatch):
-    fleet, untouched = onnx.fleet(), onnx.fleet()
-    right, calls = fleet._members._write, []
+def test_an_interrupt_while_the_members_move_lets_all_of_them_move_and_is_not_swallowed(onnx):
+    table = StateTable(onnx.initial_state(), None, None)
+    rows, _ = table.load(["a", "b"])
 
-    def interrupted(rows, following, seen):
-        calls.append(rows)
-        if len(calls) > 1:
-            right(rows, following, seen)
-            return
-        right(rows[:1], {name: array[:1] for name, array in following.items()}, seen[:1])
-        raise KeyboardInterrupt
+    class InterruptedOnce(dict):
+        """States that are interrupted after the first of them."""
 
-    monkeypatch.setattr(fleet._members, "_write", interrupted)
+        interrupts = 1
+
+        def items(self):
+            for item in super().items():
+                yield item
+                if self.interrupts:
+                    self.interrupts -= 1
+                    raise KeyboardInterrupt
+
+    following = {name: array + 1 for name, array in onnx.initial_state().items()}
     with pytest.raises(KeyboardInterrupt):
-        fleet.step({"a": "3", "b": "4"})
-    untouched.step({"a": "3", "b": "4"})
+        table.move(rows, InterruptedOnce({n: as_records(np.concatenate([a, a])) for n, a in following.items()}))
     for key in "ab":
-        found, expected = fleet.snapshot(key), untouched.snapshot(key)
-        assert all(np.array_equal(found.state[name], array) for name, array in expected.state.items())
-        assert found.symbols_seen == expected.symbols_seen == 1
+        member = table.get(key)
+        assert all(np.array_equal(member.state[name], array) for name, array in following.items())
+        assert member.symbols_seen == 1
 
 
 def test_a_store_that_takes_nobody_is_told_before_the_next_move_and_nobody_is_lost(onnx, tmp_path):
@@ -295,10 +202,10 @@ def test_a_store_that_takes_nobody_is_told_before_the_next_move_and_nobody_is_lo
     assert fleet.snapshot("a").symbols_seen == 2
 
 
-def test_members_without_room_stay_until_the_store_can_take_them(onnx, tmp_path, monkeypatch):
-    store = SqliteStore(tmp_path / "fleet.db", onnx.file)
+def test_members_without_room_stay_until_the_store_can_take_them(onnx, tmp_path):
+    store = FaultyStore(SqliteStore(tmp_path / "fleet.db", onnx.file))
     fleet = onnx.fleet(most=1, store=store)
-    right = break_store(monkeypatch, store, "put")
+    store.refuses["put"] = lambda members: True
     answers = fleet.step({"a": "3", "b": "4", "c": "3"})
     assert len(answers) == len(fleet) == 3
     for call in (lambda: fleet.step({"a": "0"}), lambda: fleet.restore(tmp_path / "saved.state")):
@@ -306,7 +213,7 @@ def test_members_without_room_stay_until_the_store_can_take_them(onnx, tmp_path,
         with pytest.raises(OutputError, match="the disk is gone"):
             call()
         assert {fleet.snapshot(key).symbols_seen for key in "abc"} == {1}
-    monkeypatch.setattr(store, "put", right)
+    store.refuses.clear()
     fleet.step({"a": "0"})
     assert {"b", "c"} <= set(store.keys())
     assert [fleet.snapshot(key).symbols_seen for key in "abc"] == [2, 1, 1]
@@ -323,17 +230,21 @@ def test_a_damaged_member_of_a_store_is_refused(onnx, tmp_path):
         onnx.fleet(store=store).step({"a": "0"})
 
 
-def test_a_call_that_fails_moves_no_member_and_brings_no_new_one(onnx, monkeypatch):
-    fleet = onnx.fleet()
+def test_a_call_that_fails_moves_no_member_and_brings_no_new_one(onnx):
+    batches = []
+
+    def open_batch(size):
+        batches.append(FaultyBatch(onnx.pool.open_batch(size)))
+        return batches[-1]
+
+    fleet = Fleet(open_batch, onnx.file)
     fleet.step({"a": "3"})
     before = fleet.snapshot("a")
     with pytest.raises(UnknownSymbolError, match=r"'9' .*memory\.onnx .*number 2 of 2\. The fleet has not moved"):
         fleet.step({"a": "0", "new": "9"})
-    batch = fleet._batches[1]
-    calls = break_batch(monkeypatch, batch)
-    with pytest.raises(BackendError, match="No state has moved"):
+    batches[0].failing = True
+    with pytest.raises(BackendError, match="no memory"):
         fleet.step({"a": "0", "new": "1"})
-    assert calls
     assert "new" not in fleet
     after = fleet.snapshot("a")
     assert after.symbols_seen == before.symbols_seen == 1
