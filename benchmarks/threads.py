@@ -1,17 +1,15 @@
-"""What a step costs where several threads step: streams of one model, and streams of a model each.
+"""The cost of a step where several threads step streams of one model.
 
     python benchmarks/threads.py
 
 Microseconds that pass per symbol, all threads together, the lowest of several rounds; in brackets the ratio to one.
-Streams of one model share an interpreter: where threads take turns, the states change places in it. Models of their own
-run side by side, as far as there are cores.
+Each stream has an interpreter of its own, so they run side by side, as far as there are cores.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -51,24 +49,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for symbols, units in SHAPES:
             path = write(build_step_function(build(symbols, units)), "tflite", "float32", Path(folder))
-            shared, models = load(path), [load(path) for _ in range(4)]
+            model = load(path)
             history = [str(id) for id in np.random.default_rng(0).integers(0, symbols, STEPS)]
-            ways: dict[str, Callable[[], list[Stream]]] = {
-                "1 thread": lambda shared=shared: [shared.stream()],
-                **{
-                    f"{count} threads, one model": lambda count=count, shared=shared: [
-                        shared.stream() for _ in range(count)
-                    ]
-                    for count in (2, 4)
-                },
-                **{
-                    f"{count} threads, a model each": lambda count=count, models=models: [
-                        model.stream() for model in models[:count]
-                    ]
-                    for count in (2, 4)
-                },
+            streams = [model.stream() for _ in range(4)]
+            best = {
+                f"{count} thread{'s' * (count > 1)}": min(together(streams[:count], history) for _ in range(ROUNDS))
+                for count in (1, 2, 4)
             }
-            best = {name: min(together(make(), history) for _ in range(ROUNDS)) for name, make in ways.items()}
             for name, microseconds in best.items():
                 cell = f"{microseconds:7.2f} ({microseconds / best['1 thread']:.2f})"
                 table.setdefault(name, []).append(cell)

@@ -76,7 +76,7 @@ class Fleet:
         open_batch: Callable[[int], Batch],
         file: ModelFile,
         *,
-        most: int | None = None,
+        max_members: int | None = None,
         store: Store | None = None,
     ) -> None:
         """Make an empty fleet. Use `Model.fleet` instead.
@@ -84,21 +84,21 @@ class Fleet:
         Args:
             open_batch: Makes a batch for so many streams.
             file: The model.
-            most: How many members to keep in memory; beyond it the least recently used go to `store`. None: all.
+            max_members: How many members to keep in memory; beyond it the least recently used go to `store`. None: all.
             store: Where they go.
 
         Raises:
-            OptionError: `most` without a store, which would forget members behind your back; or fewer than 1.
+            OptionError: `max_members` without a store, which would forget members behind your back; or fewer than 1.
         """
-        if most is not None and (store is None or most < 1):
+        if max_members is not None and (store is None or max_members < 1):
             raise OptionError(
-                f"A fleet of at most {most} members needs a store for the others, and room for one: "
-                "model.fleet(most=1000, store=SqliteStore('fleet.db', model.file))"
+                f"A fleet of at most {max_members} members needs a store for the others, and room for one: "
+                "model.fleet(max_members=1000, store=SqliteStore('fleet.db', model.file))"
             )
         self._open_batch, self._batches = open_batch, dict[int, Batch]()
         self.file = file
         self._intake = InputEncoder(file, "The fleet")
-        self._members = StateTable(initial_state(file.manifest.state), most, store)
+        self._members = StateTable(initial_state(file.manifest.state), max_members, store)
 
     def __len__(self) -> int:
         """Return how many members there are, those in the store among them."""

@@ -159,19 +159,19 @@ class Model:
             raise OptionError(f"{count} streams cannot be stepped; give 1 or more.")
         return Streams(self.pool.open_batch(count), self.file)
 
-    def fleet(self, *, most: int | None = None, store: Store | None = None) -> Fleet:
+    def fleet(self, *, max_members: int | None = None, store: Store | None = None) -> Fleet:
         """Return an empty fleet: streams by key, any of which move at a time.
 
         Args:
-            most: How many to keep in memory; the least recently used others go to `store`. None: all.
+            max_members: How many to keep in memory; the least recently used others go to `store`. None: all.
             store: Where they go and come back from: a `SqliteStore`, or anything with its methods.
 
         Raises:
-            OptionError: `most` without a store.
+            OptionError: `max_members` without a store.
         """
         from .fleet import Fleet
 
-        return Fleet(self.pool.open_batch, self.file, most=most, store=store)
+        return Fleet(self.pool.open_batch, self.file, max_members=max_members, store=store)
 
     @cached_property
     def _two_phase_pool(self) -> InterpreterPool:

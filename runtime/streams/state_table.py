@@ -44,15 +44,15 @@ class StateTable:
         seen: How many symbols the stream in each row has seen, int64 (rows,).
     """
 
-    def __init__(self, initial: State, most: int | None, store: Store | None) -> None:
+    def __init__(self, initial: State, max_members: int | None, store: Store | None) -> None:
         """Begin without members; a new one begins with `initial`.
 
         Args:
             initial: Name -> the state of a new member, float32 (1, ...).
-            most: How many to keep in memory; None: all.
+            max_members: How many to keep in memory; None: all.
             store: Where the others go; None: there are none.
         """
-        self._initial, self._most, self._store = initial, most, store
+        self._initial, self._max_members, self._store = initial, max_members, store
         self._row: dict[str, int] = {}
         self._free: list[int] = []
         self._used = np.zeros(0, np.int64)  # when each row was used last, in calls
@@ -145,9 +145,9 @@ class StateTable:
         Raises:
             Exception: Whatever the store raises. Nobody has gone.
         """
-        if self._most is None or len(self._row) <= self._most or self._store is None:
+        if self._max_members is None or len(self._row) <= self._max_members or self._store is None:
             return
-        count = len(self._row) - self._most + self._most // _EVICTED_AT_ONCE
+        count = len(self._row) - self._max_members + self._max_members // _EVICTED_AT_ONCE
         keys, rows = list(self._row), np.fromiter(self._row.values(), np.int64)
         oldest = np.argsort(self._used[rows], kind="stable")[:count]
         leaving = [keys[place] for place in oldest.tolist()]

@@ -61,7 +61,7 @@ def test_members_of_a_fleet_answer_as_streams_of_their_own(model):
 @settings(max_examples=30, deadline=None)
 def test_members_that_go_to_the_store_and_come_back_have_lost_nothing(onnx, tmp_path_factory, turns):
     store = SqliteStore(tmp_path_factory.mktemp("store") / "fleet.db", onnx.file)
-    small, all_of_them = onnx.fleet(most=3, store=store), onnx.fleet()
+    small, all_of_them = onnx.fleet(max_members=3, store=store), onnx.fleet()
     for symbols in turns:
         found, expected = small.step(symbols), all_of_them.step(symbols)
         assert np.abs(found.probabilities - expected.probabilities).max(initial=0) <= CLOSE
@@ -87,7 +87,7 @@ def test_a_forgotten_member_begins_anew(model, tmp_path):
 
 def test_a_member_that_went_to_the_store_is_forgotten_there_too(onnx, tmp_path):
     store = SqliteStore(tmp_path / "fleet.db", onnx.file)
-    fleet = onnx.fleet(most=1, store=store)
+    fleet = onnx.fleet(max_members=1, store=store)
     fleet.step({"a": "3"})
     fleet.step({"b": "3"})
     assert list(store.keys()) == ["a"]
@@ -139,7 +139,7 @@ def test_restored_members_are_new_in_memory_and_others_make_room_for_them(onnx, 
     saved.step(dict.fromkeys("xyz", "3"))
     saved.save(tmp_path / "fleet.state")
     store = SqliteStore(tmp_path / "fleet.db", onnx.file)
-    fleet = onnx.fleet(most=3, store=store)
+    fleet = onnx.fleet(max_members=3, store=store)
     fleet.step(dict.fromkeys("abc", "4"))
     fleet.restore(tmp_path / "fleet.state")
     assert sorted(store.keys()) == ["a", "b", "c"]
@@ -159,7 +159,7 @@ def test_a_fleet_of_another_file_of_the_network_is_restored_only_when_that_is_sa
 
 def test_where_the_store_fails_no_new_member_has_come(onnx, tmp_path):
     store = FaultyStore(SqliteStore(tmp_path / "fleet.db", onnx.file))
-    fleet = onnx.fleet(most=5, store=store)
+    fleet = onnx.fleet(max_members=5, store=store)
     store.refuses["get"] = lambda key: key == "c"
     with pytest.raises(OutputError, match="the disk is gone"):
         fleet.step({"b": "3", "c": "3"})
@@ -193,7 +193,7 @@ def test_an_interrupt_while_the_members_move_lets_all_of_them_move_and_is_not_sw
 
 def test_a_store_that_takes_nobody_is_told_before_the_next_move_and_nobody_is_lost(onnx, tmp_path):
     store = SqliteStore(tmp_path / "fleet.db", onnx.file)
-    fleet = onnx.fleet(most=1, store=store)
+    fleet = onnx.fleet(max_members=1, store=store)
     fleet.step({"a": "3"})
     store.close()
     assert fleet.step({"a": "0"})["a"].symbol == "1"  # it needs no store
@@ -204,7 +204,7 @@ def test_a_store_that_takes_nobody_is_told_before_the_next_move_and_nobody_is_lo
 
 def test_members_without_room_stay_until_the_store_can_take_them(onnx, tmp_path):
     store = FaultyStore(SqliteStore(tmp_path / "fleet.db", onnx.file))
-    fleet = onnx.fleet(most=1, store=store)
+    fleet = onnx.fleet(max_members=1, store=store)
     store.refuses["put"] = lambda members: True
     answers = fleet.step({"a": "3", "b": "4", "c": "3"})
     assert len(answers) == len(fleet) == 3
@@ -252,7 +252,7 @@ def test_a_call_that_fails_moves_no_member_and_brings_no_new_one(onnx):
 
 
 def test_a_fleet_is_saved_and_restored_with_its_store(onnx, tmp_path):
-    fleet = onnx.fleet(most=2, store=SqliteStore(tmp_path / "a.db", onnx.file))
+    fleet = onnx.fleet(max_members=2, store=SqliteStore(tmp_path / "a.db", onnx.file))
     for turn in ("a3 b4", "c0", "d1 a0"):
         fleet.step(dict(turn.split(" ")[n] for n in range(len(turn.split(" ")))))
     fleet.save(tmp_path / "fleet.state")
@@ -271,11 +271,11 @@ def test_a_fleet_is_saved_and_restored_with_its_store(onnx, tmp_path):
 def test_a_store_keeps_members_over_processes_and_belongs_to_one_model(onnx, tmp_path):
     path = tmp_path / "fleet.db"
     store = SqliteStore(path, onnx.file)
-    fleet = onnx.fleet(most=100, store=store)
+    fleet = onnx.fleet(max_members=100, store=store)
     fleet.step({"a": "3", "b": "4"})
     fleet.flush()
     store.close()
-    again = onnx.fleet(most=100, store=SqliteStore(path, onnx.file))
+    again = onnx.fleet(max_members=100, store=SqliteStore(path, onnx.file))
     assert again.snapshot("a").symbols_seen == 1
     expected = fleet.snapshot("a").state
     assert all(np.array_equal(array, expected[name]) for name, array in again.snapshot("a").state.items())
@@ -288,5 +288,5 @@ def test_a_store_keeps_members_over_processes_and_belongs_to_one_model(onnx, tmp
 
 def test_a_limit_without_a_store_would_forget_members_and_is_refused(onnx):
     with pytest.raises(OptionError, match="needs a store for the others"):
-        onnx.fleet(most=10)
+        onnx.fleet(max_members=10)
     assert len(onnx.fleet().step({})) == 0
