@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stepcell.runtime import UnknownSymbolError, Vocabulary, VocabularyError
 from stepcell.runtime.format import vocabulary
-from stepcell.runtime.format.vocabulary import escape_symbol, json_text, read_vocabulary, unescape_symbol
+from stepcell.runtime.format.vocabulary import escape_symbol, json_text, read_symbols, read_vocabulary, unescape_symbol
 
 SYMBOLS = st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=20, unique=True)
 
@@ -128,6 +128,26 @@ def test_an_unknown_symbol_is_shown_short():
 def test_a_json_value_with_parts_is_no_symbol(value, kind):
     with pytest.raises(ValueError, match=kind):
         json_text(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "symbols", "expected"),
+    [
+        ("3012", "01234", ["3", "0", "1", "2"]),
+        (" 3 0\n1 2", "01234", ["3", "0", "1", "2"]),
+        ("to be", "bet o", ["t", "o", " ", "b", "e"]),
+        (r"a\n\\", "a\n\\", ["a", "\n", "\\"]),
+        ("tea  milk cup", ["tea", "milk", "cup"], ["tea", "milk", "cup"]),
+        (r"tea \n", ["tea", "\n"], ["tea", "\n"]),
+        ("", "01", []),
+    ],
+)
+def test_a_line_of_symbols_is_read_as_people_write_it(text, symbols, expected):
+    assert read_symbols(text, Vocabulary(tuple(symbols))) == expected
+
+
+def test_the_unknown_symbol_may_be_a_word_among_characters():
+    assert read_symbols("a b", Vocabulary(("a", "b", "<unknown>"), "<unknown>")) == ["a", "b"]
 
 
 def test_the_examples_in_the_docstrings_are_true():
