@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from support.keras_models import sharp_model
 
-from stepcell.export import SourceError, load_keras, read_source, read_state_file, read_vocabulary
+from stepcell.export import SourceError, load_keras, read_source, read_state_file
 from stepcell.export.model_files import build_file
 from stepcell.export.prepare import prepare
-from stepcell.runtime import Vocabulary, VocabularyError, load
+from stepcell.runtime import Vocabulary, load
 from stepcell.train import Network, Options, Run, Text, fit
 
 L = keras.layers
@@ -81,14 +81,6 @@ def test_a_damaged_run_folder_is_refused(memory_run, tmp_path):
     (tmp_path / "run.json").write_text('{"vocabulary": 5}')
     with pytest.raises(SourceError, match="The run folder .* is damaged"):
         read_source(tmp_path)
-
-
-def test_a_vocabulary_file_may_begin_with_a_byte_order_mark(tmp_path):
-    (tmp_path / "symbols.txt").write_bytes(b"\xef\xbb\xbfa\nb\n")
-    assert read_vocabulary(tmp_path / "symbols.txt").symbols == ("a", "b")
-    (tmp_path / "symbols.json").write_text('["a", "b"')
-    with pytest.raises(VocabularyError, match="is not JSON"):
-        read_vocabulary(tmp_path / "symbols.json")
 
 
 def test_a_zip_that_keras_did_not_write_is_said_to_be_none(exported_memory):

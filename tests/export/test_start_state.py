@@ -29,7 +29,6 @@ from stepcell.runtime import (
     StateMismatchError,
     StateTensor,
     UnknownSymbolError,
-    Vocabulary,
     load,
     read_model_file,
 )
@@ -37,7 +36,6 @@ from stepcell.runtime.format.describe import describe_manifest
 from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.format.tensor_specs import Inputs
-from stepcell.runtime.format.vocabulary import read_symbols
 from stepcell.runtime.interpreters.base import initial_state
 from stepcell.runtime.interpreters.probe import usable_backends
 
@@ -129,26 +127,6 @@ def test_a_warm_up_starts_where_its_symbols_lead(keras_model, start):
     found = initial_state(prepared.manifest.state)
     assert all(np.array_equal(found[name][0], reached[name][-1].astype(np.float32)) for name in found)
     assert not np.array_equal(found["h0"], start["h0"])
-
-
-@pytest.mark.parametrize(
-    ("text", "symbols", "expected"),
-    [
-        ("3012", "01234", ["3", "0", "1", "2"]),
-        (" 3 0\n1 2", "01234", ["3", "0", "1", "2"]),
-        ("to be", "bet o", ["t", "o", " ", "b", "e"]),
-        (r"a\n\\", "a\n\\", ["a", "\n", "\\"]),
-        ("tea  milk cup", ["tea", "milk", "cup"], ["tea", "milk", "cup"]),
-        (r"tea \n", ["tea", "\n"], ["tea", "\n"]),
-        ("", "01", []),
-    ],
-)
-def test_a_line_of_symbols_is_read_as_people_write_it(text, symbols, expected):
-    assert read_symbols(text, Vocabulary(tuple(symbols))) == expected
-
-
-def test_the_unknown_symbol_may_be_a_word_among_characters():
-    assert read_symbols("a b", Vocabulary(("a", "b", "<unknown>"), "<unknown>")) == ["a", "b"]
 
 
 def test_an_unknown_symbol_in_the_warm_up_is_refused(keras_model):
