@@ -24,10 +24,7 @@ def reproduce(
 
     Example: stepcell reproduce memory --seeds 1
     """
-    from ...runtime.common.terminal import import_silently
-
-    import_silently("tensorflow")
-    from ...runtime.common.terminal import print_table, status
+    from ...runtime.common.terminal import import_silently, print_table, status
     from ..reproduce import TITLES, Reproduction, find_systems, table, write_report
     from ..reproduce import as_json as results_as_json
 
@@ -36,6 +33,7 @@ def reproduce(
         print_table(["system", "group", "what is learned"], [[one.name, one.group, one.about] for one in chosen])
         return
     reproduction = Reproduction(out)
+    import_silently("tensorflow")
     interrupted = False
     try:
         with status() as progress:
