@@ -31,42 +31,33 @@ def as_text(diagnosis: Diagnosis) -> str:
 
 def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
     """Return the diagnosis as a JSON object."""
-    target, contents = diagnosis.target, diagnosis.contents
+    contents = diagnosis.contents
     return {
-        "runs": diagnosis.runs,
-        "verdict": diagnosis.verdict,
-        "target": {
-            "name": target.name,
-            "python": list(target.python),
-            "machine": target.machine,
-            "glibc": list(target.glibc) if target.glibc else None,
-            "numpy": target.numpy,
-        },
-        "file": None
-        if contents is None
-        else {
+        **_picked(diagnosis, "runs", "verdict"),
+        "target": _picked(diagnosis.target, "name", "python", "machine", "glibc", "numpy"),
+        "file": contents
+        and {
             "path": str(contents.path),
-            "bytes": contents.bytes,
-            "format": contents.format,
+            **_picked(contents, "bytes", "format"),
             "manifest": contents.manifest is not None,
             "needs": contents.needs(),
         },
-        "problems": list(diagnosis.problems),
+        "problems": diagnosis.problems,
         "interpreters": [
             {
-                "backend": finding.interpreter.backend,
-                "distribution": finding.interpreter.distribution,
-                "version": finding.version,
-                "installed": finding.installed,
-                "runs": finding.runs,
-                "problems": list(finding.problems),
-                **{name: value for name, value in vars(finding.smoke_test).items() if name != "failure"},
-                "install": list(finding.commands),
+                **_picked(finding.interpreter, "backend", "distribution"),
+                **_picked(finding, "version", "installed", "runs", "problems"),
+                **_picked(finding.smoke_test, "golden_error", "us_per_step", "load_ms", "resident_mb"),
+                "install": finding.commands,
             }
             for finding in diagnosis.findings
         ],
-        "advice": list(diagnosis.advice),
+        "advice": diagnosis.advice,
     }
+
+
+def _picked(one: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in names}
 
 
 def _row(finding: Finding, diagnosis: Diagnosis) -> list[str]:

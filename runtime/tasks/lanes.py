@@ -83,33 +83,34 @@ def score_in_lanes(
     """
     start, manifest = stream.snapshot(), stream.file.manifest
     length = -(-len(ids) // LANES)
-    firsts = np.arange(LANES) * length
-    padded = np.concatenate([ids, np.zeros(LANES * length + 1 - len(ids), np.int32)])
+    padding = LANES * length - len(ids)  # steps of the first lane before the stream begins, whose outputs do not count
+    firsts = np.arange(LANES) * length - padding
+    padded = np.concatenate([np.zeros(padding, np.int32), ids, np.zeros(1, np.int32)])
     # The symbols of all lanes, a row for each step, and then the symbol after their last: the first of the next lane.
     fed = np.empty((length + 1, LANES), np.int32)
     fed[:-1], fed[-1] = padded[:-1].reshape(LANES, length).T, padded[length::length]
-    _burn_in(batch, initial_state(manifest.state), padded, firsts)
-    for name, value in start.state.items():
-        batch.state()[name][0] = value[0]  # the first lane continues the stream
+    for name, value in initial_state(manifest.state).items():
+        batch.state()[name][...] = value
+    for step in range(-BURN_IN, 0):
+        batch.compute(ids[np.maximum(firsts + step, 0)])
+        batch.feed_back()
     begun = _states_of(batch)
-    last = len(ids) - 1 - firsts[-1]  # step of the last symbol, in the last lane; padding follows
     block = np.empty((max(1, _PROBABILITIES_AT_A_TIME // batch.answers.size), *batch.answers.shape), np.float32)
     found, order = np.empty((length, LANES)), np.empty((length, LANES), np.int32)  # of the symbol after each step
     for first in range(0, length, len(block)):
         part = slice(first, min(first + len(block), length))
         for step in range(part.start, part.stop):
+            if step == padding:
+                for name, value in start.state.items():
+                    batch.state()[name][0] = value[0]
             batch.compute(fed[step])
             block[step - first] = batch.answers
             batch.feed_back()
-            if step == last:
-                end = {name: array[-1:].copy() for name, array in batch.state().items()}
-                output = batch.answers[-1].copy()
         outputs = block[: part.stop - part.start].reshape(-1, block.shape[2])
         scored = scorer(outputs, fed[part.start + 1 : part.stop + 1].reshape(-1))
         found[part], order[part] = (each.reshape(-1, LANES) for each in scored)
-    log_probabilities[1:], ranks[1:] = (each.T.reshape(-1)[: len(ids) - 1] for each in (found, order))
-    ends = _states_of(batch)
-    ends[-1] = end
+    log_probabilities[1:], ranks[1:] = (each.T.reshape(-1)[padding:-1] for each in (found, order))
+    ends, output = _states_of(batch), batch.answers[-1].copy()
     redone, worst = 0, 0.0
     for lane in range(1, LANES):
         mismatch = _mismatch(begun[lane], ends[lane - 1])
@@ -117,24 +118,15 @@ def score_in_lanes(
             worst = max(worst, mismatch)
             continue
         redone += 1
-        part = slice(firsts[lane], min(firsts[lane] + length, len(ids)))
         stream.go_to(Snapshot(ends[lane - 1], 1))
-        outputs = stream.run_ids(ids[part])
-        known = slice(part.start + 1, min(part.stop + 1, len(ids)))
-        log_probabilities[known], ranks[known] = scorer(outputs[: known.stop - known.start], ids[known])
+        outputs = stream.run_ids(ids[firsts[lane] : firsts[lane] + length])
+        following = ids[firsts[lane] + 1 : firsts[lane] + 1 + length]  # one less in the last lane
+        known = slice(firsts[lane] + 1, firsts[lane] + 1 + len(following))
+        log_probabilities[known], ranks[known] = scorer(outputs[: len(following)], following)
         ends[lane] = stream.state
         output = outputs[-1] if lane == LANES - 1 else output
     stream.go_to(Snapshot(ends[-1], start.symbols_seen + len(ids), {manifest.answer: output}))
     return Lanes(LANES, redone, worst)
-
-
-def _burn_in(batch: Batch, state: State, ids: Ids, firsts: Ids) -> None:
-    """Step the symbols before each of `firsts`, from the initial state; the first lane steps its first one."""
-    for name, value in state.items():
-        batch.state()[name][...] = value
-    for step in range(-BURN_IN, 0):
-        batch.compute(ids[np.maximum(firsts + step, 0)])
-        batch.feed_back()
 
 
 def _states_of(batch: Batch) -> list[State]:

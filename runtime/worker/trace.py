@@ -12,6 +12,7 @@ import numpy as np
 from ..common.arrays import Float32
 from ..common.errors import WrongBackendError
 from ..interpreters.batch import SequentialBatch
+from ..streams.lockstep import Streams
 from ..streams.model import Model
 from ..streams.prediction import Prediction
 from .messages import AlternateRun, RunResult, RunSpec, State
@@ -101,9 +102,10 @@ def trace_in_a_batch(model: Model, specs: Sequence[RunSpec]) -> list[RunResult]:
         WrongBackendError: This interpreter steps many streams one by one.
         StepcellError: As `Streams.step` does.
     """
-    streams = model.streams(len(specs))
-    if isinstance(streams._batch, SequentialBatch):
+    batch = model.pool.open_batch(len(specs))
+    if isinstance(batch, SequentialBatch):
         raise WrongBackendError(f"{model.file.name} has no way for many streams on {model.backend}.")
+    streams = Streams(batch, model.file)
     starts = [model.initial_state() if spec.after_reset else spec.state for spec in specs]
     streams.state = {name: np.concatenate([start[name] for start in starts]) for name in starts[0]}
     ids = np.stack([spec.inputs.ids for spec in specs], 1)  # (T, N)
