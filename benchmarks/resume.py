@@ -26,7 +26,7 @@ import keras
 import numpy as np
 
 CODE = (
-    "import sys, stepcell.train.fitting.fit as engine; engine._CHECKPOINT_SECONDS = 1.0\n"
+    "import sys; from stepcell.train import fit; fit.__kwdefaults__['checkpoint_seconds'] = 1.0\n"
     "from stepcell.cli import app; app(sys.argv[1:])"
 )
 COMMON = ["--seed", "4", "--dropout", "0.3"]

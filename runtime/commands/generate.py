@@ -35,16 +35,29 @@ def generate(
 
     Example: stepcell generate model.tflite --prompt "The " --count 200 --temperature 0.8
     """
-    from .. import load
+    from .. import OptionError, load
     from ..common.terminal import silence_stderr
-    from ..tasks.text_output import GenerationOptions, write_continuations, write_symbols
+    from ..tasks.text_output import SymbolFormatter, write_continuations, write_symbols
 
-    options = GenerationOptions(count, prompt, stop, temperature, top_k, top_p, greedy, beam, seed)
+    drawing = {"--top-k": top_k, "--top-p": top_p, "--seed": seed}
+    given = [name for name, value in drawing.items() if value is not None]
+    given += ["--temperature"] if temperature != 1 else []
+    if beam is not None and given:  # but --greedy agrees with it
+        raise OptionError(f"--beam takes the likeliest and draws nothing: leave out {', '.join(given)}.")
     with silence_stderr():
         stream = load(file, backend=backend).stream()
-    write = write_symbols if beam is None else write_continuations
+    formatter = SymbolFormatter.of(stream.file.manifest)
+    symbols, end = formatter.read_prompt(prompt), None if stop is None else formatter.read_symbol(stop)
+    if beam is None:
+        drawn = stream.generate(
+            count, prompt=symbols, temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy, stop=end, seed=seed
+        )
+        pieces = write_symbols(formatter, symbols, drawn, as_json=as_json)
+    else:
+        found = stream.beam(count, beam, prompt=symbols, stop=end)
+        pieces = write_continuations(formatter, symbols, found, as_json=as_json)
     try:
-        for piece in write(stream, options, as_json=as_json):
+        for piece in pieces:
             sys.stdout.write(piece)
             sys.stdout.flush()
     except KeyboardInterrupt:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from codecs import getincrementaldecoder
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..common.errors import OptionError
 from ..data.text import BYTE, CHARACTER, WORD, TextReader
 from ..format.manifest import Manifest
 from ..format.vocabulary import Vocabulary, escape_symbol, read_symbols, separator_of, unescape_symbol
-
-if TYPE_CHECKING:
-    from ..streams.stream import Stream
+from .generate import Continuation
 
 
 @dataclass(frozen=True)
@@ -94,56 +91,10 @@ def _decoded(symbols: Iterable[str]) -> Iterator[str]:
     yield decoder.decode(b"", True)
 
 
-@dataclass(frozen=True)
-class GenerationOptions:
-    """Options of the command that generates symbols.
-
-    Attributes:
-        count: How many symbols, at most.
-        prompt: Symbols to feed first, as text of the model.
-        stop: Symbol after which to end, likewise.
-        temperature, top_k, top_p, greedy, seed: See `Stream.generate`.
-        beam: How many continuations to follow at a time; None: draw one.
-
-    Raises:
-        OptionError: They cannot be combined; all of them are named.
-    """
-
-    count: int
-    prompt: str = ""
-    stop: str | None = None
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-    greedy: bool = False
-    beam: int | None = None
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        drawing = {"--top-k": self.top_k, "--top-p": self.top_p, "--seed": self.seed}
-        given = [name for name, value in drawing.items() if value is not None]
-        given += ["--temperature"] if self.temperature != 1 else []
-        if self.beam is not None and given:  # greedy is what it is anyway
-            raise OptionError(f"--beam takes the likeliest and draws nothing: leave out {', '.join(given)}.")
-
-    def read(self, formatter: SymbolFormatter) -> tuple[list[str], str | None]:
-        """Return the prompt as symbols, and the symbol to stop at."""
-        return formatter.read_prompt(self.prompt), None if self.stop is None else formatter.read_symbol(self.stop)
-
-
-def write_symbols(stream: Stream, options: GenerationOptions, *, as_json: bool) -> Iterator[str]:
-    """Draw symbols and yield them as text as they come, and a newline after the last; JSON in one piece.
-
-    Raises:
-        OptionError, TargetError, UnknownSymbolError, NotFiniteError: As `Stream.generate` does.
-    """
-    formatter = SymbolFormatter.of(stream.file.manifest)
-    prompt, stop = options.read(formatter)
-    symbols = stream.generate(
-        options.count, prompt=prompt, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p,
-        greedy=options.greedy, stop=stop, seed=options.seed,
-    )  # fmt: skip
+def write_symbols(
+    formatter: SymbolFormatter, prompt: Sequence[str], symbols: Iterable[str], *, as_json: bool
+) -> Iterator[str]:
+    """Yield generated symbols as text as they come, and a newline after the last; JSON with the prompt in one piece."""
     if as_json:
         yield json.dumps({"prompt": prompt, "symbols": list(symbols)}, ensure_ascii=False)
     else:
@@ -155,16 +106,10 @@ def write_symbols(stream: Stream, options: GenerationOptions, *, as_json: bool) 
     yield "\n"
 
 
-def write_continuations(stream: Stream, options: GenerationOptions, *, as_json: bool) -> Iterator[str]:
-    """Search the likeliest continuations and yield a line for each; JSON in one line.
-
-    Raises:
-        OptionError, TargetError, UnknownSymbolError, NotFiniteError: As `Stream.beam` does.
-    """
-    formatter = SymbolFormatter.of(stream.file.manifest)
-    prompt, stop = options.read(formatter)
-    assert options.beam is not None, "else one is drawn"
-    found = stream.beam(options.count, options.beam, prompt=prompt, stop=stop)
+def write_continuations(
+    formatter: SymbolFormatter, prompt: Sequence[str], found: Iterable[Continuation], *, as_json: bool
+) -> Iterator[str]:
+    """Yield a line for each continuation; JSON with the prompt in one line."""
     if as_json:
         shown = [{"symbols": each.symbols, "log_probability": round(each.log_probability, 6)} for each in found]
         yield json.dumps({"prompt": prompt, "continuations": shown}, ensure_ascii=False) + "\n"
