@@ -171,8 +171,8 @@ class Stream(StreamState):
     def absorb(self, symbols: Iterable[str] | None = None, features: Features | None = None) -> Prediction | None:
         """Feed a whole history at once: the same state and the same answer as stepping it, bit for bit.
 
-        (In a file of whole sequences, model.bulk.onnx, up to float32 rounding: there a long product of matrices takes
-        the place of many short ones.)
+        (In a file of whole sequences, model.sequence.onnx, up to float32 rounding: there a long product of matrices
+        takes the place of many short ones.)
 
         Args:
             symbols: Symbols of the vocabulary, in order. They are all checked before the first is fed.
