@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.manifests import manifests
@@ -24,6 +25,7 @@ from stepcell.runtime import (
     read_model_file,
 )
 from stepcell.runtime.format.model_file import FORMATS, ONNX, TFLITE, pack, unpack
+from stepcell.runtime.format.tflite_graph import read_tflite_graph
 from stepcell.runtime.interpreters.golden import replay_golden
 from stepcell.runtime.interpreters.registry import open_backend
 
@@ -179,9 +181,8 @@ def test_the_manifest_of_an_onnx_file_is_metadata_that_any_tool_reads():
 
 
 def test_the_names_in_a_tflite_file_are_those_of_the_format():
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=read_model_file(FILES[TFLITE]).payload)
+    payload = read_model_file(FILES[TFLITE]).payload
+    interpreter = Interpreter(model_content=payload)
     names = {"inputs": ["c0", "h0"], "outputs": ["next_c0", "next_h0", "probabilities"]}
     signatures = {
         name: {side: sorted(found) for side, found in sides.items()}
@@ -196,7 +197,7 @@ def test_the_names_in_a_tflite_file_are_those_of_the_format():
         "finish": {**names, "inputs": ["c0", "prepared0", "row"]},
     }
     # `step` is what plain invoke() runs, and where tflite-runtime 2.14 runs XNNPACK.
-    assert interpreter._interpreter.GetSubgraphIndexFromSignature("step") == 0
+    assert {each.name: each.subgraph for each in read_tflite_graph(payload).signatures}["step"] == 0
     details = interpreter.get_signature_runner("step").get_input_details()
     assert details["symbol"]["dtype"] == np.int32
     assert list(details["h0"]["shape_signature"]) == [-1, 20]
