@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -82,15 +84,8 @@ _GOLDEN_RUN = object_of(
     Field("start", _one_of("initial", "ramp"), "The state before the first step."),
     Field("ids", array_of(_COUNT), "The symbol ids to step; zeros if the model reads no symbol."),
     Field("probabilities", _ROWS, "After each step the elements `outputs` of the main output."),
-    Field("features", _NAMED_ROWS, "Name of a feature -> its elements at each step.", {}, since=3),
-    Field(
-        "others",
-        _NAMED_ROWS,
-        "Name of a further output -> its first elements after each step.",
-        {},
-        since=3,
-        value=lambda run: run.extra_outputs,
-    ),
+    Field("features", _NAMED_ROWS, "Name of a feature -> its elements at each step.", {}, 3),
+    Field("others", _NAMED_ROWS, "Name of a further output -> its first elements.", {}, 3, attrgetter("extra_outputs")),
 )
 _GOLDEN = object_of(
     Field("tolerance", _NUMBER, "The largest allowed difference of an element."),
@@ -151,9 +146,9 @@ def _main_output_of(manifest: Any) -> dict[str, Any]:
     return {"name": manifest.answer, "dtype": "float32", "size": size, "activation": manifest.output}
 
 
-def _in_newest(value: Any, manifest: Any) -> Any:
-    """Return a value that all manifests of the newest format have, if only as an empty list."""
-    return list(value) if manifest.format == NEWEST_FORMAT else ()
+def _newest(name: str) -> Callable[[Any], Any]:
+    """Return the getter of a list that stands in all manifests of the newest format, even if it is empty."""
+    return lambda manifest: list(getattr(manifest, name)) if manifest.format == NEWEST_FORMAT else ()
 
 
 _FORMAT: Schema = {"type": "integer", "minimum": FORMAT, "maximum": NEWEST_FORMAT}
@@ -173,29 +168,8 @@ MANIFEST = object_of(
     Field("parity", array_of(_ANYTHING), "The differences from Keras, for each interpreter and start."),
     Field("requires", _ANYTHING, "What an interpreter must have: operator versions, or `opset` and `ir_version`."),
     Field("producer", _TEXT, "The program and version that wrote the file."),
-    Field(
-        "graph",
-        _GRAPH,
-        "The names in a graph that stepcell did not make, where they are not those of format 1.",
-        None,
-        since=2,
-        value=lambda manifest: manifest.io_mapping,
-    ),
-    Field(
-        "features",
-        array_of(_FEATURE),
-        "The inputs beside the symbol, or in its place.",
-        (),
-        since=3,
-        value=lambda manifest: _in_newest(manifest.features, manifest),
-    ),
-    Field(
-        "outputs",
-        array_of(_OUTPUT),
-        "The outputs beside the main one.",
-        (),
-        since=3,
-        value=lambda manifest: _in_newest(manifest.extra_outputs, manifest),
-    ),
-    Field("sequence", _FLAG, "The graph is not that of a step but of whole sequences.", False, since=3),
+    Field("graph", _GRAPH, "The names in a graph that stepcell did not make.", None, 2, attrgetter("io_mapping")),
+    Field("features", array_of(_FEATURE), "The inputs beside the symbol, or in its place.", (), 3, _newest("features")),
+    Field("outputs", array_of(_OUTPUT), "The outputs beside the main one.", (), 3, _newest("extra_outputs")),
+    Field("sequence", _FLAG, "The graph is that of whole sequences, not of a step.", False, 3),
 )
