@@ -14,18 +14,19 @@ from ..common.arrays import AnyArray, Floats
 from ..common.errors import StepcellError
 from ..common.run_worker import run_worker
 from ..streams.model import Model, load
-from ..worker.measure import blank_features
+from ..worker.measure import blank_features, random_symbols
 from .variants import SCORED, Variant, reference_of, variants_of
 
 ROUNDS = 9
 _STEPS = 2_000
+_COLD = 7  # steps with cold caches for each round
 _LONG, _ROUNDS_OF_LONG = 10_000, 2  # a variant that takes so many symbols at a time needs few rounds
 _CACHE = 64 * 2**20  # bytes that are read between two steps, to empty the caches
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the steps of one file cost on one interpreter.
+    """The cost of the steps of one file on one interpreter.
 
     Attributes:
         runtime: Interpreter and version.
@@ -82,22 +83,22 @@ def measure_variants(
     begin = time.perf_counter_ns()
     model = load(path, backend=backend)
     stream = model.stream()
-    features = blank_features(model.manifest)
-    symbols: tuple[str | None, ...] = model.vocabulary.symbols or (None,)
+    symbols, features = random_symbols(model.manifest, _STEPS), blank_features(model.manifest)
     start = time.perf_counter_ns()
     stream.step(symbols[0], features)
     end = time.perf_counter_ns()
-    random = np.random.default_rng(0)
-    chosen = [symbols[id] for id in random.integers(0, len(symbols), _STEPS)]
-    taken = _each_step(lambda symbol: stream.step(symbol, features), chosen)
-    cold = _each_step(lambda symbol: stream.step(symbol, features), chosen[:60], np.ones(_CACHE, np.uint8))
+    warm = _each_step(lambda symbol: stream.step(symbol, features), symbols)
+    cold = _each_step(
+        lambda symbol: stream.step(symbol, features), symbols[: _COLD * rounds], np.ones(_CACHE, np.uint8)
+    )
     variants = [*variants_of(model, scored), *more(model)]
+    random = np.random.default_rng(0)
     best: dict[str, float] = {}
     notes: dict[str, None] = {}  # in order, without repetitions
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds} on {model.backend}")
         for variant in variants:
-            ids = random.integers(0, len(symbols), variant.symbols).astype(np.int32)
+            ids = random.integers(0, len(model.vocabulary) or 1, variant.symbols).astype(np.int32)
             if variant.symbols > _LONG and number >= _ROUNDS_OF_LONG:
                 continue
             try:
@@ -112,9 +113,9 @@ def measure_variants(
         microseconds=best,
         load_ms=(end - begin) / 1e6,
         first_us=(end - start) / 1e3,
-        p50_us=float(np.percentile(taken, 50)),
-        p99_us=float(np.percentile(taken, 99)),
-        max_us=float(taken.max()),
+        p50_us=float(np.percentile(warm, 50)),
+        p99_us=float(np.percentile(warm, 99)),
+        max_us=float(warm.max()),
         cold_us=float(np.median(cold)),
         memory_mb=None if measured.failure else measured.value["resident_mb"],
         notes=tuple(notes),

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 TIMEOUT = 120.0  # seconds
 _COMMAND = (sys.executable, "-m", "stepcell.runtime.worker")
-_CHATTER = ("INFO:", "WARNING:", "W0000", "I0000")  # what interpreters write to stderr when nothing is wrong
+_CHATTER = ("INFO:", "WARNING:", "W0000", "I0000")  # from interpreters on stderr, although nothing is wrong
 _PATIENCE = 5.0  # seconds for a process to end after the end of its input
 
 

@@ -131,7 +131,7 @@ class Diagnosis:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """What to do next, and what to type; empty if it runs already or nothing helps."""
+        """The next steps and their commands; empty if it runs already or nothing helps."""
         if self.lacks_manifest:
             return (
                 "give it a manifest, if its state goes in and comes out: "

@@ -1,4 +1,4 @@
-"""What a worker is asked to step, and everything that it answers, for comparison with another runtime."""
+"""Requests to step symbols and their results, for comparison with another runtime."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def trace_in_worker(
         worker: The process to do it in.
         path: A model file.
         backend: Name of the backend.
-        specs: Name -> what to step.
+        specs: Name -> symbols to step.
         timeout: In seconds.
 
     Raises:

@@ -12,12 +12,13 @@ from stepcell.cli import app
 from stepcell.runtime.bench.measurement import measure_variants
 from stepcell.runtime.bench.report import as_json, as_rows, draw
 from stepcell.runtime.bench.variants import LATENCY, REFERENCE, Variant
+from stepcell.runtime.tasks.lanes import FEWEST
 
 
 @pytest.fixture(scope="module", params=RUNTIMES, ids=lambda each: "-".join(each))
 def measured(request):
     backend, name = request.param
-    return backend, measure_variants(DATA / name, backend, rounds=1)
+    return backend, measure_variants(DATA / name, backend, rounds=1, scored=1000 if backend == "numpy" else FEWEST)
 
 
 def test_every_variant_of_a_backend_is_measured(measured):
@@ -60,7 +61,8 @@ def test_other_variants_take_turns_with_ours():
         calls.append(len(ids))
         return 5_000 * len(ids), len(ids)
 
-    found = measure_variants(DATA / "memory.onnx", rounds=2, more=lambda model: [Variant("another", loop, symbols=7)])
+    another = Variant("another", loop, symbols=7)
+    found = measure_variants(DATA / "memory.onnx", rounds=2, scored=1000, more=lambda model: [another])
     assert calls == [7, 7]
     assert found.microseconds["another"] == 5
 
