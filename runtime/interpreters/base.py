@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -38,12 +38,14 @@ class Backend(Protocol):
     def bound(self) -> tuple[Any, ...] | None:
         """The buffers and the call of a step, which a stream binds; None: it calls `step`."""
 
+    @abstractmethod
     def step(self, id: int) -> None:
         """Compute the answer to `id` and let the next state become the resident state."""
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """Let `features`, all of them by name, be what is read beside the symbol from now on."""
 
+    @abstractmethod
     def peek(self, id: int) -> None:
         """Compute the answer to `id`; the resident state stays."""
 
@@ -62,14 +64,16 @@ class Backend(Protocol):
     def extra_outputs(self) -> dict[str, Float32]:
         """Return copies of what the other outputs answered, float32 of shape (K,) each."""
 
+    @abstractmethod
     def read_state(self) -> dict[str, Float32]:
         """Return a copy of the resident state, each tensor float32 of shape (1, ...)."""
 
+    @abstractmethod
     def write_state(self, state: State) -> None:
         """Replace the resident state by a copy of `state`, whose names and shapes are those of the model."""
 
 
-class BackendBase(ABC):
+class BackendBase(Backend):
     """A backend that steps one symbol after the other and leaves nothing for later.
 
     Attributes:
@@ -103,22 +107,6 @@ class BackendBase(ABC):
         """See `Backend.bound`."""
         return None
 
-    @abstractmethod
-    def step(self, id: int) -> None:
-        """See `Backend.step`."""
-
-    @abstractmethod
-    def peek(self, id: int) -> None:
-        """See `Backend.peek`."""
-
-    @abstractmethod
-    def read_state(self) -> dict[str, Float32]:
-        """See `Backend.read_state`."""
-
-    @abstractmethod
-    def write_state(self, state: State) -> None:
-        """See `Backend.write_state`."""
-
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """See `Backend.write_features`."""
         for name, array in features.items():
@@ -139,7 +127,7 @@ class BackendBase(ABC):
             rows[end - size : end] = answer  # no array is made per symbol: a quarter faster
         return answers
 
-    def settle(self) -> None:  # noqa: B027 - most have nothing to settle
+    def settle(self) -> None:
         """See `Backend.settle`; nothing is ever left."""
 
     def answer(self) -> Float32:

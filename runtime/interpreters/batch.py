@@ -12,13 +12,12 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Float32, Ids
 from ..common.errors import BackendError
-from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import STEP, SYMBOL
 from .base import Backend, initial_state
 from .finite import not_finite, outputs_to_check, require_finite
-from .memory import as_records, copy_all
-from .registry import describe_backend, open_backend
+from .memory import allocate, as_records, copy_all
+from .registry import NUMPY, describe_backend, open_backend
 from .tflite_signature import SignatureView, supports_views
 
 _NOTHING: Mapping[str, AnyArray] = MappingProxyType({})
@@ -30,39 +29,33 @@ def open_batch(backend_name: str, file: ModelFile, size: int) -> Batch:
     Raises:
         NoInterpreterError, BackendError: As `open_backend`.
     """
-    opened: Batch | None = None
-    if file.manifest.io_mapping is None and not file.manifest.sequence:
-        opened = {"litert": _tflite, "tflite": _tflite, "onnxruntime": _onnx}.get(backend_name, _none)(
-            backend_name, file, size
-        )
-    batch = opened or SequentialBatch(open_backend(backend_name, file), backend_name, file, size)
+    batch = _in_one_call(backend_name, file, size)
+    if batch is None:
+        batch = SequentialBatch(open_backend(backend_name, file), backend_name, file, size)
     for name, array in initial_state(file.manifest.state).items():
         batch.state()[name][...] = array
     return batch
 
 
-def _none(name: str, file: ModelFile, size: int) -> None:
-    return None
+def _in_one_call(name: str, file: ModelFile, size: int) -> Batch | None:
+    """Return a batch that the interpreter steps in one call; None: it cannot, or not this file."""
+    if name == NUMPY or file.manifest.io_mapping is not None or file.manifest.sequence:
+        return None
+    if name == "onnxruntime":
+        from .onnx_backend import open_interpreter as open_session
 
-
-def _tflite(name: str, file: ModelFile, size: int) -> Batch | None:
+        return OnnxBatch(open_session(name, file.payload), name, file, size)
     from .tflite_backend import open_interpreter
 
     interpreter = open_interpreter(name, file.payload)
     if not supports_views(interpreter):
         return None
-    # `step` is the first subgraph, the one that this resizes. It belongs to nobody else: memory that is held must not
-    # be moved.
+    # `step` is the first subgraph, the one that this resizes. The interpreter belongs to this batch alone: memory that
+    # is held must not be moved.
     for details in interpreter.get_input_details():
         interpreter.resize_tensor_input(details["index"], [size, *map(int, details["shape"][1:])])
     interpreter.allocate_tensors()
-    return TfliteBatch(SignatureView(interpreter, STEP), name, file, size)
-
-
-def _onnx(name: str, file: ModelFile, size: int) -> Batch:
-    from .onnx_backend import open_interpreter
-
-    return OnnxBatch(open_interpreter(name, file.payload), name, file, size)
+    return TfliteBatch(SignatureView(interpreter, STEP), name, file)
 
 
 class Batch(ABC):
@@ -74,11 +67,22 @@ class Batch(ABC):
         extra_outputs: Name -> what a further output answered in the last step, (B, size): likewise.
     """
 
-    def __init__(self, memory: Mapping[str, AnyArray], backend_name: str, file: ModelFile, size: int) -> None:
-        """Step streams of `file` through `memory`: name of an input or output -> array (B, ...)."""
+    def __init__(
+        self, memory: Mapping[str, AnyArray], states: list[dict[str, Float32]], backend_name: str, file: ModelFile
+    ) -> None:
+        """Step streams of `file`.
+
+        Args:
+            memory: Name of an input or output, the states left out -> array (B, ...).
+            states: The states and the next states by the names of the states, (B, ...).
+            backend_name: The interpreter.
+            file: The file.
+        """
         manifest = file.manifest
-        self.size = size
-        self.answers: Float32 = memory[manifest.answer]
+        size = self.size = len(memory[manifest.answer])
+        self.answers: Float32 = memory[manifest.answer].reshape(size, -1)
+        self._states, self._side = states, 0
+        self._records = [{name: as_records(array) for name, array in each.items()} for each in states]
         self.extra_outputs: dict[str, Float32] = {output.name: memory[output.name] for output in manifest.extra_outputs}
         self._symbol = memory[SYMBOL] if SYMBOL in memory else np.zeros(size, np.int32)
         self._features = {feature.name: memory[feature.name] for feature in manifest.features}
@@ -122,34 +126,32 @@ class Batch(ABC):
     def _compute(self) -> None:
         """Compute what `compute` does from what has been written to the inputs."""
 
-    @abstractmethod
     def feed_back(self) -> None:
         """Let the next states become the states."""
+        self._side = 1 - self._side  # one assignment: before or after Ctrl-C
 
-    @abstractmethod
     def state(self) -> dict[str, Float32]:
         """Return the memory of the states, each (B, ...), to be read and written."""
+        return self._states[self._side]
 
-    @abstractmethod
     def next_state(self) -> dict[str, Float32]:
         """Return the memory of the next states, by the names of the states, to be read."""
+        return self._states[1 - self._side]
 
     def next_records(self) -> dict[str, AnyArray]:
         """Return the same as records, (B,) each; see `as_records`."""
-        return {name: as_records(array) for name, array in self.next_state().items()}
+        return self._records[1 - self._side]
 
 
 class TfliteBatch(Batch):
     """A TFLite interpreter whose first dimension is `size`."""
 
-    def __init__(self, view: SignatureView, backend_name: str, file: ModelFile, size: int) -> None:
+    def __init__(self, view: SignatureView, backend_name: str, file: ModelFile) -> None:
         """Take the tensors of the resized signature `step`."""
-        super().__init__(view.tensors, backend_name, file, size)
-        self._view = view
-        self._feedback = view.feedback([(tensor.name, tensor.next) for tensor in file.manifest.state])
-        self._state = {tensor.name: view.tensors[tensor.name] for tensor in file.manifest.state}
-        self._next = {tensor.name: view.tensors[tensor.next] for tensor in file.manifest.state}
-        self._next_records = super().next_records()
+        pairs = [(tensor.name, tensor.next) for tensor in file.manifest.state]
+        states = [{names[0]: view.tensors[names[side]] for names in pairs} for side in range(2)]
+        super().__init__(view.tensors, states, backend_name, file)
+        self._view, self._feedback = view, view.feedback(pairs)
 
     def _compute(self) -> None:
         self._view.compute()
@@ -158,52 +160,22 @@ class TfliteBatch(Batch):
         """See `Batch.feed_back`."""
         copy_all(self._feedback)
 
-    def state(self) -> dict[str, Float32]:
-        """See `Batch.state`."""
-        return self._state
-
-    def next_state(self) -> dict[str, Float32]:
-        """See `Batch.next_state`."""
-        return self._next
-
-    def next_records(self) -> dict[str, AnyArray]:
-        """See `Batch.next_records`."""
-        return self._next_records
-
 
 class OnnxBatch(Batch):
     """An onnxruntime session over memory for `size` streams: two sets of states that change places."""
 
     def __init__(self, session: Any, backend_name: str, file: ModelFile, size: int) -> None:
         """Allocate and bind the memory."""
-        from .onnx_backend import bind, shortest_run
+        from .onnx_backend import bind_both_ways
 
-        manifest = file.manifest
-        inputs, outputs = _memory_of_inputs(manifest, size), _memory_of_outputs(manifest, size)
-        super().__init__({**inputs, **outputs}, backend_name, file, size)
-        self._states = [_memory_of_states(manifest, size) for _ in range(2)]
-        bindings = [
-            bind(session, {**inputs, **before}, {**outputs, **{t.next: after[t.name] for t in manifest.state}})
-            for before, after in (self._states, self._states[::-1])
-        ]
-        self._kept = session, bindings
-        self._run, self._bindings = shortest_run(session, bindings)
-        self._side = 0
+        inputs, outputs, states = allocate(file.manifest, size)
+        super().__init__({**inputs, **outputs}, states, backend_name, file)
+        self._kept = inputs
+        self._calls = bind_both_ways(session, inputs, outputs, states, file.manifest)
 
     def _compute(self) -> None:
-        self._run(self._bindings[self._side], None)
-
-    def feed_back(self) -> None:
-        """See `Batch.feed_back`."""
-        self._side = 1 - self._side
-
-    def state(self) -> dict[str, Float32]:
-        """See `Batch.state`."""
-        return self._states[self._side]
-
-    def next_state(self) -> dict[str, Float32]:
-        """See `Batch.next_state`."""
-        return self._states[1 - self._side]
+        function, arguments = self._calls[self._side]
+        function(*arguments)
 
 
 class SequentialBatch(Batch):
@@ -211,15 +183,12 @@ class SequentialBatch(Batch):
 
     def __init__(self, backend: Backend, backend_name: str, file: ModelFile, size: int) -> None:
         """Wrap `backend`, which belongs to this batch alone."""
-        manifest = file.manifest
-        inputs, outputs = _memory_of_inputs(manifest, size), _memory_of_outputs(manifest, size)
-        super().__init__({**inputs, **outputs}, backend_name, file, size)
+        inputs, outputs, states = allocate(file.manifest, size)
+        super().__init__({**inputs, **outputs}, states, backend_name, file)
         self._backend = backend
-        self._states = [_memory_of_states(manifest, size) for _ in range(2)]
 
     def _compute(self) -> None:
-        backend = self._backend
-        before, after = self._states
+        backend, before, after = self._backend, self.state(), self.next_state()
         for row, id in enumerate(self._symbol.tolist()):
             backend.write_state({name: array[row : row + 1] for name, array in before.items()})
             if self._features:
@@ -230,29 +199,3 @@ class SequentialBatch(Batch):
                 self.extra_outputs[name][row] = array
             for name, array in backend.read_state().items():
                 after[name][row] = array[0]
-
-    def feed_back(self) -> None:
-        """See `Batch.feed_back`."""
-        self._states.reverse()
-
-    def state(self) -> dict[str, Float32]:
-        """See `Batch.state`."""
-        return self._states[0]
-
-    def next_state(self) -> dict[str, Float32]:
-        """See `Batch.next_state`."""
-        return self._states[1]
-
-
-def _memory_of_inputs(manifest: Manifest, size: int) -> dict[str, AnyArray]:
-    symbol = {SYMBOL: np.zeros(size, np.int32)} if len(manifest.vocabulary) else {}
-    return {**symbol, **{f.name: np.zeros((size, *f.shape), f.dtype) for f in manifest.features}}
-
-
-def _memory_of_outputs(manifest: Manifest, size: int) -> dict[str, Float32]:
-    widths = {manifest.answer: len(manifest.output_vocabulary), **{o.name: o.size for o in manifest.extra_outputs}}
-    return {name: np.zeros((size, width), np.float32) for name, width in widths.items()}
-
-
-def _memory_of_states(manifest: Manifest, size: int) -> dict[str, Float32]:
-    return {tensor.name: np.zeros((size, *tensor.shape), np.float32) for tensor in manifest.state}

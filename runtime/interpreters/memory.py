@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..common.arrays import AnyArray
+from ..common.arrays import AnyArray, Float32
+from ..format.manifest import Manifest
 
 # A function and its arguments: `function(*arguments)` costs 25 to 50 ns less than any object that holds both.
 BoundCall: TypeAlias = tuple[Callable[..., object], tuple[Any, ...]]
@@ -40,3 +41,23 @@ def copy_all(pairs: list[tuple[Any, Any]]) -> None:
         for target, source in pairs:
             target[ALL] = source
         raise
+
+
+def allocate(
+    manifest: Manifest, size: int
+) -> tuple[dict[str, AnyArray], dict[str, AnyArray], list[dict[str, Float32]]]:
+    """Return memory for `size` streams of a graph, filled with zeros and with 1 for every open dimension.
+
+    Returns:
+        The inputs and the outputs without the states, by name, (size, ...); and two sets of states, by the names of the
+        states.
+    """
+    states = [{t.name: np.zeros((size, *t.shape), np.float32) for t in manifest.state} for _ in range(2)]
+    sides: list[dict[str, AnyArray]] = []
+    for side in (manifest.graph_inputs(), manifest.graph_outputs()):
+        for tensor in manifest.state:
+            side.pop(tensor.name, None)
+            side.pop(tensor.next, None)
+        shapes = {n: [1 if isinstance(each, str) else each for each in shape] for n, (_, shape) in side.items()}
+        sides.append({name: np.zeros((size, *shapes[name]), dtype) for name, (dtype, _) in side.items()})
+    return sides[0], sides[1], states

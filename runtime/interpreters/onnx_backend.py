@@ -8,7 +8,7 @@ onnxruntime on a graph of whole sequences: many symbols in one call, or one afte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..format.tensor_specs import SYMBOL
 from .base import Backend, BackendBase, State, initial_state
 from .finite import not_finite, outputs_to_check, require_finite, with_finite_check
 from .mapped_backend import MappedBackend, onnx_runner
+from .memory import BoundCall, allocate
 
 _ONNX_TYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
 _ERRORS_ONLY = 3  # log severity
@@ -73,31 +74,26 @@ class OnnxRuntimeBackend(BackendBase):
 
     def __init__(self, session: Any, manifest: Manifest) -> None:
         """Allocate the buffers and bind them. The resident state is the initial one."""
-        states = {tensor.name for tensor in manifest.state} | {tensor.next for tensor in manifest.state}
-        inputs = _buffers(manifest.graph_inputs(), states)
-        self._outputs = _buffers(manifest.graph_outputs(), states)
+        inputs, outputs, self._buffers = allocate(manifest, 1)
         super().__init__(
             manifest,
-            self._outputs[manifest.answer].reshape(-1),
+            outputs[manifest.answer].reshape(-1),
             {feature.name: inputs[feature.name] for feature in manifest.features},
-            {output.name: self._outputs[output.name] for output in manifest.extra_outputs},
+            {output.name: outputs[output.name] for output in manifest.extra_outputs},
         )
         unread = np.zeros(1, np.int32)  # where a model that reads features alone is told its symbol
         self._symbol = inputs.get("symbols" if manifest.sequence else SYMBOL, unread).reshape(-1)
-        self._buffers = [initial_state(manifest.state) for _ in range(2)]
-        bindings = [
-            bind(session, {**inputs, **before}, {**self._outputs, **{t.next: after[t.name] for t in manifest.state}})
-            for before, after in (self._buffers, self._buffers[::-1])
-        ]
         self.shared = session
-        self._kept = bindings, inputs
-        run, held = shortest_run(session, bindings)
-        self._compute = [
-            with_finite_check((run, (binding, None)), self._written(after), manifest)
-            for binding, after in zip(held, self._buffers[::-1], strict=True)
+        self._kept = inputs
+        self._calls = [
+            with_finite_check(call, _written(outputs, after, manifest), manifest)
+            for call, after in zip(
+                bind_both_ways(session, inputs, outputs, self._buffers, manifest), self._buffers[::-1], strict=True
+            )
         ]
         self._first = self._answer.data
         self._side = 0  # which buffers hold the resident state; switched by one assignment, so it is atomic
+        self.write_state(initial_state(manifest.state))
 
     def step(self, id: int) -> None:
         """See `Backend.step`."""
@@ -108,7 +104,7 @@ class OnnxRuntimeBackend(BackendBase):
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self._symbol[0] = id
-        function, arguments = self._compute[self._side]
+        function, arguments = self._calls[self._side]
         function(*arguments)
         if self._first[0] != self._first[0]:  # not a number
             raise not_finite(self.manifest)
@@ -123,42 +119,37 @@ class OnnxRuntimeBackend(BackendBase):
             array[...] = state[name]
         self._side = 1 - self._side
 
-    def _written(self, target: State) -> list[AnyArray]:
-        """Return what must be looked at after a run that writes the next state to `target`."""
-        following = {tensor.next: target[tensor.name] for tensor in self.manifest.state}
-        return [
-            following[name] if name in following else self._outputs[name] for name in outputs_to_check(self.manifest)
-        ]
+
+def _written(outputs: Mapping[str, AnyArray], after: State, manifest: Manifest) -> list[AnyArray]:
+    """Return the memory to check after a run that writes the next state to `after`."""
+    memory = {**outputs, **{tensor.next: after[tensor.name] for tensor in manifest.state}}
+    return [memory[name] for name in outputs_to_check(manifest)]
 
 
-def bind(session: Any, inputs: Mapping[str, AnyArray], outputs: Mapping[str, AnyArray]) -> Any:
-    """Return a binding of `session` to memory that must live as long."""
-    binding = session.io_binding()
-    for bind_one, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
-        for name, array in arrays.items():
-            bind_one(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-    return binding
-
-
-def _buffers(side: Mapping[str, tuple[type, tuple[int | str, ...]]], but: Collection[str]) -> dict[str, AnyArray]:
-    """Return memory for one side of the graph, for one stream and one step, without the tensors named in `but`."""
-    return {
-        name: np.zeros((1, *(1 if isinstance(size, str) else size for size in shape)), dtype)
-        for name, (dtype, shape) in side.items()
-        if name not in but
-    }
-
-
-def shortest_run(session: Any, bindings: list[Any]) -> tuple[Callable[[Any, Any], object], list[Any]]:
-    """Return what runs a binding, and the bindings it takes: those inside of the Python objects, where there are any.
-
-    Around them onnxruntime 1.31 asks twice whether it is on a graphics card: 1 of 8 microseconds at 50 units.
-    """
+def bind_both_ways(
+    session: Any,
+    inputs: Mapping[str, AnyArray],
+    outputs: Mapping[str, AnyArray],
+    states: Sequence[State],
+    manifest: Manifest,
+) -> list[BoundCall]:
+    """Return the calls that step from each of two sets of states to the other, in memory that must live as long."""
+    run, calls = session.run_with_iobinding, []
+    for before, after in (states, states[::-1]):
+        binding = session.io_binding()
+        following = {tensor.next: after[tensor.name] for tensor in manifest.state}
+        sides = ((binding.bind_input, {**inputs, **before}), (binding.bind_output, {**outputs, **following}))
+        for bind, arrays in sides:
+            for name, array in arrays.items():
+                bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        calls.append((run, (binding, None)))
+    # The methods of the Python objects ask twice whether they are on a graphics card (onnxruntime 1.31): 1 of 8
+    # microseconds at 50 units. So those of the objects inside are called, where there are any.
     inner = getattr(getattr(session, "_sess", None), "run_with_iobinding", None)
-    held = [getattr(binding, "_iobinding", None) for binding in bindings]
+    held = [getattr(binding, "_iobinding", None) for _, (binding, _) in calls]
     if inner is None or None in held:
-        return session.run_with_iobinding, bindings
-    return inner, held
+        return calls
+    return [(inner, (binding, None)) for binding in held]
 
 
 _MOST_AT_ONCE = 1024  # symbols in one call: a year of history must not fill the memory with its answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from threading import Thread
@@ -119,6 +120,8 @@ def test_ctrl_c_at_any_moment_leaves_a_stream_before_or_after_a_step(way, method
     def interrupt(*_):
         raise KeyboardInterrupt
 
+    gc.collect()
+    gc.disable()  # what is raised in a finalizer is lost
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for _ in range(40):
@@ -143,6 +146,7 @@ def test_ctrl_c_at_any_moment_leaves_a_stream_before_or_after_a_step(way, method
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        gc.enable()
 
 
 @pytest.mark.parametrize(("error", "seen"), [(OSError("no memory"), BackendError), (KeyboardInterrupt(), None)])
