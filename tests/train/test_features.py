@@ -32,7 +32,8 @@ from stepcell.runtime.format.tensor_specs import Feature, Inputs
 from stepcell.runtime.tasks.anomaly import Watch
 from stepcell.train import Events, Network, Options, Run, fit
 from stepcell.train.fitting.evaluate import windows
-from stepcell.train.network.forward import Forward
+from stepcell.train.network.built_network import BuiltNetwork
+from stepcell.train.network.forward import forward
 
 FAST, SLOW, FAR = 120.0, 60.0, 101_325.0  # a speed decides what comes next; a pressure far from 0 says nothing
 READING = EventsReader(
@@ -128,15 +129,16 @@ def test_what_is_trained_is_what_keras_computes_from_the_raw_numbers(network):
     random = np.random.default_rng(0)
     ids = random.integers(0, 6, (9, 4)).astype(np.int32)
     numbers = random.normal([90, FAR, 50], [30, 300, 50], (9, 4, 3)).astype(np.float32)
-    forward = Forward(model)
-    logits, _ = forward.logits(tf.constant(ids), forward.zero_state(4), numbers=tf.constant(numbers))
+    network = BuiltNetwork.of(model)
+    zeros = network.initial_state.of(4)
+    logits, _ = forward(network, tf.constant(ids), zeros, features=tf.constant(numbers))
     given = [ids.T, *(numbers[..., n : n + 1].swapaxes(0, 1) for n in range(3))]
     expected = np.asarray(model(given)).swapaxes(0, 1)
     np.testing.assert_allclose(tf.nn.softmax(logits), expected, atol=2e-6)
     assert np.isfinite(expected).all()  # negative gaps among them
     other = numbers.copy()
     other[4, 1, 0] += 30
-    changed, _ = forward.logits(tf.constant(ids), forward.zero_state(4), numbers=tf.constant(other))
+    changed, _ = forward(network, tf.constant(ids), zeros, features=tf.constant(other))
     moved = np.abs(changed - logits).max(-1) > 1e-6
     assert moved[4:, 1].all()
     assert not moved[:4].any()
@@ -163,10 +165,10 @@ def test_a_feature_that_decides_what_comes_next_is_learned_and_without_it_nothin
 
 def test_chunks_carry_the_features_of_their_symbols(events):
     batches = events.batches(0, 3, seed=2)
-    assert batches.numbers.shape == (*batches.inputs.shape, 3)
+    assert batches.features.shape == (*batches.inputs.shape, 3)
     ends = batches.inputs == events.vocabulary.encode("<end>")
-    assert (batches.numbers[ends, 0] == np.float32(events.corpus.boundary["speed"][0])).all()
-    speeds, targets = batches.numbers[..., 0], batches.targets
+    assert (batches.features[ends, 0] == np.float32(events.corpus.boundary["speed"][0])).all()
+    speeds, targets = batches.features[..., 0], batches.targets
     decided = (targets == events.vocabulary.encode("A")) | (targets == events.vocabulary.encode("B"))
     assert ((speeds > 90) == (targets == events.vocabulary.encode("A")))[decided].all()
 
@@ -175,7 +177,7 @@ def test_a_window_shows_the_features_of_its_symbols(events):
     streams = events.evaluations(0)["per_sequence"]
     drawn = windows(streams, 3, 20, seed=0)
     known, shown = (
-        set(zip(each.inputs.ravel().tolist(), map(tuple, each.numbers.reshape(-1, 3).tolist()), strict=True))
+        set(zip(each.inputs.ravel().tolist(), map(tuple, each.features.reshape(-1, 3).tolist()), strict=True))
         for each in (streams, drawn)
     )
     assert shown <= known
@@ -207,7 +209,7 @@ def test_a_run_leaves_a_sample_of_what_really_occurs(run, events):
     carried = events.evaluations(0)["carried"]
     assert list(source.sample) == [events.vocabulary.decode(int(id)) for id in carried.inputs[:, 0]]
     for index, name in enumerate(("speed", "pressure", "gap")):
-        np.testing.assert_array_equal(source.sample_features[name], carried.numbers[:, 0, index : index + 1])
+        np.testing.assert_array_equal(source.sample_features[name], carried.features[:, 0, index : index + 1])
     assert source.training["data"]["reading"]["features"] == {"speed": "Speed (km/h)", "pressure": "pressure"}
     assert read_source(run).model.get_layer("pressure.normalization") is not None
 

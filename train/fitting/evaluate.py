@@ -97,8 +97,8 @@ def windows(streams: Streams, length: int, count: int, seed: int) -> Streams:
     resets = np.zeros(indices.shape, bool)
     resets[0] = True
     allowed = None if streams.allowed is None else streams.allowed[indices, rows]
-    numbers = None if streams.numbers is None else streams.numbers[indices, rows]
-    return Streams(streams.inputs[indices, rows], streams.targets[indices, rows], weights, resets, allowed, numbers)
+    features = None if streams.features is None else streams.features[indices, rows]
+    return Streams(streams.inputs[indices, rows], streams.targets[indices, rows], weights, resets, allowed, features)
 
 
 class Evaluator:
@@ -116,8 +116,8 @@ class Evaluator:
         """Return the predictions for `streams`."""
         allowed = np.zeros((0,), bool) if streams.allowed is None else streams.allowed
         arrays = (streams.inputs, streams.targets, streams.resets, allowed)
-        numbers = None if streams.numbers is None else tf.constant(streams.numbers)
-        made = self._run(*(tf.constant(array) for array in arrays), numbers)
+        features = None if streams.features is None else tf.constant(streams.features)
+        made = self._run(*(tf.constant(array) for array in arrays), features)
         correct, nats, predicted = (np.asarray(array) for array in made)
         return Predictions(streams, correct, nats, predicted)
 
@@ -149,9 +149,11 @@ class Evaluator:
         memoryless = replace(carried, resets=np.ones(carried.inputs.shape, bool))
         return {**scores, "reset": self.score(memoryless)}, predictions["carried"]
 
-    def _step_through(self, inputs: Any, targets: Any, resets: Any, allowed: Any, numbers: Any) -> tuple[Any, Any, Any]:
+    def _step_through(
+        self, inputs: Any, targets: Any, resets: Any, allowed: Any, features: Any
+    ) -> tuple[Any, Any, Any]:
         network, (steps, rows) = self._network, inputs.shape
-        scaled = None if network.scaling is None else network.scaling(numbers)
+        scaled = None if network.scaling is None else network.scaling(features)
 
         def body(t: Any, correct: Any, nats: Any, predicted: Any, state: Any) -> tuple[Any, ...]:
             remaining = network.initial_state.after_reset(state, tf.gather(resets, t))

@@ -53,20 +53,20 @@ class Updater:
         self._optimizer.learning_rate.assign(learning_rate)
         # All data goes in as arguments: indexing it from outside would compile anew at every call under XLA.
         arrays = [tf.constant(array) for array in (batches.inputs, batches.targets, batches.weights, batches.resets)]
-        numbers = None if batches.numbers is None else tf.constant(batches.numbers)
-        loss, accuracy, self._state = self._run(*arrays, numbers, tf.constant(first), self._state)
+        features = None if batches.features is None else tf.constant(batches.features)
+        loss, accuracy, self._state = self._run(*arrays, features, tf.constant(first), self._state)
         return float(loss), float(accuracy)
 
     def _updates(
-        self, inputs: Tensor, targets: Tensor, weights: Tensor, resets: Tensor, numbers: Tensor, first: Tensor,
+        self, inputs: Tensor, targets: Tensor, weights: Tensor, resets: Tensor, features: Tensor, first: Tensor,
         state: list[Tensor],
     ) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
         count = inputs.shape[0]
 
         def body(update: Tensor, loss: Tensor, accuracy: Tensor, state: list[Tensor]) -> tuple[Any, ...]:
             x, y, counts, begins = (tf.gather(array, update) for array in (inputs, targets, weights, resets))
-            features = None if numbers is None else tf.gather(numbers, update)
-            its_loss, its_accuracy, state = self._update(x, y, counts, begins, features, first + update, state)
+            given = None if features is None else tf.gather(features, update)
+            its_loss, its_accuracy, state = self._update(x, y, counts, begins, given, first + update, state)
             return update + 1, loss + its_loss / count, accuracy + its_accuracy / count, state
 
         start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0), state)
@@ -76,7 +76,7 @@ class Updater:
         return loss, accuracy, state
 
     def _update(
-        self, inputs: Tensor, targets: Tensor, weights: Tensor, resets: Tensor, numbers: Tensor, update: Tensor,
+        self, inputs: Tensor, targets: Tensor, weights: Tensor, resets: Tensor, features: Tensor, update: Tensor,
         state: list[Tensor],
     ) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
         variables = self._network.variables
@@ -88,7 +88,7 @@ class Updater:
                 keep = 1.0 - tf.cast(resets, tf.float32)
             seed = tf.stack([self._seed, update])
             logits, following = forward(
-                self._network, inputs, state, numbers=numbers, dropout_seed=seed, keep=keep
+                self._network, inputs, state, features=features, dropout_seed=seed, keep=keep
             )  # fmt: skip
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
             total = tf.maximum(tf.reduce_sum(weights), 1.0)

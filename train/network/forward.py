@@ -14,7 +14,7 @@ Tensor: TypeAlias = Any
 
 
 def forward(
-    network: BuiltNetwork, ids: Tensor, state: list[Tensor], *, numbers: Tensor = None, dropout_seed: Tensor = None,
+    network: BuiltNetwork, ids: Tensor, state: list[Tensor], *, features: Tensor = None, dropout_seed: Tensor = None,
     keep: Tensor = None,
 ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
     """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk.
@@ -25,7 +25,7 @@ def forward(
         network: The network.
         ids: int32.
         state: Before the chunk: h of each recurrent layer in turn, and c for an LSTM; each (B, U).
-        numbers: float32 of shape (T, B, F): the features, where the model has any.
+        features: float32 of shape (T, B, F): the features, where the model has any.
         dropout_seed: int32 of shape (2,): the seed of dropout; None: no dropout.
         keep: float32 of shape (T, B): 0 where the state is reset before this symbol, else 1; None: no resets.
     """
@@ -38,7 +38,7 @@ def forward(
     x: Tensor = None
     for index, layer in enumerate(network.recurrent):
         h = remaining.pop(0)
-        projected = _project(network, layer, ids, x, numbers)
+        projected = _project(network, layer, ids, x, features)
         kernel = layer.cell.recurrent_kernel.value
         if isinstance(layer, keras.layers.LSTM):
             x, *after = lstm_sequence(projected, kernel, h, remaining.pop(0), keep, begins[:2])
@@ -55,7 +55,7 @@ def forward(
     return _matmul(x, network.head.kernel.value) + network.head.bias.value, following
 
 
-def _project(network: BuiltNetwork, layer: Any, ids: Tensor, x: Tensor, numbers: Tensor) -> Tensor:
+def _project(network: BuiltNetwork, layer: Any, ids: Tensor, x: Tensor, features: Tensor) -> Tensor:
     """Return the input's share of the gates of `layer`, (T, B, G U); x is None for the first layer."""
     kernel, bias = layer.cell.kernel.value, layer.cell.bias.value
     if isinstance(layer, keras.layers.GRU):
@@ -64,7 +64,7 @@ def _project(network: BuiltNetwork, layer: Any, ids: Tensor, x: Tensor, numbers:
         return _matmul(x, kernel) + bias
     if network.scaling is None:
         return _look_up(network.lookup, ids, kernel, bias)
-    scaled = network.scaling(numbers)
+    scaled = network.scaling(features)
     size = scaled.shape[-1]
     return _look_up(network.lookup, ids, kernel[:-size], bias) + _matmul(scaled, kernel[-size:])
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from string import ascii_uppercase
-from typing import Any
 
 import numpy as np
 
@@ -39,6 +38,8 @@ class Alphabet(EpisodeProblem):
         ProblemError: Values that make no problem; all of them are named.
     """
 
+    name = "alphabet"
+
     symbols: int = 26
     cyclic: bool = True
     scrambled: int | None = None
@@ -65,11 +66,6 @@ class Alphabet(EpisodeProblem):
             )
         raise_if_any(problems, "This alphabet problem cannot be made")
 
-    @property
-    def name(self) -> str:
-        """See `Problem.name`."""
-        return "alphabet"
-
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """See `Problem.vocabulary`; A to Z, also where the order is another."""
@@ -80,15 +76,9 @@ class Alphabet(EpisodeProblem):
     @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
-        return Recipe(
-            time_steps=max(_TIME_STEPS, self.longest),
-            learning_rate=dict.fromkeys(CELLS, 0.01),
-            schedule="constant",
-            max_updates=5000,
-            updates_per_call=25,
-            evaluate_every=25,
-            xla=False,
-        )
+        steps = max(_TIME_STEPS, self.longest)
+        rates = dict.fromkeys(CELLS, 0.01)
+        return Recipe(steps, rates, "constant", max_updates=5000, evaluate_every=25, xla=False)
 
     def draw(self, random: np.random.Generator) -> Episode:
         """See `EpisodeProblem.draw`: first where it begins, then how long it is, each as likely as the others."""
@@ -114,16 +104,6 @@ class Alphabet(EpisodeProblem):
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`: everything is right, in every evaluation."""
         return all(score.accuracy == 1.0 for score in scores.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Problem.to_json`."""
-        return {
-            "symbols": self.symbols,
-            "cyclic": self.cyclic,
-            "scrambled": self.scrambled,
-            "shortest": self.shortest,
-            "longest": self.longest,
-        }
 
     @cached_property
     def _order(self) -> Ids:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,10 @@ from ...runtime.common.arrays import Float32, Ids
 from ...runtime.common.errors import raise_if_any
 from ...runtime.format.vocabulary import Vocabulary
 from ..network.network import CELLS
-from .problem import Batches, Recipe, Score, Streams
+from .problem import Batches, GeneratedProblem, Recipe, Score, Streams
 
-_LANES = 32
-_RESETS = 0.1  # share of the chunks that begin from nothing: a device must also start well
+_BATCH_ROWS = 32
+_RESETS = 0.1  # fraction of the chunks that begin with a reset: a device must also start well
 _STREAMS, _STREAM_LENGTH = 16, 2000
 _MOST_SYMBOLS, _LONGEST_LAG = 10_000, 10_000  # tables grow with the square of the one, chunks with the other
 _SOLVED = 0.9999
@@ -28,7 +27,7 @@ _MISSING = "missing"
 
 
 @dataclass(frozen=True)
-class Echo:
+class Echo(GeneratedProblem):
     """Random symbols come one at a time; the answer to each is the symbol `lag` steps before it.
 
     Nothing but the state can know it. The first `lag` answers after a reset are not asked for.
@@ -42,6 +41,8 @@ class Echo:
     Raises:
         ProblemError: Values that make no problem; all of them are named.
     """
+
+    name = "echo"
 
     symbols: int = 100
     lag: int = 1
@@ -62,11 +63,6 @@ class Echo:
             problems.append(f"the share of missing inputs is {self.missing}, it must be 0 or more and below 1")
         raise_if_any(problems, "This echo problem cannot be made")
 
-    @property
-    def name(self) -> str:
-        """See `Problem.name`."""
-        return "echo"
-
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """See `Problem.vocabulary`."""
@@ -78,35 +74,18 @@ class Echo:
         return Vocabulary.of_ids(self.symbols)
 
     @property
-    def data(self) -> None:
-        """See `Problem.data`: they are made."""
-        return
-
-    @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`; a long lag is learned over all shorter ones, one after the other."""
         if self.lag >= _LONG:
             steps = 2 * self.lag
             shorter = (_Shorter(self.symbols, lag, self.missing, steps) for lag in range(1, self.lag))
-            return replace(
-                self._recipe(steps, 0.005),
-                schedule="cosine",
-                max_updates=_UPDATES,
-                evaluate_every=1000,
-                curriculum=tuple(shorter),
-            )
+            slow = replace(self._recipe(steps, 0.005), schedule="cosine", max_updates=_UPDATES, evaluate_every=1000)
+            return replace(slow, curriculum=tuple(shorter))
         return self._recipe(_TIME_STEPS, 0.01)
 
     def _recipe(self, time_steps: int, learning_rate: float) -> Recipe:
-        return Recipe(
-            time_steps=time_steps,
-            learning_rate=dict.fromkeys(CELLS, learning_rate),
-            schedule="by_accuracy",
-            max_updates=50_000,
-            updates_per_call=50,
-            evaluate_every=200,
-            xla=True,
-        )
+        rates = dict.fromkeys(CELLS, learning_rate)
+        return Recipe(time_steps, rates, max_updates=50_000, updates_per_call=50, evaluate_every=200)
 
     def batches(self, first: int, updates: int, seed: int) -> Batches:
         """See `Problem.batches`: endless random streams, cut into chunks."""
@@ -115,7 +94,9 @@ class Echo:
         inputs = chunks[1:]
         # A chunk is at least as long as the lag, so the answers stand in it or in the one before it.
         targets = np.concatenate([chunks[:-1], inputs], axis=1)[:, steps - self.lag : 2 * steps - self.lag]
-        resets = np.stack([np.random.default_rng([seed, 4, u]).random(_LANES) for u in range(first, first + updates)])
+        resets = np.stack(
+            [np.random.default_rng([seed, 4, u]).random(_BATCH_ROWS) for u in range(first, first + updates)]
+        )
         fresh = resets < _RESETS
         fresh[0] |= first == 0  # nothing comes before the first chunk
         known = np.arange(steps)[:, None] >= self.lag  # (T, 1): within a chunk that begins from nothing
@@ -135,13 +116,9 @@ class Echo:
         """See `Problem.is_solved`."""
         return scores["carried"].accuracy >= _SOLVED
 
-    def to_json(self) -> dict[str, Any]:
-        """See `Problem.to_json`."""
-        return {"symbols": self.symbols, "lag": self.lag, "missing": self.missing}
-
     def _chunk(self, update: int, seed: int) -> Ids:
         """Return the inputs of one update, shape (T, B); there is a chunk before the first."""
-        return self._inputs(np.random.default_rng([seed, 6, update + 1]), (self.recipe.time_steps, _LANES))
+        return self._inputs(np.random.default_rng([seed, 6, update + 1]), (self.recipe.time_steps, _BATCH_ROWS))
 
     def _inputs(self, random: np.random.Generator, shape: tuple[int, int]) -> Ids:
         """Return random inputs, int32 of shape `shape`, some of them missing; that id comes after all others."""

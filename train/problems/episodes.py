@@ -1,19 +1,18 @@
-"""Problems made of independent sequences: how these become streams to learn from and to be judged by."""
+"""Problems of independent sequences, as streams for training and evaluation."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Float32, Ids
-from ...runtime.format.vocabulary import Vocabulary
-from .problem import Batches, Recipe, Streams
+from .problem import Batches, GeneratedProblem, Recipe, Streams
 
 _STREAMS = 16
-# Sequences in a row in each stream that a model is judged by: 50, fewer if they are long, never less than 10.
+# Sequences in each carried stream: 50, fewer if they are long, never less than 10.
 _MOST_CARRIED, _LEAST_CARRIED, _CARRIED_STEPS = 50, 10, 10_000
 _EXAMPLES = 256
 
@@ -39,36 +38,26 @@ class Episode:
         return len(self.inputs)
 
 
-class EpisodeProblem(ABC):
+class EpisodeProblem(GeneratedProblem, ABC):
     """A problem whose sequences can be drawn one by one.
 
-    Whole sequences are laid one after the other into the chunks of each lane, as many as fit, and learned from end to
-    end. What is left at the end of a chunk is filled with symbols that have no weight, and the state behind them goes
-    no further: padding is never learned and never seen.
+    Each batch row of a chunk holds as many whole sequences as fit, one after the other. The rest of the chunk is padded
+    with symbols of weight 0, and the next chunk of that row begins with a reset: padding is never learned and never
+    seen.
     """
 
     @property
     def resets(self) -> float:
-        """Share of the chunks that begin from nothing; the others go on from the sequence before.
+        """Fraction of the chunks that begin with a reset; the others go on from the sequence before.
 
         1: a device has to reset between sequences. Less: it need not.
         """
         return 0.5
 
     @property
-    def lanes(self) -> int:
-        """Streams learned side by side."""
+    def batch_rows(self) -> int:
+        """Rows of a batch."""
         return 16
-
-    @property
-    def labels(self) -> Vocabulary | None:
-        """See `Problem.labels`: the next symbol, unless a problem has others."""
-        return None
-
-    @property
-    def data(self) -> None:
-        """See `Problem.data`: they are made."""
-        return
 
     @property
     @abstractmethod
@@ -77,15 +66,15 @@ class EpisodeProblem(ABC):
 
     @abstractmethod
     def draw(self, random: np.random.Generator) -> Episode:
-        """Return a sequence that follows from `random` alone."""
+        """Return a sequence drawn with `random`."""
 
     def supply(self, random: np.random.Generator) -> Iterator[Episode]:
-        """Yield the sequences that an update learns from, without end."""
+        """Yield training sequences without end."""
         while True:
             yield self.draw(random)
 
     def examples(self, seed: int) -> list[Episode]:
-        """Return the sequences that a model is judged by one at a time: others than it learns from."""
+        """Return the sequences for evaluation one at a time, drawn apart from the training sequences."""
         random = np.random.default_rng([seed, 1])
         return [self.draw(random) for _ in range(_EXAMPLES)]
 
@@ -97,43 +86,39 @@ class EpisodeProblem(ABC):
         return Batches(inputs, targets, weights, resets)
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
-        """See `Problem.evaluations`: sequences after a reset each, and long rows of them without any reset."""
-        return {"carried": self.rows(seed), "per_sequence": side_by_side(self.examples(seed))}
+        """See `Problem.evaluations`: sequences after a reset each, and long streams of them without any reset."""
+        return {"carried": self.carried(seed), "per_sequence": side_by_side(self.examples(seed))}
 
-    def rows(self, seed: int) -> Streams:
+    def carried(self, seed: int) -> Streams:
         """Return streams of sequences one after the other, the state never reset."""
-        lanes = []
         count = max(_LEAST_CARRIED, min(_MOST_CARRIED, _CARRIED_STEPS // self.recipe.time_steps))
-        for lane in range(_STREAMS):
-            random = np.random.default_rng([seed, 2, lane])
-            lanes.append(joined([self.draw(random) for _ in range(count)]))
-        steps = min(map(len, lanes))
-        streams = side_by_side([_cut(lane, steps) for lane in lanes])
-        return Streams(
-            streams.inputs, streams.targets, streams.weights, np.zeros((steps, _STREAMS), bool), streams.allowed
-        )
+        randoms = [np.random.default_rng([seed, 2, stream]) for stream in range(_STREAMS)]
+        joined = [join([self.draw(random) for _ in range(count)]) for random in randoms]
+        steps = min(map(len, joined))
+        streams = side_by_side([_cut(episode, steps) for episode in joined])
+        return replace(streams, resets=np.zeros((steps, _STREAMS), bool))
 
     def _chunk(self, update: int, seed: int) -> tuple[AnyArray, ...]:
-        """Return inputs, targets and weights (T, B) of one update; which lanes end in filling; which begin anew."""
+        """Return inputs, targets and weights (T, B) of one update, which rows end in padding, and which are reset."""
         random = np.random.default_rng([seed, 3, update + 1])
         steps = self.recipe.time_steps
-        chunk = [np.zeros((steps, self.lanes), dtype) for dtype in (np.int32, np.int32, np.float32)]
-        used = np.zeros(self.lanes, int)
+        chunk = [np.zeros((steps, self.batch_rows), dtype) for dtype in (np.int32, np.int32, np.float32)]
+        used = np.zeros(self.batch_rows, int)
         supply = self.supply(random)
-        for lane in range(self.lanes):
-            while used[lane] < steps:
+        for row in range(self.batch_rows):
+            while used[row] < steps:
                 episode = next(supply)
-                end = used[lane] + len(episode)
+                end = used[row] + len(episode)
                 if end > steps:
                     break
                 parts = (episode.inputs, episode.targets, episode.weights)
                 for target, source in zip(chunk, parts, strict=True):
-                    target[used[lane] : end, lane] = source
-                used[lane] = end
-        return *chunk, used < steps, random.random(self.lanes) < self.resets
+                    target[used[row] : end, row] = source
+                used[row] = end
+        return *chunk, used < steps, random.random(self.batch_rows) < self.resets
 
 
-def joined(episodes: Sequence[Episode]) -> Episode:
+def join(episodes: Sequence[Episode]) -> Episode:
     """Return the episodes one after the other as one."""
     allowed = [episode.allowed for episode in episodes if episode.allowed is not None]
     return Episode(
@@ -145,7 +130,7 @@ def joined(episodes: Sequence[Episode]) -> Episode:
 
 
 def side_by_side(episodes: Sequence[Episode]) -> Streams:
-    """Return the episodes as streams that each begin from nothing; shorter ones end in symbols without weight."""
+    """Return the episodes as streams that each begin with a reset; shorter ones end in symbols of weight 0."""
     steps = max(map(len, episodes))
     inputs = np.zeros((steps, len(episodes)), np.int32)
     targets, weights = inputs.copy(), inputs.astype(np.float32)
@@ -153,13 +138,11 @@ def side_by_side(episodes: Sequence[Episode]) -> Streams:
     resets[0] = True
     first = episodes[0].allowed
     allowed = None if first is None else np.zeros((*inputs.shape, first.shape[1]), bool)
-    for lane, episode in enumerate(episodes):
-        length = len(episode)
-        inputs[:length, lane], targets[:length, lane], weights[:length, lane] = (
-            episode.inputs, episode.targets, episode.weights,
-        )  # fmt: skip
+    for column, episode in enumerate(episodes):
+        own = slice(len(episode)), column
+        inputs[own], targets[own], weights[own] = episode.inputs, episode.targets, episode.weights
         if allowed is not None:
-            allowed[:length, lane] = episode.allowed
+            allowed[own] = episode.allowed
     return Streams(inputs, targets, weights, resets, allowed)
 
 

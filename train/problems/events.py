@@ -33,9 +33,11 @@ class Events(RecordedProblem):
         ProblemError: Weights that make no sense; all of them are named.
     """
 
+    name = "events"
+
     max_batch_rows = 32
     learning_rate: ClassVar[Mapping[str, float]] = {"lstm": 0.01, "gru": 0.01, "rnn": 0.005}
-    epochs, min_updates, judgements = 40, 1_000, 20
+    epochs, min_updates, evaluation_count = 40, 1_000, 20
     class_balance: float = 0.0
     symbol_weights: Mapping[str, float] = field(default_factory=dict)
 
@@ -50,7 +52,7 @@ class Events(RecordedProblem):
             if not 0 <= factor < math.inf:
                 problems.append(f"{symbol!r} is to weigh {factor:g}, it must be 0 or more and finite")
         raise_if_any(problems, "These events cannot be learned with these weights")
-        self.refuse_if_too_small()
+        self.check()
 
     @classmethod
     def of(
@@ -88,11 +90,6 @@ class Events(RecordedProblem):
             split=split,
         )  # fmt: skip
         return cls(corpus, class_balance, symbol_weights or {})
-
-    @property
-    def name(self) -> str:
-        """See `Problem.name`."""
-        return "events"
 
     @cached_property
     def answer_weights(self) -> Float32 | None:

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -39,6 +38,8 @@ class Memory(EpisodeProblem):
     Raises:
         ProblemError: No sequences, one that is too short, or nothing in them that can be predicted.
     """
+
+    name = "memory"
 
     sequences: tuple[tuple[str, ...], ...]
 
@@ -82,11 +83,6 @@ class Memory(EpisodeProblem):
         middle = [str(step % between) for step in range(length - 2)]
         return cls(tuple((str(key), *middle, str(key)) for key in range(between, size)))
 
-    @property
-    def name(self) -> str:
-        """See `Problem.name`."""
-        return "memory"
-
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """See `Problem.vocabulary`: numbers in their order, other symbols in theirs."""
@@ -99,9 +95,9 @@ class Memory(EpisodeProblem):
         return 1.0 if self._is_long else super().resets
 
     @property
-    def lanes(self) -> int:
-        """See `EpisodeProblem.lanes`; of long sequences the few there are will do."""
-        return min(max(2, len(self.sequences)), super().lanes) if self._is_long else super().lanes
+    def batch_rows(self) -> int:
+        """See `EpisodeProblem.batch_rows`; of long sequences the few there are will do."""
+        return min(max(2, len(self.sequences)), super().batch_rows) if self._is_long else super().batch_rows
 
     @property
     def recipe(self) -> Recipe:
@@ -110,18 +106,13 @@ class Memory(EpisodeProblem):
         # Sequences of different lengths are learned two by two at least, so that each is seen to follow every other.
         steps = max(lengths) * (1 if max(lengths) == min(lengths) else 2)
         is_very_long = self._reach > _VERY_LONG
+        rate = 0.005 if is_very_long else 0.02 if self._is_long else 0.01
         return Recipe(
-            time_steps=steps,
-            learning_rate=dict.fromkeys(CELLS, 0.005 if is_very_long else 0.02 if self._is_long else 0.01),
-            schedule="by_accuracy" if is_very_long else "constant",
-            max_updates=5000,
-            updates_per_call=25,
-            evaluate_every=50 if self._is_long else 25,
-            xla=steps > 50,
-            monitor="per_sequence" if self._is_long else "carried",
-            max_lag=self._reach if self._is_long else 0,
+            steps, dict.fromkeys(CELLS, rate), "by_accuracy" if is_very_long else "constant", max_updates=5000,
+            evaluate_every=50 if self._is_long else 25, xla=steps > 50,
+            monitor="per_sequence" if self._is_long else "carried", max_lag=self._reach if self._is_long else 0,
             curriculum=(_FarFirst(self.sequences),) if is_very_long else (),
-        )
+        )  # fmt: skip
 
     def draw(self, random: np.random.Generator) -> Episode:
         """See `EpisodeProblem.draw`."""
@@ -150,10 +141,6 @@ class Memory(EpisodeProblem):
         """
         judged = [scores[name] for name in ("per_sequence", "carried")[: 1 if self._is_long else 2]]
         return all(score.accuracy == 1.0 and score.nats < _SURE and score.min_probability > _LOWEST for score in judged)
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Problem.to_json`."""
-        return {"sequences": [list(sequence) for sequence in self.sequences]}
 
     @cached_property
     def _reach(self) -> int:

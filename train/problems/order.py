@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Order(EpisodeProblem):
         ProblemError: Another number of marks.
     """
 
+    name = "order"
+
     resets: ClassVar[float] = 1.0
 
     marks: int = 2
@@ -44,11 +46,6 @@ class Order(EpisodeProblem):
         """Check the values."""
         if self.marks not in _PLACES:
             raise ProblemError(f"The order problem has 2 or 3 marks, not {self.marks}.")
-
-    @property
-    def name(self) -> str:
-        """See `Problem.name`."""
-        return "order"
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -63,17 +60,8 @@ class Order(EpisodeProblem):
     @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
-        return Recipe(
-            time_steps=_LONGEST,
-            learning_rate=dict.fromkeys(CELLS, 0.01),
-            schedule="by_accuracy",
-            max_updates=20_000,
-            updates_per_call=25,
-            evaluate_every=100,
-            xla=True,
-            monitor="per_sequence",
-            max_lag=_LONGEST,
-        )
+        rates = dict.fromkeys(CELLS, 0.01)
+        return Recipe(_LONGEST, rates, evaluate_every=100, monitor="per_sequence", max_lag=_LONGEST)
 
     def draw(self, random: np.random.Generator) -> Episode:
         """See `EpisodeProblem.draw`."""
@@ -90,7 +78,3 @@ class Order(EpisodeProblem):
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`."""
         return scores["per_sequence"].accuracy == 1.0
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Problem.to_json`."""
-        return {"marks": self.marks}

@@ -1,9 +1,9 @@
-"""Problems: what there is to learn, as streams of symbols."""
+"""Problems: their data as streams of symbols, their recipes and the scores on them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import exp, log, nan
 from typing import Any, Protocol
 
@@ -17,11 +17,11 @@ class Score:
     """How good a model is on some streams.
 
     Attributes:
-        accuracy: Share of the answers whose most likely symbol is the right one.
+        accuracy: Fraction of the answers whose most likely symbol is the right one.
         nats: Mean negative log-probability of the right answer.
-        answers: How many answers counted.
+        answers: Number of answers that counted.
         steps: Length of the streams.
-        min_probability: The lowest probability that a right answer was given; nan: not known.
+        min_probability: The lowest probability of a right answer; nan: not known.
     """
 
     accuracy: float
@@ -45,37 +45,37 @@ class Score:
 
 @dataclass(frozen=True)
 class Batches:
-    """The data of several updates. U updates, T time steps, B lanes; lanes are streams learned side by side.
+    """The data of several updates. U updates, T time steps, B batch rows, each a stream.
 
     Attributes:
         inputs: int32 of shape (U, T, B).
         targets: int32 of the same shape: the right answer to each input.
-        weights: float32 of the same shape: 0 where there is nothing to answer yet.
-        resets: bool of shape (U, B): forget the state of this lane before this update. Otherwise it is carried over
-            from the update before, as a device carries it. Or (U, T, B): forget it before this symbol, where sequences
-            begin within chunks.
-        numbers: float32 of shape (U, T, B, F): the features of each input, as a device is fed them; None: none.
+        weights: float32 of the same shape: 0 where no answer is asked for.
+        resets: bool of shape (U, B): reset the state of this row before this update. Otherwise it is carried over from
+            the update before, as a device carries it. Or (U, T, B): reset it before this symbol, where sequences begin
+            within chunks.
+        features: float32 of shape (U, T, B, F): the features of each input, as a device is fed them; None: none.
     """
 
     inputs: Ids
     targets: Ids
     weights: Float32
     resets: AnyArray
-    numbers: Float32 | None = None
+    features: Float32 | None = None
 
 
 @dataclass(frozen=True)
 class Streams:
-    """Streams to be evaluated one symbol at a time. T time steps, B streams.
+    """Streams for evaluation, one symbol at a time. T time steps, B streams.
 
     Attributes:
         inputs: int32 of shape (T, B).
         targets: int32 of the same shape.
         weights: float32 of the same shape: 1 where the answer counts.
-        resets: bool of the same shape: forget the state before this symbol.
-        allowed: bool of shape (T, B, K): all outputs that would be right, where there are several. An answer is then
-            right if each of them is more likely than every other output. None: the target alone is right.
-        numbers: float32 of shape (T, B, F): the features of each input, as a device is fed them; None: none.
+        resets: bool of the same shape: reset the state before this symbol.
+        allowed: bool of shape (T, B, K): all right outputs, where there are several. An answer is then right if each of
+            them is more likely than every other output. None: the target alone is right.
+        features: float32 of shape (T, B, F): the features of each input, as a device is fed them; None: none.
     """
 
     inputs: Ids
@@ -83,17 +83,17 @@ class Streams:
     weights: Float32
     resets: AnyArray
     allowed: AnyArray | None = None
-    numbers: Float32 | None = None
+    features: Float32 | None = None
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a problem is best trained, unless its user knows better.
+    """The best known way to train a problem.
 
     Attributes:
         time_steps: Length of the chunks that gradients flow through.
-        learning_rate: The highest learning rate for each kind of cell.
-        schedule: How it changes, one of `SCHEDULES`.
+        learning_rate: Peak learning rate for each kind of cell.
+        schedule: Schedule of the learning rate, one of `SCHEDULES`.
         max_updates: Most updates to make.
         updates_per_call: Updates per call of the compiled loop; progress is shown and Ctrl-C heard between calls.
         evaluate_every: Updates between evaluations.
@@ -106,40 +106,40 @@ class Recipe:
 
     time_steps: int
     learning_rate: Mapping[str, float]
-    schedule: str
-    max_updates: int
-    updates_per_call: int
-    evaluate_every: int
-    xla: bool
+    schedule: str = "by_accuracy"
+    max_updates: int = 20_000
+    updates_per_call: int = 25
+    evaluate_every: int = 50
+    xla: bool = True
     patience: int | None = None
     monitor: str = "carried"
     max_lag: int = 0
     curriculum: tuple[Problem, ...] = ()
 
 
-class Data(Protocol):
-    """What is known about data before anything has been learned from them."""
+class DataSummary(Protocol):
+    """What is known about recorded data before training."""
 
     @property
     def scales(self) -> tuple[FeatureStats, ...]:
-        """The features beside the symbols, and how far they spread."""
+        """The features beside the symbols, with mean and variance."""
 
     def record(self) -> dict[str, Any]:
-        """Return what is to stand in the model file beside how it was trained."""
+        """Return the part of the model file that describes the data."""
 
     def table(self) -> tuple[list[str], list[list[str]], str]:
-        """Return header, rows and a note that show what was read."""
+        """Return header, rows and a note for the terminal."""
 
     def picture(self) -> bytes | None:
-        """Return a PNG that shows it; None without matplotlib."""
+        """Return a PNG; None without matplotlib."""
 
 
 class Problem(Protocol):
-    """Something to learn. Everything it hands out follows from its values, the seed and the number of the update."""
+    """Something to learn. All its data follow from its values, the seed and the number of the update."""
 
     @property
     def name(self) -> str:
-        """What the problem is called: the sub-command that trains it."""
+        """The name of the problem: the sub-command that trains it."""
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -147,40 +147,59 @@ class Problem(Protocol):
 
     @property
     def labels(self) -> Vocabulary | None:
-        """The symbols of the targets; None: a target is the symbol that comes next."""
+        """The symbols of the targets; None: a target is the next symbol."""
 
     @property
     def recipe(self) -> Recipe:
-        """How to train it."""
+        """The way to train it."""
 
     @property
-    def data(self) -> Data | None:
-        """What is known about the data, where they were read and not made."""
+    def data(self) -> DataSummary | None:
+        """The summary of the data; None where they are generated."""
 
     def batches(self, first: int, updates: int, seed: int) -> Batches:
-        """Return the data of some updates, the same ones whenever they are asked for.
+        """Return the data of some updates, the same ones at each call.
 
         Args:
             first: Number of the first update, from 0 on.
-            updates: How many.
-            seed: Everything random follows from it.
+            updates: Number of updates.
+            seed: Random seed.
         """
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
-        """Return the streams to judge a model by, by name.
+        """Return the streams for evaluation, by name.
 
         One of them is `carried`, whose state is never reset on the way.
 
         Args:
-            seed: Everything random follows from it.
+            seed: Random seed.
         """
 
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
-        """Tell whether there is nothing left to learn.
+        """Return whether there is nothing left to learn.
 
         Args:
-            scores: Name of an evaluation -> what the model has there.
+            scores: Name of an evaluation -> its score.
         """
 
     def to_json(self) -> dict[str, Any]:
         """Return everything needed to make this problem again."""
+
+
+@dataclass(frozen=True)
+class GeneratedProblem:
+    """The parts that all problems with generated data share: no labels, no summary, and their fields as JSON."""
+
+    @property
+    def labels(self) -> Vocabulary | None:
+        """See `Problem.labels`."""
+        return None
+
+    @property
+    def data(self) -> None:
+        """See `Problem.data`."""
+        return
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Problem.to_json`."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

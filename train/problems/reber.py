@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -35,10 +34,7 @@ class Reber(EpisodeProblem):
     that may come next has to be more likely than every one that may not.
     """
 
-    @property
-    def name(self) -> str:
-        """See `Problem.name`."""
-        return "reber"
+    name = "reber"
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -48,15 +44,7 @@ class Reber(EpisodeProblem):
     @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
-        return Recipe(
-            time_steps=_LONGEST,
-            learning_rate=dict.fromkeys(CELLS, 0.01),
-            schedule="constant",
-            max_updates=20_000,
-            updates_per_call=25,
-            evaluate_every=50,
-            xla=True,
-        )
+        return Recipe(_LONGEST, dict.fromkeys(CELLS, 0.01), "constant")
 
     def draw(self, random: np.random.Generator) -> Episode:
         """See `EpisodeProblem.draw`."""
@@ -77,10 +65,6 @@ class Reber(EpisodeProblem):
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`: everything legal is the most likely, everywhere, in 256 strings and in long rows."""
         return all(score.accuracy == 1.0 for score in scores.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Problem.to_json`."""
-        return {}
 
     def _episode(self, string: list[str], possible: list[str]) -> Episode:
         """Return the episode of `string`; `possible` are the symbols that may follow each but the last."""

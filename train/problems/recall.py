@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from .episodes import Episode, EpisodeProblem, side_by_side
 from .problem import Batches, Recipe, Score, Streams
 
 _QUESTION = "?"
-_LANES = 32
+_BATCH_ROWS = 32
 _ASKED = 5  # times in each chunk that is learned from, beside the question at its end
 _GO_ON = 0.25  # share of the chunks that may go on in the next one
 _LONGEST_LAG, _MOST = 10_000, 5_000  # chunks are as long as the one, tables grow with the square of the other
@@ -47,6 +46,8 @@ class Recall(EpisodeProblem):
         ProblemError: Values that make no problem; all of them are named.
     """
 
+    name = "recall"
+
     lag: int = 100
     keys: int = 10
     distractors: int = 8
@@ -66,11 +67,6 @@ class Recall(EpisodeProblem):
         ]
         raise_if_any(problems, "This recall problem cannot be made")
 
-    @property
-    def name(self) -> str:
-        """See `Problem.name`."""
-        return "recall"
-
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """See `Problem.vocabulary`: keys, distractors, the question."""
@@ -87,17 +83,8 @@ class Recall(EpisodeProblem):
     @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
-        return Recipe(
-            time_steps=self.lag + self.extra + 2,
-            learning_rate=dict.fromkeys(CELLS, 0.01),
-            schedule="by_accuracy",
-            max_updates=20_000,
-            updates_per_call=25,
-            evaluate_every=50,
-            xla=True,
-            monitor="per_sequence",
-            max_lag=2 * self.lag,
-        )
+        rates = dict.fromkeys(CELLS, 0.01)
+        return Recipe(self.lag + self.extra + 2, rates, monitor="per_sequence", max_lag=2 * self.lag)
 
     def batches(self, first: int, updates: int, seed: int) -> Batches:
         """See `Problem.batches`."""
@@ -125,22 +112,18 @@ class Recall(EpisodeProblem):
         names = ("per_sequence", "twice_the_lag")
         return all(scores[name].accuracy == 1.0 and scores[name].min_probability > _SURE for name in names)
 
-    def to_json(self) -> dict[str, Any]:
-        """See `Problem.to_json`."""
-        return {"lag": self.lag, "keys": self.keys, "distractors": self.distractors, "extra": self.extra}
-
     def _chunk(self, update: int, seed: int) -> tuple[Ids, Ids, Float32, AnyArray]:
         """Return inputs, targets and weights (T, B) of one update, and which lanes begin anew."""
         steps, question = self.recipe.time_steps, self.keys + self.distractors
         random = np.random.default_rng([seed, 4, update])
         keys, may_go_on = self._keys(update, seed)
-        keys_before, went_on = self._keys(update - 1, seed) if update else (keys, np.ones(_LANES, bool))
+        keys_before, went_on = self._keys(update - 1, seed) if update else (keys, np.ones(_BATCH_ROWS, bool))
         goes_on = may_go_on & ~went_on  # never for a third chunk
-        inputs = random.integers(self.keys, question, (steps, _LANES), dtype=np.int32)
+        inputs = random.integers(self.keys, question, (steps, _BATCH_ROWS), dtype=np.int32)
         inputs[0, ~goes_on] = keys[~goes_on]
-        early = np.exp(random.uniform(0, np.log(steps - 1), (_ASKED, _LANES))).astype(int)
-        asked = np.concatenate([early, np.full((1, _LANES), steps - 1)]), np.arange(_LANES)
-        weights = np.zeros((steps, _LANES), np.float32)
+        early = np.exp(random.uniform(0, np.log(steps - 1), (_ASKED, _BATCH_ROWS))).astype(int)
+        asked = np.concatenate([early, np.full((1, _BATCH_ROWS), steps - 1)]), np.arange(_BATCH_ROWS)
+        weights = np.zeros((steps, _BATCH_ROWS), np.float32)
         inputs[asked], weights[asked] = question, 1
         targets = np.broadcast_to(np.where(goes_on, keys_before, keys), inputs.shape).astype(np.int32)
         return inputs, targets, weights, ~goes_on
@@ -148,4 +131,4 @@ class Recall(EpisodeProblem):
     def _keys(self, update: int, seed: int) -> tuple[Ids, AnyArray]:
         """Return the new key of each lane in a chunk, and whether the sequence before may go on instead."""
         random = np.random.default_rng([seed, 3, update])
-        return random.integers(0, self.keys, _LANES, dtype=np.int32), random.random(_LANES) < _GO_ON
+        return random.integers(0, self.keys, _BATCH_ROWS, dtype=np.int32), random.random(_BATCH_ROWS) < _GO_ON

@@ -1,9 +1,8 @@
-"""Problems made of recorded sequences: how these become streams to learn from and to be judged by."""
+"""Problems of recorded sequences, as streams for training and evaluation."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
@@ -18,57 +17,50 @@ from ...runtime.format.vocabulary import Vocabulary
 from .corpus_report import CorpusReport
 from .problem import Batches, Recipe, Score, Streams
 
-_RESETS = 0.02  # share of the chunks that begin from nothing, in the middle of a sequence as well
-_CARRIED = 0.1  # share of the sequences that begin without a reset: a device may not know where one begins
-_UNKNOWN = 0.002  # share of the inputs that are unknown, where no symbol is rare enough to teach what that means
-_STREAMS, _MOST_JUDGED = 16, 200_000  # streams that many sequences are judged in, symbols in all of them
+_RESETS = 0.02  # fraction of the chunks that begin with a reset, in the middle of a sequence as well
+_CARRIED = 0.1  # fraction of the sequences that begin without a reset: a device may not know where one begins
+_UNKNOWN = 0.002  # fraction of the inputs replaced by the unknown symbol, where no symbol is rare enough to teach it
+_STREAMS = 16  # for evaluation
 _TIME_STEPS, _SHORTEST = 50, 64
 
 
 @dataclass(frozen=True)
-class RecordedProblem(ABC):
+class RecordedProblem:
     """A problem whose sequences have been recorded.
 
-    They are laid one behind the other, in another order in each pass, and cut into as many lanes as are learned side by
-    side. Each lane is read from its beginning to its end in chunks, with the state carried from one to the next
-    (truncated BPTT) and forgotten where a sequence begins. One long sequence is just cut into lanes.
+    They are concatenated, in another order in each pass, and cut into batch rows of equal length. Each row is read from
+    its beginning to its end in chunks, with the state carried from one to the next (truncated BPTT) and reset where a
+    sequence begins. One long sequence is cut into rows.
 
     Attributes:
-        corpus: What has been recorded.
-        max_batch_rows: Streams learned side by side where there is enough for them.
+        corpus: The recorded sequences.
+        max_batch_rows: Batch rows where there is enough data for them.
         learning_rate: See `Recipe.learning_rate`.
-        epochs: How many times everything is learned from, if `min_updates` are not more.
-        min_updates: Updates that are made of little data too.
-        judgements: How many times it is evaluated on the way.
+        epochs: Passes through the data, if `min_updates` are not more.
+        min_updates: Least number of updates.
+        evaluation_count: Evaluations during training.
+        max_evaluated: Most symbols of the evaluation streams.
     """
+
+    name: ClassVar[str]
 
     corpus: Corpus
     max_batch_rows: ClassVar[int] = 64
     learning_rate: ClassVar[Mapping[str, float]]
     epochs: ClassVar[int]
     min_updates: ClassVar[int]
-    judgements: ClassVar[int]
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """See `Problem.name`."""
+    evaluation_count: ClassVar[int]
+    max_evaluated: ClassVar[int] = 200_000
 
     @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`."""
         updates = max(self.min_updates, self.epochs * self.chunks)
         return Recipe(
-            time_steps=self.time_steps,
-            learning_rate=self.learning_rate,
-            schedule="cosine",
-            max_updates=updates,
-            updates_per_call=10,
-            evaluate_every=max(50, updates // self.judgements),
-            xla=True,
-            patience=8,
+            self.time_steps, self.learning_rate, "cosine", updates, updates_per_call=10,
+            evaluate_every=max(50, updates // self.evaluation_count), patience=8,
             monitor="per_sequence" if self._is_many else "carried",
-        )
+        )  # fmt: skip
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -87,7 +79,7 @@ class RecordedProblem(ABC):
 
     @property
     def answer_weights(self) -> Float32 | None:
-        """What an answer weighs while it is learned, by its symbol, float32 of shape (V,); None: all the same."""
+        """The training weight of an answer, by its symbol, float32 of shape (V,); None: all 1."""
         return None
 
     def batches(self, first: int, updates: int, seed: int) -> Batches:
@@ -96,25 +88,25 @@ class RecordedProblem(ABC):
         return Batches(*(np.stack(part) for part in zip(*chunks, strict=True)))
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
-        """See `Problem.evaluations`: the held-out sequences, one behind the other and each by itself."""
-        carried, per_sequence = self._judged
+        """See `Problem.evaluations`: the held-out sequences, with the state carried and with a reset before each."""
+        carried, per_sequence = self._held_out
         return {"carried": carried, "per_sequence": per_sequence} if self._is_many else {"carried": carried}
 
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
-        """See `Problem.is_solved`: what was recorded never is, unless it can be known by heart."""
+        """See `Problem.is_solved`: recorded data never are, unless they can be known by heart."""
         return scores[self.recipe.monitor].accuracy == 1.0
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
         return {**self.corpus.to_json(), "source": self.corpus.train.source}
 
-    def refuse_if_too_small(self) -> None:
-        """Refuse what nothing can be learned from.
+    def check(self) -> None:
+        """Check that something can be learned.
 
         Raises:
-            CorpusError: There is too little of it, nothing to judge by, or one symbol again and again.
+            CorpusError: There are too few symbols, none for evaluation, or one symbol is repeated.
         """
-        corpus, tape = self.corpus, self.corpus.encoded_train
+        corpus, encoded = self.corpus, self.corpus.encoded_train
         source = corpus.train.source or "This"
         together = len(corpus.train.ids) + len(corpus.held_out.ids)
         if together < _SHORTEST:
@@ -122,15 +114,15 @@ class RecordedProblem(ABC):
                 f"{source} has {together} symbols; at least {_SHORTEST} are needed to learn from some and judge by "
                 "others."
             )
-        if len(tape) < _SHORTEST // 2:
-            raise CorpusError(f"Only {len(tape)} symbols are left to learn from; hold out less.")
-        asked = np.unique(tape.targets[tape.weights > 0])
+        if len(encoded) < _SHORTEST // 2:
+            raise CorpusError(f"Only {len(encoded)} symbols are left to learn from; hold out less.")
+        asked = np.unique(encoded.targets[encoded.weights > 0])
         if len(asked) < 2:
             what = repr(self.vocabulary.decode(int(asked[0]))) if len(asked) else "nothing"
             raise CorpusError(f"{source} repeats one symbol, {what}; there is nothing to predict.")
         if not self.corpus.encoded_held_out.weights.any():
             raise CorpusError(f"Nothing of {source} that is held out can be predicted; hold out more.")
-        _ = corpus.feature_stats  # refuses features that say nothing
+        _ = corpus.feature_stats  # raises where features say nothing
 
     @property
     def time_steps(self) -> int:
@@ -139,114 +131,99 @@ class RecordedProblem(ABC):
 
     @property
     def chunks(self) -> int:
-        """Chunks in a lane, the place where the first begins left free: updates in a pass through everything."""
-        return (self._lane_length - 1) // self.time_steps - 1
+        """Chunks in a batch row, the offset of the first left free: updates in a pass."""
+        return (self._row_length - 1) // self.time_steps - 1
 
     @property
     def _is_many(self) -> bool:
         return len(self.corpus.train) > 1
 
     @property
-    def _lanes(self) -> int:
+    def _batch_rows(self) -> int:
         return max(1, min(self.max_batch_rows, len(self.corpus.encoded_train) // (4 * self.time_steps)))
 
     @property
-    def _lane_length(self) -> int:
-        return len(self.corpus.encoded_train) // self._lanes
+    def _row_length(self) -> int:
+        return len(self.corpus.encoded_train) // self._batch_rows
 
     def _chunk(self, update: int, seed: int) -> tuple[AnyArray, ...]:
         """Return inputs, targets and weights (T, B) of one update, and resets, (T, B) or for one sequence (B,).
 
-        Where there are features, their numbers (T, B, F) come last.
+        Where there are features, they (T, B, F) come last.
 
-        Every pass begins at another place, so that the cuts between chunks fall elsewhere.
+        Every pass begins at another offset, so that the cuts between chunks fall elsewhere.
         """
-        tape, steps, lanes = self.corpus.encoded_train, self.time_steps, self._lanes
-        number, chunk = divmod(update, self.chunks)
-        offset = int(np.random.default_rng([seed, 8, number]).integers(0, steps))
-        places = offset + chunk * steps + np.arange(steps)[:, None] + np.arange(lanes) * self._lane_length
+        encoded, steps, rows = self.corpus.encoded_train, self.time_steps, self._batch_rows
+        pass_index, chunk = divmod(update, self.chunks)
+        offset = int(np.random.default_rng([seed, 8, pass_index]).integers(0, steps))
+        indices = offset + chunk * steps + np.arange(steps)[:, None] + np.arange(rows) * self._row_length
         random = np.random.default_rng([seed, 7, update])
-        resets = (random.random(lanes) < _RESETS) | (chunk == 0)
+        resets = (random.random(rows) < _RESETS) | (chunk == 0)
         if self._is_many:
-            places = self._passes(number, seed)[places]
-            within = tape.is_start[places] & (random.random(places.shape) >= _CARRIED)
+            indices = self._order(pass_index, seed)[indices]
+            within = encoded.is_start[indices] & (random.random(indices.shape) >= _CARRIED)
             within[0] |= resets
             resets = within
-        inputs, targets, weights = tape.inputs[places], tape.targets[places], tape.weights[places]
+        inputs, targets, weights = encoded.inputs[indices], encoded.targets[indices], encoded.weights[indices]
         if self._unknown is not None:
-            hidden = (random.random(places.shape) < _UNKNOWN) & ~tape.is_start[places]
+            hidden = (random.random(indices.shape) < _UNKNOWN) & ~encoded.is_start[indices]
             inputs = np.where(hidden, np.int32(self._unknown), inputs)
         factors = self.answer_weights
         weights = weights if factors is None else weights * factors[targets]
-        numbers = () if tape.features is None else (tape.features.values[places],)
-        return inputs, targets, weights, resets, *numbers
+        features = () if encoded.features is None else (encoded.features.values[indices],)
+        return inputs, targets, weights, resets, *features
 
     @cached_property
     def _unknown(self) -> int | None:
-        """The id to show now and then instead of a symbol, so that it is not met untrained on a device."""
+        """The id to show now and then instead of a symbol, so that a device does not meet it untrained."""
         unknown = self.vocabulary.unknown
         if unknown is None or (self.corpus.encoded_train.inputs == self.vocabulary.encode(unknown)).any():
             return None
         return self.vocabulary.encode(unknown)
 
     @cached_property
-    def _passes(self) -> _Passes:
-        return _Passes(self.corpus.encoded_train)
+    def _order(self) -> Callable[[int, int], Indices]:
+        """Return the indices of all symbols in the order of a pass and a seed; those of the last pass are kept."""
+        starts = self.corpus.encoded_train.starts
+
+        @lru_cache(1)
+        def order(pass_index: int, seed: int) -> Indices:
+            drawn = np.random.default_rng([seed, 9, pass_index]).permutation(len(starts) - 1)
+            return concatenated_ranges(starts[drawn], starts[drawn + 1])
+
+        return order
 
     @cached_property
-    def _judged(self) -> tuple[Streams, Streams]:
-        tape = self.corpus.encoded_held_out
-        if not self._is_many:
-            carried = in_lanes(tape, np.arange(len(tape.starts) - 1), 1, _MOST_JUDGED)
-        else:
-            wanted = min(1.0, _MOST_JUDGED / len(tape))
-            numbers = np.flatnonzero(np.diff(np.floor(np.arange(len(tape.starts)) * wanted)) > 0)
-            carried = in_lanes(tape, numbers if wanted < 1 else np.arange(len(tape.starts) - 1), _STREAMS, _MOST_JUDGED)
-        never = np.zeros_like(carried.resets)
-        return replace(carried, resets=never), carried
+    def _held_out(self) -> tuple[Streams, Streams]:
+        """The held-out sequences as streams, without any reset and with one before each sequence."""
+        encoded = self.corpus.encoded_held_out
+        chosen = np.arange(len(encoded.starts) - 1)
+        if self._is_many and len(encoded) > self.max_evaluated:
+            wanted = np.arange(len(encoded.starts)) * (self.max_evaluated / len(encoded))
+            chosen = np.flatnonzero(np.diff(np.floor(wanted)) > 0)
+        per_sequence = _in_streams(encoded, chosen, _STREAMS if self._is_many else 1, self.max_evaluated)
+        return replace(per_sequence, resets=np.zeros_like(per_sequence.resets)), per_sequence
 
 
-class _Passes:
-    """The order of the sequences in each pass, as places of the tape; that of the last pass is kept."""
-
-    def __init__(self, tape: EncodedSequences) -> None:
-        self._starts = tape.starts
-        self._made = lru_cache(1)(self._make)
-
-    def __call__(self, number: int, seed: int) -> Indices:
-        return self._made(number, seed)
-
-    def _make(self, number: int, seed: int) -> Indices:
-        drawn = np.random.default_rng([seed, 9, number]).permutation(len(self._starts) - 1)
-        return concatenated_ranges(self._starts[drawn], self._starts[drawn + 1])
-
-
-def in_lanes(tape: EncodedSequences, numbers: Indices, lanes: int, most: int) -> Streams:
-    """Return sequences of `tape` as streams, one behind the other in each, with resets where one begins.
-
-    Args:
-        tape: Where they come from.
-        numbers: Which of them.
-        lanes: How many streams to divide them among, at most.
-        most: Symbols in a stream that is longer are cut off.
-    """
-    lengths = tape.starts[numbers + 1] - tape.starts[numbers]
-    lanes = min(lanes, len(numbers))
-    lane_of = (np.cumsum(lengths) - lengths) * lanes // max(int(lengths.sum()), 1)
-    members = [numbers[lane_of == lane] for lane in range(lanes)]
-    places = [concatenated_ranges(tape.starts[own], tape.starts[own + 1])[:most] for own in members if len(own)]
-    steps = max(map(len, places))
-    inputs = np.zeros((steps, len(places)), np.int32)
-    targets, weights = inputs.copy(), inputs.astype(np.float32)
-    resets = np.zeros(inputs.shape, bool)
-    beside: Float32 | None = None
-    if tape.features is not None:
-        beside = np.zeros((*inputs.shape, len(tape.features.names)), np.float32)
-    begins = tape.is_start
-    for lane, own in enumerate(places):
-        count = len(own)
-        inputs[:count, lane], targets[:count, lane] = tape.inputs[own], tape.targets[own]
-        weights[:count, lane], resets[:count, lane] = tape.weights[own], begins[own]
-        if beside is not None and tape.features is not None:
-            beside[:count, lane] = tape.features.values[own]
-    return Streams(inputs, targets, weights, resets, numbers=beside)
+def _in_streams(encoded: EncodedSequences, chosen: Indices, streams: int, most: int) -> Streams:
+    """Return the `chosen` sequences in at most `streams` streams of `most` steps, with resets where one begins."""
+    lengths = encoded.starts[chosen + 1] - encoded.starts[chosen]
+    streams = min(streams, len(chosen))
+    stream_of = (np.cumsum(lengths) - lengths) * streams // max(int(lengths.sum()), 1)
+    members = [chosen[stream_of == stream] for stream in range(streams)]
+    ranges = [concatenated_ranges(encoded.starts[own], encoded.starts[own + 1]) for own in members if len(own)]
+    steps = min(max(map(len, ranges)), most)
+    indices = np.zeros((steps, len(ranges)), np.int64)
+    filled = np.zeros(indices.shape, bool)
+    for column, own in enumerate(ranges):
+        indices[: len(own), column], filled[: len(own), column] = own[:steps], True
+    features = None
+    if encoded.features is not None:
+        features = np.where(filled[..., None], encoded.features.values[indices], np.float32(0))
+    return Streams(
+        np.where(filled, encoded.inputs[indices], np.int32(0)),
+        np.where(filled, encoded.targets[indices], np.int32(0)),
+        np.where(filled, encoded.weights[indices], np.float32(0)),
+        filled & encoded.is_start[indices],
+        features=features,
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -43,6 +42,8 @@ class Replay(EpisodeProblem):
         ProblemError: Values that make no problem; all of them are named.
     """
 
+    name = "replay"
+
     symbols: int = 10
     length: int = 5
     first: int = 0
@@ -72,11 +73,6 @@ class Replay(EpisodeProblem):
             )
         raise_if_any(problems, "This replay problem cannot be made")
 
-    @property
-    def name(self) -> str:
-        """See `Problem.name`."""
-        return "replay"
-
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """See `Problem.vocabulary`: the symbols and the prompt."""
@@ -88,23 +84,19 @@ class Replay(EpisodeProblem):
         return Vocabulary.of_ids(self.symbols)
 
     @property
-    def lanes(self) -> int:
-        """See `EpisodeProblem.lanes`."""
+    def batch_rows(self) -> int:
+        """See `EpisodeProblem.batch_rows`."""
         return 32
 
     @property
     def recipe(self) -> Recipe:
         """See `Problem.recipe`; several sequences to a chunk, so that one learns what the one before must not leave."""
         asked = self.length - self.first if self.count is None else self.count
+        rate = 0.04 if self.length < _LONG else 0.02
         return Recipe(
-            time_steps=_SEQUENCES * (self.length + asked),
-            learning_rate=dict.fromkeys(CELLS, 0.04 if self.length < _LONG else 0.02),
-            schedule="by_accuracy",
-            max_updates=50_000,
-            updates_per_call=50,
-            evaluate_every=100,
-            xla=True,
-        )
+            _SEQUENCES * (self.length + asked), dict.fromkeys(CELLS, rate),
+            max_updates=50_000, updates_per_call=50, evaluate_every=100,
+        )  # fmt: skip
 
     def draw(self, random: np.random.Generator) -> Episode:
         """See `EpisodeProblem.draw`."""
@@ -122,14 +114,3 @@ class Replay(EpisodeProblem):
     def is_solved(self, scores: Mapping[str, Score]) -> bool:
         """See `Problem.is_solved`: every answer is right, with resets between sequences and without."""
         return scores["carried"].accuracy == scores["per_sequence"].accuracy == 1.0
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Problem.to_json`."""
-        return {
-            "symbols": self.symbols,
-            "length": self.length,
-            "first": self.first,
-            "count": self.count,
-            "reverse": self.reverse,
-            "shortest": self.shortest,
-        }

@@ -20,12 +20,14 @@ class Text(RecordedProblem):
         CorpusError: It is too short, or repeats one symbol.
     """
 
+    name = "text"
+
     learning_rate: ClassVar[Mapping[str, float]] = {"lstm": 0.02, "gru": 0.01, "rnn": 0.02}
-    epochs, min_updates, judgements = 15, 500, 15
+    epochs, min_updates, evaluation_count = 15, 500, 15
 
     def __post_init__(self) -> None:
         """Check that there is something to learn."""
-        self.refuse_if_too_small()
+        self.check()
 
     @classmethod
     def of(cls, content: str, held_out: float = 0.1, reading: TextReader | None = None, min_count: int = 1) -> Text:
@@ -76,8 +78,3 @@ class Text(RecordedProblem):
                 reader=reading, split=split, closed=reading.unit != WORD,
             )
         )  # fmt: skip
-
-    @property
-    def name(self) -> str:
-        """See `Problem.name`."""
-        return "text"

@@ -251,12 +251,12 @@ def _sample(fitted: FitResult) -> dict[str, bytes]:
     """Return file name -> the beginning of a carried evaluation stream, a symbol and its features per line."""
     problem, carried = fitted.data.problem, fitted.data.evaluations["carried"]
     symbols = [problem.vocabulary.decode(int(id)) for id in carried.inputs[:_SAMPLE, 0]]
-    if carried.numbers is None or problem.data is None:
+    if carried.features is None or problem.data is None:
         return {SAMPLE_FILE: "".join(f"{escape_symbol(symbol)}\n" for symbol in symbols).encode()}
     names = [scale.name for scale in problem.data.scales]
     records = [
         {SYMBOL: symbol, **{name: [float(str(number))] for name, number in zip(names, row, strict=True)}}
-        for symbol, row in zip(symbols, carried.numbers[:_SAMPLE, 0], strict=True)
+        for symbol, row in zip(symbols, carried.features[:_SAMPLE, 0], strict=True)
     ]
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
     return {SAMPLE_RECORDS_FILE: "".join(lines).encode()}

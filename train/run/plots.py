@@ -49,8 +49,8 @@ def draw_state(fitted: FitResult) -> bytes | None:
     """
     streams, rows, steps, resets = _select(fitted.data.evaluations)
     ids = streams.inputs[steps, rows]
-    numbers = None if streams.numbers is None else streams.numbers[steps, rows]
-    states = _states(fitted.network, ids, numbers, resets)
+    features = None if streams.features is None else streams.features[steps, rows]
+    states = _states(fitted.network, ids, features, resets)
     ratios = [array.shape[1] for array in states.values()]
     figure = new_figure(max(5.0, 0.16 * len(ids)), max(2.0, min(8.0, 0.5 + 0.06 * sum(ratios))) + 0.4)
     if figure is None:
@@ -91,7 +91,7 @@ def _select(evaluations: Mapping[str, Streams]) -> tuple[Streams, AnyArray, AnyA
     return streams, np.array(rows), np.array(steps), np.array(steps) == 0
 
 
-def _states(network: BuiltNetwork, ids: AnyArray, numbers: AnyArray | None, resets: AnyArray) -> dict[str, Floats]:
+def _states(network: BuiltNetwork, ids: AnyArray, features: AnyArray | None, resets: AnyArray) -> dict[str, Floats]:
     """Return name -> the state after each step, float of shape (T, U)."""
     import tensorflow as tf
 
@@ -101,7 +101,7 @@ def _states(network: BuiltNetwork, ids: AnyArray, numbers: AnyArray | None, rese
     state: list[Any] = initial.of(1)
     states = []
     for step, (id, reset) in enumerate(zip(ids, resets, strict=True)):
-        features = None if numbers is None else tf.constant(numbers[step : step + 1, None])
-        _, state = forward(network, tf.constant([[id]], tf.int32), initial.of(1) if reset else state, numbers=features)
+        given = None if features is None else tf.constant(features[step : step + 1, None])
+        _, state = forward(network, tf.constant([[id]], tf.int32), initial.of(1) if reset else state, features=given)
         states.append([np.array(tensor)[0] for tensor in state])
     return {name: np.stack([one[index] for one in states]) for index, name in enumerate(initial.names)}

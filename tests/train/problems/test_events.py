@@ -97,9 +97,11 @@ def test_what_is_held_out_is_judged_once_with_resets_and_once_without(events):
     assert np.array_equal(streams["carried"].inputs, judged.inputs)
 
 
-def test_more_than_can_be_judged_is_thinned_evenly(monkeypatch, events):
-    monkeypatch.setattr("stepcell.train.problems.recorded._MOST_JUDGED", 60)
-    thinned = Events(events.corpus).evaluations(0)["per_sequence"]
+def test_more_than_can_be_evaluated_is_thinned_evenly(events):
+    class Thinned(Events):
+        max_evaluated = 60
+
+    thinned = Thinned(events.corpus).evaluations(0)["per_sequence"]
     assert 30 <= thinned.weights.sum() <= 70
 
 
