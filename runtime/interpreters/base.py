@@ -43,7 +43,7 @@ class Backend(Protocol):
         """Compute the answer to `id` and let the next state become the resident state."""
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
-        """Let `features`, all of them by name, be what is read beside the symbol from now on."""
+        """Write `features`, all of them by name, for the steps from now on."""
 
     @abstractmethod
     def peek(self, id: int) -> None:
@@ -56,13 +56,13 @@ class Backend(Protocol):
         """Step all of `ids`, shape (T,), and return the answers to all of them, float32 of shape (T, K)."""
 
     def settle(self) -> None:
-        """Do what a step has left for later, if anything; the resident state stays."""
+        """Complete a step that has left work for later; the resident state stays."""
 
     def answer(self) -> Float32:
         """Return the last answer, float32 of shape (K,), where the interpreter has it: the next call changes it."""
 
     def extra_outputs(self) -> dict[str, Float32]:
-        """Return copies of what the other outputs answered, float32 of shape (K,) each."""
+        """Return copies of the last answers of the other outputs, float32 of shape (K,) each."""
 
     @abstractmethod
     def read_state(self) -> dict[str, Float32]:

@@ -124,7 +124,7 @@ class Batch(ABC):
 
     @abstractmethod
     def _compute(self) -> None:
-        """Compute what `compute` does from what has been written to the inputs."""
+        """Compute the outputs from the inputs."""
 
     def feed_back(self) -> None:
         """Let the next states become the states."""

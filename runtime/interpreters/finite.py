@@ -1,7 +1,7 @@
-"""Answers and states that are numbers: what is not a number, or infinite, is refused before a state moves.
+"""Checks that answers and states are finite, before a state moves.
 
-A state that is given is checked when it is given, and so are features. So the first thing that is not finite is what
-a step computes, and the step is where it is stopped: the state before is still there.
+A state is checked when it is assigned, and features when they are passed. So the first number that is not finite is
+computed by a step; the step raises, and the state before it stays.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ..common.errors import NotFiniteError
 from ..format.manifest import Manifest
 from .memory import BoundCall
 
-# What keeps the state of a cell within bounds, whatever its weights are.
+# Activations that keep the state of a cell within bounds, whatever its weights are.
 _BOUNDED = {"tanh", "sigmoid", "hard_sigmoid", "softsign", "hard_tanh", "softmax", "relu6", None}
 
 
 def not_finite(manifest: Manifest) -> NotFiniteError:
-    """Return what to raise where a step of the model of `manifest` gives something that is not finite."""
+    """Return the error for a step of the model of `manifest` whose answer or next state is not finite."""
     return NotFiniteError(
         f"{manifest.name} answered with what is no finite number, or came to a state that is none. The stream has not "
         "moved. Its state has left what it was trained on: reset the stream, or check the model with: stepcell check"
@@ -41,9 +41,9 @@ def outputs_to_check(manifest: Manifest) -> tuple[str, ...]:
 
 
 def with_finite_check(call: BoundCall, arrays: Iterable[AnyArray], manifest: Manifest) -> BoundCall:
-    """Return `call`, which writes to `arrays`, and raises NotFiniteError where one is not finite then.
+    """Return a call that does `call` and raises NotFiniteError if any of `arrays` is not finite after it.
 
-    Where there are none to look at it is `call` itself.
+    Without arrays it is `call` itself.
     """
     # 0 times a number is 0 and 0 times anything else is not: a product is the cheapest way to look at all of them.
     products = [(array.reshape(-1).dot, np.zeros(array.size, array.dtype)) for array in arrays]

@@ -58,7 +58,7 @@ def replay_golden(backend: Backend | _AllStreams, file: ModelFile, backend_name:
 
 
 def replay_golden_in_batch(batch: Batch, file: ModelFile, backend_name: str) -> float:
-    """Do what `replay_golden` does with all streams of a batch at once; their states are the initial one afterwards."""
+    """Replay with all streams of a batch at once, as `replay_golden` does; then their states are the initial one."""
     return replay_golden(_AllStreams(batch), file, backend_name)
 
 

@@ -108,7 +108,7 @@ class InPlaceBackend(BackendBase):
         return answers
 
     def _step_all(self, ids: Ids, rows: memoryview | None) -> None:
-        """Step all of `ids`, and let what is answered be in `rows`, one behind the other."""
+        """Step all of `ids` and write the answers to `rows`, one behind the other."""
         place, content, feedback, sign = self.slot.buffer, self.slot.content, self.feedback, self.sign
         answer, start = as_bytes(self._answer), 0
         function, arguments = self.call

@@ -1,6 +1,4 @@
-"""Interpreters as functions from named arrays to named arrays, for graphs that stepcell did not make.
-
-Steps graphs that stepcell did not make, through the mapping in their manifest.
+"""Graphs that stepcell did not make, stepped through the mapping in their manifest.
 
 The state is plain numpy arrays, fed in and read out at every step: about twice the time of a file of stepcell's own,
 whose state stays in the interpreter.
@@ -31,9 +29,9 @@ class MappedBackend(BackendBase):
 
     def __init__(self, run: Runner, manifest: Manifest, *, shared: object = None) -> None:
         """Feed `run` by the mapping of `manifest`. The resident state is the initial one."""
-        assert manifest.io_mapping is not None, "files without mapping have backends of their own"
+        assert manifest.io_mapping is not None, "files without a mapping have backends of their own"
         self._mapping: IOMapping = manifest.io_mapping
-        # A graph with such a mapping reads no features, and nothing else of what it answers is wired.
+        # A graph with such a mapping reads no features, and the mapping names one output.
         super().__init__(manifest, np.zeros(self._mapping.output.size, np.float32), {}, {})
         self.shared = shared
         self._run = run
@@ -81,7 +79,7 @@ class MappedBackend(BackendBase):
 
 def softmax(logits: Float32) -> Float32:
     """Return the softmax of one answer, shape (K,)."""
-    with np.errstate(invalid="ignore"):  # what is not finite is refused by name
+    with np.errstate(invalid="ignore"):  # `require_finite` raises after it
         powers = np.exp(logits - logits.max())
         answer: Float32 = powers / powers.sum()
     return answer
@@ -135,7 +133,7 @@ def onnx_runner(session: Any, file: ModelFile) -> Runner:
 
 def io_mapping_of(file: ModelFile) -> IOMapping:
     """Return the mapping of a file that has one."""
-    assert file.manifest.io_mapping is not None, "files without mapping have backends of their own"
+    assert file.manifest.io_mapping is not None, "files without a mapping have backends of their own"
     return file.manifest.io_mapping
 
 

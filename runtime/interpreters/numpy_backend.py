@@ -44,19 +44,19 @@ def open_backend(name: str, file: ModelFile, shared: Calculation | None = None) 
 
 
 def open_interpreter(name: str, payload: bytes) -> Program:
-    """Return the step of the graph `payload`, whoever made it, with 1 for every open dimension."""
+    """Return the step of any graph; unknown dimensions are set to 1."""
     calculation = read_calculation(payload)
     shapes = {n: tuple(size or 1 for size in source.shape or ()) for n, source in calculation.inputs.items()}
     return build_program(calculation, shapes)
 
 
 def read_calculation(payload: bytes, signature: str | None = None) -> Calculation:
-    """Return what one step of a graph computes; `signature` and errors as for `calculation_of`."""
+    """Return the calculation of one step of a graph; `signature` and errors as for `calculation_of`."""
     return calculation_of((read_tflite_graph if is_tflite(payload) else read_onnx_graph)(payload), signature)
 
 
 def step_program(file: ModelFile, floats: Any = np.float32) -> Program:
-    """Return the step of a file for one stream, once its names, types and shapes are seen to be right.
+    """Return the step of a file for one stream, after a check of its names, types and shapes.
 
     Args:
         file: The file.

@@ -12,7 +12,7 @@ from ..format.model_file import ONNX, TFLITE, ModelFile
 from .base import Backend
 
 NUMPY = "numpy"
-# Backend name -> (model formats, module of the backend here, distribution that must be installed, what to install).
+# Backend name -> (model formats, module of the backend here, distribution that must be installed, extra of stepcell).
 # Within a format the first usable one is taken: ai-edge-litert is the faster interpreter (1.2x at 256 units float32,
 # 3x with int8), and it does not mind a TensorFlow imported before it. numpy is always there, and slower than they are.
 _BACKENDS = {

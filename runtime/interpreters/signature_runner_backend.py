@@ -1,4 +1,4 @@
-"""The public API of the TFLite interpreters alone: for versions whose inner entries are others."""
+"""Steps through the public API of the TFLite interpreters: for versions whose private methods differ."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SignatureRunnerBackend(BackendBase):
         self._state = {name: np.array(state[name], np.float32) for name in self._state}
 
     def _keep(self, outputs: Mapping[str, AnyArray]) -> None:
-        """Keep what a runner answered, and the next state."""
+        """Keep the answers of a runner, and the next state."""
         require_finite(outputs.values(), self.manifest)
         for name, array in self._kept:
             array[...] = outputs[name][0]

@@ -31,13 +31,13 @@ _WIDE = 512  # numbers in a row: four for each unit of an LSTM
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
 
 
-def open_backend(name: str, file: ModelFile, shared: None = None, *, public: bool = False) -> Backend:
+def open_backend(name: str, file: ModelFile, shared: bool | None = None, *, public: bool = False) -> Backend:
     """Load `file` into the interpreter `name`, "litert" or "tflite".
 
     Args:
         name: Which interpreter.
         file: A verified .tflite file.
-        shared: Interpreters share nothing.
+        shared: True: another backend has compared the signatures of the file with its manifest.
         public: Use the public API alone, even where the wrapper can be reached.
 
     Raises:
@@ -47,7 +47,8 @@ def open_backend(name: str, file: ModelFile, shared: None = None, *, public: boo
     interpreter = open_interpreter(name, file.payload)
     if file.manifest.io_mapping is not None:
         return MappedBackend(tflite_runner(interpreter, file), file.manifest)
-    _check_signatures(interpreter, file)
+    if not shared:  # to look at a signature allocates its tensors
+        _check_signatures(interpreter, file)
     # tflite-runtime 2.14 runs XNNPACK in `step` alone: there `absorb` takes 1.4 to 1.7 times as long as stepping, and
     # rounds differently. With float16 weights both interpreters turn all of them to float32 anew at each symbol.
     absorbs = name != "tflite" and file.manifest.quantization != "float16" and not file.manifest.features
@@ -64,7 +65,7 @@ def open_backend(name: str, file: ModelFile, shared: None = None, *, public: boo
 
 
 def open_public_backend(name: str, file: ModelFile) -> Backend:
-    """Do what `open_backend` does with the public API alone, even where the wrapper can be reached."""
+    """Load `file` as `open_backend` does, and use the public API alone, even where the wrapper can be reached."""
     return open_backend(name, file, public=True)
 
 
@@ -137,6 +138,8 @@ class TfliteBackend(InPlaceBackend):
     Attributes:
         view: The signature that is stepped.
     """
+
+    shared = True
 
     def __init__(
         self, view: SignatureView, slot: InputSlot, manifest: Manifest, absorber: Callable[[], Any] | None

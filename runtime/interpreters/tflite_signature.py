@@ -1,4 +1,4 @@
-"""Tensors of a TFLite signature, held: written and read where the interpreter has them.
+"""Views of the tensors of a TFLite signature, in the memory of the interpreter.
 
 This goes around the public API, through the C++ wrapper inside the interpreter object: a step then costs a quarter of a
 microsecond more than Invoke alone, against 3 for set_tensor/invoke/get_tensor.
@@ -17,13 +17,11 @@ from ..common.arrays import AnyArray
 from .memory import BoundCall, as_bytes
 
 _NEEDED = ("Invoke", "tensor", "AllocateTensors", "GetSubgraphIndexFromSignature")
-
-
 _ALIGNMENT = 64  # bytes; the arena of TFLite puts every tensor on a multiple of it (kDefaultTensorAlignment)
 
 
 def supports_views(interpreter: Any) -> bool:
-    """Tell whether this version of the interpreter lets its tensors be held."""
+    """Tell whether this version of the interpreter has the methods that views need."""
     wrapper = getattr(interpreter, "_interpreter", None)
     return hasattr(interpreter, "_get_full_signature_list") and all(hasattr(wrapper, entry) for entry in _NEEDED)
 
@@ -40,7 +38,7 @@ class SignatureView:
     """
 
     def __init__(self, interpreter: Any, signature: str) -> None:
-        """Take hold of `signature`. What its tensors contain is not defined: write every input."""
+        """View `signature`. The contents of its tensors are not defined: write every input."""
         wrapper = interpreter._interpreter
         self._interpreter = interpreter
         self.invoke = wrapper.Invoke
@@ -56,10 +54,10 @@ class SignatureView:
         self._addresses = self._current_addresses()
 
     def feedback(self, names: Sequence[tuple[str, str]]) -> list[tuple[memoryview, memoryview]]:
-        """Return what to copy to where, as bytes, to let outputs become inputs; `names` are pairs (input, output).
+        """Return pairs (target, source) of bytes that copy outputs to inputs; `names` are pairs (input, output).
 
-        Where all inputs lie one behind the other in memory, and the outputs in the same way, that is one piece: between
-        them is nothing but what aligns tensors, which nobody reads.
+        Where all inputs lie one behind the other in memory, and the outputs in the same way, it is one pair: only
+        padding lies between them.
         """
         merged = merge_adjacent([(self.tensors[target], self.tensors[source]) for target, source in names])
         return [merged] if merged else [(self.views[target], self.views[source]) for target, source in names]
@@ -70,7 +68,7 @@ class SignatureView:
         function(*arguments)
 
     def relocated(self) -> bool:
-        """Tell whether the interpreter has put a tensor elsewhere, so that what is held is no longer there."""
+        """Tell whether the interpreter has moved a tensor, so that the views are no longer valid."""
         return self._current_addresses() != self._addresses
 
     def _tensor(self, index: int) -> AnyArray:

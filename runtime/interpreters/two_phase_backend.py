@@ -1,9 +1,9 @@
-"""Steps in two phases: the answer first, and what does not depend on the next symbol when there is time.
+"""Steps in two phases: the answer first; the work that does not depend on the next symbol when there is time.
 
 The signature `finish` gives the answer and the next state; `prepare` multiplies that state by its matrices for the step
 after. Both compute what `step` computes. From 50 units on most of the work is in `prepare`, so the answer comes two to
-seven times sooner, and the work is done when nobody waits for it. So is the answer to the symbol that is expected: if
-that is the one that comes, nothing is left to compute.
+seven times sooner, and the work is done between two symbols. So is the answer to the expected symbol: if it comes,
+nothing is left to compute.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class TwoPhaseBackend(InPlaceBackend):
     """Steps through the signatures `finish` and `prepare`.
 
     Attributes:
-        pending: What the outputs stand for. `PENDING`: a step that has been answered, whose state has not been taken
-            over yet. An id: its answer, although it has not been stepped. `IDLE`: neither.
+        pending: `PENDING`: the outputs are those of a step whose next state has not been taken over yet. An id: they
+            are its answer, although it has not been stepped. `IDLE`: neither.
     """
 
     def __init__(self, finish: SignatureView, slot: InputSlot, prepare: SignatureView, manifest: Manifest) -> None:
@@ -52,7 +52,7 @@ class TwoPhaseBackend(InPlaceBackend):
         return self, self.slot.buffer, self.slot.cache, *self.call, self.sign, self._answer
 
     def step(self, id: int) -> None:
-        """See `Backend.step`. The rest of it is done by `settle`, or by whatever is called next."""
+        """See `Backend.step`. `settle`, or the next call, completes it."""
         self.peek(id)
         self.pending = PENDING
         self.steps += 1
@@ -60,13 +60,13 @@ class TwoPhaseBackend(InPlaceBackend):
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
         self.settle()
-        self.pending = IDLE  # `finish` writes over whatever it is
+        self.pending = IDLE  # `finish` overwrites the outputs
         super().peek(id)
 
     absorb, run = BackendBase.absorb, BackendBase.run
 
     def settle(self) -> None:
-        """See `Backend.settle`. If this is interrupted, it is done once more by what is called next."""
+        """See `Backend.settle`. After an interruption the next call does it again."""
         if self.pending == PENDING:
             for target, source in self.feedback:
                 target[ALL] = source
@@ -74,14 +74,9 @@ class TwoPhaseBackend(InPlaceBackend):
             self.pending = IDLE
 
     def expect(self, id: int) -> None:
-        """Compute the answer to `id`, so that a step of it finds it there. The answer before it is gone then."""
+        """Compute the answer to `id` ahead of its step; it overwrites the last answer."""
         self.peek(id)
         self.pending = id
-
-    def forget_expected(self) -> None:
-        """Let no answer be there ahead of its symbol any more."""
-        if self.pending != PENDING:
-            self.pending = IDLE
 
     def read_state(self) -> dict[str, Float32]:
         """See `Backend.read_state`."""

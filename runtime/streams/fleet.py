@@ -1,7 +1,4 @@
-"""A fleet: many streams by name, of which any number moves at a time.
-
-What many streams answered at once, by key.
-"""
+"""A fleet: many streams by key, of which any number moves at a time."""
 
 from __future__ import annotations
 
@@ -88,7 +85,7 @@ class Fleet:
             store: Where they go.
 
         Raises:
-            OptionError: `max_members` without a store, which would forget members behind your back; or fewer than 1.
+            OptionError: `max_members` without a store, which would lose members; or fewer than 1.
         """
         if max_members is not None and (store is None or max_members < 1):
             raise OptionError(
@@ -97,7 +94,7 @@ class Fleet:
             )
         self._open_batch, self._batches = open_batch, dict[int, Batch]()
         self.file = file
-        self._intake = InputEncoder(file, "The fleet")
+        self._encoder = InputEncoder(file, "The fleet")
         self._members = StateTable(initial_state(file.manifest.state), max_members, store)
 
     def __len__(self) -> int:
@@ -172,7 +169,7 @@ class Fleet:
             path: Where; a crash or power cut leaves the old file there or the new one, never a part.
 
         Raises:
-            StateMismatchError: A number is not finite: nobody could go on from there. What stood at `path` still
+            StateMismatchError: A number is not finite: no stream can go on from there. What stood at `path` still
                 stands there.
             OutputError: It cannot be written. Likewise.
         """
@@ -210,7 +207,7 @@ class Fleet:
     def _ids_of(self, symbols: list[str | None]) -> Ids:
         if not len(self.file.manifest.vocabulary) and all(symbol is None for symbol in symbols):
             return np.zeros(len(symbols), np.int32)
-        return self._intake.ids_of(symbols)  # type: ignore[arg-type]  # None is no symbol, and is told so
+        return self._encoder.ids_of(symbols)  # type: ignore[arg-type]  # None is no symbol, and is told so
 
     def _checked(self, keys: list[str], features: Mapping[str, Features] | None) -> dict[str, AnyArray]:
         """Return the features of `keys` as arrays (N, ...), or raise FeatureMismatchError with the first wrong key."""
@@ -234,7 +231,7 @@ class Fleet:
         self, rows: AnyArray, ids: Ids, features: Mapping[str, AnyArray]
     ) -> tuple[dict[str, Float32], dict[str, AnyArray]]:
         """Return the answers to `ids` of the members in `rows`, and their next states as records; nothing moves."""
-        if len(rows) in SIZES:  # one call: what it makes need not be kept beside it
+        if len(rows) in SIZES:  # one call: its memory need not be copied
             batch = self._run(len(rows), rows, ids, features)
             return {name: array.copy() for name, array in self._answers_of(batch).items()}, batch.next_records()
         answers = self._room_for_answers(len(rows))

@@ -1,4 +1,4 @@
-"""What a stream is fed: symbols become ids, features become arrays, and what is neither is refused before it moves."""
+"""Validate and encode the inputs of a stream before a step: symbols to ids, features to arrays."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..format.tensor_specs import Features, checked_features
 
 
 class InputEncoder:
-    """Reads what the streams of one model are fed.
+    """Encodes the inputs of the streams of one model.
 
     Attributes:
         count: How many ids there are; 1 where the model reads features alone: each step is fed the id 0 then.
     """
 
     def __init__(self, file: ModelFile, who: str = "The stream") -> None:
-        """Read for the model in `file`; `who` is what has not moved where something is refused."""
+        """Encode for the model in `file`; `who` is the subject of error messages."""
         self._who = who
         self.count = len(file.manifest.vocabulary) or 1
         self._vocabulary, self._has_symbols = file.manifest.vocabulary, len(file.manifest.vocabulary) > 0
@@ -58,7 +58,7 @@ class InputEncoder:
         return checked_features(features, self._wanted, self._file_name, steps)
 
     def of_many(self, symbols: Iterable[str] | None, features: Features | None) -> tuple[Ids, dict[str, AnyArray]]:
-        """Return what T steps read: ids, (T,), and the features by name, (T, ...). Raises as the methods above do."""
+        """Return the inputs of T steps: ids, (T,), and features by name, (T, ...). Raises as the methods above do."""
         if symbols is None and not self._has_symbols:
             given = next(iter(features.values()), ()) if isinstance(features, Mapping) else features
             first = np.asarray(() if given is None else given)
@@ -83,6 +83,6 @@ def require_ids(ids: Ids, count: int, consequence: str) -> None:
 
 
 def no_id(id: int, count: int, consequence: str) -> UnknownSymbolError:
-    """Return what to raise where `id` is not one of `count`; `consequence` says what has not happened."""
+    """Return the error for an `id` that is not one of `count`; `consequence` ends its message."""
     shown = str(id) if isinstance(id, Integral) else repr(id)
     return UnknownSymbolError(f"Id {shown} is not one of 0 to {count - 1}. {consequence}")

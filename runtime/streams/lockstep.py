@@ -27,7 +27,7 @@ class Streams:
     def __init__(self, batch: Batch, file: ModelFile) -> None:
         """Wrap `batch`. Use `Model.streams` instead."""
         self._batch = batch
-        self._intake = InputEncoder(file, "The batch")
+        self._encoder = InputEncoder(file, "The batch")
         self._has_symbols = len(file.manifest.vocabulary) > 0
         self.file = file
         self.symbols_seen = np.zeros(batch.size, np.int64)
@@ -56,10 +56,10 @@ class Streams:
         """
         if symbols is None and not self._has_symbols:
             return self.step_ids(np.zeros(len(self), np.int32), features).copy()
-        return self.step_ids(self._intake.ids_of(() if symbols is None else symbols), features).copy()
+        return self.step_ids(self._encoder.ids_of(() if symbols is None else symbols), features).copy()
 
     def step_ids(self, ids: Ids, features: Features | None = None) -> Float32:
-        """Do what `step` does, by ids and without a copy of the answers.
+        """Step by ids, without a copy of the answers.
 
         Args:
             ids: Ids of the vocabulary, int32 of shape (N,).

@@ -85,10 +85,10 @@ class LowLatencyStream(Stream):
         if self._parked is not None:
             return
         self._guarded(self._backend.settle)
-        manifest = self.file.manifest  # does its answer tell what is fed next?
+        manifest = self.file.manifest
         predicts = manifest.labels is None and manifest.output != "linear" and not manifest.features
         if expect and predicts and self._backend.pending == IDLE:
-            answers = self._last_answers()  # its place is where the expected one comes
+            answers = self._last_answers()  # the expected answer overwrites it
             if answers is not None:
                 with suppress(NotFiniteError):  # that symbol has not come
                     self._guarded(lambda: self._backend.expect(int(answers[manifest.answer].argmax())))

@@ -1,4 +1,4 @@
-"""What a model answers to one symbol."""
+"""The answer of a model to one symbol."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class Prediction:
 
     Attributes:
         values: The numbers of the output, float32 of shape (K,), in the order of the output vocabulary; probabilities,
-            or for a linear output what they are. The array is the caller's: no later step changes it. (Reshape a copy
-            of it, or with `reshape`: where nobody keeps an array any more the next answer comes in it, as it is.)
+            for a linear output plain values. The array is the caller's: no later step changes it.
         outputs: Name -> what a further output of the model answers; empty for most models.
     """
 
@@ -87,7 +86,7 @@ class Prediction:
         return [(self._symbols[id], float(self.values[id])) for id in order]
 
     def __reduce__(self) -> tuple[type[Prediction], tuple[Any, ...]]:
-        """Return what another process, or `copy`, makes the same of."""
+        """Return the arguments that make an equal prediction: for `copy` and `pickle`."""
         return Prediction, (self.values, self._symbols, dict(self.outputs))
 
     def __repr__(self) -> str:

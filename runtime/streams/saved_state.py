@@ -32,7 +32,7 @@ from ..format.model_file import ModelFile
 from .snapshot import Snapshot, checked_state
 
 MAGIC, VERSION = b"stepsave", 1
-STATE, ANSWER = 0, 1  # what a tensor is
+STATE, ANSWER = 0, 1  # kinds of tensors
 DTYPE = "<f4"
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -46,7 +46,7 @@ class SavedStreams:
         state: Name -> shape without the batch of each tensor of the state.
         answers: The same of each output, the main one first.
         streams: Where each stream is, by key; a stream that was saved by itself has the key "".
-        note: What whoever saved them wants to know again, a JSON object.
+        note: A JSON object of the program that saved them.
     """
 
     fingerprint: str
@@ -85,7 +85,7 @@ class SavedStreams:
         """Return them as bytes; equal streams give equal bytes.
 
         Raises:
-            StateMismatchError: A number is not finite: nobody could go on from there.
+            StateMismatchError: A number is not finite: no stream can go on from there.
         """
         tensors = [(STATE, *entry) for entry in self.state.items()] + [
             (ANSWER, *entry) for entry in self.answers.items()
@@ -155,7 +155,7 @@ _REMEDY = "Go on from an earlier copy of it, or without one."
 
 
 def read_saved_streams(path: str | Path) -> SavedStreams:
-    """Read what `SavedStreams.to_file`, `Stream.save`, `Fleet.save` or `stepcell predict --state` wrote.
+    """Read a file of `SavedStreams.to_file`, `Stream.save`, `Fleet.save` or `stepcell predict --state`.
 
     Args:
         path: The file.
@@ -175,7 +175,7 @@ def read_saved_streams(path: str | Path) -> SavedStreams:
 
 
 def parse_saved_streams(content: bytes, name: str) -> SavedStreams:
-    """Read what `SavedStreams.to_bytes` returned; `name` is what messages call it.
+    """Read bytes of `SavedStreams.to_bytes`; messages call them `name`.
 
     Raises:
         ForeignStateError: It is something else.
@@ -208,7 +208,7 @@ def parse_saved_streams(content: bytes, name: str) -> SavedStreams:
 
 
 class _Reader:
-    """Reads one part after the other; ValueError says what is wrong."""
+    """Reads one part after the other; raises ValueError with the problem."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -231,7 +231,7 @@ class _Reader:
         return np.frombuffer(self.take(4 * prod(shape)), DTYPE).astype(np.float32).reshape(shape)
 
     def streams(self) -> SavedStreams:
-        """Return what stands after the version."""
+        """Return the streams that follow the version."""
         fingerprint = self.take(32).hex()
         shapes: dict[int, dict[str, tuple[int, ...]]] = {STATE: {}, ANSWER: {}}
         for _ in range(self.unpack("H")[0]):

@@ -1,4 +1,4 @@
-"""Where a stream is: what must be kept to go on from there."""
+"""A snapshot of a stream: its state, count and last answer."""
 
 from __future__ import annotations
 

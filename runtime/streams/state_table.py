@@ -35,8 +35,7 @@ class Store(Protocol):
 class StateTable:
     """States of streams, in rows of one array for each tensor of the state.
 
-    What is loaded has a row and is read and written there; of more than there is room for, those that have not moved
-    for longest go to the store.
+    A loaded member has a row. Of too many members the least recently used ones go to the store.
 
     Attributes:
         states: Name -> the states in memory, float32 (rows, ...).
@@ -78,7 +77,7 @@ class StateTable:
         return Snapshot(state, int(self.seen[row]))
 
     def begin_call(self) -> None:
-        """Make room first, as an earlier call may have left it to this one; what is used from here on is used last.
+        """Make the room that an earlier call may have left to this one; the rows used from here on are the most recent.
 
         Raises:
             Exception: Whatever the store raises. All members are where they were.
@@ -87,10 +86,10 @@ class StateTable:
         self._calls += 1
 
     def load(self, keys: list[str]) -> tuple[AnyArray, list[str]]:
-        """Bring members into memory, new ones in the initial state; return their rows, (N,), and who was not there.
+        """Bring members into memory, new ones in the initial state; return their rows, (N,), and the keys loaded.
 
         Raises:
-            OptionError: A key is no string: a store would take 1 and "1" for one member. Nobody new is in memory.
+            OptionError: A key is no string: a store would take 1 and "1" for one member. No new member is in memory.
             Exception: Whatever the store raises. Likewise.
         """
         try:
@@ -110,7 +109,7 @@ class StateTable:
         return np.array([self._row[key] for key in keys]), new
 
     def evict(self, keys: Iterable[str]) -> None:
-        """Take members out of memory; what the store has of them stays there."""
+        """Take members out of memory; the store keeps its copy of them."""
         self._free += [self._row.pop(key) for key in keys if key in self._row]
 
     def place(self, key: str, member: Snapshot) -> None:
@@ -129,21 +128,21 @@ class StateTable:
         seen = self.seen[rows] + 1
         try:
             self._write(rows, following, seen)
-        except BaseException:  # a state of which half has moved would be wrong for ever
+        except BaseException:  # never leave a half-updated state
             self._write(rows, following, seen)
             raise
 
     def forget(self, key: str) -> None:
         """Drop a member wherever it is kept; an unknown one is no error."""
         if self._store is not None:
-            self._store.forget(key)  # first: if that fails, what it has is older than what is here
+            self._store.forget(key)  # first: if that fails, the member here is newer
         self.evict([key])
 
     def make_room(self) -> None:
-        """Let those that have not moved for longest go to the store, if there are too many.
+        """Evict the least recently used members to the store, if there are too many.
 
         Raises:
-            Exception: Whatever the store raises. Nobody has gone.
+            Exception: Whatever the store raises. No member has gone.
         """
         if self._max_members is None or len(self._row) <= self._max_members or self._store is None:
             return
@@ -160,7 +159,7 @@ class StateTable:
             self._keep(self.loaded())
 
     def _keep(self, keys: list[str]) -> None:
-        assert self._store is not None, "whoever calls has seen that there is one"
+        assert self._store is not None, "callers check that there is one"
         found = {key: self.get(key) for key in keys}
         self._store.put({key: member for key, member in found.items() if member is not None})
 

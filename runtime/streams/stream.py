@@ -227,7 +227,7 @@ class Stream(StreamState):
         return self._move(work, ids.size)
 
     def run_ids(self, ids: Ids) -> Float32:
-        """Do what `run` does with ids, for models that read symbols alone.
+        """Run ids, as `run` does with symbols, for models that read symbols alone.
 
         Args:
             ids: Ids of the vocabulary, int32 of shape (T,). They are all checked before the first is fed.
