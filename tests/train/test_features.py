@@ -16,8 +16,7 @@ from stepcell.cli import app
 from stepcell.export import build_step_function, check, export, read_source
 from stepcell.export.parity.parity import INITIAL
 from stepcell.export.parity.sample_inputs import every_symbol, typical_inputs
-from stepcell.runtime import FeatureMismatchError, Vocabulary, load, read_threshold
-from stepcell.runtime.common.errors import CorpusError
+from stepcell.runtime import FeatureMismatchError, load, read_threshold
 from stepcell.runtime.data import (
     Corpus,
     EventsReader,
@@ -27,8 +26,7 @@ from stepcell.runtime.data import (
     reader_for_model,
 )
 from stepcell.runtime.evaluation import EvaluationModes, read_evaluation_data
-from stepcell.runtime.format.manifest import Manifest
-from stepcell.runtime.format.tensor_specs import Feature, Inputs
+from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.tasks.anomaly import Watch
 from stepcell.train import Events, Network, Options, Run, fit
 from stepcell.train.fitting.evaluate import windows
@@ -353,39 +351,6 @@ def test_predict_reads_features_from_lines_of_json_and_says_what_it_needs(export
     assert [answer["symbol"] for answer in answers[:-1]] == following
     refused = stepcell("predict", exported.files[0], input='{"symbol": "go", "speed": 3}\n')
     assert "pressure is missing; gap is missing" in refused.output
-
-
-FEATURES = (Feature("speed", (1,)),)
-READ = {"kind": "events", "symbol": "what", "features": {"speed": "speed"}, "end": "<end>"}
-
-
-@pytest.mark.parametrize(
-    ("features", "data", "options", "problem"),
-    [
-        (FEATURES, {}, {}, r"reads speed \[1\] at each step: no column is named for speed.*--feature NAME=COLUMN"),
-        (FEATURES, {"reading": READ}, {"format": "lines"}, "no column is named for speed"),
-        (FEATURES, {"reading": READ, "end": "<end>"}, {}, "the model file has no value of speed for '<end>'.*--end ''"),
-        (
-            FEATURES,
-            {"reading": READ, "end": "<end>", "boundary": {"speed": "fast"}},
-            {},
-            "the model file has no value of speed",
-        ),
-        ((Feature("speed", (2,)),), {"reading": READ}, {}, "speed is no single number"),
-        ((), {"reading": READ}, {}, "reads no features at each step: there is no speed"),
-    ],
-)
-def test_data_without_the_features_that_a_model_reads_are_refused(features, data, options, problem):
-    vocabulary = Vocabulary(("a", "<end>"))
-    manifest = Manifest("log", vocabulary, (), (), features=features, training={"data": data})
-    with pytest.raises(CorpusError, match=problem):
-        reader_for_model(manifest, options)
-
-
-def test_a_model_of_features_is_read_without_an_end_where_that_is_said():
-    data = {"reading": READ, "end": "<end>"}
-    manifest = Manifest("log", Vocabulary(("a", "<end>")), (), (), features=FEATURES, training={"data": data})
-    assert reader_for_model(manifest, end="").reader.feature_names == ("speed",)
 
 
 def test_the_command_trains_on_named_columns(log, tmp_path):

@@ -113,3 +113,14 @@ def test_a_record_that_is_refused_ends_the_command(line):
     result = predict(*KEYED, input=line + "\n")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "Line 1: " in result.stderr
+
+
+def test_streams_by_key_read_features():
+    wide = DATA / "wide.onnx"
+    lines = [{"k": k, "symbol": "a", "hour": hour, "speed": [hour, 0, 1]} for hour in range(3) for k in "xy"]
+    result = predict("--key", "k", "--json", input="".join(json.dumps(line) + "\n" for line in lines), model=str(wide))
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(answer["stream"], answer["seen"]) for answer in answers] == [(k, n) for n in (1, 2, 3) for k in "xy"]
+    assert answers[4]["probability"] == answers[5]["probability"] != answers[2]["probability"]
+    result = predict("--key", "k", input='{"k": "x", "symbol": "a", "speed": [1, 0, 1]}\n', model=str(wide))
+    assert "hour is missing" in result.output

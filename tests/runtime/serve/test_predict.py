@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.models import changed_memory
+from support.models import DATA, changed_memory
 from support.predicting import ONNX, SYMBOLS, TFLITE, append, expected_answers, on_lines, predict, where, whole_run
 
 from stepcell.runtime import TargetError, Vocabulary, calibrate, load, read_saved_streams
@@ -212,3 +212,13 @@ def test_what_a_killed_save_has_left_is_removed(tmp_path):
     other.touch()
     assert predict("--state", tmp_path / "memory.state", input="3\n").exit_code == 0
     assert list(tmp_path.glob(".memory.state.*.part")) == [other]
+
+
+def test_features_are_read_from_json_lines_and_all_outputs_are_answered():
+    lines = '{"symbol": "a", "hour": 3, "speed": [1, 2, 3]}\n{"symbol": "b", "hour": 30, "speed": [1, 2, 3]}\n'
+    result = predict("--json", input=lines, model=str(DATA / "wide.onnx"))
+    assert result.exit_code == 1
+    assert "Line 2: wide.onnx reads hour" in result.stderr
+    answer = json.loads(result.stdout.splitlines()[0])
+    assert {"input", "symbol", "probability", "gap", "mood"} <= answer.keys()
+    assert len(answer["gap"]["values"]) == 2
