@@ -41,6 +41,8 @@ def schema_text() -> str:
 def to_json_schema(schema: Schema) -> dict[str, Any]:
     """Return a schema as JSON Schema has it, with "properties" and "required" in place of "fields"."""
     found = {name: value for name, value in schema.items() if name != "fields"}
+    if "type" in found:
+        found["type"] = found["type"][0] if len(found["type"]) == 1 else list(found["type"])
     for name in {"items", "additionalProperties"} & found.keys():
         found[name] = to_json_schema(found[name])
     if "fields" in schema:
@@ -79,11 +81,11 @@ def kind_of(schema: Schema) -> str:
     """Return the type of a value in a few words: "list of string", "integer or null", `next` or `label`."""
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
-    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     inner = schema.get("items", schema.get("additionalProperties"))
     nested = f" of {kind_of(inner)}" if inner else ""
     return " or ".join(
-        f"list{nested}" if each == "array" else f"object{nested}" if each == "object" else each for each in types
+        f"list{nested}" if each == "array" else f"object{nested}" if each == "object" else each
+        for each in schema["type"]
     )
 
 

@@ -21,14 +21,14 @@ NEWEST_FORMAT = 3  # what a reader of the two before could not step right; see `
 
 _MAX_INT32 = 2**31 - 1  # TFLite has int32 for dimensions
 _MAX_FLOAT32 = 3.4028235e38  # rounded to the largest float32, and written for it
-_TEXT: Schema = {"type": "string"}
-_FLAG: Schema = {"type": "boolean"}
-_NUMBER: Schema = {"type": "number", "minimum": -_MAX_FLOAT32, "maximum": _MAX_FLOAT32}
-_SIZE: Schema = {"type": "integer", "minimum": 1, "maximum": _MAX_INT32}
+_TEXT: Schema = {"type": ("string",)}
+_FLAG: Schema = {"type": ("boolean",)}
+_NUMBER: Schema = {"type": ("number",), "minimum": -_MAX_FLOAT32, "maximum": _MAX_FLOAT32}
+_SIZE: Schema = {"type": ("integer",), "minimum": 1, "maximum": _MAX_INT32}
 _COUNT: Schema = {**_SIZE, "minimum": 0}
-_ANYTHING: Schema = {"type": "object"}
+_ANYTHING: Schema = {"type": ("object",)}
 _ROWS = array_of(array_of(_NUMBER))
-_NAMED_ROWS: Schema = {"type": "object", "additionalProperties": _ROWS}
+_NAMED_ROWS: Schema = {"type": ("object",), "additionalProperties": _ROWS}
 _FLOAT32 = ("float32",)
 
 
@@ -39,7 +39,7 @@ def _one_of(*values: str) -> Schema:
 def _vocabulary(*, nullable: bool = False) -> Schema:
     return object_of(
         Field("symbols", array_of(_TEXT), "The symbols; the position of a symbol is its id."),
-        Field("unknown", {"type": ["string", "null"]}, "The symbol for all others; null: they are refused.", None),
+        Field("unknown", {"type": ("string", "null")}, "The symbol for all others; null: they are refused.", None),
         nullable=nullable,
     )
 
@@ -53,7 +53,7 @@ def _tensor(dtypes: tuple[str, ...], *more: Field) -> Schema:
     )
 
 
-_INITIAL: Schema = {**_NUMBER, "type": ["number", "array"], "items": _NUMBER}
+_INITIAL: Schema = {**_NUMBER, "type": ("number", "array"), "items": _NUMBER}
 _STATE = object_of(
     Field("name", _TEXT, "The input of a step: `h0`, `c0`, `past1`, ...: its kind and the index of the layer call."),
     Field("next", _TEXT, "The output of the step that becomes this input: `next_` and the name."),
@@ -72,7 +72,7 @@ _FEATURE = object_of(
     Field("name", _TEXT, "The name of the input."),
     Field("shape", array_of(_SIZE), "The shape of one step, without the batch dimension; empty for an id."),
     Field("dtype", _one_of("float32", "int32"), "`int32` for an id.", value=lambda f: np.dtype(f.dtype).name),
-    Field("ids", {**_SIZE, "type": ["integer", "null"]}, "The number of ids; null: it is no id.", None),
+    Field("ids", {**_SIZE, "type": ("integer", "null")}, "The number of ids; null: it is no id.", None),
 )
 _OUTPUT = object_of(
     Field("name", _TEXT, "The name of the output."),
@@ -151,7 +151,7 @@ def _newest(name: str) -> Callable[[Any], Any]:
     return lambda manifest: list(getattr(manifest, name)) if manifest.format == NEWEST_FORMAT else ()
 
 
-_FORMAT: Schema = {"type": "integer", "minimum": FORMAT, "maximum": NEWEST_FORMAT}
+_FORMAT: Schema = {"type": ("integer",), "minimum": FORMAT, "maximum": NEWEST_FORMAT}
 MANIFEST = object_of(
     Field("format", _FORMAT, "The lowest format number that describes the file."),
     Field("name", _TEXT, "The name of the model."),
