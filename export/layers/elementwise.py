@@ -114,6 +114,10 @@ def masking(layer: KerasLayer, call: LayerCall) -> LayerStep:
 def merge(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Combine the inputs number by number."""
     require_equal_ranks(call)
+    if type(layer) is layers.Multiply and call.masked_inputs:
+        raise CannotStepError(
+            "its inputs are masked, and Keras takes masked numbers for 1 in it; write x * y in its place"
+        )
     average = type(layer) is layers.Average
     pair = PAIRWISE["Add" if average else type(layer).__name__]
 

@@ -1,4 +1,4 @@
-"""What a Keras model does, as a list of layer calls in order."""
+"""The graph of a Keras model: its layer calls in order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class LayerCall:
         mask: Number of the value that masks its time steps, or None.
         operands: Arguments of an operation, in order: a position in `inputs`, or a constant.
         outputs: How many values it makes.
-        padding: How many zeros stand before the sequence it reads (ZeroPadding1D).
+        padding: Number of zeros before the sequence it reads (ZeroPadding1D).
+        masked_inputs: Some of its inputs carry a mask, whether or not the layer takes one.
     """
 
     layer: KerasLayer
@@ -44,6 +45,7 @@ class LayerCall:
     operands: tuple[Operand, ...] = ()
     outputs: int = 1
     padding: int = 0
+    masked_inputs: bool = False
 
     @property
     def step_shapes(self) -> tuple[Shape, ...]:
@@ -199,6 +201,7 @@ class _Reader:
                 mask=numbers[id(masks[0])] if masks else None,
                 operands=() if isinstance(stepped, keras.layers.Layer) else tuple(_operands(node, tensors)),
                 outputs=len(made),
+                masked_inputs=any(getattr(tensor, "_keras_mask", None) is not None for tensor in tensors),
             )
             self.calls.append(call)
             self.timed.update(dict.fromkeys(made, call.timed and call.whole))

@@ -10,7 +10,7 @@ import onnx
 from ..ops.precision import FLOAT16, FLOAT32, INT8, rounding_of
 from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
-from ..tflite.convert import step_graph
+from ..step_function.tf_graph import step_graph
 from .weights import store_as_half, store_as_int8
 
 OPSET = 17  # tf2onnx refuses 19 and later

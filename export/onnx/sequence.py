@@ -9,13 +9,14 @@ Gate orders: Keras i, f, c, o and z, r, h; ONNX i, o, f, c and z, r, h.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 import tensorflow as tf
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import NotSteppableError
@@ -27,7 +28,9 @@ from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
 from ..step_function.plan import Node, plan, read_source_value
 from .convert import convert_function, finish_model
+from .weights import add_weight, set_nodes
 
+Add: TypeAlias = Callable[[str, AnyArray], str]  # adds a weight to the graph and returns its name
 _OPERATORS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 # Activation of Keras -> that of ONNX, with its alpha and beta.
 SEQUENCE_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
@@ -88,16 +91,16 @@ def sequence_payload(step_function: StepFunction, quantization: str = FLOAT32) -
     recurrent = [node for node in steps if node.layer.recurrent is not None]
     model = convert_function(_between(step_function, steps, len(recurrent)), "sequence")
     graph = model.graph
-    weights = _Weights(graph)
-    minus_one, first = weights.add("rows", np.array([-1])), weights.add("first", np.array([0]))
+    add = partial(add_weight, graph)
+    minus_one, first = add("rows", np.array([-1])), add("first", np.array([0]))
     nodes = [
         helper.make_node("Reshape", ["symbols", minus_one], [_IDS]),
         helper.make_node("Shape", ["symbols"], ["shape"]),  # T, B
     ]
     for number, node in enumerate(recurrent):
-        nodes += _recurrent_nodes(number, node, weights, first)
-    nodes += _as_sequence(_ANSWER, "probabilities", step_function.outputs, weights)
-    _set_nodes(graph, [*graph.node, *nodes])
+        nodes += _recurrent_nodes(number, node, add, first)
+    nodes += _as_sequence(_ANSWER, "probabilities", step_function.outputs, add)
+    set_nodes(graph, _sorted([*graph.node, *nodes]))
     _set_ports(graph, step_function)
     return finish_model(model)
 
@@ -139,19 +142,7 @@ class _OneHots(TensorFlowOps):
         return super().gather(table, ids)
 
 
-class _Weights:
-    """Adds constants to a graph."""
-
-    def __init__(self, graph: Any) -> None:
-        self._graph = graph
-
-    def add(self, name: str, values: AnyArray) -> str:
-        """Add `values` under `name`, which is returned."""
-        self._graph.initializer.append(numpy_helper.from_array(values, name))
-        return name
-
-
-def _recurrent_nodes(number: int, node: Node, weights: _Weights, first: str) -> list[Any]:
+def _recurrent_nodes(number: int, node: Node, add: Add, first: str) -> list[Any]:
     """Return the nodes that make `y<number>` and the next state of `x<number>` and the state."""
     step = node.layer
     cell, kernel, recurrent = step.cell, step.kernel, step.recurrent
@@ -165,7 +156,7 @@ def _recurrent_nodes(number: int, node: Node, weights: _Weights, first: str) -> 
         "recurrent": _in_onnx_order(recurrent.kernel, cell)[None],
         "bias": np.concatenate([_in_onnx_order(bias, cell) for bias in biases])[None],
     }
-    fed = [weights.add(f"{name}{number}", values) for name, values in constants.items()]
+    fed = [add(f"{name}{number}", values) for name, values in constants.items()]
     if step.bias is None and recurrent.bias is None:
         fed[2] = ""
     names = [SEQUENCE_ACTIVATIONS[name] for name in _activations(cell)]
@@ -178,13 +169,13 @@ def _recurrent_nodes(number: int, node: Node, weights: _Weights, first: str) -> 
     before, after = [f"{local}{number}_before" for local in state], [f"{local}{number}_after" for local in state]
     made = f"y{number}_all"  # (T, 1, B, U): one direction
     return [
-        *_as_sequence(f"x{number}", f"x{number}_steps", kernel.shape[0], weights),
+        *_as_sequence(f"x{number}", f"x{number}_steps", kernel.shape[0], add),
         *(
             helper.make_node("Unsqueeze", [node.names[local], first], [name])
             for local, name in zip(state, before, strict=True)
         ),
         helper.make_node(_OPERATORS[cell.kind], [f"x{number}_steps", *fed, "", *before], [made, *after], **options),
-        helper.make_node("Reshape", [made, weights.add(f"units{number}", np.array([-1, units]))], [f"y{number}"]),
+        helper.make_node("Reshape", [made, add(f"units{number}", np.array([-1, units]))], [f"y{number}"]),
         *(
             helper.make_node("Squeeze", [name, first], [f"next_{node.names[local]}"])
             for local, name in zip(state, after, strict=True)
@@ -205,29 +196,27 @@ def _in_onnx_order(weights: Weights, cell: Cell) -> Weights:
     return np.ascontiguousarray(np.concatenate(ordered, axis=-1).T)
 
 
-def _as_sequence(name: str, target: str, size: int, weights: _Weights) -> list[Any]:
+def _as_sequence(name: str, target: str, size: int, add: Add) -> list[Any]:
     """Return the nodes that give the rows `name`, (T B, size), the shape (T, B, size)."""
-    width = weights.add(f"{target}_width", np.array([size]))
+    width = add(f"{target}_width", np.array([size]))
     return [
         helper.make_node("Concat", ["shape", width], [f"{target}_shape"], axis=0),
         helper.make_node("Reshape", [name, f"{target}_shape"], [target]),
     ]
 
 
-def _set_nodes(graph: Any, nodes: list[Any]) -> None:
-    """Let `nodes` be those of `graph`, each after those whose values it reads."""
+def _sorted(nodes: list[Any]) -> list[Any]:
+    """Return `nodes`, each after those whose values it reads."""
     made = {name for node in nodes for name in node.output}
     known: set[str] = set()
     ordered: list[Any] = []
-    waiting = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    while waiting:
-        ready = [node for node in waiting if all(name in known or name not in made for name in node.input)]
+    while nodes:
+        ready = [node for node in nodes if all(name in known or name not in made for name in node.input)]
         assert ready, "a recurrent layer reads nothing that comes after it"
         ordered += ready
         known.update(name for node in ready for name in node.output)
-        waiting = [node for node in waiting if not any(node is other for other in ready)]
-    del graph.node[:]
-    graph.node.extend(ordered)
+        nodes = [node for node in nodes if not any(node is other for other in ready)]
+    return ordered
 
 
 def _set_ports(graph: Any, step_function: StepFunction) -> None:

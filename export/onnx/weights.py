@@ -7,7 +7,8 @@ casts around every operator.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,7 +32,7 @@ def store_as_half(graph: Graph) -> None:
         name = f"{weight.name}_half"
         casts.append(helper.make_node("Cast", [name], [weight.name], to=TensorProto.FLOAT))
         weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name))
-    _replace_nodes(graph, [*casts, *graph.node])
+    set_nodes(graph, [*casts, *graph.node])
 
 
 def store_as_int8(graph: Graph) -> None:
@@ -48,12 +49,7 @@ def store_as_int8(graph: Graph) -> None:
     weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
     quantized: set[str] = set()  # inputs that have been brought to 8 bits already
 
-    def add(name: str, values: AnyArray) -> str:
-        if name not in weights:
-            weights[name] = values
-            graph.initializer.append(numpy_helper.from_array(values, name))
-        return name
-
+    add = partial(add_weight, graph)
     nodes: list[Node] = []
     for node in graph.node:
         by_row = all(attribute.i == 0 for attribute in node.attribute if attribute.name == "axis")
@@ -66,7 +62,7 @@ def store_as_int8(graph: Graph) -> None:
             nodes += _integer_product(node, matrix, add, quantized)
         else:
             nodes += _integer_lookup(node, matrix, add)
-    _replace_nodes(graph, nodes)
+    set_nodes(graph, nodes)
 
 
 def _integer_product(
@@ -110,7 +106,15 @@ def _quantize(matrix: Float32) -> tuple[Float32, Float32]:
     return np.round(matrix / scales).astype(np.float32), scales.astype(np.float32)
 
 
-def _replace_nodes(graph: Graph, nodes: list[Node]) -> None:
+def set_nodes(graph: Graph, nodes: Sequence[Node]) -> None:
+    """Make copies of `nodes` those of `graph`."""
     copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)
+
+
+def add_weight(graph: Graph, name: str, values: AnyArray) -> str:
+    """Add `values` to `graph` under `name`, once, and return `name`."""
+    if all(weight.name != name for weight in graph.initializer):
+        graph.initializer.append(numpy_helper.from_array(values, name))
+    return name

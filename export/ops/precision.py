@@ -2,7 +2,7 @@
 
 - float32: as Keras has them.
 - float16: matrices rounded to 11 binary digits and computed with in float32, as every interpreter does on a CPU. The
-  rounding is done here, before any converter sees the weights, so that the referee can round alike. Vectors and
+  rounding is done here, before any converter sees the weights, so that the reference rounds alike. Vectors and
   matrices of less than 256 weights stay float32, and so does what a converter computes from weights.
 - int8: 8 bits a weight and a float32 scale for each column of a matrix; what a matrix is multiplied with is brought to
   8 bits at every step (dynamic range). Matrices of less than 1,024 weights, biases and the state stay float32.

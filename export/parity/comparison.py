@@ -1,4 +1,4 @@
-"""Which file to use on which runtime: sizes, errors and speeds beside each other, and what follows from them."""
+"""Comparison of the files of an export: sizes, errors and speeds, and which file to use on which runtime."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Choice:
         runtime: Interpreter and version.
         quantization: Precision of its weights.
         size: Bytes of the file.
-        microseconds: What a step takes, with the state carried; a symbol in a block of them, for a graph of sequences.
+        microseconds: Time of a step with the state carried; for a graph of sequences, of a symbol in a block of them.
         error: Largest difference of a probability from Keras, over both carried sequences.
         agreement: Smallest share of equal answers, over the same.
         nll_change: The change of the NLL that is farther from 0, in nats.
         growth: Mean error of the last tenth of the steps over that of the first, from the initial state.
-        holds: It is within the gate of its precision.
+        holds: It is within the tolerance of its precision.
     """
 
     file: str
@@ -45,41 +45,38 @@ def choices(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[Choice]:
     """Return one entry per runtime and file, runtime by runtime, the most exact first.
 
     Args:
-        parity: What was measured.
+        parity: The measurements.
         sizes: Name of each file -> its bytes.
     """
-    grouped: dict[tuple[str, str], list[Parity]] = {}
+    grouped: dict[str, dict[str, list[Parity]]] = {}  # runtime -> file -> entries
     for entry in parity:
-        grouped.setdefault((entry.runtime, file_name(entry.format, entry.quantization)), []).append(entry)
-    found = []
-    for runtime in dict.fromkeys(entry.runtime for entry in parity):
-        for (its_runtime, file), entries in grouped.items():
-            if its_runtime != runtime:
-                continue
-            carried = [entry for entry in entries if entry.start != EACH]
-            first = carried[0]
-            found.append(
-                Choice(
-                    file=file,
-                    runtime=runtime,
-                    quantization=first.quantization,
-                    size=sizes[file],
-                    microseconds=min(entry.microseconds for entry in carried if entry.microseconds is not None),
-                    error=max(entry.max_abs_error for entry in carried),
-                    agreement=min(entry.argmax_agreement for entry in carried),
-                    nll_change=max((entry.nll_change for entry in carried), key=abs),
-                    growth=first.error_last_tenth / max(first.error_first_tenth, 1e-12),
-                    holds=all(entry.holds for entry in entries),
-                )
-            )
-    return found
+        files = grouped.setdefault(entry.runtime, {})
+        files.setdefault(file_name(entry.format, entry.quantization), []).append(entry)
+    return [_choice(file, entries, sizes[file]) for files in grouped.values() for file, entries in files.items()]
+
+
+def _choice(file: str, entries: Sequence[Parity], size: int) -> Choice:
+    carried = [entry for entry in entries if entry.start != EACH]
+    first = carried[0]
+    return Choice(
+        file=file,
+        runtime=first.runtime,
+        quantization=first.quantization,
+        size=size,
+        microseconds=min(entry.microseconds for entry in carried if entry.microseconds is not None),
+        error=max(entry.max_abs_error for entry in carried),
+        agreement=min(entry.argmax_agreement for entry in carried),
+        nll_change=max((entry.nll_change for entry in carried), key=abs),
+        growth=first.error_last_tenth / max(first.error_first_tenth, 1e-12),
+        holds=all(entry.holds for entry in entries),
+    )
 
 
 def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tuple[list[str], list[list[str]], str]:
-    """Return what every file costs on every runtime, as header, rows and a note.
+    """Return header, rows and a note: the cost of every file on every runtime.
 
     Args:
-        parity: What was measured, of several files.
+        parity: The measurements of several files.
         sizes: Name of each file -> its bytes.
     """
     header = ["runtime", "file", "bytes", "us a step", "probabilities", "growth", "same answer", "change of NLL"]
@@ -102,15 +99,15 @@ def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tupl
         "of the last tenth over the first"
     )
     if any(row[1].endswith("*") for row in rows):
-        note += "\n* beyond the gate of its precision, written because it was asked for"
+        note += "\n* beyond the tolerance of its precision, written because of --allow-inaccurate"
     return header, rows, note
 
 
 def recommendations(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[str]:
-    """Return a sentence per runtime that says which file to use there and why; none where there is only one.
+    """Return a sentence per runtime with more than one file: which file to use there, and the reason.
 
     Args:
-        parity: What was measured, of several files.
+        parity: The measurements of several files.
         sizes: Name of each file -> its bytes.
     """
     found = choices(parity, sizes)

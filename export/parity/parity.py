@@ -1,4 +1,4 @@
-"""Parity: how far one exported file on one runtime is from Keras, as evidence."""
+"""The record of one measurement: how far one file on one runtime is from Keras."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Parity:
         runtime: Interpreter and version.
         format: "tflite", "onnx" or "sequence.onnx" (a graph of whole sequences).
         start: "initial" or "random": the state before the first step, carried from there (random numbers, or a state
-            that the model reaches where Keras lets none in); "each": every step began from the referee's state.
+            that the model reaches where Keras lets none in); "each": every step began from a given state.
         steps: Symbols stepped.
         max_abs_error: Largest difference of a probability.
         max_state_error: Largest difference of a state tensor, relative for values above 1: after the last step where

@@ -53,7 +53,7 @@ class WholeCall:
 
 
 def whole_call(call: LayerCall) -> WholeCall:
-    """Return what does `call` on sequences of any length, for every time step even where Keras answers for the last."""
+    """Return the computation of `call` on sequences of any length, for all time steps if Keras returns the last too."""
     layer = call.layer
     if type(layer) in _RECURRENT:
         return _recurrent(layer)
@@ -88,14 +88,14 @@ def _plain(call: LayerCall, inputs: list[Any]) -> Any:
 
 def _recurrent(layer: KerasLayer) -> WholeCall:
     explicit = {"return_sequences": True, "return_state": True, "stateful": False, "unroll": False}
-    copy = type(layer).from_config({**layer.get_config(), **explicit})
-    copy.build((None, None, layer.weights[0].shape[0]))
-    copy.set_weights(layer.get_weights())
+    copy = _copy(layer, layer.weights[0].shape[0], explicit)
     stacked = type(layer.cell) is _L.StackedRNNCells
     names = tuple(_STATE_ORDER[type(cell)] for cell in (layer.cell.cells if stacked else [layer.cell]))
 
     def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
-        initial = None if state is None else _nested(state, names) if stacked else list(state)
+        remaining = iter(state or ())
+        nested = [[next(remaining) for _ in group] for group in names] if state is not None else None
+        initial = nested if stacked or nested is None else nested[0]
         y, *after = copy(inputs[0], initial_state=initial, mask=mask, training=False)
         if mask is not None and state is not None and not layer.zero_output_for_mask:
             # Keras answers zeros to masked steps before the first other one, for it knows no output before them.
@@ -107,15 +107,16 @@ def _recurrent(layer: KerasLayer) -> WholeCall:
     return WholeCall(run, names)
 
 
-def _nested(state: Sequence[Any], names: Sequence[Sequence[str]]) -> list[Any]:
-    remaining = list(state)
-    return [[remaining.pop(0) for _ in group] for group in names]
+def _copy(layer: KerasLayer, channels: int | None, changes: Mapping[str, Any]) -> KerasLayer:
+    """Return a layer with the same weights and another configuration."""
+    copy = type(layer).from_config({**layer.get_config(), **changes})
+    copy.build((None, None, channels))
+    copy.set_weights(layer.get_weights())
+    return copy
 
 
 def _windowed(layer: KerasLayer, length: int, channels: int | None) -> WholeCall:
-    copy = type(layer).from_config({**layer.get_config(), "padding": "valid"})
-    copy.build((None, None, channels))
-    copy.set_weights(layer.get_weights())
+    copy = _copy(layer, channels, {"padding": "valid"})
 
     def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
         x = inputs[0]
@@ -154,42 +155,38 @@ class KerasReference:
         return set(names) == {name for names in self._state_names() for name in names}
 
     def run(self, inputs: Inputs, state: State | None) -> RunResult:
-        """Return the answers to the whole sequence `inputs` of T steps from `state`, and the last state.
+        """Return the outputs for the whole sequence `inputs` of T steps from `state`, and the last state.
 
         None is the initial state of all layers.
         """
-        arrays = {number: array[None] for number, array in self._arrays(inputs).items()}
-        answers, last = self._run(arrays, None if state is None else dict(state))
-        return self._trajectory([np.asarray(answer)[0] for answer in answers], last)
+        return self.run_from(inputs, [state])[0]
 
-    def run_from(self, inputs: Inputs, starts: Sequence[State]) -> list[RunResult]:
+    def run_from(self, inputs: Inputs, starts: Sequence[State | None]) -> list[RunResult]:
         """Do what `run` does from each of `starts`, all of them in one batch."""
         arrays = {number: np.repeat(array[None], len(starts), 0) for number, array in self._arrays(inputs).items()}
-        together = {name: np.concatenate([start[name] for start in starts]) for name in starts[0]}
-        answers, last = self._run(arrays, together)
+        given = [start for start in starts if start is not None]
+        together = {name: np.concatenate([start[name] for start in given]) for name in given[0]} if given else None
+        outputs, last = self._run(arrays, together)
         return [
-            self._trajectory(
-                [np.asarray(answer)[row] for answer in answers],
-                {name: value[row : row + 1] for name, value in last.items()},
-            )
+            self._result([np.asarray(o)[row] for o in outputs], {n: value[row : row + 1] for n, value in last.items()})
             for row in range(len(starts))
         ]
 
     def run_each(self, inputs: Inputs, states: State) -> RunResult:
-        """Return the answers to each step of `inputs` from its own of `states`, (T, ...), and the states after."""
+        """Return the outputs of each step of `inputs` from its own of `states`, (T, ...), and the states after."""
         arrays = {number: array[:, None] for number, array in self._arrays(inputs).items()}
         answers, after = self._run(arrays, dict(states))
-        return self._trajectory([np.asarray(answer)[:, 0] for answer in answers], after)
+        return self._result([np.asarray(answer)[:, 0] for answer in answers], after)
 
     def _arrays(self, inputs: Inputs) -> dict[int, AnyArray]:
-        """Return what Keras reads, by the number of the input, without the batch."""
+        """Return the inputs of Keras by number, without the batch."""
         arrays = {number: inputs.features[feature.name] for number, feature in self._interface.features.items()}
         if self._interface.symbol is not None:
             vectors = np.eye(self._interface.symbols, dtype=np.float32) if self._interface.one_hot else None
             arrays[self._interface.symbol] = inputs.ids if vectors is None else vectors[inputs.ids]
         return arrays
 
-    def _trajectory(self, answers: Sequence[AnyArray], states: Mapping[str, Any]) -> RunResult:
+    def _result(self, answers: Sequence[AnyArray], states: Mapping[str, Any]) -> RunResult:
         named = {each.name: array for each, array in zip(self._interface.outputs, answers, strict=True)}
         main = named.pop(self._interface.outputs[0].name)
         return RunResult(main, {name: np.asarray(value) for name, value in states.items()}, None, named)
@@ -243,7 +240,7 @@ class KerasReference:
 
 @contextmanager
 def _carried_state_kept(layers: Sequence[KerasLayer]) -> Iterator[None]:
-    """Let stateful layers begin from zero inside, and leave the state they carry as it was."""
+    """Reset stateful layers inside the block, and restore the state they carry after it."""
     stateful = [layer for layer in layers if getattr(layer, "stateful", False)]
     variables = [variable for layer in stateful for variable in tf.nest.flatten(layer.states)]
     before = [np.array(variable) for variable in variables]

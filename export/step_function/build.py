@@ -1,4 +1,4 @@
-"""The step function: a Keras model taken apart into one step with its state as argument and result."""
+"""The step function of a Keras model: one step, with its state as argument and result."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class StepFunction:
         state: The state tensors in order.
         cells: The recurrent layers, first to last.
         advance: The computation.
-        graph: The graph of the model,
-        calls: and what the step rules say to each of its calls.
+        graph: The graph of the model.
+        calls: Its calls, each with the result of its step rule.
     """
 
     interface: Interface
@@ -50,12 +50,12 @@ class StepFunction:
 
     @property
     def symbols(self) -> int:
-        """How many symbols it reads, V; 0: it reads features alone."""
+        """Number of symbols it reads, V; 0: it reads features alone."""
         return self.interface.symbols
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """What it reads beside the symbol."""
+        """Its inputs beside the symbol."""
         return tuple(self.interface.features.values())
 
     @property
@@ -70,7 +70,7 @@ class StepFunction:
 
     @property
     def outputs(self) -> int:
-        """How many numbers the main output has, K."""
+        """Size of the main output, K."""
         return self.main.size
 
     @property
@@ -82,13 +82,13 @@ class StepFunction:
 def build_step_function(
     model: KerasModel, *, one_hot: bool = False, values: bool = False, name: str | None = None
 ) -> StepFunction:
-    """Take `model` apart.
+    """Build the step function of `model`.
 
     Args:
         model: A built Sequential or functional Keras model.
         one_hot: Its symbols are one-hot vectors, float of shape (B, T, V), and are to be stepped by id.
-        values: The numbers of its main output are answered as they are; they are no probabilities.
-        name: What to call it in messages; None: as Keras does.
+        values: The numbers of its main output are returned as they are; they are no probabilities.
+        name: Its name in messages; None: that of Keras.
 
     Raises:
         NotSteppableError: Something in it cannot be stepped; everything in the way is named.

@@ -1,61 +1,27 @@
-"""What of a Keras model becomes the symbol, the features and the outputs of a model file.
-
-What the numbers of an output are: probabilities, logits that still want their softmax, or values.
-"""
+"""The interface of a model file: which inputs of a Keras model are symbol and features, and what its outputs are."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
+from keras import layers
 
 from ...runtime.format.manifest import StateTensor
 from ...runtime.format.tensor_specs import PROBABILITIES, SYMBOL, VALUES, Feature
 from ..layers import Lookup
-from ..layers.keras_graph import Graph, GraphInput, GraphOutput, LayerCall
+from ..layers.keras_graph import Graph, GraphInput, LayerCall
 from ..ops import Weights
 from .plan import Steps
 
-_LAYERS = keras.layers
-_IDENTITIES = (_LAYERS.Dropout, _LAYERS.ActivityRegularization, _LAYERS.Identity, _LAYERS.GaussianNoise)
-_LINEAR = (_LAYERS.Dense, _LAYERS.EinsumDense, _LAYERS.Conv1D)
+_IDENTITIES = (layers.Dropout, layers.ActivityRegularization, layers.Identity, layers.GaussianNoise)
+_LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv1D)
 _LOGITS = "logits"
-
-
-def activation_of(graph: Graph, output: GraphOutput) -> str | None:
-    """Return "softmax", "sigmoid", "logits", or None for any other numbers."""
-    makers = {call.output: call for call in graph.calls}
-    return _kind(makers.get(output.number), makers)
-
-
-def _kind(call: LayerCall | None, makers: dict[int, LayerCall]) -> str | None:
-    """Return "softmax", "sigmoid", "logits" or None: what the numbers that `call` makes are."""
-    if call is None:
-        return None
-    layer: Any = call.layer
-    if type(layer) in _IDENTITIES:
-        return _kind(makers.get(call.inputs[0]), makers)
-    if type(layer) is _LAYERS.Softmax:
-        return "softmax" if layer.axis in (-1, len(call.input_shapes[0]) - 1) else None
-    if type(layer) in (_LAYERS.Average, _LAYERS.Add):
-        kinds = {_kind(makers.get(number), makers) for number in call.inputs}
-        kind = kinds.pop() if len(kinds) == 1 else None
-        # The mean of probabilities is a probability; a sum is none.
-        return kind if kind == _LOGITS or type(layer) is _LAYERS.Average else None
-    if type(layer) is _LAYERS.Activation or type(layer) in _LINEAR:
-        name = getattr(layer.activation, "__name__", None)
-        if name == "linear":
-            return _LOGITS if type(layer) in _LINEAR else _kind(makers.get(call.inputs[0]), makers)
-        return name if name in ("softmax", "sigmoid") else None
-    return None
-
-
 _RESERVED = (SYMBOL, "symbols", PROBABILITIES, VALUES)
-# What Keras calls an input that nobody has named; the number depends on what else the process has made.
+# The name of an input without a name of its own; the number depends on what else the process has made.
 _UNNAMED = re.compile(r"(keras_tensor|input|input_layer)(_\d+)?")
 
 
@@ -88,9 +54,8 @@ class Interface:
         one_hot: The symbol is read as a one-hot vector.
         features: Number of an input -> the feature.
         outputs: The outputs, the main one first.
-        tables: Number of an input of ids -> what each of them is: itself, or its one-hot vector.
-        spread: Number of an input of numbers -> their mean and standard deviation, where the model tells: it has a
-            Normalization behind it.
+        tables: Number of an input of ids -> a row for each id: the id itself, or its one-hot vector.
+        spread: Number of an input of numbers with a Normalization behind it -> their mean and standard deviation.
     """
 
     symbol: int | None
@@ -108,7 +73,7 @@ class Interface:
         return {**symbol, **{number: feature.name for number, feature in self.features.items()}}
 
     def clashes(self, state: Sequence[StateTensor]) -> list[str]:
-        """Say which names mean two things in the file."""
+        """Name the tensors of the file that would have one name."""
         names = [*self.names.values(), *(answer.name for answer in self.outputs)]
         names += [name for tensor in state for name in (tensor.name, tensor.next)]
         return [f"two tensors are called {name!r}; rename the input or output" for name in set(names)
@@ -118,7 +83,7 @@ class Interface:
 def read_interface(
     graph: Graph, steps: Steps, problems: list[str], *, one_hot: bool = False, values: bool = False
 ) -> Interface:
-    """Find out what the inputs and outputs of `graph` are; append to `problems` what cannot be used.
+    """Find symbol, features and outputs of `graph`; append to `problems` everything that cannot be used.
 
     The symbol is the input of ids called "symbol", or the first of them; with `one_hot` the one of vectors that is
     called so, or the only one. Further inputs of ids and all other vectors are features. The main output is the one
@@ -126,10 +91,10 @@ def read_interface(
 
     Args:
         graph: The graph of the model.
-        steps: What the step rules say, call by call.
-        problems: Is appended to.
+        steps: The results of the step rules, call by call.
+        problems: Problems are appended to it.
         one_hot: The symbols are one-hot vectors.
-        values: The numbers of the main output are answered as they are, not as probabilities.
+        values: The numbers of the main output are returned as they are, not as probabilities.
     """
     found = _inputs(graph, steps, problems)
     vectors = [each for each in graph.inputs if each.number not in found]
@@ -169,7 +134,7 @@ def _spread(graph: Graph, features: Mapping[int, Feature]) -> dict[int, tuple[We
     found = {}
     for call in graph.calls:
         layer, feature = call.layer, features.get(call.inputs[0]) if call.inputs else None
-        if not isinstance(layer, keras.layers.Normalization) or layer.invert or layer.mean is None or not feature:
+        if not isinstance(layer, layers.Normalization) or layer.invert or layer.mean is None or not feature:
             continue
         mean, variance = (np.array(each, np.float32).reshape(-1) for each in (layer.mean, layer.variance))
         if feature.ids is None and mean.size in (1, feature.shape[-1]):
@@ -178,7 +143,7 @@ def _spread(graph: Graph, features: Mapping[int, Feature]) -> dict[int, tuple[We
 
 
 def _inputs(graph: Graph, steps: Steps, problems: list[str]) -> dict[int, int]:
-    """Return which inputs are ids, by number, and how many ids each has."""
+    """Return the number of ids of each input of ids, by the number of the input."""
     found: dict[int, int] = {}
     numbers = {each.number for each in graph.inputs}
     problems += [
@@ -199,7 +164,7 @@ def _inputs(graph: Graph, steps: Steps, problems: list[str]) -> dict[int, int]:
             f"{call.layer.name} ({type(call.layer).__name__}): it reads symbol ids as if they were numbers; put an "
             "Embedding or CategoryEncoding before it"
             for call, step in readers
-            if isinstance(call.layer, keras.layers.Layer) and not isinstance(step, Lookup)
+            if isinstance(call.layer, layers.Layer) and not isinstance(step, Lookup)
         ]
     return found
 
@@ -231,35 +196,54 @@ def _one_hot(vectors: Sequence[GraphInput], graph: Graph, problems: list[str]) -
 
 def _outputs(graph: Graph, problems: list[str], values: bool) -> list[OutputSpec]:
     """Return the outputs, the main one first."""
+    makers = {call.output: call for call in graph.calls}
     main = next((each for each in graph.outputs if each.name == PROBABILITIES), graph.outputs[0])
-    answers = []
+    specs = []
     for output in sorted(graph.outputs, key=lambda each: each is not main):
         if len(output.shape) != 1:
             problems.append(
                 f"its output {output.name!r} has the shape {output.shape} in a step; end it in one row of numbers"
             )
             continue
-        activation = activation_of(graph, output)
-        from_logits = output is main and not values and activation == "logits" and output.shape[0] != 1
-        if activation not in ("softmax", "sigmoid"):
-            activation = "softmax" if from_logits else "linear"
-        if output is main and values:
-            activation = "linear"
+        kind = _kind(output.number, makers)
+        as_values = output is main and values
+        from_logits = output is main and not values and kind == _LOGITS and output.shape[0] != 1
+        known = kind if kind in ("softmax", "sigmoid") and not as_values else None
+        activation = known or ("softmax" if from_logits else "linear")
         if output is main and activation == "linear" and not values:
+            maker = makers[output.number].layer.name if output.number in makers else "its input"
             problems.append(
-                f"it ends in {_maker(graph, output.number)!r}, whose output is no probabilities; end it in a Dense "
-                "layer with softmax or sigmoid, or with logits of 2 symbols and more; if its numbers are the answer as "
-                "they are, say so (--values)"
+                f"it ends in {maker!r}, whose output is no probabilities; end it in a Dense layer with softmax or "
+                "sigmoid, or with logits of 2 symbols and more; if its numbers are the answer as they are, say so "
+                "(--values)"
             )
         name = _identifier(output.name) if output is not main else VALUES if activation == "linear" else PROBABILITIES
-        answers.append(OutputSpec(name, output.number, output.shape[0] or 0, activation, from_logits))
-    return answers
-
-
-def _maker(graph: Graph, number: int) -> str:
-    made: Callable[[int], object] = {call.output: call.layer for call in graph.calls}.get
-    return str(getattr(made(number), "name", "its input"))
+        specs.append(OutputSpec(name, output.number, output.shape[0] or 0, activation, from_logits))
+    return specs
 
 
 def _identifier(name: str) -> str:
     return re.sub(r"\W", "_", name)
+
+
+def _kind(number: int, makers: Mapping[int, LayerCall]) -> str | None:
+    """Return "softmax", "sigmoid", "logits", or None for any other numbers: the kind of the value `number`."""
+    call = makers.get(number)
+    if call is None:
+        return None
+    layer: Any = call.layer
+    if type(layer) in _IDENTITIES:
+        return _kind(call.inputs[0], makers)
+    if type(layer) is layers.Softmax:
+        return "softmax" if layer.axis in (-1, len(call.input_shapes[0]) - 1) else None
+    if type(layer) in (layers.Average, layers.Add):
+        kinds = {_kind(number, makers) for number in call.inputs}
+        kind = kinds.pop() if len(kinds) == 1 else None
+        # The mean of probabilities is a probability; a sum is none.
+        return kind if kind == _LOGITS or type(layer) is layers.Average else None
+    if type(layer) is layers.Activation or type(layer) in _LINEAR:
+        name = getattr(layer.activation, "__name__", None)
+        if name == "linear":
+            return _LOGITS if type(layer) in _LINEAR else _kind(call.inputs[0], makers)
+        return name if name in ("softmax", "sigmoid") else None
+    return None

@@ -1,4 +1,4 @@
-"""The nodes of a step: what is computed in which order, what is looked up, and how the state is called."""
+"""The plan of a step: its nodes in order, the lookups folded into them, and the names of the state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Steps: TypeAlias = Sequence[tuple[LayerCall, "Lookup | tuple[LayerStep, ...]"]]
 
 @dataclass(frozen=True)
 class Table:
-    """What an input of ids stands for.
+    """The rows that the ids of an input stand for.
 
     Attributes:
         rows: float32 of shape (V, ...), one for each id.
@@ -79,9 +79,9 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: boo
 
     Args:
         graph: The graph of the model.
-        steps: What the step rules say, call by call.
-        tables: What an input of ids is for each of them, by its number: the id itself, or its one-hot vector.
-        fold: Let a lookup take the kernel and bias of the layer after it in.
+        steps: The results of the step rules, call by call.
+        tables: Number of an input of ids -> a row for each id: the id itself, or its one-hot vector.
+        fold: Fold the kernel and bias of a layer into a lookup before it.
     """
     known = {number: Table(rows, number) for number, rows in tables.items()}
     outputs = {output.number for output in graph.outputs}
@@ -119,7 +119,7 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: boo
 
 
 def read_source_value(a: Ops, source: Source, values: Mapping[int, Value]) -> Value:
-    """Return what `source` is, given the `values` made so far by number, inputs among them."""
+    """Return the value of `source`, given the `values` made so far by number, inputs among them."""
     return values[source] if isinstance(source, int) else a.gather(source.rows, values[source.input])
 
 

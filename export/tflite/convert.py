@@ -16,6 +16,7 @@ from ..ops import Value, Weights
 from ..ops.precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, half_scales, rounding_of
 from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
+from ..step_function.tf_graph import Tensors, advance_named, compiled, input_specs, step_graph
 from .layout import repack
 from .split_step import split_step_graphs
 from .weights import move_scales_behind_products, store_as_half
@@ -53,19 +54,19 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
 
     Returns:
         The payload with its signatures (`step`, `absorb` where symbols are all that is read, and the pieces of a step;
-        see `split_step_graphs`), and the highest version of each operator in it.
+        see `split_step`), and the highest version of each operator in it.
 
     Raises:
         NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
     """
-    arithmetic = _EvenTables() if quantization == INT8 else TensorFlowOps(rounding_of(quantization))
+    ops = _EvenTables() if quantization == INT8 else TensorFlowOps(rounding_of(quantization))
     module = tf.Module()  # holds functions alone: with Keras layers in it, the file would come out without weights
-    module.step = step_graph(step_function, arithmetic)
+    module.step = step_graph(step_function, ops)
     signatures = {_STEP_WHILE_CONVERTING: module.step.get_concrete_function()}
     if not step_function.features:
-        module.absorb = _absorb_graph(step_function, arithmetic)
+        module.absorb = _absorb_graph(step_function, ops)
         signatures[ABSORB] = module.absorb.get_concrete_function()
-    for name, graph in split_step_graphs(step_function, arithmetic).items():
+    for name, graph in split_step_graphs(step_function, ops).items():
         setattr(module, name, graph)
         signatures[name] = graph.get_concrete_function()
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
@@ -76,7 +77,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
         payload = repack(converter.convert(), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
     operators = operator_versions(payload)
     forbidden = [name for name in _FORBIDDEN_OPERATORS if name in operators]
-    weight_bytes = arithmetic.bytes_used() * BYTES_PER_WEIGHT[quantization] // BYTES_PER_WEIGHT[FLOAT32]
+    weight_bytes = ops.bytes_used() * BYTES_PER_WEIGHT[quantization] // BYTES_PER_WEIGHT[FLOAT32]
     if forbidden or len(payload) < weight_bytes:
         raise NotSteppableError(
             f"The TFLite converter made a file of {len(payload)} bytes for {weight_bytes} bytes of weights, "
@@ -122,55 +123,24 @@ def require_loadable(operators: dict[str, int], quantization: str) -> None:
         )
 
 
-def step_graph(step_function: StepFunction, arithmetic: TensorFlowOps) -> Any:
-    """Return the TensorFlow function `step`: inputs (B, ...) and state in, outputs (B, K) and next state out."""
-
-    def step(inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-        return _named(step_function, *step_function.advance(arithmetic, inputs, state))
-
-    specs = [tf.TensorSpec([None], tf.int32, name=SYMBOL)] if step_function.symbols else []
-    specs += [tf.TensorSpec([None, *f.shape], tf.as_dtype(f.dtype), name=f.name) for f in step_function.features]
-    return _with_signature(step, specs, step_function, batch=None)
-
-
-def _absorb_graph(step_function: StepFunction, arithmetic: TensorFlowOps) -> Any:
+def _absorb_graph(step_function: StepFunction, ops: TensorFlowOps) -> Any:
     """Return the TensorFlow function `absorb`: symbols (T,) and the state of one stream in, as `step` out."""
+    _, _, states = input_specs(step_function, 1)
 
-    def absorb(inputs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-        symbols = inputs["symbols"]
+    def absorb(given: Tensors) -> dict[str, Value]:
+        symbols, state = given["symbols"], {spec.name: given[spec.name] for spec in states}
 
-        def symbol_at(t: Any) -> dict[str, Any]:
+        def symbol_at(t: Value) -> dict[str, Value]:
             return {SYMBOL: tf.reshape(symbols[t], [1])}  # a slice of unknown length would make TFLite refuse the loop
 
-        def advance(t: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            return t + 1, step_function.advance(arithmetic, symbol_at(t), state)[1]
+        def advance(t: Value, state: dict[str, Value]) -> tuple[Value, dict[str, Value]]:
+            return t + 1, step_function.advance(ops, symbol_at(t), state)[1]
 
         last = tf.shape(symbols)[0] - 1
         _, state = tf.while_loop(lambda t, _: t < last, advance, (tf.constant(0), state))
-        return _named(step_function, *step_function.advance(arithmetic, symbol_at(last), state))
+        return advance_named(step_function, ops, {**symbol_at(last), **state})
 
-    return _with_signature(absorb, [tf.TensorSpec([None], tf.int32, name="symbols")], step_function, batch=1)
-
-
-def _with_signature(
-    function: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]],
-    inputs: list[Any],
-    step_function: StepFunction,
-    batch: int | None,
-) -> Any:
-    """Compile `function` for tensors that carry the names of the file format: signatures take them from the specs."""
-    names = [tensor.name for tensor in step_function.state]
-    specs = [tf.TensorSpec([batch, *t.shape], tf.float32, name=t.name) for t in step_function.state]
-
-    def flat(*given: Any) -> dict[str, Any]:
-        read = dict(zip((spec.name for spec in inputs), given, strict=False))
-        return function(read, dict(zip(names, given[len(inputs) :], strict=True)))
-
-    return tf.function(flat, input_signature=[*inputs, *specs], autograph=False)
-
-
-def _named(step_function: StepFunction, outputs: dict[str, Any], following: dict[str, Any]) -> dict[str, Any]:
-    return {**outputs, **{t.next: following[t.name] for t in step_function.state}}
+    return compiled(absorb, [tf.TensorSpec([None], tf.int32, name="symbols"), *states])
 
 
 def operator_versions(payload: bytes) -> dict[str, int]:

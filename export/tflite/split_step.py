@@ -13,7 +13,7 @@ All of them compute the same as `step`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -22,6 +22,7 @@ from ...runtime.format.tensor_specs import FINISH, LOOK_UP, PREPARE, PREPARED, R
 from ..ops import Value, Weights
 from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
+from ..step_function.tf_graph import Tensors, advance_named, compiled, input_specs
 
 
 class _SplitOps(TensorFlowOps):
@@ -83,31 +84,27 @@ def split_step_graphs(step_function: StepFunction, ops: TensorFlowOps) -> dict[s
     (1, N); the features; "prepared0", ..., float32 (1, N); the state. `look_up` returns the row and `prepare` the
     products; the others return the outputs of `step`.
     """
-    symbol = [tf.TensorSpec([1], tf.int32, name=SYMBOL)] if step_function.symbols else []
-    features = [tf.TensorSpec([1, *f.shape], tf.as_dtype(f.dtype), name=f.name) for f in step_function.features]
-    states = [tf.TensorSpec([1, *t.shape], tf.float32, name=t.name) for t in step_function.state]
+    symbol, features, states = input_specs(step_function, 1)
     products: list[Any] = []  # specs, once the products of a step are known
 
-    def advance(given: Mapping[str, Value]) -> tuple[_SplitOps, dict[str, Value]]:
+    def advance(given: Tensors) -> tuple[_SplitOps, dict[str, Value]]:
         """Take a step from tensors by name, with zeros for the missing ones: their results are not returned."""
-        inputs, state = (
-            {s.name: given[s.name] if s.name in given else tf.zeros(s.shape, s.dtype) for s in specs}
-            for specs in ([*symbol, *features], states)
-        )
+        read = {
+            s.name: given[s.name] if s.name in given else tf.zeros(s.shape, s.dtype)
+            for s in (*symbol, *features, *states)
+        }
         rows = [given[ROW]] if ROW in given else []
-        splitting = _SplitOps(
-            ops, inputs.get(SYMBOL), state.values(), rows, [given[p.name] for p in products if p.name in given]
-        )
-        outputs, following = step_function.advance(splitting, inputs, state)
-        return splitting, {**outputs, **{t.next: following[t.name] for t in step_function.state}}
+        made = [given[p.name] for p in products if p.name in given]
+        splitting = _SplitOps(ops, read.get(SYMBOL), [read[s.name] for s in states], rows, made)
+        return splitting, advance_named(step_function, splitting, read)
 
-    def step(given: Mapping[str, Value]) -> dict[str, Value]:
+    def step(given: Tensors) -> dict[str, Value]:
         return advance(given)[1]
 
-    def look_up(given: Mapping[str, Value]) -> dict[str, Value]:
+    def look_up(given: Tensors) -> dict[str, Value]:
         return {ROW: advance(given)[0].rows_made[0]}
 
-    def prepare(given: Mapping[str, Value]) -> dict[str, Value]:
+    def prepare(given: Tensors) -> dict[str, Value]:
         return {f"{PREPARED}{n}": product for n, product in enumerate(advance(given)[0].products_made)}
 
     rows, made = _pieces(advance)
@@ -118,42 +115,30 @@ def split_step_graphs(step_function: StepFunction, ops: TensorFlowOps) -> dict[s
         row = []
     graphs = {}
     if row:
-        graphs[LOOK_UP] = _compiled(look_up, symbol)
-        graphs[STEP_ROW] = _compiled(step, _only_read(step, [*row, *features, *states]))
+        graphs[LOOK_UP] = compiled(look_up, symbol)
+        graphs[STEP_ROW] = compiled(step, _only_read(step, [*row, *features, *states]))
     if products:
-        graphs[FINISH] = _compiled(step, _only_read(step, [*(row or symbol), *features, *products, *states]))
-        graphs[PREPARE] = _compiled(prepare, _only_read(prepare, states))
+        graphs[FINISH] = compiled(step, _only_read(step, [*(row or symbol), *features, *products, *states]))
+        graphs[PREPARE] = compiled(prepare, _only_read(prepare, states))
     return graphs
 
 
-def _pieces(advance: Callable[[Mapping[str, Value]], tuple[_SplitOps, Any]]) -> tuple[list[Value], list[Value]]:
+def _pieces(advance: Callable[[Tensors], tuple[_SplitOps, Any]]) -> tuple[list[Value], list[Value]]:
     """Return rows and products of a step, as symbolic tensors."""
     found: list[_SplitOps] = []
     tf.function(lambda: found.append(advance({})[0]), autograph=False).get_concrete_function()
     return found[0].rows_made, found[0].products_made
 
 
-_Graph = Callable[[Mapping[str, Value]], dict[str, Value]]
-
-
-def _compiled(graph: _Graph, specs: Sequence[Any]) -> Any:
-    """Compile `graph`, which is given tensors of `specs` by name."""
-
-    def flat(*given: Any) -> dict[str, Value]:
-        return graph(dict(zip((spec.name for spec in specs), given, strict=True)))
-
-    return tf.function(flat, input_signature=specs, autograph=False)
-
-
-def _only_read(graph: _Graph, specs: Sequence[Any]) -> list[Any]:
+def _only_read(graph: Callable[[Tensors], dict[str, Value]], specs: Sequence[Any]) -> list[Any]:
     """Return those of `specs` that `graph` reads."""
     names = _read_by(graph, specs)
     return [spec for spec in specs if spec.name in names]
 
 
-def _read_by(graph: _Graph, specs: Sequence[Any]) -> set[str]:
+def _read_by(graph: Callable[[Tensors], dict[str, Value]], specs: Sequence[Any]) -> set[str]:
     """Return the names of those of `specs` that the outputs of `graph` depend on."""
-    all_of_it = _compiled(graph, specs).get_concrete_function()
+    all_of_it = compiled(graph, specs).get_concrete_function()
     pending, seen = [tensor.op for tensor in all_of_it.outputs], set()
     while pending:  # back from what is returned
         operation = pending.pop()

@@ -1,19 +1,15 @@
-"""One scale per column of an int8 matrix, in operators that every interpreter has.
+"""Store the weights of a TFLite graph, a `schema.ModelT`, in fewer bytes, in operators that every interpreter has.
 
-Quantised with one scale for the whole matrix, a column of small weights keeps few of its 8 bits: an LSTM of 128 units
-trained on text then gave 95.8 % of Keras's answers, with a scale per column 97.3 % (and 97.9 % with one per column of
-its lookup table as well). The converter writes such scales as FULLY_CONNECTED version 12; tflite-runtime 2.14 has
-versions up to 10, which know one scale. The same numbers come out when the product is made with a scale of 1 and
-multiplied by the scales afterwards.
+float16: the graph computes in float32. The converter can do that by itself (`supported_types`), but then it rounds
+every constant of the graph, also those that it folded and those that are no weights: 1/3 became 0.33325, and the 1e-12
+that guards a division became 0. So it converts in float32, and weights that lose nothing by it are stored in half the
+bytes here. DEQUANTIZE brings them back, which interpreters do once, when they load: same kernels, same speed.
 
-Parts of a TFLite graph, a `schema.ModelT`: operators and constants are found and appended by these.
-
-Stores the weights of a TFLite graph as float16; it computes in float32.
-
-The converter can do that by itself (`supported_types`), but then it rounds every constant of the graph, also those that
-it folded and those that are no weights: 1/3 became 0.33325, and the 1e-12 that guards a division became 0. So it
-converts in float32, and what loses nothing by it is stored in half the bytes here. DEQUANTIZE brings it back, which
-interpreters do once, when they load: the same kernels and the same speed as float32.
+int8: one scale per column of a matrix. With one scale for the whole matrix, a column of small weights keeps few of its
+8 bits: an LSTM of 128 units trained on text then gave 95.8 % of Keras's answers, with a scale per column 97.3 % (and
+97.9 % with one per column of its lookup table as well). The converter writes such scales as FULLY_CONNECTED version 12;
+tflite-runtime 2.14 has versions up to 10, which know one scale. The same numbers come out when the product is made with
+a scale of 1 and multiplied by the scales afterwards.
 """
 
 from __future__ import annotations
@@ -26,6 +22,22 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from ...runtime.common.arrays import AnyArray
 from ..ops.precision import half_scales, is_half
+
+_DEQUANTIZE_VERSION = 3  # the first that reads float16
+_FULLY_CONNECTED_VERSION = 9  # dynamic range with inputs quantised asymmetrically
+_COMPUTED = 0  # the buffer of tensors that are computed (schema.fbs)
+_NO_TENSOR = -1
+_Operator = schema.BuiltinOperator
+
+
+def _operator(model: Any, name: str, inputs: list[int], output: int, version: int = 1) -> Any:
+    """Return a new operator, "Dequantize" for example, without options of its own."""
+    operator = schema.OperatorT()
+    operator.opcodeIndex = operator_code(model, getattr(_Operator, name.upper()), version)
+    operator.inputs, operator.outputs = inputs, [output]
+    operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{name}Options")
+    operator.builtinOptions = getattr(schema, f"{name}OptionsT")()
+    return operator
 
 
 def is_operator(code: Any, builtin: int) -> bool:
@@ -60,10 +72,6 @@ def constant_buffer(model: Any, values: AnyArray) -> int:
     return len(model.buffers) - 1
 
 
-_DEQUANTIZE_VERSION = 3  # of DEQUANTIZE: the first that reads float16
-_COMPUTED = 0  # the buffer of tensors that are computed (schema.fbs)
-
-
 def store_as_half(model: Any) -> None:
     """Store every weight of `model`, a `schema.ModelT`, as float16 that loses nothing by it."""
     halves: dict[int, int | None] = {}  # buffer of float32 -> buffer of float16; None: it would lose something
@@ -73,7 +81,8 @@ def store_as_half(model: Any) -> None:
             if tensor.type != schema.TensorType.FLOAT32 or tensor.buffer == _COMPUTED:
                 continue
             if tensor.buffer not in halves:
-                halves[tensor.buffer] = _half_buffer(model, content_of(model, tensor).view(np.float32))
+                weights = content_of(model, tensor).view(np.float32)
+                halves[tensor.buffer] = constant_buffer(model, weights.astype(np.float16)) if is_half(weights) else None
             half = halves[tensor.buffer]
             if half is None:
                 continue
@@ -81,30 +90,9 @@ def store_as_half(model: Any) -> None:
             stored.type, stored.buffer = schema.TensorType.FLOAT16, half
             tensor.buffer = _COMPUTED
             subgraph.tensors.append(stored)
-            restoring.append(_restored(model, len(subgraph.tensors) - 1, index))
+            source = len(subgraph.tensors) - 1
+            restoring.append(_operator(model, "Dequantize", [source], index, _DEQUANTIZE_VERSION))
         subgraph.operators = [*restoring, *subgraph.operators]
-
-
-def _half_buffer(model: Any, weights: AnyArray) -> int | None:
-    return constant_buffer(model, weights.astype(np.float16)) if is_half(weights) else None
-
-
-def _restored(model: Any, stored: int, target: int) -> Any:
-    """Return the operator that makes the float32 tensor `target` of the float16 tensor `stored`."""
-    operator = schema.OperatorT()
-    operator.opcodeIndex = operator_code(model, schema.BuiltinOperator.DEQUANTIZE, _DEQUANTIZE_VERSION)
-    operator.inputs, operator.outputs = [stored], [target]
-    operator.builtinOptionsType, operator.builtinOptions = (
-        schema.BuiltinOptions.DequantizeOptions,
-        schema.DequantizeOptionsT(),
-    )
-    return operator
-
-
-_FULLY_CONNECTED_VERSION = 9  # of FULLY_CONNECTED: dynamic range with inputs quantised asymmetrically
-_NO_TENSOR = -1
-_Operator = schema.BuiltinOperator
-_Options = schema.BuiltinOptions
 
 
 def move_scales_behind_products(model: Any) -> None:
@@ -114,9 +102,9 @@ def move_scales_behind_products(model: Any) -> None:
         operators = []
         for operator in subgraph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
-            weights = subgraph.tensors[operator.inputs[1]] if is_operator(code, _Operator.FULLY_CONNECTED) else None
-            scales = None if weights is None or weights.quantization is None else weights.quantization.scale
-            if scales is None or len(scales) < 2:
+            product = is_operator(code, _Operator.FULLY_CONNECTED)
+            scales = _column_scales(subgraph.tensors[operator.inputs[1]]) if product else None
+            if scales is None:
                 operators.append(operator)
             else:
                 rewritten = True
@@ -124,7 +112,7 @@ def move_scales_behind_products(model: Any) -> None:
         subgraph.operators = operators
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
-            if _has_column_scales(tensor):
+            if _column_scales(tensor) is not None:
                 tensor.quantization.scale, tensor.quantization.zeroPoint = [1.0], [0]
                 tensor.quantization.quantizedDimension = 0
     for code in model.operatorCodes:
@@ -143,30 +131,17 @@ def _rewritten(model: Any, subgraph: Any, operator: Any, scales: Any) -> list[An
     operator.outputs = [product]
     factor = _constant(model, subgraph, scales)
     scaled = target if bias == _NO_TENSOR else _computed(subgraph, target)
-    operators = [operator, _elementwise(model, _Operator.MUL, [product, factor], scaled)]
+    operators = [operator, _operator(model, "Mul", [product, factor], scaled)]
     if bias != _NO_TENSOR:
-        operators.append(_elementwise(model, _Operator.ADD, [scaled, bias], target))
+        operators.append(_operator(model, "Add", [scaled, bias], target))
     operators[-1].builtinOptions.fusedActivationFunction = activation
     return operators
 
 
-def _elementwise(model: Any, builtin: int, inputs: list[int], output: int) -> Any:
-    kinds = {
-        _Operator.MUL: (_Options.MulOptions, schema.MulOptionsT),
-        _Operator.ADD: (_Options.AddOptions, schema.AddOptionsT),
-    }
-    operator = schema.OperatorT()
-    operator.opcodeIndex = operator_code(model, builtin)
-    operator.inputs, operator.outputs = inputs, [output]
-    operator.builtinOptionsType, options = kinds[builtin]
-    operator.builtinOptions = options()
-    return operator
-
-
-def _has_column_scales(tensor: Any) -> bool:
-    return (
-        tensor.quantization is not None and tensor.quantization.scale is not None and len(tensor.quantization.scale) > 1
-    )
+def _column_scales(tensor: Any) -> Any:
+    """Return the scales of a tensor that has one per column, else None."""
+    scales = None if tensor.quantization is None else tensor.quantization.scale
+    return None if scales is None or len(scales) < 2 else scales
 
 
 def _computed(subgraph: Any, like: int) -> int:

@@ -42,6 +42,7 @@ def test_any_causal_architecture_steps_as_keras_runs_it(data):
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+@pytest.mark.slow
 @settings(max_examples=2, derandomize=True, **UNTIMED)
 @given(st.data())
 def test_any_causal_architecture_in_a_file_answers_alike_in_every_way_on_every_interpreter(data):

@@ -117,7 +117,9 @@ def _branches(x: Any, choose: Choose) -> Any:
     if choose([True, False]):
         return L.Concatenate()([*branches, x])
     same = [L.Dense(4)(branch) for branch in branches]
-    return choose([L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum])()(same)
+    masked = any(getattr(branch, "_keras_mask", None) is not None for branch in same)
+    # Keras takes masked numbers for 1 in Multiply, which is refused.
+    return choose([L.Add, L.Subtract, L.Add if masked else L.Multiply, L.Average, L.Maximum, L.Minimum])()(same)
 
 
 def _shared(x: Any, choose: Choose) -> Any:

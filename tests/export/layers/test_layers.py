@@ -1,6 +1,6 @@
-"""Every Keras layer that has a step rule does in a step what Keras does on the whole sequence.
+"""Every Keras layer that has a rule passes `run_rule_test`; then families of layers go through real files.
 
-Each layer by itself in float64 numpy, so that only its rule counts; then whole families of them through real files.
+To test a new rule add a case to `LAYERS`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from support.keras_models import masked, with_random_weights
+from support.broken_export import expected_of, prove
+from support.keras_models import SYMBOLS, masked, with_random_weights
+from support.layer_rules import STEPS, model_around, run_rule_test
 
 from stepcell.export import LayerStep, ParityError, build_step_function, export, step_rule
+from stepcell.export.model_files import build_file
 from stepcell.export.ops import ACTIVATIONS, NumpyOps, precision
+from stepcell.export.prepare import prepare
 from stepcell.export.step_function.run import run_numpy
 from stepcell.export.tflite import convert as tflite
 from stepcell.runtime import load
@@ -21,26 +25,6 @@ from stepcell.runtime.interpreters.base import initial_state
 
 L, ops = keras.layers, keras.ops
 SEQUENCES, SOFTMAX = {"return_sequences": True}, {"activation": "softmax"}
-SYMBOLS, STEPS = 6, 24
-TOLERANCE = 2e-5  # Keras computes in float32
-
-
-def model_around(body):
-    """A model whose body reads the output of a layer with a state, (B, T, 6)."""
-    source = keras.Input((None,), dtype="int32")
-    x = body(L.Conv1D(6, 2, padding="causal", activation="tanh")(L.Embedding(SYMBOLS, 5)(source)))
-    return with_random_weights(keras.Model(source, L.Dense(SYMBOLS, **SOFTMAX)(x)))
-
-
-def stepped_equals_keras(model, steps=STEPS):
-    """Compare the last answer of Keras to the sequence, and all of its answers where it gives them, with stepping."""
-    step_function = build_step_function(model)
-    ids = np.random.default_rng(3).integers(0, SYMBOLS, steps, dtype=np.int32)
-    ids[:2] = ids[5:7] = 0  # masked, where symbol 0 is
-    stepped = run_numpy(step_function, Inputs(ids), [initial_state(step_function.state)])[0].probabilities
-    whole = np.asarray(model(ids[None], training=False))[0]
-    assert np.abs(whole - (stepped if whole.ndim == 2 else stepped[-1])).max() < TOLERANCE
-    return step_function
 
 
 def twice(layer, x):
@@ -172,7 +156,7 @@ LAYERS = {
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_steps_as_keras_runs_it(name):
-    stepped_equals_keras(model_around(LAYERS[name]()))
+    run_rule_test(model_around(LAYERS[name]()))
 
 
 @pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"linear", "exponential"}))
@@ -190,7 +174,7 @@ def test_every_activation_of_keras_is_known_but_those_that_are_named():
 
 @pytest.mark.parametrize("zero_output", [False, True])
 def test_a_masked_step_holds_the_state_and_gives_the_output_keras_gives(zero_output):
-    step_function = stepped_equals_keras(masked(zero_output))
+    step_function = run_rule_test(masked(zero_output))
     state = {name: array + 0.5 for name, array in initial_state(step_function.state).items()}
     after = run_numpy(step_function, Inputs(np.zeros(1, np.int32)), [state])[0].states
     assert all(np.array_equal(after[name][-1:], state[name]) for name in state)
@@ -217,7 +201,7 @@ def test_a_stateless_branch_folds_into_a_lookup():
     x = L.Embedding(SYMBOLS, 4)(source)
     x = L.Add()([L.Dense(5, activation="relu")(x), L.LayerNormalization()(L.Dense(5)(x))])
     model = with_random_weights(keras.Model(source, L.Dense(SYMBOLS, **SOFTMAX)(L.GRU(5)(x))))
-    step_function = stepped_equals_keras(model)
+    step_function = run_rule_test(model)
     seen = []
 
     class Counting(NumpyOps):
@@ -252,8 +236,9 @@ def masked_and_short():
     return with_random_weights(keras.Model(source, L.Dense(SYMBOLS, **SOFTMAX)(L.Concatenate()([*outputs, stacked]))))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
-@pytest.mark.parametrize("make", [pytest.param(everything, marks=pytest.mark.slow), masked_and_short])
+@pytest.mark.parametrize("make", [everything, masked_and_short])
 def test_all_layers_together_in_a_file_equal_keras_on_every_interpreter(make, tmp_path):
     exported = export(make(), tmp_path, steps=200)
     assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
@@ -267,7 +252,7 @@ def test_all_layers_together_in_a_file_equal_keras_on_every_interpreter(make, tm
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
-def test_every_layer_in_float16_is_rounded_where_the_referee_rounds_and_nowhere_else(monkeypatch):
+def test_every_layer_in_float16_is_rounded_where_the_reference_rounds_and_nowhere_else(monkeypatch):
     monkeypatch.setattr(precision, "FEWEST_HALF", 1)  # these layers are small
     monkeypatch.setattr(tflite, "split_step_graphs", lambda *_: {})  # the same once more
     no_constants = ("Dropout", "Noise", "Identity", "Activity", "LSTM", "GRU", "recurrent", "called twice")
@@ -310,18 +295,19 @@ def rule_of_echo(factor):
     return rule
 
 
-def test_a_step_rule_of_ones_own_with_a_state_is_proven_like_any_other(tmp_path):
+def test_a_step_rule_of_ones_own_with_a_state_is_proven_like_any_other(device, tmp_path):
     step_rule(Echo)(rule_of_echo(0.5))
-    exported = export(model_around(Echo()), tmp_path, steps=1000, formats=["onnx"])
-    assert max(parity.error for parity in exported.parity) <= 1e-5
-    assert [tensor.name for tensor in build_step_function(model_around(Echo())).state] == ["past0", "said1"]
+    run_rule_test(model_around(Echo()))
+    prepared = prepare(model_around(Echo()))
+    assert [tensor.name for tensor in prepared.step_function.state] == ["past0", "said1"]
+    built = build_file(prepared, "onnx", "float32", tmp_path)
+    assert max(parity.error for parity in prove(built, expected_of(prepared, steps=500), device).parity) <= 1e-5
 
 
-def test_a_wrong_step_rule_of_ones_own_is_noticed(tmp_path):
+def test_a_wrong_step_rule_of_ones_own_is_noticed():
     step_rule(Echo)(rule_of_echo(0.6))
     with pytest.raises(ParityError, match=r"step rules answer otherwise than Keras.*Correct the step rule"):
-        export(model_around(Echo()), tmp_path, steps=200)
-    assert list(tmp_path.iterdir()) == []
+        expected_of(prepare(model_around(Echo())), steps=200)
 
 
 def test_a_saved_model_with_masks_is_read_like_the_model_itself(tmp_path):
