@@ -59,25 +59,12 @@ def export(
 
     with status() as progress:
         exported = export_model(
-            read.model,
-            out,
-            vocabulary=read.vocabulary,
-            labels=read.labels,
-            name=read.name,
-            formats=[one.value for one in format or ModelFormat],
-            quantize=[one.value for one in quantize or ()],
-            allow_inaccurate=[one.value for one in allow_inaccurate or ()],
-            sequence=sequence,
-            one_hot=one_hot,
-            values=values,
-            training=read.training,
-            sample=read.sample,
-            sample_features=read.sample_features,
-            initial_state=start,
-            warm_up=warm_up,
-            steps=steps,
-            progress=progress,
-        )
+            read.model, out, vocabulary=read.vocabulary, labels=read.labels, name=read.name,
+            formats=[one.value for one in format or ModelFormat], quantize=[one.value for one in quantize or ()],
+            allow_inaccurate=[one.value for one in allow_inaccurate or ()], sequence=sequence, one_hot=one_hot,
+            values=values, training=read.training, sample=read.sample, sample_features=read.sample_features,
+            initial_state=start, warm_up=warm_up, steps=steps, progress=progress,
+        )  # fmt: skip
     if as_json:
         report = json.loads(exported.files[-1].read_bytes())
         print(json.dumps({**report, "files": [str(path) for path in exported.files]}))
@@ -119,8 +106,7 @@ def check(
     with status() as progress:
         results = check_file(
             file, read.model, one_hot=one_hot, sample=read.sample, sample_features=read.sample_features, steps=steps,
-            plot=plot, progress=progress,
-            allow_inaccurate=[one.value for one in allow_inaccurate or ()],
+            plot=plot, progress=progress, allow_inaccurate=[one.value for one in allow_inaccurate or ()],
         )  # fmt: skip
     if as_json:
         print(json.dumps([{**parity.to_json(), "microseconds": parity.microseconds} for parity in results]))

@@ -63,22 +63,17 @@ def evaluate(
     options = {name: value for name, value in given.items() if value is not None}
     with status() as progress:
         progress(f"reading {data}")
-        material = read_evaluation_data(
-            model.manifest, data, baseline_from, held_out=held_out, end=end, options=options
-        )
-        evaluation = evaluate_model(model, material, top=top or (3, 5), window=window, progress=progress)
+        found = read_evaluation_data(model.manifest, data, baseline_from, held_out=held_out, end=end, options=options)
+        evaluation = evaluate_model(model, found, top=top or (3, 5), window=window, progress=progress)
     if report is not None:
         atomic_write(report, html_report(evaluation))
     if as_json:
         print(json.dumps(evaluation.to_json(), ensure_ascii=False))
         return
     print(evaluation.model)
-    print_table(*figures_table(evaluation))
-    print()
-    print_table(*positions_table(evaluation))
-    print()
-    print_table(*mistakes_table(evaluation))
-    print()
+    for table in (figures_table, positions_table, mistakes_table):
+        print_table(*table(evaluation))
+        print()
     print("\n".join(remarks(evaluation)))
     if report is not None:
         print(f"written to {report}")

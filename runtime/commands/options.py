@@ -20,8 +20,7 @@ def panel(name: str) -> Callable[..., Any]:
     """
 
     def option(help: str, default: str | bool = True, *, flag: str | None = None, **more: Any) -> Any:
-        names = () if flag is None else (flag,)
-        return typer.Option(*names, help=help, rich_help_panel=name, show_default=default, **more)
+        return typer.Option(*filter(None, [flag]), help=help, rich_help_panel=name, show_default=default, **more)
 
     return option
 
