@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from math import ceil, isfinite, log, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +16,10 @@ from ..common.atomic_write import atomic_write
 from ..common.errors import OptionError, OtherModelError, ThresholdError, check_version
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features
+from ..streams.model import Model
 from ..streams.prediction import Prediction
 from ..streams.stream import Stream
 from .distribution import Float64, log_probability_and_rank, require_next_symbols
-
-if TYPE_CHECKING:
-    from ..streams.model import Model
 
 FORMAT = 1
 _REMEDY = "Make it anew with: stepcell calibrate MODEL NORMAL_DATA --out FILE"

@@ -6,16 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf, isfinite
 from numbers import Integral
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..common.errors import OptionError
+from ..streams.snapshot import Snapshot
+from ..streams.stream import Stream
 from .distribution import Float64, next_symbol_probabilities, require_next_symbols
-
-if TYPE_CHECKING:
-    from ..streams.snapshot import Snapshot
-    from ..streams.stream import Stream
 
 
 def generate(
@@ -79,7 +76,7 @@ def next_distribution(stream: Stream) -> Float64:
     """
     prediction = stream.prediction
     if prediction is None:  # it was reset since `check_generation`
-        raise OptionError(f"The stream of {stream.file.name} has no answer to go on from any more: step it first.")
+        raise OptionError(f"The stream of {stream.file.name} has no prediction any more: step it first.")
     return next_symbol_probabilities(prediction.probabilities, stream.file.manifest.output, stream.file.name)
 
 
@@ -105,9 +102,9 @@ def check_generation(stream: Stream, prompt: list[str], stop: str | None, number
     if stop is not None and stop not in file.manifest.vocabulary:
         problems.append(f"the stop symbol {stop!r} is not in the vocabulary ({file.manifest.vocabulary.describe()})")
     if not prompt and stream.prediction is None:
-        problems.append("the stream has no answer to go on from: give it a prompt of one symbol or more")
+        problems.append("the stream has no prediction yet: give it a prompt of one symbol or more")
     if problems:
-        raise OptionError(f"{file.name} cannot go on like that: {'; '.join(problems)}. The stream has not moved.")
+        raise OptionError(f"{file.name} cannot generate symbols: {'; '.join(problems)}. The stream has not moved.")
     stream.ids_of(prompt)
 
 
@@ -168,7 +165,7 @@ def beam(
         if all(id is None for _, _, id in choices):
             break
         found = [one if id is None else _followed(walker, one, total, id) for total, one, id in choices[:width]]
-    return [Continuation(one.symbols, one.log_probability, _stream_at(walker, one.end)) for one in found]
+    return [Continuation(one.symbols, one.log_probability, type(stream)(stream.pool, one.end)) for one in found]
 
 
 @dataclass(frozen=True)
@@ -186,11 +183,6 @@ def _followed(walker: Stream, one: _Path, log_probability: float, id: int) -> _P
     walker.go_to(one.end)
     walker.step(symbol)
     return _Path((*one.symbols, symbol), log_probability, walker.snapshot())
-
-
-def _stream_at(walker: Stream, place: Snapshot) -> Stream:
-    walker.go_to(place)
-    return walker.fork()
 
 
 @dataclass(frozen=True)
@@ -227,7 +219,7 @@ class Sampling:
         if self.greedy and (self.temperature != 1 or self.top_k is not None or self.top_p is not None):
             problems.append("greedy takes the likeliest symbol, so leave out temperature, top_k and top_p")
         if problems:
-            raise OptionError(f"Nothing can be drawn like that: {'; '.join(problems)}.")
+            raise OptionError(f"No symbol can be drawn with these options: {'; '.join(problems)}.")
 
     def draw(self, distribution: Float64, random: np.random.Generator) -> int:
         """Return an id drawn from `distribution`, shape (K,).

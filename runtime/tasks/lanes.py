@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,10 +16,8 @@ from ..common.arrays import Float32, Ids
 from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
 from ..streams.snapshot import Snapshot, State
+from ..streams.stream import Stream
 from .distribution import Float64
-
-if TYPE_CHECKING:
-    from ..streams.stream import Stream
 
 LANES, BURN_IN = 64, 128
 FEWEST = LANES * BURN_IN * 8  # symbols; with fewer, the symbols that are stepped twice cost more than lanes save

@@ -7,18 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import exp, log, nan
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..common.arrays import AnyArray, Float32, Ids
 from ..format.tensor_specs import Features, checked_features
 from ..format.vocabulary import escape_symbol
+from ..streams.stream import Stream
 from .distribution import Float64, log_probabilities_and_ranks, require_next_symbols
 from .lanes import FEWEST, LANES, Lanes, forgets, score_in_lanes
-
-if TYPE_CHECKING:
-    from ..streams.stream import Stream
 
 PROBABILITIES_AT_A_TIME = 1 << 16  # of one call of the interpreter: they stay in the cache
 HEADER = ("symbols", "nats per symbol", "bits per symbol", "perplexity", "top 1", "top 5")

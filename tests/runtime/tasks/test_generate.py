@@ -228,7 +228,7 @@ def test_a_stream_that_is_reset_between_its_symbols_says_so(onnx):
     coming = stream.generate(5, prompt="3", seed=0)
     next(coming)
     stream.reset()
-    with pytest.raises(OptionError, match="no answer to go on from any more"):
+    with pytest.raises(OptionError, match="has no prediction any more: step it first"):
         next(coming)
 
 
