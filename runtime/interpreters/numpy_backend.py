@@ -20,8 +20,7 @@ from ..format.onnx_graph import read_onnx_graph
 from ..format.tensor_specs import STEP
 from ..format.tflite_graph import read_tflite_graph
 from .base import Backend
-from .in_place import InPlaceBackend
-from .input_slot import InputSlot
+from .in_place import InPlaceBackend, InputSlot
 from .mapped_backend import MappedBackend, Runner, io_mapping_of, require_ports
 from .memory import as_bytes
 from .numpy_engine import Calculation, Program, build_program, calculation_of

@@ -71,7 +71,7 @@ def open_public_backend(name: str, file: ModelFile) -> Backend:
     Raises:
         NoInterpreterError, BackendError: As `open_backend` does.
     """
-    backend: Backend = _call(name, file.name, "open_public_backend", file)
+    backend: Backend = _call(name, file.name, "open_backend", file, None, True)
     return backend
 
 

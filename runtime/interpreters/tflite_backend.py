@@ -7,23 +7,23 @@ not a public API; where it is missing the public signature runner does the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from ..common.arrays import Ids
+import numpy as np
+
+from ..common.arrays import AnyArray, Float32, Ids
 from ..common.errors import BackendError, DamagedFileError, WrongBackendError
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import ABSORB, FINISH, LOOK_UP, PREPARE, ROW, STEP, STEP_ROW, SYMBOL
-from .base import Backend
+from .base import Backend, BackendBase, State, initial_state
 from .finite import require_finite
-from .in_place import InPlaceBackend
-from .input_slot import InputSlot
+from .in_place import InPlaceBackend, InputSlot
 from .mapped_backend import MappedBackend, tflite_runner
-from .memory import copy_all
-from .signature_runner_backend import SignatureRunnerBackend
+from .memory import ALL, copy_all
 from .tflite_signature import SignatureView, supports_views
 from .two_phase_backend import TwoPhaseBackend
 
@@ -31,7 +31,7 @@ _WIDE = 512  # numbers in a row: four for each unit of an LSTM
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
 
 
-def open_backend(name: str, file: ModelFile, shared: bool | None = None, *, public: bool = False) -> Backend:
+def open_backend(name: str, file: ModelFile, shared: bool | None = None, public: bool = False) -> Backend:
     """Load `file` into the interpreter `name`, "litert" or "tflite".
 
     Args:
@@ -61,12 +61,7 @@ def open_backend(name: str, file: ModelFile, shared: bool | None = None, *, publ
     if cut and (file.manifest.quantization != "float32" or view.tensors[ROW].size < _WIDE):
         absorbs = False
     absorber = partial(interpreter.get_signature_runner, ABSORB) if absorbs else None
-    return TfliteBackend(view, _slot(view, interpreter, file), file.manifest, absorber)
-
-
-def open_public_backend(name: str, file: ModelFile) -> Backend:
-    """Load `file` as `open_backend` does, and use the public API alone, even where the wrapper can be reached."""
-    return open_backend(name, file, public=True)
+    return TfliteBackend(view, input_slot(view, interpreter, file), file.manifest, absorber)
 
 
 def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
@@ -89,14 +84,22 @@ def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
     if not supports_views(interpreter):
         raise WrongBackendError(f"This version of {name} does not let its tensors be held. Leave out low_latency.")
     finish, prepare = (SignatureView(interpreter, signature) for signature in (FINISH, PREPARE))
-    return TwoPhaseBackend(finish, _slot(finish, interpreter, file), prepare, file.manifest)
+    return TwoPhaseBackend(finish, input_slot(finish, interpreter, file), prepare, file.manifest)
 
 
-def _slot(view: SignatureView, interpreter: Any, file: ModelFile) -> InputSlot:
+def input_slot(view: SignatureView, interpreter: Any, file: ModelFile) -> InputSlot:
     """Return the input slot of a signature that reads a row of the file's table, or the symbol itself."""
-    if ROW in view.tensors:
-        return InputSlot.of_rows(view.tensors, SignatureView(interpreter, LOOK_UP), file.manifest)
-    return InputSlot.of_ids(view.tensors, file.manifest)
+    if ROW not in view.tensors:
+        return InputSlot.of_ids(view.tensors, file.manifest)
+    look_up = SignatureView(interpreter, LOOK_UP)
+    by_id = InputSlot.of_ids(look_up.tensors, file.manifest)
+
+    def row(id: int) -> AnyArray:
+        by_id.buffer[ALL] = by_id.content(id)
+        look_up.compute()
+        return look_up.tensors[ROW].copy()
+
+    return InputSlot(view.tensors[ROW], len(by_id.cache), row)
 
 
 def open_interpreter(name: str, payload: bytes) -> Any:
@@ -175,3 +178,60 @@ class TfliteBackend(InPlaceBackend):
             [(tensors[name], outputs[next]) for name, next in self._pairs]
             + [(tensors[name], outputs[name]) for name in (self.manifest.answer, *self._extra_outputs)]
         )
+
+
+class SignatureRunnerBackend(BackendBase):
+    """Steps through the public signature runners, for versions whose private methods differ.
+
+    The resident state is plain numpy arrays.
+    """
+
+    def __init__(self, interpreter: Any, manifest: Manifest, *, absorbs: bool) -> None:
+        """Make the two runners; `absorbs`: `absorb` is worth using. The resident state is the initial one."""
+        super().__init__(
+            manifest,
+            np.zeros(len(manifest.output_vocabulary), np.float32),
+            {feature.name: np.zeros((1, *feature.shape), feature.dtype) for feature in manifest.features},
+            {output.name: np.zeros(output.size, np.float32) for output in manifest.extra_outputs},
+        )
+        self._step = interpreter.get_signature_runner(STEP)
+        self._absorb = interpreter.get_signature_runner(ABSORB) if absorbs else None
+        self._has_symbol = len(manifest.vocabulary) > 0
+        self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
+        self._kept = [(manifest.answer, self._answer), *self._extra_outputs.items()]
+        self._state = initial_state(manifest.state)
+        self._next = self._state
+
+    def step(self, id: int) -> None:
+        """See `Backend.step`."""
+        self.peek(id)
+        self._state = self._next
+        self.steps += 1
+
+    def peek(self, id: int) -> None:
+        """See `Backend.peek`."""
+        symbol = {SYMBOL: np.array([id], np.int32)} if self._has_symbol else {}
+        self._keep(self._step(**symbol, **self._features, **self._state))
+
+    def absorb(self, ids: Ids) -> None:
+        """See `Backend.absorb`."""
+        if self._absorb is None:
+            super().absorb(ids)
+            return
+        self._keep(self._absorb(symbols=ids, **self._state))
+        self._state = self._next
+
+    def read_state(self) -> dict[str, Float32]:
+        """See `Backend.read_state`."""
+        return {name: array.copy() for name, array in self._state.items()}
+
+    def write_state(self, state: State) -> None:
+        """See `Backend.write_state`."""
+        self._state = {name: np.array(state[name], np.float32) for name in self._state}
+
+    def _keep(self, outputs: Mapping[str, AnyArray]) -> None:
+        """Keep the answers of a runner, and the next state."""
+        require_finite(outputs.values(), self.manifest)
+        for name, array in self._kept:
+            array[...] = outputs[name][0]
+        self._next = {name: outputs[next] for name, next in self._names}

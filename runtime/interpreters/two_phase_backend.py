@@ -14,8 +14,7 @@ from ..common.arrays import Float32
 from ..format.manifest import Manifest
 from ..format.tensor_specs import PREPARED
 from .base import BackendBase, State
-from .in_place import InPlaceBackend
-from .input_slot import InputSlot
+from .in_place import InPlaceBackend, InputSlot
 from .memory import ALL, copy_all
 from .tflite_signature import SignatureView
 

@@ -11,10 +11,9 @@ from support.models import DATA, path_of
 
 from stepcell.runtime import BackendError, GoldenMismatchError, load, read_model_file
 from stepcell.runtime.format.model_file import pack
-from stepcell.runtime.format.tensor_specs import FINISH, LOOK_UP, PREPARE, Inputs
-from stepcell.runtime.interpreters.input_slot import InputSlot
+from stepcell.runtime.format.tensor_specs import FINISH, PREPARE, Inputs
 from stepcell.runtime.interpreters.registry import open_backend
-from stepcell.runtime.interpreters.tflite_backend import open_interpreter
+from stepcell.runtime.interpreters.tflite_backend import input_slot, open_interpreter
 from stepcell.runtime.interpreters.tflite_signature import SignatureView
 from stepcell.runtime.interpreters.two_phase_backend import TwoPhaseBackend
 from stepcell.runtime.streams.low_latency_stream import LowLatencyStream
@@ -72,7 +71,7 @@ def test_a_second_phase_that_breaks_off_is_done_by_the_next_call(call, error):
     file = read_model_file(MEMORY)
     interpreter = open_interpreter("litert", file.payload)
     finish = SignatureView(interpreter, FINISH)
-    slot = InputSlot.of_rows(finish.tensors, SignatureView(interpreter, LOOK_UP), file.manifest)
+    slot = input_slot(finish, interpreter, file)
     backend = TwoPhaseBackend(finish, slot, Prepare(interpreter, PREPARE), file.manifest)
     stream = LowLatencyStream(InterpreterPool(file, "litert", backend), load(MEMORY).stream().snapshot())
     usual = load(MEMORY, backend="litert").stream()
