@@ -15,17 +15,15 @@ from .events import FORMATS, EventsReader
 from .features import FeatureColumns, FeatureStats
 from .for_model import DATA_FORMATS, ModelReader, reader_for_model
 from .recording import Reader, Recording
-from .split import SEQUENCE, TIME, HeldOut
-from .text import UNITS, SymbolsReader, TextReader
+from .split import TIME, HeldOut
+from .text import SymbolsReader, TextReader
 from .time_bins import TimeBins
 
 __all__ = [
     "DATA_FORMATS",
     "FORMATS",
     "MAX_SYMBOLS",
-    "SEQUENCE",
     "TIME",
-    "UNITS",
     "UNKNOWN",
     "Corpus",
     "EncodedSequences",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,17 @@ from hypothesis import strategies as st
 
 from stepcell.runtime import UnknownSymbolError, Vocabulary
 from stepcell.runtime.common.errors import CorpusError
-from stepcell.runtime.data import Corpus, EventsReader, HeldOut, Recording, TextReader, TimeBins, encode_sequences
+from stepcell.runtime.data import (
+    Corpus,
+    EventsReader,
+    FeatureColumns,
+    HeldOut,
+    Recording,
+    SymbolsReader,
+    TextReader,
+    TimeBins,
+    encode_sequences,
+)
 from stepcell.runtime.data.encoded import whole_sequences
 
 LETTERS = Vocabulary(("a", "b", "c", "end"))
@@ -187,3 +199,41 @@ def test_a_folder_of_texts_has_a_sequence_for_each_file(tmp_path):
     assert recording.remarks == (f"{tmp_path / 'empty.txt'} is empty and left out",)
     (tmp_path / "b.txt").write_text("2")
     assert TextReader().read(tmp_path).sha256 != recording.sha256
+
+
+@pytest.mark.parametrize(
+    ("reader", "content", "problem"),
+    [
+        (SymbolsReader(), "", "is empty"),
+        (TextReader(), "", "is empty; there is nothing to learn from"),
+        (TextReader(end="a"), "abc", "holds 'a', the end symbol"),
+        (TextReader(), None, "There are no files in the folder"),
+    ],
+)
+def test_a_text_without_symbols_or_with_the_end_symbol_is_refused(tmp_path, reader, content, problem):
+    path = tmp_path
+    if content is not None:
+        path = tmp_path / "a.txt"
+        path.write_text(content)
+    with pytest.raises(CorpusError, match=problem):
+        reader.read(path)
+
+
+def test_a_corpus_describes_how_its_file_was_read_and_split():
+    recording = timed(["ba", "ab", "ba"], [0, 9, 0, 1, 0, 2])
+    features = FeatureColumns(("speed", "gap"), np.float32([[1, 0], [3, 9], [1, 0], [3, 1], [1, 0], [3, 2]]), gap=True)
+    recording = replace(recording, features=features, source="/data/a.txt", sha256="ab12")
+    corpus = Corpus.of(recording, end="end", reader=TextReader(), split=HeldOut(0.4), closed=True)
+    assert corpus.vocabulary == Vocabulary(("a", "b", "end"))
+    speed, gap = corpus.feature_stats
+    assert (speed.typical, speed.logarithmic, gap.logarithmic) == (2.0, False, True)
+    values = corpus.train.features.values[:, 1]
+    assert gap.typical == pytest.approx(np.expm1(np.log1p(values).mean()), rel=1e-5)
+    encoded = corpus.encoded_train
+    assert encoded.features.values[encoded.is_start].tolist() == [[2.0, np.float32(gap.typical)]] * len(corpus.train)
+    assert encoded.features.values[~encoded.is_start].tolist() == corpus.train.features.values.tolist()
+    assert corpus.to_json() == {
+        "reading": {"kind": "text", "unit": "character", "encoding": "utf-8", "end": None}, "end": "end",
+        "min_count": 1, "held_out": {"share": 0.4, "by": None}, "source": "a.txt", "sha256": "ab12",
+        "boundary": {"speed": [2.0], "gap": [gap.typical]},
+    }  # fmt: skip

@@ -163,6 +163,7 @@ def test_events_of_the_same_time_stay_in_the_order_of_the_file_and_are_counted(t
         (EventsReader("what", delimiter=",,"), TABLE, ["The delimiter is ',,'; give one character"]),
         (BY_CASE, "case,time,what\n", ["holds no events"]),
         (BY_CASE, "\n\n", ["is empty"]),
+        (BY_CASE, "case,time," + "what" * 50_000 + "\n", ["The first line of", "cannot be read: field larger than"]),
         (EventsReader(), 'what\n"a\n' + "b\n" * 100_000, ["Is a quotation mark left open?"]),
         (BY_CASE, "\n".join(["case,time,what", "a,1,x", "a,1", "a,now,x", "a,,x", "a,1,x,y", *["a,2,x,y"] * 4]), [
             "cannot be used: 8 lines wrong.", "line 3: 2 fields, 3 are expected",
@@ -185,7 +186,7 @@ def test_lines_that_are_no_objects_are_named(tmp_path):
     found = refusal(EventsReader("what"), write(tmp_path, "\n".join(lines), "events.jsonl"))
     assert "3 lines wrong" in found
     assert "line 3: not a JSON object\n  line 4: an object where a symbol is expected" in found
-    good = write(tmp_path, "\n".join([lines[0], *lines[4:]]), "events.jsonl")
+    good = write(tmp_path, "\n\n".join([lines[0], *lines[4:]]), "events.jsonl")
     assert sequences(EventsReader("what").read(good)) == [["a", "3"]]
     assert "is a JSON array" in refusal(EventsReader("what"), write(tmp_path, '[{"what": 1}]', "events.json"))
     assert "no column 'what'" in refusal(EventsReader("what"), write(tmp_path, '{"who": 1}', "events.json"))

@@ -201,6 +201,12 @@ def test_a_file_without_lines_is_refused_in_a_few_words(tmp_path):
     assert len(result.stderr) < 500
 
 
+def test_a_line_that_is_not_utf_8_is_refused_with_its_first_wrong_byte():
+    result = predict(input=b"3\n0\xff\n")
+    assert (result.exit_code, result.stdout) == (1, "0\n")
+    assert "Line 2 is not UTF-8: byte 2 is 0xff." in result.stderr
+
+
 def test_without_stdin_there_is_nothing_to_read(memory):
     with pytest.raises(OptionError, match="There is no stdin"):
         predict_lines(memory, LineOptions(), IOOptions(), None, print, print)

@@ -6,6 +6,7 @@ import io
 import os
 import select
 import signal
+import threading
 
 import pytest
 from hypothesis import given
@@ -180,3 +181,13 @@ def test_a_second_signal_ends_the_session_at_once_without_saving(memory, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         run(memory, tmp_path, SYMBOLS, answer)
     assert where(tmp_path / "memory.state")[""][0] == 0
+
+
+def test_a_session_in_another_thread_leaves_signals_alone(memory, tmp_path):
+    handlers, seen = signal.getsignal(signal.SIGINT), []
+    answer = lambda _: seen.append(signal.getsignal(signal.SIGINT))  # noqa: E731
+    thread = threading.Thread(target=run, args=(memory, tmp_path, SYMBOLS[:2], answer))
+    thread.start()
+    thread.join()
+    assert seen == [handlers, handlers]
+    assert where(tmp_path / "memory.state")[""][0] == 2
