@@ -1,11 +1,11 @@
-"""The training side: Keras networks on streams of discrete symbols.
+"""Train Keras networks on streams of discrete symbols.
 
     from stepcell.train import Memory, Network, Options, fit
 
     fitted = fit(Memory.conflicting(), Network(units=20), Options(seed=7))
     print(fitted.scores["carried"].accuracy)
 
-TensorFlow, which takes seconds, is imported with the first name that is taken from here.
+Names are imported at their first use; only `fit`, and networks when they are built, need TensorFlow.
 """
 
 from typing import TYPE_CHECKING
@@ -59,35 +59,23 @@ __all__ = [
 ]
 
 _HOMES = {
+    ".fitting.checkpoint": ("DivergedError", "HistoryRow"),
+    ".fitting.fit": ("FitResult", "fit"),
+    ".fitting.options": ("Options",),
+    ".network.network": ("Network",),
     ".problems.alphabet": ("Alphabet",),
     ".problems.echo": ("Echo",),
-    ".fitting.fit": (
-        "FitResult",
-        "fit",
-    ),
     ".problems.events": ("Events",),
     ".problems.memory": ("Memory",),
-    ".network.network": ("Network",),
-    ".fitting.options": ("Options",),
     ".problems.order": ("Order",),
-    ".problems.problem": (
-        "Batches",
-        "Problem",
-        "Recipe",
-        "Score",
-        "Streams",
-    ),
+    ".problems.problem": ("Batches", "Problem", "Recipe", "Score", "Streams"),
     ".problems.reber": ("Reber",),
     ".problems.recall": ("Recall",),
     ".problems.replay": ("Replay",),
-    ".run.report": (
-        "score_table",
-        "training_progress",
-    ),
-    ".run.folder": ("Run",),
-    ".run.tensorboard": ("tensorboard_log",),
     ".problems.text": ("Text",),
-    ".fitting.checkpoint": ("DivergedError", "HistoryRow"),
+    ".run.folder": ("Run",),
+    ".run.report": ("score_table", "training_progress"),
+    ".run.tensorboard": ("tensorboard_log",),
 }
 
 if not TYPE_CHECKING:  # or a name that does not exist would pass for one

@@ -153,6 +153,7 @@ def test_features_see_a_network_at_mean_0_and_variance_1(events):
         assert np.std(each) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_feature_that_decides_what_comes_next_is_learned_and_without_it_nothing_is(log, events, fitted):
     blind = Events.from_file(log, replace(READING, features={}, gap_feature=False), split=HeldOut(0.2))
     guessed = fit(blind, Network("gru", 12), OPTIONS).scores["per_sequence"]
@@ -182,6 +183,7 @@ def test_a_window_shows_the_features_of_its_symbols(events):
     assert len(shown) > 20
 
 
+@pytest.mark.slow
 def test_a_resumed_training_with_features_ends_with_the_same_weights_bit_for_bit(events, tmp_path):
 
     network, options = Network("lstm", 6, dropout=0.2), Options(seed=3, max_updates=40, learn_initial_state=True)
@@ -212,6 +214,7 @@ def test_a_run_leaves_a_sample_of_what_really_occurs(run, events):
     assert read_source(run).model.get_layer("pressure.normalization") is not None
 
 
+@pytest.mark.slow
 def test_a_file_fed_raw_numbers_is_equal_to_keras(exported, run):
     assert max(parity.error for parity in exported.parity if parity.start == INITIAL) < 1e-5
     manifest = load(exported.files[0]).manifest
@@ -249,12 +252,14 @@ def test_numbers_far_from_0_are_proven_without_a_sample(tmp_path):
     assert len(set(given)) > 5
 
 
+@pytest.mark.slow
 def test_golden_features_are_numbers_that_the_model_expects(exported):
     pressures = [row for golden in load(exported.files[0]).manifest.golden.runs for row in golden.features["pressure"]]
     assert FAR - 2_000 < min(pressures)[0] < max(pressures)[0] < FAR + 2_000
     assert len(set(pressures)) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["model.tflite", "model.onnx"])
 def test_the_device_judges_held_out_data_as_training_did(file, exported, log, fitted):
     model = load(exported.files[0].parent / file)
@@ -267,6 +272,7 @@ def test_the_device_judges_held_out_data_as_training_did(file, exported, log, fi
     assert modes.windowed(2).accuracy > 0.8  # of 8 answers the end takes a longer view
 
 
+@pytest.mark.slow
 def test_one_number_needs_no_brackets_on_the_device(exported):
     model = load(exported.files[0])
     one, two = model.stream(), model.stream()
@@ -280,6 +286,7 @@ def test_one_number_needs_no_brackets_on_the_device(exported):
         two.step("go", {"speed": [1.0, 2.0], "pressure": FAR, "gap": 0})
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_put_back_counts_as_no_gap(exported):
     stream = load(exported.files[0]).stream()
     given = {"speed": 120.0, "pressure": FAR}
@@ -287,6 +294,7 @@ def test_a_clock_that_is_put_back_counts_as_no_gap(exported):
     np.testing.assert_array_equal(back, none)
 
 
+@pytest.mark.slow
 def test_the_commands_read_the_columns_of_the_training_again(exported, log, tmp_path):
     file, threshold = exported.files[0], tmp_path / "threshold.json"
     found = json.loads(stepcell("evaluate", file, log, "--json").stdout)
@@ -310,6 +318,7 @@ def test_the_commands_read_the_columns_of_the_training_again(exported, log, tmp_
     assert json.loads(renamed.stdout)["modes"]["reset"]["accuracy"] > 0.98
 
 
+@pytest.mark.slow
 def test_each_symbol_of_a_scored_file_has_its_own_features(exported, log, monkeypatch):
     monkeypatch.setattr("stepcell.runtime.tasks.score.PROBABILITIES_AT_A_TIME", 10)
     model = load(exported.files[0])
@@ -333,6 +342,7 @@ def test_each_symbol_of_a_scored_file_has_its_own_features(exported, log, monkey
     assert all(np.array_equal(stream.state[name], array) for name, array in before.items())
 
 
+@pytest.mark.slow
 def test_a_surprise_depends_on_the_feature_before_it(exported):
     model, given = load(exported.files[0]), {"pressure": FAR, "gap": 10.0}
     bits = []
@@ -343,6 +353,7 @@ def test_a_surprise_depends_on_the_feature_before_it(exported):
     assert bits[0] < 0.5 < 3 < bits[1]
 
 
+@pytest.mark.slow
 def test_predict_reads_features_from_lines_of_json_and_says_what_it_needs(exported, run, tmp_path):
     lines = "".join((run / "sample.jsonl").read_text().splitlines(keepends=True)[:8])
     result = stepcell("predict", exported.files[0], "--json", input=lines)

@@ -26,23 +26,17 @@ CLAIMS = (
     Claim("echo-context", "the number before, 5 numbers as context", 1.0, _ECHO_PAGE, EchoPrevious(context=5, batch=5)),
     Claim("alphabet-letter", "the next letter from one", 0.84, _ALPHABET_PAGE, AlphabetWindow()),
     Claim(
-        "alphabet-features",
-        "the next letter from three features",
-        0.8696,
-        _ALPHABET_PAGE,
+        "alphabet-features", "the next letter from three features", 0.8696, _ALPHABET_PAGE,
         AlphabetWindow(window=3, as_features=True),
     ),
     Claim("alphabet-steps", "the next letter from three time steps", 1.0, _ALPHABET_PAGE, AlphabetWindow(window=3)),
     Claim(
-        "alphabet-batch",
-        "the next letter, the alphabet in one batch",
-        1.0,
-        _ALPHABET_PAGE,
+        "alphabet-batch", "the next letter, the alphabet in one batch", 1.0, _ALPHABET_PAGE,
         AlphabetWindow(epochs=5_000, units=16, batch=0, shuffle=False),
     ),
     Claim("alphabet-stateful", "the alphabet from A, state carried", 1.0, _ALPHABET_PAGE, AlphabetStateful()),
     Claim("alphabet-variable", "the next letter from one to five, padded", 0.989, _ALPHABET_PAGE, AlphabetVariable()),
-)
+)  # fmt: skip
 _CLAIMS: dict[str, Claim] = {claim.name: claim for claim in CLAIMS}
 _ALPHABET = Alphabet(cyclic=False)
 _SMALL = Network(units=32)
@@ -56,20 +50,15 @@ def _system(name: str, problem: Problem, network: Network, reason: str, **varian
 
 TUTORIALS: tuple[System, ...] = (
     _system(
-        "memory",
-        Memory.conflicting(),
-        Network(units=20),
+        "memory", Memory.conflicting(), Network(units=20),
         "Gradients never cross a step, so no memory is learned: what a random LSTM happens to keep is read out, and "
         "one that is frozen does as well, given time. Gradients through the whole sequence settle it.",
-        with_a_softmax=MemoryRecipe(output="softmax"),
-        frozen_LSTM_1000_epochs=MemoryRecipe(epochs=1_000, frozen=True),
+        with_a_softmax=MemoryRecipe(output="softmax"), frozen_LSTM_1000_epochs=MemoryRecipe(epochs=1_000, frozen=True),
         state_ignored=MemoryRecipe(stateful=False),
     ),
     _system("echo-current", Echo(100, 0), Network(units=15), "It is shown the answer: no memory is needed."),
     _system(
-        "echo-mistake",
-        Echo(100, 1),
-        Network(units=64),
+        "echo-mistake", Echo(100, 1), Network(units=64),
         "State goes from row i of a batch to row i of the next: with batches of 6 it holds the number of six steps "
         "ago, and the wanted one is nowhere. With batches of 1 it is there, but gradients that end after one step do "
         "not teach the cell to keep it. Gradients through the same sequences do.",
@@ -77,48 +66,36 @@ TUTORIALS: tuple[System, ...] = (
         gradients_through_the_sequence=EchoPrevious(epochs=4_000, batch=1, whole_sequence=True),
     ),
     _system(
-        "echo-context",
-        Echo(100, 1),
-        Network(units=64),
+        "echo-context", Echo(100, 1), Network(units=64),
         "The window holds the answer. The batches of 5 happen to fit the windows of 5, so that each row is one "
         "unbroken stream, and the state carried along is what lets the weights be stepped one number at a time. "
         "Trained on the same windows without carried state they fail there.",
         state_not_carried=EchoPrevious(context=5, batch=5, stateful=False),
     ),
     _system(
-        "alphabet-letter",
-        _ALPHABET,
-        _SMALL,
+        "alphabet-letter", _ALPHABET, _SMALL,
         "The letter as one number between 0 and 1 is what makes it hard: one-hot letters need no memory at all.",
     ),
     _system("alphabet-features", _ALPHABET, _SMALL, "Three numbers that say the same as one do not help."),
     _system(
-        "alphabet-steps",
-        _ALPHABET,
-        _SMALL,
+        "alphabet-steps", _ALPHABET, _SMALL,
         "The triples are known by heart; the last letter of other triples is not understood.",
     ),
     _system(
-        "alphabet-batch",
-        _ALPHABET,
-        _SMALL,
+        "alphabet-batch", _ALPHABET, _SMALL,
         "It is 5,000 epochs that do it. Within a batch nothing is passed from one sample to the next, and the order of "
         "the samples makes no difference.",
     ),
     _system(
-        "alphabet-stateful",
-        Alphabet(cyclic=False, longest=25),
-        _SMALL,
+        "alphabet-stateful", Alphabet(cyclic=False, longest=25), _SMALL,
         "It counts positions and ignores the letters: shown K first, it answers B. Readers who leave shuffling on get "
         "about a third of the letters.",
         shuffling_left_on=AlphabetStateful(shuffle=True),
     ),
     _system(
-        "alphabet-variable",
-        _ALPHABET,
-        _SMALL,
+        "alphabet-variable", _ALPHABET, _SMALL,
         "Padding with zeros is padding with A, which costs little here but is luck; a mask says what is meant. "
         "stepcell has no padding symbol anywhere.",
         masked=AlphabetVariable(masked=True),
     ),
-)
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The run folder: what a training leaves behind."""
+"""The run folder: the files that a training writes."""
 
 from __future__ import annotations
 
@@ -45,33 +45,26 @@ _PREVIOUS = ".previous"  # appended to the name of a folder that an earlier run 
 
 
 class Run:
-    """One training and the folder it leaves behind.
+    """One training and its folder.
 
     The files: model.keras (the Keras model), run.json (everything needed to repeat the run, and the vocabulary),
-    metrics.json (the evaluation), history.csv (a line per block of updates), sample.txt (symbols as they really occur,
-    one per line, for the exporter to check on; with features sample.jsonl in its place, of objects as stepcell predict
-    reads them), initial_state.npz (the state that follows a reset, where it was
-    learned), and with matplotlib curve.png, state.png and, where data were read, data.png; checkpoint.npz while it is
-    not finished.
+    metrics.json (the evaluation), history.csv (a line per row of the history), sample.txt (symbols as they really
+    occur, one per line, for the exporter to check on; with features sample.jsonl in its place, of objects as stepcell
+    predict reads them), initial_state.npz (the state that follows a reset, where it was learned), and with matplotlib
+    curve.png, state.png and, where data were read, data.png; checkpoint.npz while it is not finished.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        problem: Problem,
-        network: Network,
-        options: Options,
-        *,
-        resume: bool = False,
+        self, folder: Path, problem: Problem, network: Network, options: Options, *, resume: bool = False,
         taken: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Make sure, before hours are spent, that the run can be written to `folder`. Nothing there is changed yet.
 
         Args:
             folder: Where to write; made if it is not there.
-            problem: What is learned.
-            network: By what.
-            options: How.
+            problem: The problem.
+            network: The shape of the network.
+            options: The options of training.
             resume: Go on with the run in `folder`.
             taken: A search has taken the folder; the run replaces the one that was its best before.
 
@@ -85,7 +78,7 @@ class Run:
         self._begun = resume or taken
         self.checkpoint = self._folder / CHECKPOINT_FILE
         if resume:
-            _check_resumable(self._folder, self._plan)
+            read_plan(self._folder / RUN_FILE, self._plan, ("problem", "network", "options"), "run")
             remove_partial_files(self._folder)
         elif not taken:
             check_free(self._folder)
@@ -106,10 +99,10 @@ class Run:
         self._begun = True
 
     def finish(self, fitted: FitResult) -> list[Path]:
-        """Write what has been learned, each file whole; remove the checkpoint unless the run can go on from it.
+        """Write the result, each file atomically; remove the checkpoint unless the run can go on from it.
 
         Args:
-            fitted: What `fit` returned.
+            fitted: The result of `fit`.
 
         Returns:
             The files written.
@@ -175,28 +168,38 @@ def move_aside(folder: Path) -> None:
         raise OutputError(f"Cannot move the earlier run to {previous}: {error.strerror or error}.") from error
 
 
-def _check_resumable(folder: Path, plan: dict[str, Any]) -> None:
+def read_plan(path: Path, plan: dict[str, Any], parts: Sequence[str], noun: str, may_change: str = "") -> None:
+    """Make sure that the run or search (the `noun`) that was begun at `path` can be resumed as `plan`.
+
+    Args:
+        path: File of the earlier plan.
+        plan: The present plan.
+        parts: Keys that have to be equal in both.
+        noun: "run" or "search".
+        may_change: The end of a sentence that names what else may differ.
+
+    Raises:
+        ResumeError: There is none, it is finished or damaged, or it was begun differently; all differences are named.
+    """
+    folder = path.parent
     try:
-        found = json.loads((folder / RUN_FILE).read_bytes())
+        found = json.loads(path.read_bytes())
         stopped = found.get("stopped")
     except FileNotFoundError:
-        raise ResumeError(f"There is no run in {folder} to go on with. Start it without --resume.") from None
+        raise ResumeError(f"There is no {noun} in {folder} to go on with. Start it without --resume.") from None
     except (OSError, ValueError, AttributeError) as error:
-        raise ResumeError(f"{folder / RUN_FILE} is damaged ({error}). Start again without --resume.") from error
+        raise ResumeError(f"{path} is damaged ({error}). Start again without --resume.") from error
     if stopped not in (None, "interrupted"):
-        raise ResumeError(f"The run in {folder} is finished ({stopped}); there is nothing to go on with.")
-    differing = differences(found, plan, ("problem", "network", "options"))
+        raise ResumeError(f"The {noun} in {folder} is finished ({stopped}); there is nothing to go on with.")
+    wanted = json.loads(json.dumps(plan))  # as JSON, because tuples come back as lists
+    differing = [
+        f"  - {part}: {found.get(part)}, now {wanted[part]}" for part in parts if found.get(part) != wanted[part]
+    ]
     if differing:
         raise ResumeError(
-            f"The run in {folder} was started differently. Repeat its command with --resume:\n{differing}"
+            f"The {noun} in {folder} was started differently. Repeat its command with --resume{may_change}:\n"
+            + "\n".join(differing)
         )
-
-
-def differences(found: dict[str, Any], plan: dict[str, Any], parts: Sequence[str]) -> str:
-    """Return a line for each of `parts` that is not the same in both; empty where all are."""
-    wanted = json.loads(json.dumps(plan))  # as JSON, because tuples come back as lists
-    differing = [part for part in parts if found.get(part) != wanted[part]]
-    return "\n".join(f"  - {part}: {found.get(part)}, now {wanted[part]}" for part in differing)
 
 
 def _keras_file(fitted: FitResult) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ... import __version__
 from ...runtime.common.atomic_write import atomic_write, remove_partial_files
-from ...runtime.common.errors import ResumeError
 from ..fitting.options import Options
 from ..problems.problem import Problem
 from ..run.folder import (
@@ -17,8 +15,8 @@ from ..run.folder import (
     TRIALS_TABLE,
     as_json,
     check_free,
-    differences,
     move_aside,
+    read_plan,
 )  # fmt: skip
 from .report import draw_search
 from .sampler import TrialStorage
@@ -59,7 +57,8 @@ class SearchFolder:
             "space": space.to_json(),
         }
         if resume:
-            self._check_resumable()
+            may_change = "; only the number of trials may change"
+            read_plan(self.folder / PLAN_FILE, self._plan, ("problem", "options", "space"), "search", may_change)
             remove_partial_files(self.folder)
             self._storage = TrialStorage(self.folder / TRIALS_FILE, space)
             self.trials = self._storage.trials
@@ -107,20 +106,3 @@ class SearchFolder:
         atomic_write(self.folder / TRIALS_TABLE, write_trials(self.trials))
         for trial in self.trials:
             self.checkpoint(trial.trial).unlink(missing_ok=True)
-
-    def _check_resumable(self) -> None:
-        try:
-            differing = differences(
-                json.loads((self.folder / PLAN_FILE).read_bytes()), self._plan, ("problem", "options", "space")
-            )
-        except FileNotFoundError:
-            raise ResumeError(
-                f"There is no search in {self.folder} to go on with. Start it without --resume."
-            ) from None
-        except (OSError, ValueError, AttributeError) as error:
-            raise ResumeError(f"{self.folder / PLAN_FILE} is damaged ({error}). Start without --resume.") from error
-        if differing:
-            raise ResumeError(
-                f"The search in {self.folder} was started differently. Repeat its command with --resume; only the "
-                f"number of trials may change:\n{differing}"
-            )

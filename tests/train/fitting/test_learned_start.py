@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.problems import with_recipe
 
 from stepcell.export import export, read_source
 from stepcell.runtime import load
@@ -15,7 +16,7 @@ from stepcell.train.network.built_network import BuiltNetwork
 from stepcell.train.network.forward import forward
 
 RESETS = np.array([True, False, True, False])
-PROBLEM = Text.of("abcabdabe" * 60)
+PROBLEM = with_recipe(Text.of("abcabdabe" * 60), xla=False)
 OPTIONS = Options(seed=3, max_updates=60, learn_initial_state=True)
 
 
@@ -74,6 +75,7 @@ def test_evaluation_begins_in_the_start_state_and_again_after_each_reset():
     assert found == pytest.approx(-np.log(np.asarray(model.layers[2](x))[0, :, 2]).mean(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_brings_its_learned_start_state_into_the_exported_file(fitted, tmp_path):
     Run(tmp_path / "run", PROBLEM, Network("lstm", 7), OPTIONS).finish(fitted)
     source = read_source(tmp_path / "run")
@@ -89,6 +91,7 @@ def test_a_run_brings_its_learned_start_state_into_the_exported_file(fitted, tmp
     assert named == [PROBLEM.vocabulary.decode(int(id)) for id in fitted.carried.predicted[:50, 0]]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_learned_start_takes_that_of_an_earlier_run_away(fitted, tmp_path):
     Run(tmp_path / "run", PROBLEM, Network("lstm", 7), OPTIONS).finish(fitted)
     assert (tmp_path / "run" / "initial_state.npz").exists()

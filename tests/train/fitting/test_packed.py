@@ -58,8 +58,14 @@ def test_packed_sequences_answer_and_learn_as_each_by_itself(cell, learned):
         assert np.abs(one - tf.convert_to_tensor(other)).max() < 1e-5
 
 
-@CELLS
-@STARTS
+@pytest.mark.parametrize(
+    ("cell", "learned"),
+    [
+        ("rnn", True),
+        pytest.param("rnn", False, marks=pytest.mark.slow),
+        *(pytest.param(cell, learned, marks=pytest.mark.slow) for cell in ("lstm", "gru") for learned in (False, True)),
+    ],
+)
 def test_resets_within_chunks_at_their_first_symbols_are_resets_before_them(cell, learned):
     _, ids, targets = packed(cell, learned)
     inputs, targets = np.stack([ids, targets]), np.stack([targets, ids])

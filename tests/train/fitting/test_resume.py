@@ -29,12 +29,12 @@ TRAININGS = {
     "memory that drops out": (
         ECHO,
         Network("lstm", 12, dropout=0.3, chrono_init=9),
-        Options(seed=3, max_updates=400),
+        Options(seed=3, max_updates=250),
     ),
     "memory that learns its start": (
         ECHO,
         Network("lstm", 12),
-        Options(seed=3, max_updates=400, learn_initial_state=True),
+        Options(seed=3, max_updates=250, learn_initial_state=True),
     ),
     "text in two layers": (TEXT, Network("gru", 9, layers=2, embedding=4), Options(seed=3, max_updates=120)),
 }

@@ -82,14 +82,14 @@ def test_ctrl_c_keeps_what_was_learned():
         if row.update >= 50:
             raise KeyboardInterrupt
 
-    fitted = fit(Echo(), Network(units=8), Options(), interrupt)
+    fitted = fit(with_recipe(Echo(), xla=False), Network(units=8), Options(), interrupt)
     assert fitted.stopped == "interrupted"
     assert fitted.history[-1].update == 50
     assert fitted.scores["carried"].answers > 0
 
 
 def test_a_time_limit_ends_training():
-    fitted = fit(Text.of(WORDS), Network(units=4), Options(minutes=0.02))
+    fitted = fit(with_recipe(Text.of(WORDS), xla=False), Network(units=4), Options(minutes=0.02))
     assert fitted.stopped == "minutes"
 
 
@@ -101,6 +101,7 @@ def test_the_best_weights_are_kept_and_not_the_last():
     assert fitted.scores["carried"].nats == min(earlier)
 
 
+@pytest.mark.slow
 def test_a_curriculum_goes_from_problem_to_problem_as_each_is_learned(monkeypatch):
     recipe = Echo.recipe.fget
     monkeypatch.setattr(Echo, "recipe", property(lambda self: replace(recipe(self), xla=False)))

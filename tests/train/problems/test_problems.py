@@ -88,7 +88,7 @@ def test_a_cyclic_alphabet_is_judged_from_each_letter_for_a_hundred_steps():
     assert not streams.resets[1:].any()
 
 
-@pytest.mark.parametrize("problem", ALPHABETS[1:3], ids=str)
+@pytest.mark.parametrize("problem", [ALPHABETS[1], pytest.param(ALPHABETS[2], marks=pytest.mark.slow)], ids=str)
 def test_an_alphabet_is_learned(problem):
     fitted = fit(problem, Network(units=32), Options(seed=1))
     assert fitted.stopped == "solved"
@@ -120,6 +120,7 @@ def test_a_replay_asks_for_the_part_it_is_told_to_and_for_nothing_while_listenin
     assert lengths == set(range(problem.shortest or 4, 5))
 
 
+@pytest.mark.slow
 def test_a_short_sequence_is_learned_backwards():
     fitted = fit(Replay(symbols=4, length=3, reverse=True), Network("gru", 32), Options(seed=1))
     assert fitted.stopped == "solved"
@@ -149,6 +150,7 @@ def test_an_echo_with_nothing_missing_has_the_vocabulary_of_its_answers():
     assert Echo(5, 2).vocabulary == Echo(5, 2).labels
 
 
+@pytest.mark.slow
 def test_an_echo_is_learned_although_some_inputs_are_missing():
     fitted = fit(Echo(5, 1, missing=0.2), Network("gru", 24), Options(seed=1))
     assert fitted.stopped == "solved"
@@ -169,6 +171,7 @@ def test_an_answer_that_only_a_distant_symbol_tells_weighs_more_while_learning_a
     assert near.batches(0, 1, seed=0).weights.max() == 1
 
 
+@pytest.mark.slow
 def test_a_first_symbol_is_remembered_over_a_long_sequence():
     fitted = fit(Memory.conflicting(length=60), Network(units=32), Options(seed=1))
     assert fitted.stopped == "solved"
@@ -184,6 +187,7 @@ def test_a_score_knows_the_lowest_probability_of_a_right_answer():
     assert Predictions(streams, ids == 0, nats, ids).score().min_probability == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_a_pattern_in_which_symbols_repeat_is_known_by_heart():
     fitted = fit(Memory((tuple("AAAABBBCCD"),)), Network(units=24), Options(seed=1))
     assert fitted.stopped == "solved"

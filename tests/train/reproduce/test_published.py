@@ -29,7 +29,16 @@ def first_run(name):
     return BRIEF[name].run(5, shares.append), shares
 
 
-@pytest.mark.parametrize("name", ["memory", "echo-current", "echo-context", "alphabet-batch", "alphabet-stateful"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "alphabet-batch",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("memory", "echo-current", "echo-context", "alphabet-stateful")
+        ),
+    ],
+)
 def test_every_recipe_runs_and_reports_its_progress(name):
     outcome, shares = first_run(name)
     assert shares == [0.5, 1.0]
@@ -38,10 +47,12 @@ def test_every_recipe_runs_and_reports_its_progress(name):
     assert all(0 <= figure <= 1 for figure in (outcome.accuracy, outcome.streamed, *figures))
 
 
+@pytest.mark.slow
 def test_features_side_by_side_have_no_streamed_figure():
     assert first_run("alphabet-features")[0].streamed is None
 
 
+@pytest.mark.slow
 def test_the_recipe_of_variable_length_measures_inputs_without_padding(monkeypatch):
     monkeypatch.setattr(alphabet, "SAMPLES", 30)
     outcome = BRIEF["alphabet-variable"].run(0)
@@ -49,12 +60,14 @@ def test_the_recipe_of_variable_length_measures_inputs_without_padding(monkeypat
     assert outcome.accuracy * 30 == pytest.approx(round(outcome.accuracy * 30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["memory", "echo-context", "alphabet-features"])
 def test_the_same_seed_gives_the_same_outcome(name):
     again = BRIEF[name].run(5)
     assert replace(again, cpu_seconds=0.0) == replace(first_run(name)[0], cpu_seconds=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["memory", "alphabet-features"])  # many fits of one epoch, one fit of many
 def test_ctrl_c_ends_a_run(name):
     def interrupt(_: float) -> None:

@@ -128,6 +128,7 @@ def test_fewer_sequences_than_the_paper_are_only_claimed_when_every_seed_solves(
     assert verdict(experiment, [], [outcome(1.0, solved=1.0, sequences=300)]) == "3.0 times more sequences, solved"
 
 
+@pytest.mark.slow
 def test_stepcell_is_judged_by_the_criterion_of_the_paper_on_fresh_sequences():
     experiment = Experiment("paper", "always", 100, largest_error=0.25, tested=600)
     found = train_system(system(Dice(), claim=None, experiment=experiment), 0, lambda share: None)
