@@ -114,9 +114,10 @@ def masking(layer: KerasLayer, call: LayerCall) -> LayerStep:
 def merge(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Combine the inputs number by number."""
     require_equal_ranks(call)
-    if type(layer) is layers.Multiply and call.masked_inputs:
+    if type(layer) in (layers.Multiply, layers.Maximum, layers.Minimum) and call.mixed_masks:
         raise CannotStepError(
-            "its inputs are masked, and Keras takes masked numbers for 1 in it; write x * y in its place"
+            "some of its inputs are masked and some are not, and Keras leaves out masked numbers in it; use Add, or an "
+            "operation (x * y) in its place"
         )
     average = type(layer) is layers.Average
     pair = PAIRWISE["Add" if average else type(layer).__name__]

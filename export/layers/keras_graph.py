@@ -31,7 +31,7 @@ class LayerCall:
         operands: Arguments of an operation, in order: a position in `inputs`, or a constant.
         outputs: How many values it makes.
         padding: Number of zeros before the sequence it reads (ZeroPadding1D).
-        masked_inputs: Some of its inputs carry a mask, whether or not the layer takes one.
+        mixed_masks: Some of its inputs carry a mask and some do not.
     """
 
     layer: KerasLayer
@@ -45,7 +45,7 @@ class LayerCall:
     operands: tuple[Operand, ...] = ()
     outputs: int = 1
     padding: int = 0
-    masked_inputs: bool = False
+    mixed_masks: bool = False
 
     @property
     def step_shapes(self) -> tuple[Shape, ...]:
@@ -201,7 +201,7 @@ class _Reader:
                 mask=numbers[id(masks[0])] if masks else None,
                 operands=() if isinstance(stepped, keras.layers.Layer) else tuple(_operands(node, tensors)),
                 outputs=len(made),
-                masked_inputs=any(getattr(tensor, "_keras_mask", None) is not None for tensor in tensors),
+                mixed_masks=len({getattr(tensor, "_keras_mask", None) is None for tensor in tensors}) > 1,
             )
             self.calls.append(call)
             self.timed.update(dict.fromkeys(made, call.timed and call.whole))

@@ -117,12 +117,14 @@ def test_masked_steps_do_not_slip_into_a_nested_model():
         build_step_function(sequential(L.Embedding(6, 4, mask_zero=True), inner, L.Dense(6, **SOFTMAX)))
 
 
-def test_a_product_of_masked_inputs_is_refused_because_keras_takes_masked_numbers_for_1():
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+@pytest.mark.parametrize("layer", [L.Multiply, L.Maximum, L.Minimum])
+def test_layers_that_leave_out_masked_numbers_want_all_inputs_masked_or_none(layer):
     source = keras.Input((None,), dtype="int32")
     x = L.Embedding(6, 4, mask_zero=True)(source)
-    product = L.Multiply(name="product")([L.Dense(4)(x), L.Dense(4)(x)])
-    with pytest.raises(NotSteppableError, match=r"product \(Multiply\): its inputs are masked.*write x \* y"):
-        build_step_function(keras.Model(source, L.Dense(6, **SOFTMAX)(L.GRU(3)(product))))
+    merged = layer(name="merged")([x, L.Conv1D(4, 1, padding="causal")(x)])
+    with pytest.raises(NotSteppableError, match=rf"merged \({layer.__name__}\): some of its inputs are masked"):
+        build_step_function(keras.Model(source, L.Dense(6, **SOFTMAX)(L.GRU(3)(merged))))
 
 
 def test_a_sequence_and_its_last_answer_cannot_be_mixed():

@@ -118,8 +118,8 @@ def _branches(x: Any, choose: Choose) -> Any:
         return L.Concatenate()([*branches, x])
     same = [L.Dense(4)(branch) for branch in branches]
     masked = any(getattr(branch, "_keras_mask", None) is not None for branch in same)
-    # Keras takes masked numbers for 1 in Multiply, which is refused.
-    return choose([L.Add, L.Subtract, L.Add if masked else L.Multiply, L.Average, L.Maximum, L.Minimum])()(same)
+    pairs = [L.Multiply, L.Maximum, L.Minimum]  # Keras leaves out masked numbers in these
+    return choose([L.Add, L.Subtract, L.Average, *([] if masked else pairs)])()(same)
 
 
 def _shared(x: Any, choose: Choose) -> Any:
