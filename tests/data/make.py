@@ -38,7 +38,7 @@ from stepcell.export.parity.sample_inputs import random_inputs
 from stepcell.runtime import Manifest, Vocabulary, read_model_file
 from stepcell.runtime.format.model_file import ModelFile, pack, unpack
 from stepcell.runtime.format.onnx_graph import read_onnx_graph
-from stepcell.runtime.interpreters.registry import initial_state
+from stepcell.runtime.interpreters.base import initial_state
 
 STEPS = 2000  # of answers.npz; of these each of the first 20 is kept and each 100th later
 KEPT = np.array([*range(20), *range(99, STEPS, 100)])
