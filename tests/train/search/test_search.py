@@ -31,6 +31,7 @@ from stepcell.train.search.space import SEARCHED, Space, count_parameters
 from stepcell.train.search.trial import SearchResult, Trial, best_trial
 
 QUICK = Options(seed=3, max_updates=100)
+ENOUGH = replace(QUICK, max_updates=200)  # to solve it
 SMALL, FIXED = Network("rnn", 12), {"cell", "layers"}  # what is compiled fastest
 TEXT = Text.of("the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 4)
 
@@ -158,7 +159,7 @@ def without_seconds(trials):
 @pytest.fixture(scope="module")
 def one_trial(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
-    return folder, search(MEMORY, SMALL, QUICK, folder, 1, fixed=FIXED)
+    return folder, search(MEMORY, SMALL, ENOUGH, folder, 1, fixed=FIXED)
 
 
 @pytest.fixture(scope="module")
@@ -254,8 +255,8 @@ def test_another_command_cannot_go_on_with_a_search_but_more_trials_can_be_asked
     with pytest.raises(ResumeError, match="There is no search"):
         search(MEMORY, SMALL, QUICK, tmp_path, 4, fixed=FIXED, resume=True)
     with pytest.raises(ResumeError, match="started differently.*\n.*- options: .*'seed': 3.*now .*'seed': 4"):
-        search(MEMORY, SMALL, replace(QUICK, seed=4), folder, 4, fixed=FIXED, resume=True)
-    assert search(MEMORY, SMALL, QUICK, folder, 1, fixed=FIXED, resume=True).trials == result.trials
+        search(MEMORY, SMALL, replace(ENOUGH, seed=4), folder, 4, fixed=FIXED, resume=True)
+    assert search(MEMORY, SMALL, ENOUGH, folder, 1, fixed=FIXED, resume=True).trials == result.trials
 
 
 @pytest.mark.slow
