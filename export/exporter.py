@@ -95,7 +95,7 @@ def export(
         warm_up: Symbols to step from there first; the state after them is the one after a reset. A text is split as
             `runtime.format.vocabulary.read_symbols` does.
         steps: Number of symbols to carry the state over in the parity check.
-        progress: Is told what is being done.
+        progress: Called with a text at the start of each piece of work.
 
     Raises:
         NotSteppableError: Something in the model cannot be stepped, or with `sequence` be written for whole sequences;

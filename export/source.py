@@ -34,7 +34,7 @@ class Source:
         name: Name of the model: that of the folder or of the file.
         vocabulary: Its symbols; None: unknown.
         labels: The symbols of its output, where these are others.
-        training: What to record about its training.
+        training: Facts to record about its training.
         sample: Symbols as they really occur, for the parity check.
         sample_features: Name -> the features beside them, (T, ...); none where the model reads none.
         initial_state: Name -> the learned state after a reset; None: zeros.

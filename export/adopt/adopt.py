@@ -37,10 +37,10 @@ class Adopted:
 
     Attributes:
         path: The file.
-        mapping: Which tensor is what.
+        mapping: The roles of its tensors.
         manifest: The manifest of the file.
         runtimes: The interpreters it was tried on, with their versions.
-        remarks: What a person should know: how the output was recognised, what was left out.
+        remarks: Facts that a person should know: how the output was recognised, parts that were left out.
     """
 
     path: Path
@@ -67,9 +67,9 @@ def adopt(
     """Write the file at `path`, with a manifest, to `out`; its graph stays as it is, byte for byte.
 
     Args:
-        path: A .tflite or .onnx file of one step, whose state goes in and comes out.
+        path: A .tflite or .onnx file of one step, whose state is among its inputs and outputs.
         out: Where to write; may be `path`.
-        states: Pairs "in=out" or "name:in=out"; what is missing is inferred.
+        states: Pairs "in=out" or "name:in=out"; missing pairs are inferred.
         symbol: Name of the input that takes the symbol: an id, or a one-hot vector.
         output: Name of the output that answers.
         activation: "softmax", "sigmoid" or "logits"; None: recognised from the outputs.

@@ -85,7 +85,7 @@ def _without_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _requirements(graph: TfliteGraph | OnnxGraph) -> tuple[str, dict[str, Any]]:
-    """Return the precision of the weights, and what an interpreter must support."""
+    """Return the precision of the weights, and the requirements to an interpreter."""
     if isinstance(graph, OnnxGraph):
         types = {weight.type for weight in graph.weights}
         requires = {"opset": graph.opsets.get("", 0), "ir_version": graph.ir_version}

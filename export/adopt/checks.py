@@ -1,4 +1,4 @@
-"""Checks of a mapping by stepping: the runs a graph must make, what they show, and the golden sequence they give."""
+"""Checks of a mapping by stepping: the runs of a graph, the problems they show, and their golden sequence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..ops.golden import GOLDEN_RUNS, as_rows, golden_tolerance, recorded_output
 _MOST_IDS = 2_000  # stepped one by one from the initial state, spread over the vocabulary
 _CARRIED = 64
 _SEED = 16
-_NUDGE = 1e-6  # of the state: about what float32 arithmetic of another interpreter may do to it
+_NUDGE = 1e-6  # of the state: about the rounding of another interpreter
 # Two interpreters run the same float32 graph to within 1e-6 of each other, int8 ones to within a tenth; if they are
 # farther apart than this, one of them does not do what the graph says.
 _LARGEST_DISAGREEMENT = 0.02
@@ -49,7 +49,7 @@ def runs_to_make(manifest: Manifest) -> dict[str, RunSpec]:
 
 
 def problems_of(results: Mapping[str, RunResult], state: tuple[StateTensor, ...]) -> list[str]:
-    """Say what the results of a graph show to be wrong with its mapping."""
+    """Return the problems of a mapping that the results of its graph show."""
     problems = []
     start = initial_state(state)
     every, carried, again, ramp = (results[name] for name in ("every", "carried", "again", "ramp"))

@@ -1,7 +1,4 @@
-"""The inputs and outputs of a graph that stepcell did not make.
-
-What is said where a file cannot be adopted.
-"""
+"""The inputs and outputs of a graph that stepcell did not make."""
 
 from __future__ import annotations
 
@@ -50,7 +47,8 @@ def read_ports(payload: bytes, format: str, name: str, signature: str | None) ->
         signature: Which TFLite signature; None: `step`, `serving_default`, or the only one.
 
     Raises:
-        AdoptionError: The graph cannot be read, needs what no device has, hides its state, or has no such signature.
+        AdoptionError: The graph cannot be read, needs operators that no device has, hides its state, or has no such
+            signature.
     """
     try:
         ports = _tflite_ports(payload, signature) if format == TFLITE else _onnx_ports(payload)

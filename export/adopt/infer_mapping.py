@@ -1,4 +1,4 @@
-"""The mapping: which output of a graph is the next value of which input, and what is symbol and answer."""
+"""Infer the mapping: the symbol, the answer, and the output that is the next value of each state input."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _ANSWERS = ("prob", "softmax", "logit", "pred", "answer")
 
 @dataclass(frozen=True)
 class Pair:
-    """One tensor of the state: what it is called in stepcell, where it goes in, and where it comes out."""
+    """One tensor of the state: its name in stepcell, its input (source) and its output (target)."""
 
     name: str
     source: str
     target: str
 
     def __str__(self) -> str:
-        """Return it as the option `--state` takes it."""
+        """Return the pair in the form of the option `--state`."""
         return f"{'' if self.name == _short(self.source) else self.name + ':'}{self.source}={self.target}"
 
 
 @dataclass(frozen=True)
 class InferredMapping:
-    """What goes where.
+    """The roles of the tensors of a graph.
 
     Attributes:
         symbol: Name of the input that takes the symbol.
         output: Name of the output that answers.
         pairs: The state.
-        inferred: The pairs among them that nobody gave.
+        inferred: The pairs among them that were not given.
     """
 
     symbol: str
@@ -56,7 +56,7 @@ def infer_mapping(
     symbol: str | None = None,
     output: str | None = None,
 ) -> InferredMapping:
-    """Complete what is given with what can be inferred.
+    """Complete a given mapping by inference.
 
     A pair is inferred where the names of both ends are equal but for words like "in", "next" or a number, or where
     shapes leave one possibility. Pairs are never inferred from positions: converters permute them.
@@ -177,7 +177,7 @@ def _agree(ports: GraphPorts, source: str, target: str) -> bool:
 
 
 def _key(name: str) -> tuple[str, ...]:
-    """Return what is left of a name without what says on which side of a step it is: "next_h0" and "h_in" are "h"."""
+    """Return the words of a name but those for the side of a step: "next_h0" and "h_in" are "h"."""
     words = re.findall(r"[a-z]+|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _short(name)).lower())
     kept = [word for word in words if not word.isdigit() and word not in _SIDES]
     # PyTorch calls the states of a layer h0 and hn, papers call them h and ht.
@@ -188,7 +188,7 @@ def _key(name: str) -> tuple[str, ...]:
 
 
 def _short(name: str) -> str:
-    """Return the name of a tensor without what converters put around it."""
+    """Return the name of a tensor without the prefix and suffix of converters."""
     return re.sub(r":\d+$", "", name.removeprefix("serving_default_"))
 
 

@@ -20,7 +20,7 @@ PAST = "past"
 class Window:
     """A window on the last `size` inputs, every `dilation`-th of them.
 
-    A sequence begins with zeros in the past, which is exactly what causal padding means.
+    A sequence begins with zeros in the past: causal padding.
 
     Attributes:
         size: How many inputs are looked at.

@@ -43,7 +43,7 @@ def identity(layer: KerasLayer) -> LayerStep:
 
 @step_rule(layers.ReLU, *types_named(activations, "ReLU"))
 def relu(layer: KerasLayer) -> LayerStep:
-    """Return x above the threshold, up to max_value; below the threshold the slope times what is missing to it."""
+    """Return x above the threshold, up to max_value; below the threshold the slope times the distance to it."""
     slope, largest, threshold = float(layer.negative_slope), layer.max_value, float(layer.threshold)
 
     def apply(a: Ops, x: Value) -> Value:

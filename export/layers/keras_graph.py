@@ -103,7 +103,7 @@ class Graph:
     """The calls of a model, each after those whose values it reads; the values numbered first are the inputs.
 
     Attributes:
-        calls: All calls, nested models and TimeDistributed taken apart.
+        calls: All calls, with those inside nested models and TimeDistributed in their places.
         inputs: The inputs of the model, in the order of Keras.
         outputs: Its outputs, likewise.
     """

@@ -26,7 +26,7 @@ Apply: TypeAlias = Callable[[Ops, Any, State], tuple[Value, State]]
 
 
 class CannotStepError(Exception):
-    """A layer that cannot be stepped: the reason, and what to use instead. Collected, never shown alone."""
+    """A layer that cannot be stepped: the reason and the remedy. Collected, never shown alone."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Recurrent:
-    """What the output of the step before is multiplied with: `kernel` (U, G U), and `bias` (G U,) or None."""
+    """Weights for the output of the step before: `kernel` (U, G U), and `bias` (G U,) or None."""
 
     kernel: Weights
     bias: Weights | None = None
@@ -113,7 +113,7 @@ def step_rule(*layer_types: type, several: bool = False, padded: bool = False) -
 
 
 def apply_rule(call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
-    """Return what the rule for the layer of `call` says.
+    """Return the result of the rule for the layer of `call`.
 
     Raises:
         CannotStepError: There is no rule, it refuses, or the layer is used in a way that no rule can follow.
@@ -131,7 +131,7 @@ def apply_rule(call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
         return steps
     chain = (steps,) if isinstance(steps, LayerStep) else tuple(steps)
     if call.mask is not None and any(step.state and step.held is None for step in chain):
-        raise CannotStepError("it has a state and gets masked steps, and its step rule does not say what it does then")
+        raise CannotStepError("it has a state and gets masked steps, and its step rule does not say how to hold it")
     for name in (name for step in chain for name in step.state or ()):
         if not name.isidentifier() or name[-1].isdigit() or name.startswith("next_"):
             raise CannotStepError(f"its step rule calls a state {name!r}; use a word that does not end in a digit")
@@ -147,8 +147,8 @@ def _require_plain(call: LayerCall, registered: _Registered) -> None:
         )
     if call.mixed:
         raise CannotStepError(
-            f"its inputs {call.input_shapes} are a whole sequence and what a layer with return_sequences=False makes "
-            "of one; set return_sequences=True there, or False everywhere"
+            f"its inputs {call.input_shapes} are a whole sequence and the output of a layer with "
+            "return_sequences=False; set return_sequences=True there, or False everywhere"
         )
     if len(call.inputs) != 1 and not registered.several:
         raise CannotStepError("it has several inputs (or a given initial_state); leave it with one")

@@ -108,14 +108,14 @@ def sequence_payload(step_function: StepFunction, quantization: str = FLOAT32) -
 def _between(step_function: StepFunction, steps: Sequence[Node], recurrent: int) -> Any:
     """Return the TensorFlow function of all that lies between the recurrent layers, for N steps at once.
 
-    It takes `ids` (N,) and what each recurrent layer makes, `y0`, `y1`, ... (N, U), and returns what each of them
-    reads, `x0`, `x1`, ... (N, M), and the answer (N, K).
+    It takes `ids` (N,) and the output of each recurrent layer, `y0`, `y1`, ... (N, U), and returns the input of each of
+    them, `x0`, `x1`, ... (N, M), and the answer (N, K).
     """
     arithmetic = _OneHots()
     units = [node.layer.cell.units for node in steps if node.layer.recurrent is not None and node.layer.cell]
 
     def between(ids: Any, *made: Any) -> dict[str, Any]:
-        assert step_function.interface.symbol is not None, "what reads features alone was refused"
+        assert step_function.interface.symbol is not None, "a model without symbols was refused"
         values: dict[int, Value] = {step_function.interface.symbol: ids}
         read: dict[str, Value] = {}
         for node in steps:

@@ -19,7 +19,7 @@ from ..ops.precision import FEWEST_INT8, is_half
 
 Graph: TypeAlias = Any  # onnx.GraphProto
 Node: TypeAlias = Any  # onnx.NodeProto
-_MIDDLE = 128  # the uint8 that stands for a weight of 0
+_MIDDLE = 128  # the uint8 of a weight of 0
 
 
 def store_as_half(graph: Graph) -> None:

@@ -3,9 +3,9 @@
 - float32: as Keras has them.
 - float16: matrices rounded to 11 binary digits and computed with in float32, as every interpreter does on a CPU. The
   rounding is done here, before any converter sees the weights, so that the reference rounds alike. Vectors and
-  matrices of less than 256 weights stay float32, and so does what a converter computes from weights.
-- int8: 8 bits a weight and a float32 scale for each column of a matrix; what a matrix is multiplied with is brought to
-  8 bits at every step (dynamic range). Matrices of less than 1,024 weights, biases and the state stay float32.
+  matrices of less than 256 weights stay float32, and so do numbers that a converter computes from weights.
+- int8: 8 bits a weight and a float32 scale for each column of a matrix; its other factor is quantised to 8 bits at
+  every step (dynamic range). Matrices of less than 1,024 weights, biases and the state stay float32.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ...runtime.common.errors import NotSteppableError, WrongFormatError
 from ...runtime.format.model_file import FORMATS
 
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
-QUANTIZATIONS = (FLOAT16, INT8)  # what can be asked for; float32 is always written
+QUANTIZATIONS = (FLOAT16, INT8)  # float32 is always written
 SEQUENCE = "sequence.onnx"  # format: a graph of whole sequences; to containers and interpreters it is ONNX
 BYTES_PER_WEIGHT = {FLOAT32: 4, FLOAT16: 2, INT8: 1}
-FEWEST_INT8 = 1024  # weights; the TFLite converter leaves smaller matrices as they are, and so do we for ONNX
-FEWEST_HALF = 256  # weights; what restores a smaller one takes as many bytes as it saves
+FEWEST_INT8 = 1024  # weights; the TFLite converter leaves smaller matrices alone, and so do we for ONNX
+FEWEST_HALF = 256  # weights; the operator that restores a smaller one takes as many bytes as it saves
 
 Rounding: TypeAlias = Callable[[Float32], Float32]
 
@@ -35,7 +35,7 @@ def unrounded(weights: Float32) -> Float32:
 
 
 def to_half(weights: Float32) -> Float32:
-    """Return a matrix of weights rounded to float16, as float32, and vectors and small matrices as they are.
+    """Return a matrix of weights rounded to float16, as float32; vectors and small matrices stay.
 
     Raises:
         NotSteppableError: One is beyond the largest number of float16.
@@ -59,7 +59,7 @@ def is_half(weights: Float32) -> bool:
 
 
 def half_scales(scales: Float32) -> Float32:
-    """Return scales of int8 columns rounded to float16, as float32; as they are where one is too small or large for it.
+    """Return scales of int8 columns rounded to float16, as float32; unchanged if one is out of its range.
 
     That moves a weight by 0.03 of a step of its 8 bits at most, and saves half the bytes of the scales.
     """
@@ -69,7 +69,7 @@ def half_scales(scales: Float32) -> Float32:
 
 
 def rounding_of(quantization: str) -> Rounding:
-    """Return what is done to weights before they are converted."""
+    """Return the rounding of weights before their conversion."""
     return to_half if quantization == FLOAT16 else unrounded
 
 
@@ -79,7 +79,7 @@ def file_name(format: str, quantization: str) -> str:
 
 
 def container_of(format: str) -> str:
-    """Return what `format` is to containers and interpreters: "tflite" or "onnx"."""
+    """Return the container of files of `format`: "tflite" or "onnx"."""
     return format.rpartition(".")[2]
 
 

@@ -51,7 +51,7 @@ def measure(
         quantization: Precision of its weights.
         backends: Names of backends that take the file.
         device: Worker processes to step it in.
-        progress: Is told what is being done.
+        progress: Called with a text at the start of each piece of work.
 
     Raises:
         BackendError: An interpreter fails on the file.
@@ -123,7 +123,7 @@ def compare(
 
 
 def _missed_by_alternates(expected: Expected, run: ExpectedRun, found: RunResult, quantization: str) -> list[str]:
-    """Say what is beyond the tolerance where the file is stepped in another way.
+    """Return the figures beyond the tolerance of the other ways to step the file, in words.
 
     With int8 a difference in the last digit rounds a number to the next of 8 bits, now and then, which is carried on
     like the rounding of the first way. So there the other way is compared with Keras, as the first way is.

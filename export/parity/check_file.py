@@ -55,7 +55,7 @@ def check(
         steps: How many symbols to carry the state over.
         allow_inaccurate: Precisions whose files may be beyond their tolerance.
         plot: Where to draw the error of every step, as PNG; drawn even if the file does not pass.
-        progress: Is told what is being done.
+        progress: Called with a text at the start of each piece of work.
 
     Returns:
         One entry per runtime and start state, all within the tolerance.

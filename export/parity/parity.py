@@ -27,18 +27,18 @@ class Parity:
         max_state_error: Largest difference of a state tensor, relative for values above 1: after the last step where
             the state was carried, after any step for "each".
         first_step: The first step, from 1, at which anything is off by more than the tolerance; None: nowhere.
-        first_tensor: What is farthest off at that step.
+        first_tensor: The tensor that is farthest off at that step.
         argmax_agreement: Share of steps at which both name the same most likely symbol.
         nll_change: Mean negative log-probability of the symbol that follows (of Keras's most likely one where the
             output is not the next symbol), the file's minus Keras's, in nats.
-        rounding: How far float32 and float64 arithmetic part on this sequence, in numpy: what rounding alone does.
+        rounding: Largest difference of float32 from float64 arithmetic on this sequence, in numpy.
         error_first_tenth: Mean over the first tenth of the steps of the largest difference of a probability.
         error_last_tenth: The same over the last tenth: where errors pile up it is larger.
         quantization: Precision of the weights.
         missed: Everything beyond the tolerance of this precision, as far as this run can tell; see `check`.
         other_ways: Name of another way to step the file ("two phases", "a batch") -> the largest difference from the
             first; those that the file and the runtime have.
-        microseconds: What a step took of the processor; None where it was not measured.
+        microseconds: Processor time of a step; None: not measured.
         errors: The largest difference of a probability at each step, float of shape (T,).
     """
 
@@ -69,7 +69,7 @@ class Parity:
 
     @property
     def how(self) -> str:
-        """What the state was before each step, in words."""
+        """The state before each step, in words."""
         return "each from a given state" if self.start == EACH else f"carried from the {self.start} state"
 
     @property
@@ -80,7 +80,7 @@ class Parity:
     def to_json(self) -> dict[str, Any]:
         """Return the figures as a JSON object, the same in every run: no time, and two digits, as more are noise.
 
-        What is None is left out.
+        None is left out.
         """
         figures = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("missed", "microseconds", "errors")

@@ -127,7 +127,7 @@ def _windowed(layer: KerasLayer, length: int, channels: int | None) -> WholeCall
     return WholeCall(run, (("past",),) if length else (), length)
 
 
-_SHORT = 8  # more where there are windows: steps for the comparison of a model with itself taken apart
+_SHORT = 8  # steps of the comparison of a model with its own layers; more where there are windows
 _SELF_TOLERANCE = 1e-5
 _SEED = 0
 

@@ -17,11 +17,11 @@ class Tolerance:
     Attributes:
         error: Largest difference of a probability.
         state: Largest difference of a state tensor, relative for values above 1. For quantised weights that of a single
-            step from a given state: it tells rounding from a state that goes to the wrong place.
+            step from a given state: it tells rounding from a miswired state.
         agreement: Smallest share of steps at which both name the same most likely symbol.
         nll: Largest change of the mean negative log-probability, in nats, to either side.
         noise: Of outputs that are values: the largest root mean square of the difference, as a share of the standard
-            deviation of what Keras answers.
+            deviation of the values of Keras.
     """
 
     error: float = inf
@@ -31,7 +31,7 @@ class Tolerance:
     noise: float = inf
 
     def to_json(self) -> dict[str, float]:
-        """Return what is limited as a JSON object."""
+        """Return the limits as a JSON object."""
         limits = {
             "max_abs_error": self.error,
             "single_step_state": self.state,
@@ -41,7 +41,7 @@ class Tolerance:
         return {**{n: limit for n, limit in limits.items() if limit < inf}, "argmax_agreement": self.agreement}
 
     def missed(self, found: Deviation) -> list[str]:
-        """Say what is beyond the tolerance, with the figures; NaN is beyond every tolerance."""
+        """Return the figures beyond the tolerance, in words; NaN is beyond every tolerance."""
         problems = []
         if not found.error <= self.error:
             problems.append(f"an output is off by {found.error:.2g} (allowed {self.error:g})")

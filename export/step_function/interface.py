@@ -1,4 +1,4 @@
-"""The interface of a model file: which inputs of a Keras model are symbol and features, and what its outputs are."""
+"""The interface of a model file: the symbol, the features and the outputs of a Keras model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IDENTITIES = (layers.Dropout, layers.ActivityRegularization, layers.Identity, l
 _LINEAR = (layers.Dense, layers.EinsumDense, layers.Conv1D)
 _LOGITS = "logits"
 _RESERVED = (SYMBOL, "symbols", PROBABILITIES, VALUES)
-# The name of an input without a name of its own; the number depends on what else the process has made.
+# The name of an input without a name of its own; its number depends on the models made before.
 _UNNAMED = re.compile(r"(keras_tensor|input|input_layer)(_\d+)?")
 
 

@@ -41,7 +41,7 @@ def _int8_for_all(model: Any) -> None:
     store_as_half(model)
 
 
-# precision -> what is done to a file after its conversion
+# Precision -> the change of a file after its conversion.
 _REWRITES: dict[str, Callable[[Any], None]] = {
     FLOAT32: lambda model: None,
     FLOAT16: store_as_half,
@@ -60,7 +60,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
         NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
     """
     ops = _EvenTables() if quantization == INT8 else TensorFlowOps(rounding_of(quantization))
-    module = tf.Module()  # holds functions alone: with Keras layers in it, the file would come out without weights
+    module = tf.Module()  # holds functions alone: with Keras layers in it, the file has no weights
     module.step = step_graph(step_function, ops)
     signatures = {_STEP_WHILE_CONVERTING: module.step.get_concrete_function()}
     if not step_function.features:

@@ -1,4 +1,4 @@
-"""The bytes of a TFLite file: packs what the converter made once more, without what only a debugger reads.
+"""The bytes of a TFLite file: repack the converter's file without the parts that only a debugger reads.
 
 A file of 256 units in int8 has 390 KB of weights, and the converter puts 20 KB around them: names of inner tensors,
 empty buffers and tables, its own versions, and the shape of each tensor although most are alike. None of that is needed
@@ -24,7 +24,7 @@ _ALIGNMENT = 16  # bytes; interpreters read weights in place, and `force_align` 
 _STEPPED = {STEP: True, STEP_ROW: False}
 _NEXT = b"next_"  # before the name of a state is that of the next one
 _NO_TENSOR = -1  # an input that is left out
-_EMPTY = 0  # the buffer that stands for "no content" (schema.fbs)
+_EMPTY = 0  # the buffer without content (schema.fbs)
 
 
 class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]

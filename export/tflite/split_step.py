@@ -1,7 +1,7 @@
 """The step split in pieces: one needs the symbol alone, one the state alone, and one both.
 
-Two things in a step can be done before it: the row of a table that a symbol stands for depends on nothing else, and the
-product of a state and a matrix does not depend on the next symbol. So there are, beside `step`:
+Two things in a step can be done before it: the table row of a symbol depends on nothing else, and the product of a
+state and a matrix does not depend on the next symbol. So there are, beside `step`:
 
 - `look_up`: the row of a symbol. It is the same each time, so it is made once for each symbol.
 - `step_row`: a step from the row, with one operator less and a third less to do for 20 units.
@@ -80,9 +80,9 @@ class _SplitOps(TensorFlowOps):
 def split_step_graphs(step_function: StepFunction, ops: TensorFlowOps) -> dict[str, Any]:
     """Return the TensorFlow functions of the pieces by signature: those that the step can be split into.
 
-    All of them are for one stream, B = 1, and read what they need of this: "symbol" or in its place "row", float32
-    (1, N); the features; "prepared0", ..., float32 (1, N); the state. `look_up` returns the row and `prepare` the
-    products; the others return the outputs of `step`.
+    All of them are for one stream, B = 1, and read as much as they need of this: "symbol" or in its place "row",
+    float32 (1, N); the features; "prepared0", ..., float32 (1, N); the state. `look_up` returns the row and `prepare`
+    the products; the others return the outputs of `step`.
     """
     symbol, features, states = input_specs(step_function, 1)
     products: list[Any] = []  # specs, once the products of a step are known
@@ -140,7 +140,7 @@ def _read_by(graph: Callable[[Tensors], dict[str, Value]], specs: Sequence[Any])
     """Return the names of those of `specs` that the outputs of `graph` depend on."""
     all_of_it = compiled(graph, specs).get_concrete_function()
     pending, seen = [tensor.op for tensor in all_of_it.outputs], set()
-    while pending:  # back from what is returned
+    while pending:  # back from the outputs
         operation = pending.pop()
         if operation not in seen:
             seen.add(operation)
