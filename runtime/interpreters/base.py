@@ -137,3 +137,27 @@ class BackendBase(Backend):
     def extra_outputs(self) -> dict[str, Float32]:
         """See `Backend.extra_outputs`."""
         return {name: array.reshape(-1).copy() for name, array in self._extra_outputs.items()}
+
+
+class ArrayBackend(BackendBase):
+    """A backend whose state is plain arrays: a step passes them to a function and keeps the next ones it returns.
+
+    `peek` assigns the next state to `_next`.
+    """
+
+    _state: State
+    _next: State
+
+    def step(self, id: int) -> None:
+        """See `Backend.step`."""
+        self.peek(id)
+        self._state = self._next
+        self.steps += 1
+
+    def read_state(self) -> dict[str, Float32]:
+        """See `Backend.read_state`."""
+        return {name: array.copy() for name, array in self._state.items()}
+
+    def write_state(self, state: State) -> None:
+        """See `Backend.write_state`."""
+        self._state = {tensor.name: np.array(state[tensor.name], np.float32) for tensor in self.manifest.state}

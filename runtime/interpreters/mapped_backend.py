@@ -17,14 +17,14 @@ from ..format.io_mapping import IOMapping, TensorSpec
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tflite_graph import read_tflite_graph, tensors_of
-from .base import BackendBase, State
+from .base import ArrayBackend, initial_state
 from .finite import require_finite
 
 # Name of an input -> array of its shape, to name of an output -> array; the arrays that come out are the caller's.
 Runner = Callable[[Mapping[str, AnyArray]], Mapping[str, AnyArray]]
 
 
-class MappedBackend(BackendBase):
+class MappedBackend(ArrayBackend):
     """A graph behind a function, with its state beside it."""
 
     def __init__(self, run: Runner, manifest: Manifest, *, shared: object = None) -> None:
@@ -35,18 +35,9 @@ class MappedBackend(BackendBase):
         super().__init__(manifest, np.zeros(self._mapping.output.size, np.float32), {}, {})
         self.shared = shared
         self._run = run
-        self._shapes = {tensor.name: (1, *tensor.shape) for tensor in manifest.state}
         self._symbol = np.zeros(self._mapping.symbol.shape, self._mapping.symbol.dtype)
         self._one_hot = self._mapping.symbol.dtype == "float32"
-        self._state: dict[str, AnyArray] = {}  # by the names in the manifest, in the shapes of the graph
-        self._next: dict[str, AnyArray] = {}
-        self.write_state({tensor.name: tensor.initial_value() for tensor in manifest.state})
-
-    def step(self, id: int) -> None:
-        """See `Backend.step`."""
-        self.peek(id)
-        self._state = self._next
-        self.steps += 1
+        self.write_state(initial_state(manifest.state))
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
@@ -56,25 +47,16 @@ class MappedBackend(BackendBase):
         else:
             self._symbol[...] = id
         mapping = self._mapping
-        inputs = {source.name: self._state[name] for name, (source, _) in mapping.state.items()}
+        inputs = {source.name: self._state[name].reshape(source.shape) for name, (source, _) in mapping.state.items()}
         outputs = self._run({mapping.symbol.name: self._symbol, **inputs})
         following = {
-            name: np.asarray(outputs[target.name], np.float32).reshape(source.shape)
-            for name, (source, target) in mapping.state.items()
+            name: np.asarray(outputs[target.name], np.float32).reshape(self._state[name].shape)
+            for name, (_, target) in mapping.state.items()
         }
         answer: Float32 = np.asarray(outputs[mapping.output.name], np.float32).reshape(mapping.output.size)
         self._answer[...] = softmax(answer) if mapping.logits else answer
         self._next = following
         require_finite([self._answer, *following.values()], self.manifest)
-
-    def read_state(self) -> dict[str, Float32]:
-        """See `Backend.read_state`."""
-        return {name: array.reshape(self._shapes[name]).copy() for name, array in self._state.items()}
-
-    def write_state(self, state: State) -> None:
-        """See `Backend.write_state`."""
-        ports = self._mapping.state
-        self._state = {name: np.array(state[name], np.float32).reshape(ports[name][0].shape) for name in ports}
 
 
 def softmax(logits: Float32) -> Float32:

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arrays import AnyArray, Float32, Ids
+from ..common.arrays import AnyArray, Ids
 from ..common.errors import BackendError, DamagedFileError, WrongBackendError
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import ABSORB, FINISH, LOOK_UP, PREPARE, ROW, STEP, STEP_ROW, SYMBOL
-from .base import Backend, BackendBase, State, initial_state
+from .base import ArrayBackend, Backend, initial_state
 from .finite import require_finite
 from .in_place import InPlaceBackend, InputSlot
 from .mapped_backend import MappedBackend, tflite_runner
@@ -180,11 +180,8 @@ class TfliteBackend(InPlaceBackend):
         )
 
 
-class SignatureRunnerBackend(BackendBase):
-    """Steps through the public signature runners, for versions whose private methods differ.
-
-    The resident state is plain numpy arrays.
-    """
+class SignatureRunnerBackend(ArrayBackend):
+    """Steps through the public signature runners, for versions whose private methods differ."""
 
     def __init__(self, interpreter: Any, manifest: Manifest, *, absorbs: bool) -> None:
         """Make the two runners; `absorbs`: `absorb` is worth using. The resident state is the initial one."""
@@ -199,14 +196,7 @@ class SignatureRunnerBackend(BackendBase):
         self._has_symbol = len(manifest.vocabulary) > 0
         self._names = [(tensor.name, tensor.next) for tensor in manifest.state]
         self._kept = [(manifest.answer, self._answer), *self._extra_outputs.items()]
-        self._state = initial_state(manifest.state)
-        self._next = self._state
-
-    def step(self, id: int) -> None:
-        """See `Backend.step`."""
-        self.peek(id)
-        self._state = self._next
-        self.steps += 1
+        self.write_state(initial_state(manifest.state))
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
@@ -220,14 +210,6 @@ class SignatureRunnerBackend(BackendBase):
             return
         self._keep(self._absorb(symbols=ids, **self._state))
         self._state = self._next
-
-    def read_state(self) -> dict[str, Float32]:
-        """See `Backend.read_state`."""
-        return {name: array.copy() for name, array in self._state.items()}
-
-    def write_state(self, state: State) -> None:
-        """See `Backend.write_state`."""
-        self._state = {name: np.array(state[name], np.float32) for name in self._state}
 
     def _keep(self, outputs: Mapping[str, AnyArray]) -> None:
         """Keep the answers of a runner, and the next state."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.models import DATA, RUNTIMES
+from support.models import DATA, RUNTIMES, path_of
 
 from stepcell.runtime import (
     BackendError,
@@ -220,3 +220,24 @@ def test_the_golden_sequence_has_a_reset_a_non_zero_start_and_enough_symbols():
     assert [run.start for run in golden.runs] == ["initial", "ramp", "initial"]
     assert sum(len(run.ids) for run in golden.runs) >= 16
     assert golden.runs[0].probabilities[:4] == golden.runs[2].probabilities
+
+
+@pytest.mark.parametrize(
+    ("backend", "format"),
+    [("litert", "tflite"), ("tflite", "tflite"), ("numpy", "tflite"), ("onnxruntime", "onnx"), ("numpy", "onnx")],
+)
+def test_a_graph_that_stepcell_did_not_make_is_stepped_through_its_mapping(backend, format):
+    model = load(path_of("adopted", format), backend=backend)
+    reference, stream = load(path_of("adopted", format), backend="numpy").stream(), model.stream()
+    symbols = "abcdefabcfed" * 4
+    for symbol in symbols:
+        assert np.abs(stream.step(symbol).values - reference.step(symbol).values).max() < 1e-5
+    shapes = {tensor.name: (1, *tensor.shape) for tensor in model.manifest.state}
+    assert {name: array.shape for name, array in stream.state.items()} == shapes
+    other = model.stream()
+    assert np.array_equal(other.run(symbols)[-1], stream.prediction.values)
+    assert other.to_bytes() == stream.to_bytes()
+    fork = stream.fork()
+    stream.step("a")
+    assert np.array_equal(fork.step("b").values, other.step("b").values)
+    assert other.symbols_seen == len(symbols) + 1
