@@ -93,7 +93,8 @@ def csv_rows(
     try:
         names = next(reader)
     except csv.Error as error:
-        raise CorpusError(f"The first line of {source} cannot be read: {error}.") from error
+        hint = _hint(first, 0, None, False)  # Python 3.10 reads no NUL
+        raise CorpusError(f"The first line of {source} cannot be read: {error}.{hint}") from error
     width = len(names)
     existing = names if header else [str(number) for number in range(1, width + 1)]
     selected = columns.select(existing, source, _hint(first, width, delimiter, header))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from array import array
 from datetime import datetime, timezone
@@ -75,7 +76,8 @@ def _seconds(text: str, time_format: str | None) -> float:
         if time_format:
             time = datetime.strptime(text, time_format)
         else:
-            time = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+            iso = re.sub(r"(?<=\d[.])\d+", lambda found: f"{found[0]:0<6.6}", text)  # Python 3.10 reads 3 or 6 digits
+            time = datetime.fromisoformat(iso[:-1] + "+00:00" if iso.endswith("Z") else iso)
     except ValueError:
         expected = time_format or "a number or a time as 2024-05-31 23:59:59"
         hint = "" if time_format else "; other times need --time-format, for example '%d.%m.%Y %H:%M'"

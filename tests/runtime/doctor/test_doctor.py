@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -27,6 +28,8 @@ from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.interpreters.registry import BACKEND_NAMES, describe_backend
 
 TFLITE, ONNX = DATA / "memory.tflite", DATA / "memory.onnx"
+# The limits were measured on this one; there is none so new for Python 3.10.
+NEWEST_ONNXRUNTIME = tuple(map(int, version("onnxruntime").split(".")[:2])) >= (1, 31)
 PIS = [name for name in TARGET_NAMES if name != "this"]
 LITERT, TFLITE_RUNTIME, *_ = INTERPRETERS
 INSTALLED = {name: describe_backend(name) for name in BACKEND_NAMES}  # "ai-edge-litert 2.3.0", ...
@@ -87,6 +90,7 @@ def by_backend(diagnosis):
     return {finding.interpreter.backend: finding for finding in diagnosis.findings}
 
 
+@pytest.mark.tflite_runtime
 @pytest.mark.parametrize(
     ("file", "verdict"), [(TFLITE, f"runs here on {BOTH}"), (ONNX, f"runs here on {INSTALLED['onnxruntime']}")]
 )
@@ -135,6 +139,7 @@ def test_what_to_install_depends_on_the_machine():
     assert "--format tflite: tflite-runtime 2.14" in advice("pi-bookworm-32", ONNX)
 
 
+@pytest.mark.tflite_runtime
 def test_without_a_file_the_verdict_says_which_files_a_machine_can_run():
     verdicts = {name: diagnose(None, find_target(name)).verdict for name in TARGET_NAMES}
     assert verdicts["this"] == (
@@ -146,6 +151,7 @@ def test_without_a_file_the_verdict_says_which_files_a_machine_can_run():
     )
 
 
+@pytest.mark.tflite_runtime
 def test_an_operator_too_new_for_tflite_runtime_is_named_with_its_version(tmp_path):
     path = changed_tflite(tmp_path / "new.tflite", with_version("FULLY_CONNECTED", 12))
     found = by_backend(diagnose(path, find_target("pi-bookworm-64")))
@@ -161,6 +167,7 @@ def test_an_operator_too_new_for_tflite_runtime_is_named_with_its_version(tmp_pa
     assert "Didn't find op for builtin opcode 'FULLY_CONNECTED' version '12'" in here["tflite"].problems[1]
 
 
+@pytest.mark.tflite_runtime
 @pytest.mark.parametrize("version", [10, 11])
 def test_the_table_of_versions_agrees_with_what_tflite_runtime_does(version, tmp_path):
     path = changed_tflite(tmp_path / "model.tflite", with_version("FULLY_CONNECTED", version))
@@ -209,7 +216,7 @@ def test_weights_that_tflite_runtime_reads_wrongly_are_noticed(tmp_path):
         ({"opset": 23}, "pi-trixie-32", "opset 23: it takes up to 22"),
         ({"ir_version": 11}, "pi-trixie-32", "IR version 11: it takes up to 10"),
         ({"ir_version": 14}, "pi-trixie-64", "IR version 14: it takes up to 13"),
-        ({"ir_version": 14}, "this", "IR version 14: it takes up to 13"),
+        ({"ir_version": 99}, "this", "IR version 99: it takes up to 1"),
         ({"domain": "my.own"}, "pi-bookworm-64", "operators that it does not have: my.own.Identity"),
         ({"domain": "my.own"}, "this", "operators that it does not have: my.own.Identity"),
     ],
@@ -223,10 +230,11 @@ def test_an_onnx_file_too_new_or_with_operators_of_its_own_is_not_taken(options,
 def test_the_limits_of_onnxruntime_are_where_it_stops(tmp_path):
     for options, taken in (({"opset": 26}, True), ({"opset": 27}, False), ({"ir_version": 13}, True)):
         path = onnx_file(tmp_path / "model.onnx", **options)
-        for target in ("this", "pi-trixie-64"):
+        for target in ("this", "pi-trixie-64") if NEWEST_ONNXRUNTIME else ("pi-trixie-64",):
             assert by_backend(diagnose(path, find_target(target)))["onnxruntime"].takes_it == taken
 
 
+@pytest.mark.tflite_runtime
 def test_a_file_without_a_manifest_is_described_and_tried_but_does_not_run(tmp_path):
     path = tmp_path / "keyword.tflite"
     path.write_bytes(read_model_file(TFLITE).payload)
@@ -334,6 +342,7 @@ def test_the_command_prints_the_verdict_first_and_exits_with_it(tmp_path):
     assert get_args(TargetName) == tuple(TARGET_NAMES)
 
 
+@pytest.mark.tflite_runtime
 def test_the_doctor_needs_nothing_but_numpy_and_an_interpreter(tmp_path):
     # A Python that cannot import packages that `stepcell[tflite]` does not install.
     blocked = ("tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "tf2onnx", "flatbuffers", "google")
