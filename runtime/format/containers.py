@@ -115,7 +115,7 @@ class OnnxContainer:
             if name not in _ONNX_NAMES:
                 payload.append(content[start:end])
             elif name in found:
-                raise ValueError("its manifest stands in it twice")
+                raise ValueError("it holds two manifests")
             else:
                 found[name] = value
         manifest, checksum = map(found.get, _ONNX_NAMES)

@@ -60,7 +60,7 @@ class Table:
         """Return the vector `field` of tables, () if it is missing."""
         start, length = self._vector(field, _HEADER)
         if length > _MAX_TABLES:
-            raise FlatbufferError(f"a list of {length} entries stands in it")
+            raise FlatbufferError(f"it holds a list of {length} entries")
         positions = range(start, start + _HEADER * length, _HEADER)
         return tuple(_table_at(self.content, _follow(self.content, position)) for position in positions)
 

@@ -48,7 +48,7 @@ class StateTensor:
     def starting_from(self, value: Float32) -> StateTensor:
         """Return this tensor with `value`, as many numbers as it has elements, as its value after a reset.
 
-        One number stands for all where they are equal: that needs no newer format.
+        If they are equal, one number is enough: that needs no newer format.
         """
         numbers = tuple(_shortest(number) for number in value.reshape(-1))
         return replace(self, initial=numbers[0] if len(set(numbers)) == 1 else numbers)

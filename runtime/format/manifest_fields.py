@@ -147,7 +147,7 @@ def _main_output_of(manifest: Any) -> dict[str, Any]:
 
 
 def _newest(name: str) -> Callable[[Any], Any]:
-    """Return the getter of a list that stands in all manifests of the newest format, even if it is empty."""
+    """Return the getter of a list that all manifests of the newest format have, even if it is empty."""
     return lambda manifest: list(getattr(manifest, name)) if manifest.format == NEWEST_FORMAT else ()
 
 

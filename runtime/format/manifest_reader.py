@@ -167,11 +167,11 @@ def _check_outputs(entries: Json) -> Iterator[str]:
 def _check_graph(entries: Json) -> Iterator[str]:
     format, mapping = entries["format"], _io_mapping(entries["graph"])
     if format < NEWEST_FORMAT and (format == MAPPED_FORMAT) != (mapping is not None):
-        yield f"graph stands in manifests of format {MAPPED_FORMAT}, and may in those of format {NEWEST_FORMAT}"
+        yield f"graph belongs into manifests of format {MAPPED_FORMAT}, and may be in those of format {NEWEST_FORMAT}"
     if mapping is not None and entries["sequence"]:
-        yield "sequence stands beside graph"
+        yield "sequence cannot be beside graph"
     if mapping is not None and (entries["features"] or entries["outputs"]):
-        yield "features or outputs stand beside graph, which maps none"
+        yield "features or outputs cannot be beside graph, which maps none"
 
 
 def _check_mapping(entries: Json) -> Iterator[str]:

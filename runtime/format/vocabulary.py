@@ -70,7 +70,7 @@ class Vocabulary:
             object.__setattr__(self, "_ids", ids)
             if len(ids) < len(self.symbols):
                 twice = next(symbol for id, symbol in enumerate(self.symbols) if ids[symbol] != id)
-                problems.append(f"the symbol {twice!r} stands in it twice")
+                problems.append(f"it has the symbol {twice!r} twice")
             if self.unknown is not None and self.unknown not in ids:
                 problems.append(f"the unknown symbol {self.unknown!r} is not one of its symbols")
         raise_if_any(problems, "This vocabulary cannot be used", VocabularyError)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from support.imports import ROOT, imports_of, source_files
@@ -85,9 +86,8 @@ def wheel(tmp_path_factory):
 
 
 def test_every_folder_with_code_is_listed_as_a_package():
-    folders = {path.parent for path in ROOT.rglob("__init__.py") if not {".venv", "build"} & set(path.parts)}
-    names = {"stepcell" if f == ROOT else "stepcell." + ".".join(f.relative_to(ROOT).parts) for f in folders}
-    assert sorted(names) == sorted(PACKAGES)
+    folders = {Path(file).parent.parts for file in source_files()}
+    assert sorted(".".join(("stepcell", *folder)) for folder in folders) == sorted(PACKAGES)
 
 
 def test_the_wheel_holds_the_source_and_data_files_and_nothing_else(wheel):

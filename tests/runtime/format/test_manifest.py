@@ -113,7 +113,7 @@ def test_the_schema_and_the_page_are_those_that_the_table_of_fields_makes():
         (start_of(True), r"initial is true, not a finite number or a list"),
         ({**start_of([0.5, 0.25]), "format": 1}, "it holds what came with format 3"),
         ({"sequence": True}, "it holds what came with format 3"),
-        ({"vocabulary": {"symbols": ["a", "a"]}}, "the symbol 'a' stands in it twice"),
+        ({"vocabulary": {"symbols": ["a", "a"]}}, "it has the symbol 'a' twice"),
         ({"vocabulary": {"symbols": []}}, "it has no symbols"),
         ({"vocabulary": {"symbols": ["a", 3]}}, r"vocabulary.symbols\[1\] is 3, not a string"),
         ({"target": {"kind": "colour"}}, "target.kind is \"colour\", not 'next' or 'label'"),
@@ -144,7 +144,7 @@ def test_the_schema_and_the_page_are_those_that_the_table_of_fields_makes():
         ({"format": 3, "features": [{**FEATURE, "dtype": "int32"}]}, "feature 'speed' is 'int32'"),
         ({"format": 3, "outputs": [{**OUTPUT, "labels": {"symbols": ["a"]}}]}, "'gap' has the size 2 and 1 labels"),
         ({"format": 3, "outputs": [{**OUTPUT, "labels": {"symbols": []}}]}, "it has no symbols"),
-        ({"format": 2}, "graph stands in manifests of format 2, and may in those of format 3"),
+        ({"format": 2}, "graph belongs into manifests of format 2, and may be in those of format 3"),
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(change, problem):
@@ -164,7 +164,9 @@ def test_a_mapping_that_contradicts_the_rest_is_refused(manifest, part):
 @given(manifests(mapped=True))
 def test_nothing_that_a_mapping_leaves_out_stands_beside_one(manifest):
     changed = {**json.loads(manifest.to_bytes()), "format": 3, "sequence": True, "outputs": [OUTPUT]}
-    with pytest.raises(DamagedFileError, match="sequence stands beside graph; features or outputs stand beside graph"):
+    with pytest.raises(
+        DamagedFileError, match="sequence cannot be beside graph; features or outputs cannot be beside graph"
+    ):
         read(changed)
 
 
@@ -182,7 +184,7 @@ def test_any_json_in_place_of_a_manifest_is_refused_cleanly(content):
 
 def test_every_problem_of_a_manifest_is_named_at_once():
     changed = MEMORY | {"state": [], "name": None, "training": 3, "vocabulary": {"symbols": ["a", "a"]}}
-    with pytest.raises(DamagedFileError, match="name is null.*state is empty.*training is 3.*stands in it twice"):
+    with pytest.raises(DamagedFileError, match="name is null.*state is empty.*training is 3.*the symbol 'a' twice"):
         read(changed)
 
 

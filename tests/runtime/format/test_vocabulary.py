@@ -74,7 +74,7 @@ def test_an_id_outside_the_vocabulary_is_refused(id):
     ("symbols", "unknown", "problem"),
     [
         ((), None, "it has no symbols"),
-        (("a", "b", "a"), None, "'a' stands in it twice"),
+        (("a", "b", "a"), None, "it has the symbol 'a' twice"),
         (("a", ""), None, "not empty"),
         (("a", 3), None, "found 3"),
         (("a", "\ud800"), None, "strings of Unicode"),
@@ -93,7 +93,7 @@ def test_what_cannot_be_a_vocabulary_is_refused(symbols, unknown, problem):
         ("latin.txt", b"a\n\xe9\n", r"The vocabulary .*latin.txt is not UTF-8: byte 2 is wrong\."),
         ("symbols.json", b"[a", r"The vocabulary .*symbols.json is not JSON: Expecting value"),
         ("empty.txt", b"\n", "it has no symbols"),
-        ("repeated.json", b'["a", "a"]', "'a' stands in it twice"),
+        ("repeated.json", b'["a", "a"]', "it has the symbol 'a' twice"),
     ],
 )
 def test_a_file_that_holds_no_vocabulary_is_refused(name, content, message, tmp_path):
