@@ -226,7 +226,7 @@ class KerasReference:
             made = tf.nest.flatten(model(given[0] if len(given) == 1 else given, training=False))
         whole = {output.number: value for output, value in zip(self._graph.outputs, made, strict=True)}
         difference = 0.0
-        for each, value in zip(self._interface.outputs, self._run(arrays, None)[0], strict=True):
+        for each, value in zip(self._interface.outputs, self._whole_sequence(arrays, None)[0], strict=True):
             expected = np.asarray(tf.nn.softmax(whole[each.number]) if each.from_logits else whole[each.number])
             apart = np.asarray(value)
             found = apart if expected.ndim == apart.ndim else apart[:, -1]
