@@ -1,0 +1,87 @@
+"""Traces have the outputs and states of stepping, and how far other ways to step are from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.models import RUNTIMES, answers_of, path_of
+
+from stepcell.runtime import load
+from stepcell.runtime.format.tensor_specs import Inputs
+from stepcell.runtime.worker.messages import RunSpec
+from stepcell.runtime.worker.trace import ALTERNATES, trace_all
+
+
+def spec_of(model, name, steps=150, **options):
+    answers = answers_of(name)
+    features = {name: array[:steps] for name, array in answers.features.items()}
+    return RunSpec(Inputs(answers.ids[:steps], features), model.initial_state(), **options)
+
+
+@pytest.mark.parametrize(("backend", "name"), RUNTIMES)
+def test_a_carried_run_has_the_outputs_of_every_step_and_the_last_state(backend, name):
+    model = load(path_of("lstm", name.split(".")[1]), backend=backend)
+    spec = spec_of(model, "lstm")
+    (found,) = trace_all(model, [spec])
+    stream = model.stream()
+    np.testing.assert_array_equal(found.probabilities, stream.run_ids(spec.inputs.ids))
+    for name, array in stream.state.items():
+        np.testing.assert_allclose(found.states[name], array, atol=1e-6)
+    assert found.microseconds > 0
+
+
+@pytest.mark.parametrize(
+    ("backend", "format", "names"),
+    [("litert", "tflite", {"two phases", "a batch"}), ("onnxruntime", "onnx", {"a batch"}), ("numpy", "onnx", set())],
+)
+def test_the_alternates_are_the_ways_of_the_interpreter_and_agree(backend, format, names):
+    model = load(path_of("lstm", format), backend=backend)
+    spec = spec_of(model, "lstm", after_reset=True)
+    single = replace(spec, each=True, state={n: np.repeat(a, 150, axis=0) for n, a in spec.state.items()})
+    carried, other, each = trace_all(model, [spec, spec, single])
+    assert carried.alternates.keys() == other.alternates.keys() == names
+    assert max([one.error for one in carried.alternates.values()], default=0) < 1e-5
+    assert each.alternates == {}
+
+
+@pytest.mark.parametrize("spoilt", [0.25, np.nan])
+def test_the_difference_of_an_alternate_is_measured_in_states_too(memory, monkeypatch, spoilt):
+    spec = RunSpec(Inputs(np.array([3, 0], np.int32)), memory.initial_state())
+    (expected,) = trace_all(memory, [spec])
+    wrong = replace(expected, states={**expected.states, "c0": expected.states["c0"] + spoilt})
+    monkeypatch.setitem(ALTERNATES, "wrong", lambda model, specs: [wrong])
+    (found,) = trace_all(memory, [spec])
+    error = np.max(spoilt / np.maximum(1, np.abs(expected.states["c0"])))
+    np.testing.assert_allclose(found.alternates["wrong"].error, error, rtol=1e-6)
+
+
+def test_single_steps_are_taken_each_from_its_own_state():
+    model = load(path_of("wide"), backend="litert")
+    carried = spec_of(model, "wide", 12)
+    starts, stream = [], model.stream()
+    expected = []
+    for step, id in enumerate(carried.inputs.ids.tolist()):
+        starts.append(stream.state)
+        expected.append(stream.step(model.vocabulary.decode(id), carried.inputs.features_at(step)))
+    states = {name: np.concatenate([state[name] for state in starts]) for name in starts[0]}
+    order = np.arange(12)[::-1]
+    inputs = Inputs(carried.inputs.ids[order], {n: array[order] for n, array in carried.inputs.features.items()})
+    (found,) = trace_all(model, [RunSpec(inputs, {n: array[order] for n, array in states.items()}, each=True)])
+    np.testing.assert_array_equal(found.probabilities[order], np.stack([one.values for one in expected]))
+    for name, array in found.extra_outputs.items():
+        np.testing.assert_array_equal(array[order], np.stack([one.outputs[name].values for one in expected]))
+    for name, array in found.states.items():
+        np.testing.assert_array_equal(array[order][:-1], states[name][1:])
+
+
+def test_a_run_after_a_reset_starts_from_the_state_of_the_file():
+    model = load(path_of("started"))
+    spec = spec_of(model, "started", 5)
+    elsewhere = {name: np.zeros_like(array) for name, array in spec.state.items()}
+    given, reset, zeros = trace_all(
+        model, [spec, replace(spec, state=elsewhere, after_reset=True), replace(spec, state=elsewhere)]
+    )
+    np.testing.assert_array_equal(given.probabilities, reset.probabilities)
+    assert np.abs(zeros.probabilities - reset.probabilities).max() > 1e-3
