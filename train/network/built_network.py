@@ -1,4 +1,4 @@
-"""A Keras model taken apart into what training steps through, with the initial state of its recurrent layers."""
+"""A built Keras model with its layers by their role, and the initial state of its recurrent layers."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@ One loop over time forwards, one backwards, everything that does not depend on t
 XLA the automatic gradient of a loop takes time quadratic in its length (13.8, 60 and 609 ms for 100, 300 and 1,000
 steps); these take linear time, and at 20 to 64 units they are 2 to 4 times faster than Keras's own loop.
 
-Shapes: T time steps, B lanes, U units. `x` is the input's share of all gates, x @ kernel + bias, of shape (T, B, G U)
-for G gates in the order of Keras. `keep`, (T, B, 1), is what the state is multiplied with before each step: 0 where a
-sequence begins within the chunk, else 1; None: none begins. `begin`, (T, B, U) for each state tensor, is what is added
-to the state then: (1 - keep) times a learned start state; none: it begins with zeros.
+Shapes: T time steps, B batch rows, U units. `x` is the input's share of all gates, x @ kernel + bias, of shape
+(T, B, G U) for G gates in the order of Keras. `keep`, (T, B, 1), multiplies the state before each step: 0 where a
+sequence begins within the chunk, else 1; None: none begins. `begin`, (T, B, U) for each state tensor, is added to the
+state then: (1 - keep) times a learned initial state; none: it begins with zeros.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def gru_sequence(
             factor_new = (1 - z) * (1 - new * new)
             factor_z = (previous - new) * z * (1 - z)
             factor_r = factor_new * h_new * r * (1 - r)
-            # What reaches the recurrent product, and what reaches the input: they differ in the new state's share.
+            # Factors of the gradient of the recurrent product; that of the input differs in the new state's share.
             to_h = _read(tf.stack([factor_z, factor_r, factor_new * r], 2))  # (T, B, 3, U)
             unchanged, outside = _read(z), _read(d_hs)
             kernel_t = tf.transpose(kernel)
@@ -184,15 +184,15 @@ def _write(arrays: tuple[Any, ...], t: Tensor, *values: Tensor) -> list[Any]:
 
 
 def _keeper(keep: Tensor) -> Any:
-    """Return what multiplies a tensor (B, N) with the factors of step t, and does nothing where there are none."""
+    """Return a function that multiplies a tensor (B, N) with the factors of step t; without factors it does nothing."""
     if keep is None:
         return lambda t, tensor: tensor
-    # Read by two tensors, forwards and backwards: an array clears what has been read.
+    # Read by two tensors, forwards and backwards: an array clears the elements that were read.
     return lambda t, tensor: tensor * tf.gather(keep, t)
 
 
 def _begun(t: Tensor, state: Sequence[Tensor], begin: Sequence[Tensor]) -> list[Tensor]:
-    """Return `state` with what is added to it at step t, if anything is."""
+    """Return `state` with the learned initial state added to it at step t, if there is any."""
     return [tensor + tf.gather(start, t) for tensor, start in zip(state, begin, strict=True)] if begin else list(state)
 
 
@@ -204,6 +204,6 @@ def _previous(first: Tensor, following: Tensor, keep: Tensor, begin: Sequence[Te
 
 
 def _kernel_gradient(previous: Tensor, d_product: Tensor) -> Tensor:
-    """Return the gradient of the recurrent kernel: sum over time and lanes of h before the step times d_product."""
+    """Return the gradient of the recurrent kernel: sum over time and rows of h before the step times d_product."""
     rows = tf.reshape(previous, (-1, previous.shape[-1]))
     return tf.matmul(rows, tf.reshape(d_product, (-1, d_product.shape[-1])), transpose_a=True)

@@ -29,7 +29,7 @@ class Alphabet(EpisodeProblem):
     Attributes:
         symbols: How many letters: "A", "B", ... up to 26; of more the symbols are the numbers "0", "1", ...
         cyclic: After the last letter comes the first, and a sequence begins at any letter. False: nothing comes after
-            the last letter, so a sequence begins at any letter but that and is never asked what follows it.
+            the last letter, so a sequence begins at any other letter and nothing after the last is asked for.
         scrambled: Seed of another fixed order of the letters, in which neighbouring ids mean nothing; None: A to Z.
         shortest: Letters in the shortest sequence.
         longest: Letters in the longest; every length up to it occurs.

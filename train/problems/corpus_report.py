@@ -1,4 +1,4 @@
-"""What was read, as people see it before training: a table and a picture."""
+"""A table and a plot of the data, shown before training."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LONGEST_NAME = 18
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """What is known about a corpus before anything has been learned.
+    """The summary of a corpus before training.
 
     Attributes:
-        corpus: What was read.
+        corpus: The corpus.
     """
 
     corpus: Corpus
@@ -33,7 +33,7 @@ class CorpusReport:
         return self.corpus.feature_stats
 
     def record(self) -> dict[str, Any]:
-        """Return what stands in the model file, so that other files can be read and judged alike."""
+        """Return the entry of the model file with which other files are read and evaluated alike."""
         many = len(self.corpus.train) > 1
         framing = {"framing": "truncated BPTT over packed sequences, state reset before most of them"} if many else {}
         return {**framing, "data": self.corpus.to_json()}
@@ -55,7 +55,7 @@ class CorpusReport:
         return header, rows, "\n".join(notes)
 
     def picture(self) -> bytes | None:
-        """Return a PNG of lengths, frequencies and what follows what; None without matplotlib."""
+        """Return a PNG of lengths, frequencies and pairs of successive symbols; None without matplotlib."""
         figure = new_figure(13, 4)
         if figure is None:
             return None

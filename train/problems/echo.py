@@ -35,7 +35,7 @@ class Echo(GeneratedProblem):
     Attributes:
         symbols: Size of the alphabet "0", "1", ...
         lag: Steps back; 0 is the symbol itself.
-        missing: Share of the inputs in whose place "missing" comes. It is never an answer: what was missing is not
+        missing: Fraction of the inputs that are replaced by "missing". It is never an answer: missing inputs are not
             asked for.
 
     Raises:

@@ -26,7 +26,7 @@ class Events(RecordedProblem):
     Attributes:
         class_balance: How far rare events are to weigh more while they are learned: an event that occurs n times weighs
             in proportion to n to the power of -class_balance. 0: all the same; 1: every kind of event weighs the same.
-        symbol_weights: Events and what they weigh more than others, as often as they occur.
+        symbol_weights: Event -> factor of its weight in training.
 
     Raises:
         CorpusError: There is too little to learn from, or always the same.
@@ -59,22 +59,22 @@ class Events(RecordedProblem):
         cls, sequences: Iterable[Iterable[str]], *, held_out: float = 0.1, min_count: int = 1, end: str | None = _END,
         class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
     ) -> Events:  # fmt: skip
-        """Return the problem of sequences that are at hand. Raises as the class does."""
+        """Return the problem of sequences in memory. Raises as the class does."""
         recording = Recording.of(sequences)
         corpus = Corpus.of(recording, end=end, min_count=min_count, split=HeldOut(held_out))
         return cls(corpus, class_balance, symbol_weights or {})
 
     @classmethod
     def from_file(
-        cls, path: Path, reading: EventsReader, *, split: HeldOut | None = None, min_count: int = 1,
+        cls, path: Path, reader: EventsReader, *, split: HeldOut | None = None, min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
     ) -> Events:  # fmt: skip
         """Read the file at `path`.
 
         Args:
             path: CSV, TSV, JSON lines, Parquet, or a sequence on each line.
-            reading: Which column is what.
-            split: What to hold out; None: a tenth.
+            reader: The reader, with the names of the columns.
+            split: The part to hold out; None: a tenth.
             min_count: A symbol that is learned from less often is unknown.
             max_symbols: There may not be more.
             class_balance: See the class.
@@ -86,7 +86,7 @@ class Events(RecordedProblem):
             ProblemError: Weights that make no sense.
         """
         corpus = Corpus.of(
-            reading.read(path), end=reading.end, min_count=min_count, max_symbols=max_symbols, reader=reading,
+            reader.read(path), end=reader.end, min_count=min_count, max_symbols=max_symbols, reader=reader,
             split=split,
         )  # fmt: skip
         return cls(corpus, class_balance, symbol_weights or {})

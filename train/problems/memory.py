@@ -1,4 +1,4 @@
-"""The memory problem: sequences that agree in the middle, so that only their beginning tells how they end."""
+"""The memory problem: sequences that agree in the middle, so that only their first symbol tells the last."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .problem import Recipe, Score
 
 _SURE = 0.02  # nats: the right answer has a probability of 98 % on average
 _LOWEST = 0.75  # and never less than this: then every output is less than 0.25 off (Hochreiter and Schmidhuber 1997)
-_LONG = 50  # symbols: what depends on anything further back needs gates and emphasis of its own
+_LONG = 50  # symbols: longer dependencies need gates and emphasis of their own
 _VERY_LONG = 300  # from here on a small learning rate is needed
-# What an answer weighs that nothing nearer than _LONG symbols tells, in answers of a whole sequence. Otherwise all
+# Weight of an answer that depends on symbols further back than _LONG, in answers of a whole sequence. Otherwise all
 # others are learned first, which teaches the gates to forget, and no gradient reaches the beginning any more.
 _EMPHASIS = 3.0
 _EMPHASIS_FIRST, _EMPHASIS_THEN = 10.0, 0.1  # of very long sequences: once it is known, the others have their turn
@@ -137,7 +137,7 @@ class Memory(EpisodeProblem):
         """See `Problem.is_solved`: everything is right and sure, with resets between sequences and without.
 
         Long sequences need the resets, as in Hochreiter and Schmidhuber 1997, experiment 2a; then a sequence is
-        answered alike each time, and what is right once is right in 10,000 of them.
+        answered alike each time, and if it is right once it is right in 10,000 repetitions.
         """
         judged = [scores[name] for name in ("per_sequence", "carried")[: 1 if self._is_long else 2]]
         return all(score.accuracy == 1.0 and score.nats < _SURE and score.min_probability > _LOWEST for score in judged)
@@ -167,7 +167,7 @@ class Memory(EpisodeProblem):
 
     @cached_property
     def _context(self) -> list[Float32]:
-        """For each sequence, how many of the last symbols it takes to know what follows each, shape (L,)."""
+        """For each sequence, the number of last symbols that determine the next one, shape (L,)."""
         episodes = self._episodes
         inputs = np.concatenate([np.append(episode.inputs, np.int32(-1)) for episode in episodes])
         # -1 stands where nothing is asked; nothing runs through the -1 between two sequences.
@@ -189,7 +189,7 @@ class Memory(EpisodeProblem):
 
 
 class _FarFirst(Memory):
-    """The same sequences, and hardly anything counts but what nothing near tells."""
+    """The same sequences, with hardly any weight on answers that near symbols tell."""
 
     @property
     def _emphasis(self) -> float:

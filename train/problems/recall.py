@@ -1,4 +1,4 @@
-"""The recall problem: a key, a long stretch of distraction, and the question what the key was."""
+"""The recall problem: a key, many distractors, and a question for the key."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Recall(EpisodeProblem):
 
     Long time lags with random distractors (Hochreiter and Schmidhuber 1997, experiments 2b and 2c).
 
-    What it is learned from is easier to begin with and harder in the end. The question is asked early too, at moments
-    whose logarithms are evenly spread: the short lags among them are learned first and open the way to the long ones.
-    And some sequences go on for a second chunk without a new key, the state carried over: what is remembered must not
-    fade right behind the longest lag. At a lag of 500 this takes 250 updates; the question at the end alone takes 500,
-    and then often fails at twice the lag (benchmarks/training.py).
+    The training sequences are easier than the test sequences at first, and harder in the end. The question is asked
+    early too, at moments whose logarithms are evenly spread: the short lags among them are learned first and open the
+    way to the long ones. And some sequences go on for a second chunk without a new key, the state carried over: the
+    memory must not fade right behind the longest lag. At a lag of 500 this takes 250 updates; the question at the end
+    alone takes 500, and then often fails at twice the lag (benchmarks/training.py).
 
     Attributes:
         lag: Distractors between key and question.

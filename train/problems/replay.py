@@ -1,4 +1,4 @@
-"""The replay problem: a sequence to listen to, then to be said again, in part or backwards if so wanted."""
+"""The replay problem: repeat a sequence, in part or backwards if so wanted."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Replay(EpisodeProblem):
 
     @property
     def recipe(self) -> Recipe:
-        """See `Problem.recipe`; several sequences to a chunk, so that one learns what the one before must not leave."""
+        """See `Problem.recipe`; several sequences to a chunk, so that the state after one must not disturb the next."""
         asked = self.length - self.first if self.count is None else self.count
         rate = 0.04 if self.length < _LONG else 0.02
         return Recipe(

@@ -30,27 +30,27 @@ class Text(RecordedProblem):
         self.check()
 
     @classmethod
-    def of(cls, content: str, held_out: float = 0.1, reading: TextReader | None = None, min_count: int = 1) -> Text:
-        """Return the problem of a text that is at hand.
+    def of(cls, content: str, held_out: float = 0.1, reader: TextReader | None = None, min_count: int = 1) -> Text:
+        """Return the problem of a text in memory.
 
         Args:
             content: The text.
-            held_out: Share of it, at its end, to judge by.
-            reading: As what to read it; None: as characters.
+            held_out: Fraction at its end for evaluation.
+            reader: The reader; None: characters.
             min_count: A symbol that is learned from less often is unknown.
 
         Raises:
             CorpusError: Nothing can be learned from it.
         """
-        reading = reading or TextReader()
-        return cls._of(Recording.of([reading.split(content)]), reading, held_out, min_count, MAX_SYMBOLS)
+        reader = reader or TextReader()
+        return cls._of(Recording.of([reader.split(content)]), reader, held_out, min_count, MAX_SYMBOLS)
 
     @classmethod
     def from_file(
         cls,
         path: Path,
         held_out: float = 0.1,
-        reading: TextReader | None = None,
+        reader: TextReader | None = None,
         min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS,
     ) -> Text:
@@ -58,23 +58,23 @@ class Text(RecordedProblem):
 
         Args:
             path: A file or a folder.
-            held_out: Share of the text, at its end, to judge by.
-            reading: As what to read it; None: as characters in UTF-8.
+            held_out: Fraction of the text, at its end, for evaluation.
+            reader: The reader; None: characters in UTF-8.
             min_count: A symbol that is learned from less often is unknown.
             max_symbols: There may not be more.
 
         Raises:
             CorpusError: It cannot be read, or nothing can be learned from it.
         """
-        reading = reading or TextReader()
-        return cls._of(reading.read(path), reading, held_out, min_count, max_symbols)
+        reader = reader or TextReader()
+        return cls._of(reader.read(path), reader, held_out, min_count, max_symbols)
 
     @classmethod
-    def _of(cls, recording: Recording, reading: TextReader, held_out: float, min_count: int, most: int) -> Text:
+    def _of(cls, recording: Recording, reader: TextReader, held_out: float, min_count: int, most: int) -> Text:
         split = HeldOut(held_out, None if len(recording) > 1 else TIME)
         return cls(
             Corpus.of(
-                recording, end=reading.end if len(recording) > 1 else None, min_count=min_count, max_symbols=most,
-                reader=reading, split=split, closed=reading.unit != WORD,
+                recording, end=reader.end if len(recording) > 1 else None, min_count=min_count, max_symbols=most,
+                reader=reader, split=split, closed=reader.unit != WORD,
             )
         )  # fmt: skip

@@ -6,14 +6,13 @@ A letter is one feature: its number divided by 26. Answers are measured on the s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Float32, Ids
-from .recipe import Measured, PublishedRecipe, answers, compiled, fraction, one_hot, stepped
+from .recipe import Measured, Progress, PublishedRecipe, answers, compiled, fraction, one_hot, stepped
 
 if TYPE_CHECKING:
     import keras
@@ -61,7 +60,7 @@ class AlphabetWindow(PublishedRecipe):
         """Return windows, int of shape (N, W), as float32 of shape (N, 1, W) or (N, W, 1)."""
         return _code(windows)[:, None] if self.as_features else _code(windows)[..., None]
 
-    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
+    def train(self, random: np.random.Generator, progress: Progress) -> Any:
         """See `PublishedRecipe.train`."""
         import keras
 
@@ -75,14 +74,14 @@ class AlphabetWindow(PublishedRecipe):
         _fit(model, x, targets, progress, batch_size=batch, epochs=self.epochs, shuffle=self.shuffle)
         return model, x, targets
 
-    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
+    def measure(self, seed: int, random: np.random.Generator, trained: Any) -> Measured:
         """See `PublishedRecipe.measure`.
 
         `random letters` are windows of letters drawn at random, each to be followed by the one after its last: right
         if the network has learned the alphabet, and not the windows. `shuffled` are the learned samples in one batch
         but in another order: no change means that nothing is passed on within a batch.
         """
-        x, targets = data
+        model, x, targets = trained
         details: dict[str, float | str] = {"chance": _CHANCE}
         if not self.batch:
             order = random.permutation(len(x))
@@ -111,7 +110,7 @@ class AlphabetStateful(PublishedRecipe):
     epochs: int = 300
     shuffle: bool = False
 
-    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
+    def train(self, random: np.random.Generator, progress: Progress) -> Any:
         """See `PublishedRecipe.train`."""
         import keras
 
@@ -127,13 +126,13 @@ class AlphabetStateful(PublishedRecipe):
             progress((epoch + 1) / self.epochs)
         return model, x
 
-    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
+    def measure(self, seed: int, random: np.random.Generator, trained: Any) -> Measured:
         """See `PublishedRecipe.measure`.
 
         `from A` feeds each answer back as the next letter; `cold starts` shows each letter from A to Y to a network
         that has seen nothing before.
         """
-        (x,), targets = data, _ALL[1:]
+        (model, x), targets = trained, _ALL[1:]
         cold = np.array([answers(model, letter[None], 1)[0] for letter in x])
         model.layers[0].reset_state()
         said = [0]
@@ -156,7 +155,7 @@ class AlphabetVariable(PublishedRecipe):
 
     Attributes:
         epochs: Passes through 1,000 samples, drawn once.
-        masked: Pad with a number that is no letter and let the network skip it, to see what padding with A costs.
+        masked: Pad with a number that is no letter and let the network skip it, to see the cost of padding with A.
     """
 
     epochs: int = 500
@@ -168,7 +167,7 @@ class AlphabetVariable(PublishedRecipe):
         padding = _MASK if self.masked else 0.0
         return np.where(letters < first[:, None], np.float32(padding), _code(letters))[..., None]
 
-    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
+    def train(self, random: np.random.Generator, progress: Progress) -> Any:
         """See `PublishedRecipe.train`."""
         import keras
 
@@ -181,13 +180,13 @@ class AlphabetVariable(PublishedRecipe):
         _fit(model, x, last + 1, progress, batch_size=1, epochs=self.epochs)
         return model, x, first, last
 
-    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
+    def measure(self, seed: int, random: np.random.Generator, trained: Any) -> Measured:
         """See `PublishedRecipe.measure`.
 
         `single letters` are A to Y, each alone and padded. `not padded` are all samples at their own length, as a
         device sees the beginning of a stream.
         """
-        x, first, last = data
+        model, x, first, last = trained
         single, twin, right = np.arange(SIZE - 1), stepped(model), []
         for length in range(1, LONGEST + 1):
             chosen = last[last - first + 1 == length]
@@ -215,7 +214,7 @@ def _code(ids: AnyArray) -> Float32:
 
 
 def _fit(
-    model: keras.Sequential, x: Float32, targets: AnyArray, progress: Callable[[float], None], **how: Any
+    model: keras.Sequential, x: Float32, targets: AnyArray, progress: Progress, **how: Any
 ) -> None:  # fmt: skip
     """Call `fit` once for all epochs and report its progress."""
     import keras

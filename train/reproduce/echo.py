@@ -6,14 +6,13 @@ Every epoch is one sequence of 25 numbers out of 100, drawn anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...runtime.common.arrays import Ids
-from .recipe import Measured, PublishedRecipe, answers, compiled, fraction, one_hot, stepped
+from .recipe import Measured, Progress, PublishedRecipe, answers, compiled, fraction, one_hot, stepped
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +32,7 @@ class EchoCurrent(PublishedRecipe):
 
     epochs: int = 500
 
-    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
+    def train(self, random: np.random.Generator, progress: Progress) -> Any:
         """See `PublishedRecipe.train`."""
         import keras
 
@@ -43,13 +42,13 @@ class EchoCurrent(PublishedRecipe):
             shown = one_hot(_numbers(random, LENGTH), SYMBOLS)
             model.fit(shown[:, None], shown, batch_size=1, verbose=0)
             progress((epoch + 1) / self.epochs)
-        return (model,)
+        return model
 
-    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
+    def measure(self, seed: int, random: np.random.Generator, trained: Any) -> Measured:
         """See `PublishedRecipe.measure`."""
         tested, stream = _numbers(random, _TESTED * LENGTH), _numbers(random, _STREAM)
-        accuracy = fraction(answers(model, one_hot(tested[:, None], SYMBOLS), LENGTH) == tested)
-        streamed = fraction(answers(stepped(model), one_hot(stream[None], SYMBOLS), 1)[0] == stream)
+        accuracy = fraction(answers(trained, one_hot(tested[:, None], SYMBOLS), LENGTH) == tested)
+        streamed = fraction(answers(stepped(trained), one_hot(stream[None], SYMBOLS), 1)[0] == stream)
         return accuracy, streamed, {"chance": 1 / SYMBOLS}
 
 
@@ -123,7 +122,7 @@ class EchoPrevious(PublishedRecipe):
             ]
         )
 
-    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
+    def train(self, random: np.random.Generator, progress: Progress) -> Any:
         """See `PublishedRecipe.train`. The state is reset between sequences, here and when measuring."""
         model = self.build()
         for epoch in range(self.epochs):
@@ -132,16 +131,16 @@ class EchoPrevious(PublishedRecipe):
             if self.stateful:
                 model.layers[0].reset_state()
             progress((epoch + 1) / self.epochs)
-        return (model,)
+        return model
 
-    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
+    def measure(self, seed: int, random: np.random.Generator, trained: Any) -> Measured:
         """See `PublishedRecipe.measure`."""
         right = []
         for _ in range(_TESTED):
             inputs, targets = self.samples(_numbers(random, LENGTH))
-            right.append((answers(model, one_hot(inputs, SYMBOLS), self.batch) == targets).ravel())
+            right.append((answers(trained, one_hot(inputs, SYMBOLS), self.batch) == targets).ravel())
         stream = _numbers(random, _STREAM)
-        said = answers(stepped(model), one_hot(stream[None], SYMBOLS), 1)[0]
+        said = answers(stepped(trained), one_hot(stream[None], SYMBOLS), 1)[0]
         details = {"chance": 1 / SYMBOLS}
         if self.context == 1:  # the answer to the first sample has never been shown
             details["after the first"] = fraction(np.array(right)[:, 1:])

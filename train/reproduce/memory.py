@@ -7,14 +7,13 @@ what the cell keeps of the first symbol it keeps by chance. `frozen` shows it: t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...runtime.common.arrays import Ids
-from .recipe import Measured, PublishedRecipe, answers, fraction, one_hot, stepped
+from .recipe import Measured, Progress, PublishedRecipe, answers, fraction, one_hot, stepped
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +55,7 @@ class MemoryRecipe(PublishedRecipe):
         model.compile(optimizer="adam", loss=_LOSSES[self.output])
         return model
 
-    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
+    def train(self, random: np.random.Generator, progress: Progress) -> Any:
         """See `PublishedRecipe.train`."""
         model = self.build()
         inputs = one_hot(SEQUENCES[:, :-1, None], _SYMBOLS)  # (2, 4, 1, 5)
@@ -69,13 +68,13 @@ class MemoryRecipe(PublishedRecipe):
             progress((epoch + 1) / self.epochs)
         return model, inputs
 
-    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
+    def measure(self, seed: int, random: np.random.Generator, trained: Any) -> Measured:
         """See `PublishedRecipe.measure`. `recalled` is the fraction of right answers where the two sequences part.
 
         The stream is never reset; after the last symbol of a sequence anything may follow, so that answer does not
         count.
         """
-        (inputs,) = data
+        model, inputs = trained
         right = np.array([answers(model, x, 1) for x in inputs]) == SEQUENCES[:, 1:]
         order = np.random.default_rng([seed, 1]).integers(0, len(SEQUENCES), _STREAMED)
         stream = one_hot(SEQUENCES[order].reshape(1, -1), _SYMBOLS)

@@ -1,4 +1,4 @@
-"""Published recipes: what each is, what it gives, and how its trained network is asked."""
+"""Published recipes, their outcomes, and the ways to query their trained networks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ...runtime.common.errors import raise_if_any
 if TYPE_CHECKING:
     import keras
 
+Progress: TypeAlias = Callable[[float], None]  # receives the fraction that is done
 Details: TypeAlias = Mapping[str, float | str]
 Measured: TypeAlias = tuple[float, float | None, Details]  # accuracy, streamed accuracy, details of an `Outcome`
 
@@ -54,7 +55,7 @@ class PublishedRecipe(ABC):
         problems = {f"{self.epochs} epochs, give 1 or more": self.epochs < 1, **self.problems()}
         raise_if_any([text for text, wrong in problems.items() if wrong], "This recipe cannot be run")
 
-    def run(self, seed: int, progress: Callable[[float], None] = lambda fraction: None) -> Outcome:
+    def run(self, seed: int, progress: Progress = lambda fraction: None) -> Outcome:
         """Train with `model.fit` and measure.
 
         Args:
@@ -71,7 +72,7 @@ class PublishedRecipe(ABC):
         began = time.process_time()
         trained = self.train(random, progress)
         seconds = time.process_time() - began
-        accuracy, streamed, details = self.measure(seed, random, *trained)
+        accuracy, streamed, details = self.measure(seed, random, trained)
         return Outcome(accuracy, streamed, seconds, details)
 
     def problems(self) -> dict[str, bool]:
@@ -79,12 +80,12 @@ class PublishedRecipe(ABC):
         return {}
 
     @abstractmethod
-    def train(self, random: np.random.Generator, progress: Callable[[float], None]) -> tuple[Any, ...]:
-        """Return the trained network, and the data that `measure` needs beside it."""
+    def train(self, random: np.random.Generator, progress: Progress) -> Any:
+        """Return the trained network, with the data that `measure` needs beside it."""
 
     @abstractmethod
-    def measure(self, seed: int, random: np.random.Generator, model: keras.Sequential, *data: Any) -> Measured:
-        """Return the measurements of the trained network."""
+    def measure(self, seed: int, random: np.random.Generator, trained: Any) -> Measured:
+        """Return the measurements of the result of `train`."""
 
 
 def compiled(layers: list[Any]) -> keras.Sequential:

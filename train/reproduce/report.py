@@ -74,7 +74,7 @@ def draw_systems(reproduction: Reproduction, chosen: Sequence[System]) -> bytes 
 
 
 def _machine() -> str:
-    """Return what this is measured on, in words."""
+    """Return the machine and the software in words."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -72,7 +72,10 @@ class Reproduction:
             raise ResumeError(f"{self._path} is damaged ({error}). Remove it to measure everything anew.") from error
 
     def run(
-        self, chosen: Sequence[System], seeds: int, progress: Callable[[str, float], None] = lambda what, share: None
+        self,
+        chosen: Sequence[System],
+        seeds: int,
+        progress: Callable[[str, float], None] = lambda name, share: None,
     ) -> None:
         """Measure every way of each system with seeds 0, 1, ..., unless it has been measured.
 
@@ -89,8 +92,8 @@ class Reproduction:
             if any((r.system, r.way, r.recipe, r.seed) == key for r in self.results):
                 continue
 
-            def report(share: float, what: str = f"{system.name}, {way}, seed {seed}") -> None:
-                progress(what, share)
+            def report(share: float, name: str = f"{system.name}, {way}, seed {seed}") -> None:
+                progress(name, share)
 
             report(0.0)
             published = _recipe(system, way)
@@ -154,7 +157,7 @@ def _recipe(system: System, way: str) -> PublishedRecipe | None:
 
 
 def _plan(chosen: Sequence[System], seeds: int) -> Iterator[tuple[System, str, int]]:
-    """Yield what there is to measure: all systems once before any twice, so that a whole table is there early."""
+    """Yield all trainings: every system once before any twice, so that a whole table is there early."""
     for seed in range(seeds):
         for system in chosen:
             for way in ways(system):

@@ -1,4 +1,4 @@
-"""A system of the reproduction: what was published or asked for, and what stepcell trains for it."""
+"""The systems of the reproduction: claims, experiments, and the problem and network that stepcell trains."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Claim:
 
     Attributes:
         name: Short and unique.
-        about: What is learned, in words.
+        about: The task, in words.
         accuracy: The claimed fraction of right answers, 0 to 1.
         source: The page.
         recipe: Its recipe, with its values as defaults.
@@ -55,7 +55,7 @@ class System:
     Attributes:
         name: Short and unique.
         group: "tutorials", "questions", "extensions" or "paper".
-        about: What is learned, in words.
+        about: The task, in words.
         problem: The problem that stepcell trains for it.
         network: The network that stepcell trains.
         reason: Why things are as they are.

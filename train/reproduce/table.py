@@ -64,7 +64,7 @@ def as_markdown(reproduction: Reproduction, chosen: Sequence[System], machine: s
 
     Args:
         reproduction: The results.
-        chosen: What to write about.
+        chosen: The systems.
         machine: Where it was measured, in words.
         picture: File name of the picture to show.
     """
@@ -155,7 +155,7 @@ def _paper_row(system: System, ours: Sequence[Outcome]) -> list[str]:
 
 
 def _remark(reproduction: Reproduction, system: System) -> str:
-    """Return the reason, what else was measured, and the source."""
+    """Return the reason, further measurements, and the source."""
     measured = []
     for way in (PUBLISHED, *system.variants):
         outcomes = reproduction.outcomes(system, way)
@@ -182,7 +182,7 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
 
 
 def as_claimed(system: System, outcomes: Sequence[Outcome]) -> int:
-    """Return how many of the outcomes of a published recipe are what was claimed."""
+    """Return how many of the outcomes of a published recipe meet the claim."""
     if system.claim is None:
         return 0
     claimed = system.claim.accuracy
@@ -198,7 +198,7 @@ def solved(outcomes: Sequence[Outcome]) -> int:
 
 
 def verdict(system: System, published: Sequence[Outcome], ours: Sequence[Outcome]) -> str:
-    """Return what the measurements say about the claim; it follows from them alone."""
+    """Return a verdict on the claim that follows from the measurements alone."""
     parts = []
     if system.claim is not None and published:
         count = as_claimed(system, published)

@@ -117,10 +117,7 @@ class Run:
             **_sample(fitted),
             MODEL_FILE: _keras_file(fitted),
         }
-        pictures = {
-            CURVE_FILE: draw_curve(fitted.history),
-            STATE_FILE: draw_state(fitted),
-        }
+        pictures = {CURVE_FILE: draw_curve(fitted.history), STATE_FILE: draw_state(fitted)}
         if fitted.initial_state:
             contents[INITIAL_STATE_FILE] = _state_file(fitted)
         contents.update({name: picture for name, picture in pictures.items() if picture is not None})

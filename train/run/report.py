@@ -1,4 +1,4 @@
-"""Training as people see it: a bar while it runs, a table at its end."""
+"""Training on a terminal: a bar while it runs, a table at its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def score_table(fitted: FitResult, learned_steps: int) -> tuple[list[str], list[
     """Return header, rows, and a warning where the state must not be carried as far as a device might.
 
     Args:
-        fitted: What was trained.
+        fitted: The result of training.
         learned_steps: Longest chunk that gradients went through.
     """
     header = ["one symbol at a time", "accuracy", "nats", "bits", "stream length"]
@@ -72,7 +72,7 @@ def training_progress(label: str = "training") -> Iterator[Callable[[HistoryRow]
     """Give an observer for `fit` that moves a bar on a terminal and does nothing elsewhere.
 
     Args:
-        label: What stands before the bar.
+        label: Text before the bar.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

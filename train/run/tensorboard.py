@@ -21,9 +21,9 @@ def tensorboard_log(folder: Path | None, *, resume: bool = False) -> Iterator[Ca
     The step is the number of updates. Nothing is written before the first row.
 
     Args:
-        folder: Where TensorBoard is to look; made if it is not there. None: nothing is written.
-        resume: Keep what stands there of an earlier process, up to the update that this one goes on from. Else
-            TensorBoard no longer shows it.
+        folder: The log folder of TensorBoard; made if it does not exist. None: nothing is written.
+        resume: Keep the history of an earlier process up to the update that this one goes on from. Else TensorBoard
+            no longer shows it.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -67,7 +67,7 @@ def _scalars(row: HistoryRow) -> dict[str, float]:
 
 
 def _write_restart(folder: Path, step: int) -> None:
-    """Tell TensorBoard to forget what older files say of `step` and of those after it: they are being made again.
+    """Tell TensorBoard to drop `step` and later steps of older files: they are made again.
 
     A file with a start record does that (`SessionLog` in TensorFlow's event.proto). Files are read in the order of
     their names, so this one's sorts after all older ones and before those that TensorFlow makes from now on.

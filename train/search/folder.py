@@ -102,7 +102,7 @@ class SearchFolder:
                 atomic_write(self.folder / TRIALS_PLOT, plot)
 
     def _write_table(self) -> None:
-        """Write what follows from the storage: a crash may have come before it."""
+        """Write the table of the stored trials and remove their checkpoints: a crash may have come before it."""
         atomic_write(self.folder / TRIALS_TABLE, write_trials(self.trials))
         for trial in self.trials:
             self.checkpoint(trial.trial).unlink(missing_ok=True)

@@ -52,7 +52,7 @@ def _verdict(searched: SearchResult) -> str:
 
 
 def describe_candidate(number: int, trials: int, candidate: Candidate) -> str:
-    """Return what is being tried, in a few words."""
+    """Return a label of the present trial."""
     network = candidate.network
     layers = f" in {network.layers} layers" if network.layers > 1 else ""
     return f"trial {number} of {trials}: {network.cell} {network.units}{layers}, {candidate.learning_rate:g}"

@@ -1,4 +1,4 @@
-"""What a search chooses from, and how large a network is before it is built."""
+"""The search space, and the number of parameters of a network that is not built yet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network to be tried, and the highest learning rate to train it with."""
+    """A network to try, and its peak learning rate."""
 
     network: Network
     learning_rate: float
@@ -28,10 +28,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Space:
-    """What a search chooses from.
+    """The networks and learning rates that a search chooses from.
 
     Attributes:
-        start: What the search begins with: what would be trained without a search.
+        start: The first candidate: the one that would be trained without a search.
         symbols: Size of the vocabulary.
         outputs: Size of the output vocabulary.
         cells: Kinds of recurrent layers.
@@ -50,11 +50,11 @@ class Space:
 
     @classmethod
     def around(cls, problem: Problem, network: Network, options: Options, fixed: Collection[str] = ()) -> Space:
-        """Return the space around what would be trained without a search.
+        """Return the space around the network that would be trained without a search.
 
         Args:
-            problem: What to learn; its recipe knows which learning rates are usual.
-            network: The network to begin with; what is not searched stays as it is there.
+            problem: The problem; its recipe has the usual learning rates.
+            network: The first network; fixed values are taken from it.
             options: With the learning rate to begin with, if it is not the recipe's.
             fixed: Those of `SEARCHED` that are not searched.
 
@@ -88,7 +88,7 @@ class Space:
         return replace(self.start.network, cell=cell, layers=layers, units=units)
 
     def count(self, network: Network) -> int:
-        """Return how many trainable numbers `network` has here."""
+        """Return the number of trained numbers of `network`."""
         return count_parameters(network, self.symbols, self.outputs)
 
     def shapes(self, below: int | None) -> Iterator[tuple[str, int, int]]:
@@ -107,7 +107,7 @@ class Space:
 
 
 def count_parameters(network: Network, symbols: int, outputs: int) -> int:
-    """Return how many trainable numbers the model has that `network.build` returns.
+    """Return the number of trained numbers of the model that `network.build` returns.
 
     Args:
         network: Its shape.

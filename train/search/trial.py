@@ -46,7 +46,7 @@ class Trial:
         return self.stopped == "solved"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as a JSON object; what is no finite number is null."""
+        """Return the figures as a JSON object, with null for numbers that are not finite."""
         figures = {**asdict(self), "solved": self.solved}
         return {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
