@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import signal
 import sys
 from threading import Thread
 
@@ -14,6 +12,8 @@ from support.models import DATA, INTERPRETERS, RUNTIMES, WAYS, open_way
 
 from stepcell.runtime import BackendError, Snapshot, StateMismatchError, Stream, load
 from stepcell.runtime.interpreters.base import initial_state
+from stepcell.runtime.interpreters.in_place import InPlaceBackend, InputSlot
+from stepcell.runtime.interpreters.numpy_backend import step_program
 from stepcell.runtime.interpreters.registry import open_backend
 from stepcell.runtime.streams.model import Model
 from stepcell.runtime.streams.pool import InterpreterPool
@@ -105,55 +105,82 @@ def test_streams_of_one_model_step_in_different_threads(way):
         assert content == stream.to_bytes()
 
 
-@pytest.mark.parametrize("method", ["step", "step_id", "run"])
-def test_ctrl_c_at_any_moment_leaves_a_stream_before_or_after_a_step(way, method):
+CALLS = {
+    "step": lambda stream, at: stream.step(SYMBOLS[at]),
+    "step by id": lambda stream, at: stream.step_id(at),
+    "run": lambda stream, at: stream.run_ids([at]),
+    "absorb": lambda stream, at: stream.absorb(SYMBOLS[at]),
+    "step after another place": lambda stream, at: (stream.go_to(stream.snapshot()), stream.step(SYMBOLS[at])),
+    "settle and step": lambda stream, at: (stream.settle(), stream.step(SYMBOLS[at])),
+    "save and peek": lambda stream, at: (stream.to_bytes(), stream.peek(SYMBOLS[at]), stream.prediction),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_ctrl_c_before_or_after_any_function_that_a_call_calls_leaves_it_before_or_after_a_step(way, name):
+    """Where functions are called, and return, is where Python raises KeyboardInterrupt."""
     model = open_way(*way)
-    stream, plan = model.stream(), np.random.default_rng(3).integers(0, 5, 500).tolist()
-    random = np.random.default_rng(4)
-    truth = model.stream()
-    places = [truth.snapshot()]
-    for id in plan:
-        truth.step_id(id)
-        places.append(truth.snapshot())
+    stream, again, moves = model.stream(), model.stream(), int(name != "save and peek")
+    ids, interrupted = np.random.default_rng(5).integers(0, 5, 2000).tolist(), True
+    stream.step_id(ids[0])
+    places = [None, stream.snapshot()]
+    again.go_to(places[1])
+    events = 0
+    while interrupted:
+        seen, left = stream.symbols_seen, [events]
+        while len(places) <= seen + 1:
+            again.step_id(ids[len(places) - 1])
+            places.append(again.snapshot())
 
-    armed = False
+        def interrupt(*_, left=left):
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
 
-    def interrupt(*_):
-        if armed:  # the signal may come to Python some instructions after the timer was stopped
-            raise KeyboardInterrupt
+        events += 1
+        try:
+            sys.setprofile(interrupt)
+            CALLS[name](stream, ids[seen])
+            sys.setprofile(None)
+            interrupted = False
+        except KeyboardInterrupt:  # has ended the profile, too
+            pass
+        here = stream.snapshot()
+        assert here.symbols_seen in (seen, seen + moves)
+        expected = places[here.symbols_seen]
+        assert all(np.array_equal(here.state[key], array) for key, array in expected.state.items())
+        if here.answers is not None:  # else it was lost with the step that was interrupted
+            assert np.array_equal(here.answers["probabilities"], expected.answers["probabilities"])
 
-    def steps():  # of its own: Python 3.13 has no handler for what is raised where a loop jumps back within `try`
-        while stream.symbols_seen + 5 < len(plan):
-            seen = stream.symbols_seen
-            if method == "step":
-                stream.step(SYMBOLS[plan[seen]])
-            elif method == "step_id":
-                stream.step_id(plan[seen])
-            else:
-                stream.run_ids(plan[seen : seen + 5])
 
-    gc.collect()
-    gc.disable()  # what is raised in a finalizer is lost
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for _ in range(40):
-            stream.go_to(places[random.integers(0, 100)])
-            try:
-                armed = True
-                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 5e-4))
-                steps()
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                armed = False
-            except KeyboardInterrupt:
-                armed = False
-            here, expected = stream.snapshot(), places[stream.symbols_seen]
-            assert all(np.array_equal(here.state[name], array) for name, array in expected.state.items())
-            if here.answers is not None:  # else it was lost with the step that was interrupted
-                assert np.array_equal(here.answers["probabilities"], expected.answers["probabilities"])
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        gc.enable()
+def test_several_pieces_of_a_state_are_copied_and_counted_all_or_none():
+    class InterruptedOnce(bytearray):
+        """Memory that is written to at the second attempt."""
+
+        attempts = 0
+
+        def __setitem__(self, place, content):
+            self.attempts += 1
+            if self.attempts == 1:
+                raise KeyboardInterrupt
+            super().__setitem__(place, content)
+
+    file = load(DATA / "memory.onnx").file
+    program = step_program(file)
+    tensors = {**program.inputs, **program.outputs}
+    targets = [bytearray(4), InterruptedOnce(4), bytearray(4)]
+    backend = InPlaceBackend(
+        (program.run, ()),
+        InputSlot.of_ids(tensors, file.manifest),
+        tensors,
+        {tensor.name: (tensors[tensor.name],) for tensor in file.manifest.state},
+        [(target, b"abcd") for target in targets],
+        file.manifest,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        backend.step(3)
+    assert targets == [b"abcd"] * 3
+    assert backend.steps == 1
 
 
 @pytest.mark.parametrize(("error", "seen"), [(OSError("no memory"), BackendError), (KeyboardInterrupt(), None)])
