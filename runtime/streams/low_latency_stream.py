@@ -36,10 +36,12 @@ class LowLatencyStream(Stream):
         if content is None:
             return self._step_any(symbol, None)
         try:
-            if backend.pending != id:
-                if backend.pending == PENDING:
+            pending = backend.pending
+            if pending != id:
+                if pending == PENDING:
                     backend.settle()
-                backend.pending = IDLE
+                else:
+                    backend.pending = IDLE  # the outputs will no longer be those of an expected symbol
                 buffer[ALL] = content
                 call(*arguments)
             if sign[0] >= SIGN_LIMIT:
@@ -65,10 +67,12 @@ class LowLatencyStream(Stream):
         if content is None:
             return self._step_any_id(id)
         try:
-            if backend.pending != id:
-                if backend.pending == PENDING:
+            pending = backend.pending
+            if pending != id:
+                if pending == PENDING:
                     backend.settle()
-                backend.pending = IDLE
+                else:
+                    backend.pending = IDLE  # the outputs will no longer be those of an expected symbol
                 buffer[ALL] = content
                 call(*arguments)
             if sign[0] >= SIGN_LIMIT:
