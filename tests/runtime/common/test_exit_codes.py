@@ -1,4 +1,4 @@
-"""What a command says in place of a traceback, and what it exits with."""
+"""Messages and exit codes of commands, in place of a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stepcell.runtime.common.exit_codes import explain_error
 
 
 class ResourceExhaustedError(Exception):
-    """As TensorFlow calls its own."""
+    """As in TensorFlow."""
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,12 @@ class ResourceExhaustedError(Exception):
         ),
     ],
 )
-def test_what_is_refused_is_said_in_a_line(error, text, code):
+def test_an_error_is_a_line_and_an_exit_code(error, text, code):
     assert explain_error(error, "train") == (text, code)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), ResourceExhaustedError("OOM when allocating a tensor")])
-def test_too_little_memory_is_said_alike_whoever_found_out(error):
+def test_too_little_memory_has_one_message_for_python_and_tensorflow(error):
     text, code = explain_error(error, "train")
     assert text.startswith("This machine has not enough memory")
     assert code == 1
