@@ -3,9 +3,8 @@
 `tensorflow_ops` is imported by its own name: nothing else here needs TensorFlow.
 """
 
-from .activations import clip, elu, leaky_relu
 from .numpy_ops import ACTIVATIONS, NumpyOps
-from .protocol import Ops, Value, Weights
+from .protocol import Ops, Value, Weights, clip, elu, leaky_relu
 
 __all__ = [
     "ACTIVATIONS",

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...runtime.common.arrays import Floats
-from .activations import FORMULAS
 from .precision import Rounding, unrounded
-from .protocol import Ops, Value, Weights
+from .protocol import FORMULAS, Ops, Value, Weights
 
 
 def _softmax(x: Floats) -> Floats:
