@@ -49,12 +49,7 @@ class InferredMapping:
 
 
 def infer_mapping(
-    ports: GraphPorts,
-    name: str,
-    *,
-    states: Iterable[str] = (),
-    symbol: str | None = None,
-    output: str | None = None,
+    ports: GraphPorts, name: str, *, states: Iterable[str] = (), symbol: str | None = None, output: str | None = None
 ) -> InferredMapping:
     """Complete a given mapping by inference.
 

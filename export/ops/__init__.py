@@ -6,13 +6,4 @@
 from .numpy_ops import ACTIVATIONS, NumpyOps
 from .protocol import Ops, Value, Weights, clip, elu, leaky_relu
 
-__all__ = [
-    "ACTIVATIONS",
-    "NumpyOps",
-    "Ops",
-    "Value",
-    "Weights",
-    "clip",
-    "elu",
-    "leaky_relu",
-]
+__all__ = ["ACTIVATIONS", "NumpyOps", "Ops", "Value", "Weights", "clip", "elu", "leaky_relu"]

@@ -118,10 +118,7 @@ def _require_same_model(
         ),
         "state": tuple({tensor.name: tensor.shape for tensor in side.state} for side in (manifest, step_function)),
     }
-    for name, wanted, found in (
-        ("vocabulary", vocabulary, manifest.vocabulary),
-        ("labels", labels, manifest.labels),
-    ):
+    for name, wanted, found in (("vocabulary", vocabulary, manifest.vocabulary), ("labels", labels, manifest.labels)):
         if wanted is not None and found is not None and wanted.symbols != found.symbols:
             compared[name] = (found.describe(), wanted.describe())
     others = [f"{name} {found} and not {expected}" for name, (found, expected) in compared.items() if found != expected]

@@ -129,12 +129,7 @@ def build_step_function(
         return results, following
 
     return StepFunction(
-        interface=interface,
-        state=planned.state,
-        cells=planned.cells,
-        advance=advance,
-        graph=graph,
-        calls=tuple(steps),
+        interface=interface, state=planned.state, cells=planned.cells, advance=advance, graph=graph, calls=tuple(steps)
     )
 
 

@@ -42,11 +42,7 @@ def _int8_for_all(model: Any) -> None:
 
 
 # Precision -> the change of a file after its conversion.
-_REWRITES: dict[str, Callable[[Any], None]] = {
-    FLOAT32: lambda model: None,
-    FLOAT16: store_as_half,
-    INT8: _int8_for_all,
-}
+_REWRITES: dict[str, Callable[[Any], None]] = {FLOAT32: lambda model: None, FLOAT16: store_as_half, INT8: _int8_for_all}
 
 
 def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> tuple[bytes, dict[str, int]]:

@@ -181,10 +181,7 @@ def test_weights_that_are_scaled_wrongly_are_refused_with_the_figures(
     assert re.search(rf"(?s)model.{quantization}.{format} is farther .*{problem}", refusal)
 
 
-@pytest.mark.parametrize(
-    ("quantization", "fault"),
-    [("float16", "only h fed back"), ("int8", "h and c swapped")],
-)
+@pytest.mark.parametrize(("quantization", "fault"), [("float16", "only h fed back"), ("int8", "h and c swapped")])
 def test_a_miswired_state_is_noticed_in_a_quantized_file(fault, quantization, runs, device, tmp_path):
     prepared, expected = runs
     built = build_broken(prepared, lambda right: miswired(right, fault), "onnx", tmp_path, quantization)

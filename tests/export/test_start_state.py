@@ -14,24 +14,11 @@ from support.models import DATA
 from typer.testing import CliRunner
 
 from stepcell.cli import app
-from stepcell.export import (
-    LayerStep,
-    ParityError,
-    build_step_function,
-    check,
-    step_rule,
-)
+from stepcell.export import LayerStep, ParityError, build_step_function, check, step_rule
 from stepcell.export.model_files import build_file
 from stepcell.export.prepare import prepare
 from stepcell.export.step_function.run import run_numpy
-from stepcell.runtime import (
-    BackendError,
-    StateMismatchError,
-    StateTensor,
-    UnknownSymbolError,
-    load,
-    read_model_file,
-)
+from stepcell.runtime import BackendError, StateMismatchError, StateTensor, UnknownSymbolError, load, read_model_file
 from stepcell.runtime.format.describe import describe_manifest
 from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.format.model_file import pack
