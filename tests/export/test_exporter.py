@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from support.broken_export import expected_of, prove
+from support.broken_export import break_export, expected_of, miswired, prove
 from support.keras_models import STANDARD, sharp_model
 
 from stepcell.export import NotSteppableError, ParityError, build_step_function, check, export, read_source
@@ -149,6 +149,13 @@ def test_where_not_even_numpy_steps_nothing_can_be_proven():
     reason = "The backend 'onnxruntime' needs onnxruntime. Install it: pip install 'stepcell[onnx]'"
     with pytest.raises(NoInterpreterError, match=r"stepcell\[onnx\]"):
         installed_backends("onnx", (), {"onnxruntime": reason, "numpy": reason})
+
+
+def test_a_wrong_file_is_not_written(tmp_path, monkeypatch):
+    break_export(monkeypatch, "onnx", lambda right: miswired(right, "never fed back"))
+    with pytest.raises(ParityError, match=r"Keras and model\.onnx differ by .*Nothing was written"):
+        export(sharp_model("rnn", 1), tmp_path / "build", formats=["onnx"], **FEW)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refused_export_leaves_the_files_of_the_last_one_and_one_that_is_allowed_replaces_them(tmp_path):

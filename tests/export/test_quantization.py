@@ -92,6 +92,7 @@ def test_a_quantized_file_says_what_it_is_and_answers_on_every_runtime(exported)
             assert "".join(stream.step(symbol).symbol for symbol in PERIOD) == PERIOD[1:] + PERIOD[0]
 
 
+@pytest.mark.slow
 def test_the_golden_sequence_of_a_quantized_file_notices_other_weights(model, exported):
     other = keras.models.clone_model(model)
     other.set_weights([weights * np.float32(0.9) for weights in model.get_weights()])
@@ -201,8 +202,15 @@ def test_a_weight_beyond_float16_is_refused():
         onnx_payload(build_step_function(model), "float16")
 
 
-@pytest.mark.parametrize("format", PAYLOADS)
-@pytest.mark.parametrize("quantization", BOTH)
+@pytest.mark.parametrize(
+    ("format", "quantization"),
+    [
+        ("tflite", "int8"),
+        ("onnx", "float16"),
+        pytest.param("tflite", "float16", marks=pytest.mark.slow),
+        pytest.param("onnx", "int8", marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_of_256_units_has_the_bytes_of_its_weights(format, quantization):
     layers = [keras.layers.Embedding(100, 100, "identity"), keras.layers.LSTM(256), keras.layers.Dense(100, "softmax")]
     model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])

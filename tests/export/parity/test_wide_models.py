@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import keras
 import pytest
-from support.broken_export import answering, break_export, miswired
-from support.keras_models import STANDARD
+from support.broken_export import answering, build_broken, expected_of, miswired, prove
 
-from stepcell.export import ParityError, build_step_function, check, export
+from stepcell.export import ParityError, build_step_function
+from stepcell.export.model_files import build_file
 from stepcell.export.parity.parity import EACH
-from stepcell.runtime import read_model_file
+from stepcell.export.prepare import prepare
 
 L = keras.layers
 
@@ -21,33 +21,32 @@ def test_every_output_is_proven_on_every_interpreter_and_at_each_single_step(exp
     assert max(p.error for p in parity) <= 1e-5
 
 
-def test_values_are_held_against_a_tolerance_of_their_own(tmp_path, monkeypatch):
-    model = STANDARD["sensor"].build()
-    options = {"formats": ["onnx"], "values": True, "steps": 300}
-    exported = export(model, tmp_path / "right", quantize=["float16", "int8"], **options)
-    assert {p.quantization for p in exported.parity} == {"float32", "float16", "int8"}
-    assert check(tmp_path / "right/model.int8.onnx", model, steps=300)
+def test_values_are_held_against_a_tolerance_of_their_own(prepared, device, tmp_path):
+    model, expected = prepared("sensor").model, prepared("sensor").expected
+    for precision in ("float32", "float16", "int8"):
+        proven = prove(build_file(model, "onnx", precision, tmp_path), expected, device)
+        assert proven.refusal is None
+        assert {parity.quantization for parity in proven.parity} == {precision}
     louder = answering(lambda answers: {name: answer * 1.2 for name, answer in answers.items()})
-    break_export(monkeypatch, "onnx", louder, "int8")
-    with pytest.raises(ParityError, match="values have noise of"):
-        export(model, tmp_path / "wrong", quantize=["int8"], **options)
+    built = build_broken(model, louder, "onnx", tmp_path, "int8")
+    assert "values have noise of" in prove(built, expected, device).refusal
 
 
 @pytest.mark.parametrize("fault", ["h and c swapped", "never fed back", "only h fed back"])
-def test_a_miswired_state_is_noticed_beside_features(fault, tmp_path, monkeypatch):
-    break_export(monkeypatch, "onnx", lambda right: miswired(right, fault))
+def test_a_miswired_state_is_noticed_beside_features(fault, prepared, device, tmp_path):
+    built = build_broken(prepared("wide").model, lambda right: miswired(right, fault), "onnx", tmp_path)
     with pytest.raises(ParityError, match="first at step"):
-        export(STANDARD["wide"].build(), tmp_path, formats=["onnx"], steps=300)
+        prove(built, prepared("wide").expected, device)
 
 
-def test_two_outputs_that_change_places_are_noticed(tmp_path, monkeypatch):
+def test_two_outputs_that_change_places_are_noticed(device, tmp_path):
     source = keras.Input((None,), dtype="int32")
     x = L.LSTM(6, return_sequences=True)(L.Embedding(5, 4)(source))
-    model = keras.Model(source, [L.Dense(5, activation="softmax", name=name)(x) for name in ("one", "two", "three")])
+    outputs = [L.Dense(5, activation="softmax", name=name)(x) for name in ("one", "two", "three")]
+    model = prepare(keras.Model(source, outputs))
     swapped = answering(lambda found: {**found, "two": found["three"], "three": found["two"] + 0.0})
-    break_export(monkeypatch, "onnx", swapped)
     with pytest.raises(ParityError, match="in t(wo|hree)"):
-        export(model, tmp_path, formats=["onnx"], steps=300)
+        prove(build_broken(model, swapped, "onnx", tmp_path), expected_of(model, steps=300), device)
 
 
 def test_the_input_called_symbol_and_the_output_called_probabilities_are_the_main_ones():
@@ -60,10 +59,11 @@ def test_the_input_called_symbol_and_the_output_called_probabilities_are_the_mai
     assert [answer.name for answer in step_function.interface.outputs] == ["probabilities", "aside"]
 
 
-def test_one_hot_symbols_and_features_go_together(tmp_path):
+def test_one_hot_symbols_and_features_go_together(device, tmp_path):
     symbol, speed = keras.Input((None, 5), name="symbol"), keras.Input((None, 2), name="speed")
     x = L.SimpleRNN(6, return_sequences=True)(L.Concatenate()([symbol, speed]))
     model = keras.Model([symbol, speed], L.Dense(5, activation="softmax")(x))
-    export(model, tmp_path, one_hot=True, formats=["onnx"], steps=200)
-    manifest = read_model_file(tmp_path / "model.onnx").manifest
+    prepared = prepare(model, one_hot=True)
+    assert prove(build_file(prepared, "onnx", "float32", tmp_path), expected_of(prepared, steps=200), device).parity
+    manifest = prepared.manifest
     assert (len(manifest.vocabulary), [f.name for f in manifest.features]) == (5, ["speed"])
