@@ -33,8 +33,8 @@ from support.sealed import PAYLOADS, write_model
 from stepcell.export import build_step_function, export
 from stepcell.export.adopt import adopt
 from stepcell.export.parity.golden import golden_of
-from stepcell.export.parity.reference import run_numpy
 from stepcell.export.parity.sample_inputs import random_inputs
+from stepcell.export.step_function.run import run_numpy
 from stepcell.runtime import Manifest, Vocabulary, read_model_file
 from stepcell.runtime.format.model_file import ModelFile, pack, unpack
 from stepcell.runtime.format.onnx_graph import read_onnx_graph
