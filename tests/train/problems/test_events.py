@@ -80,7 +80,7 @@ def test_sequences_come_in_another_order_in_each_pass(events):
     assert all(events.batches(number * events.chunks, 1, seed=3).resets[0, 0].all() for number in (0, 1, 2))
 
 
-def test_blocks_do_not_depend_on_how_updates_are_divided_among_them(events):
+def test_batches_do_not_depend_on_how_updates_are_divided_among_them(events):
     whole = events.batches(0, 12, seed=4)
     parts = [events.batches(first, count, seed=4) for first, count in ((0, 5), (5, 1), (6, 6))]
     for name in ("inputs", "targets", "weights", "resets"):

@@ -29,7 +29,7 @@ def with_random_initial_state(model):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_the_gradient_of_the_start_state_flows_through_resets_alone(cell):
+def test_the_gradient_of_the_initial_state_flows_through_resets_alone(cell):
     model = Network(cell, 7, layers=2).build(6, 6, seed=3)
     network, random = with_random_initial_state(model), np.random.default_rng(1)
     start = network.initial_state
@@ -58,14 +58,14 @@ def fitted():
     return fit(PROBLEM, Network("lstm", 7), OPTIONS)
 
 
-def test_a_learned_start_state_is_no_longer_zero_and_counts_as_learned(fitted):
+def test_a_learned_initial_state_is_no_longer_zero_and_counts_as_learned(fitted):
     assert {name: array.shape for name, array in fitted.initial_state.items()} == {"h0": (1, 7), "c0": (1, 7)}
     assert all(np.abs(array).max() > 1e-3 for array in fitted.initial_state.values())
     assert fitted.parameters == sum(np.prod(v.shape) for v in fitted.model.trainable_variables) + 14
     assert fit(PROBLEM, Network("lstm", 7), Options(seed=3, max_updates=1)).initial_state == {}
 
 
-def test_evaluation_begins_in_the_start_state_and_again_after_each_reset():
+def test_evaluation_begins_in_the_initial_state_and_again_after_each_reset():
     model = Network("gru", 7).build(6, 6, seed=3)
     network = with_random_initial_state(model)
     ids = np.full((4, 1), 2, np.int32)
@@ -76,7 +76,7 @@ def test_evaluation_begins_in_the_start_state_and_again_after_each_reset():
 
 
 @pytest.mark.slow
-def test_a_run_brings_its_learned_start_state_into_the_exported_file(fitted, tmp_path):
+def test_a_run_brings_its_learned_initial_state_into_the_exported_file(fitted, tmp_path):
     Run(tmp_path / "run", PROBLEM, Network("lstm", 7), OPTIONS).finish(fitted)
     source = read_source(tmp_path / "run")
     exported = export(
@@ -92,7 +92,7 @@ def test_a_run_brings_its_learned_start_state_into_the_exported_file(fitted, tmp
 
 
 @pytest.mark.slow
-def test_a_run_without_a_learned_start_takes_that_of_an_earlier_run_away(fitted, tmp_path):
+def test_a_run_without_a_learned_initial_state_takes_that_of_an_earlier_run_away(fitted, tmp_path):
     Run(tmp_path / "run", PROBLEM, Network("lstm", 7), OPTIONS).finish(fitted)
     assert (tmp_path / "run" / "initial_state.npz").exists()
     plain = Options(seed=3, max_updates=1)

@@ -1,4 +1,4 @@
-"""How a trained network is judged: by position, by target, in windows, and with a warning where its state wears off."""
+"""Evaluation by position, by target and in windows, with a warning where the state does not last."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_state_that_does_not_last_is_warned_of_with_numbers(fitted_memory):
     assert score_table(replace(fitted, scores=scores), 25)[2] == ""
 
 
-def test_a_judgement_evaluates_what_it_asks_for_and_that_once():
+def test_scores_are_made_when_they_are_read_and_only_once():
     seen = []
 
     def score(streams):

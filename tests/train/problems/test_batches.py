@@ -15,7 +15,7 @@ WORDS = "the quick brown fox jumps over the lazy dog and then the dog jumps over
 
 
 @pytest.mark.parametrize("problem", [MEMORY, Echo(7, 3), Text.of(WORDS)], ids=lambda problem: problem.name)
-def test_blocks_do_not_depend_on_how_updates_are_divided_among_them(problem):
+def test_batches_do_not_depend_on_how_updates_are_divided_among_them(problem):
     whole = problem.batches(0, 12, seed=4)
     parts = [problem.batches(first, count, seed=4) for first, count in ((0, 5), (5, 1), (6, 6))]
     for name in ("inputs", "targets", "weights", "resets"):
