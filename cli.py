@@ -25,6 +25,7 @@ except ModuleNotFoundError as missing:
 
 from stepcell.runtime.commands.options import Seed, Steps, output
 from stepcell.runtime.common.exit_codes import explain_error
+from stepcell.runtime.common.printable import printable
 
 _MAKE, _JUDGE, _USE = "Make model files", "Evaluate model files", "Use model files on the device"
 _COMMANDS = {  # name -> (panel of the help, module that has it under this name), in the order of the help
@@ -75,7 +76,7 @@ class _Commands(TyperGroup):
             shown = explain_error(error, "train" if ctx.invoked_subcommand in ("train", "reproduce") else "export")
             if shown is None:
                 raise
-            typer.echo(shown[0], err=True)
+            typer.echo(printable(shown[0]), err=True)
             raise SystemExit(shown[1]) from None
 
 

@@ -26,6 +26,7 @@ sys.path.insert(0, str(HERE))  # of the package `cases`, which comes before this
 from cases import Row, data, judging, robustness  # noqa: E402
 
 AREAS = (data, judging, robustness)
+WIDEST = 100  # characters of a cell
 HEADER = ("case", "input", "right", "seen", "")
 
 
@@ -81,7 +82,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 def show(rows: Sequence[Sequence[str]]) -> None:
     """Print rows in columns; each cell on one line."""
-    cells = [[cell.encode("unicode_escape").decode() for cell in row] for row in rows]
+    cells = [[cell.encode("unicode_escape").decode()[:WIDEST] for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         print("  ".join(map(str.ljust, row, widths)).rstrip())

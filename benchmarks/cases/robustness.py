@@ -1,3 +1,82 @@
 """Cases R1 to R15: kills, rotation, disks, stores, threads, hostile files, memory."""
 
 from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stepcell.runtime import Vocabulary, read_model_file
+from stepcell.runtime.format.model_file import pack
+
+from . import MEMORY, Row, stepcell
+
+
+def case_R8(folder: Path) -> Row:  # noqa: N802
+    """Tables on a terminal are text."""
+    model = changed(folder / "model.tflite", symbols=("[unk]", "[/b]", "[/INST]", "[bold]", ":smile:"))
+    data = folder / "data.txt"
+    data.write_text("".join(f"{symbol}\n" for symbol in ("[/b]", "[unk]", ":smile:", "[/b]", "[bold]", "[/INST]") * 50))
+    code, shown = on_a_terminal("evaluate", model, data, "--format", "symbols", "--held-out", "0.5")
+    names = [name for name in ("[unk]", "[/b]", "[bold]") if name in shown]
+    return Row("evaluate, symbols [unk] [/b] ...", (0, ["[unk]", "[/b]", "[bold]"]), (code, names))
+
+
+def case_R14(folder: Path) -> Row:  # noqa: N802
+    """Control characters of a model file do not reach a terminal."""
+    symbols = ("a\x1b[2J", "b\x9b2J", "c\x7f", "d\u202e", "e\x07")
+    model = changed(folder / "model.tflite", symbols=symbols, name="m\x1b[2J", producer="p\x9b2J")
+    data = folder / "data.txt"
+    data.write_text("".join(f"{symbol}\n" for symbol in symbols * 20))
+    outputs = {
+        " ".join(map(str, command[:1] + command[-1:])): stepcell(*command, input="\n".join(symbols) + "\n")
+        for command in (
+            ("predict", model, "--top", "3"),
+            ("predict", model, "--json"),
+            ("inspect", model),
+            ("inspect", model, "--json"),
+            ("doctor", model),
+            ("doctor", model, "--json"),
+            ("score", model, data, "--format", "symbols", "--per-symbol"),
+            ("score", model, data, "--format", "symbols", "--per-symbol", "--json"),
+            ("evaluate", model, data, "--format", "symbols"),
+            ("evaluate", model, data, "--format", "symbols", "--json"),
+            ("generate", model, "--prompt", "c\x7f", "--json"),
+        )
+    }
+    raw = [name for name, done in outputs.items() if done.returncode not in (0,) or controls(done.stdout + done.stderr)]
+    return Row("symbols with ESC, CSI, DEL, RLO", [], raw)
+
+
+def changed(path: Path, *, symbols: tuple[str, ...] | None = None, **changes: Any) -> Path:
+    """Write the memory model with other symbols and other changes to its manifest as `path`."""
+    file = read_model_file(MEMORY)
+    vocabulary = file.manifest.vocabulary if symbols is None else Vocabulary(symbols)
+    path.write_bytes(pack(file.payload, replace(file.manifest, vocabulary=vocabulary, **changes), file.format))
+    return path
+
+
+def controls(text: str) -> set[str]:
+    """Return the control characters in a text, but for newlines and tabs."""
+    return {each for each in text if unicodedata.category(each) == "Cc" or each == "\u202e"} - {"\n", "\t"}
+
+
+def on_a_terminal(*arguments: object) -> tuple[int, str]:
+    """Run a command whose stdout and stderr are a terminal; return exit code and text."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "stepcell.cli", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "120"})
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    return process.wait(60), shown.decode(errors="replace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,13 +35,15 @@ def adopt(
 
     Example: stepcell adopt foreign.tflite --out mine.tflite --state h_in=h_out --vocabulary symbols.txt
     """
+    from ...runtime.common.printable import printable_json
+    from ...runtime.common.terminal import print_text
     from ...runtime.format.vocabulary import read_vocabulary
     from ..adopt import Adopted, InferredMapping
     from ..adopt import adopt as adopt_file
 
     def confirm(mapping: InferredMapping) -> bool:
         for pair in mapping.inferred:
-            typer.echo(f"inferred: --state {pair}", err=True)
+            print_text(f"inferred: --state {pair}", err=True)
         if yes or not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
             return yes
         return typer.confirm("Is that right?", err=True)
@@ -57,8 +58,8 @@ def adopt(
         typer.echo("Nothing was written. Repeat the command with --yes, or with these or other pairs.", err=True)
         raise SystemExit(2)
     if as_json:
-        print(json.dumps({"file": str(adopted.path), "graph": adopted.manifest.to_json()["graph"]}, ensure_ascii=False))
+        print(printable_json({"file": str(adopted.path), "graph": adopted.manifest.to_json()["graph"]}))
         return
     for remark in adopted.remarks:
-        print(remark)
+        print_text(remark)
     print(f"{adopted.path}  {adopted.path.stat().st_size:,} bytes, stepped on {' and '.join(adopted.runtimes)}")

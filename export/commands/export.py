@@ -44,7 +44,7 @@ def export(
     Example: stepcell export runs/memory --out build/memory --quantize int8
     """
     from ...runtime.common.atomic_write import check_folder
-    from ...runtime.common.terminal import import_silently, print_table, status
+    from ...runtime.common.terminal import import_silently, print_table, print_text, status
     from ...runtime.format.vocabulary import read_vocabulary
     from ..source import read_source, read_state_file
 
@@ -71,7 +71,7 @@ def export(
         return
     print_table(*comparison_table(exported.parity, exported.sizes))
     for sentence in recommendations(exported.parity, exported.sizes):
-        print(sentence)
+        print_text(sentence)
     print(f"written: {', '.join(map(str, exported.files))}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -17,13 +16,15 @@ def inspect(file: ModelFile, as_json: AsJson = False) -> None:
     Example: stepcell inspect build/memory/model.tflite
     """
     from .. import read_model_file
+    from ..common.printable import printable_json
+    from ..common.terminal import print_text
     from ..format.describe import describe_manifest
 
     manifest = read_model_file(file).manifest
     if as_json:
-        print(json.dumps(manifest.to_json(), ensure_ascii=False, indent=2))
+        print(printable_json(manifest.to_json(), indent=2))
     else:
-        print(describe_manifest(file, manifest))
+        print_text(describe_manifest(file, manifest))
 
 
 def doctor(
@@ -48,10 +49,12 @@ def doctor(
         raise MissingPackageError(
             f"does not run here: numpy cannot be imported ({reasons[0]}). Try: {remedy}"
         ) from error
+    from ..common.printable import printable_json
+    from ..common.terminal import print_text
     from ..doctor import as_json as diagnosis_as_json
     from ..doctor import as_text, diagnose, find_target
 
     diagnosis = diagnose(file, find_target(target))
-    print(json.dumps(diagnosis_as_json(diagnosis), ensure_ascii=False) if as_json else as_text(diagnosis))
+    print_text(printable_json(diagnosis_as_json(diagnosis)) if as_json else as_text(diagnosis))
     if not diagnosis.runs:
         raise SystemExit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +42,8 @@ def evaluate(
     """
     from .. import load
     from ..common.atomic_write import atomic_write, make_folder
-    from ..common.terminal import print_table, silence_stderr, status
+    from ..common.printable import printable_json
+    from ..common.terminal import print_table, print_text, silence_stderr, status
     from ..data import features_of
     from ..evaluation import evaluate as evaluate_model
     from ..evaluation import read_evaluation_data
@@ -68,12 +68,12 @@ def evaluate(
     if report is not None:
         atomic_write(report, html_report(evaluation))
     if as_json:
-        print(json.dumps(evaluation.to_json(), ensure_ascii=False))
+        print(printable_json(evaluation.to_json()))
         return
-    print(evaluation.model)
+    print_text(evaluation.model)
     for table in (figures_table, positions_table, mistakes_table):
         print_table(*table(evaluation))
         print()
-    print("\n".join(remarks(evaluation)))
+    print_text("\n".join(remarks(evaluation)))
     if report is not None:
         print(f"written to {report}")

@@ -36,6 +36,7 @@ def generate(
     Example: stepcell generate model.tflite --prompt "The " --count 200 --temperature 0.8
     """
     from .. import OptionError, load
+    from ..common.printable import printable
     from ..common.terminal import silence_stderr
     from ..tasks.text_output import SymbolFormatter, write_continuations, write_symbols
 
@@ -58,7 +59,7 @@ def generate(
         pieces = write_continuations(formatter, symbols, found, as_json=as_json)
     try:
         for piece in pieces:
-            sys.stdout.write(piece)
+            sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)  # a file gets the text as it is
             sys.stdout.flush()
     except KeyboardInterrupt:
         print(flush=True)  # ends the line that was begun

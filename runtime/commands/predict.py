@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
-
-import typer
 
 from .options import AsJson, Backend, ModelFile, data, output, panel
 
@@ -50,7 +49,7 @@ def predict(
     Example: tail -f events.log | stepcell predict model.tflite --state machine.state
     """
     from .. import load, read_threshold
-    from ..common.terminal import silence_stderr
+    from ..common.terminal import print_text, silence_stderr
     from ..serve.loop import IOOptions, predict_lines
     from ..serve.session import LineOptions
     from ..serve.signals import InterruptedSessionError
@@ -62,11 +61,8 @@ def predict(
     options = LineOptions(symbol_field, key, unknown == "skip", top, as_json, marks)
     stdin = None if sys.stdin is None else sys.stdin.buffer
 
-    def tell(text: str) -> None:
-        typer.echo(text, err=True)
-
     try:
-        predict_lines(model, options, io, stdin, lambda text: print(text, flush=True), tell)
+        predict_lines(model, options, io, stdin, lambda text: print(text, flush=True), partial(print_text, err=True))
     except InterruptedSessionError as interrupted:
         if interrupted.signal == signal.SIGINT:
             raise KeyboardInterrupt from None

@@ -33,7 +33,7 @@ def score(
     Example: stepcell score model.tflite log.csv
     """
     from .. import ScoreSummary
-    from ..common.terminal import format_table, print_table
+    from ..common.terminal import format_table, print_table, print_text
     from ..tasks.score import HEADER, score_ids
 
     stdin = None if sys.stdin is None else sys.stdin.buffer
@@ -44,7 +44,7 @@ def score(
         found = score_ids(stream, inputs.ids, inputs.features)
         figures += found.summary
         if found.lanes is not None:
-            typer.echo(found.lanes.describe(), err=True)
+            print_text(found.lanes.describe(), err=True)
         if per_symbol:
             symbols = [model.vocabulary.symbols[id] for id in inputs.ids.tolist()]
             for line in found.lines(symbols, number if len(sequences) > 1 else None, as_json=as_json):
@@ -101,7 +101,7 @@ def _read(
 ) -> tuple[Model, list[Inputs]]:  # fmt: skip
     """Return the model in `file` and the sequences of the data; `why` says what a model without symbols cannot do."""
     from .. import load
-    from ..common.terminal import silence_stderr
+    from ..common.terminal import print_text, silence_stderr
     from ..data.for_model import read_data_or_stdin
     from ..tasks.distribution import require_next_symbols
 
@@ -109,5 +109,5 @@ def _read(
         model = load(file, backend=backend)
     require_next_symbols(model.file, why, with_features=True)
     sequences, remarks = read_data_or_stdin(data, stdin, model.manifest, format, encoding)
-    typer.echo("\n".join(remarks), err=True)
+    print_text("\n".join(remarks), err=True)
     return model, sequences

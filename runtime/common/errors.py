@@ -53,13 +53,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+_LONGEST_LINE = 2000  # characters of a line of a message: what is quoted may have come as a line of 100 MB
+
 
 class StepcellError(Exception):
     """Anything that stepcell refuses to do. Its text is meant for people."""
 
     def __str__(self) -> str:
-        """Return the message as it was given (`KeyError` would put quotes around it)."""
-        return " ".join(str(argument) for argument in self.args)
+        """Return the message as it was given (`KeyError` would put quotes around it), very long lines cut."""
+        return "\n".join(map(_cut, " ".join(str(argument) for argument in self.args).split("\n")))
+
+
+def _cut(line: str) -> str:
+    """Return a line of a message without its middle, if it is very long: the end says what to do."""
+    if len(line) <= _LONGEST_LINE:
+        return line
+    half = _LONGEST_LINE // 2
+    return f"{line[:half]} ... ({len(line) - 2 * half:,} characters are left out) ... {line[-half:]}"
 
 
 # What a model is given and answers.

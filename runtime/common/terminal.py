@@ -15,27 +15,41 @@ from importlib import import_module
 from threading import current_thread, main_thread
 from typing import Any, TextIO
 
+from .printable import printable
+
+
+def print_text(text: str, *, err: bool = False) -> None:
+    """Print text to stdout, or to stderr, with the control characters in it as escapes."""
+    stream = sys.stderr if err else sys.stdout
+    if stream is not None:  # this process was started with it
+        print(printable(text), file=stream)
+
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
-    """Print a table to stdout, framed on a terminal and in plain columns elsewhere, and a note under it."""
+    """Print a table to stdout, framed on a terminal and in plain columns elsewhere, and a note under it.
+
+    Cells are text: nothing in them is markup, and control characters are written as escapes.
+    """
     console = _console(sys.stdout)
     if console is not None:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=note or None, caption_justify="left")
+        caption = Text(printable(note)) if note else None  # not a string, which rich would read as markup
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
         for name in header:
-            table.add_column(name, overflow="fold")  # nothing is cut off on a narrow terminal
+            table.add_column(Text(printable(name, one_line=True)), overflow="fold")  # nothing is cut off
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(Text(printable(cell, one_line=True)) for cell in row))
         console.print(table)
     elif sys.stdout is not None:
-        print("\n".join([*format_table(header, rows), *([note] if note else [])]))
+        print("\n".join([*format_table(header, rows), *([printable(note)] if note else [])]))
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table in plain columns."""
-    lines = [header, *rows]
+    lines = [[printable(cell, one_line=True) for cell in line] for line in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
 
@@ -47,8 +61,10 @@ def status() -> Iterator[Callable[[str], None]]:
     if console is None:
         yield lambda _: None
         return
+    from rich.text import Text
+
     with console.status("starting") as shown:
-        yield shown.update
+        yield lambda text: shown.update(Text(printable(text, one_line=True)))
 
 
 def import_silently(package: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..common.plotting import new_figure, to_png
-from ..format.vocabulary import escape_symbol
+from ..format.vocabulary import show_symbol
 from .evaluation import CARRIED, MEMORYLESS, RESET, WINDOWED, Evaluation
 from .metrics import SymbolScores
 
@@ -78,7 +78,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 def visible(symbol: str) -> str:
     """Return a symbol for a table: blanks and punctuation marks in quotes."""
-    return escape_symbol(symbol) if any(character.isalnum() for character in symbol) else repr(symbol)
+    return show_symbol(symbol) if any(character.isalnum() for character in symbol) else repr(symbol)
 
 
 def percent(share: float) -> str:

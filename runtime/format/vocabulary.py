@@ -12,6 +12,7 @@ import numpy as np
 
 from ..common.arrays import Ids
 from ..common.errors import UnknownSymbolError, VocabularyError, raise_if_any
+from ..common.printable import printable
 
 
 def json_text(value: Any) -> str | None:
@@ -208,6 +209,11 @@ def _is_symbol(symbol: object) -> bool:
 def escape_symbol(symbol: str) -> str:
     r"""Return `symbol` on one line: newline as `\n`, tab as `\t`, carriage return as `\r`, backslash as `\\`."""
     return "".join(_ESCAPES.get(character, character) for character in symbol)
+
+
+def show_symbol(symbol: str) -> str:
+    r"""Return `symbol` as it is printed: like `escape_symbol`, and other control characters as `\x1b`."""
+    return printable(escape_symbol(symbol), one_line=True)
 
 
 def unescape_symbol(line: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import isnan
 from typing import Any
 
 from ..common.errors import OptionError, SavedStateError, StepcellError, UnknownSymbolError
+from ..common.printable import printable_json
 from ..streams.model import Model
 from ..streams.prediction import Prediction, prediction_to_json, prediction_to_text
 from ..streams.saved_state import SavedStreams
@@ -186,10 +186,10 @@ def format_answer(
         if surprise is not None:
             bits, rank = (round(surprise.bits, 4), surprise.rank) if is_known else (None, None)
             answer |= {"bits": bits, "rank": rank, "surprising": surprise.surprising, "alarm": surprise.alarm}
-        return json.dumps(answer, ensure_ascii=False)
+        return printable_json(answer)
     columns = []
     if stream is not None:
-        columns.append(stream[0] if stream[0].isprintable() else json.dumps(stream[0], ensure_ascii=False))
+        columns.append(stream[0] if stream[0].isprintable() else printable_json(stream[0]))
     columns.append("" if prediction is None else prediction_to_text(prediction, top))
     if surprise is not None:
         mark = " alarm" if surprise.alarm else " surprising" if surprise.surprising else ""

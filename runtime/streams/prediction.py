@@ -10,7 +10,7 @@ import numpy as np
 
 from ..common.arrays import Float32
 from ..common.errors import NoProbabilitiesError
-from ..format.vocabulary import Vocabulary, escape_symbol
+from ..format.vocabulary import Vocabulary, show_symbol
 
 if TYPE_CHECKING:
     from ..format.manifest import Manifest
@@ -149,5 +149,5 @@ def _to_text(prediction: Prediction, top: int) -> str:
         return " ".join(f"{value:.6g}" for value in prediction.values)
     best = prediction.top(top)
     if top == 1:
-        return escape_symbol(best[0][0])
-    return "\t".join(f"{escape_symbol(other)} {probability:.4f}" for other, probability in best)
+        return show_symbol(best[0][0])
+    return "\t".join(f"{show_symbol(other)} {probability:.4f}" for other, probability in best)

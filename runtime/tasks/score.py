@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +10,9 @@ from math import exp, log, nan
 import numpy as np
 
 from ..common.arrays import AnyArray, Float32, Ids
+from ..common.printable import printable_json
 from ..format.tensor_specs import Features, checked_features
-from ..format.vocabulary import escape_symbol
+from ..format.vocabulary import show_symbol
 from ..streams.stream import Stream
 from .distribution import Float64, log_probabilities_and_ranks, require_next_symbols
 from .lanes import FEWEST, LANES, Lanes, forgets, score_in_lanes
@@ -136,10 +136,10 @@ class Score:
             if as_json:
                 numbered = {} if sequence is None else {"sequence": sequence}
                 found = {"bits": round(bits, 4), "rank": rank} if rank else {"bits": None, "rank": None}
-                yield json.dumps({**numbered, "symbol": symbol, **found}, ensure_ascii=False)
+                yield printable_json({**numbered, "symbol": symbol, **found})
             else:
                 columns = [] if sequence is None else [str(sequence)]
-                columns += [escape_symbol(symbol), *((f"{bits:.4f}", str(rank)) if rank else ("-", "-"))]
+                columns += [show_symbol(symbol), *((f"{bits:.4f}", str(rank)) if rank else ("-", "-"))]
                 yield "\t".join(columns)
 
 

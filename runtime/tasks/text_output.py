@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..common.printable import printable, printable_json
 from ..data.text import BYTE, CHARACTER, WORD, TextReader
 from ..format.manifest import Manifest
 from ..format.vocabulary import Vocabulary, escape_symbol, read_symbols, separator_of, unescape_symbol
@@ -63,7 +63,7 @@ class SymbolFormatter:
 
     def line(self, symbols: Iterable[str]) -> str:
         """Return `symbols` as one line of text, newlines within it escaped."""
-        return escape_symbol("".join(self.write(symbols)))
+        return printable(escape_symbol("".join(self.write(symbols))))
 
     def write(self, symbols: Iterable[str]) -> Iterator[str]:
         """Yield each of `symbols` as text, with its separator before it; a byte that ends no character gives ""."""
@@ -96,7 +96,7 @@ def write_symbols(
 ) -> Iterator[str]:
     """Yield generated symbols as text as they come, and a newline after the last; JSON with the prompt in one piece."""
     if as_json:
-        yield json.dumps({"prompt": prompt, "symbols": list(symbols)}, ensure_ascii=False)
+        yield printable_json({"prompt": prompt, "symbols": list(symbols)})
     else:
         try:
             yield from formatter.write(symbols)
@@ -112,7 +112,7 @@ def write_continuations(
     """Yield a line for each continuation; JSON with the prompt in one line."""
     if as_json:
         shown = [{"symbols": each.symbols, "log_probability": round(each.log_probability, 6)} for each in found]
-        yield json.dumps({"prompt": prompt, "continuations": shown}, ensure_ascii=False) + "\n"
+        yield printable_json({"prompt": prompt, "continuations": shown}) + "\n"
         return
     for each in found:
         yield f"{each.log_probability:.3f}\t{formatter.line(each.symbols)}\n"

@@ -60,7 +60,7 @@ def train_problem(
         StepcellError: As `fit`, `search` and `Run` raise it.
     """
     from ...runtime.common.atomic_write import check_folder
-    from ...runtime.common.terminal import format_table, ignore_sigint, import_silently, print_table
+    from ...runtime.common.terminal import format_table, ignore_sigint, import_silently, print_table, print_text
     from ..fitting.options import Options
     from ..network.network import Network
     from ..run.folder import Run
@@ -72,7 +72,7 @@ def train_problem(
     problem = make_problem()
     if problem.data is not None:
         header, rows, note = problem.data.table()
-        typer.echo("\n".join([*format_table(header, rows), note]), err=True)
+        print_text("\n".join([*format_table(header, rows), note]), err=True)
     if tensorboard is not None:
         check_folder(tensorboard)
     if search:

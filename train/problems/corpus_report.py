@@ -10,7 +10,7 @@ import numpy as np
 from ...runtime.common.arrays import AnyArray
 from ...runtime.common.plotting import Figure, new_figure, to_png
 from ...runtime.data import Corpus, FeatureStats, Recording
-from ...runtime.format.vocabulary import escape_symbol
+from ...runtime.format.vocabulary import show_symbol
 
 _SHOWN = 5  # symbols in the table
 _MOST_BARS, _MOST_PAIRS = 40, 20  # symbols in the picture, and in its table of pairs
@@ -138,5 +138,5 @@ def _spread(scale: FeatureStats) -> str:
 
 def _name(symbol: str) -> str:
     """Return a symbol as it can be read among others; blanks and punctuation marks in quotes."""
-    name = escape_symbol(symbol) if any(character.isalnum() for character in symbol) else repr(symbol)
+    name = show_symbol(symbol) if any(character.isalnum() for character in symbol) else repr(symbol)
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Floats
 from ...runtime.common.plotting import new_figure, to_png
-from ...runtime.format.vocabulary import escape_symbol
+from ...runtime.format.vocabulary import show_symbol
 from ..fitting.checkpoint import HistoryRow
 from ..problems.problem import Streams
 
@@ -66,7 +66,7 @@ def draw_state(fitted: FitResult) -> bytes | None:
             axes.axvline(step - 0.5, color="black", linewidth=1.5)
     if len(ids) <= _MAX_LABELS:
         decode = fitted.data.problem.vocabulary.decode
-        panels[-1].set_xticks(range(len(ids)), [escape_symbol(decode(int(id))) for id in ids], fontsize=7)
+        panels[-1].set_xticks(range(len(ids)), [show_symbol(decode(int(id))) for id in ids], fontsize=7)
         panels[-1].set_xlabel("symbols; a line is a reset")
     else:
         panels[-1].set_xlabel("steps; a line is a reset")

@@ -75,10 +75,12 @@ def training_progress(label: str = "training") -> Iterator[Callable[[HistoryRow]
         label: Text before the bar.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn(label), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    text = TextColumn("{task.description}", markup=False)
+    columns = (TextColumn(escape(label)), BarColumn(), text, TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("compiling", total=1.0)
         judged = ""

@@ -34,6 +34,9 @@ def test_each_symbol_is_written_before_the_next_is_drawn(monkeypatch):
     class Stdout:
         write = held.append
 
+        def isatty():
+            return False
+
         def flush():
             written.extend(held)
             held.clear()

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import sys
 import threading
 import types
+import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import characters, text
 
 from stepcell.runtime.common.lazy import lazy_names
 from stepcell.runtime.common.plotting import new_figure, to_png
+from stepcell.runtime.common.printable import printable, printable_json
 from stepcell.runtime.common.terminal import (
     format_table,
     ignore_sigint,
     import_silently,
     print_table,
+    print_text,
     silence_stderr,
     status,
 )
@@ -48,6 +54,19 @@ def test_a_table_is_framed_on_a_terminal_and_shows_everything(monkeypatch):
     assert "A note." in text
 
 
+@pytest.mark.parametrize("symbol", ["[unk]", "[/b]", "[/INST]", "[bold]x", ":smile:", "a\\[b]", "\x1b[2J", "\x9b2J"])
+def test_a_symbol_is_text_in_a_table_and_in_the_status_on_a_terminal(monkeypatch, symbol):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    print_table([symbol], [[symbol]], f"A note on {symbol}.")
+    with status() as show:
+        show(f"reading {symbol}")
+    shown = printable(symbol)
+    assert sys.stdout.getvalue().count(shown) == 3
+    assert shown in sys.stderr.getvalue()
+    assert "\x9b" not in sys.stdout.getvalue() + sys.stderr.getvalue()
+
+
 def test_without_rich_a_terminal_gets_plain_text(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.console", None)
     monkeypatch.setattr(sys, "stdout", Terminal())
@@ -75,6 +94,26 @@ def test_the_status_is_shown_on_a_terminal_alone(monkeypatch, capsys):
     with status() as show:
         show("exporting")
     assert "exporting" in sys.stderr.getvalue()
+
+
+def test_control_characters_of_a_file_are_printed_as_escapes(capsys):
+    print_text("a\x1b[2J\x9b\u202eb\nc\td\r", err=True)
+    assert capsys.readouterr().err == "a\\x1b[2J\\x9b\\u202eb\nc\td\\r\n"
+    assert format_table(["a\x07"], [["b\nc\x85"]]) == ["a\\x07", "b\\nc\\x85"]
+
+
+@given(text())
+def test_printable_text_has_no_control_characters(symbol):
+    shown = printable(symbol, one_line=True)
+    assert not any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in shown)
+    assert printable(shown, one_line=True) == shown
+
+
+@given(text(characters()))
+def test_printable_json_is_the_same_value(symbol):
+    shown = printable_json({"symbol": symbol})
+    assert json.loads(shown) == {"symbol": symbol}
+    assert not any(unicodedata.category(each) in ("Cc", "Cs") for each in shown)
 
 
 def test_nothing_comes_through_while_stderr_is_silenced(capfd):

@@ -1,0 +1,39 @@
+r"""Text and JSON for a terminal: what comes from a file never controls it.
+
+A symbol, a name or a key may hold any character. An escape sequence among them could rewrite the screen, and a
+right-to-left override could show a line as another one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# Control characters (C0, delete, C1), line and paragraph separators, overrides of the direction, half surrogate pairs.
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_ANY, _BUT_LAYOUT = re.compile(f"[{_CONTROL}]"), re.compile(rf"(?![\n\t])[{_CONTROL}]")
+
+
+def printable(text: str, *, one_line: bool = False) -> str:
+    r"""Return `text` with its control characters written as escapes: `\x1b`, `\u202e`.
+
+    Args:
+        text: Text for people.
+        one_line: Escape newlines and tabs too; else they stay.
+
+    >>> print(printable("a\x1b[2J\tb"))
+    a\x1b[2J	b
+    """
+    return (_ANY if one_line else _BUT_LAYOUT).sub(_escaped, text)
+
+
+def printable_json(value: Any, *, indent: int | None = None) -> str:
+    r"""Return `value` as JSON that is safe to print: letters as they are, control characters like `\u009b`."""
+    shown = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _BUT_LAYOUT.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    named, code = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}, ord(found[0])
+    return named.get(found[0]) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
