@@ -143,7 +143,7 @@ def make_answers() -> None:
         arrays[f"{name}/symbol"] = inputs.ids.astype(np.uint8)
         arrays.update({f"{name}/feature/{key}": array for key, array in inputs.features.items()})
         arrays[f"{name}/main"] = run.probabilities[kept]
-        arrays.update({f"{name}/other/{key}": array[kept] for key, array in run.others.items()})
+        arrays.update({f"{name}/other/{key}": array[kept] for key, array in run.extra_outputs.items()})
     np.savez_compressed(DATA / "answers.npz", **arrays)
 
 
@@ -153,7 +153,8 @@ def make_foreign() -> None:
     folder.mkdir(exist_ok=True)
     foreign.positional_tflite(folder / "positional.tflite")
     foreign.helper_onnx(folder / "helper.onnx")
-    foreign.converted_onnx(folder / "converted.onnx")
+    if not (folder / "converted.onnx").exists():  # its nodes are in another order each time
+        foreign.converted_onnx(folder / "converted.onnx")
     with tempfile.TemporaryDirectory() as temporary:
         foreign.signed_tflite(folder / "signed.tflite", temporary)
     foreign.operators_tflite(folder / "operators.tflite")

@@ -17,7 +17,7 @@ FOREIGN = DATA / "foreign"
 # The checked-in models that data/make.py writes: of each NAME.tflite and NAME.onnx, read with `path_of`.
 # Symbols are "0", "1", ... where nothing else is said, and answers a softmax over the next symbol.
 STANDARD = {
-    "lstm": "LSTM of 12 units, 7 symbols; float16 and bulk too",
+    "lstm": "LSTM of 12 units, 7 symbols; float16 and a graph of whole sequences too",
     "lstm40": "LSTM of 40 units, 20 symbols; int8 too",
     "three_lstm": "LSTMs of 4, 6 and 8 units",
     "gru": "GRU of 12 units",
@@ -59,7 +59,7 @@ WAYS = [*RUNTIMES, ("litert", "memory.tflite", "low latency")]
 
 
 def path_of(name: str, format: str = "tflite", precision: str = "float32") -> Path:
-    """The file of a standard model; `precision` is "float32", "float16", "int8" or "bulk"."""
+    """The file of a standard model; `precision` is "float32", "float16", "int8" or "sequence"."""
     return DATA / (f"{name}.{format}" if precision == "float32" else f"{name}.{precision}.{format}")
 
 

@@ -15,7 +15,7 @@ from stepcell.runtime.format.describe import describe_manifest
 from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.format.model_file import TFLITE, pack
 
-FILE = path_of("lstm", "onnx", "bulk")
+FILE = path_of("lstm", "onnx", "sequence")
 
 
 def test_a_sequence_file_has_the_same_state_and_steps_as_the_other_file_does():
