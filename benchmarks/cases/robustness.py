@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stepcell.runtime import Vocabulary, read_model_file
+from stepcell.runtime import Model, SqliteStore, Vocabulary, load, read_model_file
 from stepcell.runtime.format.model_file import pack
 
 from . import MEMORY, Row, stepcell
@@ -25,6 +28,45 @@ def case_R8(folder: Path) -> Row:  # noqa: N802
     code, shown = on_a_terminal("evaluate", model, data, "--format", "symbols", "--held-out", "0.5")
     names = [name for name in ("[unk]", "[/b]", "[bold]") if name in shown]
     return Row("evaluate, symbols [unk] [/b] ...", (0, ["[unk]", "[/b]", "[bold]"]), (code, names))
+
+
+def case_R10(folder: Path) -> Row:  # noqa: N802
+    """A store has one owner, a checksum for each row, and is neither of a later schema nor of another program."""
+    model = load(MEMORY, backend="numpy")
+    path, seen = folder / "fleet.db", []
+    with SqliteStore(path, model.file) as store:
+        fleet = model.fleet(store=store)
+        fleet.step({"a": "3"})
+        fleet.flush()
+        seen.append(error_of(lambda: SqliteStore(path, model.file)))
+    for statement in (
+        "UPDATE streams SET state = CAST(substr(state, 1, 200) || x'01' || substr(state, 202) AS BLOB)",
+        "UPDATE streams SET symbols_seen = NULL",
+        "PRAGMA user_version = 99",
+        "PRAGMA application_id = 99",
+    ):
+        copy = folder / "copy.db"
+        copy.write_bytes(path.read_bytes())
+        with closing(sqlite3.connect(copy)) as database:
+            seen.append(error_of(lambda: (database.execute(statement), database.commit())))  # noqa: B023
+        seen.append(error_of(lambda: opened(copy, model)))  # noqa: B023
+    right = ["OutputError", "", "DamagedStateError", "IntegrityError", "", "", "NewerStateError", "", "OutputError"]
+    return Row("two owners, damage, NULL, later, foreign", right, seen)
+
+
+def opened(path: Path, model: Model) -> None:
+    """Read the key "a" of a store."""
+    with SqliteStore(path, model.file) as store:
+        store.get("a")
+
+
+def error_of(work: Callable[[], object]) -> str:
+    """Return the name of the error that a call raises; "": none."""
+    try:
+        work()
+    except Exception as error:
+        return type(error).__name__
+    return ""
 
 
 def case_R14(folder: Path) -> Row:  # noqa: N802

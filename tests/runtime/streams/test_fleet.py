@@ -197,7 +197,7 @@ def test_a_store_that_takes_nobody_is_told_before_the_next_move_and_nobody_is_lo
     fleet.step({"a": "3"})
     store.close()
     assert fleet.step({"a": "0"})["a"].symbol == "1"  # it needs no store
-    with pytest.raises(OutputError, match="Cannot use the store .*fleet.db"):
+    with pytest.raises(OutputError, match="Cannot use .*fleet.db as a store"):
         fleet.step({"b": "4"})  # whether there is a "b" only the store could say
     assert fleet.snapshot("a").symbols_seen == 2
 
@@ -225,8 +225,8 @@ def test_a_damaged_member_of_a_store_is_refused(onnx, tmp_path):
     fleet.step({"a": "3"})
     fleet.flush()
     with sqlite3.connect(tmp_path / "fleet.db") as database:
-        database.execute("UPDATE members SET state = x'0011'")
-    with pytest.raises(DamagedStateError, match="for 'a' is no state of this model"):
+        database.execute("UPDATE streams SET state = x'0011'")
+    with pytest.raises(DamagedStateError, match="fleet.db is damaged: the row of 'a'"):
         onnx.fleet(store=store).step({"a": "0"})
 
 
@@ -275,11 +275,13 @@ def test_a_store_keeps_members_over_processes_and_belongs_to_one_model(onnx, tmp
     fleet.step({"a": "3", "b": "4"})
     fleet.flush()
     store.close()
-    again = onnx.fleet(max_members=100, store=SqliteStore(path, onnx.file))
+    store = SqliteStore(path, onnx.file)
+    again = onnx.fleet(max_members=100, store=store)
     assert again.snapshot("a").symbols_seen == 1
     expected = fleet.snapshot("a").state
     assert all(np.array_equal(array, expected[name]) for name, array in again.snapshot("a").state.items())
-    with pytest.raises(OtherModelError, match="holds members of the model"):
+    store.close()
+    with pytest.raises(OtherModelError, match="holds streams of the model"):
         SqliteStore(path, load(DATA / "memory.tflite").file)
     (tmp_path / "text.db").write_text("no database, " * 100)
     with pytest.raises(OutputError, match="Cannot use .* as a store"):
