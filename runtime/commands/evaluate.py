@@ -13,8 +13,15 @@ judging = opt.panel("Evaluation")
 def evaluate(
     file: opt.ModelFile,
     data: Annotated[Path, opt.argument("Events or text to evaluate on.")],
-    held_out: Annotated[float | None, judging("Fraction held out for evaluation.", "as in training, or 0.1")] = None,
-    baseline_from: Annotated[Path | None, judging("File that the n-grams learn from.", "the rest of DATA")] = None,
+    held_out: Annotated[
+        float | None,
+        judging(
+            "Fraction held out for evaluation; the n-grams learn from the rest.", "as in training; all of another file"
+        ),
+    ] = None,
+    baseline_from: Annotated[
+        Path | None, judging("File that the n-grams learn from, or run folder that names it.", "training part of DATA")
+    ] = None,
     top: Annotated[list[int] | None, judging("Top-k accuracy to report; repeatable.", "3 and 5", min=1)] = None,
     window: Annotated[int | None, judging("Symbols that the windowed evaluation sees.", opt.AS_TRAINED, min=1)] = None,
     format: opt.Format = None,
@@ -33,10 +40,10 @@ def evaluate(
     report: Annotated[Path | None, opt.output("Write an HTML page with pictures, readable offline.", "none")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Evaluate a model file with the device runtime against n-gram baselines of order 1 to 5.
+    """Evaluate a model file with the device runtime against n-grams, of growing order while they get better.
 
     The data are read as the training data were; the options of the group Data overrule that. On the training file only
-    the held-out part is used.
+    the held-out part is used, another file as a whole; then --baseline-from names what the n-grams learn from.
 
     Example: stepcell evaluate model.tflite log.csv --report evaluation.html
     """

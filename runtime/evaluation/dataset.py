@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,12 @@ from ..common.errors import CorpusError
 from ..data import EncodedSequences, HeldOut, reader_for_model
 from ..format.manifest import Manifest
 
+RUN_FILE = "run.json"  # of a run folder of `stepcell train`
+NO_BASELINES = (
+    "no n-grams: they need the training data. Name them with --baseline-from FILE or --baseline-from RUN, or hold out "
+    "a part of these data: --held-out 0.1"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class EvaluationData:
@@ -18,13 +25,13 @@ class EvaluationData:
 
     Attributes:
         test: The sequences that the model and the baselines predict.
-        train: The sequences that the baselines learn from.
+        train: The sequences that the baselines learn from; None: there are none.
         unknown: How many of the test symbols are not in the vocabulary; they are read as the unknown symbol.
         notes: The origin of both, in words.
     """
 
     test: EncodedSequences
-    train: EncodedSequences
+    train: EncodedSequences | None
     unknown: int
     notes: tuple[str, ...]
 
@@ -36,15 +43,15 @@ def read_evaluation_data(
     """Read the data of an evaluation.
 
     If `data` is the training file, by its sha256, the part that training held out is the test data, and the baselines
-    learn from the part that the network learned from. Another file is test data as a whole if `baseline_from` names
-    the file for the baselines (of the training file only the part that the network learned from); else a part of it is
-    held out as test data, and they learn from the rest.
+    learn from the part that the network learned from. Another file is test data as a whole, and the baselines learn
+    from `baseline_from` (of the training file only from the part that the network learned from); without it there are
+    no n-grams. With `held_out` a part of `data` is held out as test data, and they learn from the rest.
 
     Args:
         manifest: Manifest of the model; `training["data"]` says how files were read, if stepcell trained it.
         data: File to evaluate on.
-        baseline_from: File for the baselines.
-        held_out: Fraction of `data` to evaluate on; None: as training held out, else a tenth.
+        baseline_from: File for the baselines, or the run folder of the model, which names its training file.
+        held_out: Fraction of `data` to evaluate on; None: as training held out of its file, all of another one.
         end: The end symbol; "": none; None: that of the training.
         options: Reading options that differ from the training; see `reader_for_model`.
 
@@ -60,8 +67,8 @@ def read_evaluation_data(
     is_training_file = bool(sha256) and recording.sha256 == sha256
     as_trained = is_training_file and bool(trained_split) and held_out is None
     notes = [f"{data}: {recording.found}" if recording.found else str(data), *recording.remarks]
-    test = recording
-    if baseline_from is None or as_trained:
+    test, train = recording, None
+    if as_trained or (held_out is not None and baseline_from is None):
         train, test = split.split(recording)
         notes.append(
             f"{data} is the training file; evaluated on the part that was held out then"
@@ -71,14 +78,46 @@ def read_evaluation_data(
     if is_training_file and not as_trained:
         notes.append("the model has seen that file in training: these are no figures for new data")
     if baseline_from is not None:
-        train, part = reader.reader.read(baseline_from), ""
+        source, part = _data_of(baseline_from), ""
+        train = reader.reader.read(source)
         if sha256 and train.sha256 == sha256 and trained_split:
             train, part = HeldOut(**trained_split).split(train)[0], ", the part that the network learned from"
-        notes.append(f"baselines learn from {baseline_from}{part}")
-    unknown, _ = reader.count_unknown([test, train])
+        elif source != baseline_from and sha256:
+            raise CorpusError(
+                f"{source}, which {baseline_from} was trained on, has changed since, or {manifest.name} is of another "
+                f"run. Name the data that the n-grams learn from: --baseline-from FILE."
+            )
+        notes.append(f"baselines learn from {source}{part}")
+    if train is None:
+        notes.append(NO_BASELINES)
+    unknown = reader.count_unknown([one for one in (test, train) if one is not None])[0]
     if 2 * unknown > len(test.ids):
         raise CorpusError(
             f"The model does not know {unknown:,} of the {len(test.ids):,} symbols of {data}. "
             f"Were they read as in training? It knows {manifest.vocabulary.describe()}."
         )
-    return EvaluationData(reader.encode(test), reader.encode(train), unknown, tuple(notes))
+    encoded = None if train is None else reader.encode(train)
+    return EvaluationData(reader.encode(test), encoded, unknown, tuple(notes))
+
+
+def _data_of(source: Path) -> Path:
+    """Return `source`, or the training file that a run folder names.
+
+    Raises:
+        CorpusError: The run names no file, or one that is not there.
+    """
+    run = source / RUN_FILE
+    if not run.is_file():
+        return source
+    try:
+        named = json.loads(run.read_bytes())["problem"]["source"]
+        trained_on = Path(named)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorpusError(
+            f"{run} names no file that the run learned from. Give the file: --baseline-from FILE."
+        ) from error
+    if not trained_on.exists():
+        raise CorpusError(
+            f"{source} was trained on {trained_on}, which is not there. Give the file: --baseline-from FILE."
+        )
+    return trained_on

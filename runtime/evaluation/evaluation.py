@@ -16,6 +16,7 @@ from .ngram import Baseline, baselines
 CARRIED, RESET, WINDOWED, MEMORYLESS = "carried", "reset", "windowed", "memoryless"
 _WINDOW = 50  # if the model file does not tell its longest training sequence
 _WORTH = 0.01  # bits per symbol by which a network has to be better than an n-gram
+_FAR_OFF = 0.05  # calibration error, beyond that of chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,25 +52,59 @@ class Evaluation:
         return self.modes[RESET if RESET in self.modes else CARRIED]
 
     @property
-    def best_baseline(self) -> Baseline:
-        """The baseline with the fewest bits."""
-        return min((one for one in self.baselines if one.has_probabilities), key=lambda one: one.scores.bits)
+    def best_baseline(self) -> Baseline | None:
+        """The baseline with the fewest bits; None: there are no n-grams."""
+        able = [one for one in self.baselines if one.has_probabilities]
+        return min(able, key=lambda one: one.scores.bits) if able else None
+
+    def most_accurate(self, count: int = 1) -> Baseline:
+        """Return the baseline with the highest accuracy among the `count` likeliest."""
+        able = [one for one in self.baselines if one.has_probabilities or count == 1]
+        return max(able, key=lambda one: one.scores.top(count))
 
     def verdict(self) -> str:
-        """Return as a sentence whether the network is better than the baselines."""
-        best, gain = self.best_baseline, self.best_baseline.scores.bits - self.main.bits
-        points = 100 * (self.main.accuracy - best.scores.accuracy)
-        name = f"the {best.name.removeprefix('the ')}"
+        """Return as a sentence whether the network is better than the baselines, each measure against its best."""
+        best, accurate = self.best_baseline, self.most_accurate()
+        points = f"{100 * (self.main.accuracy - accurate.scores.accuracy):+.2f} points of accuracy against"
+        if best is None:
+            found = f"the network cannot be compared with counting: there are no n-grams; {points} {_the(accurate)}"
+            return "; ".join([found, *self.faults()])
+        gain = best.scores.bits - self.main.bits
         worth = (
             "the network is worth it" if gain > _WORTH
             else "the network is no better than counting" if gain > -_WORTH
             else "counting is better than the network"
         )  # fmt: skip
-        return f"{worth}: {gain:+.4f} bits per symbol and {points:+.2f} points of accuracy against {name}"
+        bits = f"{worth}: {gain:+.4f} bits per symbol"
+        if accurate is not best:
+            bits += f" against {_the(best)}"
+        return "; ".join([f"{bits} and {points} {_the(accurate)}", *self.faults()])
+
+    def faults(self) -> list[str]:
+        """Return what the figures say against using the model as it is: memory that does harm, wrong confidence."""
+        found = []
+        alone = self.modes.get(MEMORYLESS)
+        harmed = [name for name in (RESET, CARRIED) if alone and name in self.modes
+                  and alone.bits < self.modes[name].bits - _WORTH]  # fmt: skip
+        if alone and harmed:
+            loss = self.modes[harmed[0]].bits - alone.bits
+            remedy = (
+                "reset it before each sequence" if harmed == [CARRIED] and RESET in self.modes
+                else "its memory is of no use on these data"
+            )  # fmt: skip
+            found.append(f"with the state {harmed[0]} it needs {loss:.4f} bits more than without memory: {remedy}")
+        error = self.main.calibration_error
+        if error > _FAR_OFF + 2 * self.main.calibration_noise:
+            bias = float(self.main.confidence.mean()) - self.main.accuracy
+            found.append(
+                f"its probabilities are off by {100 * error:.1f} points, it is too {'sure' if bias > 0 else 'unsure'}: "
+                "do not take them, or thresholds on them, as they are"
+            )
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as a JSON object."""
-        main = self.main
+        main, best = self.main, self.best_baseline
         plain = {one.name: {"symbols": len(one.scores), "accuracy": one.scores.accuracy} for one in self.baselines}
         full = {one.name: one.scores.to_json(self.top) for one in self.baselines if one.has_probabilities}
         return {
@@ -80,12 +115,21 @@ class Evaluation:
             "notes": list(self.notes),
             "modes": {name: scores.to_json(self.top) for name, scores in self.modes.items()},
             "baselines": plain | full,
+            "best_baselines": {
+                "accuracy": self.most_accurate().name,
+                **({} if best is None else {f"top_{count}": self.most_accurate(count).name for count in self.top}),
+                "bits_per_symbol": None if best is None else best.name,
+            },
             "verdict": self.verdict(),
             "by_position": main.by_position(),
             "calibration_error": main.calibration_error,
             "reliability": main.reliability(),
             "mistakes": main.mistakes(self.symbols),
         }
+
+
+def _the(baseline: Baseline) -> str:
+    return f"the {baseline.name.removeprefix('the ')}"
 
 
 def evaluate(
@@ -128,7 +172,8 @@ def evaluate(
         found = run()
         if found is not None:
             scores[name] = found
-    progress("counting n-grams")
+    if data.train is not None:
+        progress("counting n-grams")
     return Evaluation(
         f"{model.file.name} on {model.backend}", scores,
         tuple(baselines(data.train, data.test, len(model.vocabulary))), model.output_vocabulary.symbols,

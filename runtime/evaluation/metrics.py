@@ -134,6 +134,12 @@ class SymbolScores:
         gaps = [row["symbols"] * abs(row["confidence"] - row["accuracy"]) for row in self.reliability()]
         return sum(gaps) / len(self) if len(self) else nan
 
+    @property
+    def calibration_noise(self) -> float:
+        """Calibration error by chance of as many symbols, if the probabilities are right; an upper bound."""
+        spreads = [(row["symbols"] * row["confidence"] * (1 - row["confidence"])) ** 0.5 for row in self.reliability()]
+        return sum(spreads) / len(self) if len(self) else nan
+
     def mistakes(self, symbols: Sequence[str], most: int = 10) -> list[dict[str, Any]]:
         """Return the most frequent pairs of a symbol and a wrong prediction for it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from ..data.recording import concatenated_ranges
 from ..tasks.distribution import Float64
 from .metrics import SymbolScores, positions_of
 
-ORDERS = (1, 2, 3, 4, 5)
+MIN_ORDERS, MAX_ORDERS = 5, 32  # always shown; and most, if they go on getting better
+_PATIENCE = 3  # orders without a gain before the last is found
+_GAIN = 1e-3  # in bits per symbol, or in accuracy
+_MOST_BYTES = 1 << 28  # of the counts of orders above `MIN_ORDERS`
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +58,35 @@ class NGram:
             symbols: Size V of the vocabulary.
             order: 1 for the frequencies alone, 2 for pairs, and so on.
         """
-        self.order, self._symbols = order, symbols
+        self._symbols, self._sequences = symbols, sequences
         self._levels: list[_Level] = []
-        counted, contexts = sequences.weights > 0, np.zeros(len(sequences), np.int64)
-        for length in range(order):
-            contexts, codes = self._extend(sequences, contexts, length)
-            known = counted & (contexts >= 0)
-            pairs, counts = np.unique(contexts[known] * symbols + sequences.targets[known], return_counts=True)
-            firsts = np.searchsorted(pairs, np.arange(len(codes) + 1) * symbols)
-            before = np.concatenate([[0], np.cumsum(counts)])
-            seen, different = np.diff(before[firsts]), np.diff(firsts)
-            together = np.maximum(seen + different, 1)  # a context may have no follower
-            left = np.where(seen > 0, different / together, 1.0)
-            shares = counts / np.repeat(together, different)
-            self._levels.append(_Level(codes, firsts, (pairs % symbols).astype(np.int32), shares, left))
+        self._last = np.zeros(len(sequences), np.int64)  # index of the longest context at each position
+        for _ in range(order):
+            self.grow()
+
+    @property
+    def order(self) -> int:
+        """The number of symbols in view, with the predicted one."""
+        return len(self._levels)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the counts."""
+        return sum(getattr(level, each.name).nbytes for level in self._levels for each in fields(level))
+
+    def grow(self) -> None:
+        """Count contexts that are one symbol longer."""
+        sequences, symbols = self._sequences, self._symbols
+        self._last, codes = self._extend(sequences, self._last, len(self._levels))
+        known = (sequences.weights > 0) & (self._last >= 0)
+        pairs, counts = np.unique(self._last[known] * symbols + sequences.targets[known], return_counts=True)
+        firsts = np.searchsorted(pairs, np.arange(len(codes) + 1) * symbols)
+        before = np.concatenate([[0], np.cumsum(counts)])
+        seen, different = np.diff(before[firsts]), np.diff(firsts)
+        together = np.maximum(seen + different, 1)  # a context may have no follower
+        left = np.where(seen > 0, different / together, 1.0)
+        shares = counts / np.repeat(together, different)
+        self._levels.append(_Level(codes, firsts, (pairs % symbols).astype(np.int32), shares, left))
 
     def score(self, sequences: EncodedSequences) -> SymbolScores:
         """Predict every symbol of `sequences` that has a symbol before it."""
@@ -137,18 +155,46 @@ class Baseline:
     has_probabilities: bool = True
 
 
-def baselines(train: EncodedSequences, test: EncodedSequences, symbols: int) -> Iterator[Baseline]:
+def baselines(train: EncodedSequences | None, test: EncodedSequences, symbols: int) -> Iterator[Baseline]:
     """Yield the baselines in turn: the last symbol again, the most frequent one, n-grams of growing order.
 
+    The orders go on beyond the first five while one of the next three has fewer bits or a higher accuracy on `test`,
+    and counts and contexts take less than 256 MB. Choosing the order on the test symbols favours n-grams, if anything.
+
     Args:
-        train: Their training data.
-        test: The symbols that they predict.
+        train: Training data of the n-grams; None: there are no n-grams.
+        test: The symbols that are predicted.
         symbols: Size of the vocabulary.
     """
     yield Baseline("the last symbol again", _last_symbol(test, symbols), has_probabilities=False)
-    for order in ORDERS:
-        name = "the most frequent symbol (1-gram)" if order == 1 else f"{order}-gram with back-off"
-        yield Baseline(name, NGram(train, symbols, order).score(test))
+    if train is None:
+        return
+    model, best, accurate = NGram(train, symbols, 0), None, None
+    waiting: list[Baseline] = []  # without a gain so far
+    while model.order < MAX_ORDERS:
+        if model.order >= MIN_ORDERS and model.size + test.inputs.nbytes * 2 * model.order > _MOST_BYTES:
+            return
+        model.grow()
+        name = "the most frequent symbol (1-gram)" if model.order == 1 else f"{model.order}-gram with back-off"
+        waiting.append(Baseline(name, model.score(test)))
+        scores = waiting[-1].scores
+        if best is None or scores.bits < best.bits - _GAIN:
+            gains, best = True, scores
+        else:
+            gains = False
+        if accurate is None or _gain(scores, accurate) > _GAIN:
+            gains, accurate = True, scores
+        if model.order <= MIN_ORDERS or gains:
+            yield from waiting
+            waiting = []
+        elif len(waiting) == _PATIENCE:
+            return
+
+
+def _gain(scores: SymbolScores, others: SymbolScores) -> float:
+    """Return by how much the accuracy on the same symbols is higher, less twice the standard error of that."""
+    right, wrong = scores.ranks == 1, others.ranks == 1
+    return float(right.mean() - wrong.mean() - 2 * (right != wrong).sum() ** 0.5 / max(len(scores), 1))
 
 
 def _last_symbol(sequences: EncodedSequences, symbols: int) -> SymbolScores:

@@ -34,13 +34,17 @@ def figures_table(evaluation: Evaluation) -> Table:
 
 def positions_table(evaluation: Evaluation) -> Table:
     """Return header and rows: accuracy and bits by the position in the sequence, of the best baseline too."""
+    own, best = evaluation.main.by_position(), evaluation.best_baseline
+    others = [] if best is None else best.scores.by_position()  # of the same symbols, so of the same ranges
     rows = []
-    pairs = zip(evaluation.main.by_position(), evaluation.best_baseline.scores.by_position(), strict=True)
-    for row, baseline in pairs:  # of the same symbols, so of the same ranges
+    for index, row in enumerate(own):
         position = f"{row['from']:,}" if row["from"] == row["to"] else f"{row['from']:,} to {row['to']:,}"
-        figures = [(percent(one["accuracy"]), f"{one['bits_per_symbol']:.4f}") for one in (row, baseline)]
-        rows.append([position, f"{row['symbols']:,}", *figures[0], *figures[1]])
-    return ["position", "symbols", "accuracy", "bits", "n-gram accuracy", "bits"], rows
+        cells = [
+            (percent(one["accuracy"]), f"{one['bits_per_symbol']:.4f}") for one in (row, *others[index : index + 1])
+        ]
+        rows.append([position, f"{row['symbols']:,}", *(cell for pair in cells for cell in pair)])
+    header = ["position", "symbols", "accuracy", "bits"]
+    return [*header, *(["n-gram accuracy", "bits"] if others else [])], rows
 
 
 def reliability_table(evaluation: Evaluation) -> Table:
@@ -117,7 +121,9 @@ def _draw_bits(axes: Any, evaluation: Evaluation) -> None:
 
 def _draw_positions(axes: Any, evaluation: Evaluation) -> None:
     best = evaluation.best_baseline
-    for name, scores, colour in (("network", evaluation.main, "tab:blue"), (best.name, best.scores, "tab:gray")):
+    drawn = [("network", evaluation.main, "tab:blue")]
+    drawn += [] if best is None else [(best.name, best.scores, "tab:gray")]
+    for name, scores, colour in drawn:
         bits = {row["from"]: row["bits_per_symbol"] for row in scores.by_position()}
         axes.plot(list(bits), list(bits.values()), "o-", color=colour, label=name)
     axes.set(xscale="log", xlabel="position in the sequence", ylabel="bits per symbol")

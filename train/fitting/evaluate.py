@@ -88,9 +88,7 @@ def windows(streams: Streams, length: int, count: int, seed: int) -> Streams:
     Returns:
         Streams of shape (length, at most `count`) that count at their last step alone.
     """
-    steps, rows = np.nonzero(streams.weights[length - 1 :])
-    drawn = np.random.default_rng([seed, 9]).permutation(len(steps))[:count]
-    ends, rows = steps[drawn] + length, rows[drawn]
+    ends, rows = _window_ends(streams, length, count, seed)
     indices = ends - length + np.arange(length)[:, None]  # (length, count)
     weights = np.zeros(indices.shape, np.float32)
     weights[-1] = 1
@@ -99,6 +97,25 @@ def windows(streams: Streams, length: int, count: int, seed: int) -> Streams:
     allowed = None if streams.allowed is None else streams.allowed[indices, rows]
     features = None if streams.features is None else streams.features[indices, rows]
     return Streams(streams.inputs[indices, rows], streams.targets[indices, rows], weights, resets, allowed, features)
+
+
+def beside_carried(windowed: Predictions, carried: AnyArray) -> Score:
+    """Return the score of windows, with the accuracy of the state carried and the standard error of the difference.
+
+    Args:
+        windowed: Predictions for W windows, each of which counts at its last step.
+        carried: Whether each of the same answers is right with the state carried, bool of shape (W,).
+    """
+    gains = windowed.correct[-1].astype(np.float64) - carried
+    error = float(gains.std()) / len(gains) ** 0.5
+    return replace(windowed.score(), carried_accuracy=float(carried.mean()), standard_error=error)
+
+
+def _window_ends(streams: Streams, length: int, count: int, seed: int) -> tuple[AnyArray, AnyArray]:
+    """Return the step after the last one of each window that is drawn, and its row, int of shape (windows,)."""
+    steps, rows = np.nonzero(streams.weights[length - 1 :])
+    drawn = np.random.default_rng([seed, 9]).permutation(len(steps))[:count]
+    return steps[drawn] + length, rows[drawn]
 
 
 class Evaluator:
@@ -136,16 +153,18 @@ class Evaluator:
             seed: Of the windows that are drawn.
 
         Returns:
-            Scores by name; `windowed` sees the last `window` symbols only, `reset` the last one alone. And the
-            predictions for `carried`.
+            Scores by name; `windowed` sees the last `window` symbols only, and has the accuracy of `carried` on the
+            same answers; `reset` sees the last symbol alone. And the predictions for `carried`.
         """
         predictions = {name: self.predict(streams) for name, streams in evaluations.items()}
         scores = {name: predicted.score() for name, predicted in predictions.items()}
         carried = evaluations["carried"]
         if window <= len(carried.inputs):
-            drawn = windows(carried, window, min(_WINDOWS, max(_WINDOW_STEPS // window, 1)), seed)
+            draw = (carried, window, min(_WINDOWS, max(_WINDOW_STEPS // window, 1)), seed)
+            drawn = windows(*draw)
             if drawn.inputs.shape[1]:
-                scores["windowed"] = self.score(drawn)
+                ends, rows = _window_ends(*draw)
+                scores["windowed"] = beside_carried(self.predict(drawn), predictions["carried"].correct[ends - 1, rows])
         memoryless = replace(carried, resets=np.ones(carried.inputs.shape, bool))
         return {**scores, "reset": self.score(memoryless)}, predictions["carried"]
 

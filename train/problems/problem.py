@@ -22,6 +22,8 @@ class Score:
         answers: Number of answers that counted.
         steps: Length of the streams.
         min_probability: The lowest probability of a right answer; nan: not known.
+        carried_accuracy: Of windows: the accuracy on the same answers with the state carried; None: not known.
+        standard_error: Of windows: that of the difference of the two accuracies.
     """
 
     accuracy: float
@@ -29,9 +31,14 @@ class Score:
     answers: int
     steps: int
     min_probability: float = nan
+    carried_accuracy: float | None = None
+    standard_error: float = 0.0
 
     def to_json(self) -> dict[str, float]:
         """Return the figures, with bits per symbol and perplexity, as a JSON object."""
+        beside = {} if self.carried_accuracy is None else {
+            "carried_accuracy": self.carried_accuracy, "standard_error": self.standard_error,
+        }  # fmt: skip
         return {
             "accuracy": self.accuracy,
             "nats_per_symbol": self.nats,
@@ -40,6 +47,7 @@ class Score:
             "answers": self.answers,
             "steps": self.steps,
             "lowest_probability": self.min_probability,
+            **beside,
         }
 
 

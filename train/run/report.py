@@ -19,7 +19,7 @@ _MEANINGS = {
     "windowed": "only the last symbols in view, as many as were learned at once",
     "reset": "state reset before each symbol: no memory",
 }
-_WORTH_A_WARNING = 0.01  # of accuracy
+_WORTH_A_WARNING = 0.01  # of accuracy, and more than two standard errors
 
 
 def score_table(fitted: FitResult, learned_steps: int) -> tuple[list[str], list[list[str]], str]:
@@ -52,17 +52,22 @@ def _warnings(fitted: FitResult, learned_steps: int) -> list[str]:
     if fitted.carried is None:
         return ["Evaluation was cut short."]
     carried, sequence = fitted.scores["carried"], fitted.scores.get("per_sequence")
-    if sequence is not None and carried.accuracy < sequence.accuracy - _WORTH_A_WARNING:
-        return [
-            f"Reset the state before each sequence: carried on from one into the next, the accuracy falls from "
-            f"{100 * sequence.accuracy:.1f} to {100 * carried.accuracy:.1f} %."
-        ]
+    if sequence is not None:
+        chance = sum(one.accuracy * (1 - one.accuracy) / max(one.answers, 1) for one in (carried, sequence)) ** 0.5
+        if sequence.accuracy - carried.accuracy > max(_WORTH_A_WARNING, 2 * chance):
+            return [
+                f"Reset the state before each sequence: carried on from one into the next, the accuracy falls from "
+                f"{100 * sequence.accuracy:.1f} to {100 * carried.accuracy:.1f} %."
+            ]
     windowed = fitted.scores.get("windowed")
-    if windowed is not None and carried.accuracy < windowed.accuracy - _WORTH_A_WARNING:
+    if windowed is None or windowed.carried_accuracy is None:
+        return []
+    if windowed.accuracy - windowed.carried_accuracy > max(_WORTH_A_WARNING, 2 * windowed.standard_error):
         return [
-            f"The state does not last: {100 * windowed.accuracy:.1f} % of the answers are right with only the last "
-            f"{learned_steps} symbols in view, as many as were learned at once, and {100 * carried.accuracy:.1f} % "
-            f"with the state carried over {carried.steps:,}. Reset it on the device, or train with longer chunks."
+            f"The state does not last: {100 * windowed.accuracy:.1f} % of {windowed.answers:,} answers are right with "
+            f"only the last {learned_steps} symbols in view, as many as were learned at once, and "
+            f"{100 * windowed.carried_accuracy:.1f} % of the same with the state carried over {carried.steps:,}. Reset "
+            "it on the device, or train with longer chunks."
         ]
     return []
 

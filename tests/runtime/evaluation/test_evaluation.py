@@ -17,10 +17,13 @@ from stepcell.runtime.common.errors import CorpusError, OptionError, TargetError
 from stepcell.runtime.data import HeldOut, Recording, encode_sequences
 from stepcell.runtime.data.events import EventsReader
 from stepcell.runtime.evaluation import (
+    Baseline,
+    Evaluation,
     EvaluationData,
     EvaluationModes,
     NGram,
     SymbolScores,
+    baselines,
     evaluate,
     read_evaluation_data,
 )
@@ -210,6 +213,132 @@ def test_the_training_file_is_evaluated_on_the_part_that_was_held_out_then(tmp_p
         assert any("the model has seen that file in training" in note for note in seen.notes)
 
 
+@pytest.fixture
+def trained(tmp_path):
+    """The manifest of a model and the folder of its run, which learned from half of log.lines."""
+    path, run = tmp_path / "log.lines", tmp_path / "run"
+    path.write_text("".join(" ".join(sequence) + "\n" for sequence in SEQUENCES * 5))
+    reader = EventsReader(format="lines", end="<end>")
+    data = {
+        "reading": reader.to_json(), "end": "<end>", "held_out": {"share": 0.5, "by": None},
+        "sha256": reader.read(path).sha256,
+    }  # fmt: skip
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"problem": {"source": str(path)}}))
+    return manifest(data), path, run
+
+
+def test_a_new_file_is_evaluated_whole_against_the_training_part_that_a_run_or_a_file_names(trained, tmp_path):
+    of_model, path, run = trained
+    other = tmp_path / "other.lines"
+    other.write_text("a b\nc\na\n")
+    learned, _ = HeldOut(0.5).split(EventsReader(format="lines", end="<end>").read(path))
+    for source in (path, run):
+        found = read_evaluation_data(of_model, other, source)
+        assert len(found.test.starts) - 1 == 3
+        np.testing.assert_array_equal(found.train.inputs, encode_sequences(learned, LETTERS, "<end>").inputs)
+        assert found.notes[-1] == f"baselines learn from {path}, the part that the network learned from"
+    held_out = read_evaluation_data(of_model, other, held_out=0.34)
+    assert (len(held_out.test.starts) - 1, len(held_out.train.starts) - 1) == (1, 2)
+
+
+def test_without_training_data_a_new_file_is_evaluated_whole_and_the_missing_comparison_is_named(trained, tmp_path):
+    other = tmp_path / "other.lines"
+    other.write_text("a b\nc\na\n")
+    found = read_evaluation_data(trained[0], other)
+    assert (len(found.test.starts) - 1, found.train) == (3, None)
+    assert found.notes[-1].startswith("no n-grams: they need the training data. Name them with --baseline-from FILE")
+
+
+def test_a_run_whose_file_is_missing_changed_or_not_named_is_refused(trained, tmp_path):
+    of_model, path, run = trained
+    other = tmp_path / "other.lines"
+    other.write_text("a b\nc\na\n")
+    path.write_text("a b\n" * 9)
+    with pytest.raises(CorpusError, match="log.lines, which .*run was trained on, has changed since"):
+        read_evaluation_data(of_model, other, run)
+    path.unlink()
+    with pytest.raises(CorpusError, match="run was trained on .*log.lines, which is not there"):
+        read_evaluation_data(of_model, other, run)
+    (run / "run.json").write_text('{"problem": {}}')
+    with pytest.raises(CorpusError, match="run.json names no file that the run learned from"):
+        read_evaluation_data(of_model, other, run)
+
+
+def test_a_new_file_without_training_data_shows_figures_of_the_network_alone(lines, tmp_path):
+    options = ["--format", "lines", "--end", ""]
+    shown = run_command(DATA / "memory.tflite", lines, *options, "--report", tmp_path / "report.html")
+    assert re.search(r"evaluated: 40 sequences, 160 predictions$", shown.output, re.MULTILINE)
+    assert "no n-grams: they need the training data" in shown.output
+    assert "-gram with" not in shown.output
+    found = json.loads(run_command(DATA / "memory.tflite", lines, *options, "--json").stdout)
+    assert list(found["baselines"]) == ["the last symbol again"]
+    assert found["best_baselines"] == {"accuracy": "the last symbol again", "bits_per_symbol": None}
+    assert found["verdict"].startswith("the network cannot be compared with counting: there are no n-grams; +100.00")
+
+
+def repeating(lag, seed, length=6_000):
+    """A sequence of which the symbol `lag` steps back mostly comes again."""
+    random = np.random.default_rng(seed)
+    symbols = random.integers(0, 2, length)
+    for i in np.flatnonzero(random.random(length) < 0.8):
+        symbols[i] = symbols[i - lag] if i >= lag else 0
+    return encoded(["".join("ab"[symbol] for symbol in symbols)], None)
+
+
+@pytest.mark.parametrize(("lag", "orders"), [(1, 5), (5, 6), (7, 8)])
+def test_n_grams_go_on_while_they_get_better_and_stop_soon_after(lag, orders):
+    found = list(baselines(repeating(lag, 1), repeating(lag, 2), len(LETTERS)))[1:]
+    assert len(found) == orders
+    assert found[-1].scores.accuracy > 0.85
+
+
+def scores(bits, right, symbols=200, confidence=0.5):
+    """Scores of symbols that are all as likely, of which a share was predicted."""
+    ranks = np.where(np.arange(symbols) < round(right * symbols), 1, 2).astype(np.int32)
+    ids, ones = np.zeros(symbols, np.int32), np.ones(symbols)
+    return SymbolScores(ids, ids, confidence * ones, -bits * np.log(2) * ones, ranks, ones.astype(np.int64))
+
+
+def evaluation(modes, of_baselines):
+    return Evaluation("m", modes, tuple(of_baselines), ("a", "b"), (3,), 50, 2, 0, ())
+
+
+def test_each_measure_is_compared_with_the_best_baseline_in_that_measure():
+    counted = [Baseline("2-gram", scores(1.2, 0.4)), Baseline("5-gram", scores(1.5, 0.48))]
+    found = evaluation({"carried": scores(1.1, 0.5)}, counted)
+    assert found.verdict() == (
+        "the network is worth it: +0.1000 bits per symbol against the 2-gram and +2.00 points of accuracy against the "
+        "5-gram"
+    )
+    assert found.to_json()["best_baselines"] == {"accuracy": "5-gram", "top_3": "2-gram", "bits_per_symbol": "2-gram"}
+    again = [*counted, Baseline("the last symbol again", scores(9.0, 0.7), has_probabilities=False)]
+    assert evaluation({"carried": scores(1.1, 0.5)}, again).verdict().endswith(
+        "and -20.00 points of accuracy against the last symbol again"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("modes", "said"),
+    [
+        ({"carried": (1.4, 0.5), "memoryless": (1.1, 0.5)},
+         "with the state carried it needs 0.3000 bits more than without memory: its memory is of no use on these data"),
+        ({"reset": (1.0, 0.5), "carried": (1.4, 0.5), "memoryless": (1.1, 0.5)},
+         "with the state carried it needs 0.3000 bits more than without memory: reset it before each sequence"),
+        ({"carried": (1.1, 0.5), "memoryless": (1.1, 0.5)}, None),
+        ({"carried": (1.1, 0.9)}, "its probabilities are off by 40.0 points, it is too unsure: do not take them, or "
+         "thresholds on them, as they are"),
+        ({"carried": (1.1, 0.2)}, "its probabilities are off by 30.0 points, it is too sure: do not take them, or "
+         "thresholds on them, as they are"),
+        ({"carried": (1.1, 0.6, 20)}, None),  # by chance
+    ],
+)  # fmt: skip
+def test_the_verdict_names_memory_that_does_harm_and_confidence_that_is_wrong(modes, said):
+    found = evaluation({name: scores(*one) for name, one in modes.items()}, [Baseline("2-gram", scores(2.0, 0.1))])
+    assert found.faults() == ([] if said is None else [said])
+    assert said is None or found.verdict().endswith(said)
+
+
 def test_symbols_that_the_model_does_not_know_are_counted_or_named(tmp_path):
     path = tmp_path / "log.lines"
     path.write_text("a x b\nb y\nc x b\n")
@@ -249,7 +378,8 @@ def test_data_and_options_that_make_no_sense_are_refused(memory):
 
 
 def test_the_command_shows_the_model_beside_its_baselines(lines):
-    result = run_command(DATA / "memory.tflite", lines, "--format", "lines", "--end", "", "--window", "3")
+    options = ("--format", "lines", "--end", "", "--window", "3", "--held-out", "0.1")
+    result = run_command(DATA / "memory.tflite", lines, *options)
     assert result.exit_code == 0, result.output
     for part in (
         "state reset before each sequence",
@@ -264,7 +394,7 @@ def test_the_command_shows_the_model_beside_its_baselines(lines):
 
 def test_the_command_gives_the_same_as_json_and_a_report_that_needs_no_network(lines, tmp_path):
     report = tmp_path / "report.html"
-    options = ["--format", "lines", "--end", "", "--json", "--report", report]
+    options = ["--format", "lines", "--end", "", "--held-out", "0.1", "--json", "--report", report]
     result = run_command(DATA / "memory.onnx", lines, *options)
     found = json.loads(result.stdout)
     assert found["modes"]["reset"]["accuracy"] == 1

@@ -9,7 +9,7 @@ import pytest
 from support.keras_models import MEMORY
 
 from stepcell.train import DivergedError, Network, Options, Score, Streams, fit, score_table
-from stepcell.train.fitting.evaluate import Evaluator, Predictions, windows
+from stepcell.train.fitting.evaluate import Evaluator, Predictions, beside_carried, windows
 from stepcell.train.fitting.loop import LazyScores
 
 
@@ -49,18 +49,40 @@ def test_a_window_holds_the_symbols_before_its_answer_and_begins_from_nothing():
     assert drawn.resets.sum(axis=0).tolist() == [1] * 30
 
 
+def warning_of(fitted, **scores):
+    return score_table(replace(fitted, scores=scores), 25)[2]
+
+
 def test_a_state_that_does_not_last_is_warned_of_with_numbers(fitted_memory):
-    fitted = fitted_memory
-    scores = {"carried": Score(0.5, 1.0, 1, 4000), "per_sequence": Score(0.9, 1.0, 1, 22)}
-    warning = score_table(replace(fitted, scores=scores), 22)[2]
+    carried = Score(0.5, 1.0, 4000, 4000)
+    warning = warning_of(fitted_memory, carried=carried, per_sequence=Score(0.9, 1.0, 1000, 22))
     assert warning.startswith("Reset the state before each sequence")
     assert "the accuracy falls from 90.0 to 50.0 %" in warning
-    scores = {"carried": Score(0.2, 1.0, 1, 4000), "windowed": Score(0.9, 1.0, 1, 25)}
-    warning = score_table(replace(fitted, scores=scores), 25)[2]
-    assert "90.0 % of the answers are right with only the last 25 symbols in view" in warning
-    assert "20.0 % with the state carried over 4,000" in warning
-    scores = {"carried": Score(0.9, 1.0, 1, 4000), "windowed": Score(0.9, 1.0, 1, 25)}
-    assert score_table(replace(fitted, scores=scores), 25)[2] == ""
+    windowed = Score(0.9, 1.0, 2000, 25, carried_accuracy=0.2, standard_error=0.01)
+    warning = warning_of(fitted_memory, carried=carried, windowed=windowed)
+    assert "90.0 % of 2,000 answers are right with only the last 25 symbols in view" in warning
+    assert "20.0 % of the same with the state carried over 4,000" in warning
+    windowed = replace(windowed, carried_accuracy=0.9)
+    assert warning_of(fitted_memory, carried=carried, windowed=windowed) == ""
+
+
+def test_no_warning_of_the_state_comes_from_other_answers_or_from_chance(fitted_memory):
+    carried = Score(209 / 227, 1.0, 227, 227)
+    for windowed in (
+        Score(75 / 80, 1.0, 80, 25, carried_accuracy=75 / 80, standard_error=0.0),  # easier answers
+        Score(75 / 80, 1.0, 80, 25, carried_accuracy=73 / 80, standard_error=0.02),
+    ):
+        assert warning_of(fitted_memory, carried=carried, windowed=windowed) == ""
+    assert warning_of(fitted_memory, carried=carried, per_sequence=Score(75 / 80, 1.0, 80, 25)) == ""
+
+
+def test_windows_and_the_carried_state_are_compared_on_the_same_answers():
+    right, carried = np.array([True] * 75 + [False] * 5), np.array([True] * 70 + [False] * 10)
+    ids = np.zeros((1, 80), np.int32)
+    streams = Streams(ids, ids, np.ones(ids.shape, "f4"), np.ones(ids.shape, bool))
+    score = beside_carried(Predictions(streams, right[None], np.zeros(ids.shape, "f4"), ids), carried)
+    assert (score.accuracy, score.carried_accuracy) == (75 / 80, 70 / 80)
+    assert score.standard_error == pytest.approx((5 / 80 * (1 - 5 / 80) / 80) ** 0.5)
 
 
 def test_scores_are_made_when_they_are_read_and_only_once():
