@@ -1,3 +1,57 @@
-"""Cases J1 to J5: predictions, labels and judgements."""
+"""Cases J1 to J5, D22, D23: predictions, labels and judgements."""
 
 from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import MEMORY, Row, stepcell
+
+
+def _evaluation(*arguments: object) -> dict[str, Any]:
+    return dict(json.loads(stepcell("evaluate", *arguments, "--json").stdout))
+
+
+def case_J2(folder: Path) -> Row:  # noqa: N802
+    """A new file is evaluated whole; n-grams learn from the training part, or are said to be missing."""
+    new, old = folder / "new.lines", folder / "old.lines"
+    new.write_text("3 0 1 2 3\n4 0 1 2 4\n" * 20)
+    old.write_text("3 0 1 2 3\n4 0 1 2 4\n" * 60)
+    options = ("--format", "lines", "--end", "")
+    alone = _evaluation(MEMORY, new, *options)
+    beside = _evaluation(MEMORY, new, *options, "--baseline-from", old)
+    seen = [(found["sequences"], len(found["baselines"]) > 1) for found in (alone, beside)]
+    hint = any("--baseline-from" in note for note in alone["notes"])
+    return Row("40 new sequences; without and with training data", [(40, False), (40, True), True], [*seen, hint])
+
+
+def case_J4(folder: Path) -> Row:  # noqa: N802
+    """Each measure against the best of the table; n-grams beyond order 5; harm of the state is said."""
+    data = folder / "long.lines"
+    data.write_text("3 1 3 1 3 1 3 4\n4 1 4 1 4 1 4 3\n" * 40)
+    found = _evaluation(MEMORY, data, "--format", "lines", "--end", "", "--baseline-from", data)
+    table, best = found["baselines"], found["best_baselines"]
+    bits = {name: one["bits_per_symbol"] for name, one in table.items() if "bits_per_symbol" in one}
+    accuracy = {name: one["accuracy"] for name, one in table.items()}
+    seen = [
+        table[best["accuracy"]]["accuracy"] == max(accuracy.values()),
+        best["bits_per_symbol"] == min(bits, key=bits.__getitem__),
+        "7-gram with back-off" in bits,
+        "bits more than without memory" in found["verdict"] or "probabilities are off" in found["verdict"],
+    ]
+    return Row("sequences that a 7-gram tells", [True] * 4, seen)
+
+
+def case_D22(folder: Path) -> Row:  # noqa: N802
+    """209 of 227 against 75 of 80 right is chance, and the positions are others."""
+    code = (
+        "from types import SimpleNamespace as N; from stepcell.train import Score, score_table\n"
+        "scores = {'carried': Score(209 / 227, 1.0, 227, 227), 'windowed': Score(75 / 80, 1.0, 80, 25, "
+        "carried_accuracy=74 / 80, standard_error=0.0125)}\n"
+        "print(score_table(N(stopped='done', carried=1, scores=scores, history=[]), 25)[2])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return Row("209 of 227 carried, 75 of 80 in windows", ("", 0), (done.stdout.strip(), done.returncode))

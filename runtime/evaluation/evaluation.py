@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 from ..common.errors import OptionError
@@ -14,6 +15,7 @@ from .modes import EvaluationModes
 from .ngram import Baseline, baselines
 
 CARRIED, RESET, WINDOWED, MEMORYLESS = "carried", "reset", "windowed", "memoryless"
+_STATE = {RESET: "reset before each sequence", CARRIED: "carried, never reset,"}
 _WINDOW = 50  # if the model file does not tell its longest training sequence
 _WORTH = 0.01  # bits per symbol by which a network has to be better than an n-gram
 _FAR_OFF = 0.05  # calibration error, beyond that of chance
@@ -84,15 +86,15 @@ class Evaluation:
         """Return what the figures say against using the model as it is: memory that does harm, wrong confidence."""
         found = []
         alone = self.modes.get(MEMORYLESS)
-        harmed = [name for name in (RESET, CARRIED) if alone and name in self.modes
-                  and alone.bits < self.modes[name].bits - _WORTH]  # fmt: skip
-        if alone and harmed:
-            loss = self.modes[harmed[0]].bits - alone.bits
+        losses = {name: _loss(self.modes[name], alone) for name in (RESET, CARRIED) if alone and name in self.modes}
+        harmed = [name for name, loss in losses.items() if loss > _WORTH]
+        if harmed:
             remedy = (
                 "reset it before each sequence" if harmed == [CARRIED] and RESET in self.modes
                 else "its memory is of no use on these data"
             )  # fmt: skip
-            found.append(f"with the state {harmed[0]} it needs {loss:.4f} bits more than without memory: {remedy}")
+            loss = f"it needs {losses[harmed[0]]:.4f} bits more than without memory"
+            found.append(f"with the state {_STATE[harmed[0]]} {loss}: {remedy}")
         error = self.main.calibration_error
         if error > _FAR_OFF + 2 * self.main.calibration_noise:
             bias = float(self.main.confidence.mean()) - self.main.accuracy
@@ -126,6 +128,13 @@ class Evaluation:
             "reliability": main.reliability(),
             "mistakes": main.mistakes(self.symbols),
         }
+
+
+def _loss(scores: SymbolScores, others: SymbolScores) -> float:
+    """Return the bits that `scores` need more than `others` of the same symbols; 0 if that may be chance."""
+    bits = (others.log_probabilities - scores.log_probabilities) / log(2)
+    loss = float(bits.mean())
+    return loss if loss > 2 * float(bits.std()) / len(bits) ** 0.5 else 0.0
 
 
 def _the(baseline: Baseline) -> str:

@@ -322,9 +322,11 @@ def test_each_measure_is_compared_with_the_best_baseline_in_that_measure():
     ("modes", "said"),
     [
         ({"carried": (1.4, 0.5), "memoryless": (1.1, 0.5)},
-         "with the state carried it needs 0.3000 bits more than without memory: its memory is of no use on these data"),
+         "with the state carried, never reset, it needs 0.3000 bits more than without memory: "
+         "its memory is of no use on these data"),
         ({"reset": (1.0, 0.5), "carried": (1.4, 0.5), "memoryless": (1.1, 0.5)},
-         "with the state carried it needs 0.3000 bits more than without memory: reset it before each sequence"),
+         "with the state carried, never reset, it needs 0.3000 bits more than without memory: "
+         "reset it before each sequence"),
         ({"carried": (1.1, 0.5), "memoryless": (1.1, 0.5)}, None),
         ({"carried": (1.1, 0.9)}, "its probabilities are off by 40.0 points, it is too unsure: do not take them, or "
          "thresholds on them, as they are"),
