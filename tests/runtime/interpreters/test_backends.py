@@ -43,6 +43,7 @@ def without_interpreters(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", guarded)
 
 
+@pytest.mark.tflite_runtime
 def test_every_interpreter_of_the_development_environment_works():
     assert probe_backends() == {"litert": None, "tflite": None, "onnxruntime": None, "numpy": None}
 
@@ -84,6 +85,7 @@ def test_a_backend_that_is_not_installed_is_said_to_be_missing(without_interpret
         load(TFLITE_FILE, backend="tflite")
 
 
+@pytest.mark.tflite_runtime
 def test_an_interpreter_that_imports_but_does_not_work_is_passed_over(monkeypatch):
     class Broken:
         def __init__(self, **options):
@@ -177,6 +179,7 @@ def test_wrong_golden_answers_are_noticed_at_load(backend, name, tmp_path):
     assert load(path, backend=backend, golden=False).stream().step("3").symbol == "0"
 
 
+@pytest.mark.tflite_runtime
 def test_only_tflite_on_32_bits_may_be_less_exact(tmp_path, monkeypatch):
     """Off by 3.6e-5 there with the kernels of tflite-runtime 2.14, and nothing is wrong; see docs/raspberry-pi.md."""
     for suffix in ("tflite", "onnx"):

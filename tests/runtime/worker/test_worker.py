@@ -126,6 +126,7 @@ def test_a_worker_replays_measures_and_steps_files(worker, backend, name):
     np.testing.assert_allclose(found["carried"].probabilities, model.stream().run_ids(ids), atol=1e-6)
 
 
+@pytest.mark.tflite_runtime
 def test_a_worker_without_tensorflow_finds_every_installed_interpreter(worker):
     assert worker.request("probe").value == dict.fromkeys(("litert", "tflite", "onnxruntime", "numpy"))
 
