@@ -31,7 +31,10 @@ def evaluate(
     delimiter: opt.Delimiter = None,
     header: opt.Header = None,
     encoding: opt.Encoding = None,
+    join: opt.Join = None,
     time_format: opt.TimeFormat = None,
+    time_unit: opt.TimeUnit = None,
+    time_zone: opt.TimeZone = None,
     gaps: opt.Gaps = None,
     features: opt.Features = None,
     unit: opt.Unit = None,
@@ -58,8 +61,9 @@ def evaluate(
     from ..tasks.distribution import require_next_symbols
 
     given = {
-        "symbol": symbol, "sequence": sequence, "order": order, "format": format, "delimiter": delimiter,
-        "header": header, "encoding": encoding, "time_format": time_format, "gaps": gaps, "unit": unit,
+        "symbol": tuple(symbol) if symbol else None, "sequence": sequence, "order": order, "format": format,
+        "delimiter": delimiter, "header": header, "encoding": encoding, "gaps": gaps, "unit": unit, "join": join,
+        "time_format": time_format, "time_unit": time_unit, "time_zone": time_zone,
         "features": features_of(features) if features else None,
     }  # fmt: skip
     if report is not None:

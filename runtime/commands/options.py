@@ -35,6 +35,7 @@ data, model, output, parity, training = map(panel, ("Data", "Model", "Output", "
 # Equal to the names in the library, which takes longer to import; a test compares them.
 TableFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "lines"]
 DataFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "lines", "text", "symbols"]
+UnitOfTime: TypeAlias = Literal["ns", "us", "ms", "s", "min", "h", "d"]
 TextUnit: TypeAlias = Literal["character", "byte", "word"]
 
 
@@ -58,7 +59,14 @@ Encoding = Annotated[str | None, data("Text encoding of the data.", f"utf-8, or 
 Format = Annotated[DataFormat | None, data(
     "Format of the data: a table with the columns of the training (csv, tsv, jsonl, parquet), a sequence on each line "
     "(lines), text, or a symbol on each line (symbols).", f"symbols, or {AS_TRAINED}")]  # fmt: skip
-Symbol = Annotated[str | None, data("Column that holds the symbol.", f"the only column, or {AS_TRAINED}")]
+Symbol = Annotated[list[str] | None, data(
+    "Column that holds the symbol; given several times, their values are joined to one symbol.",
+    f"the only column, or {AS_TRAINED}")]  # fmt: skip
+Join = Annotated[str | None, data("Text between the values of several --symbol columns.", f"=, or {AS_TRAINED}")]
+TimeUnit = Annotated[UnitOfTime | None, data(
+    "Unit of the numbers in --order.", f"none: they order events alone, or {AS_TRAINED}")]  # fmt: skip
+TimeZone = Annotated[str | None, data(
+    "Zone of times in --order that name none, like Europe/Berlin.", f"UTC, or {AS_TRAINED}")]  # fmt: skip
 Sequence = Annotated[str | None, data("Column that names the sequence of a row.", f"none, or {AS_TRAINED}")]
 Order = Annotated[str | None, data(
     "Column of the time or number that orders a sequence.", f"order of the rows, or {AS_TRAINED}")]  # fmt: skip

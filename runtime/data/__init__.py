@@ -11,6 +11,7 @@ recording = EventsReader(symbol="activity", sequence="case", order="time").read(
 from .columns import features_of
 from .corpus import MAX_SYMBOLS, UNKNOWN, Corpus
 from .encoded import EncodedSequences, encode_sequences
+from .event_row import EventRow, RowParser
 from .events import FORMATS, EventsReader
 from .features import FeatureColumns, FeatureStats
 from .for_model import DATA_FORMATS, ModelReader, reader_for_model
@@ -27,6 +28,7 @@ __all__ = [
     "UNKNOWN",
     "Corpus",
     "EncodedSequences",
+    "EventRow",
     "EventsReader",
     "FeatureColumns",
     "FeatureStats",
@@ -34,6 +36,7 @@ __all__ = [
     "ModelReader",
     "Reader",
     "Recording",
+    "RowParser",
     "SymbolsReader",
     "TextReader",
     "TimeBins",

@@ -27,26 +27,34 @@ class Columns:
     """Names of the columns that are read.
 
     Attributes:
-        symbol: Column of the symbol; None: the only column of the table.
+        symbol: Column of the symbol, or columns whose values are joined to one; None: the only column of the table.
         sequence: Column that tells sequences apart; None: all rows are one sequence.
         order: Column of the time or number that orders a sequence; None: the order of the rows.
         features: Name of a feature -> its column.
+        join: Text between the values of several columns of the symbol.
     """
 
-    symbol: str | None
+    symbol: str | tuple[str, ...] | None
     sequence: str | None = None
     order: str | None = None
     features: Mapping[str, str] = field(default_factory=dict)
+    join: str = "="
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The columns of the symbol; none: the only column of the table."""
+        return () if self.symbol is None else (self.symbol,) if isinstance(self.symbol, str) else self.symbol
 
     @property
     def by_option(self) -> list[tuple[str, str]]:
         """Option and name of each column that is named."""
-        named = (("--symbol", self.symbol), ("--sequence", self.sequence), ("--order", self.order))
+        symbols = (("--symbol", name) for name in self.symbols)
+        named = (*symbols, ("--sequence", self.sequence), ("--order", self.order))
         features = [("--feature", column) for column in self.features.values()]
         return [*((option, name) for option, name in named if name is not None), *features]
 
     def select(self, existing: Sequence[str], source: str, hint: str = "") -> list[str | None]:
-        """Return the columns of symbol, sequence, order and each feature; None: that is not read.
+        """Return the columns of the symbol, one or several, of sequence, order and each feature; None: not read.
 
         Args:
             existing: All columns of the table.
@@ -70,22 +78,29 @@ class Columns:
             more = ", ..." if len(existing) > _COLUMNS_SHOWN else ""
             shown = ", ".join(map(repr, existing[:_COLUMNS_SHOWN])) + more
             raise CorpusError(f"{source} has {'; '.join(problems)}. Its columns: {shown}.{hint}")
-        symbol = existing[0] if self.symbol is None else self.symbol
-        return [symbol, self.sequence, self.order, *self.features.values()]
+        symbols = self.symbols or (existing[0],)
+        return [*symbols, self.sequence, self.order, *self.features.values()]
 
 
 def symbol_of(cell: Any) -> str | None:
     """Return the symbol or the sequence that a cell names; None or "": the cell is empty.
 
-    A number, true and false are symbols as they are written in JSON.
+    A number, true and false are symbols as they are written in JSON; nan is an empty cell.
 
     Raises:
-        ValueError: The cell is a list or an object.
+        ValueError: The cell is a list, an object, or bytes.
     """
+    if type(cell) is str:
+        return cell
+    if isinstance(cell, (int, float)) and cell != cell:
+        return None
+    if isinstance(cell, (bytes, bytearray)):
+        raise ValueError(f"bytes that are not UTF-8, {bytes(cell[:20])!r}, where a symbol is expected")
     try:
-        return cell if type(cell) is str else json_text(cell)
-    except ValueError as error:
-        raise ValueError(f"{error} where a symbol is expected") from None
+        return json_text(cell)
+    except (ValueError, TypeError) as error:
+        what = str(error) if isinstance(error, ValueError) else f"a value of type {type(cell).__name__}"
+        raise ValueError(f"{what} where a symbol is expected") from None
 
 
 def feature_of(cell: Any, column: str) -> float:
@@ -98,8 +113,8 @@ def feature_of(cell: Any, column: str) -> float:
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         raise ValueError(f"nothing {where}; fill in missing numbers, or leave the line out")
     try:
-        number = float("" if isinstance(cell, bool) else cell)
-    except (TypeError, ValueError):
+        number = float("" if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell) else cell)
+    except (TypeError, ValueError, OverflowError):
         comma = isinstance(cell, str) and re.fullmatch(r"-?[0-9]+,[0-9]+", cell.strip())
         hint = f"; write {cell.strip().replace(',', '.')}" if comma else ""
         raise ValueError(f"{cell!r} {where} is not a number{hint}") from None

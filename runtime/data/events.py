@@ -11,13 +11,18 @@ import numpy as np
 from ..common.arrays import Times
 from ..common.errors import CorpusError
 from .columns import GAP, Columns, feature_problems
+from .csv_table import csv_rows
+from .event_row import RowParser
 from .features import FeatureColumns
+from .parquet_table import parquet_rows
 from .recording import Reader, Recording
 from .recording_builder import RecordingBuilder
-from .tables import RowErrors, csv_rows, json_rows, line_rows, parquet_rows
+from .row_errors import RowErrors
+from .tables import json_rows, line_rows
 from .text_file import digest, open_text
 from .time_bins import TimeBins
-from .timestamps import OrderColumn
+from .time_format import format_problems
+from .timestamps import TIME_UNITS, UNSTATED, TimeReader, guess_unit
 
 CSV, TSV, JSON_LINES, PARQUET, LINES = "csv", "tsv", "jsonl", "parquet", "lines"
 FORMATS = (CSV, TSV, JSON_LINES, PARQUET, LINES)
@@ -32,7 +37,8 @@ class EventsReader(Reader):
     """Read files of events, all in the same way. Model files record these values.
 
     Attributes:
-        symbol: Column of the symbol; None: the only column of the table.
+        symbol: Column of the symbol, or several columns whose values are joined to one symbol; None: the only column of
+            the table.
         sequence: Column that tells sequences apart, a case or a device; None: all rows are one sequence.
         order: Column of the time or number that orders the events of a sequence; None: the order of the rows.
         format: One of `FORMATS`; "lines" is a sequence on each line, its symbols separated by blanks. None: by the
@@ -44,15 +50,19 @@ class EventsReader(Reader):
         gaps: Limits of the gaps between events that become symbols, "1min,1h" for example; None: no such symbols.
         end: Symbol before the first event of a sequence and after its last; None: there is none.
         features: Name of a feature -> its column of numbers, of which none may be missing.
-        gap_feature: Whether the time since the previous event of the sequence is a feature too, called "gap": in
-            seconds, or in the unit of an order column of numbers; 0 at the first event.
+        gap_feature: Whether the time since the previous event of the sequence is a feature too, called "gap", in
+            seconds; 0 at the first event.
+        join: Text between the values of several columns of the symbol.
+        time_unit: Unit of an order column of numbers, one of `TIME_UNITS`; None: they have none, so that gaps have no
+            unit either. "unstated": numbers are seconds, as in models of earlier versions.
+        time_zone: Zone of times without a zone, like "Europe/Berlin"; None: UTC.
 
     Raises:
         CorpusError: Values that do not go together; the message names all of them.
     """
 
     kind = "events"
-    symbol: str | None = None
+    symbol: str | tuple[str, ...] | None = None
     sequence: str | None = None
     order: str | None = None
     format: str | None = None
@@ -64,10 +74,28 @@ class EventsReader(Reader):
     end: str | None = None
     features: Mapping[str, str] = field(default_factory=dict)
     gap_feature: bool = False
+    join: str = "="
+    time_unit: str | None = None
+    time_zone: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         problems = []
+        if isinstance(self.symbol, (list, tuple)):  # a list in JSON
+            if not all(isinstance(name, str) for name in self.symbol):
+                raise TypeError(f"symbol is {self.symbol!r}")
+            object.__setattr__(self, "symbol", tuple(self.symbol) if len(self.symbol) > 1 else (*self.symbol, None)[0])
+        if len(set(self.columns.symbols)) < len(self.columns.symbols):
+            problems.append(f"--symbol names {', '.join(map(repr, self.columns.symbols))}; give each column once")
+        if not self.join:
+            problems.append("--join is empty; values could not be told apart")
+        if self.time_unit not in (None, UNSTATED, *TIME_UNITS):
+            problems.append(f"the time unit is {self.time_unit!r}, not one of {', '.join(TIME_UNITS)}")
+        if self.time_unit not in (None, UNSTATED) and self.time_format is not None:
+            problems.append("--time-unit is for numbers, --time-format for times; give one of them")
+        if self.order is None and (self.time_zone is not None or self.time_unit not in (None, UNSTATED)):
+            problems.append("--time-unit and --time-zone need a column of times, --order")
+        problems += [] if self.time_format is None else format_problems(self.time_format)
         if self.format not in (None, *FORMATS):
             problems.append(f"the format is {self.format!r}, not one of {', '.join(FORMATS)}")
         if self.format == LINES and self.columns.by_option:
@@ -83,7 +111,15 @@ class EventsReader(Reader):
     @property
     def columns(self) -> Columns:
         """The columns that are read."""
-        return Columns(self.symbol, self.sequence, self.order, self.features)
+        return Columns(self.symbol, self.sequence, self.order, self.features, self.join)
+
+    def new_time_reader(self) -> TimeReader | None:
+        """Return a reader of the order column; None: there is no such column.
+
+        Raises:
+            CorpusError: There is no such time zone.
+        """
+        return None if self.order is None else TimeReader(self.time_format, self.time_unit, self.time_zone)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -98,10 +134,8 @@ class EventsReader(Reader):
             MissingPackageError: It is Parquet, and pyarrow is not installed.
         """
         format, errors = self._format_of(path), RowErrors(str(path))
-        builder = RecordingBuilder(
-            str(path), errors, None if self.order is None else OrderColumn(self.time_format),
-            has_sequences=self.sequence is not None or format == LINES, features=tuple(self.features.values()),
-        )  # fmt: skip
+        parser = RowParser(self.columns if format != LINES else Columns(None, "line"), self.new_time_reader())
+        builder = RecordingBuilder(str(path), errors, parser)
         if format == PARQUET:
             found, sha256, notes = self._read_parquet(path, builder)
         else:
@@ -110,6 +144,8 @@ class EventsReader(Reader):
         recording = replace(recording, sha256=sha256, found=found, remarks=(*recording.remarks, *notes))
         if self.end is not None and self.end in recording.symbols:
             raise CorpusError(f"{path} has events called {self.end!r}, the end symbol. Choose another with --end.")
+        if parser.times is not None and parser.times.are_numbers_without_unit and recording.times is not None:
+            self._check_unit(recording)
         recording = self._with_features(recording, values)
         return recording if self.gaps is None else TimeBins.parse(self.gaps).insert(recording)
 
@@ -117,12 +153,22 @@ class EventsReader(Reader):
         """Return `recording` with `values` of shape (N, F) as its features, and the gap if that is one."""
         if not self.feature_names:
             return recording
-        if self.gap_feature and recording.times is not None:
-            gaps = np.diff(recording.times, prepend=recording.times[:1])
-            gaps[recording.starts[:-1]] = 0
-            values = np.column_stack([values, gaps])
+        if self.gap_feature:
+            values = np.column_stack([values, recording.gaps])
         features = FeatureColumns(self.feature_names, values.astype(np.float32), self.gap_feature)
         return replace(recording, features=features)
+
+    def _check_unit(self, recording: Recording) -> None:
+        """Refuse gaps in a unit of time if the numbers of the order column have none."""
+        asked = ["--gap-feature, which is in seconds,"] if self.gap_feature else []
+        if self.gaps is not None and TimeBins.parse(self.gaps).have_unit:
+            asked.append(f"--gaps {self.gaps}")
+        if asked and recording.times is not None:
+            raise CorpusError(
+                f"{' and '.join(asked)} {'need' if len(asked) > 1 else 'needs'} the unit of the numbers in the "
+                f"column {self.order!r} of {recording.source}, for example {recording.times[0]}: "
+                f"{guess_unit(recording.times)}."
+            )
 
     def _format_of(self, path: Path) -> str:
         if self.format is not None:
@@ -146,7 +192,9 @@ class EventsReader(Reader):
             elif format == LINES:
                 rows = line_rows(text, delimiter)
             else:
-                separator, rows = csv_rows(text, self.columns, str(path), errors, delimiter, self.header)
+                separator, rows = csv_rows(
+                    text, self.columns, str(path), errors, delimiter, self.header, self.new_time_reader()
+                )
                 found = f"{format}, separated by {separator!r}"
             for line, cells in rows:
                 builder.add(line, cells)

@@ -16,12 +16,16 @@ from .encoded import EncodedSequences, encode_sequences, whole_sequences
 from .events import FORMATS, LINES, EventsReader
 from .recording import Reader, Recording
 from .text import SymbolsReader, TextReader
+from .timestamps import UNSTATED
 
 EVENTS, TEXT, SYMBOLS = EventsReader.kind, TextReader.kind, SymbolsReader.kind
 DATA_FORMATS = (*FORMATS, TEXT, SYMBOLS)
 _READERS: dict[str, Any] = {EVENTS: EventsReader, TEXT: TextReader, SYMBOLS: SymbolsReader}
 # Values that do not carry over between tables and lines.
-_OF_TABLES = ("symbol", "sequence", "order", "delimiter", "header", "time_format", "gaps", "features", "gap_feature")
+_OF_TABLES = (
+    "symbol", "sequence", "order", "delimiter", "header", "time_format", "gaps", "features", "gap_feature", "join",
+    "time_unit", "time_zone",
+)  # fmt: skip
 _SHOWN = 10  # unknown symbols in a message
 
 
@@ -199,6 +203,8 @@ def _recorded(data: Mapping[str, Any], kind: str, options: Mapping[str, Any], ma
     is_same_kind = isinstance(found, Mapping) and found.get("kind") == kind
     values = dict(found) if isinstance(found, Mapping) and is_same_kind else {}
     recorded = values.setdefault("format", None)
+    if is_same_kind and kind == EVENTS:
+        values.setdefault("time_unit", UNSTATED)  # of models trained before units were recorded
     format = options.get("format", recorded)
     if format == recorded or kind != EVENTS:
         return values

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..common.arrays import Flags, Ids, Indices, Times
+from ..common.arrays import AnyArray, Flags, Ids, Indices, Times
+from ..common.errors import CorpusError
 from .features import FeatureColumns
 
 
@@ -30,8 +31,8 @@ class Recording:
         symbols: The different symbols, in the order of their first occurrence.
         ids: Indices in `symbols`, the sequences concatenated; int32 of shape (N,).
         starts: Index in `ids` of the first symbol of each sequence, and N; int64 of shape (S + 1,).
-        times: Time or order of each symbol, never decreasing within a sequence; float64 of shape (N,). None: their
-            order in `ids`.
+        times: Time or order of each symbol, never decreasing within a sequence; int64 or float64 of shape (N,). None:
+            their order in `ids`.
         has_start: Whether each sequence is complete at its beginning; bool of shape (S,).
         has_end: And at its end; bool of shape (S,).
         source: The file.
@@ -39,12 +40,13 @@ class Recording:
         found: Detected format of the file, for people.
         remarks: Notes for people: rows left out, doubtful ones.
         features: Features of each symbol; None: the model reads symbols alone.
+        per_second: How many units of `times` are a second; 1: seconds, or numbers without a unit.
     """
 
     symbols: tuple[str, ...]
     ids: Ids = field(repr=False)
     starts: Indices = field(repr=False)
-    times: Times | None = field(repr=False)
+    times: AnyArray | None = field(repr=False)
     has_start: Flags = field(repr=False)
     has_end: Flags = field(repr=False)
     source: str = ""
@@ -52,6 +54,7 @@ class Recording:
     found: str = ""
     remarks: tuple[str, ...] = ()
     features: FeatureColumns | None = field(default=None, repr=False)
+    per_second: int = 1
 
     @classmethod
     def of(cls, sequences: Iterable[Iterable[str]], source: str = "") -> Recording:
@@ -68,7 +71,7 @@ class Recording:
     @classmethod
     def whole(
         cls, symbols: tuple[str, ...], ids: Sequence[int] | Ids, starts: Sequence[int] | Indices,
-        times: Times | None = None, source: str = "",
+        times: AnyArray | None = None, source: str = "",
     ) -> Recording:  # fmt: skip
         """Return a recording of complete sequences; see the attributes."""
         everything = np.ones(len(starts) - 1, bool)
@@ -84,6 +87,21 @@ class Recording:
     def lengths(self) -> Indices:
         """Number of symbols in each sequence, int64 of shape (S,)."""
         return np.diff(self.starts)
+
+    @property
+    def gaps(self) -> Times:
+        """Time since the previous symbol, in seconds or as in `per_second`; 0 at the first one of each sequence.
+
+        float64 of shape (N,).
+
+        Raises:
+            CorpusError: There are no times.
+        """
+        if self.times is None:
+            raise CorpusError(f"{self.source} has no order column, so there are no gaps. Name one with --order.")
+        gaps: Times = np.diff(self.times, prepend=self.times[:1]) / self.per_second
+        gaps[self.starts[:-1][self.lengths > 0]] = 0
+        return gaps
 
     def counts(self) -> Indices:
         """Return how often each of `symbols` occurs, int64."""

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..common.arrays import Flags, Ids, Times
 from ..common.errors import CorpusError
-from .columns import feature_of, symbol_of
+from .event_row import RowParser
 from .recording import Recording, SymbolTable
-from .tables import RowErrors
+from .row_errors import RowErrors
 from .timestamps import OrderColumn
 
 MAX_DIFFERENT = 1_000_000  # symbols; a column with more of them holds times, numbers or sentences
@@ -26,22 +26,19 @@ class RecordingBuilder:
     """
 
     def __init__(
-        self, source: str, errors: RowErrors, order: OrderColumn | None, *, has_sequences: bool,
-        features: Sequence[str] = (), max_different: int = MAX_DIFFERENT,
+        self, source: str, errors: RowErrors, parser: RowParser, *, max_different: int = MAX_DIFFERENT,
     ) -> None:  # fmt: skip
         """Begin without rows.
 
         Args:
             source: The file.
             errors: Takes the errors of rows.
-            order: Takes the values of the order column; None: rows stay in their order.
-            has_sequences: Whether there is a sequence column; False: all rows are one sequence.
-            features: The F columns of features.
+            parser: Turns rows into events.
             max_different: How many different symbols there may be.
         """
-        self._source, self._errors, self._order, self._features = source, errors, order, features
-        self._has_sequences, self._max_different = has_sequences, max_different
-        self._symbols, self._sequences = SymbolTable(), SymbolTable()
+        self._source, self._errors, self._parse, self._times = source, errors, parser.parse, parser.times
+        self._features, self._max_different = len(parser.feature_names), max_different
+        self._symbols, self._sequences, self._order = SymbolTable(), SymbolTable(), OrderColumn()
         self._ids, self._sequence_ids, self._values = array("i"), array("i"), array("d")
         self._left_out: dict[str, tuple[int, int]] = {}  # what is missing -> number of rows, line of the first
 
@@ -55,29 +52,18 @@ class RecordingBuilder:
         Raises:
             CorpusError: There are too many different symbols, or too many errors.
         """
-        values, problems = [], []
         try:
-            symbol, sequence = symbol_of(cells[0]), symbol_of(cells[1])
+            symbol, sequence, time, features, missing = self._parse(cells)
         except ValueError as error:
             return self._errors.add(line, str(error))
-        if not symbol or (self._has_sequences and not sequence):
-            missing = "sequence" if symbol else "symbol"
+        if symbol is None or missing:
             count, first = self._left_out.get(missing, (0, line))
             self._left_out[missing] = count + 1, first
             return None
-        for cell, column in zip(cells[3:], self._features, strict=True):
-            try:
-                values.append(feature_of(cell, column))
-            except ValueError as error:
-                problems.append(str(error))
-        if self._order is not None and not problems:
-            try:
-                self._order.add(cells[2])
-            except ValueError as error:
-                problems.append(str(error))
-        if problems:
-            return self._errors.add(line, "; ".join(problems))
-        self._values.extend(values)
+        if time is not None:
+            self._order.append(time)
+        if features:
+            self._values.extend(features)
         self._ids.append(self._symbols[symbol])
         self._sequence_ids.append(self._sequences[sequence or ""])
         if len(self._symbols) > self._max_different:
@@ -104,18 +90,20 @@ class RecordingBuilder:
         if not self._ids:
             raise CorpusError(f"{self._source} holds no events{'; ' if remarks else ''}{'; '.join(remarks)}.")
         ids, sequences = np.asarray(self._ids, np.int32), np.asarray(self._sequence_ids, np.int32)
-        values = np.asarray(self._values, np.float64).reshape(len(ids), len(self._features))
-        order = np.arange(len(ids)) if self._order is None else self._order.values()
+        values = np.asarray(self._values, np.float64).reshape(len(ids), self._features)
+        times = self._times
+        order = np.arange(len(ids)) if times is None else self._order.values()
         indices = np.lexsort((order, sequences))  # stable: rows of the same time stay in the order of the file
         moved = bool((np.diff(sequences) < 0).any())
         ids, sequences, order, values = ids[indices], sequences[indices], order[indices], values[indices]
-        if self._order is not None:
+        if times is not None:
             same = (np.diff(order) == 0) & (np.diff(sequences) == 0)
-            remarks += _ties(same, ids, self._order.are_times)
+            remarks += [*_ties(same, ids, times.are_times), *times.remarks()]
         starts = np.concatenate([[0], np.flatnonzero(np.diff(sequences)) + 1, [len(ids)]]).astype(np.int64)
-        times = order.astype(np.float64) if self._order is not None or moved else None
-        recording = Recording.whole(tuple(self._symbols), ids, starts, times, self._source)
-        return replace(recording, remarks=tuple(remarks)), values
+        kept = order if times is not None or moved else None
+        recording = Recording.whole(tuple(self._symbols), ids, starts, kept, self._source)
+        per_second = 1 if times is None else times.per_second
+        return replace(recording, remarks=tuple(remarks), per_second=per_second), values
 
 
 def _ties(same: Flags, ids: Ids, are_times: bool) -> list[str]:

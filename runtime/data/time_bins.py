@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,10 @@ from ..common.arrays import Ids
 from ..common.errors import CorpusError
 from .recording import Recording
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_SECONDS = {
+    "ns": Decimal("1e-9"), "us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1), "min": Decimal(60),
+    "h": Decimal(3_600), "d": Decimal(86_400), "w": Decimal(604_800),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,15 @@ class TimeBins:
         return [_seconds(limit) for limit in self.limits]
 
     @property
+    def have_unit(self) -> bool:
+        """Whether a limit has a unit of time."""
+        return any(limit[-1:].isalpha() for limit in self.limits)
+
+    def symbol(self, gap: float) -> str:
+        """Return the symbol of a gap in seconds, or in the unit of an order column without one."""
+        return self.symbols[int(np.digitize(gap, self.seconds))]
+
+    @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols, that of the shortest gap first."""
         return (*(f"gap<{limit}" for limit in self.limits), f"gap>={self.limits[-1]}")
@@ -60,22 +73,21 @@ class TimeBins:
         Raises:
             CorpusError: There is no order column, or an event has the name of a gap.
         """
-        if recording.times is None:
-            raise CorpusError(f"{recording.source} has no order column, so there are no gaps. Name one with --order.")
+        gaps = recording.gaps
         taken = sorted(set(self.symbols) & set(recording.symbols))
         if taken:
             raise CorpusError(f"{recording.source} has events called {', '.join(taken)}, which are gaps.")
         has_gap = np.ones(len(recording.ids), bool)
-        has_gap[recording.starts[:-1]] = False
+        has_gap[recording.starts[:-1][recording.lengths > 0]] = False
         events = np.repeat(np.arange(len(has_gap)), 1 + has_gap)  # of each symbol, the event or the gap after it
         is_gap = np.append(False, np.diff(events) == 0)
-        ids, times = recording.ids[events], recording.times[events]
-        gaps = np.diff(recording.times, prepend=0)[has_gap]
-        ids[is_gap] = np.digitize(gaps, self.seconds) + len(recording.symbols)
+        ids = recording.ids[events]
+        ids[is_gap] = np.digitize(gaps[has_gap], self.seconds) + len(recording.symbols)
         return replace(
             recording,
-            symbols=(*recording.symbols, *self.symbols), ids=ids, times=times,
-            starts=2 * recording.starts - np.arange(len(recording.starts)),  # one symbol less than 2 for each event
+            symbols=(*recording.symbols, *self.symbols), ids=ids,
+            times=None if recording.times is None else recording.times[events],
+            starts=np.concatenate([[0], np.cumsum(np.maximum(2 * recording.lengths - 1, 0))]).astype(np.int64),
             features=None if recording.features is None else recording.features[events],
         )  # fmt: skip
 
@@ -88,4 +100,4 @@ def _seconds(limit: str) -> float:
     found = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([a-z]*)", limit)
     if not found or (found[2] and found[2] not in _SECONDS):
         raise CorpusError(f"{limit!r} is no time. Write it as {', '.join('10' + unit for unit in _SECONDS)}.")
-    return float(found[1]) * _SECONDS.get(found[2], 1.0)
+    return float(Decimal(found[1]) * _SECONDS.get(found[2], Decimal(1)))

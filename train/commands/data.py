@@ -42,7 +42,10 @@ def events(
     delimiter: opt.Delimiter = None,
     header: opt.Header = None,
     encoding: opt.Encoding = None,
+    join: opt.Join = None,
     time_format: opt.TimeFormat = None,
+    time_unit: opt.TimeUnit = None,
+    time_zone: opt.TimeZone = None,
     gaps: opt.Gaps = None,
     features: opt.Features = None,
     gap_feature: Annotated[bool, opt.data(
@@ -71,8 +74,9 @@ def events(
     raise_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
     ends = end if end and (sequence or format == "lines") else None
     reader = EventsReader(
-        symbol, sequence, order, format, delimiter, header is not False, encoding or "utf-8", time_format, gaps, ends,
-        features_of(features or ()), gap_feature,
+        tuple(symbol) if symbol else None, sequence, order, format, delimiter, header is not False, encoding or "utf-8",
+        time_format, gaps, ends, features_of(features or ()), gap_feature, "=" if join is None else join, time_unit,
+        time_zone,
     )  # fmt: skip
     return Events.from_file(
         file, reader, split=HeldOut(held_out, split), min_count=min_count, max_symbols=max_symbols,

@@ -21,7 +21,7 @@ def write(tmp_path, content, name="events.csv"):
 
 def test_features_stay_with_their_events_in_any_order(tmp_path):
     path = write(tmp_path, "case,time,what,x,y\nb,3,stop,-1,1e3\na,2,go, 2.5 ,7\nb,1,start,0,8\na,1,start,4,9\n")
-    reader = EventsReader("what", "case", "time", features={"y": "y", "first": "x"}, gap_feature=True)
+    reader = EventsReader("what", "case", "time", features={"y": "y", "first": "x"}, gap_feature=True, time_unit="s")
     features = reader.read(path).features
     assert features.names == ("y", "first", "gap")
     # Case b first: its events at 1 and 3; then case a: at 1 and 2.

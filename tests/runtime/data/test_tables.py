@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from stepcell.runtime.common.errors import CorpusError, MissingPackageError
 from stepcell.runtime.data import EventsReader
+from stepcell.runtime.data.columns import Columns
+from stepcell.runtime.data.event_row import RowParser
 from stepcell.runtime.data.recording_builder import RecordingBuilder
-from stepcell.runtime.data.tables import RowErrors
+from stepcell.runtime.data.row_errors import RowErrors
 from stepcell.runtime.data.text_file import HashingReader, open_text
 
 BY_CASE = EventsReader(symbol="what", sequence="case", order="time")
@@ -51,7 +53,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tables")
 
 
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=5)
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n"), min_size=1, max_size=5)
 
 
 @given(
@@ -97,10 +99,11 @@ def test_parquet_is_read_where_pyarrow_is_installed(tmp_path):
     parquet.write_table(pyarrow.table(table), tmp_path / "events.parquet")
     recording = EventsReader("what", "case", "time", features={"x": "x"}).read(tmp_path / "events.parquet")
     assert sequences(recording) == READ
-    assert np.diff(recording.times).tolist() == [172_800.0, -172_800.0, 86_400.0]
+    assert np.diff(recording.times).tolist() == [172_800 * 10**9, -172_800 * 10**9, 86_400 * 10**9]
+    assert recording.gaps.tolist() == [0.0, 172_800.0, 0.0, 86_400.0]
     assert recording.features.values.tolist() == [[2], [4], [1], [3]]
     assert sequences(EventsReader("kind").read(tmp_path / "events.parquet")) == [["1.5", "2.0", "3.0"]]
-    assert sequences(EventsReader("is").read(tmp_path / "events.parquet")) == [["True", "False", "True"]]
+    assert sequences(EventsReader("is").read(tmp_path / "events.parquet")) == [["true", "false", "true"]]
     missing = refusal(EventsReader("what", features={"x": "gappy"}), tmp_path / "events.parquet")
     assert "1 line wrong.\n  line 2: nothing in the column 'gappy'" in missing
     assert "no column 'wat' (--symbol), perhaps 'what'" in refusal(EventsReader("wat"), tmp_path / "events.parquet")
@@ -163,8 +166,7 @@ def test_events_of_the_same_time_stay_in_the_order_of_the_file_and_are_counted(t
         (EventsReader("what", delimiter=",,"), TABLE, ["The delimiter is ',,'; give one character"]),
         (BY_CASE, "case,time,what\n", ["holds no events"]),
         (BY_CASE, "\n\n", ["is empty"]),
-        (BY_CASE, "case,time," + "what" * 50_000 + "\n", ["The first line of", "cannot be read: field larger than"]),
-        (EventsReader(), 'what\n"a\n' + "b\n" * 100_000, ["Is a quotation mark left open?"]),
+        (EventsReader(), 'what\n"a\n' + "b\n" * 100, ["line 2 on", "Is a quotation mark left open there?"]),
         (BY_CASE, "\n".join(["case,time,what", "a,1,x", "a,1", "a,now,x", "a,,x", "a,1,x,y", *["a,2,x,y"] * 4]), [
             "cannot be used: 8 lines wrong.", "line 3: 2 fields, 3 are expected",
             "line 4: 'now' is not a number, as the first value in its column is",
@@ -268,7 +270,7 @@ def test_memory_holds_ids_and_not_the_file(tmp_path):
 
 
 def test_a_column_without_symbols_is_noticed_before_memory_is_full():
-    builder = RecordingBuilder("log.csv", RowErrors("log.csv"), None, has_sequences=False, max_different=50)
+    builder = RecordingBuilder("log.csv", RowErrors("log.csv"), RowParser(Columns(None)), max_different=50)
     for line in range(1, 51):
         builder.add(line, (str(line), None, None))
     with pytest.raises(CorpusError, match="more than 50 different symbols by line 51. Name another column"):
