@@ -5,6 +5,7 @@ Each stage is a function that is given the whole result of the stage before.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from ..runtime.common.atomic_write import atomic_rename, atomic_write, make_folder
 from ..runtime.common.errors import OutputError, ParityError
+from ..runtime.common.lock import FolderLock
 from ..runtime.format.model_file import FORMATS
 from ..runtime.format.vocabulary import Vocabulary
 from .layers.keras_graph import KerasModel
@@ -31,7 +33,7 @@ from .parity.report import parity_report
 from .parity.sample_inputs import sample_inputs
 from .prepare import prepare
 
-_REPORT = "parity.json"
+_REPORT, _WORKDIR = "parity.json", ".stepcell-"  # the report, and the beginning of the name of a temporary folder
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ def _output_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     """Make `folder` and yield a temporary folder inside it; a new `folder` is removed again if the block fails.
 
     Raises:
-        OutputError: A file cannot be created in `folder`, or a folder has one of `names`.
+        OutputError: A file cannot be created in `folder`, a folder has one of `names`, or another export has `folder`.
     """
     fresh = not folder.exists()
     make_folder(folder)
@@ -185,8 +187,11 @@ def _output_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         in_the_way = [str(folder / name) for name in names if (folder / name).is_dir()]
         if in_the_way:
             raise OutputError(f"Cannot write {', '.join(in_the_way)}: it is a folder. Move it, or give another --out.")
-        with tempfile.TemporaryDirectory(prefix=".stepcell-", dir=folder) as workdir:
-            yield Path(workdir)
+        with FolderLock(folder, "export"):
+            for left in folder.glob(f"{_WORKDIR}*/"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=_WORKDIR, dir=folder) as workdir:
+                yield Path(workdir)
     except BaseException:
         if fresh:
             with suppress(OSError):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,17 @@ def case_R8(folder: Path) -> Row:  # noqa: N802
     code, shown = on_a_terminal("evaluate", model, data, "--format", "symbols", "--held-out", "0.5")
     names = [name for name in ("[unk]", "[/b]", "[bold]") if name in shown]
     return Row("evaluate, symbols [unk] [/b] ...", (0, ["[unk]", "[/b]", "[bold]"]), (code, names))
+
+
+def case_R9(folder: Path) -> Row:  # noqa: N802
+    """Of two trainings into one folder the second is refused, and the first is not disturbed."""
+    train = ("train", "memory", "--max-updates", "400", "--units", "6", "--out", folder / "run")
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda seed: stepcell(*train, "--seed", seed, timeout=300), (1, 2)))
+    codes = sorted(each.returncode for each in done)
+    said = [each.stderr.strip().splitlines()[-1].split(": ")[-1] for each in done if each.returncode == 1]
+    right = "another training writes there. Wait for its end, or give a folder of its own."
+    return Row("two trainings into one folder", ([0, 1], [right]), (codes, said))
 
 
 def case_R10(folder: Path) -> Row:  # noqa: N802

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +32,49 @@ def lock(path: Path, taken: str) -> BaseFileLock:
     beside = path.with_name(f".{path.name}.lock")
     found = FileLock(beside, timeout=0)
     try:
-        beside.touch()  # a lock would make missing folders, and time out in one that cannot be written to
-        found.acquire()
+        while not found.is_locked:
+            beside.touch()  # a lock would make missing folders, and time out in one that cannot be written to
+            found.acquire()
+            if not beside.exists():  # its owner has just removed it: the lock is on no file
+                found.release()
     except Timeout:
         raise OutputError(taken) from None
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
     return found
+
+
+LOCK_FILE = ".stepcell.lock"
+
+
+class FolderLock:
+    """A folder that belongs to one process at a time, until it is released or there is no such object any more.
+
+    The file of the lock is in the folder and goes with the lock, unless the process is killed.
+    """
+
+    def __init__(self, folder: Path, work: str) -> None:
+        """Lock `folder`, which exists; `work` is what another process does there, for the message.
+
+        Raises:
+            OutputError: Another process, or another part of this one, has it.
+        """
+        held = lock(
+            folder / LOCK_FILE.split(".")[1],
+            f"{folder} is in use: another {work} writes there. Wait for its end, or give a folder of its own.",
+        )
+        self.release = weakref.finalize(self, _remove, held, folder / LOCK_FILE)
+
+    def __enter__(self) -> FolderLock:
+        """Return the lock; it is released at the end of the block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Release it."""
+        self.release()
+
+
+def _remove(held: BaseFileLock, path: Path) -> None:
+    with suppress(OSError):  # Windows removes no open file
+        path.unlink(missing_ok=True)
+    held.release()

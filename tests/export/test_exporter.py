@@ -29,6 +29,7 @@ from stepcell.runtime import (
     read_model_file,
 )
 from stepcell.runtime.common.errors import OutputError, WrongFormatError
+from stepcell.runtime.common.lock import FolderLock
 
 L = keras.layers
 FEW = {"steps": 50}
@@ -143,6 +144,19 @@ def test_a_folder_in_the_way_is_said_before_anything_is_written(tmp_path):
     with pytest.raises(OutputError, match=r"parity\.json: it is a folder"):
         export(sharp_model("rnn", 1), tmp_path, **FEW)
     assert [path.name for path in tmp_path.iterdir()] == ["parity.json"]
+
+
+def test_a_folder_belongs_to_one_export_at_a_time_and_what_a_killed_one_left_is_removed(tmp_path):
+    with FolderLock(tmp_path, "export"), pytest.raises(OutputError, match="is in use: another export writes there"):
+        export(sharp_model("rnn", 1), tmp_path, **FEW)
+    (tmp_path / ".stepcell-killed").mkdir()
+    (tmp_path / ".stepcell-killed" / "model.tflite").write_bytes(b"half")
+    (tmp_path / "parity.json").mkdir()
+    with pytest.raises(OutputError, match="it is a folder"):
+        export(sharp_model("rnn", 1), tmp_path, **FEW)
+    (tmp_path / "parity.json").rmdir()
+    export(sharp_model("rnn", 1), tmp_path, formats=["onnx"], **FEW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "parity.json"]
 
 
 def test_where_not_even_numpy_steps_nothing_can_be_proven():

@@ -24,6 +24,8 @@ def reproduce(
 
     Example: stepcell reproduce memory --seeds 1
     """
+    from ...runtime.common.atomic_write import make_folder
+    from ...runtime.common.lock import FolderLock
     from ...runtime.common.terminal import import_silently, print_table, status
     from ..reproduce import TITLES, Reproduction, find_systems, table, write_report
     from ..reproduce import as_json as results_as_json
@@ -32,11 +34,13 @@ def reproduce(
     if show_list:
         print_table(["system", "group", "what is learned"], [[one.name, one.group, one.about] for one in chosen])
         return
+    make_folder(out)
+    lock = FolderLock(out, "reproduction")
     reproduction = Reproduction(out)
     import_silently("tensorflow")
     interrupted = False
     try:
-        with status() as progress:
+        with lock, status() as progress:
             reproduction.run(chosen, seeds, lambda what, share: progress(f"{what}: {100 * share:.0f} %"))
     except KeyboardInterrupt:
         interrupted = True

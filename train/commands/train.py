@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -60,7 +60,7 @@ def train_problem(
         StepcellError: As `fit`, `search` and `Run` raise it.
     """
     from ...runtime.common.atomic_write import check_folder
-    from ...runtime.common.terminal import format_table, ignore_sigint, import_silently, print_table, print_text
+    from ...runtime.common.terminal import format_table, print_text
     from ..fitting.options import Options
     from ..network.network import Network
     from ..run.folder import Run
@@ -78,7 +78,16 @@ def train_problem(
     if search:
         _search(problem, shape, options, out, search, fixed, resume, tensorboard, as_json)
         return
-    run = Run(out, problem, shape, options, resume=resume)
+    with closing(Run(out, problem, shape, options, resume=resume)) as run:
+        _train(run, problem, shape, options, out, tensorboard, as_json=as_json, resume=resume)
+
+
+def _train(
+    run: Any, problem: Any, network: Any, options: Any, out: Path, tensorboard: Path | None, *, as_json: bool,
+    resume: bool,
+) -> None:  # fmt: skip
+    from ...runtime.common.terminal import ignore_sigint, import_silently, print_table
+
     import_silently("tensorflow")
     from ..fitting.fit import fit
     from ..run.report import score_table, training_progress
@@ -92,7 +101,7 @@ def train_problem(
             log(row)
             show(row)
 
-        fitted = fit(problem, shape, options, observe, checkpoint=run.checkpoint, resume=resume)
+        fitted = fit(problem, network, options, observe, checkpoint=run.checkpoint, resume=resume)
     if not fitted.history:
         typer.echo("Interrupted before anything was learned. Nothing was written.", err=True)
         raise SystemExit(130)

@@ -17,6 +17,7 @@ import numpy as np
 from ... import __version__
 from ...runtime.common.atomic_write import atomic_write, make_folder, remove_partial_files
 from ...runtime.common.errors import OutputError, ResumeError
+from ...runtime.common.lock import LOCK_FILE, FolderLock
 from ...runtime.format.tensor_specs import SYMBOL
 from ...runtime.format.vocabulary import escape_symbol
 from ..fitting.checkpoint import HistoryRow
@@ -69,7 +70,8 @@ class Run:
             taken: A search has taken the folder; the run replaces the one that was its best before.
 
         Raises:
-            OutputError: The folder cannot be written, or holds files that no run has left there.
+            OutputError: The folder cannot be written, holds files that no run has left there, or another training has
+                it, until that is finished or closed.
             ResumeError: There is nothing to go on with, or it is another run; all differences are named.
         """
         self._folder = folder.resolve()
@@ -77,11 +79,14 @@ class Run:
         self._plan = _describe_plan(problem, network, options)
         self._begun = resume or taken
         self.checkpoint = self._folder / CHECKPOINT_FILE
+        self._lock: FolderLock | None = None
         if resume:
             read_plan(self._folder / RUN_FILE, self._plan, ("problem", "network", "options"), "run")
+            self._lock = FolderLock(self._folder, "training")
             remove_partial_files(self._folder)
         elif not taken:
             check_free(self._folder)
+            self._lock = FolderLock(self._folder, "training")
 
     def begin(self) -> None:
         """Take the folder, once something has been learned: an earlier run's files move to FOLDER.previous.
@@ -126,7 +131,13 @@ class Run:
             atomic_write(self._folder / name, content)
         if fitted.stopped != "interrupted":
             self.checkpoint.unlink(missing_ok=True)
+        self.close()
         return [self._folder / name for name in contents]
+
+    def close(self) -> None:
+        """Leave the folder to other trainings."""
+        if self._lock is not None:
+            self._lock.release()
 
 
 def check_free(folder: Path) -> None:
@@ -136,7 +147,7 @@ def check_free(folder: Path) -> None:
         OutputError: It cannot be written, or holds files that no run has left there.
     """
     make_folder(folder)
-    if any(folder.iterdir()) and not _holds_a_run(folder):
+    if any(path.name != LOCK_FILE for path in folder.iterdir()) and not _holds_a_run(folder):
         raise OutputError(f"{folder} is not empty and holds no run. Give --out a folder of its own.")
 
 

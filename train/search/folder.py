@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ... import __version__
 from ...runtime.common.atomic_write import atomic_write, remove_partial_files
+from ...runtime.common.lock import FolderLock
 from ..fitting.options import Options
 from ..problems.problem import Problem
 from ..run.folder import (
@@ -44,7 +45,8 @@ class SearchFolder:
             resume: Go on with the search in `folder`.
 
         Raises:
-            OutputError: The folder cannot be written, or holds files that no run has left there.
+            OutputError: The folder cannot be written, holds files that no run has left there, or another training has
+                it, until that is finished or closed.
             ResumeError: There is nothing to go on with, or it is another search; all differences are named.
         """
         self.folder, self.space = folder.resolve(), space
@@ -59,11 +61,17 @@ class SearchFolder:
         if resume:
             may_change = "; only the number of trials may change"
             read_plan(self.folder / PLAN_FILE, self._plan, ("problem", "options", "space"), "search", may_change)
+            self._lock = FolderLock(self.folder, "training")
             remove_partial_files(self.folder)
             self._storage = TrialStorage(self.folder / TRIALS_FILE, space)
             self.trials = self._storage.trials
         else:
             check_free(self.folder)
+            self._lock = FolderLock(self.folder, "training")
+
+    def close(self) -> None:
+        """Leave the folder to other trainings."""
+        self._lock.release()
 
     def checkpoint(self, number: int) -> Path:
         """Return where trial `number` keeps its checkpoint; no other trial may go on from it."""

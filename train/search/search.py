@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -67,17 +67,17 @@ def search(
         DivergedError: No trial learned anything.
     """
     space = Space.around(problem, network, options, fixed)
-    place = SearchFolder(folder, problem, options, space, resume=resume)
-    interrupted = False
-    try:
-        while len(place.trials) < trials and (candidate := propose(space, place.trials, options.seed)) is not None:
-            interrupted = not _try(problem, candidate, options, place, watch, checkpoint_seconds)
-            if interrupted:
-                break
-    except KeyboardInterrupt:
-        interrupted = True
-    with ignore_sigint():
-        place.finish()
+    with closing(SearchFolder(folder, problem, options, space, resume=resume)) as place:
+        interrupted = False
+        try:
+            while len(place.trials) < trials and (candidate := propose(space, place.trials, options.seed)) is not None:
+                interrupted = not _try(problem, candidate, options, place, watch, checkpoint_seconds)
+                if interrupted:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+        with ignore_sigint():
+            place.finish()
     done, best = place.trials, best_trial(place.trials)
     if done and best is None and not interrupted:
         raise DivergedError(

@@ -165,8 +165,10 @@ def test_another_command_cannot_go_on_with_a_run(tmp_path):
     problem, network, options = TRAININGS["text in two layers"]
     with pytest.raises(ResumeError, match="There is no run"):
         Run(tmp_path, problem, network, options, resume=True)
-    Run(tmp_path, problem, network, options).begin()
-    Run(tmp_path, problem, network, options, resume=True)
+    run = Run(tmp_path, problem, network, options)
+    run.begin()
+    run.close()
+    Run(tmp_path, problem, network, options, resume=True).close()
     with pytest.raises(ResumeError, match="started differently.*\n.*- network: .*'units': 9.*now .*'units': 10"):
         Run(tmp_path, problem, Network("gru", 10, layers=2, embedding=4), options, resume=True)
 

@@ -71,6 +71,26 @@ def test_a_run_that_has_learned_nothing_yet_leaves_the_earlier_one_alone(fitted_
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
+def test_a_folder_belongs_to_one_training_until_that_is_finished(fitted_memory, tmp_path):
+    first = Run(tmp_path / "run", MEMORY, Network(units=20), Options(seed=7))
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    for folder in (tmp_path / "run", tmp_path / "link"):
+        with pytest.raises(OutputError, match="run is in use: another training writes there. Wait for its end, or"):
+            Run(folder, Echo(), Network(), Options())
+    first.begin()
+    with pytest.raises(OutputError, match="is in use"):
+        Run(tmp_path / "run", MEMORY, Network(units=20), Options(seed=7), resume=True)
+    first.finish(fitted_memory)
+    finish(tmp_path / "run", fitted_memory)
+    assert (tmp_path / "run.previous" / "model.keras").exists()
+
+
+def test_a_training_that_was_killed_leaves_the_folder_to_the_next(tmp_path):
+    (tmp_path / ".stepcell.lock").touch()
+    Run(tmp_path, MEMORY, Network(), Options()).close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match="is not empty and holds no run"):

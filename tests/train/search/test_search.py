@@ -290,9 +290,15 @@ def test_an_earlier_search_moves_aside_with_all_its_files(tmp_path):
     place = SearchFolder(folder, MEMORY, QUICK, space(), resume=False)
     place.add(trial())
     place.finish()
+    with pytest.raises(OutputError, match="is in use: another training writes there"):
+        Run(folder, MEMORY, SMALL, QUICK)
+    with pytest.raises(OutputError, match="is in use: another training writes there"):
+        SearchFolder(folder, MEMORY, QUICK, space(), resume=True)
+    place.close()
     before = {path.name for path in folder.iterdir()}
     run = Run(folder, MEMORY, SMALL, QUICK)
     run.begin()
+    run.close()
     assert {path.name for path in folder.iterdir()} == {"run.json"}
     assert {path.name for path in (tmp_path / "run.previous").iterdir()} == before
 
