@@ -22,7 +22,7 @@ def print_text(text: str, *, err: bool = False) -> None:
     """Print text to stdout, or to stderr, with the control characters in it as escapes."""
     stream = sys.stderr if err else sys.stdout
     if stream is not None:  # this process was started with it
-        print(printable(text), file=stream)
+        print(printable(text), file=stream, flush=True)  # in its place between lines of the other stream
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
