@@ -89,6 +89,6 @@ AllowInaccurate = Annotated[list[Quantization] | None, parity(
 OneHot = Annotated[bool, model(
     "The input of the Keras model is one-hot vectors of shape (batch, time, symbols).", flag="--one-hot")]  # fmt: skip
 Vocabulary = Annotated[Path | None, model(
-    "File of the symbols by id: one per line, or a JSON list.", "those of the run, if any")]  # fmt: skip
+    "File of the symbols by id: one per line, or JSON (list or object).", "those of the run, if any")]  # fmt: skip
 Labels = Annotated[Path | None, model(
     "File of the output symbols, if they differ from the input symbols.", "those of the run, if any")]  # fmt: skip

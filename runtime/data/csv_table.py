@@ -74,7 +74,7 @@ def csv_rows(
             for row in reader if header else chain([names], reader):
                 line = reader.line_num + skipped
                 if line > before + 1 and row:
-                    _check_lines(row, pick((*row, None)) if len(row) == width else (), before + 1, separator, source)
+                    _check_lines(row, pick((*row, None)) if len(row) == width else row, before + 1, separator, source)
                 before = line
                 if len(row) == width:
                     yield line, pick((*row, None))
@@ -126,7 +126,9 @@ def find_delimiter(
     likely = [one for one in _DELIMITERS if len(widths[one]) == 1 and max(widths[one]) >= max(asked, 2)]
     if len(likely) > 1 and columns.order is not None and columns.order.isdecimal() and times is not None:
         index = int(columns.order) - 1
-        likely = [one for one in likely if all(_is_time(row[index], times) for row in tables[one] if row)] or likely
+        kinds = {one: {_kind(row[index], times) for row in tables[one] if row} for one in likely}
+        readable = [one for one in likely if "" not in kinds[one]] or likely
+        likely = [one for one in readable if kinds[one] == {"time"}] or readable
     if len(likely) > 1:
         found = " and ".join(f"{max(widths[one])} by {_DELIMITERS[one]}" for one in likely)
         raise CorpusError(
@@ -136,12 +138,14 @@ def find_delimiter(
     return likely[0] if likely else max(_DELIMITERS, key=lambda one: max(widths[one], default=0))
 
 
-def _is_time(cell: str, times: TimeReader) -> bool:
+def _kind(cell: str, times: TimeReader) -> str:
+    """Return whether a cell of the order column is a "time", a "number", or "": neither."""
+    reader = times.new()
     try:
-        times.new().read(cell)
+        reader.read(cell)
     except ValueError:
-        return False
-    return True
+        return ""
+    return "time" if reader.are_times else "number"
 
 
 def _check_lines(row: Sequence[str], read: Sequence[str | None], line: int, separator: str, source: str) -> None:

@@ -11,6 +11,7 @@ from ..common.arrays import AnyArray, Float32, Indices
 from ..common.errors import CorpusError
 
 _DIGITS = 7  # of float32
+_LARGE = 10**5  # from where on float32 has only one digit or two behind the point
 _MIN_STEPS = 100  # of float32 within one standard deviation
 _DIGITS_OF_TYPICAL = 6
 
@@ -73,7 +74,12 @@ class FeatureColumns:
             logarithmic = self.gap and index == len(self.names) - 1
             column = np.log1p(np.maximum(column, 0)) if logarithmic else column
             mean, variance = float(column.mean()), float(column.var())
-            if not variance:
+            if not variance and abs(mean) >= _LARGE:
+                problems.append(
+                    f"{name} is always {mean:.{_DIGITS}g} in float32, which has {_DIGITS} digits; if it differs in "
+                    "further digits, subtract its constant part (from a time the first one), else leave it out"
+                )
+            elif not variance:
                 problems.append(f"{name} is always {float(self.values[0, index]):g}; leave it out")
             elif abs(mean) * _MIN_STEPS > 10**_DIGITS * variance**0.5:
                 problems.append(

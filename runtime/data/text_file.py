@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from ..common.errors import CorpusError
 
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
+_GZIP = b"\x1f\x8b"
+_OTHERS = {  # first bytes of files that are no text -> what they are, and how to get text
+    b"PK\x03\x04": "a zip archive; unpack it, or save an Excel workbook (.xlsx) as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook or another file of Microsoft Office; save it as CSV",
+    b"PAR1\x15": "a Parquet file; name its format: --format parquet",
+    b"ARROW1\0\0": "an Arrow file; convert it to Parquet or CSV",
+    b"SQLite format 3\0": "an SQLite database; export the table: sqlite3 -header -csv FILE 'SELECT * FROM TABLE'",
+    b"BZh91AY&SY": "compressed with bzip2; unpack it: bunzip2",
+    b"\xfd7zXZ\0": "compressed with xz; unpack it: unxz",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it: unzstd",
+    b"%PDF-": "a PDF",
+    b"\x89HDF": "an HDF5 file; export it as CSV or Parquet",
+    b"\x93NUMPY": "an array of numpy; write it as CSV",
+}
 _TAIL = 1 << 20  # bytes in which the last line end is looked for
 
 
@@ -38,7 +52,7 @@ class HashingReader(io.RawIOBase):
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
         status = os.fstat(self._file.fileno())
         self._size = status.st_size if stat.S_ISREG(status.st_mode) else sys.maxsize
-        self._limit = self._end_of_last_line() if path.suffix != ".gz" else self._size
+        self._limit = self._size if self._is_compressed() else self._end_of_last_line()
         self._read = 0
         self._hash = sha256()
 
@@ -83,6 +97,13 @@ class HashingReader(io.RawIOBase):
         self._file.close()
         super().close()
 
+    def _is_compressed(self) -> bool:
+        if self._size == sys.maxsize:
+            return False
+        start = self._file.read(len(_GZIP))
+        self._file.seek(0)
+        return start == _GZIP
+
     def _end_of_last_line(self) -> int:
         if self._size in (0, sys.maxsize):
             return self._size
@@ -121,14 +142,14 @@ def open_bytes(path: Path) -> Iterator[tuple[Any, HashingReader]]:
 
 @contextmanager
 def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[Any, HashingReader]]:
-    """Open a text file, compressed with gzip if its name ends in .gz, and close it at the end.
+    """Open a text file, unpacked if it is compressed with gzip, and close it at the end.
 
     Yields:
         The text, with newlines as in `open`, and the file below it.
 
     Raises:
-        CorpusError: The file cannot be opened or read, has another encoding, or is not compressed as its name says;
-            also later, while it is read.
+        CorpusError: The file cannot be opened or read, is no text, or has another encoding; also later, while it is
+            read.
     """
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
@@ -138,9 +159,10 @@ def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[
     try:
         with (
             open_bytes(path) as (_, file),
-            _decompressed(io.BufferedReader(file), path) as content,
+            _decompressed(io.BufferedReader(file)) as content,
             io.TextIOWrapper(content, codec, newline=newline) as text,
         ):
+            _refuse_other_files(content, path)
             yield text, file
     except UnicodeDecodeError as error:
         raise CorpusError(_describe(error, path, codec)) from error
@@ -148,19 +170,27 @@ def open_text(path: Path, encoding: str, newline: str | None) -> Iterator[tuple[
         raise CorpusError(f"The compressed data in {path} are cut off or damaged: {error}. Copy it again.") from error
 
 
-def _decompressed(content: io.BufferedReader, path: Path) -> IO[bytes]:
-    if path.suffix != ".gz":
+def _decompressed(content: io.BufferedReader) -> Any:
+    """Return the content, unpacked if it is compressed; the name of the file does not matter."""
+    if content.peek(len(_GZIP))[: len(_GZIP)] != _GZIP:
         return content
     import gzip
 
-    return gzip.GzipFile(fileobj=content)  # type: ignore[return-value]
+    return gzip.GzipFile(fileobj=content)
+
+
+def _refuse_other_files(content: Any, path: Path) -> None:
+    start = content.peek(16)[:16]
+    for magic, what in _OTHERS.items():
+        if start.startswith(magic):
+            raise CorpusError(f"{path} is not text: it is {what}.")
 
 
 def _describe(error: UnicodeDecodeError, path: Path, encoding: str) -> str:
     """Return the wrong byte, its line, and a guess at the encoding."""
     byte = error.object[error.start]
     where = f"byte 0x{byte:02x} is wrong"
-    with HashingReader(path) as file, _decompressed(io.BufferedReader(file), path) as content:
+    with HashingReader(path) as file, _decompressed(io.BufferedReader(file)) as content:
         before = 0
         for number, line in enumerate(content, start=1):
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ def json_text(value: Any) -> str | None:
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
 
+_BEGINS_JSON = re.compile(r'\s*(\[\s*"([^"\\]|\\.)*"\s*[,\]]|\{\s*"([^"\\]|\\.)*"\s*:)')
 _LONGEST_SHOWN = 80  # characters of an unknown symbol in a message: a line of a wrong file may have millions
 
 
@@ -104,20 +106,25 @@ class Vocabulary:
 
     @classmethod
     def from_file_content(cls, content: str) -> Vocabulary:
-        r"""Read a vocabulary file: a JSON list of strings, or one symbol per line (`\n`, `\t`, `\\` escaped).
+        r"""Read a vocabulary file.
+
+        It is a JSON list of the symbols, a JSON object of symbols and their ids or of ids and their symbols, or has one
+        symbol per line (`\n`, `\t`, `\\` escaped).
 
         Raises:
-            VocabularyError: The content is neither, or its symbols are not a vocabulary.
+            VocabularyError: The content is none of these, or its symbols are not a vocabulary.
         """
-        if content.lstrip().startswith("["):
+        if content.lstrip()[:1] in ("[", "{"):
             try:
-                symbols = json.loads(content)
-            except json.JSONDecodeError:
-                pass  # a vocabulary of one symbol per line may begin with "["
+                found = json.loads(content, object_pairs_hook=list)
+            except (json.JSONDecodeError, RecursionError) as error:
+                if _BEGINS_JSON.match(content):
+                    raise VocabularyError(f"The vocabulary begins as JSON, but is not: {error}.") from error
+                # a vocabulary of one symbol per line may begin with "[" or "{"
             else:
-                return cls(tuple(symbols))
-        lines = (line.removesuffix("\r") for line in content.split("\n"))
-        return cls(tuple(unescape_symbol(line) for line in lines if line))
+                is_object = content.lstrip().startswith("{")
+                return cls(_by_id(found) if is_object else tuple(found))
+        return cls(tuple(_by_line(content)))
 
     @property
     def id_by_symbol(self) -> dict[str, int]:
@@ -199,6 +206,52 @@ class Vocabulary:
         return ""
 
 
+def _by_id(pairs: list[tuple[str, Any]]) -> tuple[str, ...]:
+    """Return the symbols of a JSON object: symbol -> id, or id -> symbol."""
+    if pairs and all(isinstance(value, str) and key.isdecimal() for key, value in pairs):
+        pairs = [(value, int(key)) for key, value in pairs]
+    wrong = [key for key, value in pairs if type(value) is not int]
+    if wrong or not pairs:
+        keys = ", ".join(repr(key) for key, _ in pairs[:3]) or "nothing"
+        raise VocabularyError(
+            f"The vocabulary is a JSON object with {keys}; it must hold symbols and their ids, "
+            '{"a": 0, "b": 1}, or be a list of symbols: ["a", "b"].'
+        )
+    problems = []
+    ids = [id for _, id in pairs]
+    twice = sorted({id for id in ids if ids.count(id) > 1})[:5] if len(set(ids)) < len(ids) else []
+    problems += [f"several symbols have the id {id}" for id in twice]
+    missing = sorted(set(range(max(ids) + 1)) - set(ids))[:5]
+    if min(ids) < 0:
+        problems.append(f"an id is {min(ids)}")
+    if missing:
+        hint = " (the Tokenizer of Keras counts from 1: 0 is padding, name it too)" if missing[0] == 0 else ""
+        problems.append(f"no symbol has the id {', '.join(map(str, missing))}{hint}")
+    raise_if_any(problems, f"The vocabulary needs the ids 0 to {len(ids) - 1}, each once", VocabularyError)
+    return tuple(symbol for symbol, _ in sorted(pairs, key=lambda pair: pair[1]))
+
+
+def _by_line(content: str) -> Iterator[str]:
+    """Yield the symbols of a file with one on each line."""
+    lines = [line.removesuffix("\r") for line in content.split("\n")]
+    while lines and not lines[-1]:
+        del lines[-1]
+    problems = []
+    empty = [number for number, line in enumerate(lines, start=1) if not line]
+    if empty:
+        problems.append(f"line {empty[0]:,} is empty; a newline as a symbol is written \\n")
+    tabs = [number for number, line in enumerate(lines, start=1) if "\t" in line]
+    if tabs:
+        problems.append(
+            f"line {tabs[0]:,} has a tab; a tab in a symbol is written \\t, and columns beside it are cut off"
+        )
+    ends = [line.rpartition(",")[2].strip() for line in lines if "," in line.strip()]
+    if len(ends) == len(lines) > 1 and sorted(ends) == sorted(map(str, range(len(lines)))):
+        problems.append("its lines look like symbol,id; keep the symbols alone, in the order of their ids")
+    raise_if_any(problems, "The vocabulary has one symbol per line", VocabularyError)
+    yield from map(unescape_symbol, lines)
+
+
 def _is_symbol(symbol: object) -> bool:
     try:
         return isinstance(symbol, str) and bool(symbol.encode())
@@ -254,7 +307,7 @@ def separator_of(vocabulary: Vocabulary) -> str:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Read a vocabulary file, UTF-8: one symbol per line, or a JSON list.
+    """Read a vocabulary file in UTF-8; see `Vocabulary.from_file_content`.
 
     Raises:
         VocabularyError: It cannot be read, or holds no vocabulary.
@@ -269,4 +322,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         raise VocabularyError(f"Cannot read the vocabulary {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise VocabularyError(f"The vocabulary {path} is not UTF-8: byte {error.start} is wrong.") from error
-    return Vocabulary.from_file_content(content)
+    try:
+        return Vocabulary.from_file_content(content)
+    except VocabularyError as error:
+        raise VocabularyError(f"{path}: {error}") from error

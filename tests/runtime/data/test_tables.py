@@ -7,7 +7,9 @@ import gzip
 import hashlib
 import json
 import tracemalloc
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -254,7 +256,103 @@ def test_a_file_that_becomes_shorter_is_refused(tmp_path):
 def test_a_damaged_compressed_file_is_refused(tmp_path):
     path = write(tmp_path, gzip.compress(TABLE.encode() * 99)[:-20], "events.csv.gz")
     assert "cut off or damaged" in refusal(BY_CASE, path)
-    assert "Not a gzipped file" in refusal(BY_CASE, write(tmp_path, TABLE, "events.csv.gz"))
+
+
+@pytest.mark.parametrize(
+    ("start", "problem"),
+    [
+        (b"PK\x03\x04", "is not text: it is a zip archive; unpack it, or save an Excel workbook (.xlsx) as CSV"),
+        (b"\xd0\xcf\x11\xe0", "it is an Excel workbook"),
+        (b"PAR1\x15", "it is a Parquet file; name its format: --format parquet"),
+        (b"SQLite format 3\0", "it is an SQLite database"),
+    ],
+)
+def test_a_file_is_what_its_content_says_and_not_its_name(tmp_path, start, problem):
+    assert problem in refusal(BY_CASE, write(tmp_path, start + bytes(range(200))))
+    compressed = write(tmp_path, gzip.compress(TABLE.encode()), "packed.csv")
+    assert sequences(BY_CASE.read(compressed)) == sequences(BY_CASE.read(write(tmp_path, TABLE, "a.csv.gz"))) == READ
+
+
+ROWS = "".join(f"{case},{step},{what}\n" for case in range(9) for step, what in enumerate(["open", "pick", "ship"]))
+
+
+@given(st.integers(0, 26), st.integers(0, 2), st.sampled_from(["", "close the line", "close the next", "a field"]))
+def test_an_open_quotation_mark_never_swallows_rows(folder, row, column, closing):
+    lines = ROWS.splitlines()
+    cells = lines[row].split(",")
+    cells[column] = '"' + cells[column]
+    lines[row] = ",".join(cells) + ('"' if closing == "close the line" else "")
+    if closing in ("close the next", "a field") and row < 26:
+        lines[row + 1] = f'{lines[row + 1]}"' if closing == "close the next" else f'"{lines[row + 1]}'
+    path = write(folder, "case,time,what,note\n" + "".join(line + ",\n" for line in lines), "quoted.csv")
+    if column == 2 and closing == "close the line":
+        assert len(BY_CASE.read(path).ids) == 27
+    else:
+        assert f"line {row + 2}" in refusal(BY_CASE, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('case,time,what,note\na,1,x,"first\na,2,y,second\nb,1,x,third"\nb,2,y,\n', "line 2: a field that begins"),
+        ('case,time,what,note\na,1,x,"first, of all\nand a second line"\nb,2,y,\n', ""),
+        ('case,time,what,note\na,1,x,"say \\"hi\\""\n', "from line 2 on"),
+        ('case,time,"what\na,1,x\nb,2,y\n', "The first line of"),
+        ("case,time,what,note\na,1,x," + "long" * 50_000 + "\nb,2,y,\n", ""),
+        ("sep=;\ncase;time;what\na;1;x\nb;2;y\n", ""),
+        ("case;time;what\na;1,5;x\nb;2,5;y\n", "write the decimal comma as a point: 1.5"),
+    ],
+)  # fmt: skip
+def test_quotation_marks_long_fields_and_separators(tmp_path, content, problem):
+    path = write(tmp_path, content)
+    if problem:
+        assert problem in refusal(BY_CASE, path)
+    else:
+        assert sequences(BY_CASE.read(path)) == [["x"], ["y"]]
+
+
+def test_a_delimiter_that_is_doubtful_is_not_guessed(tmp_path):
+    path = write(tmp_path, "open;2024-01-01 00:00:00,123\nship;2024-01-01 00:00:00,120\n")
+    reader = EventsReader("1", order="2", header=False)
+    assert reader.read(path).sequence(0) == ["ship", "open"]
+    assert EventsReader("1", header=False, delimiter=";").read(path).sequence(0) == ["open", "ship"]
+    assert "equally many fields" in refusal(EventsReader("1", header=False), path)
+
+
+def test_values_are_the_same_symbols_in_parquet_and_json(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    values = {
+        "bytes": [b"open", b"caf\xc3\xa9"], "true": [True, None], "int": [1, 2], "float": [1.5, float("nan")],
+        "decimal": [Decimal("1.50"), Decimal("2.00")], "category": pyarrow.array(["a", "b"]).dictionary_encode(),
+        "day": [date(2024, 5, 1), None], "list": [[1], [2]], "raw": [b"\xff", b"a"],
+        "time": pyarrow.array([1_000_000_001, 1], pyarrow.timestamp("ns")),
+        "order": pyarrow.array([1_700_000_000_000_000_002, 1_700_000_000_000_000_001], pyarrow.timestamp("ns", "UTC")),
+    }  # fmt: skip
+    path = tmp_path / "events.parquet"
+    parquet.write_table(pyarrow.table(values), path)
+    found = {name: EventsReader(name).read(path).sequence(0) for name in values if name not in ("list", "raw")}
+    found.pop("order")
+    assert found == {
+        "bytes": ["open", "café"], "true": ["true"], "int": ["1", "2"], "float": ["1.5"], "decimal": ["1.5", "2.0"],
+        "category": ["a", "b"], "day": ["2024-05-01"],
+        "time": ["1970-01-01T00:00:01.000000001", "1970-01-01T00:00:00.000000001"],
+    }  # fmt: skip
+    assert EventsReader("int", order="order").read(path).sequence(0) == ["2", "1"]
+    assert "line 1: bytes that are not UTF-8" in refusal(EventsReader("raw"), path)
+    assert "line 1: a list where a symbol is expected" in refusal(EventsReader("list"), path)
+
+
+def test_a_unit_of_gaps_needs_a_unit_of_numbers(tmp_path):
+    path = write(tmp_path, "time,what\n1704067200000,a\n1704067290000,b\n")
+    reader = EventsReader("what", order="time", gaps="1min,1h")
+    assert "they look like milliseconds since 1970: --time-unit ms" in refusal(reader, path)
+    assert "--gap-feature, which is in seconds, needs the unit" in refusal(
+        replace(reader, gaps=None, gap_feature=True), path
+    )
+    assert replace(reader, time_unit="ms").read(path).sequence(0) == ["a", "b", "gap<1h"]
+    assert replace(reader, gaps="100000").read(path).sequence(0) == ["a", "b", "gap<100000"]
+    assert replace(reader, time_unit="unstated").read(path).sequence(0) == ["a", "b", "gap>=1h"]
 
 
 def test_memory_holds_ids_and_not_the_file(tmp_path):

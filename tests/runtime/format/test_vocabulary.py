@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 
 import pytest
 from hypothesis import given
@@ -31,12 +32,40 @@ def test_an_escaped_symbol_stands_on_one_line_and_comes_back(symbol):
 @given(SYMBOLS)
 def test_a_vocabulary_file_gives_back_its_symbols(symbols):
     lines = "\n".join(escape_symbol(symbol) for symbol in symbols)
-    if not lines.lstrip().startswith("["):
+    if not lines.lstrip().startswith(("[", "{")) and "," not in lines:
         assert Vocabulary.from_file_content(lines).symbols == tuple(symbols)
 
 
 def test_a_vocabulary_file_may_be_a_json_list():
     assert Vocabulary.from_file_content('["a", "\\n", "c"]').symbols == ("a", "\n", "c")
+
+
+@given(SYMBOLS, st.booleans(), st.randoms())
+def test_a_vocabulary_file_may_be_a_json_object_of_symbols_and_ids(symbols, by_id, random):
+    pairs = [(str(id), symbol) if by_id else (symbol, id) for id, symbol in enumerate(symbols)]
+    random.shuffle(pairs)
+    assert Vocabulary.from_file_content(json.dumps(dict(pairs), indent=1)).symbols == tuple(symbols)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"open": 2, "pick": 3}', "the ids 0 to 1, each once: no symbol has the id 0, 1 \\(the Tokenizer of Keras"),
+        ('{"open": 0, "pick": 0}', "several symbols have the id 0"),
+        ('{"open": 0, "pick": 2}', "no symbol has the id 1"),
+        ('{"open": -1, "pick": 0}', "an id is -1"),
+        ('{"class_name": "Tokenizer", "config": {}}', "is a JSON object with 'class_name', 'config'; it must hold"),
+        ("{}", "is a JSON object with nothing"),
+        ('{"open": 0,\n "pick"', "begins as JSON, but is not"),
+        ('["open",\n "pick"', "begins as JSON, but is not"),
+        ("a\n\nb\n", "line 2 is empty; a newline as a symbol is written"),
+        ("a\t5\nb\t7\n", "line 1 has a tab"),
+        ("a,0\nb,1\n", "its lines look like symbol,id"),
+    ],
+)
+def test_a_vocabulary_of_another_shape_is_refused(content, problem):
+    with pytest.raises(VocabularyError, match=problem):
+        Vocabulary.from_file_content(content)
 
 
 def test_a_vocabulary_file_may_have_windows_line_ends():
