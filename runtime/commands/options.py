@@ -78,6 +78,9 @@ Gaps = Annotated[str | None, data(
 Features = Annotated[list[str] | None, data(
     "Column of numbers to read as the feature NAME; repeatable.", f"none, or {AS_TRAINED}", flag="--feature",
     metavar="[NAME=]COLUMN")]  # fmt: skip
+Target = Annotated[list[str] | None, data(
+    "Column of the right answers, of a model of labels or values; repeatable for several values.", AS_TRAINED,
+    flag="--target", metavar="COLUMN")]  # fmt: skip
 Header = Annotated[bool | None, data("Whether the first line names the columns.", f"yes, or {AS_TRAINED}")]
 Unit = Annotated[TextUnit | None, data("Symbols that a text is cut into.", f"character, or {AS_TRAINED}")]
 End = Annotated[str | None, data("Symbol at both ends of a sequence; empty: none.", f"<end>, or {AS_TRAINED}")]

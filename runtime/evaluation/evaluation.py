@@ -15,6 +15,7 @@ from .modes import EvaluationModes
 from .ngram import Baseline, baselines
 
 CARRIED, RESET, WINDOWED, MEMORYLESS = "carried", "reset", "windowed", "memoryless"
+AT_END = "at_end"  # of each sequence, of labels
 _STATE = {RESET: "reset before each sequence", CARRIED: "carried, never reset,"}
 _WINDOW = 50  # if the model file does not tell its longest training sequence
 _WORTH = 0.01  # bits per symbol by which a network has to be better than an n-gram
@@ -28,7 +29,7 @@ class Evaluation:
     Attributes:
         model: Name of the file and the interpreter.
         modes: Name of a mode -> scores of the model: "reset" before each sequence if there are several, "carried"
-            without any reset, "windowed", "memoryless".
+            without any reset, "windowed", "memoryless"; of labels "at_end", the last row of each sequence.
         baselines: The baselines.
         symbols: Of the output, by id.
         top: For which k the accuracy among the k likeliest is shown.
@@ -36,6 +37,7 @@ class Evaluation:
         sequences: Number of test sequences.
         unknown: How many of their symbols are not in the vocabulary.
         notes: The origin of the data.
+        of_labels: The model answers each row with a label; else with the next symbol.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Evaluation:
     sequences: int
     unknown: int
     notes: tuple[str, ...]
+    of_labels: bool = False
 
     @property
     def main(self) -> SymbolScores:
@@ -77,7 +80,7 @@ class Evaluation:
             else "the network is no better than counting" if gain > -_WORTH
             else "counting is better than the network"
         )  # fmt: skip
-        bits = f"{worth}: {gain:+.4f} bits per symbol"
+        bits = f"{worth}: {gain:+.4f} bits per {'label' if self.of_labels else 'symbol'}"
         if accurate is not best:
             bits += f" against {_the(best)}"
         return "; ".join([f"{bits} and {points} {_the(accurate)}", *self.faults()])
@@ -127,11 +130,19 @@ class Evaluation:
             "calibration_error": main.calibration_error,
             "reliability": main.reliability(),
             "mistakes": main.mistakes(self.symbols),
+            **(
+                {"labels": list(self.symbols), "confusion": main.confusion(len(self.symbols))} if self.of_labels else {}
+            ),
         }
 
 
 def _loss(scores: SymbolScores, others: SymbolScores) -> float:
-    """Return the bits that `scores` need more than `others` of the same symbols; 0 if that may be chance."""
+    """Return the bits that `scores` need more than `others` of the same symbols; 0 if that may be chance.
+
+    `others` may be of a sample of them.
+    """
+    if len(scores) != len(others):
+        return max(0.0, scores.bits - others.bits)
     bits = (others.log_probabilities - scores.log_probabilities) / log(2)
     loss = float(bits.mean())
     return loss if loss > 2 * float(bits.std()) / len(bits) ** 0.5 else 0.0

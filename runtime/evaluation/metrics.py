@@ -157,6 +157,12 @@ class SymbolScores:
             rows.append({**row, "share_of_mistakes": count / len(wrong), "share_of_symbol": count / occurs})
         return rows
 
+    def confusion(self, symbols: int) -> list[list[int]]:
+        """Return how often each symbol (column) was predicted for each actual one (row)."""
+        table = np.zeros((symbols, symbols), np.int64)
+        np.add.at(table, (self.targets, self.predicted), 1)
+        return table.tolist()  # type: ignore[no-any-return]
+
     def to_json(self, top: Sequence[int] = ()) -> dict[str, Any]:
         """Return the metrics as a JSON object; null if there is no symbol."""
         metrics = {

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..common.plotting import new_figure, to_png
 from ..format.vocabulary import show_symbol
-from .evaluation import CARRIED, MEMORYLESS, RESET, WINDOWED, Evaluation
+from .evaluation import AT_END, CARRIED, MEMORYLESS, RESET, WINDOWED, Evaluation
 from .metrics import SymbolScores
+from .values import ValueEvaluation
 
 Table: TypeAlias = tuple[list[str], list[list[str]]]
 
@@ -23,8 +24,16 @@ def figures_table(evaluation: Evaluation) -> Table:
         CARRIED: "state carried, never reset",
         WINDOWED: f"only the last {evaluation.window} symbols in view",
         MEMORYLESS: "state reset before each symbol: no memory",
+        AT_END: "at the end of each sequence",
     }
-    header = ["", "symbols", "accuracy", *(f"top {count}" for count in evaluation.top), "nats", "bits"]
+    header = [
+        "",
+        "labels" if evaluation.of_labels else "symbols",
+        "accuracy",
+        *(f"top {count}" for count in evaluation.top),
+        "nats",
+        "bits",
+    ]
     rows = [_row(names[name], scores, evaluation.top) for name, scores in evaluation.modes.items()]
     for one in evaluation.baselines:
         row = _row(one.name, one.scores, evaluation.top)
@@ -44,7 +53,10 @@ def positions_table(evaluation: Evaluation) -> Table:
         ]
         rows.append([position, f"{row['symbols']:,}", *(cell for pair in cells for cell in pair)])
     header = ["position", "symbols", "accuracy", "bits"]
-    return [*header, *(["n-gram accuracy", "bits"] if others else [])], rows
+    return [
+        *header,
+        *(["baseline accuracy" if evaluation.of_labels else "n-gram accuracy", "bits"] if others else []),
+    ], rows
 
 
 def reliability_table(evaluation: Evaluation) -> Table:
@@ -55,6 +67,31 @@ def reliability_table(evaluation: Evaluation) -> Table:
         for row in evaluation.main.reliability()
     ]  # fmt: skip
     return ["confidence", "symbols", "mean confidence", "accuracy"], rows
+
+
+def confusion_table(evaluation: Evaluation) -> Table:
+    """Return header and rows: how often each label was answered for each right one."""
+    names = [visible(symbol) for symbol in evaluation.symbols]
+    counts = evaluation.main.confusion(len(names))
+    rows = [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, counts, strict=True)]
+    return ["right \\ answered", *names], rows
+
+
+def value_table(evaluation: ValueEvaluation) -> Table:
+    """Return header and rows: the errors of each value, of the model and of the baselines."""
+    names = {
+        RESET: "state reset before each sequence",
+        CARRIED: "state carried, never reset",
+        MEMORYLESS: "state reset before each row: no memory",
+    }
+    found = {names[name]: errors for name, errors in evaluation.modes.items()} | dict(evaluation.baselines)
+    rows = [
+        [value, name, f"{len(errors):,}", f"{absolute:.6g}", f"{squared:.6g}", f"{squared**0.5:.6g}"]
+        for index, value in enumerate(evaluation.names)
+        for name, errors in found.items()
+        for absolute, squared in [(float(errors.absolute[index]), float(errors.squared[index]))]
+    ]
+    return ["value", "", "answers", "mean absolute error", "mean squared error", "its root"], rows
 
 
 def mistakes_table(evaluation: Evaluation) -> Table:
@@ -70,14 +107,21 @@ def mistakes_table(evaluation: Evaluation) -> Table:
 def remarks(evaluation: Evaluation) -> list[str]:
     """Return the notes under the tables."""
     evaluated = f"{evaluation.sequences:,} sequences" if evaluation.sequences > 1 else "one sequence"
+    what = "labels" if evaluation.of_labels else "predictions"
     unknown = f", {evaluation.unknown:,} of the symbols unknown to the model" if evaluation.unknown else ""
     return [
         *evaluation.notes,
-        f"evaluated: {evaluated}, {len(evaluation.main):,} predictions{unknown}",
+        f"evaluated: {evaluated}, {len(evaluation.main):,} {what}{unknown}",
         f"calibration: probabilities are off by {100 * evaluation.main.calibration_error:.2f} points "
         "(expected calibration error)",
         evaluation.verdict(),
     ]
+
+
+def value_remarks(evaluation: ValueEvaluation) -> list[str]:
+    """Return the notes under the table of values."""
+    sequences = f"{evaluation.sequences:,} sequences" if evaluation.sequences > 1 else "one sequence"
+    return [*evaluation.notes, f"evaluated: {sequences}, {len(evaluation.main):,} answers", evaluation.verdict()]
 
 
 def visible(symbol: str) -> str:
@@ -171,6 +215,7 @@ def html_report(evaluation: Evaluation) -> bytes:
     shown = [f'<img alt="{name}" src="data:image/png;base64,{b64encode(png).decode()}">' for name, png in pictures]
     missing = [] if pictures else ["<p>No pictures without matplotlib: pip install 'stepcell[plot]'</p>"]
     notes = "".join(f"<li>{escape(note)}</li>" for note in remarks(evaluation))
+    labels = ["<h2>Confusion</h2>", _html_table(confusion_table(evaluation))] if evaluation.of_labels else []
     body = [
         f"<h1>{escape(evaluation.model)}</h1>",
         f"<p><strong>{escape(evaluation.verdict())}</strong></p>",
@@ -184,8 +229,20 @@ def html_report(evaluation: Evaluation) -> bytes:
         _html_table(reliability_table(evaluation)),
         "<h2>Most frequent mistakes</h2>",
         _html_table(mistakes_table(evaluation)),
+        *labels,
     ]
-    head = f'<meta charset="utf-8"><title>{escape(evaluation.model)}</title><style>{_STYLE}</style>'
+    return _html_page(evaluation.model, body)
+
+
+def html_report_of_values(evaluation: ValueEvaluation) -> bytes:
+    """Return the report of values, UTF-8, without pictures."""
+    notes = "".join(f"<li>{escape(note)}</li>" for note in value_remarks(evaluation))
+    heading = f"<h1>{escape(evaluation.model)}</h1>"
+    return _html_page(evaluation.model, [heading, _html_table(value_table(evaluation)), f"<ul>{notes}</ul>"])
+
+
+def _html_page(title: str, body: list[str]) -> bytes:
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{chr(10).join(body)}\n</body></html>\n'.encode()
     )

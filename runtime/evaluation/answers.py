@@ -1,0 +1,58 @@
+"""Run a model over rows with its state carried, reset or cut off: the answers that labels and values are judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+import numpy as np
+
+from ..common.arrays import AnyArray, Float32, Indices
+from ..format.tensor_specs import Inputs
+from ..streams.model import Model
+from ..streams.stream import Stream
+from .evaluation import CARRIED, MEMORYLESS, RESET
+from .targets import TargetData
+
+_MOST_ALONE = 20_000  # rows of the mode without memory; more are drawn from
+_SEED = 20_201_120
+
+
+def run_inputs(stream: Stream, inputs: Inputs) -> Float32:
+    """Feed T rows and return the main output, float32 of shape (T, K); the state moves on."""
+    if not inputs.features:
+        return stream.run_ids(inputs.ids)
+    symbols = stream.file.manifest.vocabulary.symbols
+    return stream.run([symbols[id] for id in inputs.ids.tolist()] if symbols else None, dict(inputs.features))
+
+
+def answers_by_mode(
+    model: Model, data: TargetData, progress: Callable[[str], None] = lambda _: None
+) -> Mapping[str, tuple[Indices, Float32]]:
+    """Return name of a mode -> indices of the rows that were answered, (M,), and the answers, (M, K).
+
+    The modes are those of `Evaluation`: "reset" before each sequence if there are several, "carried", "memoryless".
+
+    Raises:
+        FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
+    """
+    stream, everything = model.stream(), np.arange(len(data.inputs))
+    found: dict[str, tuple[Indices, Float32]] = {}
+    if len(data.starts) > 2:
+        progress("the state reset before each sequence")
+        found[RESET] = everything, _in_parts(stream, data.inputs, data.starts)
+    progress("the state carried")
+    stream.reset()
+    found[CARRIED] = everything, run_inputs(stream, data.inputs)
+    progress("the state reset before each row")
+    drawn = np.sort(np.random.default_rng(_SEED).permutation(len(data.inputs))[:_MOST_ALONE])
+    found[MEMORYLESS] = drawn, _in_parts(stream, data.inputs[drawn], np.arange(len(drawn) + 1))
+    return found
+
+
+def _in_parts(stream: Stream, inputs: Inputs, starts: AnyArray) -> Float32:
+    parts = []
+    for first, last in pairwise(starts.tolist()):
+        stream.reset()
+        parts.append(run_inputs(stream, inputs[first:last]))
+    return np.concatenate(parts)

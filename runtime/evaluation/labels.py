@@ -1,0 +1,64 @@
+"""Evaluate labels: accuracy, log loss, calibration and confusion, at each step and at the end of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..common.arrays import AnyArray, Float32, Ids
+from ..streams.model import Model
+from ..tasks.distribution import Float64, next_symbol_probabilities
+from .answers import answers_by_mode
+from .evaluation import AT_END, Evaluation
+from .metrics import SymbolScores
+from .ngram import Baseline
+from .targets import TargetData
+
+
+def label_probabilities(outputs: Float32, activation: str, name: str) -> Float64:
+    """Return the distributions of labels that outputs of shape (T, K) stand for; (T, 2) if K is 1.
+
+    Raises:
+        NotFiniteError: An output is no distribution.
+    """
+    if outputs.shape[1] == 1:
+        second = outputs.astype(np.float64)
+        return np.concatenate([1 - second, second], axis=1)
+    return next_symbol_probabilities(outputs, activation, name)
+
+
+def label_scores(outputs: Float32, rows: AnyArray, data: TargetData, model: Model) -> SymbolScores:
+    """Return how the labels of `rows` were answered by `outputs`, (M, K); positions count from 1 in each sequence."""
+    probabilities = label_probabilities(outputs, model.manifest.output, model.file.name)
+    return SymbolScores.of(probabilities, data.targets[rows], data.positions[rows])
+
+
+def evaluate_labels(model: Model, data: TargetData, progress: Callable[[str], None] = lambda _: None) -> Evaluation:
+    """Evaluate a model of labels on the device runtime, beside the most frequent label.
+
+    The last row of each sequence is a mode of its own, if there are several sequences.
+
+    Raises:
+        FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
+    """
+    modes = {
+        name: label_scores(outputs, rows, data, model)
+        for name, (rows, outputs) in answers_by_mode(model, data, progress).items()
+    }
+    sequences = len(data.starts) - 1
+    evaluation = Evaluation(
+        f"{model.file.name} on {model.backend}", modes, (_most_frequent(data),), data.names,
+        tuple(count for count in (3, 5) if count < len(data.names)), 0, sequences, 0, data.notes, of_labels=True,
+    )  # fmt: skip
+    if sequences > 1:
+        modes[AT_END] = evaluation.main.select(data.starts[1:] - 1)
+    return evaluation
+
+
+def _most_frequent(data: TargetData) -> Baseline:
+    """Return the frequencies of labels, each seen once more than it was, as a prediction."""
+    train: Ids = data.targets if data.train is None else data.train
+    counts = np.bincount(train, minlength=len(data.names)) + 1.0
+    shares = np.repeat((counts / counts.sum())[np.newaxis], len(data.targets), axis=0)
+    return Baseline("the most frequent label", SymbolScores.of(shares, data.targets, data.positions))

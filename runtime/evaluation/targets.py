@@ -1,0 +1,255 @@
+"""The data of an evaluation of labels or values: rows with the right answer of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..common.arrays import AnyArray, Floats, Ids, Indices
+from ..common.errors import CorpusError
+from ..data import EventsReader, HeldOut, Recording
+from ..data.columns import feature_name
+from ..format.manifest import Manifest
+from ..format.tensor_specs import Feature, Inputs
+
+_SHOWN = 10  # labels in a message
+_NOT_OF_ROWS = ("end", "gaps", "unit", "features", "gap_feature")
+
+
+@dataclass(frozen=True, eq=False)
+class TargetData:
+    """S sequences of N rows, each with the right answer.
+
+    Attributes:
+        inputs: The inputs of all rows.
+        targets: int32 of shape (N,), ids of labels; or float64 of shape (N, K), values.
+        starts: Index of the first row of each sequence, and N; int64 of shape (S + 1,).
+        names: The labels by id; or the columns of the values.
+        train: Targets of the training data, of which baselines are made; None: not known.
+        notes: The origin of the data, in words.
+    """
+
+    inputs: Inputs
+    targets: AnyArray
+    starts: Indices
+    names: tuple[str, ...]
+    train: AnyArray | None
+    notes: tuple[str, ...]
+
+    @property
+    def positions(self) -> Indices:
+        """Position of each row in its sequence, from 1, int64 of shape (N,)."""
+        return np.arange(1, self.starts[-1] + 1) - np.repeat(self.starts[:-1], np.diff(self.starts))
+
+
+def has_targets(manifest: Manifest) -> bool:
+    """Return whether a model answers with labels or values, so that data need a column of right answers."""
+    return manifest.output == "linear" or manifest.labels is not None
+
+
+def label_names(manifest: Manifest) -> tuple[str, ...]:
+    """Return the labels that a model distinguishes: two for one sigmoid unit, "0" and "1" if it names only one."""
+    labels = manifest.output_vocabulary.symbols
+    return ("0", "1") if len(labels) == 1 else tuple(labels)
+
+
+def read_target_data(
+    manifest: Manifest, data: Path, targets: Sequence[str], features: Sequence[str] = (),
+    baseline_from: Path | None = None, *, held_out: float | None = None, options: Mapping[str, Any] | None = None,
+) -> TargetData:  # fmt: skip
+    """Read rows with the right answer of each, for a model of labels or values.
+
+    Args:
+        manifest: Manifest of the model.
+        data: A table: CSV, TSV, JSON lines or Parquet.
+        targets: The column of the labels; or a column for each of the K values. None: as in training.
+        features: NAME=COLUMN for each number that the model reads, repeated in order for a feature of several numbers;
+            a feature that is not named is in the column of its name.
+        baseline_from: File of which baselines are made.
+        held_out: Fraction of `data` to evaluate on, baselines are made of the rest; None: the part that training held
+            out of its file, all of another one.
+        options: Attributes of `EventsReader`: "symbol", "sequence", "order" and the format.
+
+    Raises:
+        CorpusError: The data cannot be read, or lack what the model reads; the message names all of it.
+    """
+    trained = manifest.training.get("data")
+    trained = trained if isinstance(trained, Mapping) else {}
+    targets = tuple(targets) or tuple(trained.get("targets") or ())
+    table = _Table.of(manifest, targets, features, options or {}, trained.get("reading"))
+    rows, right = table.read(data)
+    notes = [f"{data}: {rows.found}" if rows.found else str(data), *rows.remarks]
+    split = trained.get("held_out")
+    is_training_file = bool(rows.sha256) and rows.sha256 == trained.get("sha256")
+    as_trained = is_training_file and bool(split) and held_out is None
+    train = None
+    if as_trained or (held_out is not None and baseline_from is None):
+        parts = HeldOut(**{**(split or {}), **({} if held_out is None else {"share": held_out})})
+        (_, rows), (train, right) = parts.split(rows), parts.split(right)
+        notes.append(
+            f"{data} is the training file; evaluated on the part that was held out then" if as_trained
+            else f"evaluated on a part of {data} that is held out here ({held_out:g}); baselines are made of the rest"
+        )  # fmt: skip
+    if is_training_file and not as_trained:
+        notes.append("the model has seen that file in training: these are no figures for new data")
+    if baseline_from is not None:
+        train = table.read(baseline_from)[1]
+        notes.append(f"baselines are made of {baseline_from}")
+    if train is None:
+        notes.append("baselines are made of the same data, which favours them: name others with --baseline-from FILE")
+    return TargetData(
+        table.inputs_of(rows), table.targets_of(right), rows.starts, table.names,
+        None if train is None else table.targets_of(train), tuple(notes),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The columns of a table that a model reads, and those of the right answers.
+
+    Attributes:
+        manifest: Manifest of the model.
+        targets: Columns of the right answers.
+        columns: Name of a feature -> its columns.
+        options: Attributes of `EventsReader`.
+    """
+
+    manifest: Manifest
+    targets: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]]
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, manifest: Manifest, targets: tuple[str, ...], features: Sequence[str], options: Mapping[str, Any],
+        recorded: Any,
+    ) -> _Table:  # fmt: skip
+        """Check that every input and output of the model has its columns.
+
+        Raises:
+            CorpusError: One has none, or too many; the message names all of them and what to type.
+        """
+        reading = recorded if isinstance(recorded, Mapping) and recorded.get("kind") == EventsReader.kind else {}
+        given: dict[str, tuple[str, ...]] = {}
+        for name, equals, column in (option.partition("=") for option in features):
+            key = name if equals else feature_name(name)
+            given[key] = (*given.get(key, ()), column if equals else name)
+        recorded_features = reading.get("features") or {}
+        columns = {f.name: given.get(f.name) or (recorded_features.get(f.name, f.name),) for f in manifest.features}
+        values = {**reading, **options}
+        known = {each.name for each in fields(EventsReader)} - {*_NOT_OF_ROWS}
+        problems = [f"--{name} does not apply to rows with a right answer" for name in options if name not in known]
+        problems += [f"there is no feature {name}" for name in given if name not in columns]
+        for feature in manifest.features:
+            found, count = columns[feature.name], int(np.prod(feature.shape, dtype=np.int64))
+            if len(found) != count:
+                problems.append(
+                    f"{feature.describe()} takes {count} columns, named: {len(found)}; repeat --feature "
+                    f"{feature.name}=COLUMN in order"
+                )
+        if len(manifest.vocabulary) and values.get("symbol") is None:
+            problems.append("no column is named for the symbol: --symbol COLUMN")
+        wanted = len(manifest.output_vocabulary) if manifest.output == "linear" else 1
+        what = "values" if manifest.output == "linear" else "labels"
+        if len(targets) != wanted:
+            named = f"named: {len(targets)}" if targets else "none is named"
+            problems.append(
+                f"the right {what} take {wanted} column{'s' * (wanted > 1)}, {named}: --target COLUMN"
+                f"{', repeated in order' * (wanted > 1)}"
+            )
+        if problems:
+            described = ", ".join(feature.describe() for feature in manifest.features) or "symbols alone"
+            raise CorpusError(f"{manifest.name} reads {described} and answers with {what}: {'; '.join(problems)}.")
+        return cls(manifest, targets, columns, {name: values[name] for name in known if name in values})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels by id, or the columns of the values."""
+        return self.targets if self.manifest.output == "linear" else label_names(self.manifest)
+
+    def read(self, path: Path) -> tuple[Recording, Recording]:
+        """Return the rows as the model reads them, and the same rows with their right answers.
+
+        Values are features of the second recording, labels its symbols.
+
+        Raises:
+            CorpusError: The file cannot be read, or rows lack something.
+        """
+        numbers = {f"x{index}": column for index, column in enumerate(dict.fromkeys(sum(self.columns.values(), ())))}
+        is_linear = self.manifest.output == "linear"
+        values = {f"y{index}": column for index, column in enumerate(self.targets)} if is_linear else {}
+        # `EventsReader` needs a symbol: where the model reads none, a column that has few different cells.
+        spare = self.options.get("sequence") if is_linear else self.targets[0]
+        symbol = self.options["symbol"] if len(self.manifest.vocabulary) else spare or self.targets[0]
+        rows = _read(path, {**self.options, "symbol": symbol, "features": numbers})
+        right = _read(path, {**self.options, "symbol": symbol if is_linear else self.targets[0], "features": values})
+        if len(rows.ids) != len(right.ids):
+            raise CorpusError(f"{path} changed while it was read. Wait until nothing writes to it.")
+        return rows, right
+
+    def inputs_of(self, rows: Recording) -> Inputs:
+        """Return what the model reads."""
+        vocabulary = self.manifest.vocabulary
+        ids: Ids = np.zeros(len(rows.ids), np.int32)
+        if len(vocabulary):
+            unknown = [symbol for symbol in rows.symbols if symbol not in vocabulary]
+            if unknown and vocabulary.unknown is None:
+                raise CorpusError(
+                    f"{self.manifest.name} does not know {_named(unknown)} of {rows.source}. It knows "
+                    f"{vocabulary.describe()}."
+                )
+            ids = vocabulary.encode_all(rows.symbols)[rows.ids]
+        columns = list(dict.fromkeys(sum(self.columns.values(), ())))
+        values = np.zeros((len(rows.ids), 0), np.float32) if rows.features is None else rows.features.values
+        features = {
+            feature.name: _shaped(feature, values[:, [columns.index(c) for c in self.columns[feature.name]]], rows)
+            for feature in self.manifest.features
+        }
+        return Inputs(ids, features)
+
+    def targets_of(self, right: Recording) -> AnyArray:
+        """Return the right answers, as in `TargetData.targets`."""
+        if self.manifest.output == "linear":
+            assert right.features is not None
+            return right.features.values.astype(np.float64)
+        labels = {name: index for index, name in enumerate(self.names)}
+        unknown = [symbol for symbol in right.symbols if symbol not in labels]
+        if unknown:
+            raise CorpusError(
+                f"The column {self.targets[0]!r} of {right.source} has {_named(unknown)}, which "
+                f"{self.manifest.name} does not answer. Its labels: {_named(self.names)}."
+            )
+        return np.array([labels[symbol] for symbol in right.symbols], np.int32)[right.ids]
+
+
+def _read(path: Path, options: Mapping[str, Any]) -> Recording:
+    recording = EventsReader(**options).read(path)
+    missing = [remark for remark in recording.remarks if remark.startswith("left out")]
+    if missing:
+        columns = ", ".join(repr(options[name]) for name in ("symbol", "sequence") if options.get(name))
+        raise CorpusError(
+            f"{path} has rows with nothing in the columns {columns}: {'; '.join(missing)}. The state moves at each "
+            "row, so every row must be whole: fill in the cells, or take the rows out of the file."
+        )
+    return recording
+
+
+def _shaped(feature: Feature, values: Floats, rows: Recording) -> AnyArray:
+    """Return columns of numbers, (N, C), as the feature: of its shape, or ids."""
+    if feature.ids is None:
+        return values.reshape((len(values), *feature.shape)).astype(np.float32)
+    ids = values[:, 0]
+    wrong = np.flatnonzero((ids != np.round(ids)) | (ids < 0) | (ids >= feature.ids))
+    if len(wrong):
+        raise CorpusError(
+            f"{rows.source}: {feature.name} is {ids[wrong[0]]:g} where an id of 0 to {feature.ids - 1} is expected."
+        )
+    return ids.astype(np.int32)
+
+
+def _named(symbols: Sequence[str]) -> str:
+    return ", ".join(map(repr, symbols[:_SHOWN])) + (", ..." if len(symbols) > _SHOWN else "")
