@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import MEMORY, Row, stepcell
+from . import MEMORY, MODELS, Row, stepcell
 
 
 def _evaluation(*arguments: object) -> dict[str, Any]:
@@ -55,3 +55,26 @@ def case_D22(folder: Path) -> Row:  # noqa: N802
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     return Row("209 of 227 carried, 75 of 80 in windows", ("", 0), (done.stdout.strip(), done.returncode))
+
+
+def case_D23(folder: Path) -> Row:  # noqa: N802
+    """Labels and values are judged, scored and calibrated."""
+    power, levels = folder / "power.csv", folder / "levels.csv"
+    rows = [(n, n % 3, n % 5, n % 7, n % 2, n % 4) for n in range(200)]
+    power.write_text("t,a,b,c,d,watts\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    levels.write_text("event,level\n" + "".join(f"{'abcdef'[n % 6]},{('low', 'high')[n % 2]}\n" for n in range(200)))
+    numbers = [f"--feature=features={name}" for name in "abcd"]
+    values = (MODELS / "sensor.tflite", power, "--target", "watts", "--target", "c", "--order", "t", *numbers)
+    labels = (MODELS / "labelled.tflite", levels, "--target", "level", "--symbol", "event")
+    table, judged = _evaluation(*values), _evaluation(*labels)
+    watts = table["modes"]["carried"]["values"]["watts"]
+    seen = [
+        {"mean_absolute_error", "mean_squared_error"} <= set(watts),
+        sorted(table["baselines"]),
+        sum(map(sum, judged["confusion"])),
+        {"accuracy", "nats_per_symbol"} <= set(judged["modes"]["carried"]),
+        [stepcell("score", *each).returncode for each in (values, labels)],
+        [stepcell("calibrate", *each, "--out", "threshold").returncode for each in (values, labels)],
+    ]
+    right = [True, ["the last value again", "the mean"], 200, True, [0, 0], [0, 0]]
+    return Row("200 rows with right answers: evaluate, score, calibrate", right, seen)

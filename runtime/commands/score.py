@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from .options import AsJson, Backend, Encoding, Format, ModelFile, argument, output
+from ..common.errors import OptionError
+from .options import (
+    AsJson,
+    Backend,
+    Encoding,
+    Features,
+    Format,
+    ModelFile,
+    Order,
+    Sequence,
+    Symbol,
+    Target,
+    argument,
+    output,
+)
 
 if TYPE_CHECKING:
     from .. import Model
@@ -21,23 +36,39 @@ def score(
     data: Annotated[Path | None, argument("Data to score.", "stdin")] = None,
     format: Format = None,
     encoding: Encoding = None,
+    symbol: Symbol = None,
+    sequence: Sequence = None,
+    order: Order = None,
+    features: Features = None,
+    target: Target = None,
     per_symbol: Annotated[bool, output(
-        "Print the surprise in bits and the rank of each symbol; the sum to stderr.", flag="--per-symbol")] = False,
+        "Print the surprise in bits and the rank of each symbol, or each row with its right answer and the difference; "
+        "the sum to stderr.", flag="--per-symbol")] = False,
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure how likely a model finds data: each symbol given all symbols before it in its sequence.
 
-    The data are read as the training data were, if the model file says how.
+    The data are read as the training data were, if the model file says how. Of a model of labels or values it is
+    measured how far its answers are from those in --target.
 
     Example: stepcell score model.tflite log.csv
     """
     from .. import ScoreSummary
     from ..common.terminal import format_table, print_table, print_text
+    from ..evaluation import has_targets
     from ..tasks.score import HEADER, score_ids
+    from .targets import read_rows, score_rows
 
     stdin = None if sys.stdin is None else sys.stdin.buffer
-    model, sequences = _read(file, backend, data, stdin, format, encoding, "its symbols have no probability")
+    model = _load(file, backend)
+    columns = {"symbol": symbol, "sequence": sequence, "order": order}
+    if has_targets(model.manifest):
+        rows, answers = read_rows(model, data, target, features, format=format, encoding=encoding, **columns)
+        score_rows(model, rows, answers, per_row=per_symbol, as_json=as_json)
+        return
+    _refuse_columns(model, {**columns, "feature": features, "target": target})
+    sequences = _read(model, data, stdin, format, encoding, "its symbols have no probability")
     stream, figures = model.stream(), ScoreSummary()
     for number, inputs in enumerate(sequences, start=1):
         stream.reset()
@@ -65,19 +96,34 @@ def calibrate(
         "Fraction of normal symbols, and of sequences, that may exceed the threshold.")] = 0.01,
     format: Format = None,
     encoding: Encoding = None,
+    symbol: Symbol = None,
+    sequence: Sequence = None,
+    order: Order = None,
+    features: Features = None,
+    target: Target = None,
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure how surprising normal data are, so that stepcell predict --threshold can mark data that are not normal.
 
-    The data are read as the training data were, if the model file says how.
+    The data are read as the training data were, if the model file says how. Of a model of labels or values the
+    threshold is how far its answers are from those in --target.
 
     Example: stepcell calibrate model.tflite normal.csv --out normal.threshold
     """
     from .. import calibrate as calibrate_model
     from ..common.terminal import print_table
+    from ..evaluation import has_targets
+    from .targets import calibrate_rows, read_rows
 
-    model, sequences = _read(file, backend, data, None, format, encoding, "none is surprising")
+    model = _load(file, backend)
+    columns = {"symbol": symbol, "sequence": sequence, "order": order}
+    if has_targets(model.manifest):
+        rows, answers = read_rows(model, data, target, features, format=format, encoding=encoding, **columns)
+        calibrate_rows(model, rows, answers, false_alarms, out, as_json=as_json)
+        return
+    _refuse_columns(model, {**columns, "feature": features, "target": target})
+    sequences = _read(model, data, None, format, encoding, "none is surprising")
     symbols = model.vocabulary.symbols
     threshold = calibrate_model(
         model, ([symbols[id] for id in inputs.ids.tolist()] for inputs in sequences), false_alarms,
@@ -87,27 +133,40 @@ def calibrate(
     if as_json:
         print(json.dumps(threshold.to_json()))
         return
-    rows = [["symbol", f"{threshold.symbols:,}", f"{threshold.symbol_bits:.2f} bits"]]
+    table = [["symbol", f"{threshold.symbols:,}", f"{threshold.symbol_bits:.2f} bits"]]
     alone = threshold.sequence_bits
-    rows.append(["sequence", f"{threshold.sequences:,}", "too few to tell" if alone is None else f"{alone:.2f} bits"])
+    table.append(["sequence", f"{threshold.sequences:,}", "too few to tell" if alone is None else f"{alone:.2f} bits"])
     note = f"above: {100 * false_alarms:g} % of normal ones, at most; a sequence counts by its most surprising symbol"
-    print_table(["", "normal ones", "threshold"], rows, note)
+    print_table(["", "normal ones", "threshold"], table, note)
     print(f"written to {out}")
 
 
-def _read(
-    file: Path, backend: str | None, data: Path | None, stdin: BinaryIO | None, format: Format,
-    encoding: str | None, why: str,
-) -> tuple[Model, list[Inputs]]:  # fmt: skip
-    """Return the model in `file` and the sequences of the data; `why` says what a model without symbols cannot do."""
+def _load(file: Path, backend: str | None) -> Model:
     from .. import load
-    from ..common.terminal import print_text, silence_stderr
+    from ..common.terminal import silence_stderr
+
+    with silence_stderr():
+        return load(file, backend=backend)
+
+
+def _refuse_columns(model: Model, columns: Mapping[str, Any]) -> None:
+    """Refuse columns for a model of the next symbol, whose data are read as in training."""
+    if given := [f"--{name}" for name, column in columns.items() if column]:
+        raise OptionError(
+            f"{model.file.name} predicts its next symbol, and data are read as in training: leave out "
+            f"{', '.join(given)}. stepcell evaluate takes the columns of another table."
+        )
+
+
+def _read(
+    model: Model, data: Path | None, stdin: BinaryIO | None, format: Format, encoding: str | None, why: str
+) -> list[Inputs]:
+    """Return the sequences of the data; `why` says what a model without symbols cannot do."""
+    from ..common.terminal import print_text
     from ..data.for_model import read_data_or_stdin
     from ..tasks.distribution import require_next_symbols
 
-    with silence_stderr():
-        model = load(file, backend=backend)
     require_next_symbols(model.file, why, with_features=True)
     sequences, remarks = read_data_or_stdin(data, stdin, model.manifest, format, encoding)
     print_text("\n".join(remarks), err=True)
-    return model, sequences
+    return sequences

@@ -26,6 +26,15 @@ def run_inputs(stream: Stream, inputs: Inputs) -> Float32:
     return stream.run([symbols[id] for id in inputs.ids.tolist()] if symbols else None, dict(inputs.features))
 
 
+def answers_by_sequence(model: Model, data: TargetData) -> Float32:
+    """Return the answers to all rows, float32 of shape (N, K), the state reset before each sequence.
+
+    Raises:
+        FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
+    """
+    return _in_parts(model.stream(), data.inputs, data.starts)
+
+
 def answers_by_mode(
     model: Model, data: TargetData, progress: Callable[[str], None] = lambda _: None
 ) -> Mapping[str, tuple[Indices, Float32]]:

@@ -29,6 +29,7 @@ class TargetData:
         targets: int32 of shape (N,), ids of labels; or float64 of shape (N, K), values.
         starts: Index of the first row of each sequence, and N; int64 of shape (S + 1,).
         names: The labels by id; or the columns of the values.
+        columns: The columns of the right answers.
         train: Targets of the training data, of which baselines are made; None: not known.
         notes: The origin of the data, in words.
     """
@@ -37,6 +38,7 @@ class TargetData:
     targets: AnyArray
     starts: Indices
     names: tuple[str, ...]
+    columns: tuple[str, ...]
     train: AnyArray | None
     notes: tuple[str, ...]
 
@@ -102,7 +104,7 @@ def read_target_data(
     if train is None:
         notes.append("baselines are made of the same data, which favours them: name others with --baseline-from FILE")
     return TargetData(
-        table.inputs_of(rows), table.targets_of(right), rows.starts, table.names,
+        table.inputs_of(rows), table.targets_of(right), rows.starts, table.names, targets,
         None if train is None else table.targets_of(train), tuple(notes),
     )  # fmt: skip
 

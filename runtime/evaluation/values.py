@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arrays import AnyArray
 from ..streams.model import Model
 from ..tasks.distribution import Float64
 from .answers import answers_by_mode
@@ -150,9 +149,3 @@ def evaluate_values(
     return ValueEvaluation(
         f"{model.file.name} on {model.backend}", data.names, modes, baselines, len(data.starts) - 1, data.notes
     )
-
-
-def residuals_of(answers: AnyArray, data: TargetData) -> Float64:
-    """Return answers - right values of all rows, float64 of shape (N, K)."""
-    found: Float64 = answers.astype(np.float64) - data.targets
-    return found

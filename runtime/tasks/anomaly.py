@@ -144,17 +144,17 @@ def calibrate(
         surprises.append(bits[~np.isnan(bits)])
     symbols = np.concatenate([*surprises, np.zeros(0)])
     largest = np.array([bits.max() for bits in surprises if bits.size])
-    symbol_bits = _rarely_exceeded(symbols, false_alarms)
+    symbol_bits = rarely_exceeded(symbols, false_alarms)
     if symbol_bits is None:
         raise ThresholdError(
             f"A share of {false_alarms:g} false alarms cannot be told from {symbols.size} symbols with a prediction: "
             f"it takes {ceil(1 / false_alarms) - 1}. Give more normal data, or allow more false alarms."
         )
-    sequence_bits = _rarely_exceeded(largest, false_alarms)
+    sequence_bits = rarely_exceeded(largest, false_alarms)
     return Threshold(model.manifest.fingerprint, symbol_bits, sequence_bits, false_alarms, symbols.size, largest.size)
 
 
-def _rarely_exceeded(surprises: Float64, share: float) -> float | None:
+def rarely_exceeded(surprises: Float64, share: float) -> float | None:
     """Return the bound that a further surprise exceeds with probability `share` at most; None: too few surprises."""
     position = ceil(round((surprises.size + 1) * (1 - share), 9))  # rounded: 100 * (1 - 0.42) is 58.00000000000001
     return float(np.partition(surprises, position - 1)[position - 1]) if position <= surprises.size else None

@@ -17,8 +17,6 @@ from stepcell.runtime.common.errors import CorpusError, OptionError, TargetError
 from stepcell.runtime.data import HeldOut, Recording, encode_sequences
 from stepcell.runtime.data.events import EventsReader
 from stepcell.runtime.evaluation import (
-    Baseline,
-    Evaluation,
     EvaluationData,
     EvaluationModes,
     NGram,
@@ -291,54 +289,6 @@ def test_n_grams_go_on_while_they_get_better_and_stop_soon_after(lag, orders):
     found = list(baselines(repeating(lag, 1), repeating(lag, 2), len(LETTERS)))[1:]
     assert len(found) == orders
     assert found[-1].scores.accuracy > 0.85
-
-
-def scores(bits, right, symbols=200, confidence=0.5):
-    """Scores of symbols that are all as likely, of which a share was predicted."""
-    ranks = np.where(np.arange(symbols) < round(right * symbols), 1, 2).astype(np.int32)
-    ids, ones = np.zeros(symbols, np.int32), np.ones(symbols)
-    return SymbolScores(ids, ids, confidence * ones, -bits * np.log(2) * ones, ranks, ones.astype(np.int64))
-
-
-def evaluation(modes, of_baselines):
-    return Evaluation("m", modes, tuple(of_baselines), ("a", "b"), (3,), 50, 2, 0, ())
-
-
-def test_each_measure_is_compared_with_the_best_baseline_in_that_measure():
-    counted = [Baseline("2-gram", scores(1.2, 0.4)), Baseline("5-gram", scores(1.5, 0.48))]
-    found = evaluation({"carried": scores(1.1, 0.5)}, counted)
-    assert found.verdict() == (
-        "the network is worth it: +0.1000 bits per symbol against the 2-gram and +2.00 points of accuracy against the "
-        "5-gram"
-    )
-    assert found.to_json()["best_baselines"] == {"accuracy": "5-gram", "top_3": "2-gram", "bits_per_symbol": "2-gram"}
-    again = [*counted, Baseline("the last symbol again", scores(9.0, 0.7), has_probabilities=False)]
-    assert evaluation({"carried": scores(1.1, 0.5)}, again).verdict().endswith(
-        "and -20.00 points of accuracy against the last symbol again"
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("modes", "said"),
-    [
-        ({"carried": (1.4, 0.5), "memoryless": (1.1, 0.5)},
-         "with the state carried, never reset, it needs 0.3000 bits more than without memory: "
-         "its memory is of no use on these data"),
-        ({"reset": (1.0, 0.5), "carried": (1.4, 0.5), "memoryless": (1.1, 0.5)},
-         "with the state carried, never reset, it needs 0.3000 bits more than without memory: "
-         "reset it before each sequence"),
-        ({"carried": (1.1, 0.5), "memoryless": (1.1, 0.5)}, None),
-        ({"carried": (1.1, 0.9)}, "its probabilities are off by 40.0 points, it is too unsure: do not take them, or "
-         "thresholds on them, as they are"),
-        ({"carried": (1.1, 0.2)}, "its probabilities are off by 30.0 points, it is too sure: do not take them, or "
-         "thresholds on them, as they are"),
-        ({"carried": (1.1, 0.6, 20)}, None),  # by chance
-    ],
-)  # fmt: skip
-def test_the_verdict_names_memory_that_does_harm_and_confidence_that_is_wrong(modes, said):
-    found = evaluation({name: scores(*one) for name, one in modes.items()}, [Baseline("2-gram", scores(2.0, 0.1))])
-    assert found.faults() == ([] if said is None else [said])
-    assert said is None or found.verdict().endswith(said)
 
 
 def test_symbols_that_the_model_does_not_know_are_counted_or_named(tmp_path):

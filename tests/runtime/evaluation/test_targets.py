@@ -1,0 +1,201 @@
+"""Models of labels and of values are judged on rows with their right answers, beside baselines."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support.command_line import stepcell
+from support.models import path_of
+from support.power import write_power, write_switch, write_table
+
+from stepcell.runtime import load
+from stepcell.runtime.common.errors import CorpusError
+from stepcell.runtime.evaluation import evaluate_labels, evaluate_values, read_target_data
+
+ROW = {"sequence": "run", "order": "second"}
+
+
+@pytest.fixture
+def power(tmp_path):
+    return load(write_power(tmp_path / "power.onnx"), backend="numpy")
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "power.csv"
+    return path, write_table(path)
+
+
+def answers(values, starts):
+    """What the model of watts answers: the mean of two products."""
+    product = values[:, 0] * values[:, 1]
+    before = np.concatenate([[0], product[:-1]])
+    before[starts] = 0
+    return (product + before) / 2
+
+
+def test_values_are_judged_by_absolute_and_squared_error_beside_the_last_value_and_the_mean(power, table):
+    path, values = table
+    found = evaluate_values(power, read_target_data(power.manifest, path, ["watts"], options=ROW))
+    watts, counted = values[:, 2], np.ones(len(values), bool)
+    counted[[0, 20]] = False  # no value before them
+    expected = {
+        "reset": answers(values, [0, 20]),
+        "carried": answers(values, [0]),
+        "memoryless": values[:, 0] * values[:, 1] / 2,
+    }
+    for name, answer in expected.items():
+        errors = (answer - watts)[counted]
+        assert found.modes[name].absolute[0] == pytest.approx(np.abs(errors).mean(), rel=1e-5), name
+        assert found.modes[name].squared[0] == pytest.approx((errors**2).mean(), rel=1e-5), name
+    last = (np.roll(watts, 1) - watts)[counted]
+    assert found.baselines["the last value again"].absolute[0] == pytest.approx(np.abs(last).mean(), rel=1e-5)
+    mean = (watts.mean() - watts)[counted]
+    assert found.baselines["the mean"].squared[0] == pytest.approx((mean**2).mean(), rel=1e-5)
+    assert found.notes[-1].startswith("baselines are made of the same data, which favours them")
+
+
+def test_the_mean_is_that_of_the_training_data_where_they_are_named(power, table, tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text("volts,amps,watts,run,second\n" + "".join(f"1,1,{10 + n % 2},a,{n}\n" for n in range(10)))
+    data = read_target_data(power.manifest, table[0], ["watts"], baseline_from=other, options=ROW)
+    errors = 10.5 - np.delete(table[1][:, 2], [0, 20])
+    assert evaluate_values(power, data).baselines["the mean"].absolute[0] == pytest.approx(np.abs(errors).mean())
+    part = read_target_data(power.manifest, table[0], ["watts"], held_out=0.5, options=ROW)
+    assert (len(part.targets), len(part.train)) == (20, 20)
+    assert sorted([*part.targets[:, 0], *part.train[:, 0]]) == pytest.approx(sorted(table[1][:, 2]), rel=1e-6)
+
+
+def test_rows_are_sorted_into_their_sequences(power, table, tmp_path):
+    head, *lines = table[0].read_text().splitlines(keepends=True)
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text(head + "".join(lines[::2] + lines[1::2]))
+    one, other = (read_target_data(power.manifest, path, ["watts"], options=ROW) for path in (table[0], mixed))
+    np.testing.assert_array_equal(one.targets, other.targets)
+    for name in ("volts", "amps"):
+        np.testing.assert_array_equal(one.inputs.features[name], other.inputs.features[name])
+
+
+def test_the_command_of_the_issue_judges_values(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_power(tmp_path / "model.onnx")
+    columns = ["--target", "watts", "--feature", "volts=volts", "--feature", "amps=amps"]
+    result = stepcell("evaluate", "model.onnx", "power.csv", *columns, "--report", "report.html")
+    assert result.exit_code == 0, result.output
+    for part in ("mean absolute error", "mean squared error", "the last value again", "the mean", "watts: "):
+        assert part in result.output
+        assert part in (tmp_path / "report.html").read_text()
+    found = json.loads(stepcell("evaluate", "model.onnx", "power.csv", *columns, "--json").stdout)
+    assert set(found["modes"]) == {"carried", "memoryless"}
+    assert found["modes"]["carried"]["values"]["watts"]["mean_absolute_error"] > 0
+    assert found["verdict"].startswith("watts: ")
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Rows of symbols and labels."""
+    random, path = np.random.default_rng(3), tmp_path / "levels.csv"
+    rows = [
+        (run, random.choice(list("abcdef")), random.choice(["low", "middle", "high"]))
+        for run in "xyz"
+        for _ in "1234567"
+    ]
+    path.write_text("run,event,level\n" + "".join(",".join(row) + "\n" for row in rows))
+    return path, rows
+
+
+def test_labels_are_judged_at_each_step_and_at_the_end(labelled):
+    path, rows = labelled
+    model = load(path_of("labelled"), backend="numpy")
+    data = read_target_data(model.manifest, path, ["level"], options={"symbol": "event", "sequence": "run"})
+    found = evaluate_labels(model, data)
+    stream, probabilities = model.stream(), []
+    for index, (_, event, _) in enumerate(rows):
+        if index % 7 == 0:
+            stream.reset()
+        probabilities.append(stream.step(event).probabilities)
+    right = np.array([["low", "middle", "high"].index(level) for *_, level in rows])
+    answered, chosen = np.argmax(probabilities, axis=1), np.array(probabilities)[np.arange(21), right]
+    assert found.main.accuracy == pytest.approx((answered == right).mean())
+    assert found.main.nats == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
+    assert found.modes["at_end"].nats == pytest.approx(-np.log(chosen[6::7]).mean(), rel=1e-5)
+    table = np.zeros((3, 3), int)
+    np.add.at(table, (right, answered), 1)
+    assert found.to_json()["confusion"] == table.tolist()
+    assert found.baselines[0].scores.accuracy == pytest.approx(np.bincount(right).max() / 21)
+
+
+def test_the_command_shows_accuracy_log_loss_calibration_and_confusion_of_labels(labelled):
+    columns = ["--target", "level", "--symbol", "event", "--sequence", "run"]
+    result = stepcell("evaluate", path_of("labelled"), labelled[0], *columns)
+    assert result.exit_code == 0, result.output
+    for part in (
+        "at the end of each sequence",
+        "the most frequent label",
+        "right \\ answered",
+        "evaluated: 3 sequences, 21 labels",
+        "calibration: probabilities are off by",
+        "bits per label",
+    ):
+        assert part in result.output
+
+
+def test_one_sigmoid_unit_is_two_labels(table, tmp_path):
+    path, values = table
+    model = load(write_switch(tmp_path / "switch.onnx"), backend="numpy")
+    found = evaluate_labels(model, read_target_data(model.manifest, path, ["on"], options=ROW))
+    right = values[:, 2] > 0
+    one = 1 / (1 + np.exp(-values[:, 0] * values[:, 1]))
+    assert found.main.accuracy == pytest.approx(((one > 0.5) == right).mean())
+    assert found.main.nats == pytest.approx(-np.log(np.where(right, one, 1 - one)).mean(), rel=1e-4)
+    assert found.symbols == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("model", "targets", "features", "options", "said"),
+    [
+        ("sensor", [], [], {}, "features \\[4\\] takes 4 columns, named: 1; repeat --feature features=COLUMN in order; "
+         "the right values take 2 columns, none is named: --target COLUMN, repeated in order"),
+        ("sensor", ["u", "v"], ["x=a"], {"gaps": "1min"}, "--gaps does not apply .*; there is no feature x"),
+        ("labelled", [], [], {}, "no column is named for the symbol: --symbol COLUMN; the right labels take 1 column"),
+        ("labelled", ["nothing"], [], {"symbol": "event"}, "no column 'nothing'"),
+        ("labelled", ["run"], [], {"symbol": "event"}, "'run' of .* has 'x', 'y', 'z', which labelled does not answer. "
+         "Its labels: 'low', 'middle', 'high'"),
+        ("labelled", ["level"], [], {"symbol": "level"}, "does not know '(low|middle|high)', .* It knows 6 symbols"),
+    ],
+)  # fmt: skip
+def test_columns_that_are_missing_or_hold_something_else_are_all_named(
+    labelled, model, targets, features, options, said
+):
+    with pytest.raises(CorpusError, match=said):
+        read_target_data(load(path_of(model)).manifest, labelled[0], targets, features, options=options)
+
+
+def test_a_row_that_is_not_whole_is_refused_because_the_state_moves_at_it(labelled):
+    path, _ = labelled
+    lines = path.read_text().splitlines(keepends=True)
+    lines[3] = "x,a,\n"
+    path.write_text("".join(lines))
+    with pytest.raises(
+        CorpusError, match="nothing in the columns 'level': left out: 1 without .*every row must be whole"
+    ):
+        read_target_data(load(path_of("labelled")).manifest, path, ["level"], options={"symbol": "event"})
+
+
+def test_numbers_of_several_columns_and_ids_are_put_together_in_their_order(tmp_path):
+    path = tmp_path / "four.csv"
+    path.write_text("a,b,c,d,u,v\n" + "".join(f"{n},{n + 1},{n + 2},{n + 3},0,1\n" for n in range(5)))
+    model = load(path_of("sensor"), backend="numpy")
+    data = read_target_data(model.manifest, path, ["u", "v"], [f"features={name}" for name in "dcba"])
+    assert data.inputs.features["features"][0].tolist() == [3, 2, 1, 0]
+    assert data.targets.tolist() == [[0, 1]] * 5
+    assert list(evaluate_values(model, data).names) == ["u", "v"]
+
+
+def test_a_column_of_right_answers_is_refused_for_a_model_of_the_next_symbol(labelled):
+    for command in ("evaluate", "score"):
+        result = stepcell(command, path_of("memory"), labelled[0], "--target", "level")
+        assert result.exit_code != 0
+        assert "memory.tflite predicts its next symbol" in result.stderr
