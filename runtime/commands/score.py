@@ -62,7 +62,7 @@ def score(
 
     stdin = None if sys.stdin is None else sys.stdin.buffer
     model = _load(file, backend)
-    columns = {"symbol": symbol, "sequence": sequence, "order": order}
+    columns = {"symbol": tuple(symbol or ()) or None, "sequence": sequence, "order": order}
     if has_targets(model.manifest):
         rows, answers = read_rows(model, data, target, features, format=format, encoding=encoding, **columns)
         score_rows(model, rows, answers, per_row=per_symbol, as_json=as_json)
@@ -117,7 +117,7 @@ def calibrate(
     from .targets import calibrate_rows, read_rows
 
     model = _load(file, backend)
-    columns = {"symbol": symbol, "sequence": sequence, "order": order}
+    columns = {"symbol": tuple(symbol or ()) or None, "sequence": sequence, "order": order}
     if has_targets(model.manifest):
         rows, answers = read_rows(model, data, target, features, format=format, encoding=encoding, **columns)
         calibrate_rows(model, rows, answers, false_alarms, out, as_json=as_json)

@@ -24,7 +24,7 @@ _VALUES = ("value", "answers", "mean absolute error", "mean squared error", "its
 
 def read_rows(
     model: Model, data: Path | None, targets: Sequence[str] | None, features: Sequence[str] | None,
-    **options: str | None,
+    **options: Any,
 ) -> tuple[TargetData, Float32]:  # fmt: skip
     """Return rows with their right answers, and the answers of the model, the state reset before each sequence.
 

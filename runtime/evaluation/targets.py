@@ -232,7 +232,8 @@ def _read(path: Path, options: Mapping[str, Any]) -> Recording:
     recording = EventsReader(**options).read(path)
     missing = [remark for remark in recording.remarks if remark.startswith("left out")]
     if missing:
-        columns = ", ".join(repr(options[name]) for name in ("symbol", "sequence") if options.get(name))
+        named = [options.get(name) or () for name in ("symbol", "sequence")]
+        columns = ", ".join(repr(name) for one in named for name in ((one,) if isinstance(one, str) else one))
         raise CorpusError(
             f"{path} has rows with nothing in the columns {columns}: {'; '.join(missing)}. The state moves at each "
             "row, so every row must be whole: fill in the cells, or take the rows out of the file."

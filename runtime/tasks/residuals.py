@@ -94,8 +94,9 @@ def read_residual_threshold(path: str | Path, file: ModelFile) -> ResidualThresh
     found = found if isinstance(found, dict) else {}
     check_version(found.get("format"), FORMAT, str(path), ThresholdError)
     columns, alone = found.get("columns"), found.get("sequence_residuals")
+    columns = columns if isinstance(columns, list) else []
     answers = len(file.manifest.output_vocabulary) if file.manifest.output == "linear" else 1
-    count = len(columns) if isinstance(columns, list) else -1
+    count = len(columns)
     right = {
         "format": found.get("format") == FORMAT,
         "kind": found.get("kind") == RESIDUALS,
