@@ -18,6 +18,7 @@ from .split import HeldOut
 
 UNKNOWN = "<unknown>"
 MAX_SYMBOLS = 10_000
+_FEW = 2_000  # symbols, all of which can be learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class Corpus:
 
     @classmethod
     def of(
-        cls, recording: Recording, *, end: str | None = None, min_count: int = 1, max_symbols: int = MAX_SYMBOLS,
+        cls, recording: Recording, *, end: str | None = None, min_count: int | None = 1, max_symbols: int = MAX_SYMBOLS,
         reader: Reader | None = None, split: HeldOut | None = None, closed: bool = False,
     ) -> Corpus:  # fmt: skip
         """Split a recording and choose its vocabulary.
@@ -52,7 +53,8 @@ class Corpus:
         Args:
             recording: All data.
             end: The end symbol; None: there is none.
-            min_count: A symbol that occurs less often in the training data is unknown.
+            min_count: A symbol that occurs less often in the training data is unknown. None: 1 up to 2,000 symbols,
+                else 2, or as many as leave no more than `max_symbols`.
             max_symbols: The vocabulary may not be larger.
             reader: The reader of `recording`.
             split: The split; None: a tenth is held out.
@@ -63,6 +65,8 @@ class Corpus:
         """
         split = split or HeldOut()
         train, held_out = split.split(recording)
+        if min_count is None:
+            min_count = _min_count(train, max_symbols)
         symbols = recording.symbols if closed and min_count == 1 else None
         vocabulary = _vocabulary(train, end, min_count, max_symbols, symbols)
         return cls(train, held_out, vocabulary, end, min_count, reader, split)
@@ -131,6 +135,14 @@ def _vocabulary(
             "Lower --min-count."
         )
     return Vocabulary((*kept, *(symbol for symbol in (unknown, end) if symbol is not None)), unknown)
+
+
+def _min_count(train: Recording, max_symbols: int) -> int:
+    """Return a least count that leaves a vocabulary which can be learned."""
+    counts = np.sort(train.counts())[::-1]
+    if np.count_nonzero(counts) <= min(_FEW, max_symbols):
+        return 1
+    return max(2, int(counts[max_symbols]) + 1 if len(counts) > max_symbols else 2)
 
 
 def _too_many(train: Recording, found: int, max_symbols: int) -> str:

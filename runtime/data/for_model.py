@@ -17,6 +17,7 @@ from .events import FORMATS, LINES, EventsReader
 from .recording import Reader, Recording
 from .text import SymbolsReader, TextReader
 from .timestamps import UNSTATED
+from .words import FIRST
 
 EVENTS, TEXT, SYMBOLS = EventsReader.kind, TextReader.kind, SymbolsReader.kind
 DATA_FORMATS = (*FORMATS, TEXT, SYMBOLS)
@@ -203,6 +204,8 @@ def _recorded(data: Mapping[str, Any], kind: str, options: Mapping[str, Any], ma
     is_same_kind = isinstance(found, Mapping) and found.get("kind") == kind
     values = dict(found) if isinstance(found, Mapping) and is_same_kind else {}
     recorded = values.setdefault("format", None)
+    if is_same_kind and kind == TEXT:
+        values.setdefault("word_rules", FIRST)  # of models trained before they were recorded
     if is_same_kind and kind == EVENTS:
         values.setdefault("time_unit", UNSTATED)  # of models trained before units were recorded
     format = options.get("format", recorded)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,11 +14,11 @@ from ..common.errors import CorpusError
 from ..format.vocabulary import unescape_symbol
 from .recording import Reader, Recording, SymbolTable
 from .text_file import open_bytes, open_text
+from .words import CURRENT, FIRST, words_of
 
 CHARACTER, BYTE, WORD = "character", "byte", "word"
 UNITS = (CHARACTER, BYTE, WORD)
 BLOCK = 1 << 20  # characters or bytes in memory at once
-_WORDS = re.compile(r"\w+(?:['\u2019]\w+)*|\n|[^\w\s]")  # words, line ends, and every other mark by itself
 
 
 @dataclass(frozen=True)
@@ -58,20 +57,31 @@ class TextReader(Reader):
             punctuation mark, without blanks.
         encoding: Encoding of the text, unless the unit is a byte.
         end: Symbol before and after each file of a folder; None: there is none.
+        word_rules: Version of the rules that cut words, see `words`.
 
     Raises:
-        CorpusError: There is no such unit.
+        CorpusError: There is no such unit, or no such version.
     """
 
     kind = "text"
     unit: str = CHARACTER
     encoding: str = "utf-8"
     end: str | None = None
+    word_rules: int = CURRENT
 
     def __post_init__(self) -> None:
-        """Check the unit."""
+        """Check the unit and the version."""
+        if self.word_rules not in (FIRST, CURRENT):
+            raise CorpusError(f"The rules of words are of version {self.word_rules!r}, not {FIRST} or {CURRENT}.")
         if self.unit not in UNITS:
             raise CorpusError(f"The unit of a text is {self.unit!r}, not one of {', '.join(UNITS)}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as a JSON object, with their kind; the rules of words only if words are read."""
+        values = super().to_json()
+        if self.unit != WORD:
+            del values["word_rules"]
+        return values
 
     def read(self, path: Path) -> Recording:
         """Read the file at `path`, or all files in and below a folder but those with a leading dot in their path.
@@ -108,7 +118,7 @@ class TextReader(Reader):
     def symbols(self, blocks: Iterable[Any]) -> Iterator[str]:
         """Yield the symbols of a text that comes in blocks, of bytes if the unit is a byte, else of characters."""
         if self.unit == WORD:
-            blocks = _words(blocks)
+            blocks = _words(blocks, self.word_rules)
         symbols = chain.from_iterable(blocks)
         return (f"{byte:02x}" for byte in symbols) if self.unit == BYTE else symbols
 
@@ -120,15 +130,15 @@ class TextReader(Reader):
             return file.sha256, file.remarks()
 
 
-def _words(blocks: Iterable[str]) -> Iterator[list[str]]:
+def _words(blocks: Iterable[str], rules: int) -> Iterator[list[str]]:
     """Yield the words of each block; a word that the end of a block cuts comes with the next."""
     rest = ""
     for block in blocks:
         content = rest + block
         cut = max(content.rfind(" "), content.rfind("\n")) + 1
-        yield _WORDS.findall(content[:cut])
+        yield words_of(content[:cut], rules)
         rest = content[cut:]
-    yield _WORDS.findall(rest)
+    yield words_of(rest, rules)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..common.printable import printable, printable_json
 from ..data.text import BYTE, CHARACTER, WORD, TextReader
+from ..data.words import CURRENT, FIRST
 from ..format.manifest import Manifest
 from ..format.vocabulary import Vocabulary, escape_symbol, read_symbols, separator_of, unescape_symbol
 from .generate import Continuation
@@ -22,11 +23,13 @@ class SymbolFormatter:
         vocabulary: The symbols.
         unit: The unit of that text that is a symbol, one of `UNITS`; None: the model was not trained on text.
         end: The symbol between two sequences; None: there is none.
+        word_rules: Version of the rules that cut words.
     """
 
     vocabulary: Vocabulary
     unit: str | None = None
     end: str | None = None
+    word_rules: int = CURRENT
 
     @classmethod
     def of(cls, manifest: Manifest) -> SymbolFormatter:
@@ -34,10 +37,13 @@ class SymbolFormatter:
         data: Any = manifest.training.get("data")
         data = data if isinstance(data, dict) else {}
         reading = data.get("reading")
-        unit = reading.get("unit") if isinstance(reading, dict) and reading.get("kind") == "text" else None
+        reading = reading if isinstance(reading, dict) and reading.get("kind") == "text" else {}
+        unit = reading.get("unit")
+        rules = reading.get("word_rules", FIRST) if unit == WORD else CURRENT
         end = data.get("end")
         known = isinstance(end, str) and end in manifest.vocabulary
-        return cls(manifest.vocabulary, unit if unit in (CHARACTER, BYTE, WORD) else None, end if known else None)
+        unit = unit if unit in (CHARACTER, BYTE, WORD) else None
+        return cls(manifest.vocabulary, unit, end if known else None, rules if rules in (FIRST, CURRENT) else CURRENT)
 
     def read(self, text: str) -> list[str]:
         r"""Return the symbols in `text`; `\n`, `\t` and `\\` stand for newline, tab and backslash.
@@ -47,7 +53,7 @@ class SymbolFormatter:
         if self.unit is None:
             return read_symbols(text, self.vocabulary)
         symbols: list[str] = []
-        reading = TextReader(self.unit)
+        reading = TextReader(self.unit, word_rules=self.word_rules)
         for number, part in enumerate(text.split(self.end) if self.end else [text]):
             symbols += [self.end] if number and self.end else []
             symbols += reading.split(unescape_symbol(part))

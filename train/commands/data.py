@@ -16,11 +16,13 @@ def text(
     file: Annotated[Path, opt.argument("Text, or folder of texts, each a sequence.")],
     unit: opt.Unit = None,
     held_out: _HeldOut = 0.1,
-    min_count: _MinCount = 1,
+    min_count: Annotated[int | None, opt.data(
+        "Occurrences that a symbol needs to be in the vocabulary.",
+        "1; of more than 2,000 different words 2, or as many as --max-symbols needs", min=1)] = None,
     max_symbols: _MaxSymbols = 10_000,
     end: opt.End = "<end>",
     encoding: opt.Encoding = None,
-) -> Any:
+) -> Any:  # fmt: skip
     """Learn the next character, byte or word of a text; the end of the text is held out for evaluation.
 
     Example: stepcell train text book.txt --units 256 --out runs/book

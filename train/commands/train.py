@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,7 +28,8 @@ def train_problem(
     cell: Annotated[Literal["lstm", "gru", "rnn"], network("Kind of recurrent layer.")] = "lstm",
     units: Annotated[int, network("Units of each recurrent layer.")] = 64,
     layers: Annotated[int, network("Number of recurrent layers.")] = 1,
-    embedding: Annotated[int, network("Size of the embedding; 0: one-hot vectors.")] = 0,
+    embedding: Annotated[int | None, network(
+        "Size of the embedding; 0: one-hot vectors.", "one-hot up to 256 symbols, then 8 to 128")] = None,
     dropout: Annotated[float, network("Fraction of the outputs of a layer to drop in training.")] = 0.0,
     forget_bias: Annotated[float, network("Initial bias of the forget gate of an LSTM.")] = 1.0,
     chrono_init: Annotated[int | None, network(
@@ -62,14 +64,17 @@ def train_problem(
     from ...runtime.common.atomic_write import check_folder
     from ...runtime.common.terminal import format_table, print_text
     from ..fitting.options import Options
-    from ..network.network import Network
+    from ..network.network import Network, default_embedding
     from ..run.folder import Run
 
-    shape = Network(cell, units, layers, embedding, dropout, forget_bias, chrono_init)
+    shape = Network(cell, units, layers, embedding or 0, dropout, forget_bias, chrono_init)
     options = Options(
         seed, learning_rate, schedule, max_updates, minutes, clip_norm, threads, curriculum, learn_initial_state
     )
     problem = make_problem()
+    if embedding is None and (size := default_embedding(len(problem.vocabulary))):
+        shape = replace(shape, embedding=size)
+        typer.echo(f"embedding: {size} numbers for each of {len(problem.vocabulary):,} symbols (--embedding)", err=True)
     if problem.data is not None:
         header, rows, note = problem.data.table()
         print_text("\n".join([*format_table(header, rows), note]), err=True)

@@ -22,6 +22,15 @@ CELLS = ("lstm", "gru", "rnn")
 _MAX_UNITS, _MAX_LAYERS = 8_192, 64  # a layer of 8,192 units takes gigabytes to train
 
 
+_ONE_HOT = 256  # most symbols that are fed as one-hot vectors by default
+_WIDEST = 128
+
+
+def default_embedding(symbols: int) -> int:
+    """Return the size of the embedding of a vocabulary if none is named: about the root of its size; 0: one-hot."""
+    return 0 if symbols <= _ONE_HOT else min(8 * round(math.sqrt(symbols) / 8), _WIDEST)
+
+
 @dataclass(frozen=True)
 class Network:
     """The shape of a network: a lookup, recurrent layers, a softmax.

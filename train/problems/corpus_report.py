@@ -46,9 +46,10 @@ class CorpusReport:
         vocabulary = corpus.vocabulary
         extra = " and ".join(repr(symbol) for symbol in (vocabulary.unknown, corpus.end) if symbol is not None)
         known = len(vocabulary) - (vocabulary.unknown is not None) - (corpus.end is not None)
+        often = f" that occur {corpus.min_count} times or more" if corpus.min_count > 1 else ""
         notes = [
             f"{corpus.train.source or 'sequences'}{': ' if corpus.train.found else ''}{corpus.train.found}",
-            f"vocabulary: {known:,} symbols{f', {extra}' if extra else ''}",
+            f"vocabulary: {known:,} symbols{often}{f', {extra}' if extra else ''}",
             *([f"features: {', '.join(map(_spread, self.scales))}"] if self.scales else []),
             *corpus.train.remarks,
         ]

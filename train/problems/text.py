@@ -30,7 +30,9 @@ class Text(RecordedProblem):
         self.check()
 
     @classmethod
-    def of(cls, content: str, held_out: float = 0.1, reader: TextReader | None = None, min_count: int = 1) -> Text:
+    def of(
+        cls, content: str, held_out: float = 0.1, reader: TextReader | None = None, min_count: int | None = 1
+    ) -> Text:  # fmt: skip
         """Return the problem of a text in memory.
 
         Args:
@@ -51,7 +53,7 @@ class Text(RecordedProblem):
         path: Path,
         held_out: float = 0.1,
         reader: TextReader | None = None,
-        min_count: int = 1,
+        min_count: int | None = None,
         max_symbols: int = MAX_SYMBOLS,
     ) -> Text:
         """Read the file at `path`, or the folder, of which each file is then a sequence of its own.
@@ -60,7 +62,7 @@ class Text(RecordedProblem):
             path: A file or a folder.
             held_out: Fraction of the text, at its end, for evaluation.
             reader: The reader; None: characters in UTF-8.
-            min_count: A symbol that is learned from less often is unknown.
+            min_count: A symbol that is learned from less often is unknown. None: 1, but of words what `Corpus.of` says.
             max_symbols: There may not be more.
 
         Raises:
@@ -70,8 +72,9 @@ class Text(RecordedProblem):
         return cls._of(reader.read(path), reader, held_out, min_count, max_symbols)
 
     @classmethod
-    def _of(cls, recording: Recording, reader: TextReader, held_out: float, min_count: int, most: int) -> Text:
+    def _of(cls, recording: Recording, reader: TextReader, held_out: float, min_count: int | None, most: int) -> Text:
         split = HeldOut(held_out, None if len(recording) > 1 else TIME)
+        min_count = 1 if min_count is None and reader.unit != WORD else min_count
         return cls(
             Corpus.of(
                 recording, end=reader.end if len(recording) > 1 else None, min_count=min_count, max_symbols=most,
