@@ -39,7 +39,8 @@ def _pattern() -> re.Pattern[str]:
 
 def _class(ranges: str) -> str:
     """Return a pattern for one or more characters; code points beyond 16 bits apart, which are searched in a list."""
-    near, far = [], []
+    near: list[str] = []
+    far: list[str] = []
     for pair in ranges.split():
         first, last = (int(code, 36) for code in pair.split("-"))
         for part, low, high in ((near, 0, 0xFFFF), (far, 0x10000, 0x10FFFF)):
