@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,31 @@ def case_R8(folder: Path) -> Row:  # noqa: N802
     code, shown = on_a_terminal("evaluate", model, data, "--format", "symbols", "--held-out", "0.5")
     names = [name for name in ("[unk]", "[/b]", "[bold]") if name in shown]
     return Row("evaluate, symbols [unk] [/b] ...", (0, ["[unk]", "[/b]", "[bold]"]), (code, names))
+
+
+def case_R6(folder: Path) -> Row:  # noqa: N802
+    """A fork while another thread steps."""
+    model = load(MEMORY)
+    mine, busy, ended = model.stream(), model.stream(), threading.Event()
+    mine.step("3")
+
+    def work() -> None:
+        while not ended.is_set():
+            busy.step("3")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    seen = []
+    for number in range(10):
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            answer = (busy if number % 2 else mine).step("0").symbol
+            os._exit(0 if number % 2 or answer == "1" else 1)
+        seen.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    ended.set()
+    thread.join()
+    return Row("10 forks while a thread steps", [0] * 10, seen)
 
 
 def case_R9(folder: Path) -> Row:  # noqa: N802

@@ -10,6 +10,7 @@ from typing import Any
 from ..common.errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
 from ..format.model_file import ONNX, TFLITE, ModelFile
 from .base import Backend
+from .forks import opening
 
 NUMPY = "numpy"
 # Backend name -> (model formats, module of the backend here, distribution that must be installed, extra of stepcell).
@@ -106,7 +107,9 @@ def _call(name: str, file_name: str, function: str, content: ModelFile | bytes, 
     """Call `function` of the module of the backend `name`, and convert its exceptions to StepcellError."""
     _, module, distribution, extra = _BACKENDS[name]
     try:
-        return getattr(import_module(module, __package__), function)(name, content, *more)
+        opener = getattr(import_module(module, __package__), function)
+        with opening:
+            return opener(name, content, *more)
     except ImportError as error:
         raise NoInterpreterError(
             f"The backend {name!r} needs {distribution} ({error}). Install it: pip install '{extra}'"

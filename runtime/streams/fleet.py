@@ -18,6 +18,7 @@ from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features, checked_features
 from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
+from ..interpreters.forks import Unpicklable, leave, tell_of_forks
 from .input_encoder import InputEncoder
 from .prediction import Prediction, prediction_of
 from .saved_state import SavedStreams, read_saved_streams
@@ -60,13 +61,15 @@ class FleetResult(Mapping[str, Prediction]):
 SIZES = (64, 8, 1)  # members per call of the interpreter; larger batches than 64 bring nothing more
 
 
-class Fleet:
+class Fleet(Unpicklable):
     """Streams by key. A key that has not been seen starts from the model's initial state.
 
     Made by `Model.fleet()`. Each member answers as a `Stream` of its own would, to within 1e-6 (an interpreter may add
     up in another order where it computes several at once), whatever the others do. A call that fails moves none of
     them. Belongs to one thread.
     """
+
+    pickle_remedy = "Save it to a file, load the model in each process, and restore it there."
 
     def __init__(
         self,
@@ -93,9 +96,15 @@ class Fleet:
                 "model.fleet(max_members=1000, store=SqliteStore('fleet.db', model.file))"
             )
         self._open_batch, self._batches = open_batch, dict[int, Batch]()
+        tell_of_forks(self)
         self.file = file
         self._encoder = InputEncoder(file, "The fleet")
         self._members = StateTable(initial_state(file.manifest.state), max_members, store)
+
+    def after_fork(self) -> None:
+        """See `Holder.after_fork`."""
+        leave(self._batches)
+        self._batches = {}
 
     def __len__(self) -> int:
         """Return how many members there are, those in the store among them."""

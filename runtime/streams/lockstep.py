@@ -13,16 +13,19 @@ from ..format.model_file import ModelFile
 from ..format.tensor_specs import Features, checked_features
 from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
+from ..interpreters.forks import LostInterpreter, Unpicklable, leave, tell_of_forks
 from .input_encoder import InputEncoder, require_ids
 
 
-class Streams:
+class Streams(Unpicklable):
     """N sequences that are stepped together, by one call of the interpreter.
 
     Made by `Model.streams(n)`. Each of them answers as a `Stream` of its own would, to within 1e-6: an interpreter may
     add up in another order where it computes many at once. Nothing of one gets into another. A call that fails leaves
     all states where they were. Belongs to one thread.
     """
+
+    pickle_remedy = "Send its state, load the model in each process, and assign the state there."
 
     def __init__(self, batch: Batch, file: ModelFile) -> None:
         """Wrap `batch`. Use `Model.streams` instead."""
@@ -31,6 +34,13 @@ class Streams:
         self._has_symbols = len(file.manifest.vocabulary) > 0
         self.file = file
         self.symbols_seen = np.zeros(batch.size, np.int64)
+        tell_of_forks(self)
+
+    def after_fork(self) -> None:
+        """See `Holder.after_fork`."""
+        leave(self._batch)
+        remedy = "Make one with model.streams(n) in this process, and assign it the state that was read before."
+        self._batch = LostInterpreter(f"A batch of {self.file.name}", remedy)  # type: ignore[assignment]
 
     def __len__(self) -> int:
         """Return N."""

@@ -7,10 +7,12 @@ from contextlib import suppress
 from ..common.arrays import Float32
 from ..common.errors import NotFiniteError
 from ..format.tensor_specs import Features
+from ..interpreters.forks import LostInterpreter, leave
 from ..interpreters.in_place import SIGN_LIMIT
 from ..interpreters.memory import ALL
 from ..interpreters.two_phase_backend import IDLE, PENDING
 from .prediction import NO_OUTPUTS, Prediction
+from .snapshot import Snapshot
 from .stream import Stream
 
 _new = object.__new__
@@ -83,6 +85,22 @@ class LowLatencyStream(Stream):
         backend.pending = PENDING
         backend.steps += 1
         return answer  # type: ignore[no-any-return]
+
+    def after_fork(self) -> None:
+        """See `Holder.after_fork`; a step that was not settled cannot be completed."""
+        if self._parked is not None or self._backend.pending != PENDING:
+            super().after_fork()
+            return
+        leave(self._backend)
+        self._bound = None
+        self._backend = LostInterpreter(
+            "A low-latency stream", "Call settle(expect=False) on it before the fork, or go on from a saved state."
+        )
+
+    def _park(self, snapshot: Snapshot) -> None:
+        if isinstance(self._backend, LostInterpreter):
+            self._backend = None
+        super()._park(snapshot)
 
     def settle(self, *, expect: bool = True) -> None:
         """Complete the last step; see `Stream.settle`."""

@@ -16,6 +16,7 @@ from ..format.model_file import ModelFile, read_model_file
 from ..format.tensor_specs import Features
 from ..format.vocabulary import Vocabulary
 from ..interpreters.base import initial_state
+from ..interpreters.forks import Unpicklable
 from ..interpreters.golden import replay_golden
 from ..interpreters.registry import describe_backend, open_any_backend, open_backend
 from .low_latency_stream import LowLatencyStream
@@ -59,7 +60,7 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -
     return Model(InterpreterPool(file, backend, opened, golden=golden))
 
 
-class Model:
+class Model(Unpicklable):
     """A model that can be stepped. Made by `load`.
 
     It never changes and may be shared, by threads too.
@@ -67,6 +68,8 @@ class Model:
     Attributes:
         pool: Opens the interpreters of its streams.
     """
+
+    pickle_remedy = "Load its file in each process."
 
     def __init__(self, pool: InterpreterPool) -> None:
         """Wrap the interpreters of a file. Use `load` instead."""

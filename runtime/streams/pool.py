@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from ..format.model_file import ModelFile
 from ..interpreters.base import Backend
 from ..interpreters.batch import Batch, open_batch
+from ..interpreters.forks import leave, tell_of_forks
 from ..interpreters.golden import replay_golden, replay_golden_in_batch
 from ..interpreters.registry import open_backend, open_two_phase_backend
 from .input_encoder import InputEncoder
@@ -67,9 +68,10 @@ class InterpreterPool:
         """
         self.file, self.backend_name = file, backend_name
         self.encoder = InputEncoder(file)
-        self._golden, self._first, self._unused = golden, first, [first]
-        self._open = open or (lambda: open_backend(backend_name, file, first.shared))
+        self._golden, self._unused, self._shared = golden, [first], first.shared
+        self._open = open or (lambda: open_backend(backend_name, file, self._shared))
         self._batches: dict[int, Spare[Batch]] = {}
+        tell_of_forks(self)
 
     def open(self) -> Backend:
         """Return an interpreter for one stream.
@@ -80,7 +82,15 @@ class InterpreterPool:
         try:
             return self._unused.pop()
         except IndexError:
-            return self._open()
+            opened = self._open()
+        if self._shared is None:  # after a fork
+            self._shared = opened.shared
+        return opened
+
+    def after_fork(self) -> None:
+        """See `Holder.after_fork`."""
+        leave(self._unused, self._shared, self._batches)
+        self._unused, self._shared, self._batches = [], None, {}
 
     def open_batch(self, size: int) -> Batch:
         """Return a new batch of the model for `size` streams, in the initial state.

@@ -12,6 +12,7 @@ from ..common.arrays import AnyArray, Float32
 from ..common.errors import BackendError, SavedStateError, StepcellError
 from ..format.model_file import ModelFile
 from ..interpreters.base import Backend, initial_state
+from ..interpreters.forks import Unpicklable, leave, tell_of_forks
 from ..interpreters.registry import describe_backend
 from .pool import InterpreterPool
 from .prediction import Prediction, prediction_of, symbols_of
@@ -23,7 +24,7 @@ T = TypeVar("T")
 _ALONE = ""  # the key of a stream that is saved by itself
 
 
-class StreamState:
+class StreamState(Unpicklable):
     """Where a stream is, and the interpreter that steps it, opened when it is needed first.
 
     While `_parked` is a snapshot the stream is there; else it is where its interpreter is. One assignment changes from
@@ -32,6 +33,8 @@ class StreamState:
     Attributes:
         pool: Opens the interpreter. The streams of a model share it.
     """
+
+    pickle_remedy = "Send stream.to_bytes(), load the model in each process, and go on with from_bytes() there."
 
     def __init__(self, pool: InterpreterPool, start: Snapshot) -> None:
         """Start from `start`, whose arrays belong to this stream from now on. Use `Model.stream()` instead."""
@@ -171,6 +174,7 @@ class StreamState:
         if parked is not None:
             if self._backend is None:
                 self._backend = self.pool.open()
+                tell_of_forks(self)
             self._guarded(lambda: self._backend.write_state(parked.state))
             self._backend.steps = parked.symbols_seen
             bound = self._bind(self._backend)
@@ -178,6 +182,18 @@ class StreamState:
             self._bound = bound
         backend: Backend = self._backend
         return backend
+
+    def after_fork(self) -> None:
+        """See `Holder.after_fork`: go on with another interpreter. The last answer is lost, unless it was read before.
+
+        The state is read from memory, without a call: a step writes it there between two calls of the interpreter.
+        """
+        if self._backend is not None:
+            if self._parked is None:
+                answers = self._answers if self._answered_at == self._backend.steps else None
+                self._park(Snapshot(self._backend.read_state(), self._backend.steps, answers))
+            leave(self._backend)
+            self._backend = None
 
     def _bind(self, backend: Backend) -> tuple[Any, ...] | None:
         """Return what `Stream.step` needs, or None where it calls the step of the backend."""
