@@ -98,6 +98,7 @@ def compare(
         missed.append(f"a state is off by {state_error:.2g} (allowed {tolerance.state:g})")
     if counts or quantization != INT8:
         missed += _missed_by_alternates(expected, run, found, quantization)
+    are_values = {output.activation == "linear" for output in step_function.interface.outputs}
     tenth = max(1, steps // 10)
     return Parity(
         backend=backend,
@@ -109,8 +110,8 @@ def compare(
         max_state_error=state_error,
         first_step=first_step,
         first_tensor=first_tensor,
-        argmax_agreement=figures.agreement,
-        nll_change=figures.nll_change,
+        argmax_agreement=figures.agreement if False in are_values else None,
+        nll_change=None if step_function.main.activation == "linear" else figures.nll_change,
         rounding=run.rounding.error,
         error_first_tenth=float(worst[:tenth].mean()),
         error_last_tenth=float(worst[-tenth:].mean()),
@@ -119,6 +120,7 @@ def compare(
         other_ways={name: alternate.error for name, alternate in found.alternates.items()},
         microseconds=found.microseconds,
         errors=worst,
+        value_noise=figures.noise if True in are_values else None,
     )
 
 

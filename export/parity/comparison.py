@@ -10,6 +10,7 @@ from .parity import EACH, Parity
 
 # A less exact file has to earn its place: by speed that is more than noise, or by size without a loss of speed.
 _FASTER, _AS_FAST, _SAME_ANSWERS = 1.25, 0.87, 0.9995
+_SMALL_NOISE = 0.01  # relative error of values that a smaller file may have
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class Choice:
         size: Bytes of the file.
         microseconds: Time of a step with the state carried; for a graph of sequences, of a symbol in a block of them.
         error: Largest difference of a probability from Keras, over both carried sequences.
-        agreement: Smallest share of equal answers, over the same.
-        nll_change: The change of the NLL that is farther from 0, in nats.
+        agreement: Smallest share of equal answers, over the same; None: the model answers with values alone.
+        nll_change: The change of the NLL that is farther from 0, in nats; None: the main output is of values.
         growth: Mean error of the last tenth of the steps over that of the first, from the initial state.
         holds: It is within the tolerance of its precision.
+        noise: Largest relative error of values, over the same; None: no output is of values.
     """
 
     file: str
@@ -35,10 +37,28 @@ class Choice:
     size: int
     microseconds: float
     error: float
-    agreement: float
-    nll_change: float
+    agreement: float | None
+    nll_change: float | None
     growth: float
     holds: bool
+    noise: float | None = None
+
+    @property
+    def is_as_good(self) -> bool:
+        """Whether its answers are as good as those of an exact file: the same, and values hardly off."""
+        same = self.agreement is None or self.agreement >= _SAME_ANSWERS
+        return same and (self.noise is None or self.noise <= _SMALL_NOISE)
+
+    @property
+    def loss(self) -> str:
+        """What the answers lose, in words."""
+        found = []
+        if self.agreement is not None:
+            differ = f"{100 * (1 - self.agreement):.2g} % of the answers differ"
+            found.append("the same answers" if self.agreement >= _SAME_ANSWERS else differ)
+        if self.noise is not None:
+            found.append(f"values with a relative error of {100 * self.noise:.2g} %")
+        return ", ".join(found)
 
 
 def choices(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[Choice]:
@@ -65,11 +85,34 @@ def _choice(file: str, entries: Sequence[Parity], size: int) -> Choice:
         size=size,
         microseconds=min(entry.microseconds for entry in carried if entry.microseconds is not None),
         error=max(entry.max_abs_error for entry in carried),
-        agreement=min(entry.argmax_agreement for entry in carried),
-        nll_change=max((entry.nll_change for entry in carried), key=abs),
+        agreement=min((e.argmax_agreement for e in carried if e.argmax_agreement is not None), default=None),
+        nll_change=max((e.nll_change for e in carried if e.nll_change is not None), key=abs, default=None),
         growth=first.error_last_tenth / max(first.error_first_tenth, 1e-12),
         holds=all(entry.holds for entry in entries),
+        noise=max((e.value_noise for e in carried if e.value_noise is not None), default=None),
     )
+
+
+def answer_columns(parity: Sequence[Parity]) -> tuple[list[str], list[list[str]]]:
+    """Return the columns about answers that these models have, and their cells: one list for each of `parity`."""
+    rows = [(entry.argmax_agreement, entry.nll_change, entry.value_noise) for entry in parity]
+    return _answer_columns(rows)
+
+
+def _answer_columns(
+    rows: Sequence[tuple[float | None, float | None, float | None]],
+) -> tuple[list[str], list[list[str]]]:
+    names = ("same answer", "change of NLL", "relative error")
+    shown = [index for index in range(len(names)) if any(row[index] is not None for row in rows)]
+    cells = [
+        [
+            "" if agreement is None else f"{100 * agreement:.2f} %",
+            "" if nll is None else f"{nll:+.1e} nats",
+            "" if noise is None else f"{100 * noise:.2g} %",
+        ]
+        for agreement, nll, noise in rows
+    ]
+    return [names[index] for index in shown], [[row[index] for index in shown] for row in cells]
 
 
 def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tuple[list[str], list[list[str]], str]:
@@ -79,7 +122,10 @@ def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tupl
         parity: The measurements of several files.
         sizes: Name of each file -> its bytes.
     """
-    header = ["runtime", "file", "bytes", "us a step", "probabilities", "growth", "same answer", "change of NLL"]
+    found = choices(parity, sizes)
+    extra, figures = _answer_columns([(one.agreement, one.nll_change, one.noise) for one in found])
+    what = "probabilities" if "same answer" in extra else "values"
+    header = ["runtime", "file", "bytes", "us a step", what, "growth", *extra]
     rows = [
         [
             choice.runtime,
@@ -88,16 +134,19 @@ def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tupl
             f"{choice.microseconds:.1f}",
             f"{choice.error:.1e}",
             f"x {choice.growth:.2f}",
-            f"{100 * choice.agreement:.2f} %",
-            f"{choice.nll_change:+.1e} nats",
+            *cells,
         ]
-        for choice in choices(parity, sizes)
+        for choice, cells in zip(found, figures, strict=True)
     ]
     steps = max(entry.steps for entry in parity if entry.start != EACH)
     note = (
         f"against Keras, worst of {steps:,} steps carried from the initial and from a random state; growth: mean error "
         "of the last tenth over the first"
     )
+    if "relative error" in extra:
+        note += (
+            "\nrelative error: root mean square difference of a value over its standard deviation, the largest of all"
+        )
     if any(row[1].endswith("*") for row in rows):
         note += "\n* beyond the tolerance of its precision, written because of --allow-inaccurate"
     return header, rows, note
@@ -132,14 +181,10 @@ def recommendation(here: Sequence[Choice]) -> str:
     for other in here[1:]:
         speed = best.microseconds / other.microseconds
         smaller = other.size < 0.9 * best.size
-        if other.holds and (speed >= _FASTER or (smaller and speed >= _AS_FAST and other.agreement >= _SAME_ANSWERS)):
+        if other.holds and (speed >= _FASTER or (smaller and speed >= _AS_FAST and other.is_as_good)):
             best = other
     if best is exact:
         return f"on {exact.runtime} use {exact.file}: no other file earns its loss of precision"
     speed = exact.microseconds / best.microseconds
     pace = "the same speed" if _AS_FAST <= speed < 1.15 else f"{speed:.1f} times as fast"
-    if best.agreement >= _SAME_ANSWERS:
-        answers = "the same answers"
-    else:
-        answers = f"{100 * (1 - best.agreement):.2g} % of the answers differ"
-    return f"on {best.runtime} use {best.file}: {100 * best.size / exact.size:.0f} % of the size, {pace}, {answers}"
+    return f"on {best.runtime} use {best.file}: {100 * best.size / exact.size:.0f} % of the size, {pace}, {best.loss}"

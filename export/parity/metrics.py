@@ -38,12 +38,18 @@ def deviation(step_function: StepFunction, spec: RunSpec, found: RunResult, expe
         if output.activation == "linear":
             noisy = max(noisy, noise(one, other))
             continue
+        one, other = _both_labels(one), _both_labels(other)
         best = other.argmax(axis=1)
         same = min(same, float((one.argmax(axis=1) == best).mean()))
         if output is step_function.main:
             following = spec.inputs.ids[1:] if step_function.predicts_symbols and not spec.each else best[:-1]
             changed = nll(one, following) - nll(other, following)
     return Deviation(error, same, changed, noisy)
+
+
+def _both_labels(probabilities: Floats) -> Floats:
+    """Return probabilities of (T, K), of two labels where a single sigmoid unit tells them apart."""
+    return np.concatenate([1 - probabilities, probabilities], axis=1) if probabilities.shape[1] == 1 else probabilities
 
 
 def outputs_of(step_function: StepFunction, result: RunResult) -> dict[str, Floats]:

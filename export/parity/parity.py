@@ -28,9 +28,9 @@ class Parity:
             the state was carried, after any step for "each".
         first_step: The first step, from 1, at which anything is off by more than the tolerance; None: nowhere.
         first_tensor: The tensor that is farthest off at that step.
-        argmax_agreement: Share of steps at which both name the same most likely symbol.
+        argmax_agreement: Share of steps at which both name the same most likely symbol; None: all outputs are values.
         nll_change: Mean negative log-probability of the symbol that follows (of Keras's most likely one where the
-            output is not the next symbol), the file's minus Keras's, in nats.
+            output is not the next symbol), the file's minus Keras's, in nats; None: the main output is of values.
         rounding: Largest difference of float32 from float64 arithmetic on this sequence, in numpy.
         error_first_tenth: Mean over the first tenth of the steps of the largest difference of a probability.
         error_last_tenth: The same over the last tenth: where errors pile up it is larger.
@@ -39,6 +39,8 @@ class Parity:
         other_ways: Name of another way to step the file ("two phases", "a batch") -> the largest difference from the
             first; those that the file and the runtime have.
         microseconds: Processor time of a step; None: not measured.
+        value_noise: Relative error of values: root mean square difference over the standard deviation of the value, the
+            largest of all; None: no output is of values.
         errors: The largest difference of a probability at each step, float of shape (T,).
     """
 
@@ -51,8 +53,8 @@ class Parity:
     max_state_error: float
     first_step: int | None
     first_tensor: str | None
-    argmax_agreement: float
-    nll_change: float
+    argmax_agreement: float | None
+    nll_change: float | None
     rounding: float
     error_first_tenth: float
     error_last_tenth: float
@@ -61,6 +63,7 @@ class Parity:
     other_ways: Mapping[str, float]
     microseconds: float | None = field(compare=False)
     errors: Floats = field(compare=False, repr=False)
+    value_noise: float | None = None
 
     @property
     def error(self) -> float:

@@ -16,7 +16,7 @@ from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.messages import RunSpec
 from ..ops.precision import FLOAT32, file_name
-from .comparison import recommendations
+from .comparison import answer_columns, recommendations
 from .device_process import DeviceProcesses, installed_backends
 from .parity import EACH, Parity
 from .tolerance import TOLERANCES, Tolerance
@@ -107,17 +107,11 @@ def draw_errors(title: str, parity: Sequence[Parity]) -> bytes:
 
 def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]], str]:
     """Return header, rows and a note: a row for each of `results`, one per file, runtime and start state."""
+    extra, figures = answer_columns(results)
+    what = "values" if "same answer" not in extra else "probabilities"
     header = [
-        "file",
-        "runtime",
-        "state before",
-        "steps",
-        "probabilities, at",
-        "state after",
-        "same answer",
-        "change of NLL",
-        "first, last tenth",
-    ]
+        "file", "runtime", "state before", "steps", f"{what}, at", "state after", *extra, "first, last tenth",
+    ]  # fmt: skip
     rows = [
         [
             parity.format if parity.quantization == FLOAT32 else f"{parity.format} {parity.quantization}",
@@ -126,15 +120,14 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
             f"{parity.steps:,}",
             f"{parity.max_abs_error:.1e}, {parity.errors.argmax() + 1:,}",
             f"{parity.max_state_error:.1e}",
-            f"{100 * parity.argmax_agreement:.2f} %",
-            f"{parity.nll_change:+.1e} nats",
+            *cells,
             "" if parity.start == EACH else f"{parity.error_first_tenth:.1e}, {parity.error_last_tenth:.1e}",
         ]
-        for parity in results
+        for parity, cells in zip(results, figures, strict=True)
     ]
     limits = "; ".join(f"{name} {_limits(TOLERANCES[name])}" for name in dict.fromkeys(p.quantization for p in results))
     note = (
-        "probabilities, state after: largest difference from Keras, and its step; first, last tenth: mean over them\n"
+        f"{what}, state after: largest difference from Keras, and its step; first, last tenth: mean over them\n"
         f"allowed: {limits}"
     )
     return header, rows, note
@@ -152,4 +145,6 @@ def _limits(tolerance: Tolerance) -> str:
         limits.append(f"same answer from {100 * tolerance.agreement:g} %")
     if tolerance.nll < inf:
         limits.append(f"change of NLL {tolerance.nll:g} nats")
+    if tolerance.noise < inf:
+        limits.append(f"relative error {100 * tolerance.noise:g} %")
     return ", ".join(limits)

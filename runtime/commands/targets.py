@@ -7,16 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..common.errors import OptionError
 from ..common.printable import printable_json
 from ..common.terminal import format_table, print_table, print_text
 
 if TYPE_CHECKING:
     from .. import Model
-    from ..common.arrays import AnyArray, Float32
-    from ..evaluation import SymbolScores, TargetData
+    from ..common.arrays import Float32
+    from ..evaluation import SymbolScores, TargetData, ValueErrors
 
 _LABELS = ("labels", "accuracy", "nats per label", "bits per label")
 _VALUES = ("value", "answers", "mean absolute error", "mean squared error", "its root")
@@ -50,19 +48,18 @@ def score_rows(model: Model, rows: TargetData, answers: Float32, *, per_row: boo
     from ..evaluation import ValueErrors
     from ..evaluation.labels import label_scores
 
-    several = len(rows.starts) > 2
-    numbers = np.repeat(np.arange(1, len(rows.starts)), np.diff(rows.starts)) if several else None
+    numbers = rows.sequence_numbers
     if model.manifest.output == "linear":
-        errors = ValueErrors(answers.astype(np.float64) - rows.targets)
+        errors = ValueErrors.of(answers, rows)
         header: Sequence[str] = _VALUES
         table = [
             [name, f"{len(errors):,}", f"{absolute:.6g}", f"{squared:.6g}", f"{squared**0.5:.6g}"]
             for name, absolute, squared in zip(rows.names, errors.absolute, errors.squared, strict=True)
         ]
         summary: dict[str, Any] = errors.to_json(rows.names)
-        lines = _value_lines(rows, answers, numbers, as_json=as_json)
+        lines = _value_lines(rows, answers, errors, numbers, as_json=as_json)
     else:
-        scores = label_scores(answers, np.arange(len(rows.targets)), rows, model)
+        scores = label_scores(answers, rows, model)
         header = _LABELS
         table = [[f"{len(scores):,}", f"{100 * scores.accuracy:.2f} %", f"{scores.nats:.4f}", f"{scores.bits:.4f}"]]
         summary = {
@@ -91,17 +88,18 @@ def calibrate_rows(
         ThresholdError: There are too few rows.
         OutputError: The file cannot be written.
     """
+    from ..evaluation import ValueErrors
     from ..evaluation.labels import label_scores
     from ..tasks.residuals import calibrate_residuals
 
     if model.manifest.output == "linear":
-        columns, residuals = rows.columns, answers.astype(np.float64) - rows.targets
+        residuals = ValueErrors.of(answers, rows).residuals
         what = "residual: |answer - right value|"
     else:
-        scores = label_scores(answers, np.arange(len(rows.targets)), rows, model)
-        columns, residuals = rows.columns, -scores.log_probabilities[:, np.newaxis] / np.log(2)
+        scores = label_scores(answers, rows, model)
+        residuals = scores.surprises[:, None]
         what = "residual: surprise of the right label, in bits"
-    threshold = calibrate_residuals(model.file, columns, residuals, rows.starts, false_alarms)
+    threshold = calibrate_residuals(model.file, rows.columns, residuals, rows.starts, false_alarms)
     threshold.save(out)
     if as_json:
         print_text(printable_json(threshold.to_json()))
@@ -116,10 +114,11 @@ def calibrate_rows(
     print_text(f"written to {out}")
 
 
-def _value_lines(rows: TargetData, answers: Float32, numbers: AnyArray | None, *, as_json: bool) -> Iterator[str]:
-    residuals = answers.astype(np.float64) - rows.targets
-    for index, (right, answer, residual) in enumerate(zip(rows.targets, answers, residuals, strict=True)):
-        numbered = {} if numbers is None else {"sequence": int(numbers[index])}
+def _value_lines(
+    rows: TargetData, answers: Float32, errors: ValueErrors, numbers: list[int] | None, *, as_json: bool
+) -> Iterator[str]:
+    for index, (right, answer, residual) in enumerate(zip(rows.targets, answers, errors.residuals, strict=True)):
+        numbered = {} if numbers is None else {"sequence": numbers[index]}
         columns = {"right": right, "values": answer, "residuals": residual}
         if as_json:
             found = {name: [float(f"{value:.6g}") for value in array.tolist()] for name, array in columns.items()}
@@ -129,11 +128,10 @@ def _value_lines(rows: TargetData, answers: Float32, numbers: AnyArray | None, *
             yield "\t".join([*map(str, numbered.values()), *cells])
 
 
-def _label_lines(rows: TargetData, scores: SymbolScores, numbers: AnyArray | None, *, as_json: bool) -> Iterator[str]:
-    bits = (-scores.log_probabilities / np.log(2)).tolist()
-    triples = zip(scores.targets.tolist(), scores.predicted.tolist(), bits, strict=True)
+def _label_lines(rows: TargetData, scores: SymbolScores, numbers: list[int] | None, *, as_json: bool) -> Iterator[str]:
+    triples = zip(scores.targets.tolist(), scores.predicted.tolist(), scores.surprises.tolist(), strict=True)
     for index, (right, answered, surprise) in enumerate(triples):
-        numbered = {} if numbers is None else {"sequence": int(numbers[index])}
+        numbered = {} if numbers is None else {"sequence": numbers[index]}
         names = {"right": rows.names[right], "answered": rows.names[answered]}
         if as_json:
             yield printable_json({**numbered, **names, "bits": round(surprise, 4)})

@@ -28,10 +28,11 @@ def label_probabilities(outputs: Float32, activation: str, name: str) -> Float64
     return next_symbol_probabilities(outputs, activation, name)
 
 
-def label_scores(outputs: Float32, rows: AnyArray, data: TargetData, model: Model) -> SymbolScores:
-    """Return how the labels of `rows` were answered by `outputs`, (M, K); positions count from 1 in each sequence."""
+def label_scores(outputs: Float32, data: TargetData, model: Model, rows: AnyArray | None = None) -> SymbolScores:
+    """Return how the labels of `rows`, None for all, were answered by `outputs`, shape (M, K)."""
     probabilities = label_probabilities(outputs, model.manifest.output, model.file.name)
-    return SymbolScores.of(probabilities, data.targets[rows], data.positions[rows])
+    chosen = slice(None) if rows is None else rows
+    return SymbolScores.of(probabilities, data.targets[chosen], data.positions[chosen])
 
 
 def evaluate_labels(model: Model, data: TargetData, progress: Callable[[str], None] = lambda _: None) -> Evaluation:
@@ -43,7 +44,7 @@ def evaluate_labels(model: Model, data: TargetData, progress: Callable[[str], No
         FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
     """
     modes = {
-        name: label_scores(outputs, rows, data, model)
+        name: label_scores(outputs, data, model, rows)
         for name, (rows, outputs) in answers_by_mode(model, data, progress).items()
     }
     sequences = len(data.starts) - 1

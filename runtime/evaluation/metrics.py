@@ -93,6 +93,11 @@ class SymbolScores:
         return self.top(1)
 
     @property
+    def surprises(self) -> Float64:
+        """Negative log-probability of each target in bits, shape (N,)."""
+        return -self.log_probabilities / log(2)
+
+    @property
     def nats(self) -> float:
         """Mean negative log-probability of the targets."""
         return float(-self.log_probabilities.mean()) + 0.0 if len(self) else nan

@@ -47,6 +47,12 @@ class TargetData:
         """Position of each row in its sequence, from 1, int64 of shape (N,)."""
         return np.arange(1, self.starts[-1] + 1) - np.repeat(self.starts[:-1], np.diff(self.starts))
 
+    @property
+    def sequence_numbers(self) -> list[int] | None:
+        """The number of the sequence of each row, from 1; None: there is only one."""
+        numbers = np.repeat(np.arange(1, len(self.starts)), np.diff(self.starts))
+        return numbers.tolist() if len(self.starts) > 2 else None
+
 
 def has_targets(manifest: Manifest) -> bool:
     """Return whether a model answers with labels or values, so that data need a column of right answers."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.arrays import Float32
 from ..streams.model import Model
 from ..tasks.distribution import Float64
 from .answers import answers_by_mode
@@ -58,6 +59,11 @@ class ValueErrors:
                 for name, absolute, squared in pairs
             },
         }
+
+    @classmethod
+    def of(cls, answers: Float32, data: TargetData) -> ValueErrors:
+        """Return the errors of the answers to all rows."""
+        return cls(answers.astype(np.float64) - data.targets)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,9 @@ from stepcell.cli import app
 from stepcell.export import NotSteppableError, build_step_function, check, export
 from stepcell.export.onnx.convert import onnx_payload
 from stepcell.export.ops.precision import BYTES_PER_WEIGHT
-from stepcell.export.parity.comparison import Choice, choices, recommendation
+from stepcell.export.parity.comparison import Choice, choices, comparison_table, recommendation, recommendations
 from stepcell.export.parity.parity import EACH
+from stepcell.export.parity.report import parity_table
 from stepcell.export.parity.sample_inputs import sample_inputs
 from stepcell.export.parity.tolerance import TOLERANCES
 from stepcell.export.prepare import prepare
@@ -224,6 +225,35 @@ def test_a_model_of_256_units_has_the_bytes_of_its_weights(format, quantization)
     if format == "tflite":
         assert requires == operator_versions(payload)
         assert requires["FULLY_CONNECTED"] <= 10
+
+
+def test_values_are_compared_by_their_relative_error_and_not_by_answers(tmp_path):
+    inputs = keras.Input((None, 3), name="features")
+    values = keras.layers.Dense(2)(keras.layers.GRU(40, return_sequences=True)(inputs))
+    exported = export(
+        keras.Model(inputs, values), tmp_path, values=True, steps=200, formats=["tflite"], quantize=["int8"]
+    )
+    header, rows, note = comparison_table(exported.parity, exported.sizes)
+    assert header == ["runtime", "file", "bytes", "us a step", "values", "growth", "relative error"]
+    assert "relative error: root mean square difference of a value over its standard deviation" in note
+    assert {row[-1] for row in rows if "int8" in row[1]}.isdisjoint(row[-1] for row in rows if "int8" not in row[1])
+    entries = json.loads(exported.files[-1].read_bytes())["parity"]
+    assert all("value_noise" in entry and "argmax_agreement" not in entry for entry in entries)
+    assert not any("answers" in sentence for sentence in recommendations(exported.parity, exported.sizes))
+    table = parity_table(exported.parity)
+    assert "relative error" in table[0]
+    assert "same answer" not in table[0]
+
+
+def test_a_smaller_file_of_values_is_recommended_only_where_values_are_hardly_off():
+    def choice(file, size, noise):
+        return Choice(file, "here", file, size, 10.0, 0.0, None, None, 1.0, True, noise)
+
+    exact = choice("float32", 1000, 1e-7)
+    assert recommendation([exact, choice("int8", 250, 0.002)]) == (
+        "on here use int8: 25 % of the size, the same speed, values with a relative error of 0.2 %"
+    )
+    assert recommendation([exact, choice("int8", 250, 0.02)]).endswith("no other file earns its loss of precision")
 
 
 def test_a_recommendation_weighs_speed_size_and_answers():

@@ -111,6 +111,19 @@ def test_the_first_step_alone_cannot_notice_swapped_states(prepared):
     assert np.array_equal(right["probabilities"], swapped["probabilities"])
 
 
+def test_a_single_sigmoid_unit_is_compared_as_two_labels():
+    """The likeliest of one unit is always the same."""
+    import keras
+
+    layers = [keras.layers.Embedding(5, 4), keras.layers.GRU(6), keras.layers.Dense(1, "sigmoid")]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
+    expected = expected_of(prepare(model, labels=["fall"]), steps=100)
+    right = expected.runs["initial"].result
+    wrong = replace(right, probabilities=1 - right.probabilities)
+    agreement = [compare(expected, "initial", found, "litert", "tflite").argmax_agreement for found in (right, wrong)]
+    assert agreement == [1, 0]
+
+
 def test_alternate_runs_are_compared_with_the_first_and_with_int8_with_keras(prepared):
     expected = prepared("lstm").expected
     right = expected.runs["initial"].result
