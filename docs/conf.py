@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
 import typer
 from sphinx.application import Sphinx
@@ -11,6 +13,9 @@ from typer.cli import get_docs_for_click
 import stepcell
 from stepcell.cli import app as commands
 from stepcell.runtime.common.terminal import import_silently
+
+sys.path.insert(0, str(Path(__file__).parent))
+from make_reference import with_directives
 
 import_silently("tensorflow")  # before autodoc does, and without its remarks
 
@@ -50,6 +55,13 @@ def add_commands(_: Sphinx, page: str, source: list[str]) -> None:
     source[0] += "\n" + re.sub(r"^# .*\n|\*\*Commands\*\*:\n\n(?:\* .*\n)+", "", text)
 
 
+def add_docstrings(_: Sphinx, page: str, source: list[str]) -> None:
+    """Put the whole docstrings in place of the lists of signatures, which are there to be read in the checkout."""
+    if page.startswith("api/"):
+        source[0] = with_directives(source[0])
+
+
 def setup(app: Sphinx) -> None:
-    """Tell Sphinx of it."""
+    """Tell Sphinx of both."""
     app.connect("source-read", add_commands)
+    app.connect("source-read", add_docstrings)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
+import inspect
 import re
 
 import pytest
@@ -12,6 +14,7 @@ from support.models import DATA
 from support.pages import DOCS, ROOT, blocks_of
 from support.pages import README as README_FILE
 
+from stepcell.export.ops import ACTIVATIONS, Ops
 from stepcell.runtime import read_model_file
 
 README = README_FILE.read_text()
@@ -37,16 +40,42 @@ def test_every_make_target_that_the_readme_names_exists():
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.M)] == []
 
 
+@pytest.fixture(scope="module")
+def reference():
+    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.mark.parametrize("room", ["runtime", "runtime.evaluation", "export", "train"])
-def test_everything_public_stands_in_the_reference(room):
+def test_everything_public_stands_in_the_reference(room, reference):
     page = (DOCS / "api" / f"{room.partition('.')[0]}.md").read_text()
-    listed = [
-        name
-        for module, names in re.findall(r"currentmodule:: stepcell\.([\w.]+)\n(.*?)```", page, re.DOTALL)
-        if module == room
-        for name in re.findall(r"^\.\. auto\w+:: (\w+)$", names, re.M)
-    ]
+    listed = [name for module, name in reference.listed(page) if module == room]
     assert sorted(listed) == sorted(importlib.import_module(f"stepcell.{room}").__all__)
+
+
+def test_the_signatures_of_the_reference_are_those_of_the_code(reference):
+    old = [page.name for page in reference.PAGES if page.read_text() != reference.page_text(page.read_text())]
+    assert old == [], "run: python docs/make_reference.py"
+
+
+def test_the_site_shows_the_whole_docstrings_of_the_reference(reference):
+    page = reference.with_directives((DOCS / "api/runtime.md").read_text())
+    assert ".. autoclass:: Stream\n" in page
+    assert ".. autoexception:: UnknownSymbolError\n   :show-inheritance:\n" in page
+    assert "names of" not in page
+
+
+def test_the_table_of_operations_is_that_of_step_rules():
+    page = (DOCS / "your-own-keras-model.md").read_text()
+    table = page.partition("<!-- operations of a step rule -->")[2].partition("<!-- end")[0]
+    shown = {name: arguments.split(", ") for name, arguments in re.findall(r"`a\.(\w+)\((.*?)\)`", table)}
+    methods = {name: method for name, method in vars(Ops).items() if not name.startswith("_")}
+    assert shown == {name: list(inspect.signature(method).parameters)[1:] for name, method in methods.items()}
+    names = re.findall(r'`"(\w+)"`', table)
+    assert len(names) >= 6
+    assert set(names) <= set(ACTIVATIONS)
 
 
 def templates():
