@@ -11,13 +11,14 @@ import re
 import pytest
 import tomllib
 from support.models import DATA
-from support.pages import DOCS, ROOT, blocks_of
+from support.pages import DOCS, PAGES, ROOT, blocks_of
 from support.pages import README as README_FILE
 
 from stepcell.export.ops import ACTIVATIONS, Ops
 from stepcell.runtime import read_model_file
 
 README = README_FILE.read_text()
+LINKED = [*PAGES[1:], *ROOT.glob("[A-Z]*.md"), ROOT / "examples/README.md"]
 
 
 def test_every_entry_of_the_manifest_is_explained():
@@ -115,3 +116,23 @@ def test_every_picture_of_the_gallery_has_its_file_its_source_and_few_bytes():
     assert sorted(shown) == sorted(path.name for path in (DOCS / "pictures").iterdir())
     assert 6 <= len(shown) <= 9
     assert [name for name in shown if (DOCS / "pictures" / name).stat().st_size > 80_000] == []
+
+
+def anchors(page):
+    """The anchors of the headings of a page, as GitHub and myst make them; of what it includes, too."""
+    included = re.findall(r"^```\{include\} (\S+)$", page.read_text(), re.M)
+    text = "\n".join([page.read_text(), *((page.parent / name).read_text() for name in included)])
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith(("http", "mailto:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
