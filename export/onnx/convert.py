@@ -49,9 +49,30 @@ def convert_function(function: Any, name: str) -> Any:
 
 def finish_model(model: Any) -> tuple[bytes, dict[str, int]]:
     """Return the payload of `model`, the same bytes for the same graph, and the opset and IR version it requires."""
+    _sort(model.graph)
     _rename(model.graph)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True), {"opset": OPSET, "ir_version": IR_VERSION}
+
+
+def _sort(graph: Any) -> None:
+    """Put the nodes into the order in which the outputs, first to last, need them.
+
+    tf2onnx leaves nodes that do not need each other in an order that differs between processes.
+    """
+    node_of = {name: node for node in graph.node for name in node.output}
+    ordered: dict[str, Any] = {}  # first output of a node -> the node
+    waiting = [node_of[value.name] for value in reversed(graph.output)]
+    while waiting:
+        node = waiting[-1]
+        needed = [node_of[name] for name in node.input if name in node_of and node_of[name].output[0] not in ordered]
+        if needed:
+            waiting += reversed(needed)
+        else:
+            ordered.setdefault(node.output[0], waiting.pop())
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered.values()]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _rename(graph: Any) -> None:
