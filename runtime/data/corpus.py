@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any
@@ -13,6 +13,7 @@ from ..common.errors import CorpusError
 from ..format.vocabulary import Vocabulary
 from .encoded import EncodedSequences, encode_sequences
 from .features import FeatureStats
+from .learned import LearnedData, without_learned
 from .recording import Reader, Recording
 from .split import HeldOut
 
@@ -73,10 +74,21 @@ class Corpus:
 
     @classmethod
     def of_parts(
-        cls, train: Recording, held_out: Recording, *, end: str | None = None, min_count: int = 1,
+        cls, train: Recording, held_out: Recording, *, end: str | None = None, min_count: int | None = 1,
         max_symbols: int = MAX_SYMBOLS, reader: Reader | None = None,
     ) -> Corpus:  # fmt: skip
-        """Return the corpus of two recordings; see `of`."""
+        """Return the corpus of two recordings; see `of`.
+
+        Raises:
+            CorpusError: Both are the same file, or there are too many symbols.
+        """
+        if train.sha256 and train.sha256 == held_out.sha256:
+            raise CorpusError(f"{held_out.source} is to be held out and is {train.source}, which is learned from.")
+        if min_count is None:
+            min_count = _min_count(train, max_symbols)
+        held_out, _, note = without_learned(LearnedData.of(train), held_out)
+        if note:
+            train = replace(train, remarks=(*train.remarks, f"{held_out.source}: {note}"))
         vocabulary = _vocabulary(train, end, min_count, max_symbols, None)
         return cls(train, held_out, vocabulary, end, min_count, reader)
 
@@ -106,6 +118,7 @@ class Corpus:
 
     def to_json(self) -> dict[str, Any]:
         """Return the values with which another machine reads a file in the same way and knows the held-out data."""
+        learned = None if self.reader is None else LearnedData.of(self.train)
         return {
             "reading": None if self.reader is None else self.reader.to_json(),
             "end": self.end,
@@ -113,6 +126,12 @@ class Corpus:
             "held_out": None if self.split is None else asdict(self.split),
             "source": PurePath(self.train.source).name,
             "sha256": self.train.sha256,
+            **(
+                {"held_out_source": PurePath(self.held_out.source).name, "held_out_sha256": self.held_out.sha256}
+                if self.split is None and self.held_out.sha256
+                else {}
+            ),
+            **({} if learned is None else {"learned": learned.to_json()}),
             **({"boundary": self.boundary} if self.feature_stats and self.end is not None else {}),
         }
 

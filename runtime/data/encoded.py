@@ -56,12 +56,15 @@ def encode_sequences(
     Args:
         recording: S sequences of N symbols.
         vocabulary: Gives symbols their ids.
-        end: The end symbol; None: there is none, and the first symbol of a sequence is no target.
+        end: The end symbol; None: there is none, so that the first symbol of a sequence is no target and empty
+            sequences are left out.
         boundary: Name of a feature -> its value with the end symbol, of shape (1,); needed if there are both.
 
     Raises:
         UnknownSymbolError: A symbol has no id.
     """
+    has_inputs = (recording.lengths > 0) | (recording.has_start & (end is not None))
+    recording = recording if has_inputs.all() else recording.select(np.flatnonzero(has_inputs))
     head, tail = recording.has_start & (end is not None), recording.has_end & (end is not None)
     lengths = recording.lengths + head
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -87,6 +90,7 @@ def whole_sequences(
     recording: Recording, vocabulary: Vocabulary, end: str | None, boundary: Mapping[str, Sequence[float]]
 ) -> list[Inputs]:
     """Return the inputs of each sequence, complete ones, with the end symbol before and after it; see above."""
+    recording = recording.without_empty() if end is None else recording
     ids, features = vocabulary.encode_all(recording.symbols)[recording.ids], recording.features
     end_id = vocabulary.encode_all([] if end is None else [end])
     values = {} if features is None else features.as_inputs()

@@ -14,6 +14,7 @@ from ..format.manifest import Manifest
 from ..format.tensor_specs import Inputs
 from .encoded import EncodedSequences, encode_sequences, whole_sequences
 from .events import FORMATS, LINES, EventsReader
+from .learned import LearnedData
 from .recording import Reader, Recording
 from .text import SymbolsReader, TextReader
 from .timestamps import UNSTATED
@@ -41,6 +42,7 @@ class ModelReader:
         trained_on: sha256 of the training data; "": not known.
         source: File name of the training data; "": not known.
         boundary: Name of a feature -> its value with the end symbol, as in training.
+        learned: The sequences of the training data; None: they are not known.
     """
 
     manifest: Manifest
@@ -49,6 +51,7 @@ class ModelReader:
     trained_on: str = ""
     source: str = ""
     boundary: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    learned: LearnedData | None = None
 
     def read(self, path: Path) -> tuple[list[Inputs], Recording]:
         """Read a file, or a folder of texts.
@@ -66,6 +69,8 @@ class ModelReader:
             remarks.append(f"{unknown:,} of its {len(recording.ids):,} symbols are unknown to the model")
         if self.trained_on and recording.sha256 == self.trained_on:
             remarks.append("the model was trained on it: these are no figures for new data")
+        elif self.learned is not None and (found := self.learned.describe(recording)):
+            remarks.append(f"{found}: these are no figures for new data")
         sequences = whole_sequences(recording, self.manifest.vocabulary, self.end, self.boundary)
         return sequences, replace(recording, remarks=tuple(remarks))
 
@@ -138,7 +143,9 @@ def reader_for_model(
         raise _unknown_description(manifest, kind, str(error)) from error
     names = reader.feature_names if isinstance(reader, EventsReader) else ()
     boundary = _boundary(manifest, names, end, data.get("boundary"))
-    return ModelReader(manifest, reader, end, str(data.get("sha256", "")), str(data.get("source", "")), boundary)
+    learned = LearnedData.from_json(data.get("learned"))
+    sha256, source = str(data.get("sha256", "")), str(data.get("source", ""))
+    return ModelReader(manifest, reader, end, sha256, source, boundary, learned)
 
 
 def read_data_or_stdin(

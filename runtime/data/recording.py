@@ -13,6 +13,7 @@ import numpy as np
 from ..common.arrays import AnyArray, Flags, Ids, Indices, Times
 from ..common.errors import CorpusError
 from .features import FeatureColumns
+from .learned import Keys
 
 
 class SymbolTable(dict[str, int]):
@@ -41,6 +42,7 @@ class Recording:
         remarks: Notes for people: rows left out, doubtful ones.
         features: Features of each symbol; None: the model reads symbols alone.
         per_second: How many units of `times` are a second; 1: seconds, or numbers without a unit.
+        keys: Key by which each sequence is recognised in another file, uint64 of shape (S,); None: there are none.
     """
 
     symbols: tuple[str, ...]
@@ -55,17 +57,17 @@ class Recording:
     remarks: tuple[str, ...] = ()
     features: FeatureColumns | None = field(default=None, repr=False)
     per_second: int = 1
+    keys: Keys | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, sequences: Iterable[Iterable[str]], source: str = "") -> Recording:
-        """Return the recording of complete sequences; empty ones are left out."""
+        """Return the recording of complete sequences, empty ones too."""
         table = SymbolTable()
         ids: list[int] = []
         starts = [0]
         for sequence in sequences:
             ids += map(table.__getitem__, sequence)
-            if len(ids) > starts[-1]:
-                starts.append(len(ids))
+            starts.append(len(ids))
         return cls.whole(tuple(table), ids, starts, source=source)
 
     @classmethod
@@ -111,7 +113,9 @@ class Recording:
         """Return the symbols of one sequence."""
         return [self.symbols[id] for id in self.ids[self.starts[index] : self.starts[index + 1]].tolist()]
 
-    def part(self, firsts: Indices, ends: Indices, has_start: Flags, has_end: Flags) -> Recording:
+    def part(
+        self, firsts: Indices, ends: Indices, has_start: Flags, has_end: Flags, keys: Keys | None = None
+    ) -> Recording:
         """Return the recording whose sequences are the ranges of `ids` from `firsts` to `ends` (exclusive)."""
         indices = concatenated_ranges(firsts, ends)
         starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
@@ -119,13 +123,20 @@ class Recording:
         features = None if self.features is None else self.features[indices]
         return replace(
             self, ids=self.ids[indices], starts=starts, times=times, has_start=has_start, has_end=has_end,
-            features=features,
+            features=features, keys=keys,
         )  # fmt: skip
+
+    def without_empty(self) -> Recording:
+        """Return the recording of the sequences that have symbols."""
+        return self if self.lengths.all() else self.select(np.flatnonzero(self.lengths))
 
     def select(self, indices: Indices | Sequence[int]) -> Recording:
         """Return the recording of some of the sequences, in the order of their `indices`."""
         chosen: Indices = np.asarray(indices, np.int64)
-        return self.part(self.starts[chosen], self.starts[chosen + 1], self.has_start[chosen], self.has_end[chosen])
+        keys = None if self.keys is None else self.keys[chosen]
+        return self.part(
+            self.starts[chosen], self.starts[chosen + 1], self.has_start[chosen], self.has_end[chosen], keys
+        )
 
 
 @dataclass(frozen=True)

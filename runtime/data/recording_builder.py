@@ -12,6 +12,7 @@ import numpy as np
 from ..common.arrays import Flags, Ids, Times
 from ..common.errors import CorpusError
 from .event_row import RowParser
+from .learned import Keys, keys_by_content, keys_by_name
 from .recording import Recording, SymbolTable
 from .row_errors import RowErrors
 from .timestamps import OrderColumn
@@ -27,6 +28,7 @@ class RecordingBuilder:
 
     def __init__(
         self, source: str, errors: RowErrors, parser: RowParser, *, max_different: int = MAX_DIFFERENT,
+        keep_empty: bool = False,
     ) -> None:  # fmt: skip
         """Begin without rows.
 
@@ -35,7 +37,9 @@ class RecordingBuilder:
             errors: Takes the errors of rows.
             parser: Turns rows into events.
             max_different: How many different symbols there may be.
+            keep_empty: Whether a row whose only cell of the symbol is None is a sequence without symbols.
         """
+        self._keep_empty, self._has_sequences = keep_empty, parser.columns.sequence is not None
         self._source, self._errors, self._parse, self._times = source, errors, parser.parse, parser.times
         self._features, self._max_different = len(parser.feature_names), max_different
         self._symbols, self._sequences, self._order = SymbolTable(), SymbolTable(), OrderColumn()
@@ -56,6 +60,9 @@ class RecordingBuilder:
             symbol, sequence, time, features, missing = self._parse(cells)
         except ValueError as error:
             return self._errors.add(line, str(error))
+        if symbol is None and self._keep_empty and sequence and cells[0] is None:
+            _ = self._sequences[sequence]
+            return None
         if symbol is None or missing:
             count, first = self._left_out.get(missing, (0, line))
             self._left_out[missing] = count + 1, first
@@ -99,11 +106,24 @@ class RecordingBuilder:
         if times is not None:
             same = (np.diff(order) == 0) & (np.diff(sequences) == 0)
             remarks += [*_ties(same, ids, times.are_times), *times.remarks()]
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(sequences)) + 1, [len(ids)]]).astype(np.int64)
+        lengths = np.bincount(sequences, minlength=len(self._sequences))
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        empty = int((lengths == 0).sum())
+        if empty:
+            remarks.append(f"{empty:,} of {len(lengths):,} sequences are empty: they end at once")
         kept = order if times is not None or moved else None
         recording = Recording.whole(tuple(self._symbols), ids, starts, kept, self._source)
         per_second = 1 if times is None else times.per_second
-        return replace(recording, remarks=tuple(remarks), per_second=per_second), values
+        keys = None if len(self._sequences) == 1 and not self._has_sequences else self._keys(recording, per_second)
+        return replace(recording, remarks=tuple(remarks), per_second=per_second, keys=keys), values
+
+    def _keys(self, recording: Recording, per_second: int) -> Keys:
+        """Return the keys of the sequences: by name, first symbol and first time if there are times, else content."""
+        if recording.times is None or per_second == 1 or not recording.lengths.all():
+            return keys_by_content(recording.symbols, recording.ids, recording.starts)
+        firsts = recording.starts[:-1]
+        return keys_by_name(self._sequences, [keys_by_name(recording.symbols, [])[recording.ids[firsts]],
+                                              recording.times[firsts]])  # fmt: skip
 
 
 def _ties(same: Flags, ids: Ids, are_times: bool) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,21 +10,22 @@ from ..common.arrays import Indices
 from ..common.errors import CorpusError
 from .recording import Recording
 
-SEQUENCE, TIME = "sequence", "time"
+SEQUENCE, TIME, LAST = "sequence", "time", "last"
 _SEED = 20_190_521  # of the draw of sequences: fixed, so that the held-out data are never learned from elsewhere
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Hold out a share of the sequences, drawn at random, or all symbols from some time on.
+    """Hold out a share of the sequences, drawn at random or those that begin last, or all symbols from some time on.
 
-    A split by time cuts a sequence that spans that time. Its first part has no end; the second one begins from the
-    initial state, without the start symbol.
+    A split by time cuts a sequence that spans that time: its first part, which has no end, is learned from. Its second
+    part is held out only if no sequence begins after that time, because the network knows the sequence; it begins from
+    the initial state then, without the start symbol.
 
     Attributes:
         share: Share of the sequences, or of the symbols; 0 < share < 1.
-        by: "sequence" or "time", which without an order column is the order in the file. None: by sequence if there
-            are several, else by time.
+        by: "sequence": at random; "last": those that begin last; "time": by time. Without an order column time is the
+            order in the file. None: at random if there are several sequences, else by time.
 
     Raises:
         CorpusError: Values that make no sense; the message names all of them.
@@ -38,8 +39,8 @@ class HeldOut:
         problems = []
         if not 0 < self.share < 1:
             problems.append(f"the share to hold out is {self.share}; give one between 0 and 1, for example 0.1")
-        if self.by not in (None, SEQUENCE, TIME):
-            problems.append(f"the split is by {self.by!r}, not by {SEQUENCE!r} or {TIME!r}")
+        if self.by not in (None, SEQUENCE, TIME, LAST):
+            problems.append(f"the split is by {self.by!r}, not by {SEQUENCE!r}, {TIME!r} or {LAST!r}")
         if problems:
             raise CorpusError(f"Nothing can be held out like this: {'; '.join(problems)}.")
 
@@ -50,7 +51,7 @@ class HeldOut:
             CorpusError: One of them would be empty.
         """
         by = self.by or (SEQUENCE if len(recording) > 1 else TIME)
-        train, held_out = (self._by_sequence if by == SEQUENCE else self._by_time)(recording)
+        train, held_out = (self._by_time if by == TIME else self._by_sequence)(recording)
         for part, more in ((train, "less"), (held_out, "more")):
             if not len(part):
                 raise CorpusError(
@@ -61,8 +62,13 @@ class HeldOut:
         return train, held_out
 
     def _by_sequence(self, recording: Recording) -> tuple[Recording, Recording]:
-        drawn = np.random.default_rng(_SEED).permutation(len(recording))
         count = max(1, round(len(recording) * self.share))
+        if self.by == LAST:
+            firsts = np.minimum(recording.starts[:-1], max(len(recording.ids) - 1, 0))
+            begins = firsts if recording.times is None else recording.times[firsts]
+            drawn = np.argsort(begins, kind="stable")[::-1]
+        else:
+            drawn = np.random.default_rng(_SEED).permutation(len(recording))
         return recording.select(np.sort(drawn[count:])), recording.select(np.sort(drawn[:count]))
 
     def _by_time(self, recording: Recording) -> tuple[Recording, Recording]:
@@ -70,9 +76,23 @@ class HeldOut:
         count = min(round(len(times) * (1 - self.share)), len(times) - 1)
         is_early = times < np.partition(times, count)[count]
         firsts, ends = recording.starts[:-1], recording.starts[1:]
-        cuts: Indices = firsts + np.add.reduceat(is_early, firsts, dtype=np.int64)
-        early, late = cuts > firsts, cuts < ends
-        return (
-            recording.part(firsts[early], cuts[early], recording.has_start[early], (recording.has_end & ~late)[early]),
-            recording.part(cuts[late], ends[late], (recording.has_start & ~early)[late], recording.has_end[late]),
-        )
+        before = np.concatenate([[0], np.cumsum(is_early)])  # how many are early before each symbol
+        cuts: Indices = firsts + before[ends] - before[firsts]
+        is_empty = firsts == ends
+        early, late = (cuts > firsts) | (is_empty & (firsts < count)), (cuts < ends) | (is_empty & (firsts >= count))
+        cut = early & late
+        train = recording.part(
+            firsts[early], cuts[early], recording.has_start[early], (recording.has_end & ~late)[early],
+            None if recording.keys is None else recording.keys[early],
+        )  # fmt: skip
+        if (late & ~early).any() and cut.any():
+            remark = (
+                f"{int(cut.sum()):,} sequences were running at the time of the split: their first part is learned "
+                f"from, the rest is left out; {int((late & ~early).sum()):,} that begin later are held out"
+            )
+            train = replace(train, remarks=(*train.remarks, remark))
+            late = late & ~early
+        return train, recording.part(
+            cuts[late], ends[late], (recording.has_start & ~early)[late], recording.has_end[late],
+            None if recording.keys is None else recording.keys[late],
+        )  # fmt: skip

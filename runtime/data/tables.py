@@ -43,12 +43,16 @@ def json_rows(file: IO[str], columns: Columns, source: str, errors: RowErrors) -
 
 
 def line_rows(file: IO[str], delimiter: str | None) -> Iterator[Row]:
-    """Yield a row for each symbol; its sequence is its line. An empty line is a row without a symbol.
+    """Yield a row for each symbol; its sequence is its line. An empty line is one row, whose symbol is None.
 
     Args:
         file: The text.
         delimiter: Between the symbols; None: any number of blanks.
     """
     for line, text in enumerate(file, start=1):
-        for symbol in text.rstrip("\n").split(delimiter) or [""]:
+        content = text.removesuffix("\n")
+        symbols = content.split(delimiter) if content else []
+        if not symbols:
+            yield line, (None, str(line), None)
+        for symbol in symbols:
             yield line, (symbol, str(line), None)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..common.errors import CorpusError
 from ..format.vocabulary import unescape_symbol
+from .learned import keys_by_content
 from .recording import Reader, Recording, SymbolTable
 from .text_file import open_bytes, open_text
 from .words import CURRENT, FIRST, words_of
@@ -40,7 +41,8 @@ class SymbolsReader(Reader):
         """
         table = SymbolTable()
         with open_text(path, self.encoding, "\n") as (text, file):
-            ids = array("i", (table[line.rstrip("\r\n")] for line in text))
+            lines = (line.removesuffix("\n").removesuffix("\r") for line in text)
+            ids = array("i", (table[line] for line in lines if line))  # as `predict` leaves out empty lines
             sha256, remarks = file.sha256, file.remarks()
         if not ids:
             raise CorpusError(f"{path} is empty.")
@@ -97,9 +99,12 @@ class TextReader(Reader):
             digest, its_remarks = self._read_file(file, table, ids)
             digests.append(digest)
             remarks += [f"{file}: {remark}" for remark in its_remarks]
-            if len(ids) == starts[-1]:
-                remarks.append(f"{file} is empty and left out")
-            else:
+            is_empty = len(ids) == starts[-1]
+            if is_empty:
+                remarks.append(
+                    f"{file} is empty{' and left out' if self.end is None else ': a sequence that ends at once'}"
+                )
+            if not is_empty or (self.end is not None and path.is_dir()):
                 starts.append(len(ids))
         if not ids:
             raise CorpusError(f"{path} is empty; there is nothing to learn from.")
@@ -109,7 +114,8 @@ class TextReader(Reader):
             names = (f"{file.relative_to(path)}\0{hash}\n" for file, hash in zip(files, digests, strict=True))
             digest = sha256("".join(names).encode(errors="replace")).hexdigest()
         recording = Recording.whole(tuple(table), ids, starts, source=str(path))
-        return replace(recording, sha256=digest, found=f"{self.unit}s", remarks=tuple(remarks))
+        keys = keys_by_content(recording.symbols, recording.ids, recording.starts) if len(recording) > 1 else None
+        return replace(recording, sha256=digest, found=f"{self.unit}s", remarks=tuple(remarks), keys=keys)
 
     def split(self, content: str) -> list[str]:
         """Return the symbols of a text."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..common.errors import CorpusError
 from ..data import EncodedSequences, HeldOut, reader_for_model
+from ..data.learned import without_learned
 from ..format.manifest import Manifest
 
 RUN_FILE = "run.json"  # of a run folder of `stepcell train`
@@ -45,7 +46,8 @@ def read_evaluation_data(
     If `data` is the training file, by its sha256, the part that training held out is the test data, and the baselines
     learn from the part that the network learned from. Another file is test data as a whole, and the baselines learn
     from `baseline_from` (of the training file only from the part that the network learned from); without it there are
-    no n-grams. With `held_out` a part of `data` is held out as test data, and they learn from the rest.
+    no n-grams. Sequences of it that the network learned from, as in a log that has grown since, are left out, and the
+    baselines learn from them. With `held_out` a part of `data` is held out as test data, and they learn from the rest.
 
     Args:
         manifest: Manifest of the model; `training["data"]` says how files were read, if stepcell trained it.
@@ -75,6 +77,12 @@ def read_evaluation_data(
             if as_trained
             else f"evaluated on a part of {data} that is held out here ({split.share:g}); baselines learn from the rest"
         )
+    if not is_training_file:
+        test, known, note = without_learned(reader.learned, test)
+        notes += [f"{data}: {note}"] if note else []
+        if train is None and known is not None and baseline_from is None:
+            train = known
+            notes.append(f"baselines learn from the part of {data} that the network learned from")
     if is_training_file and not as_trained:
         notes.append("the model has seen that file in training: these are no figures for new data")
     if baseline_from is not None:

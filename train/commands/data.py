@@ -7,15 +7,24 @@ from typing import Annotated, Any, Literal
 
 from ...runtime.commands import options as opt
 
-_HeldOut = Annotated[float, opt.data("Fraction held out for evaluation.")]
+_HeldOut = Annotated[str, opt.data(
+    "Fraction held out for evaluation, or a file to evaluate on.", metavar="FRACTION|FILE")]  # fmt: skip
 _MinCount = Annotated[int, opt.data("Occurrences that a symbol needs to be in the vocabulary.", min=1)]
 _MaxSymbols = Annotated[int, opt.data("Largest size of the vocabulary.", min=2)]
+
+
+def _held_out(value: str) -> tuple[float, Path | None]:
+    """Return the fraction to hold out, and the file if one is named instead."""
+    try:
+        return float(value), None
+    except ValueError:
+        return 0.1, Path(value)
 
 
 def text(
     file: Annotated[Path, opt.argument("Text, or folder of texts, each a sequence.")],
     unit: opt.Unit = None,
-    held_out: _HeldOut = 0.1,
+    held_out: _HeldOut = "0.1",
     min_count: Annotated[int | None, opt.data(
         "Occurrences that a symbol needs to be in the vocabulary.",
         "1; of more than 2,000 different words 2, or as many as --max-symbols needs", min=1)] = None,
@@ -27,12 +36,13 @@ def text(
 
     Example: stepcell train text book.txt --units 256 --out runs/book
     """
-    from ...runtime.data import TextReader
+    from ...runtime.data import HeldOut, TextReader
     from ..problems.text import Text
 
-    return Text.from_file(
-        file, held_out, TextReader(unit or "character", encoding or "utf-8", end or None), min_count, max_symbols
-    )
+    share, held_out_file = _held_out(held_out)
+    HeldOut(share)  # which checks it before the file is read
+    reader = TextReader(unit or "character", encoding or "utf-8", end or None)
+    return Text.from_file(file, share, reader, min_count, max_symbols, held_out_file)
 
 
 def events(
@@ -55,9 +65,10 @@ def events(
     end: opt.End = "<end>",
     min_count: _MinCount = 1,
     max_symbols: _MaxSymbols = 10_000,
-    held_out: _HeldOut = 0.1,
-    split: Annotated[Literal["sequence", "time"] | None, opt.data(
-        "Hold out whole sequences, or all events from some time on.", "sequence; time for a single one")] = None,
+    held_out: _HeldOut = "0.1",
+    split: Annotated[Literal["random", "time", "last"] | None, opt.data(
+        "Hold out sequences at random, those that begin last, or all events from some time on.",
+        "random; time for a single sequence")] = None,
     class_balance: Annotated[float, opt.data(
         "Weight of rare symbols in training; 0: off, 1: inverse class frequency.")] = 0.0,
     symbol_weight: Annotated[list[str] | None, opt.data(
@@ -67,7 +78,7 @@ def events(
 
     Example: stepcell train events log.csv --symbol activity --sequence case --order time --out runs/log
     """
-    from ...runtime.common.errors import raise_if_any
+    from ...runtime.common.errors import OptionError, raise_if_any
     from ...runtime.data import EventsReader, HeldOut, features_of
     from ..problems.events import Events
 
@@ -75,12 +86,16 @@ def events(
     wrong = [f"--symbol-weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
     raise_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
     ends = end if end and (sequence or format == "lines") else None
+    share, held_out_file = _held_out(held_out)
+    if held_out_file is not None and split is not None:
+        raise OptionError(f"--held-out {held_out_file} is a file, which is held out whole: leave out --split {split}.")
     reader = EventsReader(
         tuple(symbol) if symbol else None, sequence, order, format, delimiter, header is not False, encoding or "utf-8",
         time_format, gaps, ends, features_of(features or ()), gap_feature, "=" if join is None else join, time_unit,
         time_zone,
     )  # fmt: skip
     return Events.from_file(
-        file, reader, split=HeldOut(held_out, split), min_count=min_count, max_symbols=max_symbols,
+        file, reader, split=HeldOut(share, "sequence" if split == "random" else split), held_out_file=held_out_file,
+        min_count=min_count, max_symbols=max_symbols,
         class_balance=class_balance, symbol_weights={name: float(factor) for name, _, factor in pairs},
     )  # fmt: skip

@@ -90,6 +90,7 @@ class CorpusReport:
         longest = int(max(learned.max(), held_out.max()))
         wide = longest > 100
         edges = np.unique(np.geomspace(1, longest + 1, 41).astype(int)) if wide else np.arange(0.5, longest + 1)
+        edges = edges if min(learned.min(), held_out.min()) else np.concatenate([[-0.5], edges])
         axes.hist([learned, held_out], bins=edges, stacked=True, color=["tab:blue", "tab:orange"],
                   label=["learned", "held out"])  # fmt: skip
         axes.set(xlabel="symbols in a sequence", ylabel="sequences", xscale="log" if wide else "linear")

@@ -68,6 +68,7 @@ class Events(RecordedProblem):
     def from_file(
         cls, path: Path, reader: EventsReader, *, split: HeldOut | None = None, min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
+        held_out_file: Path | None = None,
     ) -> Events:  # fmt: skip
         """Read the file at `path`.
 
@@ -79,16 +80,18 @@ class Events(RecordedProblem):
             max_symbols: There may not be more.
             class_balance: See the class.
             symbol_weights: See the class.
+            held_out_file: File to evaluate on in place of a part; None: there is none.
 
         Raises:
             CorpusError: It cannot be read, or nothing can be learned from it.
             MissingPackageError: It is Parquet, and pyarrow is not installed.
             ProblemError: Weights that make no sense.
         """
-        corpus = Corpus.of(
-            reader.read(path), end=reader.end, min_count=min_count, max_symbols=max_symbols, reader=reader,
-            split=split,
-        )  # fmt: skip
+        limits: dict[str, Any] = {"end": reader.end, "min_count": min_count, "max_symbols": max_symbols}
+        if held_out_file is None:
+            corpus = Corpus.of(reader.read(path), reader=reader, split=split, **limits)
+        else:
+            corpus = Corpus.of_parts(reader.read(path), reader.read(held_out_file), reader=reader, **limits)
         return cls(corpus, class_balance, symbol_weights or {})
 
     @cached_property

@@ -98,7 +98,9 @@ class RecordedProblem:
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
-        return {**self.corpus.to_json(), "source": self.corpus.train.source}
+        values = {**self.corpus.to_json(), "source": self.corpus.train.source}
+        values.pop("learned", None)  # follows from the others
+        return values
 
     def check(self) -> None:
         """Check that something can be learned.

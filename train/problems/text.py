@@ -55,6 +55,7 @@ class Text(RecordedProblem):
         reader: TextReader | None = None,
         min_count: int | None = None,
         max_symbols: int = MAX_SYMBOLS,
+        held_out_file: Path | None = None,
     ) -> Text:
         """Read the file at `path`, or the folder, of which each file is then a sequence of its own.
 
@@ -64,12 +65,18 @@ class Text(RecordedProblem):
             reader: The reader; None: characters in UTF-8.
             min_count: A symbol that is learned from less often is unknown. None: 1, but of words what `Corpus.of` says.
             max_symbols: There may not be more.
+            held_out_file: File for evaluation in place of a fraction; None: there is none.
 
         Raises:
             CorpusError: It cannot be read, or nothing can be learned from it.
         """
         reader = reader or TextReader()
-        return cls._of(reader.read(path), reader, held_out, min_count, max_symbols)
+        if held_out_file is None:
+            return cls._of(reader.read(path), reader, held_out, min_count, max_symbols)
+        train, rest = reader.read(path), reader.read(held_out_file)
+        end = reader.end if len(train) > 1 else None
+        min_count = 1 if min_count is None and reader.unit != WORD else min_count
+        return cls(Corpus.of_parts(train, rest, end=end, min_count=min_count, max_symbols=max_symbols, reader=reader))
 
     @classmethod
     def _of(cls, recording: Recording, reader: TextReader, held_out: float, min_count: int | None, most: int) -> Text:

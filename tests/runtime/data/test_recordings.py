@@ -25,7 +25,7 @@ from stepcell.runtime.data import (
 from stepcell.runtime.data.encoded import whole_sequences
 
 LETTERS = Vocabulary(("a", "b", "c", "end"))
-some_sequences = st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=5)
+some_sequences = st.lists(st.text("abc", max_size=4), min_size=1, max_size=5)
 
 
 def sequences(recording):
@@ -45,6 +45,8 @@ def test_inputs_and_targets_are_those_of_each_sequence_with_its_end_symbols(text
     recording = whole.part(whole.starts[:-1], whole.starts[1:], np.array(has_start), np.array(has_end))
     inputs, targets, starts = [], [], []
     for text, starts_here, ends_here in zip(texts, has_start, has_end, strict=True):
+        if not text and not (end and starts_here):
+            continue
         symbols = ([end] if end and starts_here else []) + list(text)
         starts += [True] + [False] * (len(symbols) - 1)
         inputs += symbols
@@ -59,7 +61,7 @@ def test_inputs_and_targets_are_those_of_each_sequence_with_its_end_symbols(text
 @given(some_sequences, st.sampled_from([None, "end"]))
 def test_whole_sequences_have_the_end_symbol_before_and_after_them(texts, end):
     found = whole_sequences(Recording.of(texts), LETTERS, end, {})
-    expected = [[end, *text, end] if end else list(text) for text in texts]
+    expected = [[end, *text, end] if end else list(text) for text in texts if text or end]
     assert [[LETTERS.decode(int(id)) for id in inputs.ids] for inputs in found] == expected
 
 
@@ -115,7 +117,7 @@ def test_gaps_have_units_and_names():
         (lambda: TimeBins.parse("soon"), "'soon' is no time"),
         (lambda: EventsReader(gaps="1s", format="xls"), "'xls', not one of csv.*gaps need a column of times, --order"),
         (lambda: EventsReader(symbol="what", format="lines"), "lines have no columns"),
-        (lambda: HeldOut(1.5, "chance"), "hold out is 1.5.*'chance', not by 'sequence' or 'time'"),
+        (lambda: HeldOut(1.5, "chance"), "hold out is 1.5.*'chance', not by 'sequence', 'time' or 'last'"),
         (lambda: TextReader("letter"), "'letter', not one of character, byte, word"),
     ],
 )
@@ -140,9 +142,25 @@ def test_a_share_of_the_sequences_is_held_out_always_the_same(count, share):
 
 def test_a_split_by_time_cuts_sequences_that_span_it():
     train, held_out = HeldOut(0.45, "time").split(timed(["abc", "de", "fg"], [1, 5, 9, 2, 3, 8, 9]))
-    assert (sequences(train), sequences(held_out)) == (["ab", "de"], ["c", "fg"])
+    assert (sequences(train), sequences(held_out)) == (["ab", "de"], ["fg"])  # "c" is the end of a known sequence
     assert (train.has_start.tolist(), train.has_end.tolist()) == ([True, True], [False, True])
-    assert (held_out.has_start.tolist(), held_out.has_end.tolist()) == ([False, True], [True, True])
+    assert (held_out.has_start.tolist(), held_out.has_end.tolist()) == ([True], [True])
+    assert train.remarks[-1].startswith("1 sequences were running at the time of the split")
+    train, held_out = HeldOut(0.45, "time").split(timed(["abc", "de"], [1, 5, 9, 2, 3]))
+    assert (sequences(train), sequences(held_out)) == (["a", "de"], ["bc"])  # none begins later
+    assert (held_out.has_start.tolist(), held_out.has_end.tolist()) == ([False], [True])
+
+
+@given(st.lists(st.text("abc", max_size=4), min_size=2, max_size=9), st.floats(0.1, 0.6), st.randoms())
+def test_the_last_sequences_are_those_that_begin_last(texts, share, random):
+    begins = [random.random() for _ in texts]
+    times = [begin + step for begin, text in zip(begins, texts, strict=True) for step in range(len(text) + 1)]
+    recording = timed(["a" + text for text in texts], times)
+    train, held_out = HeldOut(share, "last").split(recording)
+    assert len(held_out) == max(1, round(len(texts) * share))
+    assert max(train.times[train.starts[:-1]]) <= min(held_out.times[held_out.starts[:-1]])
+    unordered = Recording.of(texts)
+    assert sequences(HeldOut(share, "last").split(unordered)[1]) == texts[-len(held_out) :]
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1), min_size=1, max_size=4), st.floats(0.1, 0.9))
@@ -157,10 +175,14 @@ def test_a_split_by_time_loses_nothing_and_trains_on_the_past(times, share):
     if refused:
         assert "nothing is left to learn from" in refused
         return
-    assert sorted([*train.times, *held_out.times]) == sorted(recording.times)
+    left_out = len(recording.times) - len(train.times) - len(held_out.times)
     assert max(train.times) < min(held_out.times)
-    assert train.has_end.sum() + held_out.has_end.sum() == len(recording)
-    assert train.has_start.sum() + held_out.has_start.sum() == len(recording)
+    assert (train.has_start.sum() + held_out.has_start.sum()) == len(recording)
+    if not left_out:
+        assert train.has_end.sum() + held_out.has_end.sum() == len(recording)
+    else:  # the rest of sequences that are learned from
+        assert held_out.has_start.all()
+        assert "is left out" in train.remarks[-1]
 
 
 @given(st.text("aé'9, \n!\u2019"), st.sampled_from(["character", "byte", "word"]), st.data())
@@ -195,8 +217,11 @@ def test_a_folder_of_texts_has_a_sequence_for_each_file(tmp_path):
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     recording = TextReader(end="<end>").read(tmp_path)
-    assert sequences(recording) == ["one", "two", "three"]
-    assert recording.remarks == (f"{tmp_path / 'empty.txt'} is empty and left out",)
+    assert sequences(recording) == ["one", "two", "", "three"]
+    assert recording.remarks == (f"{tmp_path / 'empty.txt'} is empty: a sequence that ends at once",)
+    plain = TextReader().read(tmp_path)
+    assert sequences(plain) == ["one", "two", "three"]
+    assert plain.remarks == (f"{tmp_path / 'empty.txt'} is empty and left out",)
     (tmp_path / "b.txt").write_text("2")
     assert TextReader().read(tmp_path).sha256 != recording.sha256
 

@@ -122,6 +122,12 @@ def test_a_sequence_on_each_line_needs_no_columns(tmp_path):
     recording = EventsReader(format="lines").read(write(tmp_path, "5 22  5 \n\n7\n9 9", "keys"))
     assert sequences(recording) == [["5", "22", "5"], ["7"], ["9", "9"]]
     assert recording.remarks == ("left out: 1 without a symbol (the first in line 2)",)
+    whole = EventsReader(format="lines", end="<end>").read(write(tmp_path, "5 22  5 \n\n7\n9 9\n\n\n", "keys"))
+    assert sequences(whole) == [["5", "22", "5"], [], ["7"], ["9", "9"], [], []]
+    assert whole.remarks == ("3 of 6 sequences are empty: they end at once",)
+    split = EventsReader(format="lines", end="<end>", delimiter=",").read(write(tmp_path, "a,,b\n\nc\n", "keys"))
+    assert sequences(split) == [["a", "b"], [], ["c"]]
+    assert split.remarks[0] == "left out: 1 without a symbol (the first in line 1)"
 
 
 def test_without_a_sequence_column_all_rows_are_one_and_without_a_header_columns_have_numbers(tmp_path):

@@ -59,7 +59,8 @@ def test_earlier_models_keep_the_rules_they_were_trained_with():
 
 @given(LETTERS)
 def test_the_ranges_agree_with_the_unicode_data_of_this_python(character):
-    assert words_of(f"a{character}b") in ([unicodedata.normalize("NFC", f"a{character}b")], ["a", character, "b"])
+    text = unicodedata.normalize("NFC", f"a{character}b")
+    assert words_of(text) in ([text], list(text))
 
 
 def test_the_ranges_are_a_small_file():
