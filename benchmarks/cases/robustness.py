@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import pty
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
 import unicodedata
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from resource import RLIMIT_AS, setrlimit
 from typing import Any
 
 from stepcell.runtime import Model, SqliteStore, Vocabulary, load, read_model_file
-from stepcell.runtime.format.model_file import pack
+from stepcell.runtime.format.model_file import pack, unpack
+from stepcell.runtime.format.protobuf import bytes_field, varint
 
-from . import MEMORY, Row, stepcell
+from . import MEMORY, MODELS, Row, json_lines, stepcell
 
 
 def case_R8(folder: Path) -> Row:  # noqa: N802
@@ -132,6 +139,69 @@ def case_R14(folder: Path) -> Row:  # noqa: N802
     }
     raw = [name for name, done in outputs.items() if done.returncode not in (0,) or controls(done.stdout + done.stderr)]
     return Row("symbols with ESC, CSI, DEL, RLO", [], raw)
+
+
+def case_R13(folder: Path) -> Row:  # noqa: N802
+    """Damaged files end in a message, exit code 1."""
+    log, nested = folder / "log.jsonl", "[" * 100_000
+    (folder / "threshold.json").write_text('{"format": 1}')
+    (folder / "digits.json").write_text(f"[{'9' * 5000}]")
+    (folder / "nested.txt").write_text(nested)
+    log.write_text(f'{{"symbol": {nested}}}\n')
+    (folder / "run").mkdir()
+    (folder / "run" / "model.keras").write_bytes(zipped({"config.json": b"{}"}))
+    (folder / "run" / "run.json").write_text('{"vocabulary": ["a", "b"]}')
+    (folder / "run" / "sample.jsonl").write_text("")
+    (folder / "start.npz").write_bytes(zipped({"h0.npy": b"\x93NUMPY\x01\x00"}).replace(b"\x00\x00", b"\x63\x00"))
+    state = folder / "many.state"
+    sealed = load(MEMORY).stream().to_bytes()[:-32].replace(struct.pack("<QB", 0, 0), struct.pack("<QB", 2**64 - 1, 0))
+    state.write_bytes(sealed + sha256(sealed).digest())
+    commands = {
+        "threshold": ("predict", MEMORY, "--threshold", "threshold.json"),
+        "digits": ("adopt", MODELS / "foreign" / "helper.onnx", "--out", "x.onnx", "--vocabulary", "digits.json"),
+        "nested": ("adopt", MODELS / "foreign" / "helper.onnx", "--out", "x.onnx", "--vocabulary", "nested.txt"),
+        "lines": ("predict", MEMORY, "--symbol-field", "symbol", "--input", log),
+        "events": ("train", "events", log, "--out", "trained"),
+        "sample": ("export", "run", "--out", "build"),
+        "state": ("predict", MEMORY, "--state", state),
+        "start": ("export", "run", "--initial-state", "start.npz", "--out", "build"),
+    }
+    seen = {name: ending(stepcell(*command)) for name, command in commands.items()}
+    return Row("8 damaged files", dict.fromkeys(commands, 1), seen)
+
+
+def ending(done: subprocess.CompletedProcess[str]) -> object:
+    """Return the exit code of a command, or the last line of its traceback."""
+    return done.stderr.strip().splitlines()[-1] if "Traceback" in done.stderr else done.returncode
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    """Return an archive."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return content.getvalue()
+
+
+def case_R15(folder: Path) -> Row:  # noqa: N802
+    """A long line, a bomb, a vocabulary of newlines, weights in another file, pickling."""
+    (folder / "long.txt").write_text("x" * 5_000_000 + "\n")
+    seen: list[object] = [len(stepcell("score", MEMORY, "long.txt", "--format", "symbols").stderr) < 5000]
+    (folder / "bomb.keras").write_bytes(zipped({"config.json": b"{}", "model.weights.h5": bytes(300_000_000)}))
+    bomb = stepcell("export", "bomb.keras", "--out", "build", preexec_fn=lambda: setrlimit(RLIMIT_AS, (2**30, 2**30)))
+    seen.append(ending(bomb))
+    model = changed(folder / "model.tflite", symbols=("\n", "\\n", "a", "b", "c"))
+    answers = json_lines(stepcell("predict", model, "--json", input="\\n\n\\\\n\n").stdout)
+    seen.append([answer["input"] for answer in answers])
+    file = read_model_file(MODELS / "memory.onnx")
+    outside = file.payload.replace(b"location", b"LOCATION")
+    tensor = bytes_field(8, b"w") + varint(14 << 3) + varint(1) + bytes_field(13, bytes_field(1, b"location"))
+    sealed = pack(outside + bytes_field(7, bytes_field(5, tensor)), file.manifest, file.format)
+    seen.append(error_of(lambda: unpack(sealed, "model.onnx")))
+    seen.append(error_of(lambda: pickle.dumps(load(MEMORY).stream())))
+    right = [True, 1, ["\n", "\\n"], "DamagedFileError", "OptionError"]
+    return Row("long line, bomb, newlines, external, pickle", right, seen)
 
 
 def changed(path: Path, *, symbols: tuple[str, ...] | None = None, **changes: Any) -> Path:

@@ -10,6 +10,7 @@ from ..common.errors import DamagedFileError, ForeignFileError, ModelFileNotFoun
 from .containers import Container, OnnxContainer, TfliteContainer
 from .manifest import Manifest
 from .manifest_reader import read_manifest
+from .onnx_graph import OnnxGraphError, has_external_data
 
 TFLITE, ONNX = "tflite", "onnx"
 FORMATS = (TFLITE, ONNX)
@@ -79,7 +80,18 @@ def unpack(content: bytes, name: str) -> ModelFile:
     _compare(name, "manifest", manifest_bytes, "checksum beside it", checksum.decode(errors="replace"))
     manifest = read_manifest(manifest_bytes, name)
     _compare(name, "content", payload, "manifest", manifest.fingerprint)
+    if format == ONNX:
+        _require_one_file(payload, name)
     return ModelFile(name, format, payload, manifest)
+
+
+def _require_one_file(payload: bytes, name: str) -> None:
+    try:
+        problem = "weights of it are in another file, which no checksum covers" if has_external_data(payload) else ""
+    except OnnxGraphError as error:
+        problem = str(error)
+    if problem:
+        raise DamagedFileError(f"{name} is damaged: {problem}. Export it again, or save the model as one file.")
 
 
 def format_of(content: bytes, name: str) -> str:

@@ -144,6 +144,7 @@ class OnnxGraph:
         functions: (domain, type) of the functions that the file itself defines.
         weights: The constants of the outermost graph.
         nodes: The operators of the outermost graph, in an order of execution.
+        external: Some constants are in another file.
     """
 
     ir_version: int
@@ -154,11 +155,7 @@ class OnnxGraph:
     functions: frozenset[tuple[str, str]]
     weights: tuple[OnnxTensor, ...]
     nodes: tuple[OnnxNode, ...]
-
-    @property
-    def external(self) -> bool:
-        """Some weights are in another file."""
-        return any(weight.external for weight in self.weights)
+    external: bool
 
 
 def read_onnx_graph(payload: bytes) -> OnnxGraph:
@@ -194,7 +191,36 @@ def _read_model(model: Message) -> OnnxGraph:
         functions=frozenset((_domain(function.text(10)), function.text(1)) for function in functions),
         weights=weights,
         nodes=tuple(map(_read_node, graph.messages(1))),
+        external=_is_external(model),
     )
+
+
+def has_external_data(payload: bytes) -> bool:
+    """Tell whether constants of a .onnx file are in other files, which an interpreter would read.
+
+    Raises:
+        OnnxGraphError: It is damaged.
+    """
+    if b"location" not in payload:  # the key of the path
+        return False
+    try:
+        return _is_external(Message(payload))
+    except ValueError as error:
+        raise OnnxGraphError(str(error)) from error
+
+
+def _is_external(model: Message) -> bool:
+    graphs = [*model.messages(7), *(graph for info in model.messages(20) for n in (1, 2) for graph in info.messages(n))]
+    bodies = [(graph, 1) for graph in graphs] + [(function, 7) for function in model.messages(25)]
+    nodes = [node for body, field in bodies for node in _all_nodes(body, field)]
+    attributes = [attribute for node in nodes for attribute in node.messages(5)]
+    graphs += [graph for attribute in attributes for number in (6, 11) for graph in attribute.messages(number)]
+    # Where tensors and sparse tensors, of values and indices, stand in each.
+    places = [(graph, (5,), (15,)) for graph in graphs] + [(each, (5, 10), (22, 23)) for each in attributes]
+    tensors = [tensor for message, dense, _ in places for number in dense for tensor in message.messages(number)]
+    sparse = [tensor for message, _, numbers in places for number in numbers for tensor in message.messages(number)]
+    tensors += [tensor for each in sparse for number in (1, 2) for tensor in each.messages(number)]
+    return any(tensor.number(14) == _EXTERNAL or tensor.octets(13) for tensor in tensors)
 
 
 def _all_nodes(body: Message, field: int, depth: int = 0) -> list[Message]:

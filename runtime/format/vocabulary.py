@@ -280,6 +280,16 @@ def unescape_symbol(line: str) -> str:
     return "".join(pieces)
 
 
+def read_symbol(text: str, vocabulary: Vocabulary) -> str:
+    r"""Return the symbol that `text` stands for: escaped as `escape_symbol` does, or literally.
+
+    Where both are symbols it is escaped: of a newline and the two characters `\n` the text `\n` is the newline, and
+    `\\n` the two characters. The symbol need not be in the vocabulary.
+    """
+    symbol = unescape_symbol(text)
+    return text if symbol not in vocabulary and text in vocabulary else symbol
+
+
 def read_symbols(text: str, vocabulary: Vocabulary) -> list[str]:
     r"""Return the symbols in `text`: the words between blanks, or each character if all symbols are characters.
 
@@ -290,7 +300,7 @@ def read_symbols(text: str, vocabulary: Vocabulary) -> list[str]:
     separator = separator_of(vocabulary)
     if separator:
         parts = text.split() if separator == " " else filter(None, text.split(separator))
-        return [part if part in vocabulary else unescape_symbol(part) for part in parts]
+        return [read_symbol(part, vocabulary) for part in parts]
     characters = unescape_symbol(text)
     return [character for character in characters if character in vocabulary or not character.isspace()]
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..common.errors import FeatureMismatchError, InputError, StepcellError, UnknownSymbolError
 from ..format.manifest import Manifest
 from ..format.tensor_specs import SYMBOL
-from ..format.vocabulary import json_text, unescape_symbol
+from ..format.vocabulary import json_text, read_symbol
 
 _SHOWN = 60  # characters of a line in a message
 
@@ -24,7 +24,7 @@ def parse_line(line: str, manifest: Manifest) -> tuple[str | None, dict[str, Any
         FeatureMismatchError: The line is no JSON object. `Stream.step` checks names and shapes.
     """
     if not manifest.features:
-        return (line if line in manifest.vocabulary else unescape_symbol(line)), None
+        return read_symbol(line, manifest.vocabulary), None
     expected = _expected(manifest, SYMBOL)
     found = _json(line, expected, FeatureMismatchError)
     if not isinstance(found, dict) and len(manifest.vocabulary) + len(manifest.features) == 1:

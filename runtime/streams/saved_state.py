@@ -32,6 +32,7 @@ from ..format.model_file import ModelFile
 from .snapshot import Snapshot, checked_state
 
 MAGIC, VERSION = b"stepsave", 1
+_MOST = 2**63 - 1  # symbols that a stream can have seen
 STATE, ANSWER = 0, 1  # kinds of tensors
 DTYPE = "<f4"
 Shapes = Mapping[str, tuple[int, ...]]
@@ -247,6 +248,8 @@ class _Reader:
             key = self.text("I")
             seen, answered = self.unpack("QB")
             state = {name: self.array(shape)[np.newaxis] for name, shape in shapes[STATE].items()}
+            if seen > _MOST:
+                raise ValueError(f"the stream {key!r} has seen {seen:,} symbols, more than can be counted")
             if key in streams:
                 raise ValueError(f"the stream {key!r} stands in it twice")
             answers = {name: self.array(shape) for name, shape in shapes[ANSWER].items()} if answered else None

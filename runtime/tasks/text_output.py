@@ -11,7 +11,7 @@ from ..common.printable import printable, printable_json
 from ..data.text import BYTE, CHARACTER, WORD, TextReader
 from ..data.words import CURRENT, FIRST
 from ..format.manifest import Manifest
-from ..format.vocabulary import Vocabulary, escape_symbol, read_symbols, separator_of, unescape_symbol
+from ..format.vocabulary import Vocabulary, escape_symbol, read_symbol, read_symbols, separator_of, unescape_symbol
 from .generate import Continuation
 
 
@@ -65,7 +65,7 @@ class SymbolFormatter:
 
     def read_symbol(self, text: str) -> str:
         r"""Return `text` as one symbol, literal or written with `\n`, `\t` and `\\`."""
-        return text if text in self.vocabulary else unescape_symbol(text)
+        return read_symbol(text, self.vocabulary)
 
     def line(self, symbols: Iterable[str]) -> str:
         """Return `symbols` as one line of text, newlines within it escaped."""

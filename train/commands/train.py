@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -91,7 +92,7 @@ def _train(
     run: Any, problem: Any, network: Any, options: Any, out: Path, tensorboard: Path | None, *, as_json: bool,
     resume: bool,
 ) -> None:  # fmt: skip
-    from ...runtime.common.terminal import ignore_sigint, import_silently, print_table
+    from ...runtime.common.terminal import ignore_sigint, import_silently, print_table, print_text
 
     import_silently("tensorflow")
     from ..fitting.fit import fit
@@ -106,7 +107,8 @@ def _train(
             log(row)
             show(row)
 
-        fitted = fit(problem, network, options, observe, checkpoint=run.checkpoint, resume=resume)
+        warn = partial(print_text, err=True)
+        fitted = fit(problem, network, options, observe, checkpoint=run.checkpoint, resume=resume, warn=warn)
     if not fitted.history:
         typer.echo("Interrupted before anything was learned. Nothing was written.", err=True)
         raise SystemExit(130)

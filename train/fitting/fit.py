@@ -7,6 +7,7 @@ result of the last.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,7 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> FitResult:
     """Train a network on a problem.
 
@@ -95,11 +97,11 @@ def fit(
         resume: Go on from `checkpoint`. The final weights are those of a training that was never interrupted, bit for
             bit, unless there is a time limit.
         checkpoint_seconds: Least time between checkpoints.
+        warn: Receives a text where a checkpoint cannot be written. The training goes on and tries again later.
 
     Raises:
         DivergedError: The loss became infinite or not a number before the first evaluation.
         ResumeError: There is no checkpoint, or it is damaged.
-        OutputError: The checkpoint cannot be written.
     """
     options = options or Options()
     use_threads(options.threads, network)
@@ -107,7 +109,7 @@ def fit(
     loop = TrainingLoop(data, build_network(data, network, options), network.cell, options)
     if resume and checkpoint is not None:
         loop.restore(checkpoint)
-    return evaluate(loop.run(observe, checkpoint, checkpoint_seconds), options.seed)
+    return evaluate(loop.run(observe, checkpoint, checkpoint_seconds, warn), options.seed)
 
 
 def use_threads(count: int | None, network: Network) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...runtime.common.errors import OutputError
 from ..network.built_network import BuiltNetwork
 from ..problems.problem import Problem, Recipe, Score, Streams
 from .checkpoint import DivergedError, HistoryRow, TrainingState, read_checkpoint, write_checkpoint
@@ -94,24 +95,34 @@ class TrainingLoop:
         self._schedule = SCHEDULES[options.schedule or recipe.schedule]
         self._began = time.monotonic()
 
-    def run(self, observe: Callable[[HistoryRow], None], checkpoint: Path | None, seconds: float) -> Trained:
+    def run(
+        self,
+        observe: Callable[[HistoryRow], None],
+        checkpoint: Path | None,
+        seconds: float,
+        warn: Callable[[str], None],
+    ) -> Trained:
         """Train to the end, or to Ctrl-C.
 
         Args:
             observe: Receives each row of the history.
             checkpoint: File to write at the end and every `seconds`; None: none is written.
             seconds: Least time between checkpoints.
+            warn: Receives a text where a checkpoint cannot be written. The training goes on and tries again later.
 
         Raises:
             DivergedError: The loss became infinite or not a number before the first evaluation.
-            OutputError: The checkpoint cannot be written.
         """
         state, saved = self.state, time.monotonic()
         try:
             while not state.stopped:
                 observe(self._advance())
                 if checkpoint is not None and (state.stopped or time.monotonic() - saved > seconds):
-                    write_checkpoint(checkpoint, state, self._updater.snapshot())
+                    try:
+                        write_checkpoint(checkpoint, state, self._updater.snapshot())
+                    except OutputError as error:
+                        if not state.stopped:  # at the end the result is written in any case
+                            warn(f"{error} The training goes on, and tries to write its checkpoint again later.")
                     saved = time.monotonic()
         except KeyboardInterrupt:
             state.stopped = "interrupted"

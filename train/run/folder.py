@@ -213,8 +213,11 @@ def read_plan(path: Path, plan: dict[str, Any], parts: Sequence[str], noun: str,
 def _keras_file(fitted: FitResult) -> bytes:
     with tempfile.TemporaryDirectory(prefix="stepcell-") as workshop:
         path = Path(workshop, MODEL_FILE)
-        fitted.model.save(path)
-        return path.read_bytes()
+        try:
+            fitted.model.save(path)
+            return path.read_bytes()
+        except OSError as error:
+            raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def _state_file(fitted: FitResult) -> bytes:

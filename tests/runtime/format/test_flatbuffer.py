@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from onnx import TensorProto, helper
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
 from support.models import DATA
 
 from stepcell.runtime import read_model_file
 from stepcell.runtime.format.flatbuffer import FlatbufferError, Table, root_table
-from stepcell.runtime.format.onnx_graph import OnnxGraphError, read_onnx_graph
+from stepcell.runtime.format.onnx_graph import OnnxGraphError, has_external_data, read_onnx_graph
 from stepcell.runtime.format.tflite_graph import HIGHEST_VERSIONS, NAMES, operator_name, read_tflite_graph, runs
 
 TFLITE = read_model_file(DATA / "memory.tflite").payload
@@ -174,3 +174,29 @@ def test_operators_in_branches_and_weights_in_other_files_are_found():
     assert graph.inputs[0].type == "bool"
     assert graph.outputs[0].shape is None
     assert graph.external
+
+
+@pytest.mark.parametrize("where", ["weights", "attribute", "list", "branch", "sparse", "function"])
+def test_constants_in_other_files_are_found_wherever_they_stand(where):
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="weights.bin")
+    node, attribute = NodeProto(op_type="Constant"), AttributeProto(name="value", type=AttributeProto.TENSOR)
+    node.attribute.append(attribute)
+    model = helper.make_model(GraphProto(name="g"))
+    if where == "weights":
+        model.graph.initializer.append(tensor)
+    elif where == "sparse":
+        model.graph.sparse_initializer.add().values.CopyFrom(tensor)
+    elif where == "function":
+        node.attribute[0].t.CopyFrom(tensor)
+        model.functions.add(name="f").node.append(node)
+    elif where == "branch":
+        node.attribute[0].g.initializer.append(tensor)
+        model.graph.node.append(node)
+    else:
+        node.attribute[0].tensors.append(tensor) if where == "list" else node.attribute[0].t.CopyFrom(tensor)
+        model.graph.node.append(node)
+    assert has_external_data(model.SerializeToString())
+    assert read_onnx_graph(model.SerializeToString()).external
+    del tensor.external_data[:]
+    assert not has_external_data(helper.make_model(GraphProto(name="location")).SerializeToString())

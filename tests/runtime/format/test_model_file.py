@@ -245,3 +245,16 @@ def test_a_file_of_an_earlier_version_answers_as_it_did(name, backend):
         assert np.abs(one.step(symbol).values - other.step(symbol).values).max() <= 1e-6
     assert earlier.streams(3).step("340").shape == (3, 5)
     assert earlier.stream().absorb("3012").symbol == "3"
+
+
+def test_a_sealed_file_whose_weights_are_in_another_file_is_refused(tmp_path, monkeypatch):
+    file = read_model_file(DATA / "memory.onnx")
+    model = onnx.load_from_string(file.payload)
+    weight = next(each for each in model.graph.initializer if each.raw_data)
+    (tmp_path / "weights.bin").write_bytes(weight.raw_data)
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="weights.bin")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DamagedFileError, match="weights of it are in another file, which no checksum covers"):
+        unpack(pack(model.SerializeToString(), file.manifest, ONNX), "model.onnx")

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from stepcell.runtime import UnknownSymbolError, Vocabulary, VocabularyError
 from stepcell.runtime.format import vocabulary
-from stepcell.runtime.format.vocabulary import escape_symbol, json_text, read_symbols, read_vocabulary, unescape_symbol
+from stepcell.runtime.format.vocabulary import (
+    escape_symbol,
+    json_text,
+    read_symbol,
+    read_symbols,
+    read_vocabulary,
+    unescape_symbol,
+)
 
 SYMBOLS = st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=20, unique=True)
 
@@ -192,3 +199,18 @@ def test_many_symbols_are_encoded_as_each_of_them_is():
         strict.encode_all("a?b")
     with pytest.raises(UnknownSymbolError, match="Symbol 7 is not"):
         lenient.encode_all(["a", 7])
+
+
+@given(st.sets(st.text("\\\\n\\nt", min_size=1, max_size=4), min_size=1))
+def test_every_symbol_can_be_written_on_a_line_and_read_back(symbols):
+    vocabulary = Vocabulary(tuple(symbols))
+    for symbol in symbols:
+        assert read_symbol(escape_symbol(symbol), vocabulary) == symbol
+        if unescape_symbol(symbol) not in symbols:
+            assert read_symbol(symbol, vocabulary) == symbol
+
+
+def test_a_newline_and_the_characters_that_stand_for_it_are_told_apart():
+    vocabulary = Vocabulary(("\n", "\\n", "a b"))
+    assert [read_symbol(text, vocabulary) for text in ("\\n", "\\\\n", "a b", "\n")] == ["\n", "\\n", "a b", "\n"]
+    assert read_symbols("\\n\na b\n\\\\n", vocabulary) == ["\n", "a b", "\\n"]

@@ -92,6 +92,23 @@ def test_a_training_stopped_by_ctrl_c_can_go_on(tmp_path):
     assert same(weights(fit(problem, network, options)), weights(resumed))
 
 
+def test_a_training_goes_on_where_its_checkpoint_cannot_be_written_and_tries_again(tmp_path):
+    checkpoint, warnings = tmp_path / "disk" / "checkpoint.npz", []
+
+    def observe(row):
+        if len(warnings) == 2 and not checkpoint.parent.exists():
+            checkpoint.parent.mkdir()
+
+    options = Options(seed=3, max_updates=4 * ECHO.recipe.updates_per_call)
+    fitted = fit(
+        ECHO, Network("lstm", 4), options, observe, checkpoint=checkpoint, checkpoint_seconds=0.0, warn=warnings.append
+    )
+    assert fitted.stopped == "updates"
+    assert len(warnings) == 2
+    assert warnings[0].startswith(f"Cannot write {checkpoint}: No such file or directory. The training goes on, and")
+    assert read_checkpoint(checkpoint)[0].update == options.max_updates
+
+
 @pytest.mark.slow
 def test_a_run_that_crashed_before_its_first_checkpoint_begins_again_with_resume(tmp_path):
     folder, problem, network = tmp_path / "run", Echo(6, 2), Network("lstm", 12)
