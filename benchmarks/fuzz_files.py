@@ -42,6 +42,7 @@ def make(folder: Path) -> None:
     """Write one file of each kind to `folder`; each file is there when it is finished."""
     folder.mkdir(parents=True, exist_ok=True)
     both = ["float16", "int8"]
+    of_symbols().save(folder / "model.keras")
     export(of_symbols(), folder / "symbols", steps=200, quantize=both, allow_inaccurate=both, sequence=True)
     export(of_features(), folder / "features", steps=200, vocabulary="abcdefg")
     for path in [*folder.glob("*/*.tflite"), *folder.glob("*/*.onnx")]:

@@ -1,9 +1,10 @@
-"""One process of benchmarks/fuzz.py: damages, loads and steps its share of the cases, and says what came of each.
+"""One process of benchmarks/fuzz.py: damages and reads its share of the cases, and says what came of each.
 
-A file that was damaged and not packed again must be refused whatever the damage is; any other may be fine or refused.
-Before each trial it prints the trial, so that whoever started it knows what the process crashed on. An interpreter that
-crashes, an error that is none of stepcell's, more than a gigabyte of memory or ten seconds of processor time are
-findings.
+A model file or state that was damaged and not packed again must be refused whatever the damage is; any other may be
+fine or refused. How the readings of other files are judged stands in fuzz_kinds.py. Before each trial it prints the
+trial, so that fuzz.py knows which one the process crashed on; the damaged file stands in the folder WORK/trial then. A
+crash, an error that is none of stepcell's, a wrong reading, more than a gigabyte of memory or ten seconds of processor
+time are findings; their files are copied to the folder KEEP.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import argparse
 import random
 import resource
+import shutil
 import signal
-import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fuzz_content import damaged_content
 from fuzz_damage import GRAPH, PLAIN, STATE_SUFFIX, damaged
 
 from stepcell.runtime import Model, StepcellError, load
@@ -25,6 +27,8 @@ from stepcell.runtime.format.manifest import Manifest
 from stepcell.runtime.interpreters.probe import probe_backends
 from stepcell.runtime.interpreters.registry import NUMPY, backends_for
 
+MODELS, KERAS = "models", "keras models"  # kinds that are not in fuzz_kinds.py
+SUFFIXES = (".tflite", ".onnx", STATE_SUFFIX)
 SECONDS = 10
 MEMORY = 2**30  # bytes of address space for a trial, beyond what the process had before
 
@@ -36,35 +40,108 @@ class TooLongError(BaseException):
 def main() -> None:
     """Try the cases that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("kind", help=f"{MODELS!r}, {KERAS!r} or one of fuzz_kinds.py")
+    parser.add_argument("files", type=Path, help="folder of valid model files and states")
+    parser.add_argument("work", type=Path, help="folder for the files of trials")
+    parser.add_argument("keep", type=Path, help="folder for the files of findings")
     parser.add_argument("seed", type=int)
     parser.add_argument("first", type=int)
     parser.add_argument("last", type=int)
     arguments = parser.parse_args()
     signal.signal(signal.SIGPROF, _too_long)
-    files = {path.name: path.read_bytes() for path in sorted(arguments.folder.iterdir()) if path.is_file()}
-    models = {name: load(arguments.folder / name) for name in files if f"{name}{STATE_SUFFIX}" in files}
-    usable = {name for name, problem in probe_backends().items() if problem is None}
+    trials = Models(arguments) if arguments.kind == MODELS else Files(arguments)
     with open("/proc/self/statm") as memory:
         limit = int(memory.read().split()[0]) * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        for number in range(arguments.first, arguments.last):
-            dice = random.Random(f"{arguments.seed}/{number}")
-            name = dice.choice(list(files))
-            content, kind = damaged(files, name, dice)
-            path = Path(folder, name)
-            path.write_bytes(content)
-            refused = kind in [way.__name__ for way in PLAIN] and content != files[name]
-            if name.endswith(STATE_SUFFIX):
-                print(f"case {number} {name} ({kind})", flush=True)
-                _say(_guarded(_restore_and_step, models[name.removesuffix(STATE_SUFFIX)], path), refused=refused)
-                continue
-            backends = [name for name in backends_for(path.suffix[1:]) if name in usable]
+    for number in range(arguments.first, arguments.last):
+        trials.run(number, random.Random(f"{arguments.seed}/{number}"))
+
+
+class Trials:
+    """Trials of one kind of file."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Begin; `arguments` are those of the command line."""
+        self.arguments = arguments
+        self.folder = arguments.work / "trial"
+        self.folder.mkdir(parents=True)
+
+    def say(self, number: int, name: str, content: bytes, result: str, *, refused: bool = False) -> None:
+        """Print what came of a trial, and keep the file of a finding; `refused`: it should have been."""
+        if refused and result == "fine":
+            result = "FINDING: it is damaged and was taken"
+        if result.startswith("FINDING"):
+            self.arguments.keep.mkdir(parents=True, exist_ok=True)
+            kept = f"{self.arguments.kind} {self.arguments.seed} {number} {name}".replace(" ", "-").replace("/", "-")
+            (self.arguments.keep / kept).write_bytes(content)  # its file may have been repaired meanwhile
+        print(f"= {result}", flush=True)
+
+
+class Models(Trials):
+    """Model files on all interpreters, and saved states."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Read the valid files."""
+        super().__init__(arguments)
+        folder = arguments.files
+        self._files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES}
+        self._models = {name: load(folder / name) for name in self._files if f"{name}{STATE_SUFFIX}" in self._files}
+        self._usable = {name for name, problem in probe_backends().items() if problem is None}
+
+    def run(self, number: int, dice: random.Random) -> None:
+        """Damage a file and load it."""
+        name = dice.choice(list(self._files))
+        content, kind = damaged(self._files, name, dice)
+        path = self.folder / name
+        path.write_bytes(content)
+        refused = kind in [way.__name__ for way in PLAIN] and content != self._files[name]
+        if name.endswith(STATE_SUFFIX):
+            print(f"case {number} {name} ({kind})", flush=True)
+            result = _guarded(_restore_and_step, self._models[name.removesuffix(STATE_SUFFIX)], path)
+            self.say(number, name, content, result, refused=refused)
+        else:
+            backends = [name for name in backends_for(path.suffix[1:]) if name in self._usable]
             for backend in [NUMPY] if kind == GRAPH else backends:
                 print(f"case {number} {name} ({kind}) on {backend}", flush=True)
-                _say(_guarded(_load_and_step, path, backend), refused=refused)
+                self.say(number, name, content, _guarded(_load_and_step, path, backend), refused=refused)
+        path.unlink()
+
+
+class Files(Trials):
+    """Files of a kind of fuzz_kinds.py, or Keras models in full."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Make the valid files, and read each, so that all imports come before the limits."""
+        super().__init__(arguments)
+        if arguments.kind == KERAS:
+            from fuzz_keras import keras_kind
+
+            self._kind = keras_kind(arguments.files)
+        else:
+            from fuzz_kinds import KINDS
+
+            self._kind = KINDS[arguments.kind]
+        self._valid = arguments.work / "valid"
+        self._valid.mkdir()
+        self._kind.make(self._valid)
+        for name in self._kind.files:
+            self._copy()
+            self._kind.read(self.folder, name)
+
+    def run(self, number: int, dice: random.Random) -> None:
+        """Damage a file and read it."""
+        name = dice.choice(self._kind.files)
+        self._copy()
+        content, kind = damaged_content(self._valid / name, dice)
+        (self.folder / name).write_bytes(content)
+        print(f"case {number} {name} ({kind})", flush=True)
+        result = _guarded(self._kind.read, self.folder, name)
+        self.say(number, name, content, result)
+
+    def _copy(self) -> None:
+        shutil.rmtree(self.folder)
+        shutil.copytree(self._valid, self.folder)
 
 
 def _guarded(work: Any, *arguments: Any) -> str:
@@ -110,10 +187,6 @@ def _restore_and_step(model: Model, path: Path) -> None:
         assert stream.to_bytes() == before, "the stream has moved"
         raise
     stream.step(model.vocabulary.symbols[0])
-
-
-def _say(result: str, *, refused: bool) -> None:
-    print("= FINDING: it is damaged and was taken" if refused and result == "fine" else f"= {result}", flush=True)
 
 
 def _too_long(*_: Any) -> None:

@@ -9,25 +9,41 @@ import sys
 from pathlib import Path
 from shutil import copy
 
+import pytest
 from support.models import DATA
 
 from stepcell.runtime import load
 
+pytest.importorskip("pyarrow")
 FUZZ = Path(__file__).parents[2] / "benchmarks/fuzz.py"
-CASES = 200
+CASES, DAMAGES = 200, 30
+READ = ("models", "checkpoints", "json lines", "live lines", "parquet", "run folders", "stores", "tables", "texts")
 
 
-def test_two_hundred_damaged_files_end_in_errors_of_our_own(tmp_path):
+def test_damaged_files_of_all_kinds_end_in_errors_of_our_own_or_in_a_valid_reading(tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
     for name in ("memory.tflite", "memory.onnx"):
-        copy(DATA / name, tmp_path)
+        copy(DATA / name, files)
         stream = load(DATA / name).stream()
         stream.absorb("3012")
-        stream.save(tmp_path / f"{name}.state")
-    options = ["--files", str(tmp_path), "--cases", str(CASES), "--seed", "3"]
+        stream.save(files / f"{name}.state")
+    options = ["--files", str(files), "--keep", str(tmp_path), "--seed", "3", "--jobs", "1"]
+    counts = ["--cases", str(CASES), "--damages", str(DAMAGES), "--keras", "0"]
     process = subprocess.run(
-        [sys.executable, str(FUZZ), *options], capture_output=True, text=True, check=False, env=dict(os.environ)
+        [sys.executable, str(FUZZ), *options, *counts],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    counts = {name: int(count) for count, name in re.findall(r"^ +(\d+) +(\w+)$", process.stdout, re.M)}
-    assert counts.keys() >= {"fine", "DamagedFileError", "DamagedStateError", "ForeignFileError"}
-    assert sum(counts.values()) >= CASES
+    found = {
+        kind: {result: int(count) for count, result in re.findall(r"(\d+) (\w+)", results)}
+        for kind, results in re.findall(r"^([a-z ]+): (.+)$", process.stdout, re.M)
+    }
+    assert found.keys() >= set(READ)
+    assert found["models"].keys() >= {"fine", "DamagedFileError", "DamagedStateError", "ForeignFileError"}
+    for kind, results in found.items():
+        assert sum(results.values()) >= (CASES if kind == "models" else DAMAGES)
+        assert set(results) - {"fine"}, f"no {kind} were refused"
