@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,6 +22,10 @@ from ..runtime.format.vocabulary import Vocabulary, unescape_symbol
 
 if TYPE_CHECKING:
     from .layers.keras_graph import KerasModel
+
+_LARGEST_STATE = 1 << 26  # bytes of a state, unpacked
+_LARGEST_CONFIG = 1 << 24  # bytes of the config.json in a .keras file
+_LARGEST_PACKED, _RATIO = 1 << 26, 100  # bytes of another member, unless it is packed less tightly than this
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,16 @@ def read_source(path: str | Path) -> Source:
             features,
             initial_state,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise SourceError(
             f"The run folder {folder} is damaged: {error!r}. Copy model.keras out of it and export "
             "that with --vocabulary."
@@ -118,11 +130,19 @@ def read_state_file(path: Path) -> dict[str, AnyArray]:
         SourceError: The file is missing or damaged.
     """
     try:
+        with zipfile.ZipFile(path) as members:
+            size = sum(member.file_size for member in members.infolist())
+        if size > _LARGEST_STATE:
+            raise ValueError(f"unpacked it has {size:,} bytes, more than any state")
         with np.load(path) as archive:
-            return {name: archive[name] for name in archive.files}
+            state = {name: archive[name] for name in archive.files}
+        wrong = [name for name, array in state.items() if array.dtype.kind not in "fiu" or not np.isfinite(array).all()]
+        if wrong:
+            raise ValueError(f"no finite numbers: {', '.join(wrong)}")
+        return state
     except FileNotFoundError:
         raise SourceError(f"There is no file {path}. Write one: numpy.savez({path.name!r}, **stream.state)") from None
-    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile and numpy raise whatever the damaged part ran into
         raise SourceError(
             f"{path} holds no state ({error}). Write one: numpy.savez('state.npz', **stream.state)"
         ) from error
@@ -138,6 +158,9 @@ def _read_sample(folder: Path) -> tuple[tuple[str, ...], dict[str, AnyArray]]:
     found = [json.loads(line) for line in lines]
     names = [name for name in found[0] if name != SYMBOL]
     features = {name: np.array([record[name] for record in found], np.float32) for name in names}
+    wrong = [name for name, array in features.items() if not np.isfinite(array).all()]
+    if wrong:
+        raise ValueError(f"a number that is not finite: {', '.join(wrong)}")
     return tuple(record[SYMBOL] for record in found), features
 
 
@@ -180,8 +203,17 @@ def _read_config(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             if "config.json" not in archive.namelist():
                 raise SourceError(f"{path} is not a .keras file. Give the model that Keras saved, or its run folder.")
+            for member in archive.infolist():
+                most = max(_LARGEST_PACKED, _RATIO * member.compress_size)
+                if member.file_size > (_LARGEST_CONFIG if member.filename == "config.json" else most):
+                    raise SourceError(
+                        f"{path} is no model: {member.filename} unpacks to {member.file_size:,} bytes, of "
+                        f"{member.compress_size:,}. Give the model that Keras saved."
+                    )
             return json.loads(archive.read("config.json"))
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except SourceError:
+        raise
+    except Exception as error:  # zipfile raises whatever the damaged part ran into
         raise SourceError(
             f"{path} is not a .keras file, or is damaged. Save the model again: model.save('{path.stem}.keras')"
         ) from error
@@ -197,13 +229,13 @@ def _custom_objects(config: Any) -> list[str]:
         pending += part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
         if not isinstance(part, dict) or "class_name" not in part or "registered_name" not in part:
             continue
-        module, name = part.get("module") or "", part["class_name"]
+        module, name = str(part.get("module") or ""), str(part["class_name"])
         if name == "function":
             name = str(part.get("config"))
             known = hasattr(keras.activations, name) or keras.saving.get_registered_object(name) is not None
         else:
             known = module.split(".")[0] in ("keras", "builtins") or (
-                keras.saving.get_registered_object(part["registered_name"] or name) is not None
+                keras.saving.get_registered_object(str(part["registered_name"] or name)) is not None
             )
         if not known:
             found.add(name)

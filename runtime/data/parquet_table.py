@@ -43,7 +43,7 @@ def parquet_rows(path: Path, columns: Columns, source: str) -> Iterator[Row]:
             ]
             yield from enumerate(zip(*cells, strict=True), start=first)
             first += len(batch)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         raise CorpusError(f"{source} is no Parquet file that can be read: {str(error).splitlines()[0]}.") from error
 
 

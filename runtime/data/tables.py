@@ -32,7 +32,7 @@ def json_rows(file: IO[str], columns: Columns, source: str, errors: RowErrors) -
             )
         try:
             row = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             errors.add(line, f"not JSON: {error}")
             continue
         if isinstance(row, dict):

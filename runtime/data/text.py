@@ -41,11 +41,18 @@ class SymbolsReader(Reader):
         """
         table = SymbolTable()
         with open_text(path, self.encoding, "\n") as (text, file):
-            lines = (line.removesuffix("\n").removesuffix("\r") for line in text)
-            ids = array("i", (table[line] for line in lines if line))  # as `predict` leaves out empty lines
+            ids, empty = array("i"), 0
+            for line in text:
+                symbol = line.removesuffix("\n").removesuffix("\r")
+                if symbol:  # as `predict` leaves out empty lines
+                    ids.append(table[symbol])
+                else:
+                    empty += 1
             sha256, remarks = file.sha256, file.remarks()
         if not ids:
             raise CorpusError(f"{path} is empty.")
+        if empty:
+            remarks += (f"left out: {empty:,} empty line{'s' * (empty > 1)}",)
         recording = Recording.whole(tuple(map(unescape_symbol, table)), ids, [0, len(ids)], source=str(path))
         return replace(recording, sha256=sha256, found="a symbol on each line", remarks=remarks)
 

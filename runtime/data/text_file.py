@@ -8,7 +8,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,7 +190,11 @@ def _describe(error: UnicodeDecodeError, path: Path, encoding: str) -> str:
     """Return the wrong byte, its line, and a guess at the encoding."""
     byte = error.object[error.start]
     where = f"byte 0x{byte:02x} is wrong"
-    with HashingReader(path) as file, _decompressed(io.BufferedReader(file)) as content:
+    with (
+        suppress(OSError, EOFError, zlib.error),  # what follows in a compressed file may be damaged
+        HashingReader(path) as file,
+        _decompressed(io.BufferedReader(file)) as content,
+    ):
         before = 0
         for number, line in enumerate(content, start=1):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +118,7 @@ class Vocabulary:
         if content.lstrip()[:1] in ("[", "{"):
             try:
                 found = json.loads(content, object_pairs_hook=list)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:  # ValueError: an integer of thousands of digits too
                 if _BEGINS_JSON.match(content):
                     raise VocabularyError(f"The vocabulary begins as JSON, but is not: {error}.") from error
                 # a vocabulary of one symbol per line may begin with "[" or "{"
@@ -219,9 +220,9 @@ def _by_id(pairs: list[tuple[str, Any]]) -> tuple[str, ...]:
         )
     problems = []
     ids = [id for _, id in pairs]
-    twice = sorted({id for id in ids if ids.count(id) > 1})[:5] if len(set(ids)) < len(ids) else []
+    twice = sorted(id for id, count in Counter(ids).items() if count > 1)[:5]
     problems += [f"several symbols have the id {id}" for id in twice]
-    missing = sorted(set(range(max(ids) + 1)) - set(ids))[:5]
+    missing = sorted(set(range(len(ids))) - set(ids))[:5]  # an id may be anything: no range to the highest
     if min(ids) < 0:
         problems.append(f"an id is {min(ids)}")
     if missing:
@@ -326,12 +327,12 @@ def read_vocabulary(path: Path) -> Vocabulary:
         content = path.read_bytes().decode("utf-8-sig")
         if path.suffix == ".json":
             json.loads(content)  # or it would be read as a list of lines
-    except json.JSONDecodeError as error:
-        raise VocabularyError(f"The vocabulary {path} is not JSON: {error}.") from error
     except OSError as error:
         raise VocabularyError(f"Cannot read the vocabulary {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise VocabularyError(f"The vocabulary {path} is not UTF-8: byte {error.start} is wrong.") from error
+    except (ValueError, RecursionError) as error:
+        raise VocabularyError(f"The vocabulary {path} is not JSON: {error}.") from error
     try:
         return Vocabulary.from_file_content(content)
     except VocabularyError as error:

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from .snapshot import Snapshot
 
 APPLICATION_ID = int.from_bytes(b"step", "big")
 VERSION = 2
+_SMALLEST = 512  # bytes of an SQLite file
 _TABLES = (
     "CREATE TABLE model (fingerprint TEXT PRIMARY KEY NOT NULL)",
     "CREATE TABLE streams (key BLOB PRIMARY KEY NOT NULL, state BLOB NOT NULL, symbols_seen INTEGER NOT NULL, "
@@ -56,7 +57,8 @@ class SqliteStore:
             OutputError: It cannot be opened, is none, or another process has it open.
             OtherModelError: It belongs to another model.
             NewerStateError: A later stepcell wrote it.
-            DamagedStateError: A row of an earlier schema is no state of the model. The store is as it was.
+            DamagedStateError: Its pages are damaged, so that streams may be missing; or a row of an earlier schema is
+                no state of the model. The store is as it was.
         """
         self._path, self._file = path, file
         self._lock = lock(
@@ -142,6 +144,9 @@ class SqliteStore:
 
     def _open(self) -> sqlite3.Connection:
         """Return a connection to a store of the model, which is made, or brought to this schema, if need be."""
+        with suppress(OSError):  # SQLite takes a file of less than a page for a new one
+            if 0 < Path(self._path).stat().st_size < _SMALLEST:
+                raise DamagedStateError(f"{self._path} is cut off. Go on from an earlier copy of it, or remove it.")
         with _usable(self._path, "Give another file."):
             database = sqlite3.connect(self._path, isolation_level=None)
         try:
@@ -158,6 +163,9 @@ class SqliteStore:
                 if application != APPLICATION_ID:
                     self._make(database, is_earlier)
                 (owner,) = database.execute("SELECT fingerprint FROM model").fetchone() or ("none",)
+                (problem,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+            if problem != "ok":  # a key of a damaged page would be a new stream
+                raise DamagedStateError(f"{self._path} is damaged: {problem}. Go on from an earlier copy of it.")
             self._check_owner(owner)
         except BaseException:
             database.close()

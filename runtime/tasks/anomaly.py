@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import repeat
-from math import ceil, isfinite, log, nan
+from math import ceil, log, nan
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..streams.stream import Stream
 from .distribution import Float64, log_probability_and_rank, require_next_symbols
 
 FORMAT = 1
+_MOST = 2**63 - 1  # symbols and sequences that can be counted
 _REMEDY = "Make it anew with: stepcell calibrate MODEL NORMAL_DATA --out FILE"
 # Bits by which a surprise must be above a threshold. The threshold may have been computed from many symbols at once,
 # which rounds otherwise, and where a machine repeats itself many surprises are the same number.
@@ -86,12 +87,12 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
         raise ThresholdError(f"{path} is not JSON ({error}). {_REMEDY}") from error
     found = found if isinstance(found, dict) else {}
     check_version(found.get("format"), FORMAT, str(path), ThresholdError)
-    number, count = (int, float), (int,)
+    number, count, some, bits = (int, float), (int,), (1, _MOST), (0, _MOST)
     kinds = {
-        "fingerprint": (str,), "symbol_bits": number, "sequence_bits": (*number, type(None)), "false_alarms": number,
-        "symbols": count, "sequences": count,
+        "fingerprint": ((str,), ()), "symbol_bits": (number, bits), "sequence_bits": ((*number, type(None)), bits),
+        "false_alarms": (number, (0, 1)), "symbols": (count, some), "sequences": (count, bits),
     }  # fmt: skip
-    wrong = [name for name, types in kinds.items() if not _is_one_of(found.get(name, ...), types)]
+    wrong = [name for name, (types, limits) in kinds.items() if not _is_one_of(found.get(name, ...), types, limits)]
     if found.get("format") != FORMAT or wrong:
         raise ThresholdError(f"{path} is no threshold: wrong are {', '.join(wrong) or 'format'}. {_REMEDY}")
     threshold = Threshold(**{name: found[name] for name in kinds})
@@ -104,10 +105,14 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
     return threshold
 
 
-def _is_one_of(value: Any, types: tuple[type, ...]) -> bool:
-    if isinstance(value, float) and not isfinite(value):
-        return False
-    return isinstance(value, types) and not isinstance(value, bool)
+def _is_one_of(value: Any, types: tuple[type, ...], limits: tuple[int, ...]) -> bool:
+    """Tell whether a value has one of the types and, as a number, is within the limits, which NaN is not."""
+    is_number = isinstance(value, (int, float))
+    return (
+        isinstance(value, types)
+        and not isinstance(value, bool)
+        and (not is_number or bool(limits[0] <= value <= limits[1]))
+    )
 
 
 def calibrate(

@@ -118,6 +118,64 @@ def test_symbols_that_break_lines_elsewhere_go_through_the_run_folder(tmp_path):
     assert set(load(built.path).vocabulary) == set(odd)
 
 
+def test_a_keras_file_that_unpacks_to_much_more_than_it_holds_is_refused_unread(tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", bytes((1 << 26) + 1))
+    with pytest.raises(SourceError, match=r"is no model: model.weights.h5 unpacks to 67,108,865 bytes, of"):
+        read_source(path)
+
+
+@pytest.mark.parametrize("place", [6, 8, 10, 42])  # version, flags, method, offset
+def test_a_keras_file_whose_directory_lies_is_refused(place, tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+    content = bytearray(path.read_bytes())
+    start = content.find(b"PK\x01\x02") + place
+    content[start : start + 2] = b"\x63\x63"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="is not a .keras file, or is damaged"):
+        read_source(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", b'{"vocabulary": ' + b"[" * 100_000),
+        ("run.json", b'{"vocabulary": ["a", ' + b"9" * 5000 + b"]}"),
+        ("sample.jsonl", b""),
+        ("sample.jsonl", b'{"symbol": "a", "x": [1' + b"0" * 400 + b"]}\n"),
+        ("sample.jsonl", b'{"symbol": "a", "x": [NaN]}\n'),
+        ("sample.txt", b"\xff\n"),
+    ],
+)
+def test_a_damaged_file_of_a_run_folder_is_refused(name, content, tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    (tmp_path / "run.json").write_text('{"vocabulary": ["a", "b"]}')
+    (tmp_path / "sample.txt").write_text("a\nb\n")
+    assert read_source(tmp_path).sample == ("a", "b")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match="The run folder .* is damaged"):
+        read_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("array", "problem"),
+    [
+        (np.array(["a"]), "no finite numbers: h0"),
+        (np.array([1.0, np.nan]), "no finite numbers: h0"),
+        (np.zeros((1 << 26) // 8 + 1), "unpacked it has 67,1.* bytes, more than any state"),
+    ],
+)
+def test_arrays_that_are_no_state_are_refused(array, problem, tmp_path):
+    np.savez_compressed(tmp_path / "start.npz", h0=array)
+    with pytest.raises(SourceError, match=f"holds no state .{problem}"):
+        read_state_file(tmp_path / "start.npz")
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\x93NUMPY\x01\x00 broken"])
 def test_a_damaged_state_file_is_said_to_hold_none(content, tmp_path):
     (tmp_path / "start.npz").write_bytes(content)

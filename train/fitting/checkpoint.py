@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from ...runtime.common.atomic_write import atomic_write
 from ...runtime.common.errors import ResumeError, StepcellError
 from ..problems.problem import Score
 
+_CHECKSUM_SIZE = 32  # sha256 of all before; it ends the file
 CHECKPOINT_SECONDS = 20.0  # least time between checkpoints, unless told otherwise
 
 
@@ -114,7 +115,8 @@ def write_checkpoint(path: Path, state: TrainingState, snapshot: Snapshot) -> No
     arrays = {f"{group}/{n}": array for group, members in groups.items() for n, array in enumerate(members)}
     file = io.BytesIO()
     np.savez(file, plain=np.frombuffer(json.dumps(plain).encode(), np.uint8), **arrays)
-    atomic_write(path, file.getvalue())
+    content = file.getvalue()
+    atomic_write(path, content + sha256(content).digest())
 
 
 def read_checkpoint(path: Path) -> tuple[TrainingState, Snapshot]:
@@ -124,7 +126,11 @@ def read_checkpoint(path: Path) -> tuple[TrainingState, Snapshot]:
         ResumeError: It does not exist, or it is damaged.
     """
     try:
-        with np.load(path) as archive:
+        content = path.read_bytes()
+        body, checksum = content[:-_CHECKSUM_SIZE], content[-_CHECKSUM_SIZE:]
+        if sha256(body).digest() != checksum:
+            raise ValueError("its content is not that of its checksum")
+        with np.load(io.BytesIO(body)) as archive:
             arrays = {name: archive[name] for name in archive.files}
         plain = json.loads(arrays.pop("plain").tobytes())
         history = [
@@ -139,5 +145,5 @@ def read_checkpoint(path: Path) -> tuple[TrainingState, Snapshot]:
         return state, Snapshot(tuple(groups["weights"]), tuple(groups["optimizer"]), tuple(groups["carried"]))
     except FileNotFoundError:
         raise ResumeError(f"There is no checkpoint {path} to go on from. Start without --resume.") from None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResumeError(f"The checkpoint {path} is damaged ({error}). Start again without --resume.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -46,6 +47,15 @@ class Result:
     seed: int
     outcome: Outcome
 
+    def check(self) -> None:
+        """Raise ValueError for values that no measurement gives."""
+        texts, outcome = (self.system, self.way, self.recipe), self.outcome
+        shares = [outcome.accuracy, *([] if outcome.streamed is None else [outcome.streamed])]
+        if not all(isinstance(text, str) for text in texts) or type(self.seed) is not int:
+            raise ValueError(f"a result of {self.system!r} with the seed {self.seed!r}")
+        if not all(0 <= share <= 1 for share in shares) or not 0 <= outcome.cpu_seconds < math.inf:
+            raise ValueError(f"{self.system} with an accuracy of {shares} in {outcome.cpu_seconds} s")
+
 
 class Reproduction:
     """A folder of results. Each is written as soon as it is measured, so that an interruption loses one training only.
@@ -68,7 +78,9 @@ class Reproduction:
         try:
             found = json.loads(self._path.read_bytes()) if self._path.exists() else []
             self.results = [Result(**{**result, "outcome": Outcome(**result["outcome"])}) for result in found]
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            for result in self.results:
+                result.check()
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise ResumeError(f"{self._path} is damaged ({error}). Remove it to measure everything anew.") from error
 
     def run(

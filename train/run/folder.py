@@ -195,7 +195,7 @@ def read_plan(path: Path, plan: dict[str, Any], parts: Sequence[str], noun: str,
         stopped = found.get("stopped")
     except FileNotFoundError:
         raise ResumeError(f"There is no {noun} in {folder} to go on with. Start it without --resume.") from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ResumeError(f"{path} is damaged ({error}). Start again without --resume.") from error
     if stopped not in (None, "interrupted"):
         raise ResumeError(f"The {noun} in {folder} is finished ({stopped}); there is nothing to go on with.")

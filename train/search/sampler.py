@@ -90,7 +90,7 @@ class TrialStorage:
             )
             self._study = optuna.create_study(study_name=_STUDY, storage=storage, load_if_exists=True)
             self.trials = [_from_optuna(trial) for trial in self._study.trials]
-        except (SQLAlchemyError, optuna.exceptions.OptunaError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # SQLAlchemy and Optuna raise whatever the damaged part ran into
             found = getattr(error, "orig", error)  # without the SQL statement
             raise ResumeError(f"{path} is damaged ({found}). Start again without --resume.") from error
 
@@ -123,7 +123,11 @@ def _to_optuna(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
 
 
 def _from_optuna(trial: optuna.trial.FrozenTrial) -> Trial:
-    return Trial(**trial.params, **trial.user_attrs)
+    found = Trial(**trial.params, **trial.user_attrs)
+    counts = (found.trial, found.units, found.layers, found.parameters)
+    if not all(type(count) is int and count > 0 for count in counts) or not 0 < found.learning_rate < math.inf:
+        raise ValueError(f"a trial with {found}")
+    return found
 
 
 def _cost(trial: Trial) -> float:

@@ -212,3 +212,16 @@ def test_a_store_of_the_first_schema_of_another_model_is_refused(tmp_path):
     earlier(tmp_path / "old.db", [], "ab" * 32)
     with pytest.raises(OtherModelError, match=r"holds streams of the model abababababab\.\.\."):
         SqliteStore(tmp_path / "old.db", MODEL.file)
+
+
+def test_a_store_whose_pages_are_damaged_is_refused_so_that_no_stream_is_taken_for_a_new_one(path):
+    content = path.read_bytes()
+    places = [place for place in range(len(content)) if content[place : place + 9] == b"stepsave\x01"]
+    assert places
+    key = content.rindex(b"a", 0, places[0])  # the byte of the key in its row
+    path.write_bytes(content[:key] + b"b" + content[key + 1 :])
+    with pytest.raises(DamagedStateError, match="is damaged"):
+        SqliteStore(path, MODEL.file)
+    path.write_bytes(content[:1])
+    with pytest.raises(DamagedStateError, match="is cut off"):
+        SqliteStore(path, MODEL.file)

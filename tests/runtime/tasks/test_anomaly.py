@@ -22,6 +22,7 @@ from stepcell.runtime import (
     load,
     read_threshold,
 )
+from stepcell.runtime.tasks.residuals import ResidualThreshold, read_residual_threshold
 
 SYMBOLS = "301234012403012"
 
@@ -152,6 +153,9 @@ def test_a_threshold_of_another_model_or_another_version_is_refused(onnx, tmp_pa
         (json.dumps({**threshold.to_json(), "format": "one"}), "wrong are format"),
         (json.dumps({**threshold.to_json(), "symbol_bits": None, "symbols": 9.5}), "wrong are symbol_bits, symbols"),
         (json.dumps({**threshold.to_json(), "sequence_bits": float("nan")}), "wrong are sequence_bits"),
+        (json.dumps({**threshold.to_json(), "symbol_bits": 10**400}), "wrong are symbol_bits"),
+        (json.dumps({**threshold.to_json(), "symbol_bits": -1.0}), "wrong are symbol_bits"),
+        (json.dumps({**threshold.to_json(), "false_alarms": 1.5, "symbols": 0}), "wrong are false_alarms, symbols"),
         ("[1]", "wrong are fingerprint"),
         (json.dumps({"format": 1, "fingerprint": "", "symbol_bits": 1}), "wrong are sequence_bits, false_alarms, sym"),
         ("bits", "is not JSON"),
@@ -164,3 +168,18 @@ def test_a_threshold_of_another_model_or_another_version_is_refused(onnx, tmp_pa
         read_threshold(tmp_path / "none.json", onnx.file)
     with pytest.raises(ThresholdError, match="Cannot read"):
         read_threshold(tmp_path, onnx.file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"residuals": [1.0, 10**400]}, {"residuals": [1.0, -1.0]}, {"sequence_residuals": [1.0, float("nan")]},
+     {"false_alarms": 1.5}, {"rows": 0}, {"sequences": -1}],
+)  # fmt: skip
+def test_residuals_that_cannot_be_are_no_threshold(change, tmp_path):
+    file = load(DATA / "sensor.onnx", backend="numpy").file
+    threshold = ResidualThreshold(file.manifest.fingerprint, ("a", "b"), (1.5, 2.5), (3.5, 4.5), 0.01, 900, 9)
+    threshold.save(tmp_path / "normal.threshold")
+    assert read_residual_threshold(tmp_path / "normal.threshold", file) == threshold
+    (tmp_path / "normal.threshold").write_text(json.dumps({**threshold.to_json(), **change}))
+    with pytest.raises(ThresholdError, match=f"wrong are {next(iter(change))}"):
+        read_residual_threshold(tmp_path / "normal.threshold", file)

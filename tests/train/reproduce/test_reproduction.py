@@ -74,6 +74,20 @@ def test_damaged_results_are_refused(tmp_path):
         Reproduction(tmp_path, at_once)
 
 
+@pytest.mark.parametrize(
+    "change",
+    ['"accuracy": 7', '"accuracy": NaN', '"streamed": -1', '"cpu_seconds": Infinity', '"details": ' + "[" * 10**5],
+)
+def test_results_that_no_measurement_gives_are_refused(change, tmp_path):
+    outcome = '"accuracy": 0.5, "streamed": null, "cpu_seconds": 1.0'
+    result = '[{"system": "a", "way": "stepcell", "recipe": "b", "seed": 0, "outcome": {%s}}]'
+    (tmp_path / "results.json").write_text(result % outcome)
+    assert len(Reproduction(tmp_path, at_once).results) == 1
+    (tmp_path / "results.json").write_text(result % f"{outcome}, {change}")
+    with pytest.raises(ResumeError, match="results.json is damaged"):
+        Reproduction(tmp_path, at_once)
+
+
 def test_the_report_shows_the_claim_every_variant_and_the_source(tmp_path):
     chosen = [system(Dice(), variants={"twice": Dice(epochs=2)})]
     reproduction = Reproduction(tmp_path, at_once)

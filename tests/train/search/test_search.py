@@ -8,6 +8,7 @@ import json
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -125,7 +126,16 @@ def test_trials_come_back_from_their_storage_as_they_were(tmp_path):
     for one in trials:
         storage.add(one)
     assert repr(TrialStorage(path, space()).trials) == repr(trials)  # nan is not equal to itself
-    path.write_bytes(path.read_bytes()[:1000])
+    content = path.read_bytes()
+    for change in ("trials SET state = 'x'", "trial_user_attributes SET value_json = '-1' WHERE key = 'parameters'"):
+        database = sqlite3.connect(path)
+        with database:
+            database.execute(f"UPDATE {change}")
+        database.close()
+        with pytest.raises(ResumeError, match=r"search.db is damaged"):
+            TrialStorage(path, space())
+        path.write_bytes(content)
+    path.write_bytes(content[:1000])
     with pytest.raises(ResumeError, match=r"search.db is damaged .* Start again without --resume"):
         TrialStorage(path, space())
 
