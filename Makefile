@@ -53,7 +53,7 @@ bench: $(READY)           ## speed of a step, as ratios within one process
 pi: $(READY)              ## the golden files on emulated Raspberry Pi OS; SYSTEMS="bookworm64 trixie32" for some of the four
 	$(BIN)/python benchmarks/pi/prove.py $(SYSTEMS) $(PI_OPTIONS)
 
-fuzz: $(READY)            ## 10,000 damaged files on every interpreter
+fuzz: $(READY)            ## damaged files of every kind: model files on every interpreter, data, run folders, stores
 	$(BIN)/python benchmarks/fuzz.py
 
 soak: $(READY)            ## 50 million symbols: no growth of memory, the same bits again
