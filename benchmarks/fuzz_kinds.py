@@ -31,6 +31,7 @@ from stepcell.runtime import SqliteStore, StepcellError, Watch, load, read_thres
 from stepcell.runtime.common.arrays import AnyArray
 from stepcell.runtime.data import EventsReader, Recording, SymbolsReader, TextReader
 from stepcell.runtime.doctor.contents import read_contents
+from stepcell.runtime.tasks.residuals import ResidualThreshold, read_residual_threshold
 from stepcell.train.fitting.checkpoint import HistoryRow, Snapshot, TrainingState, read_checkpoint, write_checkpoint
 from stepcell.train.problems.problem import Score
 from stepcell.train.run.folder import read_plan
@@ -63,6 +64,12 @@ def model() -> Any:
     return load(MODEL, backend="numpy")
 
 
+@cache
+def values_model() -> Any:
+    """Return a model that answers two values."""
+    return load(DATA / "sensor.onnx", backend="numpy")
+
+
 # Thresholds and vocabularies.
 
 
@@ -70,9 +77,18 @@ def _make_threshold(folder: Path) -> None:
     values = {"format": 1, "fingerprint": model().manifest.fingerprint, "symbol_bits": 3.25, "sequence_bits": 7.5,
               "false_alarms": 0.01, "symbols": 900, "sequences": 150}  # fmt: skip
     (folder / "normal.threshold").write_bytes(json.dumps(values, indent=2).encode() + b"\n")
+    residuals = ResidualThreshold(values_model().manifest.fingerprint, ("a", "b"), (1.5, 2.5), (3.5, 4.5), 0.01, 900, 9)
+    residuals.save(folder / "residuals.threshold")
 
 
 def _read_threshold(folder: Path, name: str) -> None:
+    if name == "residuals.threshold":
+        read = read_residual_threshold(folder / name, values_model().file)
+        numbers = np.array([*read.residuals, *(read.sequence_residuals or ())], np.float64)
+        assert (np.isfinite(numbers) & (numbers >= 0)).all(), "a residual is 0 or more"
+        assert 0 <= read.false_alarms < 1, "a share is between 0 and 1"
+        assert read.rows > 0, "it was calibrated on something"
+        return
     found = read_threshold(folder / name, model().file)
     written = json.loads((folder / name).read_bytes())
     assert all(value == written[key] for key, value in vars(found).items()), "other values than in the file"
@@ -486,7 +502,7 @@ def _read_model(folder: Path, name: str) -> None:
 
 
 KINDS: dict[str, Kind] = {
-    "thresholds": Kind(("normal.threshold",), _make_threshold, _read_threshold),
+    "thresholds": Kind(("normal.threshold", "residuals.threshold"), _make_threshold, _read_threshold),
     "vocabularies": Kind(("lines.txt", "list.json", "object.json"), _make_vocabularies, _read_vocabulary),
     "stores": Kind(("fleet.db",), _make_store, _read_store),
     "checkpoints": Kind(("checkpoint.npz",), _make_checkpoint, _read_checkpoint),

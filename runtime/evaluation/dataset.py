@@ -120,11 +120,12 @@ def _data_of(source: Path) -> Path:
     try:
         named = json.loads(run.read_bytes())["problem"]["source"]
         trained_on = Path(named)
+        is_there = trained_on.exists()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorpusError(
             f"{run} names no file that the run learned from. Give the file: --baseline-from FILE."
         ) from error
-    if not trained_on.exists():
+    if not is_there:
         raise CorpusError(
             f"{source} was trained on {trained_on}, which is not there. Give the file: --baseline-from FILE."
         )

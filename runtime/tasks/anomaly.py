@@ -88,8 +88,8 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
     found = found if isinstance(found, dict) else {}
     check_version(found.get("format"), FORMAT, str(path), ThresholdError)
     number, count, some, bits = (int, float), (int,), (1, _MOST), (0, _MOST)
-    kinds = {
-        "fingerprint": ((str,), ()), "symbol_bits": (number, bits), "sequence_bits": ((*number, type(None)), bits),
+    kinds: dict[str, tuple[tuple[type, ...], tuple[int, int]]] = {
+        "fingerprint": ((str,), bits), "symbol_bits": (number, bits), "sequence_bits": ((*number, type(None)), bits),
         "false_alarms": (number, (0, 1)), "symbols": (count, some), "sequences": (count, bits),
     }  # fmt: skip
     wrong = [name for name, (types, limits) in kinds.items() if not _is_one_of(found.get(name, ...), types, limits)]
@@ -105,14 +105,11 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
     return threshold
 
 
-def _is_one_of(value: Any, types: tuple[type, ...], limits: tuple[int, ...]) -> bool:
+def _is_one_of(value: Any, types: tuple[type, ...], limits: tuple[int, int]) -> bool:
     """Tell whether a value has one of the types and, as a number, is within the limits, which NaN is not."""
-    is_number = isinstance(value, (int, float))
-    return (
-        isinstance(value, types)
-        and not isinstance(value, bool)
-        and (not is_number or bool(limits[0] <= value <= limits[1]))
-    )
+    if not isinstance(value, types) or isinstance(value, bool):
+        return False
+    return not isinstance(value, (int, float)) or limits[0] <= value <= limits[1]
 
 
 def calibrate(

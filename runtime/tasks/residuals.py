@@ -9,8 +9,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, isfinite
+from math import ceil
 from pathlib import Path
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -104,9 +105,9 @@ def read_residual_threshold(path: str | Path, file: ModelFile) -> ResidualThresh
         "columns": count == answers and all(isinstance(name, str) for name in columns),
         "residuals": _are_numbers(found.get("residuals"), count),
         "sequence_residuals": "sequence_residuals" in found and (alone is None or _are_numbers(alone, count)),
-        "false_alarms": _are_numbers([found.get("false_alarms")], 1),
-        "rows": type(found.get("rows")) is int,
-        "sequences": type(found.get("sequences")) is int,
+        "false_alarms": _are_numbers([found.get("false_alarms")], 1) and found["false_alarms"] < 1,
+        "rows": type(found.get("rows")) is int and found["rows"] > 0,
+        "sequences": type(found.get("sequences")) is int and found["sequences"] >= 0,
     }
     if wrong := [name for name, is_right in right.items() if not is_right]:
         raise ThresholdError(f"{path} is no threshold of residuals: wrong are {', '.join(wrong)}. {_REMEDY}")
@@ -126,7 +127,7 @@ def read_residual_threshold(path: str | Path, file: ModelFile) -> ResidualThresh
 def _are_numbers(values: Any, count: int) -> bool:
     return (
         isinstance(values, list) and len(values) == count
-        and all(type(value) in (int, float) and isfinite(value) for value in values)
+        and all(type(value) in (int, float) and 0 <= value <= float_info.max for value in values)  # not NaN
     )  # fmt: skip
 
 
