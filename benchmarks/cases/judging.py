@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from stepcell.runtime import Vocabulary
+from stepcell.runtime.data import Corpus, EventsReader, HeldOut, Recording, encode_sequences
+from stepcell.runtime.data.learned import LearnedData, without_learned
+
 from . import MEMORY, MODELS, Row, stepcell
 
 
@@ -78,3 +82,52 @@ def case_D23(folder: Path) -> Row:  # noqa: N802
     ]
     right = [True, ["the last value again", "the mean"], 200, True, [0, 0], [0, 0]]
     return Row("200 rows with right answers: evaluate, score, calibrate", right, seen)
+
+
+def case_J1(folder: Path) -> Row:  # noqa: N802
+    """An empty sequence is a sequence: the end comes at once."""
+    (folder / "some.lines").write_text("3 0 1 2 3\n4 0 1 2 4\n\n\n\n")
+    reader = EventsReader(format="lines", end="<end>")
+    recording = reader.read(folder / "some.lines")
+    encoded = encode_sequences(recording, Vocabulary(("0", "1", "2", "3", "4", "<end>")), "<end>")
+    seen = [
+        len(recording),
+        len(encoded.starts) - 1,
+        int(encoded.weights.sum()),
+        "3 of 5 sequences are empty" in recording.remarks[0],
+    ]
+    return Row("2 sequences of 5 symbols, 3 empty lines", [5, 5, 15, True], seen)
+
+
+def case_J3(folder: Path) -> Row:  # noqa: N802
+    """In a log that has grown, sequences that were learned from are recognised and left out."""
+    rows = "".join(f"c{case},2024-01-01T{step:02}:{case % 60:02},{what}\n" for case in range(100)
+                   for step, what in enumerate("abc"))  # fmt: skip
+    path = folder / "log.csv"
+    path.write_text("case,time,what\n" + rows)
+    reader = EventsReader("what", "case", "time")
+    corpus = Corpus.of(reader.read(path), reader=reader, split=HeldOut(0.2))
+    path.write_text("case,time,what\n" + rows + "c7,2024-01-02T00:00,a\nnew,2024-01-03T00:00,a\n")
+    learned = LearnedData.from_json(json.loads(json.dumps(corpus.to_json()["learned"])))
+    rest, known, note = without_learned(learned, reader.read(path))
+    seen = [len(rest), 0 if known is None else len(known), note]
+    return Row("100 cases, 80 learned from; one grows, one is new", [
+        21, 80, "80 of its 101 sequences were learned from and are left out"], seen)  # fmt: skip
+
+
+def case_J5(folder: Path) -> Row:  # noqa: N802
+    """The last sequences, a split by time without tails of learned sequences, a file."""
+    times = [[0, 9], [1, 2], [3, 4], [6, 7], [5, 8]]
+    path = folder / "log.csv"
+    path.write_text(
+        "case,time,what\n" + "".join(f"{case},{time},x{case}\n" for case, one in enumerate(times) for time in one)
+    )
+    recording = EventsReader("what", "case", "time").read(path)
+
+    def cases(part: Recording) -> list[str]:
+        return sorted({symbol for index in range(len(part)) for symbol in part.sequence(index)})
+
+    last, by_time = (HeldOut(0.4, by).split(recording)[1] for by in ("last", "time"))
+    refused = stepcell("train", "events", path, "--symbol", "what", "--held-out", "no.csv", "--out", "run")
+    seen = [cases(last), cases(by_time), refused.returncode, "no.csv" in refused.stderr]
+    return Row("5 cases, one from 0 to 9", [["x3", "x4"], ["x3"], 1, True], seen)

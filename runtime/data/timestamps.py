@@ -14,7 +14,7 @@ import numpy as np
 
 from ..common.arrays import AnyArray
 from ..common.errors import CorpusError
-from .time_format import UTC_NAMES, read_formatted
+from .time_format import UTC_NAMES, is_time_of_day, read_formatted
 
 NANOSECONDS = 1_000_000_000  # of a second
 TIME_UNITS = {
@@ -125,7 +125,9 @@ class TimeReader:
         """Return notes about the zone of the times so far, for people."""
         zone = self._zone_name or "UTC"
         notes = []
-        if self._without_zone:
+        if self._format is not None and is_time_of_day(self._format):
+            notes.append("times of day without a date are read as of one day: a sequence must not go past midnight")
+        elif self._without_zone:
             other = "; --time-zone names another" if self._zone_name is None else ""
             notes.append(f"times without a zone are read as {zone}{other}")
         for count, what in (
