@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 from functools import partial
 from pathlib import Path
@@ -23,8 +24,18 @@ def predict(
         "Field of JSON lines that names the stream; each stream has its own state.", "one", metavar="FIELD")] = None,
     symbol_field: Annotated[str | None, data(
         "Field of JSON lines that holds the symbol.", "symbol", metavar="FIELD")] = None,
-    unknown: Annotated[Literal["stop", "skip"], data(
-        "At a symbol that the model does not know, stop, or skip it without a step.")] = "stop",
+    format: Annotated[Literal["csv", "jsonl"] | None, data(
+        "Lines are rows of a table with the columns of the training: gaps are computed, columns joined, other fields "
+        "passed through to the answer.", "a symbol on each line")] = None,
+    unknown: Annotated[Literal["stop", "skip", "use"] | None, data(
+        "At a symbol that the model does not know, stop, skip it without a step, or use the unknown symbol of the "
+        "vocabulary.", "use where there is an unknown symbol, else stop")] = None,
+    bad_lines: Annotated[Literal["stop", "skip"], data("At a line that cannot be read, stop or skip it.")] = "stop",
+    reset_on: Annotated[str | None, data(
+        "Symbol after which the state is reset: the next line begins a new sequence.", "none",
+        metavar="SYMBOL")] = None,
+    middle: Annotated[bool, data(
+        "Begin in the middle of a sequence, without the end symbol.", flag="--middle")] = False,
     state: Annotated[Path | None, saving(
         "File of the state: continue from it; save to it at the end, on Ctrl-C, on SIGTERM and in between. With "
         "--input it holds the position in that file too.", "not saved")] = None,
@@ -39,6 +50,8 @@ def predict(
     threshold: Annotated[Path | None, output(
         "Mark surprising symbols by this file of stepcell calibrate.", "no marks")] = None,
     top: Annotated[int, output("Number of most likely symbols to print.", min=1)] = 1,
+    offer_unknown: Annotated[bool, output(
+        "Name the unknown symbol, and the end symbol of a text, among them.", flag="--offer-unknown")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     r"""Predict the next symbol after each symbol read from stdin or a file, one per line.
@@ -58,13 +71,31 @@ def predict(
     with silence_stderr():
         model = load(file, backend=backend)
     marks = None if threshold is None else read_threshold(threshold, model.file)
-    options = LineOptions(symbol_field, key, unknown == "skip", top, as_json, marks)
+    options = LineOptions(
+        symbol_field, key, unknown, bad_lines, format, reset_on, middle, top, offer_unknown, as_json, marks
+    )
     stdin = None if sys.stdin is None else sys.stdin.buffer
 
     try:
-        predict_lines(model, options, io, stdin, lambda text: print(text, flush=True), partial(print_text, err=True))
+        predict_lines(model, options, io, stdin, _print_line, partial(print_text, err=True), sync=_sync_stdout)
     except InterruptedSessionError as interrupted:
         if interrupted.signal == signal.SIGINT:
             raise KeyboardInterrupt from None
         signal.signal(interrupted.signal, signal.SIG_DFL)  # so that the exit status names the signal
         os.kill(os.getpid(), interrupted.signal)
+
+
+def _print_line(text: str) -> None:
+    """Print an answer in one write, so that a kill leaves a whole line or none, and flush it."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _sync_stdout() -> None:
+    """Make the answers durable, if stdout is a file."""
+    try:
+        descriptor = sys.stdout.fileno()
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fsync(descriptor)
+    except (OSError, ValueError):  # there is no such file: a test captures the answers
+        pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from .io_mapping import IOMapping
 from .json_fields import write
 from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT
 from .tensor_specs import PROBABILITIES, SYMBOL, VALUES, Feature, Output
+from .trained_data import TEXT, OutputSymbols, TrainedData
 from .vocabulary import Vocabulary
 
 Json = Mapping[str, Any]
@@ -193,6 +195,23 @@ class Manifest:
     def output_vocabulary(self) -> Vocabulary:
         """The symbols of the output, in the order of `probabilities`."""
         return self.vocabulary if self.labels is None else self.labels
+
+    @cached_property
+    def output_symbols(self) -> OutputSymbols:
+        """The symbols that the numbers of the main output stand for, and which are not offered; () for values."""
+        if self.output == "linear":
+            return OutputSymbols()
+        vocabulary = self.output_vocabulary
+        symbols, data = OutputSymbols(vocabulary.symbols), self.trained_data
+        if self.labels is None:
+            names = (vocabulary.unknown, data.end if data.kind == TEXT else None)
+            symbols.hidden = tuple(vocabulary.encode(name) for name in names if name is not None)
+        return symbols
+
+    @cached_property
+    def trained_data(self) -> TrainedData:
+        """How the training data were read."""
+        return TrainedData.of(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object."""

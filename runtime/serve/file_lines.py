@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from ..common.errors import InputError
-from .lines import CHUNK, InputOffset, LineBuffer, Lines
+from .input_offset import FileIdentity, InputOffset, compressed_after, find_rotated, following
+from .lines import CHUNK, Line, LineBuffer, Lines
 from .signals import SignalGuard
 
 _PAUSE = 0.05  # seconds between two looks at a file that does not grow
-_REMEMBERED = 64  # bytes before the next read that must not change
+_REMEMBERED = 4096  # bytes before the next read that must not change
 
 
 class FileLines(Lines):
     """Lines of a file from an offset on; of a followed file also those that are appended later.
 
     A followed file may be truncated, or replaced by another file of its name (log rotation): the user is told, and the
-    lines continue at the beginning of the new content, after the last line of the old file. A partly written line waits
-    for its end.
+    lines continue at the beginning of the new content, after the last line of the old file. A file that was renamed
+    while nothing read it is found in its folder, by device, inode and time of birth, and read to its end, and so are
+    the files that were rotated after it. A partly written line waits for its end.
     """
 
     def __init__(
@@ -45,25 +48,21 @@ class FileLines(Lines):
         super().__init__(guard)
         self._path, self._tell, self._follow, self._whole_lines = path, tell, follow, whole_lines
         self._replaced_at: float | None = None
-        self._read_to, self._remembered = 0, b""
-        self._file = self._open_when_there()
-        if offset is not None:
-            if offset.is_in(path, self._file):
-                self._buffer = LineBuffer(offset.position, offset.line)
-            elif offset.path == str(path.resolve()):
-                tell(
-                    f"{path} has changed since it was read: going on at its beginning. What followed line "
-                    f"{offset.line} of the old content has not been read."
-                )
-            else:
-                tell(f"{path} is another file than before ({offset.path}): going on at its beginning.")
+        self._read_to, self._remembered, self._has_shrunk = 0, b"", False
+        self._file = self._open_first(offset)
         self._seek(self._buffer.position)
+
+    def next(self, timeout: float | None) -> Line | None:
+        """See `Lines.next`."""
+        if self._follow and not self._has_shrunk:  # before it has grown again: the same lines may come again
+            self._has_shrunk = os.fstat(self._file.fileno()).st_size < self._read_to
+        return super().next(timeout)
 
     def offset(self) -> InputOffset:
         """See `Lines.offset`."""
         offset = InputOffset.of(self._path, self._file, self._buffer.position, self._buffer.number)
         self._file.seek(self._read_to)
-        return offset
+        return replace(offset, before="") if self._has_shrunk else offset
 
     def close(self) -> None:
         """Close the file."""
@@ -73,14 +72,14 @@ class FileLines(Lines):
         content = self._read()
         if content:
             self._buffer.add(content)
+        elif self._is_replaced():
+            self._read_on_in_new_file()
         elif not self._follow:
             self.has_ended = True
             if self._whole_lines and self._buffer.unfinished:
                 self._tell(f"The last line of {self._path} has no line end yet. It is left for the next run.")
             else:
                 self._buffer.finish()
-        elif self._is_replaced():
-            self._read_on_in_new_file()
         elif timeout == 0:
             return False
         else:
@@ -89,9 +88,10 @@ class FileLines(Lines):
 
     def _read(self) -> bytes:
         """Read on, from the beginning if the content that was read before has changed."""
-        if self._follow and self._remembered != self._bytes_before(self._read_to, len(self._remembered)):
-            is_shorter = os.fstat(self._file.fileno()).st_size < self._read_to
-            self._start_again(f"{self._path} has been {'truncated' if is_shorter else 'overwritten'}")
+        if self._follow:
+            is_shorter = self._has_shrunk or os.fstat(self._file.fileno()).st_size < self._read_to
+            if is_shorter or self._remembered != self._bytes_before(self._read_to, len(self._remembered)):
+                self._start_again(f"{self._path} has been {'truncated' if is_shorter else 'overwritten'}")
         content = self._file.read(CHUNK)
         self._read_to += len(content)
         self._remembered = (self._remembered + content)[-_REMEMBERED:]
@@ -99,10 +99,9 @@ class FileLines(Lines):
 
     def _is_replaced(self) -> bool:
         """Return whether another file has the name, long enough for the writers of the old file to notice."""
-        try:
-            replaced = not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
-        except OSError:  # no file has the name: the old one counts
-            replaced = False
+        replaced = self._path.exists() and not _is_at(self._file, self._path)  # without a new file the old one counts
+        if not self._follow:
+            return replaced
         now = self._guard.now()
         if not replaced or self._replaced_at is None:
             self._replaced_at = now if replaced else None
@@ -113,16 +112,21 @@ class FileLines(Lines):
         if self._buffer.unfinished:  # the last line of the old file comes first
             self._buffer.finish()
             return
-        file = self._open_when_there()  # if that fails, the old file still tells its offset
-        self._file.close()
+        before = FileIdentity.of(self._file)
+        later = following(self._path, before)
+        for name in compressed_after(self._path, before):
+            self._tell(f"{name} is compressed and has not been read.")
+        file = open(later[0], "rb", buffering=0) if later else self._open_when_there()  # noqa: SIM115
+        self._file.close()  # not earlier: if that fails, the old file still tells its offset
         self._file, self._replaced_at = file, None
         self._start_again(f"{self._path} has been replaced by another file")
 
     def _start_again(self, why: str) -> None:
         lost = f", {self._buffer.unfinished} bytes of an unfinished line are lost" if self._buffer.unfinished else ""
         self._tell(f"{why} (line {self._buffer.number} was the last{lost}): going on at its beginning.")
-        self._buffer = LineBuffer()
+        self._buffer, self._has_shrunk = LineBuffer(), False
         self._seek(0)
+        self.on_new_content()
 
     def _seek(self, position: int) -> None:
         self._read_to, self._remembered = position, self._bytes_before(position, min(position, _REMEMBERED))
@@ -131,6 +135,32 @@ class FileLines(Lines):
         """Return `count` bytes before `position`, from where the file is read next."""
         self._file.seek(position - count)
         return self._file.read(count)
+
+    def _open_first(self, offset: InputOffset | None) -> BinaryIO:
+        """Open the file of `offset`, wherever it is now, or the first one after it, and set the first line."""
+        if offset is None:
+            return self._open_when_there()
+        self.begins_anew = True
+        if offset.path != os.path.abspath(self._path):
+            self._tell(f"{self._path} is another file than before ({offset.path}): going on at its beginning.")
+            return self._open_when_there()
+        identity = offset.identity
+        found = None if identity is None else find_rotated(self._path, identity)
+        file = self._open_when_there() if found is None else open(found, "rb", buffering=0)  # noqa: SIM115
+        if offset.is_of(file) and offset.fits(file):
+            self._buffer, self.begins_anew = LineBuffer(offset.position, offset.line), False
+            if found is not None and not _is_at(file, self._path):
+                self._tell(f"{self._path} has been rotated: going on in {found.name}, after line {offset.line}.")
+            return file
+        self._tell(
+            f"{self._path} has changed since it was read: going on at its beginning. What followed line {offset.line} "
+            "of the old content has not been read."
+        )
+        later = [] if identity is None or found is not None else following(self._path, identity)
+        if later:
+            file.close()
+            file = open(later[0], "rb", buffering=0)  # noqa: SIM115
+        return file
 
     def _open_when_there(self) -> BinaryIO:
         is_told = False
@@ -153,3 +183,11 @@ class FileLines(Lines):
                 self._tell(f"Waiting for {self._path}.")
                 is_told = True
             self._guard.sleep(_PAUSE)
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Return whether `path` is that of the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except OSError:
+        return False

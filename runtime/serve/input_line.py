@@ -3,41 +3,67 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from ..common.errors import FeatureMismatchError, InputError, StepcellError, UnknownSymbolError
+from ..common.errors import InputError
 from ..format.manifest import Manifest
 from ..format.tensor_specs import SYMBOL
 from ..format.vocabulary import json_text, read_symbol
 
 _SHOWN = 60  # characters of a line in a message
+RESET = "reset"
+_NO_FIELDS: Mapping[str, Any] = {}
 
 
-def parse_line(line: str, manifest: Manifest) -> tuple[str | None, dict[str, Any] | None]:
-    r"""Return the symbol and the features of a line, as `Stream.step` takes them.
+class Event(NamedTuple):
+    """The content of a line.
+
+    Attributes:
+        symbol: Its symbol; None: the model reads none, or the line only resets its stream.
+        features: Features that the model reads beside it, as `Stream.step` takes them.
+        key: The key of its stream; "": there is one stream.
+        reset: Whether the stream is reset first.
+        is_event: Whether there is something to step; else the line only resets its stream.
+        time: Its time, in nanoseconds or in the unit of its column; None: not known.
+        fields: Other fields of the line, for the answer.
+    """
+
+    symbol: str | None
+    features: Mapping[str, Any] | None = None
+    key: str = ""
+    reset: bool = False
+    is_event: bool = True
+    time: int | float | None = None
+    fields: Mapping[str, Any] = _NO_FIELDS
+
+
+def parse_line(line: str, manifest: Manifest) -> Event:
+    r"""Return the event of a line without a key.
 
     For a model that reads symbols alone the line is a symbol (newline, tab and backslash as `\n`, `\t`, `\\`). For any
-    other it is a JSON object, {"symbol": "3", "speed": [0.1, 0.2]}, or the array of the only feature.
+    other it is a JSON object, {"symbol": "3", "speed": [0.1, 0.2]}, or the array of the only feature; or
+    {"reset": true}, alone or with the others.
 
     Raises:
-        UnknownSymbolError: There is no symbol, and the model reads one.
-        FeatureMismatchError: The line is no JSON object. `Stream.step` checks names and shapes.
+        InputError: The line is no JSON object, or lacks its symbol. `Stream.step` checks the features.
     """
     if not manifest.features:
-        return read_symbol(line, manifest.vocabulary), None
+        return Event(read_symbol(line, manifest.vocabulary))
     expected = _expected(manifest, SYMBOL)
-    found = _json(line, expected, FeatureMismatchError)
+    found = read_json(line, expected)
     if not isinstance(found, dict) and len(manifest.vocabulary) + len(manifest.features) == 1:
         found = {manifest.features[0].name: found}
-    found = _object(found, line, expected, FeatureMismatchError)
+    found = _object(found, line, expected)
+    reset = takes_reset(found, manifest)
+    if reset and not found:
+        return Event(None, reset=True, is_event=False)
     symbol = _symbol(found.pop(SYMBOL, None), line, expected) if len(manifest.vocabulary) else None
-    return symbol, found
+    return Event(symbol, found, reset=reset)
 
 
-def parse_json_line(
-    line: str, manifest: Manifest, symbol_field: str | None, key_field: str | None
-) -> tuple[str, str | None, dict[str, Any] | None]:
-    """Return the key of the stream, the symbol and the features of a JSON object; other fields are ignored.
+def parse_json_line(line: str, manifest: Manifest, symbol_field: str | None, key_field: str | None) -> Event:
+    """Return the event of a JSON object; fields that are not named are ignored.
 
     Numbers, true and false are keys or symbols as they are written in JSON.
 
@@ -48,44 +74,80 @@ def parse_json_line(
         key_field: The field of the key; None: there is one stream, and its key is "".
 
     Raises:
-        InputError: The line is no JSON object, or has no key.
-        UnknownSymbolError: There is no symbol, and the model reads one.
+        InputError: The line is no JSON object, or lacks its key or its symbol.
     """
     symbol_field = symbol_field or SYMBOL
     expected = _expected(manifest, symbol_field, key_field)
-    found = _object(_json(line, expected, InputError), line, expected, InputError)
-    try:
-        key = "" if key_field is None else json_text(found.get(key_field))
-    except ValueError as error:
-        raise InputError(f"{line[:_SHOWN]!r} has {error} as {key_field!r}; {expected}") from None
-    if key is None:
-        raise InputError(f"{line[:_SHOWN]!r} has no {key_field!r}; {expected}")
+    found = _object(read_json(line, expected), line, expected)
+    key = key_of(found, key_field, line, expected)
+    reset = takes_reset(found, manifest)
     features = {feature.name: found[feature.name] for feature in manifest.features if feature.name in found}
+    if reset and not features and symbol_field not in found:
+        return Event(None, key=key, reset=True, is_event=False)
     symbol = _symbol(found.get(symbol_field), line, expected) if len(manifest.vocabulary) else None
-    return key, symbol, features or None
+    return Event(symbol, features or None, key, reset)
 
 
-def _json(line: str, expected: str, kind: type[StepcellError]) -> Any:
+def read_json(line: str, expected: str) -> Any:
+    """Return the value of a line of JSON.
+
+    Raises:
+        InputError: It is not JSON, or too deep; `expected` ends the message.
+    """
     try:
         return json.loads(line)
-    except ValueError as error:
-        raise kind(f"{line[:_SHOWN]!r} is not JSON ({error}); {expected}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{line[:_SHOWN]!r} is not JSON ({error}); {expected}") from None
 
 
-def _object(found: Any, line: str, expected: str, kind: type[StepcellError]) -> dict[str, Any]:
+def takes_reset(found: dict[str, Any], manifest: Manifest) -> bool:
+    """Return whether a JSON object resets its stream, and remove that field, which is never a feature then."""
+    if found.get(RESET) is not True or any(feature.name == RESET for feature in manifest.features):
+        return False
+    del found[RESET]
+    return True
+
+
+def key_of(found: Mapping[str, Any], key_field: str | None, line: str, expected: str) -> str:
+    """Return the key of the stream of a JSON object; "" without a field of keys.
+
+    Raises:
+        InputError: It has none, or one that is no text.
+    """
+    if key_field is None:
+        return ""
+    key = _text(found.get(key_field), repr(key_field), line, expected)
+    if key is None:
+        raise InputError(f"{line[:_SHOWN]!r} has no {key_field!r}; {expected}")
+    return key
+
+
+def _object(found: Any, line: str, expected: str) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise kind(f"{line[:_SHOWN]!r} is not a JSON object; {expected}")
+        raise InputError(f"{line[:_SHOWN]!r} is not a JSON object; {expected}")
     return found
 
 
 def _symbol(value: Any, line: str, expected: str) -> str:
-    try:
-        symbol = json_text(value)
-    except ValueError as error:
-        raise UnknownSymbolError(f"{line[:_SHOWN]!r} has {error} as its symbol; {expected}") from None
+    symbol = _text(value, "its symbol", line, expected)
     if symbol is None:
-        raise UnknownSymbolError(f"{line[:_SHOWN]!r} has no symbol; {expected}")
+        raise InputError(f"{line[:_SHOWN]!r} has no symbol; {expected}")
     return symbol
+
+
+def _text(value: Any, what: str, line: str, expected: str) -> str | None:
+    """Return a JSON value as the text of a symbol or key; None for null."""
+    try:
+        text = json_text(value)
+        if text is not None:
+            text.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{line[:_SHOWN]!r} has half of a surrogate pair in {what}, which is no Unicode text; {expected}"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{line[:_SHOWN]!r} has {error} as {what}; {expected}") from None
+    return text
 
 
 def _expected(manifest: Manifest, symbol_field: str, key_field: str | None = None) -> str:

@@ -18,6 +18,7 @@ class KeyedStreams:
 
     Attributes:
         stream: The stream, in the state of the selected key.
+        times: Key -> the time of its last event, where times are read.
         forgotten: Number of keys whose state has been dropped.
     """
 
@@ -30,6 +31,7 @@ class KeyedStreams:
             tell: Takes remarks for the user: of the 1st, 10th, 100th, ... key that is dropped.
         """
         self.stream: Stream = model.stream()
+        self.times: dict[str, int | float] = {}
         self.forgotten = 0
         self._limit, self._tell = limit, tell
         self._initial = self.stream.snapshot()
@@ -56,6 +58,7 @@ class KeyedStreams:
         if len(self._snapshots) <= self._limit:
             return
         dropped, _ = self._snapshots.popitem(last=False)
+        self.times.pop(dropped, None)
         self.forgotten += 1
         if str(self.forgotten).strip("0") == "1":
             self._tell(

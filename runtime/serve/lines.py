@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import select
 from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
 
 from ..common.errors import InputError
+from .input_offset import InputOffset
 from .signals import SignalGuard
 
 CHUNK = 1 << 16  # bytes that are read at once
 _LONGEST = 2**20  # bytes; a longer line is none, and would fill the memory of a small machine
-_COMPARED = 4096  # bytes before an offset
+_PATIENCE = 1.0  # seconds for the end of a line that was taken in part
+
+
+class LongLineError(InputError):
+    """A line is so long that it is none."""
 
 
 class Line(NamedTuple):
@@ -25,55 +29,17 @@ class Line(NamedTuple):
     content: bytes
 
     def text(self) -> str:
-        """Return the content as text.
+        """Return the content as text, in the first line without a byte order mark.
 
         Raises:
             InputError: It is not UTF-8.
         """
         try:
-            return self.content.decode()
+            return self.content.decode("utf-8-sig" if self.number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise InputError(
                 f"Line {self.number} is not UTF-8: byte {error.start + 1} is 0x{self.content[error.start]:02x}."
             ) from None
-
-
-@dataclass(frozen=True)
-class InputOffset:
-    """Offset of a line in a file, with which the file is recognised later.
-
-    Attributes:
-        path: The file, absolute and without links.
-        position: Offset of the line in bytes.
-        line: Number of lines before it.
-        before: sha256 of the bytes before it, 4096 of them or as many as there are.
-    """
-
-    path: str
-    position: int
-    line: int
-    before: str
-
-    @classmethod
-    def of(cls, path: Path, file: BinaryIO, position: int, line: int) -> InputOffset:
-        """Return the offset of `position` in the open file, which is moved there."""
-        first = max(0, position - _COMPARED)
-        file.seek(first)
-        return cls(str(path.resolve()), position, line, sha256(file.read(position - first)).hexdigest())
-
-    @classmethod
-    def from_json(cls, found: Any) -> InputOffset | None:
-        """Return the offset whose attributes are in a JSON object; None: it is another object."""
-        kinds = {"path": str, "position": int, "line": int, "before": str}
-        if not isinstance(found, dict) or any(type(found.get(name)) is not kind for name, kind in kinds.items()):
-            return None
-        if found["position"] < 0 or found["line"] < 0:
-            return None
-        return cls(**{name: found[name] for name in kinds})
-
-    def is_in(self, path: Path, file: BinaryIO) -> bool:
-        """Return whether the open file has this path, and the same bytes before this offset."""
-        return self == InputOffset.of(path, file, self.position, self.line)
 
 
 class LineBuffer:
@@ -90,19 +56,29 @@ class LineBuffer:
         self._before = position, number  # the same before the last line that was returned
         self._lines: deque[tuple[bytes, int]] = deque()  # content, and size with the end
         self._rest = b""
+        self._dropped: int | None = None  # bytes of a long line that is skipped
 
     @property
     def unfinished(self) -> int:
         """Number of bytes after the last line end."""
         return len(self._rest)
 
+    @property
+    def is_skipping(self) -> bool:
+        """Whether the end of a line that is skipped is still to come."""
+        return self._dropped is not None
+
     def add(self, content: bytes) -> None:
         """Append what was read."""
+        if self._dropped is not None:
+            content = self._drop(content)
         *finished, self._rest = (self._rest + content).split(b"\n")
         self._lines.extend((line, len(line) + 1) for line in finished)
 
     def finish(self) -> None:
         """Make a line of what follows the last line end."""
+        if self._dropped is not None:
+            self._drop(b"\n")
         if self._rest:
             self._lines.append((self._rest, len(self._rest)))
             self._rest = b""
@@ -111,21 +87,40 @@ class LineBuffer:
         """Return the next finished line; None: there is none.
 
         Raises:
-            InputError: It is too long. It counts as not read.
+            LongLineError: It is too long. It counts as not read.
         """
         if len(self._lines[0][0] if self._lines else self._rest) > _LONGEST:
-            raise InputError(f"Line {self.number + 1} is longer than {_LONGEST:,} bytes. Is this a file of lines?")
+            raise LongLineError(f"Line {self.number + 1} is longer than {_LONGEST:,} bytes. Is this a file of lines?")
         if not self._lines:
             return None
         content, size = self._lines.popleft()
         self._before = self.position, self.number
         self.position += size
         self.number += 1
-        return Line(self.number, content.rstrip(b"\r"))
+        return Line(self.number, content.removesuffix(b"\r"))
 
     def take_back(self) -> None:
         """Count the last line that was returned as not read."""
         self.position, self.number = self._before
+
+    def skip(self) -> None:
+        """Count the next line, which is too long, as read. Its bytes to come are dropped."""
+        if self._lines:
+            self.position += self._lines.popleft()[1]
+            self.number += 1
+        else:
+            self._dropped, self._rest = len(self._rest), b""
+
+    def _drop(self, content: bytes) -> bytes:
+        """Return what follows the long line that is skipped."""
+        end = content.find(b"\n") + 1
+        self._dropped = (self._dropped or 0) + (end or len(content))
+        if not end:
+            return b""
+        self.position += self._dropped
+        self.number += 1
+        self._dropped = None
+        return content[end:]
 
 
 class Lines(ABC):
@@ -133,11 +128,15 @@ class Lines(ABC):
 
     Attributes:
         has_ended: Whether no line will follow those in the buffer.
+        begins_anew: Whether they do not go on at the offset that was given.
+        on_new_content: Called when all lines of a file are read, before the first line of the next file or of new
+            content of the file; `offset` is that of this line then.
     """
 
     def __init__(self, guard: SignalGuard) -> None:
         """Begin with nothing read; a signal at `guard` ends waiting."""
-        self.has_ended = False
+        self.has_ended = self.begins_anew = False
+        self.on_new_content: Callable[[], None] = _nothing
         self._guard = guard
         self._buffer = LineBuffer()
 
@@ -160,9 +159,18 @@ class Lines(ABC):
         """Count the last line as not read in `offset`."""
         self._buffer.take_back()
 
+    def skip(self) -> int:
+        """Count the next line, which is too long, as read; return its number."""
+        self._buffer.skip()
+        return self._buffer.number + self._buffer.is_skipping
+
     def offset(self) -> InputOffset | None:
         """Return the offset of the next line; None: the input cannot be read again."""
         return None
+
+    def taken(self) -> Iterator[Line]:
+        """Yield the lines that were taken from an input which cannot be read again, after a signal."""
+        yield from ()
 
     @abstractmethod
     def _read_on(self, timeout: float | None) -> bool:
@@ -189,8 +197,30 @@ class PipedLines(Lines):
             content = os.read(self._descriptor, CHUNK)
         else:
             return False
+        self._take(content)
+        return True
+
+    def taken(self) -> Iterator[Line]:
+        """Yield the lines that were taken from the pipe and not yet returned.
+
+        If the last one is not complete, wait for its end for a second, byte by byte, to take nothing of the next line.
+        """
+        until = self._guard.now() + _PATIENCE
+        while True:
+            while line := self._buffer.next():
+                yield line
+            seconds = until - self._guard.now()
+            if not self._buffer.unfinished or self._descriptor is None or self.has_ended or seconds <= 0:
+                return
+            if os.name != "posix" or select.select([self._descriptor], [], [], seconds)[0]:
+                self._take(os.read(self._descriptor, 1))
+
+    def _take(self, content: bytes) -> None:
         self._buffer.add(content)
         if not content:
             self._buffer.finish()
             self.has_ended = True
-        return True
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +14,7 @@ from ..common.errors import OptionError, StepcellError
 from ..streams.model import Model
 from ..streams.saved_state import read_saved_streams
 from .file_lines import FileLines
-from .lines import Lines, PipedLines
+from .lines import Line, Lines, LongLineError, PipedLines
 from .session import LineOptions, Session
 from .signals import InterruptedSessionError, SignalGuard
 from .state_file import CheckpointPolicy, locked
@@ -73,6 +75,7 @@ def predict_lines(
         answer: Prints an answer.
         tell: Takes remarks for the user.
         guard: Takes signals; None: a new one.
+        sync: Makes the answers that were printed durable, before each save; None: they are, or cannot be.
 
     Raises:
         InterruptedSessionError: A signal has come; everything is saved.
@@ -81,12 +84,12 @@ def predict_lines(
         SavedStateError, StateMismatchError, StateNotFoundError: The state does not fit, and its file is unchanged.
         OutputError: The state cannot be written. The file holds the last one that was.
     """
-    if io.max_streams is not None and options.key_field is None:
+    if io.max_streams is not None and options.key_field is None and options.format is None:
         raise OptionError("--max-streams is the number of streams by key: it needs --key.")
     guard = guard or SignalGuard()
     with ExitStack() as stack:
         stack.enter_context(guard.installed())
-        path = io.state
+        path = None if io.state is None else Path(os.path.realpath(io.state))  # a link to it stays one
         if path is not None:
             stack.enter_context(locked(path))
         saved = read_saved_streams(path) if path is not None and path.exists() else None
@@ -94,7 +97,7 @@ def predict_lines(
         if path is not None and saved is not None:
             offset = session.go_on(saved, path.name, ignore_fingerprint=io.ignore_fingerprint)
             if offset is None and io.input is not None:
-                tell(f"{path} does not say how far {io.input} was read: reading it from its beginning.")
+                tell(f"{io.state} does not say how far {io.input} was read: reading it from its beginning.")
         if io.input is not None:
             file = FileLines(io.input, guard, tell, follow=io.follow, whole_lines=path is not None, offset=offset)
             lines: Lines = stack.enter_context(closing(file))
@@ -102,21 +105,29 @@ def predict_lines(
             lines = PipedLines(stdin, guard)
         else:
             raise OptionError("There is no stdin to read symbols from.")
+        stack.callback(session.tell_totals)
         if path is None:
             answer_lines(session, lines, guard, answer)
             return
+
+        def save() -> None:
+            if sync is not None:
+                sync()
+            session.saved(lines.offset()).to_file(path)
+
         policy = CheckpointPolicy(
-            lambda: session.saved(lines.offset()).to_file(path), io.save_every or SAVE_EVERY,
-            SAVE_INTERVAL if io.save_interval is None else io.save_interval, guard.now,
+            save, io.save_every or SAVE_EVERY, SAVE_INTERVAL if io.save_interval is None else io.save_interval,
+            guard.now,
         )  # fmt: skip
-        tell(f"{path}: {session.progress()}")
-        if saved is None:
+        lines.on_new_content = partial(policy.save, force=True)
+        tell(f"{io.state}: {session.progress()}")
+        if saved is None or lines.begins_anew:
             policy.save(force=True)  # else a file that cannot be written would be noticed too late
         try:
             answer_lines(session, lines, guard, answer, policy)
         except (InterruptedSessionError, StepcellError):
             policy.save()
-            tell(f"{path}: {session.progress()}; saved")
+            tell(f"{io.state}: {session.progress()}; saved")
             raise
         policy.save()
 
@@ -126,18 +137,36 @@ def answer_lines(
     policy: CheckpointPolicy | None = None,
 ) -> None:  # fmt: skip
     """Answer lines until they end, and save as `policy` says; see `predict_lines`."""
-    while True:
-        guard.check()
-        line = lines.next(None if policy is None else policy.timeout())
-        if line is not None:
-            try:
-                text = session.answer(line)
-            except StepcellError:
-                lines.take_back()
-                raise
-            answer(text)
+
+    def answer_one(line: Line) -> None:
+        try:
+            text = session.answer(line)
+        except Exception:
+            lines.take_back()
             if policy is not None:
-                policy.count()
+                policy.save()
+            raise
+        if text is not None:
+            answer(text)
+        if policy is not None:
+            policy.count()
+
+    while True:
+        try:
+            guard.check()
+            line = lines.next(None if policy is None else policy.timeout())
+        except InterruptedSessionError:
+            for line in lines.taken():
+                answer_one(line)
+            raise
+        except LongLineError as error:
+            if not session.skips_bad_lines:
+                raise
+            number = lines.skip()
+            answer(session.skip_unread(number, str(error)))
+            continue
+        if line is not None:
+            answer_one(line)
         elif lines.has_ended:
             return
         elif policy is not None:

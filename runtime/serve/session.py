@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import isnan
 from typing import Any
 
-from ..common.errors import OptionError, SavedStateError, StepcellError, UnknownSymbolError
+from ..common.errors import FeatureMismatchError, InputError, OptionError, SavedStateError, StepcellError
 from ..common.printable import printable_json
+from ..data.events import CSV
 from ..streams.model import Model
-from ..streams.prediction import Prediction, prediction_to_json, prediction_to_text
 from ..streams.saved_state import SavedStreams
-from ..tasks.anomaly import Surprise, Threshold, Watch
-from .input_line import parse_json_line, parse_line
-from .keyed_streams import KeyedStreams
+from ..tasks.anomaly import Threshold
+from .answer import Answer
+from .input_line import Event, parse_json_line, parse_line
 from .lines import InputOffset, Line
+from .rows import RowLines, reader_of_rows
+from .stepper import Stepper
+from .tally import Tally
 
 _ALONE = ""  # the key of a stream without keys, also in files that Python saved
 _NOTE = "predict"  # the name of a session's note in a file of saved streams
+_SHOWN = 80  # characters of a line in an answer
+STOP, SKIP, USE = "stop", "skip", "use"
 
 
 @dataclass(frozen=True)
@@ -28,16 +32,28 @@ class LineOptions:
     Attributes:
         symbol_field: Lines are JSON objects with the symbol in this field; None: in "symbol", if they are objects.
         key_field: Lines are JSON objects, with a stream for each value of this field; None: one stream.
-        skip_unknown: Give an unknown symbol an empty answer; else refuse it.
+        unknown: At an unknown symbol "stop", "skip" it with an empty answer, or "use" the unknown symbol of the
+            vocabulary; None: "use" where there is such a symbol, else "stop".
+        bad_lines: At a line that cannot be read "stop", or "skip" it.
+        format: "csv" or "jsonl": lines are rows of a table like that of the training; None: as above, but a first line
+            that names all columns of the training makes it CSV.
+        reset_on: Symbol after which a stream is reset; None: there is none.
+        middle: Fresh streams begin in the middle of a sequence.
         top: How many of the likeliest symbols to name.
+        offer_unknown: Name the unknown symbol, and the end symbol of a text, among them.
         as_json: Answer with JSON objects.
         threshold: Marks surprising symbols; None: no surprise in the answers.
     """
 
     symbol_field: str | None = None
     key_field: str | None = None
-    skip_unknown: bool = False
+    unknown: str | None = None
+    bad_lines: str = STOP
+    format: str | None = None
+    reset_on: str | None = None
+    middle: bool = False
     top: int = 1
+    offer_unknown: bool = False
     as_json: bool = False
     threshold: Threshold | None = None
 
@@ -55,31 +71,58 @@ class Session:
             tell: Takes remarks for the user.
 
         Raises:
-            OptionError: The model reads no symbols, and the options name their field.
+            OptionError: The options do not fit the model, or one another.
             TargetError: The model does not predict its next symbol, and there is a threshold.
         """
-        if options.symbol_field is not None and not len(model.vocabulary):
-            raise OptionError(f"{model.file.name} reads no symbols but features: leave out --symbol-field.")
-        self._model, self._options, self._tell = model, options, tell
-        self._streams = KeyedStreams(model, 1 if options.key_field is None else max_streams, tell)
-        self._watch = None if options.threshold is None else Watch(self._streams.stream, options.threshold)
-        self._symbols = self._lines = self._unknown = 0
+        self._model, self._options, self._tell, self._vocabulary = model, options, tell, model.vocabulary
+        self._policy = _checked(options, model)
+        self._rows = None if options.format is None else RowLines(model.manifest, options.format, options.key_field)
+        self._may_be_table = options.format is options.symbol_field is options.key_field is None
+        self._key = options.key_field if self._rows is None else self._rows.key_name
+        self._max_streams = max_streams
+        self._stepper = self._new_stepper()
+        self._unknown, self._bad = Tally(tell), Tally(tell)
+        self._lines = 0
 
-    def answer(self, line: Line) -> str:
-        """Step the stream of a line and return the answer.
+    @property
+    def skips_bad_lines(self) -> bool:
+        """Whether a line that cannot be read is skipped."""
+        return self._options.bad_lines == SKIP
+
+    def answer(self, line: Line) -> str | None:
+        """Step the stream of a line and return the answer; None: there is none to an empty line or a header.
 
         Raises:
             InputError: The line cannot be parsed. No state has moved; the same holds for all errors.
-            UnknownSymbolError: It has an unknown symbol that is not to be skipped.
+            UnknownSymbolError: It has an unknown symbol, at which to stop.
             FeatureMismatchError, BackendError, NotFiniteError: As `Stream.step` does.
         """
-        text = line.text()
         try:
-            answer = self._answer(text, line.number)
+            answer = self._answer(line)
+        except (InputError, FeatureMismatchError) as error:
+            if not self.skips_bad_lines:
+                raise type(error)(f"Line {line.number}: {error}") from error
+            answer = self.skip_bad(line.number, str(error))
         except StepcellError as error:
             raise type(error)(f"Line {line.number}: {error}") from error
         self._lines += 1
         return answer
+
+    def skip_bad(self, number: int, why: str) -> str:
+        """Count a line that cannot be read and return its answer."""
+        self._bad.count(number, "is skipped", why)
+        return printable_json({"error": f"Line {number}: {why}"}) if self._options.as_json else ""
+
+    def skip_unread(self, number: int, why: str) -> str:
+        """Count a line whose content was not kept, and return its answer."""
+        self._lines += 1
+        return self.skip_bad(number, why)
+
+    def tell_totals(self) -> None:
+        """Say how many lines of this run were unknown or could not be read."""
+        use = f"read as {self._vocabulary.unknown!r}" if self._policy == USE else "skipped"
+        self._unknown.tell_total(f"{{}} of the symbols were unknown to {self._model.file.name}: {use}.")
+        self._bad.tell_total("{} lines could not be read: skipped.")
 
     def saved(self, offset: InputOffset | None) -> SavedStreams:
         """Return the states and counts to go on from later.
@@ -87,14 +130,17 @@ class Session:
         Args:
             offset: Where to go on in the input; None: the input cannot be read again.
         """
-        note = {
-            "lines": self._lines, "symbols": self._symbols, "unknown": self._unknown,
-            "stream": self._options.key_field, "forgotten": self._streams.forgotten,
+        streams = self._stepper.streams
+        note: dict[str, Any] = {
+            "lines": self._lines, "symbols": self._stepper.symbols, "unknown": self._unknown.total,
+            "bad": self._bad.total, "stream": self._key, "forgotten": streams.forgotten,
             "input": None if offset is None else asdict(offset),
         }  # fmt: skip
-        snapshots = self._streams.snapshots()
-        if self._options.key_field is None and not snapshots:
-            snapshots = {_ALONE: self._streams.stream.snapshot()}
+        if self._rows is not None:
+            note |= {"header": self._rows.header, "times": streams.times}
+        snapshots = streams.snapshots()
+        if self._key is None and not snapshots:
+            snapshots = {_ALONE: streams.stream.snapshot()}
         return SavedStreams.of(self._model.manifest, snapshots, {_NOTE: note})
 
     def go_on(self, saved: SavedStreams, name: str, *, ignore_fingerprint: bool) -> InputOffset | None:
@@ -112,7 +158,9 @@ class Session:
         snapshots = saved.checked(self._model.file, name, ignore_fingerprint=ignore_fingerprint)
         found = saved.note.get(_NOTE)
         note: dict[str, Any] = found if isinstance(found, dict) else {}
-        field, expected = note.get("stream"), self._options.key_field
+        if self._may_be_table and isinstance(note.get("header"), str):
+            self._read_rows(RowLines(self._model.manifest, CSV, None))
+        field, expected = note.get("stream"), self._key
         is_alone = field is None and set(snapshots) == {_ALONE}
         if is_alone != (expected is None):
             has = "one stream without keys" if is_alone else f"{len(snapshots)} streams by key"
@@ -123,78 +171,103 @@ class Session:
                 f"{name} holds a stream for each {field!r}, not for each {expected!r}: use another file."
             )
         seen = sum(snapshot.symbols_seen for snapshot in snapshots.values())
-        self._symbols, self._lines = _count(note, "symbols", seen), _count(note, "lines", seen)
-        self._unknown, self._streams.forgotten = _count(note, "unknown", 0), _count(note, "forgotten", 0)
-        self._streams.restore(snapshots)
+        streams = self._stepper.streams
+        self._stepper.symbols, self._lines = _count(note, "symbols", seen), _count(note, "lines", seen)
+        self._unknown.total, self._bad.total = _count(note, "unknown", 0), _count(note, "bad", 0)
+        streams.forgotten = _count(note, "forgotten", 0)
+        streams.restore(snapshots)
+        times = note.get("times")
+        if isinstance(times, dict):
+            streams.times = {key: time for key, time in times.items() if type(time) in (int, float)}
+        if self._rows is not None:
+            self._rows.restore_header(str(note.get("header", "")))
         return InputOffset.from_json(note.get("input"))
 
     def progress(self) -> str:
         """Return the counts in words."""
-        parts = [f"{self._symbols} symbols seen", f"{self._lines} lines read"]
-        parts += [f"{self._unknown} of them unknown"] if self._unknown else []
-        parts += [f"{len(self._streams)} streams"] if self._options.key_field is not None else []
-        parts += [f"{self._streams.forgotten} forgotten"] if self._streams.forgotten else []
+        streams = self._stepper.streams
+        parts = [f"{self._stepper.symbols} symbols seen", f"{self._lines} lines read"]
+        parts += [f"{self._unknown.total} of them unknown"] if self._unknown.total else []
+        parts += [f"{self._bad.total} not readable"] if self._bad.total else []
+        parts += [f"{len(streams)} streams"] if self._key is not None else []
+        parts += [f"{streams.forgotten} forgotten"] if streams.forgotten else []
         return ", ".join(parts)
 
-    def _answer(self, text: str, number: int) -> str:
-        options, manifest = self._options, self._model.manifest
-        key, given, prediction, surprise = _ALONE, text, None, None
-        try:
-            if options.symbol_field is None and options.key_field is None:
-                symbol, features = parse_line(text, manifest)
-            else:
-                key, symbol, features = parse_json_line(text, manifest, options.symbol_field, options.key_field)
-            given = text if features or symbol is None else symbol
-            stream = self._streams.select(key)
-            if self._watch is None:
-                prediction = stream.step(symbol, features)
-            else:
-                surprise = self._watch.step(symbol or "", features)
-                prediction = surprise.prediction
-        except UnknownSymbolError as error:
-            if not options.skip_unknown:
-                raise
-            self._unknown += 1
-            if str(self._unknown).strip("0") == "1":
-                self._tell(f"Line {number} is skipped ({self._unknown:,} so far): {error}")
+    def _answer(self, line: Line) -> str | None:
+        text, options = line.text(), self._options
+        if not text:
+            return None
+        if self._may_be_table:
+            self._look_for_header(text)
+        if self._rows is not None:
+            event = self._rows.parse(text)
+            if event is None:
+                return None
+        elif options.symbol_field is None and options.key_field is None:
+            event = parse_line(text, self._model.manifest)
         else:
-            self._streams.keep(key)
-            self._symbols += 1
-        seen = None if options.key_field is None else (key, self._streams.select(key).symbols_seen)
-        return format_answer(given, prediction, options.top, as_json=options.as_json, surprise=surprise, stream=seen)
+            event = parse_printable_json(text, self._model.manifest, options.symbol_field, options.key_field)
+        given = _shown(text) if event.symbol is None else event.symbol
+        if event.symbol is not None and event.symbol not in self._vocabulary and event.symbol != options.reset_on:
+            if self._policy == SKIP:
+                return self._skip_unknown(line.number, event)
+            if self._policy == USE:
+                used = f"is read as {self._vocabulary.unknown!r}"
+                answer = self._stepper.answer(event, _shown(given), self._rows)
+                self._unknown.count(line.number, used, f"the symbol {_shown(event.symbol)!r} is unknown")
+                return self._written(answer)
+        return self._written(self._stepper.answer(event, given, self._rows))
+
+    def _skip_unknown(self, number: int, event: Event) -> str:
+        symbol = str(event.symbol)
+        why = f"Symbol {_shown(symbol)!r} is not in the vocabulary of {self._model.file.name}"
+        self._unknown.count(number, "is skipped", f"{why} ({self._vocabulary.describe()}).")
+        answer = Answer(_shown(symbol), unknown=True, stream=self._stepper.seen(event.key), fields=event.fields)
+        return self._written(answer)
+
+    def _written(self, answer: Answer) -> str:
+        options = self._options
+        write = answer.to_json if options.as_json else answer.to_text
+        return write(options.top, offer_unknown=options.offer_unknown)
+
+    def _look_for_header(self, text: str) -> None:
+        """Read CSV from now on if the first line names the columns of the training."""
+        self._may_be_table = False
+        if self._lines or text in self._vocabulary or reader_of_rows(self._model.manifest, CSV) is None:
+            return
+        rows = RowLines(self._model.manifest, CSV, None)
+        if rows.is_header(text):
+            self._read_rows(rows)
+            self._tell("Line 1 names the columns of the training: the input is read as CSV (--format csv).")
+
+    def _read_rows(self, rows: RowLines) -> None:
+        """Read rows of a table from now on."""
+        self._rows, self._key, self._may_be_table = rows, rows.key_name, False
+        self._stepper = self._new_stepper()
+
+    def _new_stepper(self) -> Stepper:
+        options = self._options
+        return Stepper(
+            self._model, 1 if self._key is None else self._max_streams, self._tell, threshold=options.threshold,
+            reset_on=options.reset_on, middle=options.middle, top=options.top, offer_unknown=options.offer_unknown,
+            keyed=self._key is not None,
+        )  # fmt: skip
 
 
-def format_answer(
-    given: str, prediction: Prediction | None, top: int, *, as_json: bool, surprise: Surprise | None = None,
-    stream: tuple[str, int] | None = None,
-) -> str:  # fmt: skip
-    """Return the answer to a line, on one line.
+def _checked(options: LineOptions, model: Model) -> str:
+    """Check options against the model, and return what is done at an unknown symbol."""
+    vocabulary, name = model.vocabulary, model.file.name
+    if options.symbol_field is not None and not len(vocabulary):
+        raise OptionError(f"{name} reads no symbols but features: leave out --symbol-field.")
+    if options.symbol_field is not None and options.format is not None:
+        raise OptionError("--format reads the columns of the training: leave out --symbol-field.")
+    if options.unknown == USE and vocabulary.unknown is None:
+        raise OptionError(f"{name} has no unknown symbol to use: --unknown stop or --unknown skip.")
+    return options.unknown or (STOP if vocabulary.unknown is None else USE)
 
-    Args:
-        given: The symbol, or the line.
-        prediction: The answer of the model; None: the symbol is unknown.
-        top: How many of the likeliest symbols to name.
-        as_json: Return a JSON object; else columns separated by tabs.
-        surprise: The surprise of the symbol; None: there is no threshold.
-        stream: Key of its stream and number of symbols it has seen; None: there are no keys.
-    """
-    is_known = surprise is not None and not isnan(surprise.bits)
-    if as_json:
-        answer: dict[str, Any] = {} if stream is None else {"stream": stream[0], "seen": stream[1]}
-        answer |= {"input": given}
-        answer |= {"unknown": True} if prediction is None else prediction_to_json(prediction, top)
-        if surprise is not None:
-            bits, rank = (round(surprise.bits, 4), surprise.rank) if is_known else (None, None)
-            answer |= {"bits": bits, "rank": rank, "surprising": surprise.surprising, "alarm": surprise.alarm}
-        return printable_json(answer)
-    columns = []
-    if stream is not None:
-        columns.append(stream[0] if stream[0].isprintable() else printable_json(stream[0]))
-    columns.append("" if prediction is None else prediction_to_text(prediction, top))
-    if surprise is not None:
-        mark = " alarm" if surprise.alarm else " surprising" if surprise.surprising else ""
-        columns.append(f"{surprise.bits:.2f}{mark}" if is_known else "-")
-    return "\t".join(columns)
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _count(note: dict[str, Any], name: str, default: int) -> int:

@@ -34,9 +34,14 @@ class FleetResult(Mapping[str, Prediction]):
         outputs: Name -> what a further output of the model answered, float32 (N, size), likewise.
     """
 
-    def __init__(self, keys: list[str], answers: Mapping[str, Float32], manifest: Manifest) -> None:
-        """Wrap the rows of `answers`, the main output first: name -> float32 of shape (N, size)."""
-        self._keys, self._answers, self._manifest = keys, answers, manifest
+    def __init__(
+        self, keys: list[str], answers: Mapping[str, Float32], manifest: Manifest, symbols: Mapping[str, str | None]
+    ) -> None:
+        """Wrap the rows of `answers`, the main output first: name -> float32 of shape (N, size).
+
+        `symbols` are those that were fed, by key.
+        """
+        self._keys, self._answers, self._manifest, self._symbols = keys, answers, manifest, symbols
         self.probabilities = answers[manifest.answer]
         self.outputs = {output.name: answers[output.name] for output in manifest.extra_outputs}
 
@@ -47,7 +52,11 @@ class FleetResult(Mapping[str, Prediction]):
     def __getitem__(self, key: str) -> Prediction:
         """Return the prediction of the member `key`."""
         row = self._rows[key]
-        return prediction_of({name: array[row] for name, array in self._answers.items()}, self._manifest)
+        symbol = self._symbols.get(key)
+        unknown = symbol is not None and symbol not in self._manifest.vocabulary
+        return prediction_of(
+            {name: array[row] for name, array in self._answers.items()}, self._manifest, unknown=unknown
+        )
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys."""
@@ -139,7 +148,7 @@ class Fleet(Unpicklable):
         ids = self._ids_of(list(symbols.values()))
         checked = self._checked(keys, features) if self.file.manifest.features or features is not None else {}
         if not keys:
-            return FleetResult([], self._room_for_answers(0), self.file.manifest)
+            return FleetResult([], self._room_for_answers(0), self.file.manifest, {})
         self._members.begin_call()
         rows, new = self._members.load(keys)
         try:
@@ -150,7 +159,7 @@ class Fleet(Unpicklable):
         self._members.move(rows, following)
         with suppress(Exception):  # the members have moved: the next call says it, before it moves any
             self._members.make_room()
-        return FleetResult(keys, answers, self.file.manifest)
+        return FleetResult(keys, answers, self.file.manifest, dict(symbols))
 
     def forget(self, key: str) -> None:
         """Drop a member; it starts from the initial state if it comes again.

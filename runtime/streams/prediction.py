@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..common.arrays import Float32
 from ..common.errors import NoProbabilitiesError
+from ..format.trained_data import OutputSymbols
 from ..format.vocabulary import Vocabulary, show_symbol
 
 if TYPE_CHECKING:
@@ -25,9 +26,14 @@ class Prediction:
         values: The numbers of the output, float32 of shape (K,), in the order of the output vocabulary; probabilities,
             for a linear output plain values. The array is the caller's: no later step changes it.
         outputs: Name -> what a further output of the model answers; empty for most models.
+        unknown: Whether the symbol that was fed is not in the vocabulary, so that the model read its unknown symbol.
+
+    `id`, `symbol`, `probability` and `top` leave out the unknown symbol, and the end symbol of a model of texts;
+    `probabilities` holds those of all symbols, as the model answers.
     """
 
     __slots__ = ("_symbols", "outputs", "values")
+    unknown = False
 
     def __init__(
         self, values: Float32, symbols: tuple[str, ...], outputs: Mapping[str, Prediction] = NO_OUTPUTS
@@ -59,35 +65,56 @@ class Prediction:
         return self.values
 
     @property
+    def is_nameless(self) -> bool:
+        """Whether it is one probability, of an event for which there are no labels."""
+        return len(self.values) == len(self._symbols) == 1
+
+    @property
     def id(self) -> int:
         """The id of the most likely symbol; of equally likely ones the lowest."""
-        return int(self.probabilities.argmax())
+        id = int(self._each().argmax())
+        return self._order()[0] if id in _hidden(self._symbols) else id
 
     @property
     def symbol(self) -> str:
         """The most likely symbol."""
-        return self._symbols[self.values.argmax()] if self._symbols else self._symbols[self.id]  # which raises
+        return self._symbols[self.id]
 
     @property
     def probability(self) -> float:
         """The probability of the most likely symbol."""
-        return float(self.probabilities.max())
+        return float(self._each()[self.id])
 
-    def top(self, count: int) -> list[tuple[str, float]]:
+    def top(self, count: int, *, offer_unknown: bool = False) -> list[tuple[str, float]]:
         """Return the most likely symbols with their probabilities, the most likely first.
 
         Args:
             count: How many; all where there are fewer, none below 1.
+            offer_unknown: Count the unknown symbol, and the end symbol of a model of texts, among them.
 
         Raises:
             NoProbabilitiesError: The output is of values and not of symbols.
         """
-        order = np.argsort(-self.probabilities, kind="stable")[: max(count, 0)]
-        return [(self._symbols[id], float(self.values[id])) for id in order]
+        probabilities = self._each()
+        order = self._order(offer_unknown=offer_unknown)[: max(count, 0)]
+        return [(self._symbols[id], float(probabilities[id])) for id in order]
+
+    def _each(self) -> Float32:
+        """Return the probability of each symbol, (K,); of two labels for one number both."""
+        probabilities = self.probabilities
+        if len(self._symbols) == 2 and len(probabilities) == 1:
+            return np.array([1 - probabilities[0], probabilities[0]], np.float32)
+        return probabilities
+
+    def _order(self, *, offer_unknown: bool = False) -> list[int]:
+        """Return the ids from the most likely symbol on, without the hidden ones unless there are no others."""
+        order: list[int] = np.argsort(-self._each(), kind="stable").tolist()
+        hidden = () if offer_unknown else _hidden(self._symbols)
+        return [id for id in order if id not in hidden] or order
 
     def __reduce__(self) -> tuple[type[Prediction], tuple[Any, ...]]:
         """Return the arguments that make an equal prediction: for `copy` and `pickle`."""
-        return Prediction, (self.values, self._symbols, dict(self.outputs))
+        return type(self), (self.values, self._symbols, dict(self.outputs))
 
     def __repr__(self) -> str:
         """Return the answer in a line."""
@@ -96,12 +123,20 @@ class Prediction:
         return f"Prediction(symbol={self.symbol!r}, probability={self.probability:.4f})"
 
 
-def prediction_of(answers: Mapping[str, Float32], manifest: Manifest) -> Prediction:
+class UnknownSymbolPrediction(Prediction):
+    """The answer to a symbol that is not in the vocabulary."""
+
+    __slots__ = ()
+    unknown = True
+
+
+def prediction_of(answers: Mapping[str, Float32], manifest: Manifest, *, unknown: bool = False) -> Prediction:
     """Return the answers of all outputs of a model, the main one first, as a prediction.
 
     Args:
         answers: Name -> the numbers of an output, float32 of shape (K,).
         manifest: That of the model.
+        unknown: Whether the symbol is not in the vocabulary.
     """
     main, *further = answers.values()
     outputs = {
@@ -111,43 +146,57 @@ def prediction_of(answers: Mapping[str, Float32], manifest: Manifest) -> Predict
         )
         for output, numbers in zip(manifest.extra_outputs, further, strict=True)
     }
-    return Prediction(main, symbols_of(manifest), outputs)
+    return (UnknownSymbolPrediction if unknown else Prediction)(main, symbols_of(manifest), outputs)
 
 
 def symbols_of(manifest: Manifest) -> tuple[str, ...]:
     """Return the symbols that the numbers of the main output stand for; () where they are values."""
-    return () if manifest.output == "linear" else manifest.output_vocabulary.symbols
+    return manifest.output_symbols
 
 
-def prediction_to_json(prediction: Prediction, top: int) -> dict[str, Any]:
+def _hidden(symbols: tuple[str, ...]) -> tuple[int, ...]:
+    return symbols.hidden if isinstance(symbols, OutputSymbols) else ()
+
+
+def prediction_to_json(prediction: Prediction, top: int, *, offer_unknown: bool = False) -> dict[str, Any]:
     """Return an answer as a JSON object: the likeliest symbol, above a `top` of 1 the likeliest; all values there are.
 
-    Further outputs follow under their names.
+    One sigmoid unit without labels is its probability alone. Further outputs follow under their names.
     """
-    others = {name: _to_json(other, top) for name, other in prediction.outputs.items()}
-    return {**_to_json(prediction, top), **others}
+    others = {name: _to_json(other, top, offer_unknown) for name, other in prediction.outputs.items()}
+    return {**_to_json(prediction, top, offer_unknown), **others}
 
 
-def prediction_to_text(prediction: Prediction, top: int) -> str:
+def prediction_to_text(prediction: Prediction, top: int, *, offer_unknown: bool = False) -> str:
     """Return the same on one line, in columns; above a `top` of 1 with probabilities."""
-    others = [f"{name}: {_to_text(other, top)}" for name, other in prediction.outputs.items()]
-    return "\t".join([_to_text(prediction, top), *others])
+    if top == 1 and not (offer_unknown or prediction.outputs) and len(prediction.values) > 1 and prediction.has_probabilities:
+        return show_symbol(prediction.symbol)
+    others = [f"{name}: {_to_text(other, top, offer_unknown)}" for name, other in prediction.outputs.items()]
+    return "\t".join([_to_text(prediction, top, offer_unknown), *others])
 
 
-def _to_json(prediction: Prediction, top: int) -> dict[str, Any]:
-    if not prediction.has_probabilities:
-        return {"values": [float(f"{value:.6g}") for value in prediction.values]}
-    best = prediction.top(top)
+def symbols_to_json(best: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    """Return the likeliest symbols with their probabilities as JSON: the first, and the list if there are several."""
     answer: dict[str, Any] = {"symbol": best[0][0], "probability": round(best[0][1], 6)}
-    if top > 1:
+    if len(best) > 1:
         answer["top"] = [{"symbol": other, "probability": round(p, 6)} for other, p in best]
     return answer
 
 
-def _to_text(prediction: Prediction, top: int) -> str:
+def _to_json(prediction: Prediction, top: int, offer_unknown: bool) -> dict[str, Any]:
+    if not prediction.has_probabilities:
+        return {"values": [float(f"{value:.6g}") for value in prediction.values]}
+    if prediction.is_nameless:
+        return {"probability": round(prediction.probability, 6)}
+    return symbols_to_json(prediction.top(top, offer_unknown=offer_unknown))
+
+
+def _to_text(prediction: Prediction, top: int, offer_unknown: bool) -> str:
     if not prediction.has_probabilities:
         return " ".join(f"{value:.6g}" for value in prediction.values)
-    best = prediction.top(top)
+    if prediction.is_nameless:
+        return f"{prediction.probability:.4f}"
+    best = prediction.top(top, offer_unknown=offer_unknown)
     if top == 1:
         return show_symbol(best[0][0])
     return "\t".join(f"{show_symbol(other)} {probability:.4f}" for other, probability in best)

@@ -47,6 +47,7 @@ class Stream(StreamState):
 
         Returns:
             Prediction over the output vocabulary; its numbers are float32 of shape (K,) and belong to the caller.
+            Its `unknown` says that the model read its unknown symbol in place of `symbol`.
 
         Raises:
             UnknownSymbolError: `symbol` is not in the vocabulary. The state has not moved.
@@ -118,8 +119,9 @@ class Stream(StreamState):
         encoder, manifest = self.pool.encoder, self.file.manifest
         id, checked = encoder.id_of(symbol), encoder.features_of(features)
         backend = self._step(id, checked)
-        if manifest.extra_outputs:
-            return prediction_of(self._new_answers(), manifest)
+        unknown = symbol is not None and symbol not in manifest.vocabulary
+        if unknown or manifest.extra_outputs:
+            return prediction_of(self._new_answers(), manifest, unknown=unknown)
         return Prediction(backend.answer().copy(), symbols_of(manifest))
 
     def _step_any_id(self, id: int) -> Float32:
@@ -153,7 +155,8 @@ class Stream(StreamState):
         def compute() -> Prediction:
             backend.write_features(checked)
             backend.peek(id)
-            return prediction_of(self._new_answers(), self.file.manifest)
+            unknown = symbol is not None and symbol not in self.file.manifest.vocabulary
+            return prediction_of(self._new_answers(), self.file.manifest, unknown=unknown)
 
         return self._guarded(compute)
 

@@ -1,0 +1,64 @@
+"""The part of a manifest that says how the training data were read, as far as the device needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .manifest import Manifest
+
+TEXT = "text"  # kind of a reader of texts
+
+
+class OutputSymbols(tuple[str, ...]):
+    """The symbols of an output.
+
+    Attributes:
+        hidden: Ids that are not offered as predictions: the unknown symbol, and the end symbol of texts.
+    """
+
+    hidden: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainedData:
+    """Description of the training data; values that a manifest lacks, or holds in another shape, are None or empty.
+
+    Attributes:
+        kind: The kind of their reader: "events", "text", "symbols"; None: not known.
+        reading: The values of the reader.
+        end: The symbol between two sequences, if the model knows it. A fresh stream begins with it.
+        boundary: Name of each feature of the model -> its value with the end symbol, of shape (1,).
+    """
+
+    kind: str | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    end: str | None = None
+    boundary: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> TrainedData:
+        """Return the description in a manifest.
+
+        A model that reads features which have no value with the end symbol has no `end` either.
+        """
+        data = manifest.training.get("data")
+        data = data if isinstance(data, Mapping) else {}
+        reading = data.get("reading")
+        reading = reading if isinstance(reading, Mapping) else {}
+        kind, end, values = reading.get("kind"), data.get("end"), data.get("boundary")
+        values = values if isinstance(values, Mapping) else {}
+        boundary = {feature.name: values.get(feature.name) for feature in manifest.features}
+        complete = all(_is_single_number(value) for value in boundary.values())
+        known = isinstance(end, str) and end in manifest.vocabulary and complete
+        return cls(
+            kind if isinstance(kind, str) else None, reading, str(end) if known else None,
+            {name: value for name, value in boundary.items() if value is not None} if known else {},
+        )  # fmt: skip
+
+
+def _is_single_number(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 1 and type(value[0]) in (int, float) and isfinite(value[0])

@@ -1,0 +1,99 @@
+"""Write the answer to a line on one line, as JSON or in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+from ..common.printable import printable_json
+from ..format.vocabulary import show_symbol
+from ..streams.prediction import Prediction, prediction_to_json, prediction_to_text, symbols_to_json
+from ..tasks.anomaly import Surprise
+
+_NAMES = ("stream", "seen", "input", "unknown", "reset", "error", "bits", "rank", "surprising", "alarm")
+_OF_GAPS = ("gap", "gap_probability")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The content of an answer.
+
+    Attributes:
+        given: The symbol, or the line.
+        prediction: The answer of the model; None: nothing was stepped.
+        unknown: Whether the symbol is not in the vocabulary.
+        stream: Key of its stream and number of symbols it has seen; None: there are no keys.
+        surprise: The surprise of the symbol; None: there is no threshold.
+        events: The likeliest next events of a model with gap symbols, and the likeliest gap before the first.
+        fields: Other fields of the line.
+        reset: Whether the line only resets its stream.
+    """
+
+    given: str
+    prediction: Prediction | None = None
+    unknown: bool = False
+    stream: tuple[str, int] | None = None
+    surprise: Surprise | None = None
+    events: tuple[list[tuple[str, float]], tuple[str, float] | None] | None = None
+    fields: Mapping[str, Any] | None = None
+    reset: bool = False
+
+    def to_json(self, top: int, *, offer_unknown: bool = False) -> str:
+        """Return it as a JSON object; `top` is the number of likeliest symbols to name."""
+        answer: dict[str, Any] = {} if self.stream is None else {"stream": self.stream[0], "seen": self.stream[1]}
+        if self.reset:
+            return printable_json({**answer, "reset": True})
+        answer["input"] = self.given
+        if self.unknown:
+            answer["unknown"] = True
+        if self.events is not None:
+            best, gap = self.events
+            answer |= symbols_to_json(best)
+            if gap is not None:
+                answer |= {"gap": gap[0], "gap_probability": round(gap[1], 6)}
+        elif self.prediction is not None:
+            answer |= prediction_to_json(self.prediction, top, offer_unknown=offer_unknown)
+        if self.surprise is not None:
+            one = self.surprise
+            bits, rank = (None, None) if isnan(one.bits) else (round(one.bits, 4), one.rank)
+            answer |= {"bits": bits, "rank": rank, "surprising": one.surprising, "alarm": one.alarm}
+        if self.fields:
+            answer = with_fields(answer, self.fields, (*_NAMES, *_OF_GAPS))
+        return printable_json(answer)
+
+    def to_text(self, top: int, *, offer_unknown: bool = False) -> str:
+        """Return it in columns separated by tabs: key, input and surprise where there are such, then the prediction."""
+        columns = []
+        if self.stream is not None:
+            key = self.stream[0]
+            columns.append(key if key.isprintable() else printable_json(key))
+        if self.surprise is not None:
+            one = self.surprise
+            mark = " alarm" if one.alarm else " surprising" if one.surprising else ""
+            columns += [show_symbol(self.given), "-" if isnan(one.bits) else f"{one.bits:.2f}{mark}"]
+        if self.events is not None:
+            best, gap = self.events
+            names = [show_symbol(symbol) for symbol, _ in best]
+            columns += names if top == 1 else [f"{n} {p:.4f}" for n, (_, p) in zip(names, best, strict=True)]
+            columns += [] if gap is None else [show_symbol(gap[0])]
+        elif self.prediction is None:
+            columns.append("")
+        else:
+            columns.append(prediction_to_text(self.prediction, top, offer_unknown=offer_unknown))
+        return "\t".join(columns)
+
+
+def with_fields(answer: Mapping[str, Any], fields: Mapping[str, Any], reserved: tuple[str, ...]) -> dict[str, Any]:
+    """Return an answer with the other fields of its line after "input".
+
+    A field that has the name of a part of an answer is called in_NAME.
+    """
+    renamed = {f"in_{name}" if name in answer or name in reserved else name: fields[name] for name in fields}
+    merged: dict[str, Any] = {}
+    for name, value in answer.items():
+        merged[name] = value
+        if name == "input":
+            merged |= renamed
+    return merged

@@ -1,0 +1,132 @@
+"""Step the stream of an event: begin it, reset it, add the gap before it, and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ..streams.model import Model
+from ..streams.prediction import Prediction
+from ..streams.stream import Stream
+from ..tasks.anomaly import Surprise, Threshold, Watch
+from ..tasks.begin import begin
+from ..tasks.next_event import next_events_of
+from .answer import Answer
+from .input_line import Event
+from .keyed_streams import KeyedStreams
+from .rows import RowLines
+
+
+class Stepper:
+    """Streams of a model that answer events, one by one.
+
+    Attributes:
+        streams: The streams by key.
+        symbols: Number of symbols that were given; those that begin a sequence, and gaps, are not counted.
+    """
+
+    def __init__(
+        self, model: Model, max_streams: int, tell: Callable[[str], None], *, threshold: Threshold | None = None,
+        reset_on: str | None = None, middle: bool = False, top: int = 1, offer_unknown: bool = False,
+        keyed: bool = False,
+    ) -> None:  # fmt: skip
+        """Begin with nothing read.
+
+        Args:
+            model: The model.
+            max_streams: How many streams to keep.
+            tell: Takes remarks for the user.
+            threshold: Marks surprising symbols; None: no surprise in the answers.
+            reset_on: Symbol after which a stream is reset; None: there is none.
+            middle: Fresh streams begin in the middle of a sequence.
+            top: How many of the likeliest events to name.
+            offer_unknown: Name the unknown symbol among them.
+            keyed: Answers name the key of their stream.
+
+        Raises:
+            TargetError: The model does not predict its next symbol, and there is a threshold.
+        """
+        self.streams = KeyedStreams(model, max_streams, tell)
+        self.symbols = 0
+        self._vocabulary, self._tell = model.vocabulary, tell
+        self._watch = None if threshold is None else Watch(self.streams.stream, threshold)
+        self._reset_on, self._begins, self._keyed = reset_on, not middle, keyed
+        self._resets_unfed = reset_on is not None and reset_on not in model.vocabulary
+        self._events = next_events_of(model.manifest)
+        self._top, self._offer_unknown = top, offer_unknown
+
+    def answer(self, event: Event, given: str, rows: RowLines | None) -> Answer:
+        """Step the stream of an event and return the answer.
+
+        Args:
+            event: The event.
+            given: Its symbol or line, for the answer.
+            rows: Computes the gap before it; None: there is none.
+
+        Raises:
+            UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: As `Stream.step` does. No state has
+                moved.
+        """
+        key, streams = event.key, self.streams
+        stream = streams.select(key)
+        is_reset_alone = not event.is_event or (self._resets_unfed and event.symbol == self._reset_on)
+        if event.reset or is_reset_alone:
+            stream.reset()
+            streams.times.pop(key, None)
+        if is_reset_alone:
+            streams.keep(key)
+            return Answer(given, reset=True, stream=self._seen(key))
+        answer = self._step(stream, event, given, rows)
+        seen = self._seen(key)
+        if event.symbol == self._reset_on and self._reset_on is not None:
+            stream.reset()
+            streams.times.pop(key, None)
+        elif event.time is not None:
+            streams.times[key] = event.time
+        streams.keep(key)
+        self.symbols += 1
+        return replace(answer, stream=seen)
+
+    def seen(self, key: str) -> tuple[str, int] | None:
+        """Return a key and the number of symbols its stream has seen; None: answers name no keys."""
+        self.streams.select(key)
+        return self._seen(key)
+
+    def _seen(self, key: str) -> tuple[str, int] | None:
+        return (key, self.streams.stream.symbols_seen) if self._keyed else None
+
+    def _step(self, stream: Stream, event: Event, given: str, rows: RowLines | None) -> Answer:
+        gap = None if rows is None else rows.gap(self.streams.times.get(event.key), event.time)
+        features = event.features if rows is None else rows.features(event, gap)
+        has_begun = self._begins and not stream.symbols_seen and begin(stream, event.symbol)
+        try:
+            prediction, surprise = self._step_once(stream, event.symbol, features)
+        except BaseException:
+            if has_begun:
+                stream.reset()
+            raise
+        unknown = prediction.unknown
+        if gap is not None and rows is not None and rows.gaps is not None:
+            prediction, of_gap = self._step_once(stream, rows.gaps.symbol(gap), features)
+            surprise = _together(surprise, of_gap)
+        events = None
+        if self._events is not None:
+            best = self._events.top(stream, prediction, self._top, features, offer_unknown=self._offer_unknown)
+            events = best, self._events.gap_before(stream, best[0][0], features)
+        return Answer(given, prediction, unknown, None, surprise, events, event.fields or None)
+
+    def _step_once(self, stream: Stream, symbol: str | None, features: Any) -> tuple[Prediction, Surprise | None]:
+        if self._watch is None:
+            return stream.step(symbol, features), None
+        surprise = self._watch.step(symbol or "", features)
+        return surprise.prediction, surprise
+
+
+def _together(event: Surprise | None, gap: Surprise | None) -> Surprise | None:
+    """Return the surprise of an event and of the gap before it: the bits of both, the marks of either."""
+    if event is None or gap is None:
+        return event
+    return Surprise(
+        event.bits, event.rank, event.surprising or gap.surprising, event.alarm or gap.alarm, gap.prediction
+    )
