@@ -23,6 +23,10 @@ def generate(
     beam: Annotated[int | None, sampling(
         "Find the most likely continuations by beam search of this width.", "no beam search", min=1)] = None,
     stop: Annotated[str | None, sampling("Symbol after which the generation ends.", "none", metavar="SYMBOL")] = None,
+    middle: Annotated[bool, sampling(
+        "Begin in the middle of a sequence, without the end symbol.", flag="--middle")] = False,
+    offer_unknown: Annotated[bool, sampling(
+        "Generate the unknown symbol too, and the end symbol of a text.", flag="--offer-unknown")] = False,
     seed: Annotated[int | None, sampling("Random seed: equal seeds draw equal symbols.", "random", min=0)] = None,
     backend: Backend = None,
     as_json: AsJson = False,
@@ -31,7 +35,8 @@ def generate(
 
     They are printed as text where the model was trained on text or all its symbols are single characters, otherwise
     with blanks between them (or on lines of their own if they contain blanks). The prompt is written in the same way;
-    \n, \t and \\ stand for newline, tab and backslash. Without a prompt, a model of whole sequences begins a new one.
+    \n, \t and \\ stand for newline, tab and backslash. A model of whole sequences begins a new one,
+    with the end symbol before the prompt.
 
     Example: stepcell generate model.tflite --prompt "The " --count 200 --temperature 0.8
     """
@@ -48,14 +53,15 @@ def generate(
     with silence_stderr():
         stream = load(file, backend=backend).stream()
     formatter = SymbolFormatter.of(stream.file.manifest)
-    symbols, end = formatter.read_prompt(prompt), None if stop is None else formatter.read_symbol(stop)
+    symbols, end = formatter.read(prompt), None if stop is None else formatter.read_symbol(stop)
     if beam is None:
         drawn = stream.generate(
-            count, prompt=symbols, temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy, stop=end, seed=seed
-        )
+            count, prompt=symbols, temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy, stop=end,
+            seed=seed, begin=not middle, offer_unknown=offer_unknown,
+        )  # fmt: skip
         pieces = write_symbols(formatter, symbols, drawn, as_json=as_json)
     else:
-        found = stream.beam(count, beam, prompt=symbols, stop=end)
+        found = stream.beam(count, beam, prompt=symbols, stop=end, begin=not middle, offer_unknown=offer_unknown)
         pieces = write_continuations(formatter, symbols, found, as_json=as_json)
     try:
         for piece in pieces:

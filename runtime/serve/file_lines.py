@@ -141,7 +141,7 @@ class FileLines(Lines):
         if offset is None:
             return self._open_when_there()
         self.begins_anew = True
-        if offset.path != os.path.abspath(self._path):
+        if offset.path != str(self._path.absolute()):
             self._tell(f"{self._path} is another file than before ({offset.path}): going on at its beginning.")
             return self._open_when_there()
         identity = offset.identity

@@ -42,7 +42,7 @@ class FileIdentity(NamedTuple):
         Raises:
             OSError: There is no such file.
         """
-        found = os.stat(file) if isinstance(file, Path) else os.fstat(file.fileno())
+        found = file.stat() if isinstance(file, Path) else os.fstat(file.fileno())
         return cls(found.st_dev, found.st_ino, _birth(file, found), found.st_mtime_ns)
 
     def is_same(self, other: FileIdentity) -> bool:
@@ -85,7 +85,7 @@ class InputOffset:
     @classmethod
     def of(cls, path: Path, file: BinaryIO, position: int, line: int) -> InputOffset:
         """Return the offset of `position` in the open file, which is moved there."""
-        return cls(os.path.abspath(path), position, line, _digest(file, position), *FileIdentity.of(file))
+        return cls(str(path.absolute()), position, line, _digest(file, position), *FileIdentity.of(file))
 
     @classmethod
     def from_json(cls, found: Any) -> InputOffset | None:
@@ -147,17 +147,17 @@ def compressed_after(path: Path, before: FileIdentity) -> list[str]:
 
 def _siblings(path: Path, *, any_name: bool = False) -> Iterator[tuple[Path, FileIdentity]]:
     """Yield the regular files in the folder of `path`: those named after it, or all."""
-    folders = dict.fromkeys((Path(os.path.abspath(path)).parent, Path(os.path.realpath(path)).parent))
+    folders = dict.fromkeys((path.absolute().parent, Path(os.path.realpath(path)).parent))
     for folder in folders:
         try:
-            names = sorted(os.listdir(folder))
+            files = sorted(folder.iterdir())
         except OSError:
             continue
-        for name in names:
-            if any_name or _is_named_after(name, path):
-                identity = _identity(folder / name)
+        for file in files:
+            if any_name or _is_named_after(file.name, path):
+                identity = _identity(file)
                 if identity is not None:
-                    yield folder / name, identity
+                    yield file, identity
 
 
 def _is_named_after(name: str, path: Path) -> bool:
@@ -166,7 +166,8 @@ def _is_named_after(name: str, path: Path) -> bool:
         name = name.removesuffix(suffix)
     for start, end in ((path.name, ""), (path.stem, path.suffix)):
         if name.startswith(start) and name.endswith(end) and len(name) > len(start) + len(end):
-            if _ROTATED.fullmatch(name[len(start) : len(name) - len(end)]):
+            addition = name[len(start) : len(name) - len(end)]
+            if _ROTATED.fullmatch(addition):
                 return True
     return False
 
@@ -174,7 +175,7 @@ def _is_named_after(name: str, path: Path) -> bool:
 def _identity(path: Path) -> FileIdentity | None:
     """Return the identity of a regular file; None: there is none at `path`."""
     try:
-        return FileIdentity.of(path) if stat.S_ISREG(os.stat(path).st_mode) else None
+        return FileIdentity.of(path) if stat.S_ISREG(path.stat().st_mode) else None
     except OSError:
         return None
 

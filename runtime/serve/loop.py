@@ -60,12 +60,13 @@ class IOOptions:
 
 def predict_lines(
     model: Model, options: LineOptions, io: IOOptions, stdin: BinaryIO | None, answer: Callable[[str], None],
-    tell: Callable[[str], None], guard: SignalGuard | None = None,
+    tell: Callable[[str], None], guard: SignalGuard | None = None, sync: Callable[[], None] | None = None,
 ) -> None:  # fmt: skip
     """Answer the lines of a file or of stdin as they come, and save the state.
 
     A line is saved as read after its answer has been given: after a crash some answers come again, none is left out.
-    On the first Ctrl-C or SIGTERM, and when a line is refused, all answered lines are saved.
+    On the first Ctrl-C or SIGTERM, and when a line is refused, all answered lines are saved; lines that were taken from
+    a pipe are answered before.
 
     Args:
         model: The model.

@@ -86,7 +86,7 @@ class RowLines:
 
     def features(self, event: Event, gap: float | None) -> dict[str, Any] | None:
         """Return the features of an event, with the time since the one before if the model reads it."""
-        features = {name: value for name, value in (event.features or {}).items()}
+        features = dict(event.features or {})
         if self._reader.gap_feature:
             features[GAP] = [0.0 if gap is None else gap]
         return features or None

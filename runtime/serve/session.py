@@ -14,7 +14,8 @@ from ..streams.saved_state import SavedStreams
 from ..tasks.anomaly import Threshold
 from .answer import Answer
 from .input_line import Event, parse_json_line, parse_line
-from .lines import InputOffset, Line
+from .input_offset import InputOffset
+from .lines import Line
 from .rows import RowLines, reader_of_rows
 from .stepper import Stepper
 from .tally import Tally
@@ -206,7 +207,7 @@ class Session:
         elif options.symbol_field is None and options.key_field is None:
             event = parse_line(text, self._model.manifest)
         else:
-            event = parse_printable_json(text, self._model.manifest, options.symbol_field, options.key_field)
+            event = parse_json_line(text, self._model.manifest, options.symbol_field, options.key_field)
         given = _shown(text) if event.symbol is None else event.symbol
         if event.symbol is not None and event.symbol not in self._vocabulary and event.symbol != options.reset_on:
             if self._policy == SKIP:

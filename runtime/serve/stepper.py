@@ -10,7 +10,7 @@ from ..streams.model import Model
 from ..streams.prediction import Prediction
 from ..streams.stream import Stream
 from ..tasks.anomaly import Surprise, Threshold, Watch
-from ..tasks.begin import begin
+from ..tasks.begin import begin_sequence
 from ..tasks.next_event import next_events_of
 from .answer import Answer
 from .input_line import Event
@@ -50,7 +50,7 @@ class Stepper:
         self.streams = KeyedStreams(model, max_streams, tell)
         self.symbols = 0
         self._vocabulary, self._tell = model.vocabulary, tell
-        self._watch = None if threshold is None else Watch(self.streams.stream, threshold)
+        self._watch = None if threshold is None else Watch(self.streams.stream, threshold, begin=not middle)
         self._reset_on, self._begins, self._keyed = reset_on, not middle, keyed
         self._resets_unfed = reset_on is not None and reset_on not in model.vocabulary
         self._events = next_events_of(model.manifest)
@@ -99,7 +99,7 @@ class Stepper:
     def _step(self, stream: Stream, event: Event, given: str, rows: RowLines | None) -> Answer:
         gap = None if rows is None else rows.gap(self.streams.times.get(event.key), event.time)
         features = event.features if rows is None else rows.features(event, gap)
-        has_begun = self._begins and not stream.symbols_seen and begin(stream, event.symbol)
+        has_begun = self._begins and not stream.symbols_seen and begin_sequence(stream, event.symbol)
         try:
             prediction, surprise = self._step_once(stream, event.symbol, features)
         except BaseException:

@@ -169,7 +169,12 @@ def prediction_to_json(prediction: Prediction, top: int, *, offer_unknown: bool 
 
 def prediction_to_text(prediction: Prediction, top: int, *, offer_unknown: bool = False) -> str:
     """Return the same on one line, in columns; above a `top` of 1 with probabilities."""
-    if top == 1 and not (offer_unknown or prediction.outputs) and len(prediction.values) > 1 and prediction.has_probabilities:
+    if (
+        top == 1
+        and not (offer_unknown or prediction.outputs)
+        and len(prediction.values) > 1
+        and prediction.has_probabilities
+    ):
         return show_symbol(prediction.symbol)
     others = [f"{name}: {_to_text(other, top, offer_unknown)}" for name, other in prediction.outputs.items()]
     return "\t".join([_to_text(prediction, top, offer_unknown), *others])

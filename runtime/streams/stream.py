@@ -279,28 +279,33 @@ class Stream(StreamState):
         greedy: bool = False,
         stop: str | None = None,
         seed: int | None = None,
+        begin: bool = True,
+        offer_unknown: bool = False,
     ) -> Iterator[str]:
         """Go on by what the stream predicts itself: an iterator over the symbols. See `tasks.generate.generate`."""
         from ..tasks.generate import generate
 
         return generate(
             self, count, prompt=prompt, temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy, stop=stop,
-            seed=seed,
+            seed=seed, begin=begin, offer_unknown=offer_unknown,
         )  # fmt: skip
 
     def beam(
-        self, count: int, width: int, *, prompt: Iterable[str] = (), stop: str | None = None
-    ) -> list[Continuation]:
+        self, count: int, width: int, *, prompt: Iterable[str] = (), stop: str | None = None, begin: bool = True,
+        offer_unknown: bool = False,
+    ) -> list[Continuation]:  # fmt: skip
         """Return the likeliest ways to go on, the likeliest first; the stream stays. See `tasks.generate.beam`."""
         from ..tasks.generate import beam
 
-        return beam(self, count, width, prompt=prompt, stop=stop)
+        return beam(self, count, width, prompt=prompt, stop=stop, begin=begin, offer_unknown=offer_unknown)
 
-    def score(self, symbols: Iterable[str], features: Features | None = None, *, in_lanes: bool = True) -> Score:
+    def score(
+        self, symbols: Iterable[str], features: Features | None = None, *, in_lanes: bool = True, begin: bool = True
+    ) -> Score:
         """Feed symbols and return how likely each was, given all before it. See `tasks.score.score`."""
         from ..tasks.score import score
 
-        return score(self, symbols, features, in_lanes=in_lanes)
+        return score(self, symbols, features, in_lanes=in_lanes, begin=begin)
 
     def _empty_answers(self, steps: int) -> Float32:
         return np.empty((steps, len(self.file.manifest.output_vocabulary)), np.float32)

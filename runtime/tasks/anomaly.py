@@ -19,6 +19,7 @@ from ..format.tensor_specs import Features
 from ..streams.model import Model
 from ..streams.prediction import Prediction
 from ..streams.stream import Stream
+from .begin import begin_sequence
 from .distribution import Float64, log_probability_and_rank, require_next_symbols
 
 FORMAT = 1
@@ -114,7 +115,7 @@ def _is_one_of(value: Any, types: tuple[type, ...], limits: tuple[int, int]) -> 
 
 def calibrate(
     model: Model, sequences: Iterable[Iterable[str]], false_alarms: float = 0.01,
-    features: Iterable[Features | None] | None = None,
+    features: Iterable[Features | None] | None = None, *, begin: bool = True,
 ) -> Threshold:  # fmt: skip
     """Measure the surprise of normal data and return the threshold that they exceed at the rate `false_alarms`.
 
@@ -129,6 +130,7 @@ def calibrate(
             for the threshold of sequences, which takes about 1 / false_alarms of them.
         false_alarms: The share of normal symbols, and of normal sequences, that may be above.
         features: For each sequence, features that the model reads beside it; see `Stream.score`.
+        begin: Each sequence begins with the end symbol, if the model has one; see `begin_sequence`.
 
     Raises:
         OptionError: `false_alarms` is not between 0 and 1.
@@ -142,7 +144,7 @@ def calibrate(
     all_features = repeat(None) if features is None else features
     for sequence, its_features in zip(sequences, all_features):  # noqa: B905 - `repeat` has no end
         stream.reset()
-        bits = stream.score(sequence, its_features).bits
+        bits = stream.score(sequence, its_features, begin=begin).bits
         surprises.append(bits[~np.isnan(bits)])
     symbols = np.concatenate([*surprises, np.zeros(0)])
     largest = np.array([bits.max() for bits in surprises if bits.size])
@@ -184,8 +186,13 @@ class Surprise:
 class Watch:
     """Steps a stream and reports how surprising each symbol was. Without a threshold nothing is surprising."""
 
-    def __init__(self, stream: Stream, threshold: Threshold | None = None) -> None:
+    def __init__(self, stream: Stream, threshold: Threshold | None = None, *, begin: bool = True) -> None:
         """Watch `stream`, which may be stepped otherwise too.
+
+        Args:
+            stream: The stream.
+            threshold: What is surprising; None: nothing.
+            begin: Feed the end symbol first to a fresh stream of a model of whole sequences; see `begin_sequence`.
 
         Raises:
             TargetError: The model answers with labels.
@@ -193,6 +200,7 @@ class Watch:
         require_next_symbols(stream.file, "none is surprising", with_features=True)
         self.stream = stream
         self.threshold = threshold
+        self._begin = begin
 
     def step(self, symbol: str, features: Features | None = None) -> Surprise:
         """Measure how surprising a symbol is, given all before it, and feed it.
@@ -202,13 +210,26 @@ class Watch:
             features: Features that the model reads beside it; see `Stream.step`.
 
         Returns:
-            Its surprise and the next prediction. The first symbol of a fresh stream has no surprise: bits nan, rank 0.
+            Its surprise and the next prediction. The first symbol of a fresh stream has no surprise, bits nan and
+            rank 0, unless the sequence was begun.
 
         Raises:
             UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: The state has not moved.
         """
         stream, threshold = self.stream, self.threshold
         id = stream.pool.encoder.id_of(symbol)
+        has_begun = self._begin and not stream.symbols_seen and begin_sequence(stream, symbol)
+        try:
+            return self._measure(stream, threshold, id, symbol, features)
+        except BaseException:
+            if has_begun:
+                stream.reset()
+            raise
+
+    @staticmethod
+    def _measure(
+        stream: Stream, threshold: Threshold | None, id: int, symbol: str, features: Features | None
+    ) -> Surprise:
         before = stream.prediction
         bits, rank = nan, 0
         if before is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ..interpreters.base import initial_state
 from ..streams.stream import Stream
 
 
-def begin(stream: Stream, first: str | None = None) -> bool:
-    """Feed the end symbol to a stream that has seen nothing since its reset, if its model has one.
+def begin_sequence(stream: Stream, first: str | None = None) -> bool:
+    """Feed the end symbol to a stream that is in its initial state, if its model has one.
 
-    Training puts the end symbol between two sequences, so it is also the beginning of each. This is the one rule of
-    predict, generate, score, calibrate and evaluate.
+    Training puts the end symbol between two sequences, so each begins with it. This is the one rule of predict,
+    generate, score, calibrate and evaluate.
 
     Args:
         stream: The stream to move.
@@ -21,8 +24,17 @@ def begin(stream: Stream, first: str | None = None) -> bool:
     Raises:
         BackendError, NotFiniteError: As `Stream.step` does. The stream has not moved.
     """
-    data = stream.file.manifest.trained_data
-    if data.end is None or first == data.end or stream.symbols_seen or stream.prediction is not None:
+    if not can_begin(stream) or first == stream.file.manifest.trained_data.end:
         return False
+    data = stream.file.manifest.trained_data
     stream.step(data.end, data.boundary or None)
     return True
+
+
+def can_begin(stream: Stream) -> bool:
+    """Return whether a stream is in its initial state, and its model has an end symbol to begin with."""
+    manifest = stream.file.manifest
+    if manifest.trained_data.end is None or stream.symbols_seen or stream.prediction is not None:
+        return False
+    state, initial = stream.state, initial_state(manifest.state)  # an assigned state is no beginning
+    return all(np.array_equal(state[name], initial[name]) for name in initial)

@@ -12,6 +12,7 @@ import numpy as np
 from ..common.errors import OptionError
 from ..streams.snapshot import Snapshot
 from ..streams.stream import Stream
+from .begin import can_begin
 from .distribution import Float64, next_symbol_probabilities, require_next_symbols
 
 
@@ -26,6 +27,8 @@ def generate(
     greedy: bool = False,
     stop: str | None = None,
     seed: int | None = None,
+    begin: bool = True,
+    offer_unknown: bool = False,
 ) -> Iterator[str]:
     """Feed a stream its own predictions: return an iterator over the symbols.
 
@@ -35,13 +38,17 @@ def generate(
     Args:
         stream: The stream to move.
         count: How many symbols, at most.
-        prompt: Symbols to feed first. A stream that has not been stepped since its reset needs some.
+        prompt: Symbols to feed first. A stream that has not been stepped since its reset needs some, unless its model
+            has an end symbol to begin with.
         temperature: See `Sampling`.
         top_k: See `Sampling`.
         top_p: See `Sampling`.
         greedy: See `Sampling`.
         stop: Symbol after which to end.
         seed: The same seed gives the same symbols, on one interpreter; None: others each time.
+        begin: Feed the end symbol first to a fresh stream of a model of whole sequences; see `begin_sequence`.
+        offer_unknown: Generate the unknown symbol too, and the end symbol of a model of texts. (As `stop`, a symbol is
+            always generated.)
 
     Raises:
         OptionError: Options make no sense, or there is no prediction to start from. The stream has not moved.
@@ -50,17 +57,22 @@ def generate(
         NotFiniteError: While iterating: an output is no distribution. The stream is after the last symbol yielded.
     """
     sampling, symbols = Sampling(temperature, top_k, top_p, greedy), list(prompt)
-    check_generation(stream, symbols, stop, {"count": (count, 0), **({} if seed is None else {"seed": (seed, 0)})})
-    return _generated(stream, count, sampling, symbols, stop, np.random.default_rng(seed))
+    numbers = {"count": (count, 0), **({} if seed is None else {"seed": (seed, 0)})}
+    check_generation(stream, symbols, stop, numbers, begin=begin)
+    hidden = hidden_ids(stream, stop, offer_unknown=offer_unknown)
+    if begin:
+        symbols = begun(stream, symbols)
+    return _generated(stream, count, sampling, symbols, stop, np.random.default_rng(seed), hidden)
 
 
 def _generated(
-    stream: Stream, count: int, sampling: Sampling, prompt: list[str], stop: str | None, random: np.random.Generator
-) -> Iterator[str]:
+    stream: Stream, count: int, sampling: Sampling, prompt: list[str], stop: str | None, random: np.random.Generator,
+    hidden: list[int],
+) -> Iterator[str]:  # fmt: skip
     stream.absorb(prompt)
     vocabulary = stream.file.manifest.vocabulary.symbols
     for _ in range(count):
-        symbol = vocabulary[sampling.draw(next_distribution(stream), random)]
+        symbol = vocabulary[sampling.draw(_without(next_distribution(stream), hidden), random)]
         stream.step(symbol)
         yield symbol
         if symbol == stop:
@@ -80,7 +92,30 @@ def next_distribution(stream: Stream) -> Float64:
     return next_symbol_probabilities(prediction.probabilities, stream.file.manifest.output, stream.file.name)
 
 
-def check_generation(stream: Stream, prompt: list[str], stop: str | None, numbers: dict[str, tuple[int, int]]) -> None:
+def begun(stream: Stream, prompt: list[str]) -> list[str]:
+    """Return the symbols of a prompt, after the end symbol if a sequence begins with them; see `begin_sequence`."""
+    end = stream.file.manifest.trained_data.end
+    return [end, *prompt] if end is not None and prompt[:1] != [end] and can_begin(stream) else prompt
+
+
+def hidden_ids(stream: Stream, stop: str | None, *, offer_unknown: bool) -> list[int]:
+    """Return the ids that are not generated: those of `Prediction.top`, but for `stop`."""
+    symbols = stream.file.manifest.output_symbols
+    return [] if offer_unknown else [id for id in symbols.hidden if symbols[id] != stop]
+
+
+def _without(distribution: Float64, hidden: list[int]) -> Float64:
+    """Return a distribution with zeros for `hidden` ids, unless nothing is left."""
+    if not hidden:
+        return distribution
+    rest = distribution.copy()
+    rest[hidden] = 0.0
+    return rest if rest.any() else distribution
+
+
+def check_generation(
+    stream: Stream, prompt: list[str], stop: str | None, numbers: dict[str, tuple[int, int]], *, begin: bool
+) -> None:
     """Refuse impossible options before the stream moves.
 
     Args:
@@ -88,6 +123,7 @@ def check_generation(stream: Stream, prompt: list[str], stop: str | None, number
         prompt: Symbols to feed first.
         stop: Symbol after which to end.
         numbers: Name of an option -> its value, and the least that it may be.
+        begin: Whether a fresh stream is fed the end symbol, if its model has one.
 
     Raises:
         TargetError, UnknownSymbolError, OptionError: As `generate` does.
@@ -101,7 +137,7 @@ def check_generation(stream: Stream, prompt: list[str], stop: str | None, number
     ]
     if stop is not None and stop not in file.manifest.vocabulary:
         problems.append(f"the stop symbol {stop!r} is not in the vocabulary ({file.manifest.vocabulary.describe()})")
-    if not prompt and stream.prediction is None:
+    if not prompt and stream.prediction is None and not (begin and can_begin(stream)):
         problems.append("the stream has no prediction yet: give it a prompt of one symbol or more")
     if problems:
         raise OptionError(f"{file.name} cannot generate symbols: {'; '.join(problems)}. The stream has not moved.")
@@ -124,8 +160,9 @@ class Continuation:
 
 
 def beam(
-    stream: Stream, count: int, width: int, *, prompt: Iterable[str] = (), stop: str | None = None
-) -> list[Continuation]:
+    stream: Stream, count: int, width: int, *, prompt: Iterable[str] = (), stop: str | None = None, begin: bool = True,
+    offer_unknown: bool = False,
+) -> list[Continuation]:  # fmt: skip
     """Search the likeliest continuations and return them, the likeliest first. The stream itself does not move.
 
     Of all ways to add a symbol to the `width` likeliest beginnings the `width` likeliest are kept, `count` times.
@@ -138,6 +175,8 @@ def beam(
         prompt: Symbols to feed first. A stream that has not been stepped since its reset needs some.
         stop: Symbol after which a continuation ends. It keeps its place among the others: few symbols are likelier
             than many.
+        begin: See `generate`.
+        offer_unknown: See `generate`.
 
     Raises:
         OptionError: Options make no sense, or there is no prediction to start from.
@@ -146,7 +185,11 @@ def beam(
         NotFiniteError: An output is no distribution.
     """
     symbols = list(prompt)
-    check_generation(stream, symbols, stop, {"count": (count, 0), "width": (width, 1)})
+    check_generation(stream, symbols, stop, {"count": (count, 0), "width": (width, 1)}, begin=begin)
+    symbols, hidden = (
+        begun(stream, symbols) if begin else symbols,
+        hidden_ids(stream, stop, offer_unknown=offer_unknown),
+    )
     walker = stream.fork()  # the one stream that is stepped, from snapshot to snapshot
     walker.absorb(symbols)
     found = [_Path((), 0.0, walker.snapshot())]
@@ -158,7 +201,7 @@ def beam(
                 continue
             walker.go_to(one.end)
             with np.errstate(divide="ignore"):
-                logarithms = np.log(next_distribution(walker))
+                logarithms = np.log(_without(next_distribution(walker), hidden))
             likeliest = np.argsort(-logarithms, kind="stable")[:width].tolist()
             choices += [(one.log_probability + float(logarithms[i]), one, i) for i in likeliest if logarithms[i] > -inf]
         choices.sort(key=lambda choice: -choice[0])  # stable: of equals the earlier

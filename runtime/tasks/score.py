@@ -14,6 +14,7 @@ from ..common.printable import printable_json
 from ..format.tensor_specs import Features, checked_features
 from ..format.vocabulary import show_symbol
 from ..streams.stream import Stream
+from .begin import begin_sequence
 from .distribution import Float64, log_probabilities_and_ranks, require_next_symbols
 from .lanes import FEWEST, LANES, Lanes, forgets, score_in_lanes
 
@@ -143,7 +144,10 @@ class Score:
                 yield "\t".join(columns)
 
 
-def score(stream: Stream, symbols: Iterable[str], features: Features | None = None, *, in_lanes: bool = True) -> Score:
+def score(
+    stream: Stream, symbols: Iterable[str], features: Features | None = None, *, in_lanes: bool = True,
+    begin: bool = True,
+) -> Score:  # fmt: skip
     """Feed symbols and return how likely each was, given all before it.
 
     The first symbol has no probability if the stream has no prediction yet. After a step, or an earlier `score`, it
@@ -156,6 +160,8 @@ def score(stream: Stream, symbols: Iterable[str], features: Features | None = No
         features: Features that the model reads beside them; see `Stream.absorb`.
         in_lanes: Step parts of a long stream (65,536 symbols and more) side by side if the model forgets fast enough,
             two to five times as fast; `Score.lanes` has the certificate. See `lanes.py`.
+        begin: Feed the end symbol first to a fresh stream of a model of whole sequences, so that the first symbol has a
+            probability too; see `begin_sequence`.
 
     Raises:
         UnknownSymbolError: One of them is not in the vocabulary. The stream has not moved.
@@ -165,7 +171,15 @@ def score(stream: Stream, symbols: Iterable[str], features: Features | None = No
         NotFiniteError: An output is no distribution. The stream has not moved.
     """
     require_next_symbols(stream.file, "its symbols have no probability", with_features=True)
-    return score_ids(stream, stream.ids_of(symbols), features, in_lanes=in_lanes)
+    ids = stream.ids_of(symbols)
+    checked_features(features, stream.file.manifest.features, stream.file.name, ids.shape)
+    begun = begin and ids.size and begin_sequence(stream, stream.file.manifest.vocabulary.symbols[ids[0]])
+    try:
+        return score_ids(stream, ids, features, in_lanes=in_lanes)
+    except BaseException:
+        if begun:
+            stream.reset()
+        raise
 
 
 def score_ids(stream: Stream, ids: Ids, features: Features | None = None, *, in_lanes: bool = True) -> Score:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import getincrementaldecoder
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..common.printable import printable, printable_json
 from ..data.text import BYTE, CHARACTER, WORD, TextReader
 from ..data.words import CURRENT, FIRST
 from ..format.manifest import Manifest
+from ..format.trained_data import TEXT
 from ..format.vocabulary import Vocabulary, escape_symbol, read_symbol, read_symbols, separator_of, unescape_symbol
 from .generate import Continuation
 
@@ -34,16 +35,12 @@ class SymbolFormatter:
     @classmethod
     def of(cls, manifest: Manifest) -> SymbolFormatter:
         """Return the formatter of a model."""
-        data: Any = manifest.training.get("data")
-        data = data if isinstance(data, dict) else {}
-        reading = data.get("reading")
-        reading = reading if isinstance(reading, dict) and reading.get("kind") == "text" else {}
+        data = manifest.trained_data
+        reading: Mapping[str, Any] = data.reading if data.kind == TEXT else {}
         unit = reading.get("unit")
         rules = reading.get("word_rules", FIRST) if unit == WORD else CURRENT
-        end = data.get("end")
-        known = isinstance(end, str) and end in manifest.vocabulary
         unit = unit if unit in (CHARACTER, BYTE, WORD) else None
-        return cls(manifest.vocabulary, unit, end if known else None, rules if rules in (FIRST, CURRENT) else CURRENT)
+        return cls(manifest.vocabulary, unit, data.end, rules if rules in (FIRST, CURRENT) else CURRENT)
 
     def read(self, text: str) -> list[str]:
         r"""Return the symbols in `text`; `\n`, `\t` and `\\` stand for newline, tab and backslash.
@@ -58,10 +55,6 @@ class SymbolFormatter:
             symbols += [self.end] if number and self.end else []
             symbols += reading.split(unescape_symbol(part))
         return symbols
-
-    def read_prompt(self, text: str) -> list[str]:
-        """Return the symbols in `text`. An empty prompt is the end symbol, if there is one: a sequence begins."""
-        return self.read(text) or ([] if self.end is None else [self.end])
 
     def read_symbol(self, text: str) -> str:
         r"""Return `text` as one symbol, literal or written with `\n`, `\t` and `\\`."""
