@@ -135,8 +135,7 @@ class EventsReader(Reader):
         """
         format, errors = self._format_of(path), RowErrors(str(path))
         parser = RowParser(self.columns if format != LINES else Columns(None, "line"), self.new_time_reader())
-        keep_empty = format == LINES and self.end is not None
-        builder = RecordingBuilder(str(path), errors, parser, keep_empty=keep_empty)
+        builder = RecordingBuilder(str(path), errors, parser, lines=format == LINES, end=self.end)
         if format == PARQUET:
             found, sha256, notes = self._read_parquet(path, builder)
         else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Keys: TypeAlias = NDArray[np.uint64]
 MAX_KEYS = 8_192  # in a model file: 4 bytes each
 _WINDOW = 1_024  # symbols at the end of the learned part of a stream
-_NEIGHBOURS = 8  # sequences before one without a name and a time, which belong to its key
+_NEIGHBOURS = 64  # sequences before one without a time, which belong to its key: short ones are alike
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
@@ -33,8 +33,8 @@ def keys_by_name(names: Iterable[str], values: Iterable[AnyArray]) -> Keys:
     return keys
 
 
-def keys_by_content(symbols: Sequence[str], ids: Ids, starts: Indices) -> Keys:
-    """Return the keys of S sequences by their symbols and those of their neighbours, uint64."""
+def keys_by_content(symbols: Sequence[str], ids: Ids, starts: Indices, names: Iterable[str] | None = None) -> Keys:
+    """Return the keys of S sequences by their symbols, those of their neighbours, and their names if any, uint64."""
     lengths = np.diff(starts)
     positions = (np.arange(len(ids)) - np.repeat(starts[:-1], lengths)).astype(np.uint64)
     mixed = np.concatenate([np.zeros(1, np.uint64), _mix(_hashes(symbols)[ids] + (positions + np.uint64(1)) * _GOLDEN)])
@@ -46,7 +46,7 @@ def keys_by_content(symbols: Sequence[str], ids: Ids, starts: Indices) -> Keys:
         step = np.uint64((back + 1) * int(_GOLDEN) % 2**64)
         keys[near:] += _mix(contents[near - back : len(contents) - back] + step)
     keys[:near] = _mix(keys[near] + np.arange(1, near + 1, dtype=np.uint64))
-    return keys
+    return keys if names is None else _mix(keys + _hashes(names))
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ class RecordingBuilder:
 
     def __init__(
         self, source: str, errors: RowErrors, parser: RowParser, *, max_different: int = MAX_DIFFERENT,
-        keep_empty: bool = False,
+        lines: bool = False, end: str | None = None,
     ) -> None:  # fmt: skip
         """Begin without rows.
 
@@ -37,9 +37,11 @@ class RecordingBuilder:
             errors: Takes the errors of rows.
             parser: Turns rows into events.
             max_different: How many different symbols there may be.
-            keep_empty: Whether a row whose only cell of the symbol is None is a sequence without symbols.
+            lines: Whether sequences are lines, which have no names.
+            end: The end symbol; an empty line is a sequence then, and without one it is left out.
         """
-        self._keep_empty, self._has_sequences = keep_empty, parser.columns.sequence is not None
+        self._keep_empty, self._has_names = lines and end is not None, not lines
+        self._has_sequences = parser.columns.sequence is not None
         self._source, self._errors, self._parse, self._times = source, errors, parser.parse, parser.times
         self._features, self._max_different = len(parser.feature_names), max_different
         self._symbols, self._sequences, self._order = SymbolTable(), SymbolTable(), OrderColumn()
@@ -120,7 +122,8 @@ class RecordingBuilder:
     def _keys(self, recording: Recording, per_second: int) -> Keys:
         """Return the keys of the sequences: by name, first symbol and first time if there are times, else content."""
         if recording.times is None or per_second == 1 or not recording.lengths.all():
-            return keys_by_content(recording.symbols, recording.ids, recording.starts)
+            names = self._sequences if self._has_names else None
+            return keys_by_content(recording.symbols, recording.ids, recording.starts, names)
         firsts = recording.starts[:-1]
         return keys_by_name(self._sequences, [keys_by_name(recording.symbols, [])[recording.ids[firsts]],
                                               recording.times[firsts]])  # fmt: skip
