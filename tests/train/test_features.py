@@ -35,7 +35,13 @@ from stepcell.train.network.forward import forward
 
 FAST, SLOW, FAR = 120.0, 60.0, 101_325.0  # a speed decides what comes next; a pressure far from 0 says nothing
 READING = EventsReader(
-    "what", "case", "when", end="<end>", features={"speed": "Speed (km/h)", "pressure": "pressure"}, gap_feature=True
+    "what",
+    "case",
+    "when",
+    end="<end>",
+    features={"speed": "Speed (km/h)", "pressure": "pressure"},
+    gap_feature=True,
+    time_unit="s",
 )
 SCALES = (
     FeatureStats("speed", 90.0, 900.0),
@@ -366,7 +372,7 @@ def test_predict_reads_features_from_lines_of_json_and_says_what_it_needs(export
 
 def test_the_command_trains_on_named_columns(log, tmp_path):
     columns = ["--symbol", "what", "--sequence", "case", "--order", "when"]
-    features = ["--feature", "speed=Speed (km/h)", "--feature", "pressure", "--gap-feature"]
+    features = ["--feature", "speed=Speed (km/h)", "--feature", "pressure", "--gap-feature", "--time-unit", "s"]
     options = ["--units", 4, "--max-updates", 2, "--out", tmp_path / "run", "--json"]
     result = stepcell("train", "events", log, *columns, *features, *options)
     assert result.exit_code == 0, result.output
