@@ -112,6 +112,8 @@ def _options(
 ) -> None:  # fmt: skip
     """Train, export and step recurrent models one symbol at a time, with explicit state.
 
+    For event logs, text, time series, classification, forecasting and anomaly detection.
+
     Example: stepcell demo
     """
 

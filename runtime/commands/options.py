@@ -94,4 +94,5 @@ OneHot = Annotated[bool, model(
 Vocabulary = Annotated[Path | None, model(
     "File of the symbols by id: one per line, or JSON (list or object).", "those of the run, if any")]  # fmt: skip
 Labels = Annotated[Path | None, model(
-    "File of the output symbols, if they differ from the input symbols.", "those of the run, if any")]  # fmt: skip
+    "File of the output symbols, such as labels of a classification, if they differ from the input symbols.",
+    "those of the run, if any")]  # fmt: skip

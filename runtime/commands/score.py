@@ -49,8 +49,8 @@ def score(
 ) -> None:  # fmt: skip
     """Measure how likely a model finds data: each symbol given all symbols before it in its sequence.
 
-    The data are read as the training data were, if the model file says how. Of a model of labels or values it is
-    measured how far its answers are from those in --target.
+    The data are read as the training data were, if the model file says how. For a model of labels (classification) or
+    values (regression, forecasting) its answers are compared with those in --target.
 
     Example: stepcell score model.tflite log.csv
     """
@@ -104,10 +104,10 @@ def calibrate(
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Measure how surprising normal data are, so that stepcell predict --threshold can mark data that are not normal.
+    """Calibrate anomaly detection: measure how surprising normal data are, for stepcell predict --threshold.
 
-    The data are read as the training data were, if the model file says how. Of a model of labels or values the
-    threshold is how far its answers are from those in --target.
+    The data are read as the training data were, if the model file says how. For a model of labels (classification) or
+    values (regression, forecasting) the threshold is the difference between its answers and those in --target.
 
     Example: stepcell calibrate model.tflite normal.csv --out normal.threshold
     """
