@@ -13,6 +13,7 @@ from typing import Any
 # Control characters (C0, delete, C1), line and paragraph separators, overrides of the direction, half surrogate pairs.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 _ANY, _BUT_LAYOUT = re.compile(f"[{_CONTROL}]"), re.compile(rf"(?![\n\t])[{_CONTROL}]")
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each call
 
 
 def printable(text: str, *, one_line: bool = False) -> str:
@@ -30,7 +31,9 @@ def printable(text: str, *, one_line: bool = False) -> str:
 
 def printable_json(value: Any, *, indent: int | None = None) -> str:
     r"""Return `value` as JSON that is safe to print: letters as they are, control characters like `\u009b`."""
-    shown = json.dumps(value, ensure_ascii=False, indent=indent)
+    shown = _encode(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=indent)
+    if shown.isascii() and "\x7f" not in shown:  # JSON escapes the others
+        return shown
     return _BUT_LAYOUT.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
 
 

@@ -12,11 +12,14 @@ from ..format.vocabulary import show_symbol
 from ..streams.prediction import Prediction, prediction_to_json, prediction_to_text, symbols_to_json
 from ..tasks.anomaly import Surprise
 
-_NAMES = ("stream", "seen", "input", "unknown", "reset", "error", "bits", "rank", "surprising", "alarm")
-_OF_GAPS = ("gap", "gap_probability")
+# Names of an answer; another field of the line that has one of them is called in_NAME.
+_TAKEN = frozenset((
+    "stream", "seen", "input", "unknown", "reset", "error", "bits", "rank", "surprising", "alarm", "symbol",
+    "probability", "top", "values", "gap", "gap_probability",
+))  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
     """The content of an answer.
 
@@ -46,6 +49,10 @@ class Answer:
         if self.reset:
             return printable_json({**answer, "reset": True})
         answer["input"] = self.given
+        if self.fields:
+            outputs = () if self.prediction is None else self.prediction.outputs
+            for name, value in self.fields.items():
+                answer[f"in_{name}" if name in _TAKEN or name in outputs else name] = value
         if self.unknown:
             answer["unknown"] = True
         if self.events is not None:
@@ -59,8 +66,6 @@ class Answer:
             one = self.surprise
             bits, rank = (None, None) if isnan(one.bits) else (round(one.bits, 4), one.rank)
             answer |= {"bits": bits, "rank": rank, "surprising": one.surprising, "alarm": one.alarm}
-        if self.fields:
-            answer = with_fields(answer, self.fields, (*_NAMES, *_OF_GAPS))
         return printable_json(answer)
 
     def to_text(self, top: int, *, offer_unknown: bool = False) -> str:
@@ -83,17 +88,3 @@ class Answer:
         else:
             columns.append(prediction_to_text(self.prediction, top, offer_unknown=offer_unknown))
         return "\t".join(columns)
-
-
-def with_fields(answer: Mapping[str, Any], fields: Mapping[str, Any], reserved: tuple[str, ...]) -> dict[str, Any]:
-    """Return an answer with the other fields of its line after "input".
-
-    A field that has the name of a part of an answer is called in_NAME.
-    """
-    renamed = {f"in_{name}" if name in answer or name in reserved else name: fields[name] for name in fields}
-    merged: dict[str, Any] = {}
-    for name, value in answer.items():
-        merged[name] = value
-        if name == "input":
-            merged |= renamed
-    return merged

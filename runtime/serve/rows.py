@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import json
+from bisect import bisect_right
+from collections.abc import Mapping
 from typing import Any
 
 from ..common.errors import CorpusError, InputError, OptionError
@@ -29,7 +31,6 @@ class RowLines:
     Attributes:
         key_name: The field of the key of a stream: that of the options, or the column of the sequence; None: there is
             one stream.
-        gaps: Bins of the gaps that are symbols; None: there are none.
         header: The line that names the columns; "": none has come. It is saved with the state.
     """
 
@@ -47,12 +48,16 @@ class RowLines:
             )
         self._reader, self._rows = reader, RowParser.of(reader)
         self.key_name = key_field or reader.sequence
-        self.gaps = None if reader.gaps is None else TimeBins.parse(reader.gaps)
+        gaps = None if reader.gaps is None else TimeBins.parse(reader.gaps)
+        self._limits = [] if gaps is None else gaps.seconds
+        self._gap_symbols = () if gaps is None else gaps.symbols
         self._names: list[str] = []
         self._selected: list[int | None] = []
         self._delimiter = reader.delimiter or ","
-        columns = reader.columns
-        self._of_symbol = {*columns.symbols, self.key_name}
+        self._has_own_key = self.key_name not in (None, reader.sequence)
+        self._key_index: int | None = None
+        self._others: list[tuple[str, int]] = []
+        self._left_out = {*reader.columns.symbols, self.key_name}  # of the other fields: the answer has them
 
     def parse(self, line: str) -> Event | None:
         """Return the event of a line; None: it is the header.
@@ -71,8 +76,12 @@ class RowLines:
             raise InputError(
                 f"{line[:_SHOWN]!r} has {len(cells)} cells; expected are {len(self._names)}: {', '.join(self._names)}"
             )
-        selected = [None if index is None else cells[index] for index in self._selected]
-        return self._event(self._read(selected), dict(zip(self._names, cells, strict=True)))
+        try:
+            row = self._rows.parse([None if index is None else cells[index] for index in self._selected])
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        key = row.sequence if self._key_index is None else cells[self._key_index]
+        return self._event(row, key, {name: cells[index] for name, index in self._others})
 
     def is_header(self, line: str) -> bool:
         """Return whether a line names all columns that are read."""
@@ -84,12 +93,17 @@ class RowLines:
         """Return the time between two events, in the unit of training; None: one of them is not known."""
         return None if before is None or now is None else max(0.0, self._rows.gap(before, now))
 
-    def features(self, event: Event, gap: float | None) -> dict[str, Any] | None:
+    def gap_symbol(self, gap: float | None) -> str | None:
+        """Return the symbol of a gap, which is fed behind its event; None: the model reads none."""
+        if gap is None or not self._limits:
+            return None
+        return self._gap_symbols[bisect_right(self._limits, gap)]
+
+    def features(self, event: Event, gap: float | None) -> Mapping[str, Any] | None:
         """Return the features of an event, with the time since the one before if the model reads it."""
-        features = dict(event.features or {})
-        if self._reader.gap_feature:
-            features[GAP] = [0.0 if gap is None else gap]
-        return features or None
+        if not self._reader.gap_feature:
+            return event.features
+        return {**(event.features or {}), GAP: [0.0 if gap is None else gap]}
 
     def restore_header(self, header: str) -> None:
         """Take the header of an earlier run, for lines that go on in the middle of a file."""
@@ -107,6 +121,10 @@ class RowLines:
         except CorpusError as error:
             raise InputError(str(error)) from None
         self._names = names
+        if self._has_own_key and self.key_name not in names:
+            raise InputError(f"There is no column {self.key_name!r} (--key); there are {', '.join(names)}")
+        self._key_index = names.index(str(self.key_name)) if self._has_own_key else None
+        self._others = [(name, index) for index, name in enumerate(names) if name not in self._left_out]
         self._selected = [None if name is None else names.index(name) for name in selected]
         self.header = line if has_header else ""
         return has_header
@@ -132,36 +150,27 @@ class RowLines:
         found = read_json(line, expected)
         if not isinstance(found, dict):
             raise InputError(f"{line[:_SHOWN]!r} is not a JSON object; {expected}")
-        reset = RESET not in self._of_symbol and takes_reset(found, self._manifest)
+        reset = RESET not in self._left_out and takes_reset(found, self._manifest)
+        given = found.get(self.key_name) if self.key_name is not None else None
+        key = given if given is None or isinstance(given, str) else json.dumps(given)
         if reset and not any(name in found for name in self._reader.columns.symbols):
-            key = "" if self.key_name is None else str(found.get(self.key_name, ""))
-            return Event(None, key=key, reset=True, is_event=False)
+            return Event(None, key=key or "", reset=True, is_event=False)
         try:
             row = self._rows.parse_mapping(found)
         except ValueError as error:
             raise InputError(f"{line[:_SHOWN]!r}: {error}") from None
-        return self._event(row, found)._replace(reset=reset)
+        for text in (key or "", row.symbol or ""):
+            _require_unicode(text)
+        others = {name: value for name, value in found.items() if name not in self._left_out}
+        return self._event(row, key if self._has_own_key else row.sequence, others)._replace(reset=reset)
 
-    def _read(self, cells: Sequence[Any]) -> EventRow:
-        try:
-            return self._rows.parse(cells)
-        except ValueError as error:
-            raise InputError(str(error)) from None
-
-    def _event(self, row: EventRow, fields: Mapping[str, Any]) -> Event:
+    def _event(self, row: EventRow, key: str | None, others: Mapping[str, Any]) -> Event:
         if row.missing:
             raise InputError(f"There is no {row.missing}")
-        key = "" if self.key_name is None else row.sequence
-        if self.key_name is not None and self.key_name != self._reader.sequence:
-            given = fields.get(self.key_name)
-            key = None if given is None else given if isinstance(given, str) else str(given)
-        if key is None:
-            raise InputError(f"There is no {self.key_name!r} (--key)")
-        for text in (key, row.symbol or ""):
-            _require_unicode(text)
+        if self.key_name is not None and not key:
+            raise InputError(f"There is no {self.key_name!r}, the key of a stream")
         features = {name: [value] for name, value in zip(self._rows.feature_names, row.features, strict=True)}
-        others = {name: value for name, value in fields.items() if name not in self._of_symbol}
-        return Event(row.symbol, features or None, key, time=row.time, fields=others)
+        return Event(row.symbol, features or None, key or "", time=row.time, fields=others)
 
 
 def reader_of_rows(manifest: Manifest, format: str) -> EventsReader | None:

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..common.errors import FeatureMismatchError, InputError, OptionError, SavedStateError, StepcellError
+from ..common.errors import (
+    FeatureMismatchError,
+    InputError,
+    OptionError,
+    SavedStateError,
+    StepcellError,
+    UnknownSymbolError,
+)
 from ..common.printable import printable_json
 from ..data.events import CSV
 from ..streams.model import Model
@@ -122,8 +129,8 @@ class Session:
     def tell_totals(self) -> None:
         """Say how many lines of this run were unknown or could not be read."""
         use = f"read as {self._vocabulary.unknown!r}" if self._policy == USE else "skipped"
-        self._unknown.tell_total(f"{{}} of the symbols were unknown to {self._model.file.name}: {use}.")
-        self._bad.tell_total("{} lines could not be read: skipped.")
+        self._unknown.tell_total(f"Symbols that {self._model.file.name} does not know: {{}}, {use}.")
+        self._bad.tell_total("Lines that could not be read: {}, skipped.")
 
     def saved(self, offset: InputOffset | None) -> SavedStreams:
         """Return the states and counts to go on from later.
@@ -212,6 +219,8 @@ class Session:
         if event.symbol is not None and event.symbol not in self._vocabulary and event.symbol != options.reset_on:
             if self._policy == SKIP:
                 return self._skip_unknown(line.number, event)
+            if self._policy == STOP:
+                raise UnknownSymbolError(f"{self._unknown_text(event.symbol)} The stream has not moved.")
             if self._policy == USE:
                 used = f"is read as {self._vocabulary.unknown!r}"
                 answer = self._stepper.answer(event, _shown(given), self._rows)
@@ -221,10 +230,15 @@ class Session:
 
     def _skip_unknown(self, number: int, event: Event) -> str:
         symbol = str(event.symbol)
-        why = f"Symbol {_shown(symbol)!r} is not in the vocabulary of {self._model.file.name}"
-        self._unknown.count(number, "is skipped", f"{why} ({self._vocabulary.describe()}).")
+        self._unknown.count(number, "is skipped", self._unknown_text(symbol))
         answer = Answer(_shown(symbol), unknown=True, stream=self._stepper.seen(event.key), fields=event.fields)
         return self._written(answer)
+
+    def _unknown_text(self, symbol: str) -> str:
+        shown = repr(symbol)
+        if len(shown) > _SHOWN:
+            shown = f"{shown[:_SHOWN]}... ({len(shown):,} characters)"
+        return f"Symbol {shown} is not in the vocabulary of {self._model.file.name} ({self._vocabulary.describe()})."
 
     def _written(self, answer: Answer) -> str:
         options = self._options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from ..streams.model import Model
@@ -53,6 +52,7 @@ class Stepper:
         self._watch = None if threshold is None else Watch(self.streams.stream, threshold, begin=not middle)
         self._reset_on, self._begins, self._keyed = reset_on, not middle, keyed
         self._resets_unfed = reset_on is not None and reset_on not in model.vocabulary
+        self._end = model.manifest.trained_data.end
         self._events = next_events_of(model.manifest)
         self._top, self._offer_unknown = top, offer_unknown
 
@@ -78,7 +78,8 @@ class Stepper:
             streams.keep(key)
             return Answer(given, reset=True, stream=self._seen(key))
         answer = self._step(stream, event, given, rows)
-        seen = self._seen(key)
+        if self._keyed:
+            answer.stream = key, stream.symbols_seen
         if event.symbol == self._reset_on and self._reset_on is not None:
             stream.reset()
             streams.times.pop(key, None)
@@ -86,7 +87,7 @@ class Stepper:
             streams.times[key] = event.time
         streams.keep(key)
         self.symbols += 1
-        return replace(answer, stream=seen)
+        return answer
 
     def seen(self, key: str) -> tuple[str, int] | None:
         """Return a key and the number of symbols its stream has seen; None: answers name no keys."""
@@ -107,13 +108,18 @@ class Stepper:
                 stream.reset()
             raise
         unknown = prediction.unknown
-        if gap is not None and rows is not None and rows.gaps is not None:
-            prediction, of_gap = self._step_once(stream, rows.gaps.symbol(gap), features)
+        gap_symbol = None if rows is None else rows.gap_symbol(gap)
+        if gap_symbol is not None:
+            prediction, of_gap = self._step_once(stream, gap_symbol, features)
             surprise = _together(surprise, of_gap)
         events = None
         if self._events is not None:
-            best = self._events.top(stream, prediction, self._top, features, offer_unknown=self._offer_unknown)
-            events = best, self._events.gap_before(stream, best[0][0], features)
+            best = self._events.top(
+                stream, prediction, self._top, features, gap_may_come=rows is None, offer_unknown=self._offer_unknown
+            )
+            likeliest = best[0][0]  # no gap is before the end
+            gap_before = None if likeliest == self._end else self._events.gap_before(stream, likeliest, features)
+            events = best, gap_before
         return Answer(given, prediction, unknown, None, surprise, events, event.fields or None)
 
     def _step_once(self, stream: Stream, symbol: str | None, features: Any) -> tuple[Prediction, Surprise | None]:

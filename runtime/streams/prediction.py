@@ -96,15 +96,18 @@ class Prediction:
             NoProbabilitiesError: The output is of values and not of symbols.
         """
         probabilities = self._each()
+        if count == 1 and not offer_unknown:
+            id = self.id
+            return [(self._symbols[id], float(probabilities[id]))]
         order = self._order(offer_unknown=offer_unknown)[: max(count, 0)]
         return [(self._symbols[id], float(probabilities[id])) for id in order]
 
     def _each(self) -> Float32:
         """Return the probability of each symbol, (K,); of two labels for one number both."""
-        probabilities = self.probabilities
-        if len(self._symbols) == 2 and len(probabilities) == 1:
-            return np.array([1 - probabilities[0], probabilities[0]], np.float32)
-        return probabilities
+        values = self.probabilities
+        if len(self._symbols) == 2 and len(values) == 1:
+            return np.array([1 - values[0], values[0]], np.float32)
+        return values
 
     def _order(self, *, offer_unknown: bool = False) -> list[int]:
         """Return the ids from the most likely symbol on, without the hidden ones unless there are no others."""

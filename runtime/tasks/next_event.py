@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..common.arrays import Float32
 from ..common.errors import CorpusError
 from ..data.time_bins import TimeBins
 from ..format.manifest import Manifest
 from ..format.tensor_specs import Features
 from ..streams.prediction import Prediction
 from ..streams.stream import Stream
-from .distribution import Float64
 
 _NEGLIGIBLE = 1e-3  # probability of a gap that is not followed
 
@@ -25,12 +25,16 @@ class NextEvents:
     def __init__(self, manifest: Manifest, gaps: TimeBins) -> None:
         """Read for a model; use `next_events_of`."""
         self.gaps, self._vocabulary = gaps, manifest.vocabulary
-        self._is_gap = np.isin(np.arange(len(manifest.vocabulary)), gaps.ids_in(manifest.vocabulary.symbols))
-        self._hidden = list(manifest.output_symbols.hidden)
+        ids = gaps.ids_in(manifest.vocabulary.symbols)
+        self._gaps: list[int] = ids.tolist()
+        self._events = np.ones(len(manifest.vocabulary), np.float32)  # 0 for gaps
+        self._events[ids] = 0
+        self._offered = self._events.copy()  # 0 for what is not offered too
+        self._offered[list(manifest.output_symbols.hidden)] = 0
 
     def top(
         self, stream: Stream, prediction: Prediction, count: int, features: Features | None = None, *,
-        offer_unknown: bool = False,
+        gap_may_come: bool = True, offer_unknown: bool = False,
     ) -> list[tuple[str, float]]:  # fmt: skip
         """Return the likeliest next events with their probabilities, the likeliest first; gaps are none.
 
@@ -41,28 +45,29 @@ class NextEvents:
             prediction: Its last answer.
             count: How many events.
             features: Features of the last event.
+            gap_may_come: Whether the next symbol may be a gap: where gaps are fed with their events it is none.
             offer_unknown: Count the unknown symbol among the events.
         """
-        events = np.where(self._is_gap, 0.0, prediction.probabilities.astype(np.float64))
-        for id in np.flatnonzero(self._is_gap & (prediction.probabilities > _NEGLIGIBLE)).tolist():
-            after = self._peek(stream, self._vocabulary.symbols[id], features)
-            events += np.where(self._is_gap, 0.0, after) * float(prediction.probabilities[id])
-        order = np.argsort(-events, kind="stable").tolist()
-        left_out = set(np.flatnonzero(self._is_gap).tolist()) | set(() if offer_unknown else self._hidden)
-        ids = [id for id in order if id not in left_out][: max(count, 0)] or order[:1]
+        answers = prediction.probabilities
+        events, mask = answers, self._events if offer_unknown else self._offered
+        for id in self._gaps if gap_may_come else ():
+            if answers[id] > _NEGLIGIBLE:
+                events = events + self._peek(stream, self._vocabulary.symbols[id], features) * answers[id]
+        events = events * mask
+        if count == 1:
+            likeliest = int(events.argmax())
+            return [(self._vocabulary.symbols[likeliest], float(events[likeliest]))]
+        ids = [id for id in np.argsort(-events, kind="stable").tolist() if mask[id]][: max(count, 0)]
         return [(self._vocabulary.symbols[id], float(events[id])) for id in ids]
 
     def gap_before(self, stream: Stream, event: str, features: Features | None = None) -> tuple[str, float] | None:
-        """Return the likeliest gap before a next `event`, with its share of the gaps; None: the model tells none."""
-        gaps = np.where(self._is_gap, self._peek(stream, event, features), 0.0)
-        total = float(gaps.sum())
-        if not total > 0:
-            return None
-        id = int(gaps.argmax())
-        return self._vocabulary.symbols[id], float(gaps[id])
+        """Return the likeliest gap before a next `event`, and its probability after the event; None: there is none."""
+        answers = self._peek(stream, event, features)
+        probability, id = max((float(answers[id]), -id) for id in self._gaps)  # of equals the first
+        return (self._vocabulary.symbols[-id], probability) if probability > 0 else None
 
-    def _peek(self, stream: Stream, symbol: str, features: Features | None) -> Float64:
-        return stream.peek(symbol, features).probabilities.astype(np.float64)
+    def _peek(self, stream: Stream, symbol: str, features: Features | None) -> Float32:
+        return stream.peek(symbol, features).probabilities
 
 
 def next_events_of(manifest: Manifest) -> NextEvents | None:
