@@ -77,7 +77,7 @@ def predict(
     stdin = None if sys.stdin is None else sys.stdin.buffer
 
     try:
-        predict_lines(model, options, io, stdin, _print_line, partial(print_text, err=True), sync=_sync_stdout)
+        predict_lines(model, options, io, stdin, print_answer, partial(print_text, err=True), sync=sync_stdout)
     except InterruptedSessionError as interrupted:
         if interrupted.signal == signal.SIGINT:
             raise KeyboardInterrupt from None
@@ -85,13 +85,13 @@ def predict(
         os.kill(os.getpid(), interrupted.signal)
 
 
-def _print_line(text: str) -> None:
+def print_answer(text: str) -> None:
     """Print an answer in one write, so that a kill leaves a whole line or none, and flush it."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def _sync_stdout() -> None:
+def sync_stdout() -> None:
     """Make the answers durable, if stdout is a file."""
     try:
         descriptor = sys.stdout.fileno()

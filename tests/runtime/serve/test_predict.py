@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stdout
+from io import BytesIO, StringIO
 
 import pytest
 from support.models import DATA, changed_memory
 from support.predicting import ONNX, SYMBOLS, TFLITE, append, expected_answers, on_lines, predict, where, whole_run
 
 from stepcell.runtime import TargetError, Vocabulary, calibrate, load, read_saved_streams
+from stepcell.runtime.commands.predict import print_answer
 from stepcell.runtime.common.errors import OptionError
 from stepcell.runtime.serve.loop import IOOptions, predict_lines
 from stepcell.runtime.serve.session import LineOptions, Session
@@ -229,3 +232,36 @@ def test_features_are_read_from_json_lines_and_all_outputs_are_answered():
     answer = json.loads(result.stdout.splitlines()[0])
     assert {"input", "symbol", "probability", "gap", "mood"} <= answer.keys()
     assert len(answer["gap"]["values"]) == 2
+
+
+def test_a_link_to_a_state_stays_and_both_names_have_one_lock(tmp_path):
+    real, link = tmp_path / "real" / "s", tmp_path / "link"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    assert predict("--state", link, input="4\n0\n").exit_code == 0
+    assert link.is_symlink()
+    assert predict("--state", real, input="1\n2\n").stdout == "2\n4\n"
+    with locked(real):
+        assert "is in use" in predict("--state", link, input="1\n").stderr
+
+
+def test_an_answer_is_one_write_and_durable_before_its_line_is_saved(memory, tmp_path):
+    events, path = [], tmp_path / "memory.state"
+
+    def sync():
+        events.append(("sync", where(path)[""][0] if path.exists() else 0))
+
+    io = IOOptions(state=path, save_every=2, save_interval=60)
+    lines = BytesIO(on_lines("4012").encode())
+    predict_lines(memory, LineOptions(), io, lines, events.append, lambda _: None, sync=sync)
+    assert events == [("sync", 0), "0", "1", ("sync", 0), "2", "4", ("sync", 2)]
+    writes = []
+
+    class Unbuffered(StringIO):
+        def write(self, text):
+            writes.append(text)
+            return len(text)
+
+    with redirect_stdout(Unbuffered()):
+        print_answer("0")
+    assert writes == ["0\n"]
