@@ -102,6 +102,11 @@ class Corpus:
         return () if self.train.features is None else self.train.features.stats()
 
     @property
+    def answers(self) -> Vocabulary:
+        """The symbols of the targets."""
+        return self.vocabulary
+
+    @property
     def boundary(self) -> dict[str, list[float]]:
         """Name of a feature -> its value with the end symbol: its mean, which the network sees as 0."""
         return {stats.name: [stats.typical] for stats in self.feature_stats}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Floats, Ids, Indices
 from ..common.errors import CorpusError
-from ..data import EventsReader, HeldOut, Recording
+from ..data import EventsReader, FeatureColumns, HeldOut, Recording
 from ..data.columns import feature_name
+from ..data.learned import LearnedData, without_learned
 from ..format.manifest import Manifest
 from ..format.tensor_specs import Feature, Inputs
 
@@ -89,7 +90,7 @@ def read_target_data(
     trained = trained if isinstance(trained, Mapping) else {}
     targets = tuple(targets) or tuple(trained.get("targets") or ())
     table = _Table.of(manifest, targets, features, options or {}, trained.get("reading"))
-    rows, right = table.read(data)
+    rows = table.read(data)
     notes = [f"{data}: {rows.found}" if rows.found else str(data), *rows.remarks]
     split = trained.get("held_out")
     is_training_file = bool(rows.sha256) and rows.sha256 == trained.get("sha256")
@@ -97,21 +98,27 @@ def read_target_data(
     train = None
     if as_trained or (held_out is not None and baseline_from is None):
         parts = HeldOut(**{**(split or {}), **({} if held_out is None else {"share": held_out})})
-        (_, rows), (train, right) = parts.split(rows), parts.split(right)
+        train, rows = parts.split(rows)
         notes.append(
             f"{data} is the training file; evaluated on the part that was held out then" if as_trained
             else f"evaluated on a part of {data} that is held out here ({held_out:g}); baselines are made of the rest"
         )  # fmt: skip
+    if not is_training_file:
+        rows, _, note = without_learned(LearnedData.from_json(trained.get("learned")), rows)
+        notes += [f"{data}: {note}"] if note else []
     if is_training_file and not as_trained:
         notes.append("the model has seen that file in training: these are no figures for new data")
     if baseline_from is not None:
-        train = table.read(baseline_from)[1]
+        train = table.read(baseline_from)
         notes.append(f"baselines are made of {baseline_from}")
+    rows, right = without_columns(rows, len(targets))
+    unknown = table.count_unknown(rows)
+    notes += [f"{unknown:,} of its {len(rows.ids):,} symbols are unknown to the model"] if unknown else []
     if train is None:
         notes.append("baselines are made of the same data, which favours them: name others with --baseline-from FILE")
     return TargetData(
         table.inputs_of(rows), table.targets_of(right), rows.starts, table.names, targets,
-        None if train is None else table.targets_of(train), tuple(notes),
+        None if train is None else table.targets_of(without_columns(train, len(targets))[1]), tuple(notes),
     )  # fmt: skip
 
 
@@ -179,10 +186,8 @@ class _Table:
         """The labels by id, or the columns of the values."""
         return self.targets if self.manifest.output == "linear" else label_names(self.manifest)
 
-    def read(self, path: Path) -> tuple[Recording, Recording]:
-        """Return the rows as the model reads them, and the same rows with their right answers.
-
-        Values are features of the second recording, labels its symbols.
+    def read(self, path: Path) -> Recording:
+        """Return the rows as the model reads them, with the right answers as further features, ids of labels or values.
 
         Raises:
             CorpusError: The file cannot be read, or rows lack something.
@@ -193,11 +198,21 @@ class _Table:
         # `EventsReader` needs a symbol: where the model reads none, a column that has few different cells.
         spare = self.options.get("sequence") if is_linear else self.targets[0]
         symbol = self.options["symbol"] if len(self.manifest.vocabulary) else spare or self.targets[0]
-        rows = _read(path, {**self.options, "symbol": symbol, "features": numbers})
-        right = _read(path, {**self.options, "symbol": symbol if is_linear else self.targets[0], "features": values})
+        target = {"symbol": symbol if is_linear else self.targets[0], "features": values}
+        right = read_whole_rows(path, EventsReader(**{**self.options, **target}), "--target")
+        rows = read_whole_rows(path, EventsReader(**{**self.options, "symbol": symbol, "features": numbers}))
         if len(rows.ids) != len(right.ids):
             raise CorpusError(f"{path} changed while it was read. Wait until nothing writes to it.")
-        return rows, right
+        if is_linear:
+            assert right.features is not None
+            return with_columns(rows, right.features.values)
+        return with_columns(rows, self._label_ids(right)[:, np.newaxis])
+
+    def count_unknown(self, rows: Recording) -> int:
+        """Return how many symbols are not in the vocabulary."""
+        counts, vocabulary = rows.counts().tolist(), self.manifest.vocabulary
+        pairs = zip(rows.symbols, counts, strict=True) if len(vocabulary) else ()
+        return sum(count for symbol, count in pairs if symbol not in vocabulary)
 
     def inputs_of(self, rows: Recording) -> Inputs:
         """Return what the model reads."""
@@ -219,11 +234,11 @@ class _Table:
         }
         return Inputs(ids, features)
 
-    def targets_of(self, right: Recording) -> AnyArray:
+    def targets_of(self, right: Floats) -> AnyArray:
         """Return the right answers, as in `TargetData.targets`."""
-        if self.manifest.output == "linear":
-            assert right.features is not None
-            return right.features.values.astype(np.float64)
+        return right.astype(np.float64) if self.manifest.output == "linear" else right[:, 0].astype(np.int32)
+
+    def _label_ids(self, right: Recording) -> Ids:
         labels = {name: index for index, name in enumerate(self.names)}
         unknown = [symbol for symbol in right.symbols if symbol not in labels]
         if unknown:
@@ -231,15 +246,48 @@ class _Table:
                 f"The column {self.targets[0]!r} of {right.source} has {_named(unknown)}, which "
                 f"{self.manifest.name} does not answer. Its labels: {_named(self.names)}."
             )
-        return np.array([labels[symbol] for symbol in right.symbols], np.int32)[right.ids]
+        ids: Ids = np.array([labels[symbol] for symbol in right.symbols], np.int32)[right.ids]
+        return ids
 
 
-def _read(path: Path, options: Mapping[str, Any]) -> Recording:
-    recording = EventsReader(**options).read(path)
+def with_columns(rows: Recording, values: AnyArray) -> Recording:
+    """Return rows with right answers as further features, so that they go where their rows go; shape (N, K)."""
+    names = tuple(f"y{index}" for index in range(values.shape[1]))
+    before, own = ((), values[:, :0]) if rows.features is None else (rows.features.names, rows.features.values)
+    columns = FeatureColumns((*before, *names), np.column_stack([own, values]).astype(np.float32))
+    return replace(rows, features=columns)
+
+
+def without_columns(rows: Recording, count: int) -> tuple[Recording, Floats]:
+    """Return rows without the last `count` features, and these, float32 of shape (N, `count`)."""
+    assert rows.features is not None
+    names, values = rows.features.names[:-count], rows.features.values
+    features = FeatureColumns(names, values[:, :-count]) if names else None
+    return replace(rows, features=features), values[:, -count:]
+
+
+def read_whole_rows(path: Path, reader: EventsReader, option: str = "") -> Recording:
+    """Read a table of which no row may be left out.
+
+    Args:
+        path: The table.
+        reader: Its reader.
+        option: The option that named the columns of symbol and features, if it was another one: for messages.
+
+    Raises:
+        CorpusError: It cannot be read, or a row lacks its symbol or its sequence.
+    """
+    try:
+        recording = reader.read(path)
+    except CorpusError as error:
+        message = str(error)
+        for usual in ("(--symbol)", "(--feature)") if option else ():
+            message = message.replace(usual, f"({option})")
+        raise CorpusError(message) from error
     missing = [remark for remark in recording.remarks if remark.startswith("left out")]
     if missing:
-        named = [options.get(name) or () for name in ("symbol", "sequence")]
-        columns = ", ".join(repr(name) for one in named for name in ((one,) if isinstance(one, str) else one))
+        named = (*reader.columns.symbols, *([reader.sequence] if reader.sequence else []))
+        columns = ", ".join(map(repr, named))
         raise CorpusError(
             f"{path} has rows with nothing in the columns {columns}: {'; '.join(missing)}. The state moves at each "
             "row, so every row must be whole: fill in the cells, or take the rows out of the file."

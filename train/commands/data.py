@@ -60,6 +60,8 @@ def events(
     time_zone: opt.TimeZone = None,
     gaps: opt.Gaps = None,
     features: opt.Features = None,
+    label: Annotated[str | None, opt.data(
+        "Column of labels: learn the label of each row in place of the next event.", "none")] = None,
     gap_feature: Annotated[bool, opt.data(
         'Read the time since the previous event as the feature "gap", in seconds.', flag="--gap-feature")] = False,
     end: opt.End = "<end>",
@@ -74,9 +76,10 @@ def events(
     symbol_weight: Annotated[list[str] | None, opt.data(
         "Weight of a symbol in training, relative to the others; repeatable.", metavar="SYMBOL=FACTOR")] = None,
 ) -> Any:  # fmt: skip
-    """Learn the next event of each sequence in a file; some sequences are held out for evaluation.
+    """Learn the next event of each sequence in a file, or its label; some sequences are held out for evaluation.
 
     Example: stepcell train events log.csv --symbol activity --sequence case --order time --out runs/log
+    Example: stepcell train events log.csv --symbol activity --sequence case --label outcome --out runs/outcome
     """
     from ...runtime.common.errors import OptionError, raise_if_any
     from ...runtime.data import EventsReader, HeldOut, features_of
@@ -85,7 +88,7 @@ def events(
     pairs = [one.rpartition("=") for one in symbol_weight or ()]
     wrong = [f"--symbol-weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
     raise_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
-    ends = end if end and (sequence or format == "lines") else None
+    ends = end if end and label is None and (sequence or format == "lines") else None
     share, held_out_file = _held_out(held_out)
     if held_out_file is not None and split is not None:
         raise OptionError(f"--held-out {held_out_file} is a file, which is held out whole: leave out --split {split}.")
@@ -94,8 +97,13 @@ def events(
         time_format, gaps, ends, features_of(features or ()), gap_feature, "=" if join is None else join, time_unit,
         time_zone,
     )  # fmt: skip
-    return Events.from_file(
-        file, reader, split=HeldOut(share, "sequence" if split == "random" else split), held_out_file=held_out_file,
-        min_count=min_count, max_symbols=max_symbols,
-        class_balance=class_balance, symbol_weights={name: float(factor) for name, _, factor in pairs},
-    )  # fmt: skip
+    values: dict[str, Any] = {
+        "split": HeldOut(share, "sequence" if split == "random" else split), "held_out_file": held_out_file,
+        "min_count": min_count, "max_symbols": max_symbols, "class_balance": class_balance,
+        "symbol_weights": {name: float(factor) for name, _, factor in pairs},
+    }  # fmt: skip
+    if label is not None:
+        from ..problems.labels import LabelledEvents
+
+        return LabelledEvents.from_labelled_file(file, reader, label, **values)
+    return Events.from_file(file, reader, **values)

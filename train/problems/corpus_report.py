@@ -50,6 +50,7 @@ class CorpusReport:
         notes = [
             f"{corpus.train.source or 'sequences'}{': ' if corpus.train.found else ''}{corpus.train.found}",
             f"vocabulary: {known:,} symbols{often}{f', {extra}' if extra else ''}",
+            *([] if corpus.answers is vocabulary else [f"labels: {', '.join(map(_name, corpus.answers.symbols))}"]),
             *([f"features: {', '.join(map(_spread, self.scales))}"] if self.scales else []),
             *corpus.train.remarks,
         ]
@@ -97,7 +98,7 @@ class CorpusReport:
         axes.legend()
 
     def _draw_frequencies(self, axes: Any) -> None:
-        counts, vocabulary = self._counts(), self.corpus.vocabulary
+        counts, vocabulary = self._counts(), self.corpus.answers
         order = np.argsort(-counts, kind="stable")
         if len(order) <= _MOST_BARS:
             axes.bar(range(len(order)), counts[order], color="tab:blue")
@@ -111,25 +112,34 @@ class CorpusReport:
         axes.grid(alpha=0.3)
 
     def _draw_pairs(self, figure: Figure, axes: Any) -> None:
-        tape, counts = self.corpus.encoded_train, self._counts()
-        chosen = np.argsort(-counts, kind="stable")[:_MOST_PAIRS]
-        place = np.full(len(counts), -1)
-        place[chosen] = np.arange(len(chosen))
-        before, after = place[tape.inputs], place[tape.targets]
-        counted = (before >= 0) & (after >= 0) & (tape.weights > 0)
-        table = np.zeros((len(chosen), len(chosen)))
-        np.add.at(table, (before[counted], after[counted]), 1)
+        tape, corpus, counts = self.corpus.encoded_train, self.corpus, self._counts()
+        are_next = corpus.answers is corpus.vocabulary
+        read = counts if are_next else np.bincount(tape.inputs, minlength=len(corpus.vocabulary))
+        (rows, before), (columns, after) = (_most_frequent(each) for each in (read, counts))
+        row, column = before[tape.inputs], after[tape.targets]
+        counted = (row >= 0) & (column >= 0) & (tape.weights > 0)
+        table = np.zeros((len(rows), len(columns)))
+        np.add.at(table, (row[counted], column[counted]), 1)
         image = axes.imshow(table / np.maximum(table.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
-        names = [_name(self.corpus.vocabulary.decode(int(id))) for id in chosen]
+        names = [_name(corpus.answers.decode(int(id))) for id in columns]
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+        names = [_name(corpus.vocabulary.decode(int(id))) for id in rows]
         axes.set_yticks(range(len(names)), names, fontsize=7)
-        axes.set(xlabel="how often this follows", ylabel="this")
+        axes.set(xlabel="how often this follows" if are_next else "how often with this label", ylabel="this")
         figure.colorbar(image, ax=axes)
 
     def _counts(self) -> AnyArray:
-        """Return how often each symbol is an answer while learning, int64 of shape (V,)."""
+        """Return how often each symbol or label is an answer while learning, int64 of shape (K,)."""
         tape = self.corpus.encoded_train
-        return np.bincount(tape.targets[tape.weights > 0], minlength=len(self.corpus.vocabulary))
+        return np.bincount(tape.targets[tape.weights > 0], minlength=len(self.corpus.answers))
+
+
+def _most_frequent(counts: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """Return the ids that occur most often, and the position of each id among them, -1 for the others."""
+    chosen = np.argsort(-counts, kind="stable")[:_MOST_PAIRS]
+    place = np.full(len(counts), -1)
+    place[chosen] = np.arange(len(chosen))
+    return chosen, place
 
 
 def _spread(scale: FeatureStats) -> str:

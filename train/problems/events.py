@@ -47,8 +47,10 @@ class Events(RecordedProblem):
         if not 0 <= self.class_balance <= 1:
             problems.append(f"class_balance is {self.class_balance}, it must be from 0 to 1")
         for symbol, factor in self.symbol_weights.items():
-            if symbol not in self.vocabulary:
-                problems.append(f"{symbol!r} is to weigh {factor:g} and is not known ({self.vocabulary.describe()})")
+            if symbol not in self.corpus.answers:
+                problems.append(
+                    f"{symbol!r} is to weigh {factor:g} and is not known ({self.corpus.answers.describe()})"
+                )
             if not 0 <= factor < math.inf:
                 problems.append(f"{symbol!r} is to weigh {factor:g}, it must be 0 or more and finite")
         raise_if_any(problems, "These events cannot be learned with these weights")
@@ -100,10 +102,10 @@ class Events(RecordedProblem):
         if not self.class_balance and not self.symbol_weights:
             return None
         tape = self.corpus.encoded_train
-        counts = np.bincount(tape.targets[tape.weights > 0], minlength=len(self.vocabulary)).astype(np.float64)
+        counts = np.bincount(tape.targets[tape.weights > 0], minlength=len(self.corpus.answers)).astype(np.float64)
         factors = np.maximum(counts, 1.0) ** -self.class_balance
         for symbol, factor in self.symbol_weights.items():
-            factors[self.vocabulary.encode(symbol)] *= factor
+            factors[self.corpus.answers.encode(symbol)] *= factor
         mean = (factors * counts).sum() / counts.sum()
         raise_if_any(["all answers weigh nothing"] if not mean else [], "Nothing can be learned")
         weights: Float32 = (factors / mean).astype(np.float32)

@@ -68,9 +68,9 @@ class RecordedProblem:
         return self.corpus.vocabulary
 
     @property
-    def labels(self) -> None:
+    def labels(self) -> Vocabulary | None:
         """See `Problem.labels`."""
-        return
+        return None
 
     @property
     def data(self) -> CorpusReport:
@@ -79,7 +79,7 @@ class RecordedProblem:
 
     @property
     def answer_weights(self) -> Float32 | None:
-        """The training weight of an answer, by its symbol, float32 of shape (V,); None: all 1."""
+        """The training weight of an answer, by its symbol or label, float32 of shape (K,); None: all 1."""
         return None
 
     def batches(self, first: int, updates: int, seed: int) -> Batches:
@@ -120,7 +120,7 @@ class RecordedProblem:
             raise CorpusError(f"Only {len(encoded)} symbols are left to learn from; hold out less.")
         asked = np.unique(encoded.targets[encoded.weights > 0])
         if len(asked) < 2:
-            what = repr(self.vocabulary.decode(int(asked[0]))) if len(asked) else "nothing"
+            what = repr(corpus.answers.decode(int(asked[0]))) if len(asked) else "nothing"
             raise CorpusError(f"{source} repeats one symbol, {what}; there is nothing to predict.")
         if not self.corpus.encoded_held_out.weights.any():
             raise CorpusError(f"Nothing of {source} that is held out can be predicted; hold out more.")

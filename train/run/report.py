@@ -18,6 +18,7 @@ _MEANINGS = {
     "twice_the_lag": "state reset before each sequence, twice the lag of training",
     "windowed": "only the last symbols in view, as many as were learned at once",
     "reset": "state reset before each symbol: no memory",
+    "at_end": "state reset before each sequence, at its end",
 }
 _WORTH_A_WARNING = 0.01  # of accuracy, and more than two standard errors
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from support.command_line import stepcell
 from support.models import path_of
 from support.power import write_power, write_switch, write_table
 
-from stepcell.runtime import load
+from stepcell.runtime import Vocabulary, load, read_model_file
 from stepcell.runtime.common.errors import CorpusError
 from stepcell.runtime.evaluation import evaluate_labels, evaluate_values, read_target_data
 
@@ -160,7 +161,7 @@ def test_one_sigmoid_unit_is_two_labels(table, tmp_path):
          "the right values take 2 columns, none is named: --target COLUMN, repeated in order"),
         ("sensor", ["u", "v"], ["x=a"], {"gaps": "1min"}, "--gaps does not apply .*; there is no feature x"),
         ("labelled", [], [], {}, "no column is named for the symbol: --symbol COLUMN; the right labels take 1 column"),
-        ("labelled", ["nothing"], [], {"symbol": "event"}, "no column 'nothing'"),
+        ("labelled", ["nothing"], [], {"symbol": "event"}, "no column 'nothing' \\(--target\\)"),
         ("labelled", ["run"], [], {"symbol": "event"}, "'run' of .* has 'x', 'y', 'z', which labelled does not answer. "
          "Its labels: 'low', 'middle', 'high'"),
         ("labelled", ["level"], [], {"symbol": "level"}, "does not know '(low|middle|high)', .* It knows 6 symbols"),
@@ -192,6 +193,17 @@ def test_numbers_of_several_columns_and_ids_are_put_together_in_their_order(tmp_
     assert data.inputs.features["features"][0].tolist() == [3, 2, 1, 0]
     assert data.targets.tolist() == [[0, 1]] * 5
     assert list(evaluate_values(model, data).names) == ["u", "v"]
+
+
+def test_symbols_that_the_model_does_not_know_are_counted(labelled, tmp_path):
+    path, _ = labelled
+    model = read_model_file(path_of("labelled"))
+    symbols = ("a", "b", "c", "d", "e", "<unknown>")
+    manifest = replace(model.manifest, vocabulary=Vocabulary(symbols, "<unknown>"))
+    data = read_target_data(manifest, path, ["level"], options={"symbol": "event"})
+    strange = path.read_text().count(",f,")
+    assert f"{strange} of its 21 symbols are unknown to the model" in data.notes
+    assert (data.inputs.ids == 5).sum() == strange
 
 
 def test_a_column_of_right_answers_is_refused_for_a_model_of_the_next_symbol(labelled):

@@ -1,0 +1,162 @@
+"""Labelled events: the label of each row of recorded sequences, at each step and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...runtime.common.arrays import Ids
+from ...runtime.common.errors import CorpusError
+from ...runtime.data import MAX_SYMBOLS, Corpus, EncodedSequences, EventsReader, HeldOut, Recording
+from ...runtime.evaluation.targets import read_whole_rows, with_columns, without_columns
+from ...runtime.format.vocabulary import Vocabulary
+from .events import Events
+from .problem import Streams
+
+_MOST_LABELS = 1_000  # a column of more holds no labels
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCorpus(Corpus):
+    """Recorded sequences with a label for each row, split for training and evaluation.
+
+    Attributes:
+        column: The column of the labels.
+        labels: All labels.
+        train_labels: The labels of the rows of `train`, int32 ids.
+        held_out_labels: Those of `held_out`.
+    """
+
+    column: str = ""
+    labels: Vocabulary | None = None
+    train_labels: Ids | None = None
+    held_out_labels: Ids | None = None
+
+    @classmethod
+    def of_corpus(cls, corpus: Corpus, column: str, labels: Vocabulary) -> LabelledCorpus:
+        """Return a corpus whose last feature is the id of the label."""
+        parts: dict[str, Any] = {}
+        for name in ("train", "held_out"):
+            rows, ids = without_columns(getattr(corpus, name), 1)
+            parts |= {name: rows, f"{name}_labels": ids[:, 0].astype(np.int32)}
+        values = {each.name: getattr(corpus, each.name) for each in fields(Corpus)}
+        return cls(**{**values, **parts}, column=column, labels=labels)
+
+    @property
+    def answers(self) -> Vocabulary:
+        """The labels."""
+        assert self.labels is not None
+        return self.labels
+
+    @cached_property
+    def encoded_train(self) -> EncodedSequences:
+        """The training data, with the label of each row as its target."""
+        assert self.train_labels is not None
+        return _labelled(super().encoded_train, self.train_labels)
+
+    @cached_property
+    def encoded_held_out(self) -> EncodedSequences:
+        """The held-out data, in the same way."""
+        assert self.held_out_labels is not None
+        return _labelled(super().encoded_held_out, self.held_out_labels)
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Corpus.to_json`; "targets" are the columns of the right answers, as `stepcell evaluate` reads them."""
+        return {**super().to_json(), "targets": [self.column]}
+
+
+def _vocabulary(tables: Sequence[Recording], column: str) -> Vocabulary:
+    """Return all labels.
+
+    Raises:
+        CorpusError: There is one alone, or too many to be labels.
+    """
+    labels = sorted({symbol for table in tables for symbol in table.symbols})
+    if not 2 <= len(labels) <= _MOST_LABELS:
+        found = f"the one label {labels[0]!r}" if len(labels) == 1 else f"{len(labels):,} different labels"
+        raise CorpusError(
+            f"The column {column!r} of {tables[0].source} has {found}; 2 to {_MOST_LABELS:,} can be learned. Name the "
+            "column of the labels: --label COLUMN."
+        )
+    return Vocabulary(tuple(labels))
+
+
+def _labelled(encoded: EncodedSequences, labels: Ids) -> EncodedSequences:
+    return replace(encoded, targets=labels, weights=np.ones(len(labels), np.float32))
+
+
+@dataclass(frozen=True)
+class LabelledEvents(Events):
+    """Recorded sequences of events, of which each event is to be answered with its label.
+
+    The label of a sequence stands in each of its rows: so the model is judged at each step and at the end.
+    """
+
+    @classmethod
+    def from_labelled_file(
+        cls, path: Path, reader: EventsReader, label: str, *, split: HeldOut | None = None, min_count: int = 1,
+        max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
+        held_out_file: Path | None = None,
+    ) -> LabelledEvents:  # fmt: skip
+        """Read the file at `path`; see `Events.from_file`.
+
+        Args:
+            path: CSV, TSV, JSON lines or Parquet.
+            reader: The reader, with the names of the columns; without an end symbol and without gaps.
+            label: The column of the labels.
+            split: The part to hold out; None: a tenth.
+            min_count: A symbol that is learned from less often is unknown.
+            max_symbols: There may not be more.
+            class_balance: As of `Events`, by label.
+            symbol_weights: Label -> factor of its weight in training.
+            held_out_file: File to evaluate on in place of a part; None: there is none.
+
+        Raises:
+            CorpusError: It cannot be read, rows lack something, or nothing can be learned from it.
+            MissingPackageError: It is Parquet, and pyarrow is not installed.
+            ProblemError: Weights that make no sense.
+        """
+        problems = [
+            name
+            for name, given in (("--gaps", reader.gaps), ("--gap-feature", reader.gap_feature), ("--end", reader.end))
+            if given
+        ]
+        if problems:
+            raise CorpusError(f"Labels belong to the rows of the table: leave out {', '.join(problems)}.")
+        files = [path] if held_out_file is None else [path, held_out_file]
+        pairs = [
+            (
+                read_whole_rows(file, reader),
+                read_whole_rows(file, replace(reader, symbol=label, features={}), "--label"),
+            )
+            for file in files
+        ]
+        labels = _vocabulary([right for _, right in pairs], label)
+        rows = [with_columns(one, labels.encode_all(right.symbols)[right.ids][:, None]) for one, right in pairs]
+        limits: dict[str, Any] = {"min_count": min_count, "max_symbols": max_symbols, "reader": reader}
+        corpus = Corpus.of_parts(*rows, **limits) if held_out_file else Corpus.of(*rows, split=split, **limits)
+        return cls(LabelledCorpus.of_corpus(corpus, label, labels), class_balance, symbol_weights or {})
+
+    @property
+    def labels(self) -> Vocabulary:
+        """See `Problem.labels`."""
+        return self.corpus.answers
+
+    def evaluations(self, seed: int) -> dict[str, Streams]:
+        """See `Problem.evaluations`; with several sequences also their last rows alone."""
+        streams = super().evaluations(seed)
+        if "per_sequence" in streams:
+            streams["at_end"] = _at_end(streams["per_sequence"])
+        return streams
+
+
+def _at_end(streams: Streams) -> Streams:
+    """Return the same streams, of which only the last answer of each sequence counts."""
+    is_last = np.ones(streams.resets.shape, bool)
+    is_last[:-1] = streams.resets[1:] | (streams.weights[1:] == 0)
+    return replace(streams, weights=np.where(is_last, streams.weights, np.float32(0)))
