@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from functools import partial
 from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
@@ -91,7 +92,20 @@ def _load(name: str) -> Any:
     # Typer keeps the line breaks of a docstring; as paragraphs they fill the terminal.
     for one in (command, *getattr(command, "commands", {}).values()):
         one.help = "\n\n".join(" ".join(part.split()) for part in cleandoc(one.help).split("\n\n"))
+        one.parse_args = partial(_parse_args, one, one.parse_args)
     return command
+
+
+def _parse_args(command: Any, parse: Any, ctx: Any, args: list[str]) -> Any:
+    """Parse a command line; an option that takes one value and is given several times would lose all but the last."""
+    before = args[: args.index("--")] if "--" in args else args
+    names = [arg.partition("=")[0] for arg in before if arg.startswith("--")]
+    for option in command.params:
+        is_single = option.param_type_name == "option" and not (option.multiple or option.is_flag or option.count)
+        times = sum(names.count(name) for name in option.opts) if is_single else 0
+        if times > 1:
+            raise typer.BadParameter(f"it is given {times} times and takes one value.", ctx=ctx, param=option)
+    return parse(ctx, args)
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)

@@ -214,6 +214,9 @@ def _recorded(data: Mapping[str, Any], kind: str, options: Mapping[str, Any], ma
     if is_same_kind and kind == TEXT:
         values.setdefault("word_rules", FIRST)  # of models trained before they were recorded
     if is_same_kind and kind == EVENTS:
+        for name, other in (("time_unit", "time_format"), ("time_format", "time_unit")):
+            if name in options:
+                values[other] = None
         values.setdefault("time_unit", UNSTATED)  # of models trained before units were recorded
     format = options.get("format", recorded)
     if format == recorded or kind != EVENTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from typing import get_args
 
@@ -86,6 +87,32 @@ def test_values_that_a_newer_stepcell_recorded_are_ignored(memory):
     assert reader_for_model(replace(memory.manifest, training={"data": {"reading": newer}})).reader == TextReader(
         "word"
     )
+
+
+def test_models_of_earlier_versions_read_their_data_as_before():
+    events, words = EventsReader("what", order="time", gaps="1min").to_json(), TextReader("word").to_json()
+    for name in ("join", "time_unit", "time_zone"):
+        del events[name]
+    del words["word_rules"]
+    reader = reader_for_model(manifest_of({"reading": events})).reader
+    assert reader == EventsReader("what", order="time", gaps="1min", time_unit="unstated")
+    assert reader_for_model(manifest_of({"reading": words})).reader == TextReader("word", word_rules=1)
+
+
+def test_a_unit_replaces_the_format_of_times_and_the_other_way_round():
+    for recorded, other in (("time_unit", "time_format"), ("time_format", "time_unit")):
+        values = {"time_unit": "ms", "time_format": "%Y"}
+        reading = EventsReader("what", order="time", **{recorded: values[recorded]}).to_json()
+        options = {other: values[other]}
+        found = reader_for_model(manifest_of({"reading": reading}), options).reader
+        assert found == EventsReader("what", order="time", **options)
+
+
+def test_joined_columns_are_read_again_by_every_command(tmp_path):
+    reader = EventsReader(("entity", "state"), "day", "time", join=" | ", time_zone="Europe/Berlin")
+    recorded = json.loads(json.dumps({"reading": reader.to_json()}))
+    assert reader_for_model(manifest_of(recorded)).reader == reader
+    assert reader_for_model(manifest_of(recorded), {"symbol": "state"}).reader == replace(reader, symbol="state")
 
 
 def test_every_command_calls_the_formats_alike(memory):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 from stepcell.cli import app
 from stepcell.runtime import load
 from stepcell.runtime.common.errors import CorpusError, OptionError, TargetError
-from stepcell.runtime.data import HeldOut, Recording, encode_sequences
+from stepcell.runtime.data import Corpus, HeldOut, Recording, encode_sequences
 from stepcell.runtime.data.events import EventsReader
 from stepcell.runtime.evaluation import (
     EvaluationData,
@@ -209,6 +210,23 @@ def test_the_training_file_is_evaluated_on_the_part_that_was_held_out_then(tmp_p
         read_evaluation_data(manifest(apart), path, other),
     ):
         assert any("the model has seen that file in training" in note for note in seen.notes)
+
+
+def test_sequences_of_a_grown_log_that_were_learned_from_are_left_out_and_the_baselines_learn_from_them(tmp_path):
+    path, chance = tmp_path / "log.lines", random.Random(1)
+    lines = [" ".join(chance.choices("abc", k=chance.randint(1, 5))) + "\n" for _ in range(90)]
+    path.write_text("".join(lines))
+    reader = EventsReader(format="lines", end="<end>")
+    recording = reader.read(path)
+    train, held_out = HeldOut(0.2).split(recording)
+    data = Corpus(train, held_out, LETTERS, "<end>", reader=reader, split=HeldOut(0.2)).to_json()
+    path.write_text("".join([*lines, "a b\n", "c\n"]))
+    found = read_evaluation_data(manifest(data), path)
+    assert len(found.test.starts) - 1 == len(held_out) + 2
+    np.testing.assert_array_equal(found.train.inputs, encode_sequences(train, LETTERS, "<end>").inputs)
+    assert f"{path}: 72 of its 92 sequences were learned from and are left out" in found.notes
+    again = read_evaluation_data(manifest({**data, "learned": "?"}), path)
+    assert len(again.test.starts) - 1 == 92
 
 
 @pytest.fixture
