@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -63,6 +64,36 @@ def case_R6(folder: Path) -> Row:  # noqa: N802
     ended.set()
     thread.join()
     return Row("10 forks while a thread steps", [0] * 10, seen)
+
+
+def case_R7(folder: Path) -> Row:  # noqa: N802
+    """The memory of an export of 20,000 symbols with the default steps, and what a killed one leaves."""
+    (folder / "export.py").write_text(WIDE)
+    command = [sys.executable, "export.py", "build"]
+    peak = subprocess.run(command, capture_output=True, timeout=900, text=True).stdout.split()[-1:]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None, "it is a pipe"
+        while "carried steps" not in process.stdout.readline():
+            pass
+        time.sleep(2)
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+        process.kill()
+    time.sleep(5)
+    left = [each for each in children.stdout.split() if Path(f"/proc/{each}/cmdline").exists()]
+    seen = [bool(peak) and int(peak[0]) < 2_000, bool(children.stdout.split()), left]
+    return Row("export of 20,000 symbols; killed", [True, True, []], seen)
+
+
+WIDE = """
+import resource, sys, keras
+from stepcell.export import export
+source = keras.Input((None,), dtype="int32")
+x = keras.layers.LSTM(8, return_sequences=True)(keras.layers.Embedding(20_000, 8)(source))
+model = keras.Model(source, keras.layers.Dense(20_000, "softmax")(x))
+export(model, sys.argv[1], progress=lambda text: print(text, flush=True))
+usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(max(usage) // 1024)  # MB of the largest process
+"""
 
 
 def case_R9(folder: Path) -> Row:  # noqa: N802

@@ -81,9 +81,10 @@ def compare(
     outputs = {name: per_step(relative(a, right[name])) for name, a in outputs_of(step_function, found).items()}
     states = {f"next_{n}": per_step(relative(a, run.result.states[n])) for n, a in found.states.items()}
     # Of a carried state only the last is known, so its error belongs to the last step.
+    kept, every = run.spec.kept_steps, np.arange(steps)
     off = {
-        (steps - len(errors) + int(first) + 1, -float(errors[first]), name)
-        for group, allowed in ((outputs, tolerance.error), (states, tolerance.state))
+        (int(numbers[first - len(errors)]) + 1, -float(errors[first]), name)
+        for group, numbers, allowed in ((outputs, kept, tolerance.error), (states, every, tolerance.state))
         for name, errors in group.items()
         for first in np.flatnonzero(errors > allowed)[:1]
     }
@@ -113,13 +114,14 @@ def compare(
         argmax_agreement=figures.agreement if False in are_values else None,
         nll_change=None if step_function.main.activation == "linear" else figures.nll_change,
         rounding=run.rounding.error,
-        error_first_tenth=float(worst[:tenth].mean()),
-        error_last_tenth=float(worst[-tenth:].mean()),
+        error_first_tenth=float(worst[kept < tenth].mean()),
+        error_last_tenth=float(worst[kept >= steps - tenth].mean()),
         quantization=quantization,
         missed=tuple(missed),
         other_ways={name: alternate.error for name, alternate in found.alternates.items()},
         microseconds=found.microseconds,
-        errors=worst,
+        errors=worst[np.searchsorted(kept, every)],
+        compared=None if run.spec.kept is None else len(kept),
         value_noise=figures.noise if True in are_values else None,
     )
 

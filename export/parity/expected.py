@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.common.arrays import Floats
+from ...runtime.common.arrays import Floats, Ids
 from ...runtime.common.errors import NotSteppableError, ParityError, StateMismatchError
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.base import initial_state
@@ -33,6 +33,8 @@ from .tolerance import TOLERANCES, Tolerance
 _FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
 _SEED = 20_000
 _PREFIX = 200  # steps before the sequence that begins in the middle of a rollout
+_MOST_NUMBERS = 3 << 20  # in the outputs of a run that are kept; several of them are in memory at a time
+_ALWAYS_KEPT = 32  # of the first steps
 _FIRST = 64  # steps over which step rules must equal Keras, however much rounding is magnified later
 
 
@@ -118,22 +120,43 @@ def _from_keras(
     drawn = {n: random.uniform(-0.9, 0.9, a.shape).astype(np.float32) for n, a in initial.items()}
     starts = {INITIAL: initial, RANDOM: drawn}
 
+    kept, kept_singles = (kept_steps(step_function, len(inputs), random) for inputs in (carried, singles))
+
     def in_numpy(dtype: type[np.floating[Any]]) -> list[RunResult]:
-        return run_numpy(step_function, carried, list(starts.values()), dtype, recorded=_FEWEST_SINGLE_STEPS)
+        return run_numpy(step_function, carried, list(starts.values()), dtype, recorded=_FEWEST_SINGLE_STEPS, kept=kept)
 
     with ThreadPoolExecutor() as pool:  # numpy and Keras at the same time
         in_double, in_single = (pool.submit(in_numpy, dtype) for dtype in (np.float64, np.float32))
-        in_keras = reference.run_from(carried, list(starts.values()))
+        in_keras = reference.run_from(carried, list(starts.values()), kept)
     runs = {}
     for (start, state), result, exact, rounded in zip(
         starts.items(), in_keras, in_double.result(), in_single.result(), strict=True
     ):
-        _require_finite(exact)
-        spec = RunSpec(carried, state, after_reset=start == INITIAL)
+        _require_finite(exact, len(carried))
+        spec = RunSpec(carried, state, after_reset=start == INITIAL, kept=kept)
         runs[start] = _with_rounding(step_function, spec, result, exact, rounded)
     each = _given_states(exact, len(singles))
-    runs[EACH] = ExpectedRun(RunSpec(singles, each, each=True), reference.run_each(singles, each), Deviation())
+    spec = RunSpec(singles, each, each=True, kept=kept_singles)
+    runs[EACH] = ExpectedRun(spec, reference.run_each(singles, each, kept_singles), Deviation())
     return runs
+
+
+def kept_steps(step_function: StepFunction, steps: int, random: np.random.Generator) -> Ids | None:
+    """Return the steps whose outputs are compared, where those of all would fill the memory; None: all.
+
+    All steps are made, and the state is compared after them: a mistake of any step is in the outputs that follow.
+
+    Args:
+        step_function: The step function of the model.
+        steps: Steps of the run.
+        random: Draws all but the first and the last of them.
+    """
+    width = sum(output.size for output in step_function.interface.outputs)
+    if steps * width <= _MOST_NUMBERS:
+        return None
+    drawn = random.choice(steps, min(steps, max(_MOST_NUMBERS // width, _ALWAYS_KEPT)), replace=False)
+    kept: Ids = np.unique(np.concatenate([np.arange(min(steps, _ALWAYS_KEPT)), drawn, [steps - 1]])).astype(np.int32)
+    return kept
 
 
 def expected_from_rollout(
@@ -206,12 +229,12 @@ def _given_states(exact: RunResult, count: int) -> dict[str, Any]:
     return states
 
 
-def _require_finite(result: RunResult) -> None:
-    """Raise if a state grows beyond all numbers: such a model has no right answer."""
+def _require_finite(result: RunResult, made: int) -> None:
+    """Raise if a state grows beyond all numbers in the steps `made`: such a model has no right answer."""
     for name, states in result.states.items():
         wrong = np.flatnonzero(~np.isfinite(states).reshape(len(states), -1).all(axis=1))
         if wrong.size:
-            steps = len(result.probabilities) - len(states) + int(wrong[0]) + 1
+            steps = made - len(states) + int(wrong[0]) + 1
             raise NotSteppableError(
                 f"The state of this model grows without bound: {name} is no longer finite after {steps} steps. "
                 "Use a bounded activation, tanh for example. Nothing was written."

@@ -42,7 +42,8 @@ def deviation(step_function: StepFunction, spec: RunSpec, found: RunResult, expe
         best = other.argmax(axis=1)
         same = min(same, float((one.argmax(axis=1) == best).mean()))
         if output is step_function.main:
-            following = spec.inputs.ids[1:] if step_function.predicts_symbols and not spec.each else best[:-1]
+            is_next = step_function.predicts_symbols and not spec.each
+            following = spec.inputs.ids[spec.kept_steps[:-1] + 1] if is_next else best[:-1]
             changed = nll(one, following) - nll(other, following)
     return Deviation(error, same, changed, noisy)
 

@@ -41,7 +41,9 @@ class Parity:
         microseconds: Processor time of a step; None: not measured.
         value_noise: Relative error of values: root mean square difference over the standard deviation of the value, the
             largest of all; None: no output is of values.
-        errors: The largest difference of a probability at each step, float of shape (T,).
+        errors: The largest difference of a probability at each step, float of shape (T,); where not all are compared,
+            at the next one that is.
+        compared: Steps whose outputs were compared, where those of all would fill the memory; None: all of them.
     """
 
     backend: str
@@ -64,6 +66,7 @@ class Parity:
     microseconds: float | None = field(compare=False)
     errors: Floats = field(compare=False, repr=False)
     value_noise: float | None = None
+    compared: int | None = None
 
     @property
     def error(self) -> float:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ...runtime.common.arrays import AnyArray
+from ...runtime.common.arrays import AnyArray, Ids
 from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.worker.messages import RunResult, State
@@ -129,6 +129,7 @@ def _windowed(layer: KerasLayer, length: int, channels: int | None) -> WholeCall
 
 _SHORT = 8  # steps of the comparison of a model with its own layers; more where there are windows
 _SELF_TOLERANCE = 1e-5
+_NUMBERS_AT_ONCE = 1 << 20  # in the outputs of one call of Keras
 _SEED = 0
 
 
@@ -161,30 +162,60 @@ class KerasReference:
         """
         return self.run_from(inputs, [state])[0]
 
-    def run_from(self, inputs: Inputs, starts: Sequence[State | None]) -> list[RunResult]:
-        """Do what `run` does from each of `starts`, all of them in one batch."""
-        arrays = {number: np.repeat(array[None], len(starts), 0) for number, array in self._arrays(inputs).items()}
+    def run_from(self, inputs: Inputs, starts: Sequence[State | None], kept: Ids | None = None) -> list[RunResult]:
+        """Do what `run` does from each of `starts`, all of them in one batch.
+
+        Where only the outputs of the steps `kept` are wanted, Keras gets the sequence in parts, and carries its state
+        from one to the next.
+        """
         given = [start for start in starts if start is not None]
-        together = {name: np.concatenate([start[name] for start in given]) for name in given[0]} if given else None
-        outputs, last = self._run(arrays, together)
+        state: Any = {name: np.concatenate([start[name] for start in given]) for name in given[0]} if given else None
+        found: list[list[AnyArray]] = []
+        for part, wanted in self._parts(len(inputs), kept, len(starts)):
+            arrays = {n: np.repeat(array[None], len(starts), 0) for n, array in self._arrays(inputs[part]).items()}
+            outputs, state = self._run(arrays, state)
+            found.append([np.asarray(output)[:, wanted] for output in outputs])
+        outputs = [np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)]
         return [
-            self._result([np.asarray(o)[row] for o in outputs], {n: value[row : row + 1] for n, value in last.items()})
+            self._result([output[row] for output in outputs], {n: value[row : row + 1] for n, value in state.items()})
             for row in range(len(starts))
         ]
 
-    def run_each(self, inputs: Inputs, states: State) -> RunResult:
-        """Return the outputs of each step of `inputs` from its own of `states`, (T, ...), and the states after."""
-        arrays = {number: array[:, None] for number, array in self._arrays(inputs).items()}
-        answers, after = self._run(arrays, dict(states))
-        return self._result([np.asarray(answer)[:, 0] for answer in answers], after)
+    def run_each(self, inputs: Inputs, states: State, kept: Ids | None = None) -> RunResult:
+        """Return the outputs of each step of `inputs` from its own of `states`, (T, ...), and the states after.
+
+        With `kept` the outputs of these steps alone, and the states after all of them.
+        """
+        found: list[list[AnyArray]] = []
+        after: list[dict[str, AnyArray]] = []
+        for part, wanted in self._parts(len(inputs), kept, 1):
+            arrays = {number: array[:, None] for number, array in self._arrays(inputs[part]).items()}
+            outputs, following = self._run(arrays, {name: array[part] for name, array in states.items()})
+            found.append([np.asarray(output)[wanted, 0] for output in outputs])
+            after.append({name: np.asarray(value) for name, value in following.items()})
+        outputs = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        return self._result(outputs, {name: np.concatenate([each[name] for each in after]) for name in after[0]})
+
+    def _parts(self, steps: int, kept: Ids | None, rows: int) -> Iterator[tuple[slice, AnyArray]]:
+        """Yield parts of `steps` whose arrays fit into memory, `rows` at a time, and the kept steps in each of them."""
+        width = sum(output.size for output in self._interface.outputs)
+        width += self._interface.symbols if self._interface.one_hot else 0
+        size = steps if kept is None else max(1, _NUMBERS_AT_ONCE // (width * rows))
+        every = np.arange(steps) if kept is None else kept
+        for begin in range(0, steps, size):
+            yield slice(begin, begin + size), every[(every >= begin) & (every < begin + size)] - begin
 
     def _arrays(self, inputs: Inputs) -> dict[int, AnyArray]:
         """Return the inputs of Keras by number, without the batch."""
         arrays = {number: inputs.features[feature.name] for number, feature in self._interface.features.items()}
         if self._interface.symbol is not None:
-            vectors = np.eye(self._interface.symbols, dtype=np.float32) if self._interface.one_hot else None
-            arrays[self._interface.symbol] = inputs.ids if vectors is None else vectors[inputs.ids]
+            arrays[self._interface.symbol] = self._vectors(inputs.ids) if self._interface.one_hot else inputs.ids
         return arrays
+
+    def _vectors(self, ids: Ids) -> AnyArray:
+        vectors = np.zeros((len(ids), self._interface.symbols), np.float32)
+        vectors[np.arange(len(ids)), ids] = 1
+        return vectors
 
     def _result(self, answers: Sequence[AnyArray], states: Mapping[str, Any]) -> RunResult:
         named = {each.name: array for each, array in zip(self._interface.outputs, answers, strict=True)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.common.arrays import AnyArray
+from ...runtime.common.arrays import AnyArray, Ids
 from ...runtime.format.tensor_specs import SYMBOL, Inputs
 from ...runtime.worker.messages import RunResult, State
 from ..ops import NumpyOps
@@ -22,16 +22,19 @@ def run_numpy(
     dtype: type[np.floating[Any]] = np.float64,
     rounding: Rounding = unrounded,
     recorded: int | None = None,
+    kept: Ids | None = None,
 ) -> list[RunResult]:
     """Step `inputs` in numpy from each of `starts`, all of them in one batch.
 
     Returns:
-        The outputs, and the state after each step, or after each of the last `recorded` ones: the past inputs of a few
-        convolutions over 10,000 steps would fill the memory. Overflow gives infinities and no warning.
+        The outputs of the steps `kept` (None: all), and the state after each step, or after each of the last `recorded`
+        ones: the past inputs of a few convolutions over 10,000 steps would fill the memory. Overflow gives infinities
+        and no warning.
     """
     ops = NumpyOps(dtype, rounding)
     current = {name: np.concatenate([start[name] for start in starts]).astype(dtype) for name in starts[0]}
-    outputs = {o.name: np.empty((len(starts), len(inputs), o.size), dtype) for o in step_function.interface.outputs}
+    places = {step: place for place, step in enumerate(range(len(inputs)) if kept is None else kept.tolist())}
+    outputs = {o.name: np.empty((len(starts), len(places), o.size), dtype) for o in step_function.interface.outputs}
     skipped = 0 if recorded is None else max(len(inputs) - recorded, 0)
     steps = len(inputs) - skipped
     states = {name: np.empty((len(starts), steps, *array.shape[1:]), dtype) for name, array in current.items()}
@@ -39,8 +42,9 @@ def run_numpy(
     with np.errstate(over="ignore", invalid="ignore"):
         for step in range(len(inputs)):
             made, current = step_function.advance(ops, as_mapping(inputs[rows + step]), current)
-            for name, array in made.items():
-                outputs[name][:, step] = array
+            if step in places:
+                for name, array in made.items():
+                    outputs[name][:, places[step]] = array
             if step >= skipped:
                 for name, array in current.items():
                     states[name][:, step - skipped] = array

@@ -1,15 +1,17 @@
 """Answer requests on stdin: `python -m stepcell.runtime.worker`, started by `WorkerProcess`.
 
-It steps files as on a device, without TensorFlow in the process. It ends at the end of its input, so it never outlives
-the process that started it.
+It steps files as on a device, without TensorFlow in the process. It ends at the end of its input, and within a second
+when the process that started it is gone.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import IO, Any
 
 from ..common.errors import StepcellError
@@ -23,6 +25,7 @@ from .measure import measure
 from .messages import RunSpec
 from .trace import trace_all
 
+_GLANCE = 1.0  # seconds between two looks whether the parent is there
 Answer = tuple[Any, list[bytes]]  # a JSON value and byte strings
 
 
@@ -77,8 +80,21 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         write_message(answers, {"value": value, "failure": failure}, made)
 
 
+def end_with_parent() -> None:
+    """End this process soon after the one that started it was killed, also in the middle of a long request."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:  # on Windows it stays the same
+            time.sleep(_GLANCE)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     """Serve stdin and stdout."""
+    end_with_parent()
     # Interpreters may print to file descriptor 1: let that be stderr, and answer through a descriptor of our own.
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)

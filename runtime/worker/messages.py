@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..common.arrays import AnyArray, Float32, Floats
+from ..common.arrays import AnyArray, Float32, Floats, Ids
 from ..common.errors import BackendError
 from ..common.run_worker import TIMEOUT, WorkerProcess
 from ..format.tensor_specs import Inputs
@@ -31,25 +31,35 @@ class RunSpec:
             step, (T, ...).
         each: Step each symbol from its own state and carry nothing: one step, independent of the steps before it.
         after_reset: Start from the initial state of the file, which should be `state`.
+        kept: The steps whose outputs are wanted, ascending indices with the last step among them; None: all. All steps
+            are made, but so many outputs of a wide model would fill the memory.
     """
 
     inputs: Inputs
     state: State
     each: bool = False
     after_reset: bool = False
+    kept: Ids | None = None
+
+    @property
+    def kept_steps(self) -> Ids:
+        """The indices of the steps whose outputs are wanted."""
+        return np.arange(len(self.inputs), dtype=np.int32) if self.kept is None else self.kept
 
     def to_bytes(self) -> bytes:
         """Return it as bytes, for a process of another Python or numpy too."""
         flags = {"each": np.array(self.each), "after_reset": np.array(self.after_reset)}
         groups = {_FEATURE: self.inputs.features, _STATE: self.state}
-        return _pack({"ids": self.inputs.ids, **flags}, groups)
+        kept = {} if self.kept is None else {"kept": self.kept}
+        return _pack({"ids": self.inputs.ids, **flags, **kept}, groups)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> RunSpec:
         """Read what `to_bytes` returned."""
         arrays = _unpack(content)
         inputs = Inputs(arrays["ids"], _group(arrays, _FEATURE))
-        return cls(inputs, _group(arrays, _STATE), bool(arrays["each"]), bool(arrays["after_reset"]))
+        flags = bool(arrays["each"]), bool(arrays["after_reset"])
+        return cls(inputs, _group(arrays, _STATE), *flags, arrays.get("kept"))
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class AlternateRun:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Outputs and states of T steps.
+    """Outputs and states of T steps, those that a `RunSpec` keeps.
 
     Attributes:
         probabilities: float of shape (T, K): the main output.

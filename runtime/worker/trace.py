@@ -60,12 +60,14 @@ def trace(model: Model, spec: RunSpec, *, low_latency: bool = False) -> RunResul
     symbols = [vocabulary.decode(id) if len(vocabulary) else None for id in inputs.ids.tolist()]
     steps = [(symbol, inputs.features_at(i) if inputs.features else None) for i, symbol in enumerate(symbols)]
     stream = model.stream(low_latency=low_latency)
-    answers: list[Prediction] = []
+    answers, kept = list[Prediction](), set(spec.kept_steps.tolist())
     if spec.each:
         after: list[State] = []
         for i, (symbol, features) in enumerate(steps):
             stream.state = {name: array[i : i + 1] for name, array in spec.state.items()}
-            answers.append(stream.step(symbol, features))
+            answer = stream.step(symbol, features)
+            if i in kept:
+                answers.append(answer)
             after.append(stream.state)
         states = {name: np.concatenate([state[name] for state in after]) for name in spec.state}
         return RunResult(_values(answers), states, None, _others(model, answers))
@@ -79,14 +81,17 @@ def trace(model: Model, spec: RunSpec, *, low_latency: bool = False) -> RunResul
         at_once = is_sequence and number % 2 == 0
         before = process_time()
         if at_once:
-            rows += list(stream.run(symbol for symbol, _ in block if symbol is not None))
+            outputs = stream.run(symbol for symbol, _ in block if symbol is not None)
         else:
             made = [stream.step(symbol, features) for symbol, features in block]
         if at_once or not is_sequence:
             seconds = min(seconds, (process_time() - before) / len(block))
-        if not at_once:
-            answers += made
-            rows += [answer.values for answer in made]
+        wanted = [step for step in range(len(block)) if first + step in kept]
+        if at_once:
+            rows += [outputs[step].copy() for step in wanted]
+        else:
+            answers += [made[step] for step in wanted]
+            rows += [made[step].values for step in wanted]
     return RunResult(np.stack(rows), stream.state, 1e6 * seconds, _others(model, answers))
 
 
@@ -96,7 +101,7 @@ def trace_in_two_phases(model: Model, specs: Sequence[RunSpec]) -> list[RunResul
 
 
 def trace_in_a_batch(model: Model, specs: Sequence[RunSpec]) -> list[RunResult]:
-    """Step `specs`, which are carried and of one length, as streams in lockstep.
+    """Step `specs`, which are carried, of one length, and keep the same steps, as streams in lockstep.
 
     Raises:
         WrongBackendError: This interpreter steps many streams one by one.
@@ -110,11 +115,12 @@ def trace_in_a_batch(model: Model, specs: Sequence[RunSpec]) -> list[RunResult]:
     streams.state = {name: np.concatenate([start[name] for start in starts]) for name in starts[0]}
     ids = np.stack([spec.inputs.ids for spec in specs], 1)  # (T, N)
     features = {n: np.stack([spec.inputs.features[n] for spec in specs], 1) for n in specs[0].inputs.features}
-    rows: list[Float32] = []
-    others: list[dict[str, Float32]] = []
+    rows, others, kept = list[Float32](), list[dict[str, Float32]](), set(specs[0].kept_steps.tolist())
     for step in range(len(ids)):
-        rows.append(streams.step_ids(ids[step], {n: a[step] for n, a in features.items()} or None).copy())
-        others.append(dict(streams.outputs))
+        answer = streams.step_ids(ids[step], {n: a[step] for n, a in features.items()} or None)
+        if step in kept:
+            rows.append(answer.copy())
+            others.append(dict(streams.outputs))
     answers, state = np.stack(rows), streams.state  # (T, N, K)
     named = {o.name: np.stack([each[o.name] for each in others]) for o in model.manifest.extra_outputs}
     return [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 from support.broken_export import answering, build_broken, expected_of, miswired, prove
 
 from stepcell.export import ParityError, build_step_function
 from stepcell.export.model_files import build_file
 from stepcell.export.parity.parity import EACH
+from stepcell.export.parity.reference import KerasReference
 from stepcell.export.prepare import prepare
 
 L = keras.layers
@@ -67,3 +69,40 @@ def test_one_hot_symbols_and_features_go_together(device, tmp_path):
     assert prove(build_file(prepared, "onnx", "float32", tmp_path), expected_of(prepared, steps=200), device).parity
     manifest = prepared.manifest
     assert (len(manifest.vocabulary), [f.name for f in manifest.features]) == (5, ["speed"])
+
+
+@pytest.fixture(scope="module")
+def many_symbols():
+    """A model whose outputs of all steps would be too many numbers."""
+    source = keras.Input((None,), dtype="int32")
+    x = L.GRU(5, return_sequences=True)(L.Masking()(L.Embedding(9_000, 5)(source)))
+    x = L.Conv1D(4, 3, padding="causal")(x)
+    return prepare(keras.Model(source, L.Dense(9_000, "softmax")(x)))
+
+
+def test_of_a_model_of_many_symbols_some_outputs_are_compared_and_all_steps_made(many_symbols):
+    reference = KerasReference(many_symbols.model, many_symbols.step_function)
+    expected = expected_of(many_symbols, steps=600)
+    for name, steps in (("initial", 600), ("random", 600), (EACH, 9_000)):
+        run = expected.runs[name]
+        kept = run.spec.kept
+        assert len(run.spec.inputs) == steps
+        assert kept[:32].tolist() == list(range(32))
+        assert kept[-1] == steps - 1
+        assert len(kept) == len(run.result.probabilities) < 600
+    for name in ("initial", "random"):
+        run = expected.runs[name]
+        whole = reference.run(run.spec.inputs, run.spec.state)
+        np.testing.assert_allclose(run.result.probabilities, whole.probabilities[run.spec.kept], atol=1e-6)
+        for tensor, array in whole.states.items():
+            np.testing.assert_allclose(run.result.states[tensor], array, atol=1e-5)
+
+
+def test_a_mistake_is_noticed_in_a_model_of_many_symbols(many_symbols, device, tmp_path):
+    expected = expected_of(many_symbols, steps=600)
+    right = prove(build_file(many_symbols, "onnx", "float32", tmp_path), expected, device)
+    assert {parity.steps for parity in right.parity} == {600, 9_000}
+    assert all(parity.compared < 600 for parity in right.parity)
+    broken = build_broken(many_symbols, lambda right: miswired(right, "never fed back"), "onnx", tmp_path)
+    with pytest.raises(ParityError, match="first at step"):
+        prove(broken, expected, device)

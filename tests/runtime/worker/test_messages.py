@@ -31,9 +31,12 @@ def test_a_run_spec_is_read_as_it_was_written_and_without_a_syntax_tree() -> Non
     random = np.random.default_rng(0)
     features = {"temperature": random.normal(size=(7, 2)).astype(np.float32), "door": np.arange(7, dtype=np.int32)}
     state = {"h0": random.normal(size=(1, 3)).astype(np.float32), "queue0": np.zeros((1, 0, 4), np.float32)}
-    spec = RunSpec(Inputs(np.arange(7, dtype=np.int32), features), state, each=True)
+    kept = np.array([0, 3, 6], np.int32)
+    spec = RunSpec(Inputs(np.arange(7, dtype=np.int32), features), state, each=True, kept=kept)
     read = RunSpec.from_bytes(spec.to_bytes())
     assert (read.each, read.after_reset) == (True, False)
+    assert np.array_equal(read.kept_steps, kept)
+    assert RunSpec.from_bytes(RunSpec(spec.inputs, state).to_bytes()).kept is None
     assert np.array_equal(read.inputs.ids, spec.inputs.ids)
     assert _same(dict(read.inputs.features), features)
     assert _same(dict(read.state), state)

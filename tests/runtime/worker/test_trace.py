@@ -85,3 +85,25 @@ def test_a_run_after_a_reset_starts_from_the_state_of_the_file():
     )
     np.testing.assert_array_equal(given.probabilities, reset.probabilities)
     assert np.abs(zeros.probabilities - reset.probabilities).max() > 1e-3
+
+
+KINDS = [("wide", "tflite", "float32"), ("lstm", "onnx", "float32"), ("lstm", "onnx", "sequence")]
+
+
+@pytest.mark.parametrize(("name", "format", "precision"), KINDS)
+def test_a_run_that_keeps_some_steps_makes_all_and_returns_these(name, format, precision):
+    model = load(path_of(name, format, precision))
+    whole = spec_of(model, name)
+    steps = len(whole.inputs)
+    single = replace(whole, each=True, state={n: np.repeat(a, steps, axis=0) for n, a in whole.state.items()})
+    kept = np.array([step for step in (0, 1, 7, 99, 100, 120) if step < steps - 1] + [steps - 1], np.int32)
+    pairs = zip(*(trace_all(model, [replace(s, kept=k) for s in (whole, single)]) for k in (None, kept)), strict=True)
+    for every, some in pairs:
+        np.testing.assert_array_equal(some.probabilities, every.probabilities[kept])
+        assert some.states.keys() == every.states.keys()
+        for tensor, array in some.states.items():
+            np.testing.assert_array_equal(array, every.states[tensor])
+        for output, array in some.extra_outputs.items():
+            np.testing.assert_array_equal(array, every.extra_outputs[output][kept])
+        for way, alternate in some.alternates.items():
+            np.testing.assert_array_equal(alternate.probabilities, every.alternates[way].probabilities[kept])

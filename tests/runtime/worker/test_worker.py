@@ -135,3 +135,34 @@ def test_a_file_that_is_not_there_is_a_failure_with_the_message_of_the_runtime(t
     assert "missing.tflite" in run_worker("replay", model=str(tmp_path / "missing.tflite"), backend="numpy").failure
     with WorkerProcess() as worker, pytest.raises(BackendError, match="missing.tflite"):
         trace_in_worker(worker, tmp_path / "missing.tflite", "numpy", {})
+
+
+# A parent that starts a worker, asks it for something that takes long, and says which process it is.
+PARENT = """
+import sys
+from threading import Thread
+from stepcell.runtime.common.run_worker import WorkerProcess
+worker = WorkerProcess([sys.executable, "-c", sys.argv[1]])
+print(worker.request("pid").value, flush=True)
+worker.request("sleep")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "getppid") or os.name != "posix", reason="processes have no parents here")
+def test_a_worker_ends_in_the_middle_of_a_request_when_its_parent_is_killed():
+    with subprocess.Popen([sys.executable, "-c", PARENT, PROGRAM], stdout=subprocess.PIPE) as parent:
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while is_running(worker):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True).stdout
+    return not status.startswith("Z") and bool(status)
