@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import gzip
 import io
+import json
 import random
 import re
 import sqlite3
@@ -17,11 +18,16 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fuzz_damage import PLAIN
+
+from stepcell.runtime.streams.saved_state import read_saved_streams
 
 Damaged = tuple[bytes, str]  # the content, and the kind of damage
 SEALED = "packed again"  # in the kind of a damage that the checksums of the container do not show
@@ -283,6 +289,21 @@ def _parquet_again(path: Path, dice: random.Random) -> bytes:
     return file.getvalue()
 
 
+def _state_again(path: Path, dice: random.Random) -> bytes:
+    """Return a saved state with other content, other counts or another note, and its checksum made right."""
+    if dice.random() < 0.6:
+        saved = read_saved_streams(path)
+        note = dice.choice((numbers, keys))(json.dumps(dict(saved.note)).encode(), dice)
+        counts = (0, 1, 2**31, 2**63 - 1, 2**63, 2**64 - 1)
+        streams = {key: replace(one, symbols_seen=dice.choice(counts)) for key, one in saved.streams.items()}
+        with suppress(ValueError, RecursionError, TypeError):  # no JSON object any more
+            return replace(
+                saved, note=json.loads(note), streams=streams if dice.random() < 0.3 else saved.streams
+            ).to_bytes()
+    body = dice.choice(TEXT)(path.read_bytes()[:-32], dice)
+    return body + sha256(body).digest()
+
+
 def _database_again(path: Path, dice: random.Random) -> bytes:
     """Return the database with a cell, a row or a table changed by SQL."""
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
@@ -323,5 +344,5 @@ def _database_again(path: Path, dice: random.Random) -> bytes:
 
 _AGAIN: dict[str, Callable[[Path, random.Random], bytes]] = {
     ".gz": _gzip_again, ".keras": _archive_again, ".npz": _archive_again, ".parquet": _parquet_again,
-    ".db": _database_again,
+    ".db": _database_again, ".state": _state_again,
 }  # fmt: skip

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from fuzz_kinds import Kind
+from fuzz_kind import Kind
 
 from stepcell.export import load_keras
 
