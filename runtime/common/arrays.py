@@ -11,6 +11,7 @@ Ids: TypeAlias = NDArray[np.int32]  # symbol ids
 Float32: TypeAlias = NDArray[np.float32]  # the numbers of interpreters
 Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 or float64
 Indices: TypeAlias = NDArray[np.int64]  # into arrays that may be long
+Keys: TypeAlias = NDArray[np.uint64]
 Times: TypeAlias = NDArray[np.float64]  # in seconds, or in the unit of an order column
 Flags: TypeAlias = NDArray[np.bool_]
 AnyArray: TypeAlias = NDArray[Any]

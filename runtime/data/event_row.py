@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .columns import Columns, feature_of, symbol_of
 from .timestamps import TimeReader
 
-if TYPE_CHECKING:
-    from .events import EventsReader
+
+class RowReader(Protocol):
+    """The part of `EventsReader` that says how rows are read."""
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that are read."""
+
+    def new_time_reader(self) -> TimeReader | None:
+        """Return a reader of the order column; None: there is no such column."""
 
 
 class EventRow(NamedTuple):
@@ -52,7 +60,7 @@ class RowParser:
         self._features = tuple(columns.features.values())
 
     @classmethod
-    def of(cls, reader: EventsReader) -> RowParser:
+    def of(cls, reader: RowReader) -> RowParser:
         """Return the parser of rows like those of the files that `reader` reads."""
         return cls(reader.columns, reader.new_time_reader())
 

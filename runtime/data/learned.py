@@ -7,17 +7,14 @@ import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.arrays import AnyArray, Flags, Ids, Indices
+from ..common.arrays import AnyArray, Flags, Ids, Indices, Keys
+from .recording import Recording
 
-if TYPE_CHECKING:
-    from .recording import Recording
-
-Keys: TypeAlias = NDArray[np.uint64]
 MAX_KEYS = 8_192  # in a model file: 4 bytes each
 _WINDOW = 1_024  # symbols at the end of the learned part of a stream
 _NEIGHBOURS = 64  # sequences before one without a time, which belong to its key: short ones are alike

@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..common.arrays import AnyArray, Flags, Ids, Indices, Times
+from ..common.arrays import AnyArray, Flags, Ids, Indices, Keys, Times
 from ..common.errors import CorpusError
 from .features import FeatureColumns
-from .learned import Keys
 
 
 class SymbolTable(dict[str, int]):

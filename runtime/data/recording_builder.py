@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arrays import Flags, Ids, Times
+from ..common.arrays import Flags, Ids, Keys, Times
 from ..common.errors import CorpusError
 from .event_row import RowParser
-from .learned import Keys, keys_by_content, keys_by_name
+from .learned import keys_by_content, keys_by_name
 from .recording import Recording, SymbolTable
 from .row_errors import RowErrors
 from .timestamps import OrderColumn
