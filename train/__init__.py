@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .problems.alphabet import Alphabet
     from .problems.echo import Echo
     from .problems.events import Events
+    from .problems.labels import LabelledEvents
     from .problems.memory import Memory
     from .problems.order import Order
     from .problems.problem import Batches, Problem, Recipe, Score, Streams
@@ -39,6 +40,7 @@ __all__ = [
     "Events",
     "FitResult",
     "HistoryRow",
+    "LabelledEvents",
     "Memory",
     "Network",
     "Options",
@@ -66,6 +68,7 @@ _HOMES = {
     ".problems.alphabet": ("Alphabet",),
     ".problems.echo": ("Echo",),
     ".problems.events": ("Events",),
+    ".problems.labels": ("LabelledEvents",),
     ".problems.memory": ("Memory",),
     ".problems.order": ("Order",),
     ".problems.problem": ("Batches", "Problem", "Recipe", "Score", "Streams"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import CorpusError
-from ..data import EncodedSequences, HeldOut, reader_for_model
+from ..data import EncodedSequences, HeldOut, TimeBins, reader_for_model
 from ..data.learned import without_learned
 from ..format.manifest import Manifest
 
@@ -29,12 +29,14 @@ class EvaluationData:
         train: The sequences that the baselines learn from; None: there are none.
         unknown: How many of the test symbols are not in the vocabulary; they are read as the unknown symbol.
         notes: The origin of both, in words.
+        gaps: Ids of the symbols that are gaps of time.
     """
 
     test: EncodedSequences
     train: EncodedSequences | None
     unknown: int
     notes: tuple[str, ...]
+    gaps: tuple[int, ...] = ()
 
 
 def read_evaluation_data(
@@ -105,7 +107,9 @@ def read_evaluation_data(
             f"Were they read as in training? It knows {manifest.vocabulary.describe()}."
         )
     encoded = None if train is None else reader.encode(train)
-    return EvaluationData(reader.encode(test), encoded, unknown, tuple(notes))
+    limits = getattr(reader.reader, "gaps", None)
+    gaps = TimeBins.parse(limits).ids_in(manifest.vocabulary.symbols).tolist() if limits else ()
+    return EvaluationData(reader.encode(test), encoded, unknown, tuple(notes), tuple(gaps))
 
 
 def _data_of(source: Path) -> Path:

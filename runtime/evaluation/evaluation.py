@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
+import numpy as np
+
 from ..common.errors import OptionError
 from ..streams.model import Model
 from .dataset import EvaluationData
@@ -38,6 +40,7 @@ class Evaluation:
         unknown: How many of their symbols are not in the vocabulary.
         notes: The origin of the data.
         of_labels: The model answers each row with a label; else with the next symbol.
+        gaps: Ids of the symbols that are gaps of time.
     """
 
     model: str
@@ -50,11 +53,20 @@ class Evaluation:
     unknown: int
     notes: tuple[str, ...]
     of_labels: bool = False
+    gaps: tuple[int, ...] = ()
 
     @property
     def main(self) -> SymbolScores:
         """The scores that the details are of: with resets if there are several sequences."""
         return self.modes[RESET if RESET in self.modes else CARRIED]
+
+    def events_alone(self) -> dict[str, SymbolScores]:
+        """Return the scores of the symbols that are no gaps, of the model and the best baseline; {} without gaps."""
+        best, chosen = self.best_baseline, ~np.isin(self.main.targets, self.gaps)
+        if not self.gaps or chosen.all():
+            return {}
+        others = {} if best is None else {best.name: best.scores.select(chosen)}
+        return {"the network": self.main.select(chosen), **others}
 
     @property
     def best_baseline(self) -> Baseline | None:
@@ -125,6 +137,7 @@ class Evaluation:
                 **({} if best is None else {f"top_{count}": self.most_accurate(count).name for count in self.top}),
                 "bits_per_symbol": None if best is None else best.name,
             },
+            "events_alone": {name: scores.to_json(self.top) for name, scores in self.events_alone().items()},
             "verdict": self.verdict(),
             "by_position": main.by_position(),
             "calibration_error": main.calibration_error,
@@ -197,5 +210,5 @@ def evaluate(
     return Evaluation(
         f"{model.file.name} on {model.backend}", scores,
         tuple(baselines(data.train, data.test, len(model.vocabulary))), model.output_vocabulary.symbols,
-        tuple(sorted(set(top) - {1})), window, sequences, data.unknown, data.notes,
+        tuple(sorted(set(top) - {1})), window, sequences, data.unknown, data.notes, gaps=data.gaps,
     )  # fmt: skip

@@ -109,11 +109,16 @@ def remarks(evaluation: Evaluation) -> list[str]:
     evaluated = f"{evaluation.sequences:,} sequences" if evaluation.sequences > 1 else "one sequence"
     what = "labels" if evaluation.of_labels else "predictions"
     unknown = f", {evaluation.unknown:,} of the symbols unknown to the model" if evaluation.unknown else ""
+    alone = [
+        f"{name} {percent(scores.accuracy)}, {scores.bits:.4f} bits"
+        for name, scores in evaluation.events_alone().items()
+    ]
     return [
         *evaluation.notes,
         f"evaluated: {evaluated}, {len(evaluation.main):,} {what}{unknown}",
         f"calibration: probabilities are off by {100 * evaluation.main.calibration_error:.2f} points "
         "(expected calibration error)",
+        *([f"events alone, without gaps: {'; '.join(alone)}"] if alone else []),
         evaluation.verdict(),
     ]
 

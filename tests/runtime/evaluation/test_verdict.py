@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from stepcell.runtime.evaluation import Baseline, Evaluation, SymbolScores
+from stepcell.runtime import Manifest, Vocabulary
+from stepcell.runtime.evaluation import Baseline, Evaluation, SymbolScores, read_evaluation_data
+from stepcell.runtime.evaluation.report import remarks
 
 
 def scores(bits, right, symbols=200, confidence=0.5):
@@ -31,6 +35,30 @@ def test_each_measure_is_compared_with_the_best_baseline_in_that_measure():
     assert evaluation({"carried": scores(1.1, 0.5)}, again).verdict().endswith(
         "and -20.00 points of accuracy against the last symbol again"
     )  # fmt: skip
+
+
+def test_events_are_shown_without_gaps_too():
+    main, counted = scores(1.0, 0.5, 10), scores(2.0, 0.2, 10)
+    targets = np.array([0, 1] * 5, np.int32)
+    main, counted = (replace(one, targets=targets) for one in (main, counted))
+    found = Evaluation(
+        "m", {"carried": main}, (Baseline("2-gram", counted),), ("a", "gap"), (), 50, 1, 0, (), gaps=(1,)
+    )
+    alone = found.events_alone()
+    assert {name: (len(one), one.accuracy) for name, one in alone.items()} == {
+        "the network": (5, 0.6),
+        "2-gram": (5, 0.2),
+    }
+    assert "events alone, without gaps: the network 60.00 %, 1.0000 bits; 2-gram 20.00 %, 2.0000 bits" in remarks(found)
+    assert replace(found, gaps=()).to_json()["events_alone"] == {}
+
+
+def test_gaps_are_known_by_the_reader_of_the_model(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("time,event\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in range(9)))
+    options = {"symbol": "event", "order": "time", "gaps": "2"}
+    manifest = Manifest("m", Vocabulary(("gap<2", "a", "b", "gap>=2")), (), ())
+    assert read_evaluation_data(manifest, path, end="", options=options).gaps == (0, 3)
 
 
 @pytest.mark.parametrize(
