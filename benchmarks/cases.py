@@ -23,9 +23,9 @@ from types import ModuleType
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # of the package `cases`, which comes before this file of the same name
 
-from cases import Row, data, judging, robustness  # noqa: E402
+from cases import Row, data, judging, live, robustness  # noqa: E402
 
-AREAS = (data, judging, robustness)
+AREAS = (data, live, judging, robustness)
 WIDEST = 100  # characters of a cell
 HEADER = ("case", "input", "right", "seen", "")
 

@@ -72,14 +72,17 @@ class StreamState(Unpicklable):
 
     @property
     def state(self) -> State:
-        """The state: name -> copy, each float32 of shape (1, ...). Assign one to continue from there.
+        """The state: name -> read-only copy, each float32 of shape (1, ...). Assign one to continue from there.
 
         Assigning checks names, shapes and that all numbers are finite, and copies.
 
         Raises:
             StateMismatchError: On assignment of a state that does not fit. The state has not moved.
         """
-        return self.snapshot().state
+        state = self.snapshot().state
+        for array in state.values():
+            array.flags.writeable = False  # a change of the copy would change nothing
+        return state
 
     @state.setter
     def state(self, state: Mapping[str, ArrayLike]) -> None:
