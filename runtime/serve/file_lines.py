@@ -49,13 +49,16 @@ class FileLines(Lines):
         self._path, self._tell, self._follow, self._whole_lines = path, tell, follow, whole_lines
         self._replaced_at: float | None = None
         self._read_to, self._remembered, self._has_shrunk = 0, b"", False
+        self._size = 0  # at the last look
         self._file = self._open_first(offset)
         self._seek(self._buffer.position)
 
     def next(self, timeout: float | None) -> Line | None:
         """See `Lines.next`."""
         if self._follow and not self._has_shrunk:  # before it has grown again: the same lines may come again
-            self._has_shrunk = os.fstat(self._file.fileno()).st_size < self._read_to
+            size = os.fstat(self._file.fileno()).st_size
+            self._has_shrunk = size < max(self._read_to, self._size)
+            self._size = size
         return super().next(timeout)
 
     def offset(self) -> InputOffset:
@@ -124,7 +127,7 @@ class FileLines(Lines):
     def _start_again(self, why: str) -> None:
         lost = f", {self._buffer.unfinished} bytes of an unfinished line are lost" if self._buffer.unfinished else ""
         self._tell(f"{why} (line {self._buffer.number} was the last{lost}): going on at its beginning.")
-        self._buffer, self._has_shrunk = LineBuffer(), False
+        self._buffer, self._has_shrunk, self._size = LineBuffer(), False, 0
         self._seek(0)
         self.on_new_content()
 

@@ -33,8 +33,13 @@ class InputEncoder:
         Raises:
             UnknownSymbolError: It is not in the vocabulary.
         """
-        if symbol is None and not self._has_symbols:
-            return 0
+        if not self._has_symbols:
+            if symbol is None:
+                return 0
+            names = ", ".join(feature.describe() for feature in self._wanted)
+            raise UnknownSymbolError(
+                f"{self._file_name} reads no symbols but {names}: call step(features=...). {self._who} has not moved."
+            )
         try:
             return self._vocabulary.encode(symbol)  # type: ignore[arg-type]  # None is no symbol, and is told so
         except UnknownSymbolError as error:

@@ -142,7 +142,8 @@ def test_the_prediction_is_the_callers_own(way):
     assert np.array_equal(stream.prediction.values, expected)
     assert np.array_equal(stream.fork().prediction.values, expected)
     stream.snapshot().answers["probabilities"][:] = 0
-    stream.state["h0"][:] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        stream.state["h0"][:] = 0  # it would change nothing
     assert np.array_equal(stream.prediction.values, expected)
     assert stream.step("0").symbol == "1"
 
