@@ -90,7 +90,7 @@ def score(
 
 def calibrate(
     file: ModelFile,
-    data: Annotated[Path, argument("Normal data, other than the training data.")],
+    data: Annotated[Path, argument("Normal data; of the training data the held-out part is used.")],
     out: Annotated[Path, output("File to write the threshold to.")],
     false_alarms: Annotated[float, output(
         "Fraction of normal symbols, and of sequences, that may exceed the threshold.")] = 0.01,
@@ -123,7 +123,7 @@ def calibrate(
         calibrate_rows(model, rows, answers, false_alarms, out, as_json=as_json)
         return
     _refuse_columns(model, {**columns, "feature": features, "target": target})
-    sequences = _read(model, data, None, format, encoding, "none is surprising")
+    sequences = _read(model, data, None, format, encoding, "none is surprising", new_only=True)
     symbols = model.vocabulary.symbols
     threshold = calibrate_model(
         model, ([symbols[id] for id in inputs.ids.tolist()] for inputs in sequences), false_alarms,
@@ -159,14 +159,18 @@ def _refuse_columns(model: Model, columns: Mapping[str, Any]) -> None:
 
 
 def _read(
-    model: Model, data: Path | None, stdin: BinaryIO | None, format: Format, encoding: str | None, why: str
-) -> list[Inputs]:
-    """Return the sequences of the data; `why` says what a model without symbols cannot do."""
+    model: Model, data: Path | None, stdin: BinaryIO | None, format: Format, encoding: str | None, why: str,
+    *, new_only: bool = False,
+) -> list[Inputs]:  # fmt: skip
+    """Return the sequences of the data; `why` says what a model without symbols cannot do.
+
+    `new_only` leaves out the sequences that the model has learned from.
+    """
     from ..common.terminal import print_text
     from ..data.for_model import read_data_or_stdin
     from ..tasks.distribution import require_next_symbols
 
     require_next_symbols(model.file, why, with_features=True)
-    sequences, remarks = read_data_or_stdin(data, stdin, model.manifest, format, encoding)
+    sequences, remarks = read_data_or_stdin(data, stdin, model.manifest, format, encoding, new_only=new_only)
     print_text("\n".join(remarks), err=True)
     return sequences

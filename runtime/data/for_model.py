@@ -14,8 +14,9 @@ from ..format.manifest import Manifest
 from ..format.tensor_specs import Inputs
 from .encoded import EncodedSequences, encode_sequences, whole_sequences
 from .events import FORMATS, LINES, EventsReader
-from .learned import LearnedData
+from .learned import LearnedData, without_learned
 from .recording import Reader, Recording
+from .split import HeldOut
 from .text import SymbolsReader, TextReader
 from .timestamps import UNSTATED
 from .words import FIRST
@@ -53,8 +54,12 @@ class ModelReader:
     boundary: Mapping[str, Sequence[float]] = field(default_factory=dict)
     learned: LearnedData | None = None
 
-    def read(self, path: Path) -> tuple[list[Inputs], Recording]:
+    def read(self, path: Path, *, new_only: bool = False) -> tuple[list[Inputs], Recording]:
         """Read a file, or a folder of texts.
+
+        Args:
+            path: The file or folder.
+            new_only: Of the training file, or one that has grown since, only what the model has not learned from.
 
         Returns:
             The inputs of each sequence, with the end symbol before and after it if there is one; and their recording.
@@ -63,16 +68,33 @@ class ModelReader:
             CorpusError: The data cannot be read, or hold unknown symbols; the message names all of them.
         """
         recording = self.reader.read(path)
+        is_training_file = bool(self.trained_on) and recording.sha256 == self.trained_on
+        new = self._new_part(recording, is_training_file=is_training_file) if new_only else None
+        recording = recording if new is None else new
         remarks = list(recording.remarks)
         (unknown,) = self.count_unknown([recording])
         if unknown:
             remarks.append(f"{unknown:,} of its {len(recording.ids):,} symbols are unknown to the model")
-        if self.trained_on and recording.sha256 == self.trained_on:
+        if new is not None:
+            remarks.append("the model has learned from this file: only the rest is read")
+        elif is_training_file:
             remarks.append("the model was trained on it: these are no figures for new data")
         elif self.learned is not None and (found := self.learned.describe(recording)):
             remarks.append(f"{found}: these are no figures for new data")
         sequences = whole_sequences(recording, self.manifest.vocabulary, self.end, self.boundary)
+        if self.end is not None:  # a sequence that was cut has none there
+            cut = zip(sequences, ~recording.has_start, ~recording.has_end, strict=True)
+            sequences = [each[int(start) : len(each) - int(end)] for each, start, end in cut]
         return sequences, replace(recording, remarks=tuple(remarks))
+
+    def _new_part(self, recording: Recording, *, is_training_file: bool) -> Recording | None:
+        """Return the part of a recording that was not learned from; None: all of it, or it is not known."""
+        if is_training_file:
+            data = self.manifest.training.get("data")
+            held_out = data.get("held_out") if isinstance(data, Mapping) else None
+            return HeldOut(**held_out).split(recording)[1] if isinstance(held_out, Mapping) else None
+        new, known, _ = without_learned(self.learned, recording)
+        return None if known is None else new
 
     def encode(self, recording: Recording) -> EncodedSequences:
         """Return the inputs and targets of a recording without refused symbols; see `count_unknown`."""
@@ -149,8 +171,9 @@ def reader_for_model(
 
 
 def read_data_or_stdin(
-    data: Path | None, stdin: BinaryIO | None, manifest: Manifest, format: str | None, encoding: str | None = None
-) -> tuple[list[Inputs], list[str]]:
+    data: Path | None, stdin: BinaryIO | None, manifest: Manifest, format: str | None, encoding: str | None = None,
+    *, new_only: bool = False,
+) -> tuple[list[Inputs], list[str]]:  # fmt: skip
     """Return the inputs of each sequence of a file, or of stdin if `data` is None, and remarks for the user.
 
     Args:
@@ -159,6 +182,7 @@ def read_data_or_stdin(
         manifest: Manifest of the model.
         format: One of `DATA_FORMATS`; None: that of the training data.
         encoding: Name of a Python codec; None: that of the training data.
+        new_only: See `ModelReader.read`.
 
     Raises:
         CorpusError: The data cannot be read, or hold unknown symbols.
@@ -167,7 +191,7 @@ def read_data_or_stdin(
     options = {"format": format, "encoding": encoding}
     reader = reader_for_model(manifest, {name: value for name, value in options.items() if value is not None})
     if data is not None:
-        sequences, recording = reader.read(data)
+        sequences, recording = reader.read(data, new_only=new_only)
     elif stdin is None:
         raise OptionError("There is no stdin to read data from.")
     else:

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from stepcell.runtime import Manifest, Vocabulary
 from stepcell.runtime.commands.options import DataFormat, TableFormat
 from stepcell.runtime.common.errors import CorpusError, OptionError
-from stepcell.runtime.data import DATA_FORMATS, FORMATS, EventsReader, SymbolsReader, TextReader, reader_for_model
+from stepcell.runtime.data import (
+    DATA_FORMATS,
+    FORMATS,
+    EventsReader,
+    HeldOut,
+    SymbolsReader,
+    TextReader,
+    reader_for_model,
+)
 from stepcell.runtime.data.for_model import read_data_or_stdin
 from stepcell.runtime.format.tensor_specs import Feature
 
@@ -45,6 +53,25 @@ def test_a_file_is_read_as_the_training_data_were(tmp_path):
         read_data_or_stdin(None, io.BytesIO(b"who,case\na,1\n"), manifest, None)
     with pytest.raises(OptionError, match="There is no stdin"):
         read_data_or_stdin(None, None, manifest, None)
+
+
+def test_only_what_was_not_learned_from_is_read_where_that_is_asked_for(tmp_path):
+    table = tmp_path / "log.csv"
+    table.write_text("what,case\n" + "".join(f"a,{n}\nb,{n}\n" for n in range(10)) + "a,x\n")
+    reader = EventsReader("what", "case", end="<end>")
+    split = {"share": 0.3, "by": None}
+    data = {"reading": reader.to_json(), "end": "<end>", "held_out": split, "sha256": reader.read(table).sha256}
+    held_out = HeldOut(0.3).split(reader.read(table))[1]
+    sequences, recording = reader_for_model(manifest_of(data)).read(table, new_only=True)
+    assert len(sequences) == len(held_out)
+    assert recording.ids.tolist() == held_out.ids.tolist()
+    assert "the model has learned from this file: only the rest is read" in recording.remarks
+    by_time = {**data, "held_out": {"share": 0.5, "by": "time"}, "reading": EventsReader("what", end="<end>").to_json()}
+    (cut,), recording = reader_for_model(manifest_of(by_time)).read(table, new_only=True)
+    assert len(cut) == len(recording.ids) + 1  # it begins in the middle, and ends
+    assert cut.ids[-1] == 2 != cut.ids[0]
+    unknown = {**data, "held_out": None}  # the parts came apart
+    assert len(reader_for_model(manifest_of(unknown)).read(table, new_only=True)[0]) == 11
 
 
 def test_the_value_of_a_feature_with_the_end_symbol_is_that_of_the_training(tmp_path):
