@@ -32,6 +32,12 @@ _SUFFIXES = {
 }  # fmt: skip
 
 
+_TEXTS = (
+    "sequence", "order", "format", "delimiter", "encoding", "time_format", "gaps", "end", "join", "time_unit",
+    "time_zone",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class EventsReader(Reader):
     """Read files of events, all in the same way. Model files record these values.
@@ -81,6 +87,9 @@ class EventsReader(Reader):
     def __post_init__(self) -> None:
         """Check the values."""
         problems = []
+        for name in _TEXTS:
+            if not isinstance(getattr(self, name), (str, type(None))):
+                raise TypeError(f"{name} is {getattr(self, name)!r}")
         if isinstance(self.symbol, (list, tuple)):  # a list in JSON
             if not all(isinstance(name, str) for name in self.symbol):
                 raise TypeError(f"symbol is {self.symbol!r}")

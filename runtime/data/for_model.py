@@ -92,7 +92,7 @@ class ModelReader:
         if is_training_file:
             data = self.manifest.training.get("data")
             held_out = data.get("held_out") if isinstance(data, Mapping) else None
-            return HeldOut(**held_out).split(recording)[1] if isinstance(held_out, Mapping) else None
+            return HeldOut.from_json(held_out).split(recording)[1] if isinstance(held_out, Mapping) else None
         new, known, _ = without_learned(self.learned, recording)
         return None if known is None else new
 

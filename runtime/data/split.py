@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +45,23 @@ class HeldOut:
             problems.append(f"the split is by {self.by!r}, not by {SEQUENCE!r}, {TIME!r} or {LAST!r}")
         if problems:
             raise CorpusError(f"Nothing can be held out like this: {'; '.join(problems)}.")
+
+    @classmethod
+    def from_json(cls, found: Any, **changes: Any) -> HeldOut:
+        """Return the split that a model file describes, with `changes`.
+
+        Raises:
+            CorpusError: It is described in an unknown way, or makes no sense.
+        """
+        values = {**(found if isinstance(found, Mapping) else {}), **changes}
+        known = {"share": (int, float), "by": (str, type(None))}
+        wrong = [name for name, value in values.items() if not isinstance(value, known.get(str(name), ()))]
+        if wrong:
+            raise CorpusError(
+                f"The held-out part of the training is described in a way that this stepcell does not understand: "
+                f"{', '.join(f'{name} is {values[name]!r}' for name in wrong)}. Give --held-out FRACTION."
+            )
+        return cls(**values)
 
     def split(self, recording: Recording) -> tuple[Recording, Recording]:
         """Return the training data and the held-out data.

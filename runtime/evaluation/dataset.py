@@ -67,7 +67,7 @@ def read_evaluation_data(
     sha256, trained_split = trained.get("sha256"), trained.get("held_out") or {}
     reader = reader_for_model(manifest, options, end=end)
     recording = reader.reader.read(data)
-    split = HeldOut(**{**trained_split, **({} if held_out is None else {"share": held_out})})
+    split = HeldOut.from_json(trained_split, **({} if held_out is None else {"share": held_out}))
     is_training_file = bool(sha256) and recording.sha256 == sha256
     as_trained = is_training_file and bool(trained_split) and held_out is None
     notes = [f"{data}: {recording.found}" if recording.found else str(data), *recording.remarks]
@@ -91,7 +91,7 @@ def read_evaluation_data(
         source, part = _data_of(baseline_from), ""
         train = reader.reader.read(source)
         if sha256 and train.sha256 == sha256 and trained_split:
-            train, part = HeldOut(**trained_split).split(train)[0], ", the part that the network learned from"
+            train, part = HeldOut.from_json(trained_split).split(train)[0], ", the part that the network learned from"
         elif source != baseline_from and sha256:
             raise CorpusError(
                 f"{source}, which {baseline_from} was trained on, has changed since, or {manifest.name} is of another "

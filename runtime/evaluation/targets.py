@@ -88,7 +88,10 @@ def read_target_data(
     """
     trained = manifest.training.get("data")
     trained = trained if isinstance(trained, Mapping) else {}
-    targets = tuple(targets) or tuple(trained.get("targets") or ())
+    recorded = trained.get("targets")
+    if not targets and isinstance(recorded, list) and all(isinstance(name, str) for name in recorded):
+        targets = recorded
+    targets = tuple(targets)
     table = _Table.of(manifest, targets, features, options or {}, trained.get("reading"))
     rows = table.read(data)
     notes = [f"{data}: {rows.found}" if rows.found else str(data), *rows.remarks]
@@ -97,7 +100,7 @@ def read_target_data(
     as_trained = is_training_file and bool(split) and held_out is None
     train = None
     if as_trained or (held_out is not None and baseline_from is None):
-        parts = HeldOut(**{**(split or {}), **({} if held_out is None else {"share": held_out})})
+        parts = HeldOut.from_json(split, **({} if held_out is None else {"share": held_out}))
         train, rows = parts.split(rows)
         notes.append(
             f"{data} is the training file; evaluated on the part that was held out then" if as_trained
@@ -153,7 +156,8 @@ class _Table:
         for name, equals, column in (option.partition("=") for option in features):
             key = name if equals else feature_name(name)
             given[key] = (*given.get(key, ()), column if equals else name)
-        recorded_features = reading.get("features") or {}
+        recorded_features = reading.get("features")
+        recorded_features = recorded_features if isinstance(recorded_features, Mapping) else {}
         columns = {f.name: given.get(f.name) or (recorded_features.get(f.name, f.name),) for f in manifest.features}
         values = {**reading, **options}
         known = {each.name for each in fields(EventsReader)} - {*_NOT_OF_ROWS}
@@ -199,14 +203,23 @@ class _Table:
         spare = self.options.get("sequence") if is_linear else self.targets[0]
         symbol = self.options["symbol"] if len(self.manifest.vocabulary) else spare or self.targets[0]
         target = {"symbol": symbol if is_linear else self.targets[0], "features": values}
-        right = read_whole_rows(path, EventsReader(**{**self.options, **target}), "--target")
-        rows = read_whole_rows(path, EventsReader(**{**self.options, "symbol": symbol, "features": numbers}))
+        right = read_whole_rows(path, self._reader(**target), "--target")
+        rows = read_whole_rows(path, self._reader(symbol=symbol, features=numbers))
         if len(rows.ids) != len(right.ids):
             raise CorpusError(f"{path} changed while it was read. Wait until nothing writes to it.")
         if is_linear:
             assert right.features is not None
             return with_columns(rows, right.features.values)
         return with_columns(rows, self._label_ids(right)[:, np.newaxis])
+
+    def _reader(self, **changes: Any) -> EventsReader:
+        try:
+            return EventsReader(**{**self.options, **changes})
+        except (TypeError, AttributeError) as error:
+            raise CorpusError(
+                f"The training data of {self.manifest.name} are described in a way that this stepcell does not "
+                f"understand ({error}). Name the columns: --symbol, --sequence, --order, --feature."
+            ) from error
 
     def count_unknown(self, rows: Recording) -> int:
         """Return how many symbols are not in the vocabulary."""

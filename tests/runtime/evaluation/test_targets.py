@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,9 @@ from support.models import path_of
 from support.power import write_power, write_switch, write_table
 
 from stepcell.runtime import Vocabulary, load, read_model_file
-from stepcell.runtime.common.errors import CorpusError
-from stepcell.runtime.evaluation import evaluate_labels, evaluate_values, read_target_data
+from stepcell.runtime.common.errors import CorpusError, StepcellError
+from stepcell.runtime.data import EventsReader
+from stepcell.runtime.evaluation import evaluate_labels, evaluate_values, read_evaluation_data, read_target_data
 
 ROW = {"sequence": "run", "order": "second"}
 
@@ -211,3 +213,39 @@ def test_a_column_of_right_answers_is_refused_for_a_model_of_the_next_symbol(lab
         result = stepcell(command, path_of("memory"), labelled[0], "--target", "level")
         assert result.exit_code != 0
         assert "memory.tflite predicts its next symbol" in result.stderr
+
+
+@pytest.mark.parametrize("held_out", [{"share": "many"}, {"part": 1}, {"share": 0.1, "by": 3}, {"share": [1]}])
+def test_a_split_that_is_described_in_another_way_is_refused_and_not_a_bare_error(held_out, labelled, tmp_path):
+    path, _ = labelled
+    lines = tmp_path / "events.lines"
+    lines.write_text("a b c\n" * 3)
+    file = read_model_file(path_of("labelled"))
+    sha256 = EventsReader(symbol="event").read(path).sha256
+    manifest = replace(file.manifest, training={"data": {"held_out": held_out, "sha256": sha256}})
+    with pytest.raises(CorpusError, match="held-out part of the training is described"):
+        read_target_data(manifest, path, ["level"], options={"symbol": "event"})
+    reading = {"kind": "events", "format": "lines", "end": None}
+    manifest = replace(manifest, labels=None, training={"data": {"held_out": held_out, "reading": reading}})
+    with pytest.raises(CorpusError, match="held-out part of the training is described"):
+        read_evaluation_data(manifest, lines)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"targets": 3},
+        {"targets": [3]},
+        {"reading": {"kind": "events", "features": 7, "symbol": "event"}},
+        {"reading": {"kind": "events", "symbol": {"a": 1}}},
+        {"reading": {"kind": "events", "symbol": "event", "encoding": 5}},
+        {"reading": {"kind": "events", "symbol": "event", "header": [], "delimiter": 4}},
+        {"sha256": 3, "learned": {"keys": 4}},
+    ],
+)
+def test_a_training_that_is_described_strangely_gives_no_bare_error(data, labelled):
+    file = read_model_file(path_of("labelled"))
+    manifest = replace(file.manifest, training={"data": data})
+    for targets, options in ((["level"], {"symbol": "event"}), ([], {}), (["level"], {})):
+        with suppress(StepcellError):  # nothing else is raised
+            read_target_data(manifest, labelled[0], targets, options=options)
