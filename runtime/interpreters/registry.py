@@ -76,8 +76,13 @@ def open_public_backend(name: str, file: ModelFile) -> Backend:
     return backend
 
 
-def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
+def open_two_phase_backend(name: str, file: ModelFile, shared: object = None) -> Backend:
     """Load `file` into the interpreter `name` to be stepped in two phases: the answer first, the rest later.
+
+    Args:
+        name: Which interpreter.
+        file: The file.
+        shared: As for `open_backend`, of another backend that steps in two phases.
 
     Raises:
         NoInterpreterError, BackendError: As `open_backend` does.
@@ -87,7 +92,7 @@ def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
         raise WrongBackendError(f"{file.name} has one graph: steps in two phases need a .tflite file. Export one.")
     if name == NUMPY:
         raise WrongBackendError("numpy has no steps in two phases: install an interpreter, or leave out low_latency.")
-    backend: Backend = _call(name, file.name, "open_two_phase_backend", file)
+    backend: Backend = _call(name, file.name, "open_two_phase_backend", file, shared)
     return backend
 
 

@@ -21,7 +21,7 @@ from ..format.model_file import ModelFile
 from ..format.tensor_specs import ABSORB, FINISH, LOOK_UP, PREPARE, ROW, STEP, STEP_ROW, SYMBOL
 from .base import ArrayBackend, Backend, initial_state
 from .finite import require_finite
-from .in_place import InPlaceBackend, InputSlot
+from .in_place import InPlaceBackend, InputCache, InputSlot
 from .mapped_backend import MappedBackend, tflite_runner
 from .memory import ALL, copy_all
 from .tflite_signature import SignatureView, supports_views
@@ -31,13 +31,13 @@ _WIDE = 512  # numbers in a row: four for each unit of an LSTM
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
 
 
-def open_backend(name: str, file: ModelFile, shared: bool | None = None, public: bool = False) -> Backend:
+def open_backend(name: str, file: ModelFile, shared: InputCache | None = None, public: bool = False) -> Backend:
     """Load `file` into the interpreter `name`, "litert" or "tflite".
 
     Args:
         name: Which interpreter.
         file: A verified .tflite file.
-        shared: True: another backend has compared the signatures of the file with its manifest.
+        shared: That of another backend, which has compared the signatures of the file with its manifest.
         public: Use the public API alone, even where the wrapper can be reached.
 
     Raises:
@@ -47,7 +47,7 @@ def open_backend(name: str, file: ModelFile, shared: bool | None = None, public:
     interpreter = open_interpreter(name, file.payload)
     if file.manifest.io_mapping is not None:
         return MappedBackend(tflite_runner(interpreter, file), file.manifest)
-    if not shared:  # to look at a signature allocates its tensors
+    if shared is None:  # to look at a signature allocates its tensors
         _check_signatures(interpreter, file)
     # tflite-runtime 2.14 runs XNNPACK in `step` alone: there `absorb` takes 1.4 to 1.7 times as long as stepping, and
     # rounds differently. With float16 weights both interpreters turn all of them to float32 anew at each symbol.
@@ -61,11 +61,12 @@ def open_backend(name: str, file: ModelFile, shared: bool | None = None, public:
     if cut and (file.manifest.quantization != "float32" or view.tensors[ROW].size < _WIDE):
         absorbs = False
     absorber = partial(interpreter.get_signature_runner, ABSORB) if absorbs else None
-    return TfliteBackend(view, input_slot(view, interpreter, file), file.manifest, absorber)
+    slot = input_slot(view, interpreter, shared or InputCache(file.manifest))
+    return TfliteBackend(view, slot, file.manifest, absorber)
 
 
-def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
-    """Load `file` into the interpreter `name` to be stepped in two phases.
+def open_two_phase_backend(name: str, file: ModelFile, shared: InputCache | None = None) -> Backend:
+    """Load `file` into the interpreter `name` to be stepped in two phases; `shared` as for `open_backend`.
 
     Raises:
         ImportError: The interpreter is not installed.
@@ -75,8 +76,9 @@ def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
     if file.manifest.io_mapping is not None:
         raise WrongBackendError(f"{file.name} was adopted: its graph is one step and cannot be cut in two.")
     interpreter = open_interpreter(name, file.payload)
-    _check_signatures(interpreter, file)
-    if not {FINISH, PREPARE} <= interpreter.get_signature_list().keys():
+    if shared is None:
+        _check_signatures(interpreter, file)
+    if shared is None and not {FINISH, PREPARE} <= interpreter.get_signature_list().keys():
         raise WrongBackendError(
             f"{file.name} has no signatures {FINISH!r} and {PREPARE!r}: nothing of its step can be done beforehand, or "
             "it was exported before there were any. Export the model again, or leave out low_latency."
@@ -84,22 +86,22 @@ def open_two_phase_backend(name: str, file: ModelFile) -> Backend:
     if not supports_views(interpreter):
         raise WrongBackendError(f"This version of {name} does not let its tensors be held. Leave out low_latency.")
     finish, prepare = (SignatureView(interpreter, signature) for signature in (FINISH, PREPARE))
-    return TwoPhaseBackend(finish, input_slot(finish, interpreter, file), prepare, file.manifest)
+    slot = input_slot(finish, interpreter, shared or InputCache(file.manifest))
+    return TwoPhaseBackend(finish, slot, prepare, file.manifest)
 
 
-def input_slot(view: SignatureView, interpreter: Any, file: ModelFile) -> InputSlot:
+def input_slot(view: SignatureView, interpreter: Any, cache: InputCache) -> InputSlot:
     """Return the input slot of a signature that reads a row of the file's table, or the symbol itself."""
     if ROW not in view.tensors:
-        return InputSlot.of_ids(view.tensors, file.manifest)
+        return InputSlot.of_ids(view.tensors, cache)
     look_up = SignatureView(interpreter, LOOK_UP)
-    by_id = InputSlot.of_ids(look_up.tensors, file.manifest)
 
     def row(id: int) -> AnyArray:
-        by_id.buffer[ALL] = by_id.content(id)
+        look_up.tensors[SYMBOL][ALL] = id
         look_up.compute()
         return look_up.tensors[ROW].copy()
 
-    return InputSlot(view.tensors[ROW], len(by_id.cache), row)
+    return InputSlot(view.tensors[ROW], cache, row)
 
 
 def open_interpreter(name: str, payload: bytes) -> Any:
@@ -141,8 +143,6 @@ class TfliteBackend(InPlaceBackend):
     Attributes:
         view: The signature that is stepped.
     """
-
-    shared = True
 
     def __init__(
         self, view: SignatureView, slot: InputSlot, manifest: Manifest, absorber: Callable[[], Any] | None

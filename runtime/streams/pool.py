@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from ..format.model_file import ModelFile
 from ..interpreters.base import Backend
@@ -55,7 +56,7 @@ class InterpreterPool:
         first: Backend,
         *,
         golden: bool = True,
-        open: Callable[[], Backend] | None = None,
+        open: Callable[[Any], Backend] | None = None,
     ) -> None:
         """Start with one interpreter.
 
@@ -64,12 +65,12 @@ class InterpreterPool:
             backend_name: Which interpreter.
             first: An interpreter with the file in it, for the stream that is stepped first.
             golden: Replay the golden sequence on what is opened in another way: batches, steps in two phases.
-            open: Opens one more for another stream; None: as `open_backend` does.
+            open: Opens one more for another stream, given `Backend.shared`; None: `open_backend`.
         """
         self.file, self.backend_name = file, backend_name
         self.encoder = InputEncoder(file)
         self._golden, self._unused, self._shared = golden, [first], first.shared
-        self._open = open or (lambda: open_backend(backend_name, file, self._shared))
+        self._open = open or partial(open_backend, backend_name, file)
         self._batches: dict[int, Spare[Batch]] = {}
         tell_of_forks(self)
 
@@ -82,7 +83,7 @@ class InterpreterPool:
         try:
             return self._unused.pop()
         except IndexError:
-            opened = self._open()
+            opened = self._open(self._shared)
         if self._shared is None:  # after a fork
             self._shared = opened.shared
         return opened
@@ -115,10 +116,7 @@ class InterpreterPool:
             WrongBackendError: This file or interpreter has no steps in two phases.
             GoldenMismatchError: The answers in two phases are not the recorded ones.
         """
-
-        def open() -> Backend:
-            return open_two_phase_backend(self.backend_name, self.file)
-
+        open = partial(open_two_phase_backend, self.backend_name, self.file)
         first = open()
         if self._golden:
             replay_golden(first, self.file, self.backend_name)

@@ -108,9 +108,9 @@ def faulty_model(backend_name, path, *low_latency):
     file, fault, opened = read_model_file(path), Fault(), []
     open_one = open_two_phase_backend if low_latency else open_backend
 
-    def open_faulty():
+    def open_faulty(shared=None):
         opened.append(backend_name)
-        return with_fault(open_one(backend_name, file), fault)
+        return with_fault(open_one(backend_name, file, shared), fault)
 
     return FaultyModel(InterpreterPool(file, backend_name, open_faulty(), open=open_faulty), opened, low_latency), fault
 

@@ -12,6 +12,7 @@ from support.models import DATA, path_of
 from stepcell.runtime import BackendError, GoldenMismatchError, load, read_model_file
 from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.format.tensor_specs import FINISH, PREPARE, Inputs
+from stepcell.runtime.interpreters.in_place import InputCache
 from stepcell.runtime.interpreters.registry import open_backend
 from stepcell.runtime.interpreters.tflite_backend import input_slot, open_interpreter
 from stepcell.runtime.interpreters.tflite_signature import SignatureView
@@ -71,7 +72,7 @@ def test_a_second_phase_that_breaks_off_is_done_by_the_next_call(call, error):
     file = read_model_file(MEMORY)
     interpreter = open_interpreter("litert", file.payload)
     finish = SignatureView(interpreter, FINISH)
-    slot = input_slot(finish, interpreter, file)
+    slot = input_slot(finish, interpreter, InputCache(file.manifest))
     backend = TwoPhaseBackend(finish, slot, Prepare(interpreter, PREPARE), file.manifest)
     stream = LowLatencyStream(InterpreterPool(file, "litert", backend), load(MEMORY).stream().snapshot())
     usual = load(MEMORY, backend="litert").stream()
