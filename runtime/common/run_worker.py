@@ -20,6 +20,7 @@ from typing import IO, Any
 TIMEOUT = 120.0  # seconds
 _COMMAND = (sys.executable, "-m", "stepcell.runtime.worker")
 _CHATTER = ("INFO:", "WARNING:", "W0000", "I0000")  # from interpreters on stderr, although nothing is wrong
+_SHOWN = 80  # bytes of a line that is no message
 _PATIENCE = 5.0  # seconds for a process to end after the end of its input
 
 
@@ -36,6 +37,10 @@ class WorkerResult:
     value: Any = None
     blobs: tuple[bytes, ...] = ()
     failure: str | None = None
+
+
+class MessageError(ValueError):
+    """A line is not the head of a message: something else writes to the stream."""
 
 
 class WorkerProcess:
@@ -87,6 +92,10 @@ class WorkerProcess:
             begin = monotonic()
             try:
                 answer = _exchange(process, {"command": command, **arguments}, blobs)
+            except MessageError as error:
+                process.kill()
+                self._end(process)
+                return WorkerResult(failure=f"gave an answer that is no message ({error})")
             except BaseException:  # Ctrl-C: a late answer must not become that of the next request
                 process.kill()
                 self._end(process)
@@ -143,12 +152,19 @@ def write_message(stream: IO[bytes], head: Mapping[str, Any], blobs: Sequence[by
 
 
 def read_message(stream: IO[bytes]) -> tuple[dict[str, Any], tuple[bytes, ...]] | None:
-    """Read a message from `stream`; None if it ends before one is complete."""
+    """Read a message from `stream`; None if it ends before one is complete.
+
+    Raises:
+        MessageError: There is something else in the stream.
+    """
     line = stream.readline()
     if not line.endswith(b"\n"):
         return None
-    head: dict[str, Any] = json.loads(line)
-    sizes = head.pop("sizes")
+    try:
+        head: dict[str, Any] = json.loads(line)
+        sizes = list(map(int, head.pop("sizes")))
+    except (ValueError, TypeError, AttributeError, KeyError):
+        raise MessageError(repr(line[:_SHOWN])) from None
     blobs = tuple(stream.read(size) for size in sizes)
     return (head, blobs) if [len(blob) for blob in blobs] == sizes else None
 

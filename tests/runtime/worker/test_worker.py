@@ -86,6 +86,16 @@ def test_a_request_that_takes_too_long_is_ended(shared_worker):
     assert shared_worker.request("pid").failure is None
 
 
+@pytest.mark.parametrize("line", ["welcome to this machine", "[]", "{}", '{"sizes": [null]}', '{"sizes": 3}'])
+def test_something_else_on_the_standard_output_of_a_worker_is_shown(line):
+    """Many a sitecustomize.py greets."""
+    program = f"import sys; print({line!r}, flush=True); sys.stdin.read()"
+    with WorkerProcess([sys.executable, "-c", program]) as worker:
+        for _ in range(2):
+            found = worker.request("pid", timeout=20)
+            assert found.failure == f"gave an answer that is no message ({(line + chr(10)).encode()!r})"
+
+
 def test_a_program_that_does_not_start_says_why():
     failing = WorkerProcess([sys.executable, "-c", "import no_such_module"])
     assert failing.request("probe", bytes(1 << 20)).failure == "ModuleNotFoundError: No module named 'no_such_module'"
