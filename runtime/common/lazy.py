@@ -1,15 +1,17 @@
-"""Names of a package that are imported when they are first asked for (PEP 562)."""
+"""Names of a package that are imported, and properties that are computed, when they are first asked for."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 def lazy_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package.
+    """Return the `__getattr__` of a package (PEP 562).
 
     Args:
         package: Its full name.
@@ -26,3 +28,20 @@ def lazy_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[st
         return value
 
     return get
+
+
+class computed_once(Generic[T]):  # noqa: N801 - it is used as `property` is
+    """A property that is computed at its first use, by several threads perhaps, and then kept.
+
+    Before Python 3.12 `functools.cached_property` does that under a lock, one for all objects of a class. An exception
+    that comes at its release, as a debugger or a profiler may raise one, leaves other threads waiting for ever.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        """Take the function that computes it from the object."""
+        self._compute, self.__doc__ = compute, compute.__doc__
+
+    def __get__(self, instance: Any, owner: type) -> T:
+        """Return the value; the next time it is an attribute of the object."""
+        value = instance.__dict__[self._compute.__name__] = self._compute(instance)
+        return value

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..common.arrays import Float32
+from ..common.lazy import computed_once
 from .io_mapping import IOMapping
 from .json_fields import write
 from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT
@@ -196,7 +196,7 @@ class Manifest:
         """The symbols of the output, in the order of `probabilities`."""
         return self.vocabulary if self.labels is None else self.labels
 
-    @cached_property
+    @computed_once
     def output_symbols(self) -> OutputSymbols:
         """The symbols that the numbers of the main output stand for, and which are not offered; () for values."""
         if self.output == "linear":
@@ -208,7 +208,7 @@ class Manifest:
             symbols.hidden = tuple(vocabulary.encode(name) for name in names if name is not None)
         return symbols
 
-    @cached_property
+    @computed_once
     def trained_data(self) -> TrainedData:
         """How the training data were read."""
         return TrainedData.of(self)

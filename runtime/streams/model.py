@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..common.arrays import Float32
 from ..common.errors import OptionError
+from ..common.lazy import computed_once
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile, read_model_file
 from ..format.tensor_specs import Features
@@ -176,7 +176,7 @@ class Model(Unpicklable):
 
         return Fleet(self.pool.open_batch, self.file, max_members=max_members, store=store)
 
-    @cached_property
+    @computed_once
     def _two_phase_pool(self) -> InterpreterPool:
         return self.pool.in_two_phases()
 
