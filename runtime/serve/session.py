@@ -109,17 +109,17 @@ class Session:
             answer = self._answer(line)
         except (InputError, FeatureMismatchError) as error:
             if not self.skips_bad_lines:
-                raise type(error)(f"Line {line.number}: {error}") from error
+                raise type(error)(_numbered(line.number, error)) from error
             answer = self.skip_bad(line.number, str(error))
         except StepcellError as error:
-            raise type(error)(f"Line {line.number}: {error}") from error
+            raise type(error)(_numbered(line.number, error)) from error
         self._lines += 1
         return answer
 
     def skip_bad(self, number: int, why: str) -> str:
         """Count a line that cannot be read and return its answer."""
         self._bad.count(number, "is skipped", why)
-        return printable_json({"error": f"Line {number}: {why}"}) if self._options.as_json else ""
+        return printable_json({"error": _numbered(number, why)}) if self._options.as_json else ""
 
     def skip_unread(self, number: int, why: str) -> str:
         """Count a line whose content was not kept, and return its answer."""
@@ -279,6 +279,11 @@ def _checked(options: LineOptions, model: Model) -> str:
     if options.unknown == USE and vocabulary.unknown is None:
         raise OptionError(f"{name} has no unknown symbol to use: --unknown stop or --unknown skip.")
     return options.unknown or (STOP if vocabulary.unknown is None else USE)
+
+
+def _numbered(number: int, why: object) -> str:
+    """Return a message with the number of its line, unless it has it."""
+    return str(why) if str(why).startswith(f"Line {number} ") else f"Line {number}: {why}"
 
 
 def _shown(text: str) -> str:
