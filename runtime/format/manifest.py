@@ -211,7 +211,7 @@ class Manifest:
     @computed_once
     def trained_data(self) -> TrainedData:
         """How the training data were read."""
-        return TrainedData.of(self)
+        return TrainedData.of(self.training, self.vocabulary, [feature.name for feature in self.features])
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object."""

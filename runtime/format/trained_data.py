@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .manifest import Manifest
+from .vocabulary import Vocabulary
 
 TEXT = "text"  # kind of a reader of texts
 
@@ -40,20 +39,20 @@ class TrainedData:
     boundary: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, manifest: Manifest) -> TrainedData:
-        """Return the description in a manifest.
+    def of(cls, training: Mapping[str, Any], vocabulary: Vocabulary, features: Iterable[str]) -> TrainedData:
+        """Return the description in `training` of a manifest with this vocabulary and features of these names.
 
         A model that reads features which have no value with the end symbol has no `end` either.
         """
-        data = manifest.training.get("data")
+        data = training.get("data")
         data = data if isinstance(data, Mapping) else {}
         reading = data.get("reading")
         reading = reading if isinstance(reading, Mapping) else {}
         kind, end, values = reading.get("kind"), data.get("end"), data.get("boundary")
         values = values if isinstance(values, Mapping) else {}
-        boundary = {feature.name: values.get(feature.name) for feature in manifest.features}
+        boundary = {name: values.get(name) for name in features}
         complete = all(_is_single_number(value) for value in boundary.values())
-        known = isinstance(end, str) and end in manifest.vocabulary and complete
+        known = isinstance(end, str) and end in vocabulary and complete
         return cls(
             kind if isinstance(kind, str) else None, reading, str(end) if known else None,
             {name: value for name, value in boundary.items() if value is not None} if known else {},
