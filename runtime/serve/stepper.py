@@ -10,7 +10,7 @@ from ..streams.prediction import Prediction
 from ..streams.stream import Stream
 from ..tasks.anomaly import Surprise, Threshold, Watch
 from ..tasks.begin import begin_sequence
-from ..tasks.next_event import next_events_of
+from ..tasks.next_event import NextEvents, next_events_of
 from .answer import Answer
 from .input_line import Event
 from .keyed_streams import KeyedStreams
@@ -98,29 +98,37 @@ class Stepper:
         return (key, self.streams.stream.symbols_seen) if self._keyed else None
 
     def _step(self, stream: Stream, event: Event, given: str, rows: RowLines | None) -> Answer:
+        """Step an event and what belongs to it; where anything fails, the stream is as it was."""
         gap = None if rows is None else rows.gap(self.streams.times.get(event.key), event.time)
         features = event.features if rows is None else rows.features(event, gap)
+        gap_symbol = None if rows is None else rows.gap_symbol(gap)
+        takes_one_step = gap_symbol is None and self._events is None
+        before = None if takes_one_step else stream.snapshot()
         has_begun = self._begins and not stream.symbols_seen and begin_sequence(stream, event.symbol)
         try:
             prediction, surprise = self._step_once(stream, event.symbol, features)
+            unknown = prediction.unknown
+            if gap_symbol is not None:
+                prediction, of_gap = self._step_once(stream, gap_symbol, features)
+                surprise = _together(surprise, of_gap)
+            events = None if self._events is None else self._next(self._events, stream, prediction, features, rows)
         except BaseException:
-            if has_begun:
+            if before is not None:
+                stream.go_to(before)
+            elif has_begun:
                 stream.reset()
             raise
-        unknown = prediction.unknown
-        gap_symbol = None if rows is None else rows.gap_symbol(gap)
-        if gap_symbol is not None:
-            prediction, of_gap = self._step_once(stream, gap_symbol, features)
-            surprise = _together(surprise, of_gap)
-        events = None
-        if self._events is not None:
-            best = self._events.top(
-                stream, prediction, self._top, features, gap_may_come=rows is None, offer_unknown=self._offer_unknown
-            )
-            likeliest = best[0][0]  # no gap is before the end
-            gap_before = None if likeliest == self._end else self._events.gap_before(stream, likeliest, features)
-            events = best, gap_before
         return Answer(given, prediction, unknown, None, surprise, events, event.fields or None)
+
+    def _next(
+        self, next_events: NextEvents, stream: Stream, prediction: Prediction, features: Any, rows: RowLines | None
+    ) -> tuple[list[tuple[str, float]], tuple[str, float] | None]:
+        """Return the likeliest next events with their probabilities, and the likeliest gap before the first."""
+        best = next_events.top(
+            stream, prediction, self._top, features, gap_may_come=rows is None, offer_unknown=self._offer_unknown
+        )
+        likeliest = best[0][0]  # no gap is before the end
+        return best, None if likeliest == self._end else next_events.gap_before(stream, likeliest, features)
 
     def _step_once(self, stream: Stream, symbol: str | None, features: Any) -> tuple[Prediction, Surprise | None]:
         if self._watch is None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.faults import faulty_model
 from support.live import END, HEADER, ROWS, home_model, plain_model, predicted
 from support.models import DATA
 from support.predicting import TFLITE, predict
 
-from stepcell.runtime import load
+from stepcell.runtime import BackendError, load
+from stepcell.runtime.serve.lines import Line
+from stepcell.runtime.serve.session import LineOptions, Session
+from stepcell.runtime.streams.model import Model
 
 
 @pytest.fixture
@@ -227,3 +231,19 @@ def test_a_feature_that_is_missing_or_no_number_is_a_bad_line():
     assert ["error" in answer for answer in answers] == [False, True, True, True, True, False]
     assert code == 0
     assert "Lines that could not be read: 4, skipped." in stderr
+
+
+@pytest.mark.parametrize("after", range(2))  # the event, and the gap behind it
+def test_a_row_that_fails_at_any_of_its_steps_has_not_moved_the_stream(home, after):
+    faulty, fault = faulty_model("numpy", home)
+    session = Session(Model(faulty.pool), LineOptions(format="csv", as_json=True), 10, print)
+    header, first, second, third = [
+        Line(number, text.rstrip("\n").encode()) for number, text in enumerate((HEADER, *ROWS), 1)
+    ]
+    session.answer(header)
+    session.answer(first)
+    with fault.raising(RuntimeError("no memory"), after), pytest.raises(BackendError):
+        session.answer(second)
+    again = [json.loads(session.answer(line)) for line in (second, third)]
+    expected, _, _ = predicted(home, "--format", "csv", "--backend", "numpy", input=HEADER + "".join(ROWS))
+    assert again == expected[1:]
