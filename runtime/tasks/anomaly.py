@@ -78,16 +78,7 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
         OtherModelError: It was made for another model file.
     """
     path = Path(path)
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ThresholdError(f"There is no threshold {path}. {_REMEDY}") from None
-    except OSError as error:
-        raise ThresholdError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ThresholdError(f"{path} is not JSON ({error}). {_REMEDY}") from error
-    found = found if isinstance(found, dict) else {}
-    check_version(found.get("format"), FORMAT, str(path), ThresholdError)
+    found = read_threshold_file(path, _REMEDY)
     number, count, some, bits = (int, float), (int,), (1, _MOST), (0, _MOST)
     kinds: dict[str, tuple[tuple[type, ...], tuple[int, int]]] = {
         "fingerprint": ((str,), bits), "symbol_bits": (number, bits), "sequence_bits": ((*number, type(None)), bits),
@@ -97,13 +88,36 @@ def read_threshold(path: str | Path, file: ModelFile) -> Threshold:
     if found.get("format") != FORMAT or wrong:
         raise ThresholdError(f"{path} is no threshold: wrong are {', '.join(wrong) or 'format'}. {_REMEDY}")
     threshold = Threshold(**{name: found[name] for name in kinds})
-    if threshold.fingerprint != file.manifest.fingerprint:
-        raise OtherModelError(
-            f"{path} was calibrated with a model of fingerprint {threshold.fingerprint[:12]}..., {file.name} has "
-            f"{file.manifest.fingerprint[:12]}... Another format or precision of one network is surprised a little "
-            f"differently. {_REMEDY}"
-        )
+    require_same_model(path, threshold.fingerprint, file, f"is surprised a little differently. {_REMEDY}")
     return threshold
+
+
+def read_threshold_file(path: Path, remedy: str) -> dict[str, Any]:
+    """Return the JSON object in a file of a threshold of any kind, unchecked; empty for any other JSON.
+
+    Raises:
+        ThresholdError: The file does not exist, is not JSON, or is of a later version; the message ends with `remedy`.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ThresholdError(f"There is no threshold {path}. {remedy}") from None
+    except OSError as error:
+        raise ThresholdError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ThresholdError(f"{path} is not JSON ({error}). {remedy}") from error
+    found = found if isinstance(found, dict) else {}
+    check_version(found.get("format"), FORMAT, str(path), ThresholdError)
+    return found
+
+
+def require_same_model(path: Path, fingerprint: str, file: ModelFile, effect: str) -> None:
+    """Raise OtherModelError if a threshold belongs to another model file; `effect` ends the message."""
+    if fingerprint != file.manifest.fingerprint:
+        raise OtherModelError(
+            f"{path} was calibrated with a model of fingerprint {fingerprint[:12]}..., {file.name} has "
+            f"{file.manifest.fingerprint[:12]}... Another format or precision of one network {effect}"
+        )
 
 
 def _is_one_of(value: Any, types: tuple[type, ...], limits: tuple[int, int]) -> bool:

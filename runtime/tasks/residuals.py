@@ -19,12 +19,12 @@ from numpy.typing import ArrayLike
 
 from ..common.arrays import Indices
 from ..common.atomic_write import atomic_write
-from ..common.errors import OptionError, OtherModelError, ThresholdError, check_version
+from ..common.errors import OptionError, ThresholdError
 from ..format.model_file import ModelFile
-from .anomaly import rarely_exceeded
+from .anomaly import FORMAT, rarely_exceeded, read_threshold_file, require_same_model
 from .distribution import Float64
 
-FORMAT, RESIDUALS = 1, "residuals"
+RESIDUALS = "residuals"
 _REMEDY = "Make it anew with: stepcell calibrate MODEL NORMAL_DATA --target COLUMN --out FILE"
 
 
@@ -84,16 +84,7 @@ def read_residual_threshold(path: str | Path, file: ModelFile) -> ResidualThresh
         OtherModelError: It was made for another model file.
     """
     path = Path(path)
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ThresholdError(f"There is no threshold {path}. {_REMEDY}") from None
-    except OSError as error:
-        raise ThresholdError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ThresholdError(f"{path} is not JSON ({error}). {_REMEDY}") from error
-    found = found if isinstance(found, dict) else {}
-    check_version(found.get("format"), FORMAT, str(path), ThresholdError)
+    found = read_threshold_file(path, _REMEDY)
     columns, alone = found.get("columns"), found.get("sequence_residuals")
     columns = columns if isinstance(columns, list) else []
     answers = len(file.manifest.output_vocabulary) if file.manifest.output == "linear" else 1
@@ -111,12 +102,7 @@ def read_residual_threshold(path: str | Path, file: ModelFile) -> ResidualThresh
     }
     if wrong := [name for name, is_right in right.items() if not is_right]:
         raise ThresholdError(f"{path} is no threshold of residuals: wrong are {', '.join(wrong)}. {_REMEDY}")
-    if found["fingerprint"] != file.manifest.fingerprint:
-        raise OtherModelError(
-            f"{path} was calibrated with a model of fingerprint {found['fingerprint'][:12]}..., {file.name} has "
-            f"{file.manifest.fingerprint[:12]}... Another format or precision of one network answers a little "
-            f"differently. {_REMEDY}"
-        )
+    require_same_model(path, found["fingerprint"], file, f"answers a little differently. {_REMEDY}")
     return ResidualThreshold(
         found["fingerprint"], tuple(columns), tuple(map(float, found["residuals"])),
         None if alone is None else tuple(map(float, alone)), float(found["false_alarms"]), found["rows"],
