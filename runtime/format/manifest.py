@@ -1,4 +1,4 @@
-"""The manifest of a model file (formats 1 to 3)."""
+"""The manifest of a model file (formats 1 to 4)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..common.arrays import Float32
 from ..common.lazy import computed_once
 from .io_mapping import IOMapping
 from .json_fields import write
-from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT
-from .tensor_specs import PROBABILITIES, SYMBOL, VALUES, Feature, Output
+from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT, WIDE_FORMAT
+from .tensor_specs import EVERY_STEP, PROBABILITIES, SYMBOL, VALUES, AnswerTimes, Feature, Output, Window
 from .trained_data import TEXT, OutputSymbols, TrainedData
 from .vocabulary import Vocabulary
 
@@ -30,11 +30,13 @@ class StateTensor:
         shape: Shape without the batch dimension, (U,) for U units, (steps, channels) for the past inputs of a
             convolution.
         initial: Value of every element after a reset; or a value for each of them, in C order.
+        given: Its value after a reset is given for each stream and stays: a static input.
     """
 
     name: str
     shape: tuple[int, ...]
     initial: float | tuple[float, ...] = 0.0
+    given: bool = False
 
     @property
     def next(self) -> str:
@@ -134,6 +136,8 @@ class Manifest:
         extra_outputs: Outputs beside the main one.
         sequence: The graph is that of whole sequences, not of a step: `symbols` (T, B) in place of `symbol` (B,), and
             `probabilities` (T, B, K).
+        answers: The steps that answer.
+        window: The past that an answer depends on; None: all since the reset.
     """
 
     name: str
@@ -153,6 +157,8 @@ class Manifest:
     features: tuple[Feature, ...] = ()
     extra_outputs: tuple[Output, ...] = ()
     sequence: bool = False
+    answers: AnswerTimes = EVERY_STEP
+    window: Window | None = None
 
     @property
     def answer(self) -> str:
@@ -162,9 +168,11 @@ class Manifest:
     @property
     def format(self) -> int:
         """The lowest format number that describes it, so that readers of older formats refuse no file without need."""
+        if self.answers != EVERY_STEP or self.window is not None or any(tensor.given for tensor in self.state):
+            return NEWEST_FORMAT
         starts = any(isinstance(tensor.initial, tuple) for tensor in self.state)
         if starts or self.sequence or self.features or self.extra_outputs or self.output == "linear":
-            return NEWEST_FORMAT
+            return WIDE_FORMAT
         return FORMAT if self.io_mapping is None else MAPPED_FORMAT
 
     def graph_inputs(self) -> dict[str, tuple[type, tuple[int | str, ...]]]:

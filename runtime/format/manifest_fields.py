@@ -1,4 +1,4 @@
-"""The fields of a manifest, formats 1 to 3: the table from which it is written, checked, read and documented.
+"""The fields of a manifest, formats 1 to 4: the table from which it is written, checked, read and documented.
 
 `docs/manifest.schema.json` and the table in `docs/model-file.md` are made from it by `python docs/manifest_pages.py`.
 """
@@ -13,11 +13,12 @@ import numpy as np
 
 from .io_mapping import SYMBOL_TYPES, IOMapping
 from .json_fields import Field, Schema, array_of, object_of
-from .tensor_specs import ACTIVATIONS
+from .tensor_specs import ACTIVATIONS, EVERY_STEP, WINDOW_METHODS
 
 FORMAT = 1
 MAPPED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
-NEWEST_FORMAT = 3  # what a reader of the two before could not step right; see `Manifest.format`
+WIDE_FORMAT = 3  # features, further outputs, values, start states; see `Manifest.format`
+NEWEST_FORMAT = 4  # steps without an answer, windows, states that are given for each stream
 
 _MAX_INT32 = 2**31 - 1  # TFLite has int32 for dimensions
 _MAX_FLOAT32 = 3.4028235e38  # rounded to the largest float32, and written for it
@@ -60,6 +61,7 @@ _STATE = object_of(
     Field("dtype", _one_of(*_FLOAT32), "The type of its elements.", value=lambda _: "float32"),
     Field("shape", array_of(_SIZE, least=1), "The shape without the batch dimension."),
     Field("initial", _INITIAL, "The value of every element after a reset; in format 3 possibly one for each, C order."),
+    Field("given", _FLAG, "Its value after a reset is given for each stream, and stays: a static input.", False, 4),
 )
 _CELL = object_of(
     Field("kind", _TEXT, "`lstm`, `gru` or `rnn`."),
@@ -115,6 +117,14 @@ _GRAPH = object_of(
     Field("output", _tensor(_FLOAT32, _LOGITS), "The main output.", value=_output_of),
     Field("state", array_of(_ENDS), "Both ends of each state tensor.", value=_ends_of),
 )
+_ANSWERS = object_of(
+    Field("first", _SIZE, "The first step after a reset that answers, counted from 1."),
+    Field("every", _SIZE, "From there on, each such step answers; 1: each."),
+)
+_WINDOW = object_of(
+    Field("length", _SIZE, "The number of steps that an answer depends on, N."),
+    Field("method", _one_of(*WINDOW_METHODS), "`rows`: N staggered states; `recompute`: the last N - 1 inputs."),
+)
 _TARGET = object_of(
     Field("kind", _one_of("next", "label"), "`next`: the model predicts its next symbol; `label`: it names labels."),
     Field("vocabulary", _vocabulary(), "Of `label`: the symbols of the main output.", None),
@@ -146,9 +156,9 @@ def _main_output_of(manifest: Any) -> dict[str, Any]:
     return {"name": manifest.answer, "dtype": "float32", "size": size, "activation": manifest.output}
 
 
-def _newest(name: str) -> Callable[[Any], Any]:
-    """Return the getter of a list that all manifests of the newest format have, even if it is empty."""
-    return lambda manifest: list(getattr(manifest, name)) if manifest.format == NEWEST_FORMAT else ()
+def _wide(name: str) -> Callable[[Any], Any]:
+    """Return the getter of a list that all manifests from format 3 on have, even if it is empty."""
+    return lambda manifest: list(getattr(manifest, name)) if manifest.format >= WIDE_FORMAT else ()
 
 
 _FORMAT: Schema = {"type": ("integer",), "minimum": FORMAT, "maximum": NEWEST_FORMAT}
@@ -169,7 +179,9 @@ MANIFEST = object_of(
     Field("requires", _ANYTHING, "What an interpreter must have: operator versions, or `opset` and `ir_version`."),
     Field("producer", _TEXT, "The program and version that wrote the file."),
     Field("graph", _GRAPH, "The names in a graph that stepcell did not make.", None, 2, attrgetter("io_mapping")),
-    Field("features", array_of(_FEATURE), "The inputs beside the symbol, or in its place.", (), 3, _newest("features")),
-    Field("outputs", array_of(_OUTPUT), "The outputs beside the main one.", (), 3, _newest("extra_outputs")),
+    Field("features", array_of(_FEATURE), "The inputs beside the symbol, or in its place.", (), 3, _wide("features")),
+    Field("outputs", array_of(_OUTPUT), "The outputs beside the main one.", (), 3, _wide("extra_outputs")),
     Field("sequence", _FLAG, "The graph is that of whole sequences, not of a step.", False, 3),
+    Field("answers", _ANSWERS, "The steps that answer.", EVERY_STEP, 4),
+    Field("window", _WINDOW, "The model answers for the last N steps; missing: for all since the reset.", None, 4),
 )

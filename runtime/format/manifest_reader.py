@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -11,13 +11,14 @@ from ..common.errors import DamagedFileError, NewerFormatError, VocabularyError,
 from .io_mapping import IOMapping, TensorSpec
 from .json_fields import field_problems, parse
 from .manifest import Cell, Golden, GoldenRun, Json, Manifest, StateTensor
-from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT
-from .tensor_specs import Feature, Output
+from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT, WIDE_FORMAT
+from .tensor_specs import AnswerTimes, Feature, Output, Window
 from .vocabulary import Vocabulary
 
 # Far above any real file, far below what fills the memory or the day of a small machine.
 LARGEST_MANIFEST = 16 * 2**20  # bytes; a million symbols fit
 _MAX_GOLDEN_STEPS = 10_000  # a file has two dozen
+_STATE = ("name", "shape", "initial", "given")
 _MAX_ELEMENTS = 2**31 - 1  # of a tensor
 
 
@@ -91,15 +92,21 @@ def _build(entries: Json) -> Manifest:
     return Manifest(
         labels=_labels(entries),
         output=entries["output"]["activation"],
-        state=tuple(StateTensor(each["name"], each["shape"], each["initial"]) for each in entries["state"]),
+        state=tuple(StateTensor(**{name: each[name] for name in _STATE}) for each in entries["state"]),
         cells=tuple(Cell(**each) for each in entries["cells"]),
         golden=golden and Golden(**{**golden, "runs": tuple(map(_golden_run, golden["runs"]))}),
         io_mapping=_io_mapping(entries["graph"]),
         features=tuple(Feature(each["name"], each["shape"], each["ids"]) for each in entries["features"]),
         extra_outputs=tuple(Output(**each) for each in entries["outputs"]),
         sequence=entries["sequence"],
+        answers=_answer_times(entries["answers"]),
+        window=entries["window"] and Window(**entries["window"]),
         **{name: entries[name] for name in same},
     )
+
+
+def _answer_times(entry: Any) -> AnswerTimes:
+    return AnswerTimes(**entry) if isinstance(entry, Mapping) else entry
 
 
 def _golden_run(entry: Json) -> GoldenRun:
@@ -166,8 +173,8 @@ def _check_outputs(entries: Json) -> Iterator[str]:
 
 def _check_graph(entries: Json) -> Iterator[str]:
     format, mapping = entries["format"], _io_mapping(entries["graph"])
-    if format < NEWEST_FORMAT and (format == MAPPED_FORMAT) != (mapping is not None):
-        yield f"graph belongs into manifests of format {MAPPED_FORMAT}, and may be in those of format {NEWEST_FORMAT}"
+    if format < WIDE_FORMAT and (format == MAPPED_FORMAT) != (mapping is not None):
+        yield f"graph belongs into manifests of format {MAPPED_FORMAT}, and may be in those from {WIDE_FORMAT} on"
     if mapping is not None and entries["sequence"]:
         yield "sequence cannot be beside graph"
     if mapping is not None and (entries["features"] or entries["outputs"]):

@@ -86,6 +86,37 @@ class Feature:
         return f"{self.name} (id of {self.ids})" if self.ids is not None else f"{self.name} {list(self.shape)}"
 
 
+WINDOW_METHODS = ("rows", "recompute")
+
+
+@dataclass(frozen=True)
+class AnswerTimes:
+    """The steps that answer: `first`, and from there on each `every`-th. Steps are counted from 1 after a reset."""
+
+    first: int = 1
+    every: int = 1
+
+    def answers_at(self, step: int) -> bool:
+        """Tell whether step number `step` after a reset answers."""
+        return step >= self.first and (step - self.first) % self.every == 0
+
+
+EVERY_STEP = AnswerTimes()
+
+
+@dataclass(frozen=True)
+class Window:
+    """The past that an answer depends on, where it is not all since the reset.
+
+    Attributes:
+        length: The number of steps, the last one included, N.
+        method: "rows" (the state holds N staggered states), or "recompute" (the last N - 1 inputs, computed anew).
+    """
+
+    length: int
+    method: str
+
+
 @dataclass(frozen=True)
 class Output:
     """An output beside the main one.

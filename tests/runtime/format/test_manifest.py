@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from support.models import DATA
 
 from stepcell.runtime import DamagedFileError, ModelFileError, NewerFormatError, read_model_file
 from stepcell.runtime.format.manifest_reader import read_manifest
+from stepcell.runtime.format.tensor_specs import AnswerTimes, Window
 
 ROOT = DATA.parents[1]
 MEMORY = read_model_file(DATA / "memory.tflite").manifest.to_json()
@@ -144,7 +146,7 @@ def test_the_schema_and_the_page_are_those_that_the_table_of_fields_makes():
         ({"format": 3, "features": [{**FEATURE, "dtype": "int32"}]}, "feature 'speed' is 'int32'"),
         ({"format": 3, "outputs": [{**OUTPUT, "labels": {"symbols": ["a"]}}]}, "'gap' has the size 2 and 1 labels"),
         ({"format": 3, "outputs": [{**OUTPUT, "labels": {"symbols": []}}]}, "it has no symbols"),
-        ({"format": 2}, "graph belongs into manifests of format 2, and may be in those of format 3"),
+        ({"format": 2}, "graph belongs into manifests of format 2, and may be in those from 3 on"),
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(change, problem):
@@ -195,10 +197,27 @@ def test_keys_that_are_not_known_are_ignored():
 
 def test_a_manifest_of_a_newer_format_says_what_to_install(monkeypatch):
     message = (
-        r"memory.tflite has format 4; this stepcell reads format 3 and older. Upgrade with: pip install -U stepcell"
+        r"memory.tflite has format 5; this stepcell reads format 4 and older. Upgrade with: pip install -U stepcell"
     )
     with pytest.raises(NewerFormatError, match=message):
-        read(MEMORY | {"format": 4, "state": "of a kind not known yet"})
+        read(MEMORY | {"format": 5, "state": "of a kind not known yet"})
     monkeypatch.setattr("stepcell.runtime.format.manifest_reader.NEWEST_FORMAT", 1)
     with pytest.raises(NewerFormatError, match="has format 2; this stepcell reads format 1. Upgrade"):
         read(MEMORY | {"format": 2})
+
+
+def test_steps_without_an_answer_windows_and_given_states_need_format_4():
+    plain = read_model_file(DATA / "memory.tflite").manifest
+    state = tuple(replace(tensor, given=True) for tensor in plain.state)
+    for changed in (
+        replace(plain, answers=AnswerTimes(3, 2)),
+        replace(plain, window=Window(3, "rows")),
+        replace(plain, state=state),
+    ):
+        assert changed.to_json()["format"] == 4
+        assert read_manifest(changed.to_bytes(), "memory.tflite") == changed
+    assert plain.to_json()["format"] == 1
+
+
+def test_answers_come_at_the_first_step_that_is_named_and_each_so_many_steps_later():
+    assert [step for step in range(1, 12) if AnswerTimes(4, 3).answers_at(step)] == [4, 7, 10]
