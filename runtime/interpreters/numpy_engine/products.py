@@ -13,9 +13,7 @@ from .shapes import as_shape
 def matmul(t: Tape, x: AnyArray, y: AnyArray) -> AnyArray:
     """Return x @ y."""
     out = t.new(np.matmul(shape_only(x), shape_only(y)).shape, np.result_type(x.dtype, y.dtype))
-    # For one row and a small matrix `dot` takes half the time of `matmul`.
-    t.record(np.dot if x.ndim == y.ndim == 2 else np.matmul, x, y, out)
-    return out
+    return t.record("matmul", [x, y], out)
 
 
 def flipped(x: AnyArray) -> AnyArray:
@@ -29,7 +27,7 @@ def dense(t: Tape, x: AnyArray, kernel: AnyArray, bias: AnyArray | None = None, 
     """Multiply the last dimension of x with a kernel (outputs, inputs); `keep` the dimensions before it."""
     outputs, inputs = kernel.shape
     y = matmul(t, as_shape(t, x, (x.size // max(inputs, 1), inputs)), flipped(kernel))
-    y = y if bias is None else t(np.add, y, bias)
+    y = y if bias is None else t("add", y, bias)
     return as_shape(t, y, (*x.shape[:-1], outputs)) if keep else y
 
 
@@ -45,16 +43,15 @@ def product(
     beta: float = 1.0,
 ) -> AnyArray:
     """Return alpha x @ y + beta z, x or y flipped first."""
-    xy = t(np.multiply, matmul(t, flipped(x) if flip_x else x, flipped(y) if flip_y else y), alpha)
-    return xy if z is None else t(np.add, xy, t(np.multiply, z, beta))
+    xy = t("multiply", matmul(t, flipped(x) if flip_x else x, flipped(y) if flip_y else y), alpha)
+    return xy if z is None else t("add", xy, t("multiply", z, beta))
 
 
 def take(t: Tape, table: AnyArray, ids: AnyArray, *, axis: int = 0) -> AnyArray:
     """Return the slices of `table` that `ids` name; one that is not there fails at the run."""
     axis = axis_of(axis, table.ndim)
     out = t.new((*table.shape[:axis], *ids.shape, *table.shape[axis + 1 :]), table.dtype)
-    t.record(table.take, ids, axis, out)
-    return out
+    return t.record("take", [table, ids], out, axis=axis)
 
 
 def one_hot(t: Tape, ids: AnyArray, depth: AnyArray, on: AnyArray, off: AnyArray, *, axis: int = -1) -> AnyArray:
@@ -62,7 +59,5 @@ def one_hot(t: Tape, ids: AnyArray, depth: AnyArray, on: AnyArray, off: AnyArray
     (size,) = known(depth, "the size of a one-hot vector")
     if axis not in (-1, ids.ndim):
         raise CalculationError("it makes one-hot vectors along another dimension than the last")
-    out = t.copy(off, (*ids.shape, size), off.dtype)
     places = constant(np.arange(size), ids.dtype)
-    t.record(np.copyto, out, on, "same_kind", t(np.equal, ids[..., np.newaxis], places))
-    return out
+    return t.record("select", [t("equal", ids[..., np.newaxis], places), on, off], t.new((*ids.shape, size), off.dtype))

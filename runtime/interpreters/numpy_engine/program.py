@@ -1,4 +1,4 @@
-"""A calculation made ready to run: arrays that stay where they are, and the numpy calls between them.
+"""A calculation made ready to run: arrays that stay where they are, and the records of what is done to them.
 
 Merges what is done to the parts of one tensor: the three sigmoids of an LSTM become one.
 
@@ -15,9 +15,10 @@ import numpy as np
 
 from ...common.arrays import AnyArray
 from . import blas
+from .calls import Call, calls_of
 from .graph import Calculation, CalculationError, Operation
 from .operations import OPERATIONS
-from .recorder import Call, Tape, constant, is_constant
+from .recorder import Record, Tape, constant, is_constant
 
 _MERGEABLE = ("logistic", "tanh", "relu")  # one operand, element by element
 
@@ -62,11 +63,13 @@ class Program:
     Attributes:
         inputs: Name -> the array to write an input to, before a run.
         outputs: Name -> the array that an output is in, after a run: in one piece, and not in the memory of an input.
-        calls: What a run consists of.
+        records: What a run does.
+        calls: The numpy calls that do it.
     """
 
     inputs: Mapping[str, AnyArray]
     outputs: Mapping[str, AnyArray]
+    records: tuple[Record, ...]
     calls: tuple[Call, ...]
 
     def run(self) -> None:
@@ -82,13 +85,17 @@ class Program:
                 blas.set_threads(usual)
 
 
-def build_program(calculation: Calculation, shapes: Mapping[str, tuple[int, ...]], floats: Any = np.float32) -> Program:
+def build_program(
+    calculation: Calculation, shapes: Mapping[str, tuple[int, ...]], floats: Any = np.float32, *, merge: bool = True
+) -> Program:
     """Make `calculation` ready to run. What is the same in every run is computed here, once.
 
     Args:
         calculation: What to compute.
         shapes: Name of each input -> its shape.
         floats: What floats are computed in: float32, or float64 for a referee.
+        merge: Do together what is done to the parts of a split: fewer calls. Where the records become loops of another
+            language, the parts are better.
 
     Raises:
         CalculationError: Shapes or types do not fit, or depend on the input.
@@ -101,7 +108,7 @@ def build_program(calculation: Calculation, shapes: Mapping[str, tuple[int, ...]
     for name, source in calculation.inputs.items():
         dtype = tape.floats if source.dtype == "float32" else np.dtype(source.dtype)
         inputs[name] = values[source.value] = tape.new(shapes[name], dtype)
-    for operation in merged(calculation.operations):
+    for operation in merged(calculation.operations) if merge else calculation.operations:
         _add(operation, values, tape)
     outputs: dict[str, AnyArray] = {}
     for name, value in calculation.outputs.items():
@@ -111,12 +118,13 @@ def build_program(calculation: Calculation, shapes: Mapping[str, tuple[int, ...]
         # What is only a view of an input would change as soon as the next input is written.
         own = output.flags.c_contiguous and not any(np.may_share_memory(output, each) for each in inputs.values())
         outputs[name] = output if own else tape.copy(output, output.shape, output.dtype)
-    return Program(inputs, outputs, tuple(tape.calls))
+    calls = tuple(call for record in tape.records for call in calls_of(record))
+    return Program(inputs, outputs, tuple(tape.records), calls)
 
 
 def _add(operation: Operation, values: dict[str, AnyArray | None], tape: Tape) -> None:
     """Record `operation`, or compute it at once where all it takes is constant."""
-    before = len(tape.calls)
+    before = len(tape.records)
     try:
         arguments = [values[name] for name in operation.inputs]
         while arguments and arguments[-1] is None:
@@ -125,9 +133,10 @@ def _add(operation: Operation, values: dict[str, AnyArray | None], tape: Tape) -
             made = OPERATIONS[operation.kind](tape, *arguments, **operation.options)
             results = [made] if isinstance(made, np.ndarray) else list(made)
             if all(argument is None or is_constant(argument) for argument in arguments):
-                for call in tape.calls[before:]:
-                    call()
-                del tape.calls[before:]
+                for record in tape.records[before:]:
+                    for call in calls_of(record):
+                        call()
+                del tape.records[before:]
                 results = [constant(result) for result in results]
     except KeyError as error:
         raise CalculationError(f"nothing computes the value {error} that its {operation.origin} takes") from error

@@ -1,14 +1,13 @@
-"""A tape of numpy calls. Each one reads and writes arrays that stay where they are, so that they can be run again.
+"""A tape of records: operations on arrays that stay where they are, so that they can be done again and again.
 
+The numpy calls of a step are made of the records (`calls.py`).
 An array that can be written to holds something that changes from run to run; one that cannot is a constant.
-
-What an operation must know before anything runs: axes, shapes and other whole numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, TypeAlias
 
@@ -17,32 +16,49 @@ import numpy as np
 from ...common.arrays import AnyArray
 from .graph import CalculationError
 
-Call: TypeAlias = Callable[[], Any]
 # Elements of all arrays together, 256 MB of float32: far above the step of any real model, and below what a damaged
 # file could ask for.
 _MOST_ELEMENTS = 2**26
-_MOST_SPREAD = 2**16  # elements; larger constants are left to be broadcast at every run
-_TRUTHS = (
-    np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.logical_and, np.logical_or,
-    np.logical_not,
+TRUTHS = (
+    "and", "equal", "greater", "greater_equal", "less", "less_equal", "not", "not_equal", "or",
 )  # fmt: skip
 # An operation with this number on its right changes nothing.
-_NEUTRAL = {np.add: 0, np.subtract: 0, np.multiply: 1, np.divide: 1}
+_NEUTRAL = {"add": 0, "subtract": 0, "multiply": 1, "divide": 1}
 _Shape: TypeAlias = tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Record:
+    """One operation on arrays.
+
+    Attributes:
+        kind: Which one: an elementwise function of `calls.ELEMENTWISE` ("add", "exp", "select", ...), "copy", "matmul",
+            "take", "concatenate", a reduction ("sum", "max", "min"), or the name of a formula ("logistic", "softmax").
+        operands: The arrays that it reads, broadcast where their shapes differ.
+        result: The array that it writes.
+        options: `axis` of "take", "concatenate" and "softmax"; `axes` of a reduction, whose result keeps them.
+        parts: Records that do the same with simpler operations, for a formula.
+    """
+
+    kind: str
+    operands: tuple[AnyArray, ...]
+    result: AnyArray
+    options: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Record, ...] = ()
+
+
 class Tape:
-    """Calls in the order in which they were recorded.
+    """Records in the order in which they are done.
 
     Attributes:
         floats: What floats are computed in: float32, or float64 for a referee.
-        calls: The calls; each takes nothing.
+        records: The records.
     """
 
     def __init__(self, floats: Any = np.float32) -> None:
-        """Start with no calls."""
+        """Start with no records."""
         self.floats = np.dtype(floats)
-        self.calls: list[Call] = []
+        self.records: list[Record] = []
         self._elements = 0
 
     def new(self, shape: _Shape, dtype: Any) -> AnyArray:
@@ -56,60 +72,46 @@ class Tape:
             raise CalculationError(f"a step of it works on more than {_MOST_ELEMENTS:,} numbers")
         return np.zeros(shape, dtype)
 
-    def record(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:
-        """Let `function(*arguments, **named)` be called at every run."""
-        self.calls.append(partial(function, *arguments, **named))
+    def record(self, kind: str, operands: Sequence[AnyArray], result: AnyArray, **options: Any) -> AnyArray:
+        """Record an operation; return `result`, the array that it writes."""
+        self.records.append(Record(kind, tuple(operands), result, options))
+        return result
 
-    def __call__(self, function: np.ufunc, *operands: AnyArray | float) -> AnyArray:
+    def __call__(self, kind: str, *operands: AnyArray | float) -> AnyArray:
         """Record an elementwise function, and return the array that its result will be in.
 
         Args:
-            function: A ufunc with one output.
+            kind: A key of `calls.ELEMENTWISE`.
             operands: Arrays, or numbers, which have the dtype of the first array.
         """
         dtype = next(operand.dtype for operand in operands if isinstance(operand, np.ndarray))
         arrays = [each if isinstance(each, np.ndarray) else constant(each, dtype) for each in operands]
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
-        if len(arrays) == 2 and _changes_nothing(function, arrays[1]) and arrays[0].shape == shape:
+        if len(arrays) == 2 and _changes_nothing(kind, arrays[1]) and arrays[0].shape == shape:
             return arrays[0]
-        out = self.new(shape, bool if function in _TRUTHS else np.result_type(*(array.dtype for array in arrays)))
-        # An operand of another shape costs as much again as the operation itself.
-        arrays = [self._spread(array, shape) if is_constant(array) else array for array in arrays]
-        if function in (np.maximum, np.minimum):  # numpy 2.4 does not like theirs without its name
-            self.record(function, *arrays, out=out)
-        else:  # without it the call costs a third less
-            self.record(function, *arrays, out)
-        return out
+        result = bool if kind in TRUTHS else np.result_type(*(array.dtype for array in arrays))
+        return self.record(kind, arrays, self.new(shape, result))
+
+    def formula(
+        self, kind: str, make: Callable[..., AnyArray], x: AnyArray, options: Mapping[str, Any] | None = None
+    ) -> AnyArray:
+        """Record what `make(tape, x)` does as one record with a name; return its result."""
+        before = len(self.records)
+        result = make(self, x)
+        parts = tuple(self.records[before:])
+        del self.records[before:]
+        self.records.append(Record(kind, (x,), result, options or {}, parts))
+        return result
 
     def copy(self, source: AnyArray, shape: _Shape, dtype: Any) -> AnyArray:
         """Record that `source` is copied, cast and broadcast, and return the array that it will be in."""
-        out = self.new(shape, dtype)
-        self.record(np.copyto, out, source, "unsafe")
-        return out
+        return self.record("copy", [source], self.new(shape, dtype))
 
-    def reduce(self, function: np.ufunc, x: AnyArray, axes: _Shape, keep: bool = True) -> AnyArray:
+    def reduce(self, kind: str, x: AnyArray, axes: _Shape, keep: bool = True) -> AnyArray:
         """Record that `x` is reduced over non-negative `axes`, and return the array that the result will be in."""
         kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-        out = self.new(kept, x.dtype)
-        result = out if keep else out.reshape([size for axis, size in enumerate(x.shape) if axis not in axes])
-        last = axes == (x.ndim - 1,) and x.size and x.flags.c_contiguous and x.dtype == self.floats
-        rows = x.reshape(-1, x.shape[-1]) if last else x
-        # `reduce` spends more time on its arguments than these on a whole step's numbers.
-        if last and function is np.add:
-            self.record(np.dot, rows, constant(np.ones((x.shape[-1], 1)), x.dtype), out.reshape(-1, 1))
-        elif last and function is np.maximum and len(rows) == 1:
-            place = np.zeros((), np.intp)
-            self.record(rows[0].argmax, 0, place)
-            self.record(rows[0].take, place, 0, out.reshape(()))
-        else:
-            self.record(function.reduce, x, axes, None, out, True)
-        return result
-
-    def _spread(self, array: AnyArray, shape: _Shape) -> AnyArray:
-        if array.shape == shape or prod(shape) > _MOST_SPREAD:
-            return array
-        self._elements += prod(shape)
-        return constant(np.broadcast_to(array, shape), array.dtype)
+        result = self.record(kind, [x], self.new(kept, x.dtype), axes=axes)
+        return result if keep else result.reshape([size for axis, size in enumerate(x.shape) if axis not in axes])
 
 
 def constant(content: Any, dtype: Any = None) -> AnyArray:
@@ -124,8 +126,8 @@ def is_constant(array: AnyArray) -> bool:
     return not array.flags.writeable
 
 
-def _changes_nothing(function: np.ufunc, right: AnyArray) -> bool:
-    number = _NEUTRAL.get(function)
+def _changes_nothing(kind: str, right: AnyArray) -> bool:
+    number = _NEUTRAL.get(kind)
     return number is not None and is_constant(right) and bool((right == number).all())
 
 

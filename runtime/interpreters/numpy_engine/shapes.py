@@ -66,8 +66,7 @@ def concatenate(t: Tape, *arrays: AnyArray, axis: int) -> AnyArray:
     axis = axis_of(axis, arrays[0].ndim)
     size = sum(array.shape[axis] for array in arrays)
     out = t.new((*arrays[0].shape[:axis], size, *arrays[0].shape[axis + 1 :]), arrays[0].dtype)
-    t.record(np.concatenate, arrays, axis, out)
-    return out
+    return t.record("concatenate", arrays, out, axis=axis)
 
 
 def stack(t: Tape, *arrays: AnyArray, axis: int) -> AnyArray:

@@ -260,3 +260,12 @@ def test_numpy_says_of_a_file_what_it_cannot_load(monkeypatch):
     )
     with pytest.raises(BackendError, match=r"cannot load memory.onnx: it does not know the operators MatMul, Mul,"):
         load(DATA / "memory.onnx", backend="numpy")
+
+
+def test_a_step_is_a_list_of_records_in_which_activations_have_their_names():
+    program = step_program(read_model_file(DATA / "memory.tflite"))
+    kinds = [record.kind for record in program.records]
+    assert {"logistic", "tanh", "softmax", "matmul"} <= set(kinds)
+    assert len(program.calls) > len(kinds)  # a softmax is several calls
+    softmax = next(record for record in program.records if record.kind == "softmax")
+    assert [part.kind for part in softmax.parts] == ["max", "subtract", "exp", "sum", "divide"]
