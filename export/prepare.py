@@ -69,6 +69,8 @@ def prepare(
         cells=step_function.cells,
         training=dict(training or {}),
         producer=f"stepcell {__version__}",
+        answers=step_function.answers,
+        window=step_function.window,
     )
     return PreparedModel(model, step_function, manifest)
 

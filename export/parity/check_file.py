@@ -116,6 +116,7 @@ def _require_same_model(
         "further outputs": tuple(
             [(each.name, each.size) for each in side.extra_outputs] for side in (manifest, step_function)
         ),
+        "steps that answer": (manifest.answers, step_function.answers),
         "state": tuple({tensor.name: tensor.shape for tensor in side.state} for side in (manifest, step_function)),
     }
     for name, wanted, found in (("vocabulary", vocabulary, manifest.vocabulary), ("labels", labels, manifest.labels)):

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from ...runtime.common.arrays import Floats, Ids
+from ...runtime.common.arrays import AnyArray, Floats, Ids
 from ...runtime.common.errors import NotSteppableError, ParityError, StateMismatchError
-from ...runtime.format.tensor_specs import Inputs
+from ...runtime.format.tensor_specs import EVERY_STEP, AnswerTimes, Inputs
 from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.numpy_engine.blas import one_thread
 from ...runtime.worker.messages import RunResult, RunSpec
@@ -32,6 +33,8 @@ from .tolerance import TOLERANCES, Tolerance
 
 _FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
 _SEED = 20_000
+_MOST_STATE_NUMBERS = 8 << 20  # in the states of single steps
+_FEWEST_LARGE_STATES = 64  # single steps of a model with larger states
 _PREFIX = 200  # steps before the sequence that begins in the middle of a rollout
 _MOST_NUMBERS = 3 << 20  # in the outputs of a run that are kept; several of them are in memory at a time
 _ALWAYS_KEPT = 32  # of the first steps
@@ -96,15 +99,18 @@ def expected_runs(
         ParityError: A step rule with a state of its own differs from Keras.
     """
     random = np.random.default_rng(_SEED)
+    steps = max(steps, step_function.answers.first)  # one answer at least
     with np.errstate(over="ignore", invalid="ignore"), one_thread():
         carried = typical_inputs(step_function, steps, random, sample)
         # Every symbol once or more, later in the states of the carried sequence.
-        count = min(max(_FEWEST_SINGLE_STEPS, step_function.symbols), _MOST_SINGLE_STEPS)
+        count = min(max(_most_states(step_function), step_function.symbols), _MOST_SINGLE_STEPS)
         singles = every_symbol(step_function, count, random, sample)
-        if reference.carries(tensor.name for tensor in step_function.state):
+        every_step = step_function.answers == EVERY_STEP
+        if every_step and reference.carries(tensor.name for tensor in step_function.state):
             runs = _from_keras(step_function, reference, carried, singles, random)
         else:
-            runs = expected_from_rollout(step_function, reference, carried, singles, tolerances[FLOAT32].error)
+            allowed = tolerances[FLOAT32].error
+            runs = expected_from_rollout(step_function, reference, carried, singles, allowed, random)
     return Expected(step_function, runs, tolerances)
 
 
@@ -123,7 +129,8 @@ def _from_keras(
     kept, kept_singles = (kept_steps(step_function, len(inputs), random) for inputs in (carried, singles))
 
     def in_numpy(dtype: type[np.floating[Any]]) -> list[RunResult]:
-        return run_numpy(step_function, carried, list(starts.values()), dtype, recorded=_FEWEST_SINGLE_STEPS, kept=kept)
+        recorded = _most_states(step_function)
+        return run_numpy(step_function, carried, list(starts.values()), dtype, recorded=recorded, kept=kept)
 
     with ThreadPoolExecutor() as pool:  # numpy and Keras at the same time
         in_double, in_single = (pool.submit(in_numpy, dtype) for dtype in (np.float64, np.float32))
@@ -142,25 +149,47 @@ def _from_keras(
 
 
 def kept_steps(step_function: StepFunction, steps: int, random: np.random.Generator) -> Ids | None:
-    """Return the steps whose outputs are compared, where those of all would fill the memory; None: all.
+    """Return the steps whose outputs are compared: those that answer, or some of them, where all would fill the memory.
 
     All steps are made, and the state is compared after them: a mistake of any step is in the outputs that follow.
 
     Args:
         step_function: The step function of the model.
-        steps: Steps of the run.
+        steps: Steps of the run, the first of them after a reset.
         random: Draws all but the first and the last of them.
+
+    Returns:
+        Their indices; None: all steps.
     """
     width = sum(output.size for output in step_function.interface.outputs)
-    if steps * width <= _MOST_NUMBERS:
-        return None
-    drawn = random.choice(steps, min(steps, max(_MOST_NUMBERS // width, _ALWAYS_KEPT)), replace=False)
-    kept: Ids = np.unique(np.concatenate([np.arange(min(steps, _ALWAYS_KEPT)), drawn, [steps - 1]])).astype(np.int32)
+    answered = np.flatnonzero(_answered(step_function.answers, np.arange(steps) + 1))
+    if len(answered) * width <= _MOST_NUMBERS:
+        return None if len(answered) == steps else answered.astype(np.int32)
+    count = min(len(answered), max(_MOST_NUMBERS // width, _ALWAYS_KEPT))
+    drawn = random.choice(answered, count, replace=False)
+    kept: Ids = np.unique(np.concatenate([answered[:_ALWAYS_KEPT], drawn, answered[-1:]])).astype(np.int32)
     return kept
 
 
+def _answered(times: AnswerTimes, numbers: AnyArray) -> AnyArray:
+    """Tell which steps answer, given their numbers from 1 after a reset."""
+    answered: AnyArray = (numbers >= times.first) & ((numbers - times.first) % times.every == 0)
+    return answered
+
+
+def _most_states(step_function: StepFunction) -> int:
+    """Return the number of states that are kept of a run, from which single steps begin."""
+    size = sum(prod(tensor.shape) for tensor in step_function.state)
+    return max(_FEWEST_LARGE_STATES, min(_FEWEST_SINGLE_STEPS, _MOST_STATE_NUMBERS // max(size, 1)))
+
+
 def expected_from_rollout(
-    step_function: StepFunction, reference: KerasReference, carried: Inputs, singles: Inputs, tolerance: float
+    step_function: StepFunction,
+    reference: KerasReference,
+    carried: Inputs,
+    singles: Inputs,
+    tolerance: float,
+    random: np.random.Generator,
 ) -> dict[str, ExpectedRun]:
     """Return the runs of a model with a state that Keras neither takes nor returns: that of a step rule of one's own.
 
@@ -174,42 +203,52 @@ def expected_from_rollout(
         carried: The carried sequence.
         singles: The single steps, N of them.
         tolerance: Largest difference of an output between step rules and Keras in the first steps.
+        random: Draws the steps that are compared, where there are too many.
 
     Raises:
         StateMismatchError: The initial state is not zero.
         ParityError: The step rules differ from Keras.
     """
-    initial = initial_state(step_function.state)
+    initial, times = initial_state(step_function.state), step_function.answers
     if any(array.any() for array in initial.values()):
         raise StateMismatchError(
             "Keras cannot start this model from another state than zeros (one of its layers lets no state in), "
             "so nothing could prove the answers from such a start. Export it without. Nothing was written."
         )
     steps = np.arange(len(carried))
-    longer = carried[np.concatenate([np.resize(steps[::-1], _PREFIX), steps])]
+    # Each step of the sequence answers after these too, if it answers after a reset.
+    prefix = -(-max(_PREFIX, times.first) // times.every) * times.every
+    longer = carried[np.concatenate([np.resize(steps[::-1], prefix), steps])]
+    reached = run_numpy(step_function, longer[:prefix], [initial], recorded=1)[0].states
+    middle = {name: array.astype(np.float32) for name, array in reached.items()}
+    kept, recorded = kept_steps(step_function, len(carried), random), _most_states(step_function)
     runs = {}
-    for name, sequence, skipped in ((INITIAL, carried, 0), (RANDOM, longer, _PREFIX)):
-        exact, rounded = (run_numpy(step_function, sequence, [initial], dtype)[0] for dtype in (np.float64, np.float32))
-        whole = reference.run(sequence, None)
-        off = difference(whole.part(slice(_FIRST), {}), exact.part(slice(_FIRST), {}))
+    for name, start, skipped in ((INITIAL, initial, 0), (RANDOM, middle, prefix)):
+        exact, rounded = (
+            run_numpy(step_function, carried, [start], dtype, recorded=recorded, kept=kept)[0]
+            for dtype in (np.float64, np.float32)
+        )
+        _require_finite(exact, len(carried))
+        spec = RunSpec(carried, start, after_reset=not skipped, kept=kept, seen=np.array([skipped], np.int32))
+        whole = reference.run(longer[prefix - skipped :], None, spec.kept_steps + skipped)
+        off = 0.0 if skipped else difference(*(result.part(slice(_FIRST), {}) for result in (whole, exact)))
         if not off <= tolerance:
             raise ParityError(
                 f"The step rules answer otherwise than Keras: off by {off:.2g} within the first {_FIRST} steps "
                 f"(allowed {tolerance:g}). Correct the step rule of your own layer. Nothing was written."
             )
-        start = (
-            {n: a[skipped - 1 : skipped].astype(np.float32) for n, a in exact.states.items()} if skipped else initial
-        )
         last = {n: array[-1:] for n, array in exact.states.items()}
-        after = slice(skipped, None)
-        spec = RunSpec(sequence[skipped:], start, after_reset=not skipped)
-        exact_part, rounded_part = (result.part(after, result.states) for result in (exact, rounded))
-        runs[name] = _with_rounding(step_function, spec, whole.part(after, last), exact_part, rounded_part)
+        runs[name] = _with_rounding(step_function, spec, replace(whole, states=last), exact, rounded)
     each = _given_states(exact, len(singles))
+    made = len(next(iter(exact.states.values())))
+    seen = prefix + len(carried) - made + 1 + np.resize(np.arange(made, dtype=np.int32), len(singles))
+    answered = np.flatnonzero(_answered(times, seen + 1)).astype(np.int32)
     widened = {name: array.astype(np.float64) for name, array in each.items()}
     outputs, following = step_function.advance(NumpyOps(), as_mapping(singles), widened)
+    outputs = {name: array[answered] for name, array in outputs.items()}
     main = outputs.pop(step_function.main.name)
-    runs[EACH] = ExpectedRun(RunSpec(singles, each, each=True), RunResult(main, following, None, outputs), Deviation())
+    spec = RunSpec(singles, each, each=True, kept=None if len(answered) == len(singles) else answered, seen=seen)
+    runs[EACH] = ExpectedRun(spec, RunResult(main, following, None, outputs), Deviation())
     return runs
 
 

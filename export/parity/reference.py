@@ -155,12 +155,16 @@ class KerasReference:
         """Tell whether the state tensors that can be let into the Keras layers and out of them are `names`."""
         return set(names) == {name for names in self._state_names() for name in names}
 
-    def run(self, inputs: Inputs, state: State | None) -> RunResult:
+    def run(self, inputs: Inputs, state: State | None, kept: Ids | None = None) -> RunResult:
         """Return the outputs for the whole sequence `inputs` of T steps from `state`, and the last state.
 
-        None is the initial state of all layers.
+        Args:
+            inputs: The sequence.
+            state: Name -> the state before it; None: the initial state of all layers.
+            kept: The steps whose outputs are wanted, all of which answer; None: all.
         """
-        return self.run_from(inputs, [state])[0]
+        whole = self.run_from(inputs, [state])[0]
+        return whole if kept is None else whole.part(kept, whole.states)
 
     def run_from(self, inputs: Inputs, starts: Sequence[State | None], kept: Ids | None = None) -> list[RunResult]:
         """Do what `run` does from each of `starts`, all of them in one batch.

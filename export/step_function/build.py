@@ -10,7 +10,7 @@ import keras
 
 from ...runtime.common.errors import NotSteppableError
 from ...runtime.format.manifest import Cell, StateTensor
-from ...runtime.format.tensor_specs import Feature
+from ...runtime.format.tensor_specs import EVERY_STEP, AnswerTimes, Feature, Window
 from ..layers import CannotStepError, LayerStep, Lookup, apply_rule
 from ..layers.keras_graph import Graph, KerasModel, LayerCall, read_graph
 from ..ops import Ops, Value
@@ -34,6 +34,8 @@ class StepFunction:
         advance: The computation.
         graph: The graph of the model.
         calls: Its calls, each with the result of its step rule.
+        answers: The steps that answer; the outputs of the others are whatever is computed, and are never shown.
+        window: The past that an answer depends on; None: all since the reset.
     """
 
     interface: Interface
@@ -42,6 +44,8 @@ class StepFunction:
     advance: Advance
     graph: Graph
     calls: Steps
+    answers: AnswerTimes = EVERY_STEP
+    window: Window | None = None
 
     def answer(self, a: Ops, values: Mapping[int, Value]) -> Value:
         """Return the main output, given all values of the graph by number."""

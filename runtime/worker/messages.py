@@ -31,8 +31,10 @@ class RunSpec:
             step, (T, ...).
         each: Step each symbol from its own state and carry nothing: one step, independent of the steps before it.
         after_reset: Start from the initial state of the file, which should be `state`.
-        kept: The steps whose outputs are wanted, ascending indices with the last step among them; None: all. All steps
-            are made, but so many outputs of a wide model would fill the memory.
+        kept: The steps whose outputs are wanted, ascending indices; None: all. All steps are made, but some do not
+            answer, and so many outputs of a wide model would fill the memory.
+        seen: How many symbols the state before the first step has seen, shape (1,); with `each` that before every step,
+            (T,). None: 0.
     """
 
     inputs: Inputs
@@ -40,6 +42,7 @@ class RunSpec:
     each: bool = False
     after_reset: bool = False
     kept: Ids | None = None
+    seen: Ids | None = None
 
     @property
     def kept_steps(self) -> Ids:
@@ -50,8 +53,8 @@ class RunSpec:
         """Return it as bytes, for a process of another Python or numpy too."""
         flags = {"each": np.array(self.each), "after_reset": np.array(self.after_reset)}
         groups = {_FEATURE: self.inputs.features, _STATE: self.state}
-        kept = {} if self.kept is None else {"kept": self.kept}
-        return _pack({"ids": self.inputs.ids, **flags, **kept}, groups)
+        optional = {name: array for name, array in (("kept", self.kept), ("seen", self.seen)) if array is not None}
+        return _pack({"ids": self.inputs.ids, **flags, **optional}, groups)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> RunSpec:
@@ -59,7 +62,7 @@ class RunSpec:
         arrays = _unpack(content)
         inputs = Inputs(arrays["ids"], _group(arrays, _FEATURE))
         flags = bool(arrays["each"]), bool(arrays["after_reset"])
-        return cls(inputs, _group(arrays, _STATE), *flags, arrays.get("kept"))
+        return cls(inputs, _group(arrays, _STATE), *flags, arrays.get("kept"), arrays.get("seen"))
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class RunResult:
     extra_outputs: Mapping[str, Floats] = field(default_factory=dict)
     alternates: Mapping[str, AlternateRun] = field(default_factory=dict)
 
-    def part(self, steps: slice, states: Mapping[str, Floats]) -> RunResult:
+    def part(self, steps: slice | AnyArray, states: Mapping[str, Floats]) -> RunResult:
         """Return the outputs of some of the steps, with other `states`."""
         others = {name: array[steps] for name, array in self.extra_outputs.items()}
         return RunResult(self.probabilities[steps], states, None, others)
