@@ -27,7 +27,8 @@ class Columns:
     """Names of the columns that are read.
 
     Attributes:
-        symbol: Column of the symbol, or columns whose values are joined to one; None: the only column of the table.
+        symbol: Column of the symbol, or columns whose values are joined to one; None: the only column of the table; ():
+            rows have no symbol, only features.
         sequence: Column that tells sequences apart; None: all rows are one sequence.
         order: Column of the time or number that orders a sequence; None: the order of the rows.
         features: Name of a feature -> its column.
@@ -42,7 +43,7 @@ class Columns:
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The columns of the symbol; none: the only column of the table."""
+        """The columns of the symbol, none if it is the only column of the table or if there is no symbol."""
         return () if self.symbol is None else (self.symbol,) if isinstance(self.symbol, str) else self.symbol
 
     @property
@@ -78,7 +79,7 @@ class Columns:
             more = ", ..." if len(existing) > _COLUMNS_SHOWN else ""
             shown = ", ".join(map(repr, existing[:_COLUMNS_SHOWN])) + more
             raise CorpusError(f"{source} has {'; '.join(problems)}. Its columns: {shown}.{hint}")
-        symbols = self.symbols or (existing[0],)
+        symbols = (existing[0],) if self.symbol is None else self.symbols
         return [*symbols, self.sequence, self.order, *self.features.values()]
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..common.arrays import Flags, Float32, Ids, Indices
+from ..common.arrays import AnyArray, Flags, Float32, Ids, Indices
 from ..format.tensor_specs import Inputs
 from ..format.vocabulary import Vocabulary
 from .features import FeatureColumns
@@ -24,14 +24,14 @@ class EncodedSequences:
 
     Attributes:
         inputs: int32 of shape (N,).
-        targets: The symbol after each input; int32 of shape (N,).
+        targets: The symbol after each input, or its label, int32 of shape (N,); or its values, float32 of shape (N, K).
         weights: 0 where there is no such symbol, else 1; float32 of shape (N,).
         starts: Index of the first input of each sequence, and N; int64 of shape (S + 1,).
         features: Features of each input; None: the model reads symbols alone.
     """
 
     inputs: Ids
-    targets: Ids
+    targets: AnyArray
     weights: Float32
     starts: Indices
     features: FeatureColumns | None = None
@@ -60,6 +60,8 @@ def encode_sequences(
             sequences are left out.
         boundary: Name of a feature -> its value with the end symbol, of shape (1,); needed if there are both.
 
+    A recording with targets has no end symbol.
+
     Raises:
         UnknownSymbolError: A symbol has no id.
     """
@@ -72,11 +74,14 @@ def encode_sequences(
     indices = np.arange(len(recording.ids)) + np.repeat(np.cumsum(head), recording.lengths)
     end_id = 0 if end is None else vocabulary.encode(end)
     inputs = np.full(starts[-1], end_id, np.int32)
-    inputs[indices] = vocabulary.encode_all(recording.symbols)[recording.ids]
-    targets = np.append(inputs[1:], np.int32(0))
-    targets[last] = np.where(tail, end_id, 0)
+    inputs[indices] = vocabulary.encode_all(recording.symbols)[recording.ids] if len(vocabulary) else 0
     weights = np.ones(len(inputs), np.float32)
-    weights[last] = tail
+    if recording.targets is None:
+        targets: AnyArray = np.append(inputs[1:], np.int32(0))
+        targets[last] = np.where(tail, end_id, 0)
+        weights[last] = tail
+    else:
+        targets = recording.targets
     features = recording.features
     if features is not None:
         values = np.empty((len(inputs), len(features.names)), np.float32)

@@ -24,7 +24,8 @@ class EventRow(NamedTuple):
     """An event.
 
     Attributes:
-        symbol: Its symbol, joined of several columns if they are named; None: the row has none.
+        symbol: Its symbol, joined of several columns if they are named; None: the row has none. "" in a table without
+            symbols.
         sequence: The sequence it belongs to; None: there is no such column, or the row has none.
         time: Its time in nanoseconds since 1970, or the number in its order column; None: there is no such column.
         features: Its numbers, in the order of the reader's `features`, as they are in the row.
@@ -55,7 +56,7 @@ class RowParser:
             times: Reads the order column; None: it is not read.
         """
         self.columns, self.times = columns, times
-        self._symbols = max(1, len(columns.symbols))  # cells of the symbol, the first ones
+        self._symbols = 1 if columns.symbol is None else len(columns.symbols)  # cells of the symbol, the first ones
         self._has_sequence = columns.sequence is not None
         self._features = tuple(columns.features.values())
 
@@ -81,7 +82,7 @@ class RowParser:
         count = self._symbols
         symbol = symbol_of(cells[0]) if count == 1 else self._joined(cells[:count])
         sequence = symbol_of(cells[count]) or None
-        if not symbol:
+        if not symbol and count:
             return EventRow(None, sequence, missing=self._missing(cells))
         if self._has_sequence and sequence is None:
             return EventRow(symbol, missing="sequence")
@@ -96,7 +97,7 @@ class RowParser:
             ValueError: A field is missing or cannot be read; the text names all problems.
         """
         names = self._names()
-        if not self.columns.symbols:
+        if self.columns.symbol is None:
             if len(row) != 1:
                 raise ValueError(f"{len(row)} fields where a symbol alone is expected: {list(row)[:10]}")
             names = [*row, *names]
@@ -115,7 +116,9 @@ class RowParser:
         return [*columns.symbols, columns.sequence, columns.order, *columns.features.values()]
 
     def _joined(self, cells: Sequence[Any]) -> str | None:
-        """Return the joined symbol; None: a cell is empty."""
+        """Return the joined symbol, "" of no columns; None: a cell is empty."""
+        if not cells:
+            return ""
         values = [symbol_of(cell) for cell in cells]
         if not all(values):
             return None

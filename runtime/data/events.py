@@ -44,7 +44,7 @@ class EventsReader(Reader):
 
     Attributes:
         symbol: Column of the symbol, or several columns whose values are joined to one symbol; None: the only column of
-            the table.
+            the table; (): rows have no symbol, only features.
         sequence: Column that tells sequences apart, a case or a device; None: all rows are one sequence.
         order: Column of the time or number that orders the events of a sequence; None: the order of the rows.
         format: One of `FORMATS`; "lines" is a sequence on each line, its symbols separated by blanks. None: by the
@@ -93,7 +93,7 @@ class EventsReader(Reader):
         if isinstance(self.symbol, (list, tuple)):  # a list in JSON
             if not all(isinstance(name, str) for name in self.symbol):
                 raise TypeError(f"symbol is {self.symbol!r}")
-            object.__setattr__(self, "symbol", tuple(self.symbol) if len(self.symbol) > 1 else (*self.symbol, None)[0])
+            object.__setattr__(self, "symbol", self.symbol[0] if len(self.symbol) == 1 else tuple(self.symbol))
         if len(set(self.columns.symbols)) < len(self.columns.symbols):
             problems.append(f"--symbol names {', '.join(map(repr, self.columns.symbols))}; give each column once")
         if not self.join:

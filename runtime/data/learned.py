@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.arrays import AnyArray, Flags, Ids, Indices, Keys
-from .recording import Recording
+from ..common.arrays import AnyArray, Flags, Floats, Ids, Indices, Keys
+from .recording import NO_SYMBOL, Recording
 
 MAX_KEYS = 8_192  # in a model file: 4 bytes each
 _WINDOW = 1_024  # symbols at the end of the learned part of a stream
@@ -30,11 +30,17 @@ def keys_by_name(names: Iterable[str], values: Iterable[AnyArray]) -> Keys:
     return keys
 
 
-def keys_by_content(symbols: Sequence[str], ids: Ids, starts: Indices, names: Iterable[str] | None = None) -> Keys:
-    """Return the keys of S sequences by their symbols, those of their neighbours, and their names if any, uint64."""
+def keys_by_content(rows: Keys, starts: Indices, names: Iterable[str] | None = None) -> Keys:
+    """Return the keys of S sequences by their rows, those of their neighbours, and their names if any, uint64.
+
+    Args:
+        rows: The hash of each row, uint64 of shape (N,); see `row_hashes`.
+        starts: Index of the first row of each sequence, and N, shape (S + 1,).
+        names: Names of the sequences; None: they have none.
+    """
     lengths = np.diff(starts)
-    positions = (np.arange(len(ids)) - np.repeat(starts[:-1], lengths)).astype(np.uint64)
-    mixed = np.concatenate([np.zeros(1, np.uint64), _mix(_hashes(symbols)[ids] + (positions + np.uint64(1)) * _GOLDEN)])
+    positions = (np.arange(len(rows)) - np.repeat(starts[:-1], lengths)).astype(np.uint64)
+    mixed = np.concatenate([np.zeros(1, np.uint64), _mix(rows + (positions + np.uint64(1)) * _GOLDEN)])
     sums = np.cumsum(mixed, dtype=np.uint64)
     contents = _mix(sums[starts[1:]] - sums[starts[:-1]] + lengths.astype(np.uint64))
     near = min(_NEIGHBOURS, len(contents) - 1)  # the first ones are known by those after them
@@ -44,6 +50,21 @@ def keys_by_content(symbols: Sequence[str], ids: Ids, starts: Indices, names: It
         keys[near:] += _mix(contents[near - back : len(contents) - back] + step)
     keys[:near] = _mix(keys[near] + np.arange(1, near + 1, dtype=np.uint64))
     return keys if names is None else _mix(keys + _hashes(names))
+
+
+def row_hashes(symbols: Sequence[str], ids: Ids, values: Floats | None = None) -> Keys:
+    """Return the hash of each of N rows, uint64: of its symbol, or where rows have none of its numbers.
+
+    Args:
+        symbols: The different symbols.
+        ids: Indices in `symbols`, (N,).
+        values: Numbers of each row, (N, F).
+    """
+    hashes = _hashes(symbols)[ids]
+    if values is not None and tuple(symbols) == NO_SYMBOL:
+        for column in values.astype(np.float32).T:
+            hashes = _mix(hashes * _GOLDEN + column.view(np.uint32))
+    return hashes
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +175,8 @@ def without_learned(learned: LearnedData | None, recording: Recording) -> tuple[
 
 def _windows(recording: Recording, size: int) -> Keys:
     """Return the hash of each `size` consecutive symbols, with their times if these are times, uint64."""
-    values = _hashes(recording.symbols)[recording.ids]
+    numbers = None if recording.features is None else recording.features.values
+    values = row_hashes(recording.symbols, recording.ids, numbers)
     if recording.times is not None and recording.per_second > 1:
         values = _mix(values + recording.times.astype(np.int64).view(np.uint64))
     base = np.uint64(0x5851F42D4C957F2D)  # odd, so that it has an inverse modulo 2 ** 64

@@ -14,6 +14,8 @@ from ..common.arrays import AnyArray, Flags, Ids, Indices, Keys, Times
 from ..common.errors import CorpusError
 from .features import FeatureColumns
 
+NO_SYMBOL = ("",)  # the symbols of a recording whose rows have none
+
 
 class SymbolTable(dict[str, int]):
     """Symbol -> id; a symbol that is looked up for the first time gets the next id."""
@@ -40,6 +42,8 @@ class Recording:
         found: Detected format of the file, for people.
         remarks: Notes for people: rows left out, doubtful ones.
         features: Features of each symbol; None: the model reads symbols alone.
+        targets: The right answer to each symbol, if that is not the next symbol: ids of labels, int32 of shape (N,), or
+            values, float32 of shape (N, K); None: it is.
         per_second: How many units of `times` are a second; 1: seconds, or numbers without a unit.
         keys: Key by which each sequence is recognised in another file, uint64 of shape (S,); None: there are none.
     """
@@ -57,6 +61,7 @@ class Recording:
     features: FeatureColumns | None = field(default=None, repr=False)
     per_second: int = 1
     keys: Keys | None = field(default=None, repr=False)
+    targets: AnyArray | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, sequences: Iterable[Iterable[str]], source: str = "") -> Recording:
@@ -120,9 +125,10 @@ class Recording:
         starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
         times = None if self.times is None else self.times[indices]
         features = None if self.features is None else self.features[indices]
+        targets = None if self.targets is None else self.targets[indices]
         return replace(
             self, ids=self.ids[indices], starts=starts, times=times, has_start=has_start, has_end=has_end,
-            features=features, keys=keys,
+            features=features, keys=keys, targets=targets,
         )  # fmt: skip
 
     def without_empty(self) -> Recording:

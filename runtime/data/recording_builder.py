@@ -12,7 +12,7 @@ import numpy as np
 from ..common.arrays import Flags, Ids, Keys, Times
 from ..common.errors import CorpusError
 from .event_row import RowParser
-from .learned import keys_by_content, keys_by_name
+from .learned import keys_by_content, keys_by_name, row_hashes
 from .recording import Recording, SymbolTable
 from .row_errors import RowErrors
 from .timestamps import OrderColumn
@@ -42,6 +42,7 @@ class RecordingBuilder:
         """
         self._keep_empty, self._has_names = lines and end is not None, not lines
         self._has_sequences = parser.columns.sequence is not None
+        self._has_symbols = parser.columns.symbol != ()
         self._source, self._errors, self._parse, self._times = source, errors, parser.parse, parser.times
         self._features, self._max_different = len(parser.feature_names), max_different
         self._symbols, self._sequences, self._order = SymbolTable(), SymbolTable(), OrderColumn()
@@ -107,7 +108,7 @@ class RecordingBuilder:
         ids, sequences, order, values = ids[indices], sequences[indices], order[indices], values[indices]
         if times is not None:
             same = (np.diff(order) == 0) & (np.diff(sequences) == 0)
-            remarks += [*_ties(same, ids, times.are_times), *times.remarks()]
+            remarks += [*_ties(same, ids if self._has_symbols else None, times.are_times), *times.remarks()]
         lengths = np.bincount(sequences, minlength=len(self._sequences))
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         empty = int((lengths == 0).sum())
@@ -116,26 +117,29 @@ class RecordingBuilder:
         kept = order if times is not None or moved else None
         recording = Recording.whole(tuple(self._symbols), ids, starts, kept, self._source)
         per_second = 1 if times is None else times.per_second
-        keys = None if len(self._sequences) == 1 and not self._has_sequences else self._keys(recording, per_second)
+        keys = (
+            None if len(self._sequences) == 1 and not self._has_sequences else self._keys(recording, per_second, values)
+        )
         return replace(recording, remarks=tuple(remarks), per_second=per_second, keys=keys), values
 
-    def _keys(self, recording: Recording, per_second: int) -> Keys:
+    def _keys(self, recording: Recording, per_second: int, values: Times) -> Keys:
         """Return the keys of the sequences: by name, first symbol and first time if there are times, else content."""
         if recording.times is None or per_second == 1 or not recording.lengths.all():
             names = self._sequences if self._has_names else None
-            return keys_by_content(recording.symbols, recording.ids, recording.starts, names)
+            return keys_by_content(row_hashes(recording.symbols, recording.ids, values), recording.starts, names)
         firsts = recording.starts[:-1]
         return keys_by_name(self._sequences, [keys_by_name(recording.symbols, [])[recording.ids[firsts]],
                                               recording.times[firsts]])  # fmt: skip
 
 
-def _ties(same: Flags, ids: Ids, are_times: bool) -> list[str]:
-    """Return a remark if rows have the time of the row before them; `same` is of shape (N - 1,)."""
+def _ties(same: Flags, ids: Ids | None, are_times: bool) -> list[str]:
+    """Return a remark if rows have the time of the row before them; `same` is of shape (N - 1,), `ids` of (N,)."""
     if not same.any():
         return []
-    twice, what = int((same & (np.diff(ids) == 0)).sum()), "time" if are_times else "order"
+    twice = 0 if ids is None else int((same & (np.diff(ids) == 0)).sum())
+    noun, what = "rows" if ids is None else "events", "time" if are_times else "order"
     of_them = f", {twice:,} of them the same symbol too" if twice else ""
     return [
-        f"{int(same.sum()):,} events have the same {what} as the one before in their sequence{of_them}; "
+        f"{int(same.sum()):,} {noun} have the same {what} as the one before in their sequence{of_them}; "
         "they stay in the order of the file"
     ]

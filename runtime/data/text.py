@@ -12,7 +12,7 @@ from typing import Any
 
 from ..common.errors import CorpusError
 from ..format.vocabulary import unescape_symbol
-from .learned import keys_by_content
+from .learned import keys_by_content, row_hashes
 from .recording import Reader, Recording, SymbolTable
 from .text_file import open_bytes, open_text
 from .words import CURRENT, FIRST, words_of
@@ -121,7 +121,8 @@ class TextReader(Reader):
             names = (f"{file.relative_to(path)}\0{hash}\n" for file, hash in zip(files, digests, strict=True))
             digest = sha256("".join(names).encode(errors="replace")).hexdigest()
         recording = Recording.whole(tuple(table), ids, starts, source=str(path))
-        keys = keys_by_content(recording.symbols, recording.ids, recording.starts) if len(recording) > 1 else None
+        rows = row_hashes(recording.symbols, recording.ids)
+        keys = keys_by_content(rows, recording.starts) if len(recording) > 1 else None
         return replace(recording, sha256=digest, found=f"{self.unit}s", remarks=tuple(remarks), keys=keys)
 
     def split(self, content: str) -> list[str]:

@@ -68,7 +68,7 @@ class TimeBins:
     def insert(self, recording: Recording) -> Recording:
         """Return `recording` with the symbol of a gap after all events but the first of each sequence.
 
-        A gap has the time and the features of the event it follows.
+        A gap has the time, the features and the target of the event it follows.
 
         Raises:
             CorpusError: There is no order column, or an event has the name of a gap.
@@ -89,6 +89,7 @@ class TimeBins:
             times=None if recording.times is None else recording.times[events],
             starts=np.concatenate([[0], np.cumsum(np.maximum(2 * recording.lengths - 1, 0))]).astype(np.int64),
             features=None if recording.features is None else recording.features[events],
+            targets=None if recording.targets is None else recording.targets[events],
         )  # fmt: skip
 
     def ids_in(self, symbols: tuple[str, ...]) -> Ids:

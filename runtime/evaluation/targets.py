@@ -11,11 +11,12 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Floats, Ids, Indices
 from ..common.errors import CorpusError
-from ..data import EventsReader, FeatureColumns, HeldOut, Recording
+from ..data import EventsReader, HeldOut, Recording
 from ..data.columns import feature_name
 from ..data.learned import LearnedData, without_learned
 from ..format.manifest import Manifest
 from ..format.tensor_specs import Feature, Inputs
+from .target_rows import read_label_rows, read_value_rows
 
 _SHOWN = 10  # labels in a message
 _NOT_OF_ROWS = ("end", "gaps", "unit", "features", "gap_feature")
@@ -33,6 +34,7 @@ class TargetData:
         columns: The columns of the right answers.
         train: Targets of the training data, of which baselines are made; None: not known.
         notes: The origin of the data, in words.
+        ahead: How many rows ahead of its row a value is; 0: in its row.
     """
 
     inputs: Inputs
@@ -42,6 +44,7 @@ class TargetData:
     columns: tuple[str, ...]
     train: AnyArray | None
     notes: tuple[str, ...]
+    ahead: int = 0
 
     @property
     def positions(self) -> Indices:
@@ -92,9 +95,11 @@ def read_target_data(
     if not targets and isinstance(recorded, list) and all(isinstance(name, str) for name in recorded):
         targets = recorded
     targets = tuple(targets)
-    table = _Table.of(manifest, targets, features, options or {}, trained.get("reading"))
+    table = _Table.of(manifest, targets, features, options or {}, trained)
     rows = table.read(data)
     notes = [f"{data}: {rows.found}" if rows.found else str(data), *rows.remarks]
+    if table.ahead:
+        notes.append(f"the right answer to a row is the value of {', '.join(targets)} {_rows(table.ahead)} later")
     split = trained.get("held_out")
     is_training_file = bool(rows.sha256) and rows.sha256 == trained.get("sha256")
     as_trained = is_training_file and bool(split) and held_out is None
@@ -114,14 +119,13 @@ def read_target_data(
     if baseline_from is not None:
         train = table.read(baseline_from)
         notes.append(f"baselines are made of {baseline_from}")
-    rows, right = without_columns(rows, len(targets))
     unknown = table.count_unknown(rows)
     notes += [f"{unknown:,} of its {len(rows.ids):,} symbols are unknown to the model"] if unknown else []
     if train is None:
         notes.append("baselines are made of the same data, which favours them: name others with --baseline-from FILE")
     return TargetData(
-        table.inputs_of(rows), table.targets_of(right), rows.starts, table.names, targets,
-        None if train is None else table.targets_of(without_columns(train, len(targets))[1]), tuple(notes),
+        table.inputs_of(rows), table.targets_of(rows), rows.starts, table.names, targets,
+        None if train is None else table.targets_of(train), tuple(notes), table.ahead,
     )  # fmt: skip
 
 
@@ -134,23 +138,26 @@ class _Table:
         targets: Columns of the right answers.
         columns: Name of a feature -> its columns.
         options: Attributes of `EventsReader`.
+        ahead: See `TargetData`.
     """
 
     manifest: Manifest
     targets: tuple[str, ...]
     columns: Mapping[str, tuple[str, ...]]
     options: Mapping[str, Any]
+    ahead: int
 
     @classmethod
     def of(
         cls, manifest: Manifest, targets: tuple[str, ...], features: Sequence[str], options: Mapping[str, Any],
-        recorded: Any,
+        trained: Mapping[str, Any],
     ) -> _Table:  # fmt: skip
         """Check that every input and output of the model has its columns.
 
         Raises:
             CorpusError: One has none, or too many; the message names all of them and what to type.
         """
+        recorded, ahead = trained.get("reading"), trained.get("ahead")
         reading = recorded if isinstance(recorded, Mapping) and recorded.get("kind") == EventsReader.kind else {}
         given: dict[str, tuple[str, ...]] = {}
         for name, equals, column in (option.partition("=") for option in features):
@@ -183,7 +190,10 @@ class _Table:
         if problems:
             described = ", ".join(feature.describe() for feature in manifest.features) or "symbols alone"
             raise CorpusError(f"{manifest.name} reads {described} and answers with {what}: {'; '.join(problems)}.")
-        return cls(manifest, targets, columns, {name: values[name] for name in known if name in values})
+        values["symbol"] = values.get("symbol") if len(manifest.vocabulary) else ()
+        options = {name: values[name] for name in known if name in values}
+        ahead = ahead if manifest.output == "linear" and type(ahead) is int and ahead > 0 else 0
+        return cls(manifest, targets, columns, options, ahead)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -191,30 +201,21 @@ class _Table:
         return self.targets if self.manifest.output == "linear" else label_names(self.manifest)
 
     def read(self, path: Path) -> Recording:
-        """Return the rows as the model reads them, with the right answers as further features, ids of labels or values.
+        """Return the rows as the model reads them, with the right answers as their targets, ids of labels or values.
 
         Raises:
             CorpusError: The file cannot be read, or rows lack something.
         """
-        numbers = {f"x{index}": column for index, column in enumerate(dict.fromkeys(sum(self.columns.values(), ())))}
-        is_linear = self.manifest.output == "linear"
-        values = {f"y{index}": column for index, column in enumerate(self.targets)} if is_linear else {}
-        # `EventsReader` needs a symbol: where the model reads none, a column that has few different cells.
-        spare = self.options.get("sequence") if is_linear else self.targets[0]
-        symbol = self.options["symbol"] if len(self.manifest.vocabulary) else spare or self.targets[0]
-        target = {"symbol": symbol if is_linear else self.targets[0], "features": values}
-        right = read_whole_rows(path, self._reader(**target), "--target")
-        rows = read_whole_rows(path, self._reader(symbol=symbol, features=numbers))
-        if len(rows.ids) != len(right.ids):
-            raise CorpusError(f"{path} changed while it was read. Wait until nothing writes to it.")
-        if is_linear:
-            assert right.features is not None
-            return with_columns(rows, right.features.values)
-        return with_columns(rows, self._label_ids(right)[:, np.newaxis])
+        reader, columns = self._reader(), list(dict.fromkeys(sum(self.columns.values(), ())))
+        if self.manifest.output == "linear":
+            return read_value_rows(path, reader, columns, self.targets, self.ahead, "--target")
+        reader = replace(reader, features={f"x{index}": column for index, column in enumerate(columns)})
+        rows, right = read_label_rows(path, reader, self.targets[0], "--target")
+        return replace(rows, targets=self._label_ids(right))
 
-    def _reader(self, **changes: Any) -> EventsReader:
+    def _reader(self) -> EventsReader:
         try:
-            return EventsReader(**{**self.options, **changes})
+            return EventsReader(**self.options)
         except (TypeError, AttributeError) as error:
             raise CorpusError(
                 f"The training data of {self.manifest.name} are described in a way that this stepcell does not "
@@ -247,9 +248,10 @@ class _Table:
         }
         return Inputs(ids, features)
 
-    def targets_of(self, right: Floats) -> AnyArray:
+    def targets_of(self, rows: Recording) -> AnyArray:
         """Return the right answers, as in `TargetData.targets`."""
-        return right.astype(np.float64) if self.manifest.output == "linear" else right[:, 0].astype(np.int32)
+        assert rows.targets is not None
+        return rows.targets.astype(np.float64 if self.manifest.output == "linear" else np.int32)
 
     def _label_ids(self, right: Recording) -> Ids:
         labels = {name: index for index, name in enumerate(self.names)}
@@ -261,51 +263,6 @@ class _Table:
             )
         ids: Ids = np.array([labels[symbol] for symbol in right.symbols], np.int32)[right.ids]
         return ids
-
-
-def with_columns(rows: Recording, values: AnyArray) -> Recording:
-    """Return rows with right answers as further features, so that they go where their rows go; shape (N, K)."""
-    names = tuple(f"y{index}" for index in range(values.shape[1]))
-    before, own = ((), values[:, :0]) if rows.features is None else (rows.features.names, rows.features.values)
-    columns = FeatureColumns((*before, *names), np.column_stack([own, values]).astype(np.float32))
-    return replace(rows, features=columns)
-
-
-def without_columns(rows: Recording, count: int) -> tuple[Recording, Floats]:
-    """Return rows without the last `count` features, and these, float32 of shape (N, `count`)."""
-    assert rows.features is not None
-    names, values = rows.features.names[:-count], rows.features.values
-    features = FeatureColumns(names, values[:, :-count]) if names else None
-    return replace(rows, features=features), values[:, -count:]
-
-
-def read_whole_rows(path: Path, reader: EventsReader, option: str = "") -> Recording:
-    """Read a table of which no row may be left out.
-
-    Args:
-        path: The table.
-        reader: Its reader.
-        option: The option that named the columns of symbol and features, if it was another one: for messages.
-
-    Raises:
-        CorpusError: It cannot be read, or a row lacks its symbol or its sequence.
-    """
-    try:
-        recording = reader.read(path)
-    except CorpusError as error:
-        message = str(error)
-        for usual in ("(--symbol)", "(--feature)") if option else ():
-            message = message.replace(usual, f"({option})")
-        raise CorpusError(message) from error
-    missing = [remark for remark in recording.remarks if remark.startswith("left out")]
-    if missing:
-        named = (*reader.columns.symbols, *([reader.sequence] if reader.sequence else []))
-        columns = ", ".join(map(repr, named))
-        raise CorpusError(
-            f"{path} has rows with nothing in the columns {columns}: {'; '.join(missing)}. The state moves at each "
-            "row, so every row must be whole: fill in the cells, or take the rows out of the file."
-        )
-    return recording
 
 
 def _shaped(feature: Feature, values: Floats, rows: Recording) -> AnyArray:
@@ -323,3 +280,7 @@ def _shaped(feature: Feature, values: Floats, rows: Recording) -> AnyArray:
 
 def _named(symbols: Sequence[str]) -> str:
     return ", ".join(map(repr, symbols[:_SHOWN])) + (", ..." if len(symbols) > _SHOWN else "")
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"

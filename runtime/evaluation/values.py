@@ -132,19 +132,21 @@ def evaluate_values(
 ) -> ValueEvaluation:
     """Evaluate a model of values on the device runtime, and two baselines on the same rows.
 
-    The last value is that of the row before in the same sequence, the mean that of the training data. The first row of
-    a sequence, which has no last value, counts for neither the model nor the baselines, unless there are no others.
+    The last value is the last one known at a row of the same sequence, the mean that of the training data. The first
+    rows of a sequence, which have no last value, count for neither the model nor the baselines, unless there are no
+    others.
 
     Raises:
         FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
     """
     right, count = data.targets, len(data.targets)
     counted = np.ones(count, bool)
-    counted[data.starts[:-1]] = False
+    lag = max(1, data.ahead)
+    counted[data.positions <= lag] = False
     baselines = {}
     train = right if data.train is None else data.train
     if counted.any():
-        baselines[LAST] = ValueErrors(right[np.flatnonzero(counted) - 1] - right[counted])
+        baselines[LAST] = ValueErrors(right[np.flatnonzero(counted) - lag] - right[counted])
     else:
         counted[:] = True
     baselines[MEAN] = ValueErrors(train.mean(axis=0) - right[counted])

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...runtime.common.arrays import Ids
 from ...runtime.common.errors import CorpusError
-from ...runtime.data import MAX_SYMBOLS, Corpus, EncodedSequences, EventsReader, HeldOut, Recording
-from ...runtime.evaluation.targets import read_whole_rows, with_columns, without_columns
+from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReader, HeldOut, Recording
+from ...runtime.evaluation.target_rows import read_label_rows
 from ...runtime.format.vocabulary import Vocabulary
 from .events import Events
 from .problem import Streams
@@ -23,47 +21,21 @@ _MOST_LABELS = 1_000  # a column of more holds no labels
 
 @dataclass(frozen=True, eq=False)
 class LabelledCorpus(Corpus):
-    """Recorded sequences with a label for each row, split for training and evaluation.
+    """Recorded sequences whose targets are labels, split for training and evaluation.
 
     Attributes:
         column: The column of the labels.
         labels: All labels.
-        train_labels: The labels of the rows of `train`, int32 ids.
-        held_out_labels: Those of `held_out`.
     """
 
     column: str = ""
     labels: Vocabulary | None = None
-    train_labels: Ids | None = None
-    held_out_labels: Ids | None = None
-
-    @classmethod
-    def of_corpus(cls, corpus: Corpus, column: str, labels: Vocabulary) -> LabelledCorpus:
-        """Return a corpus whose last feature is the id of the label."""
-        parts: dict[str, Any] = {}
-        for name in ("train", "held_out"):
-            rows, ids = without_columns(getattr(corpus, name), 1)
-            parts |= {name: rows, f"{name}_labels": ids[:, 0].astype(np.int32)}
-        values = {each.name: getattr(corpus, each.name) for each in fields(Corpus)}
-        return cls(**{**values, **parts}, column=column, labels=labels)
 
     @property
     def answers(self) -> Vocabulary:
         """The labels."""
         assert self.labels is not None
         return self.labels
-
-    @cached_property
-    def encoded_train(self) -> EncodedSequences:
-        """The training data, with the label of each row as its target."""
-        assert self.train_labels is not None
-        return _labelled(super().encoded_train, self.train_labels)
-
-    @cached_property
-    def encoded_held_out(self) -> EncodedSequences:
-        """The held-out data, in the same way."""
-        assert self.held_out_labels is not None
-        return _labelled(super().encoded_held_out, self.held_out_labels)
 
     def to_json(self) -> dict[str, Any]:
         """See `Corpus.to_json`; "targets" are the columns of the right answers, as `stepcell evaluate` reads them."""
@@ -84,10 +56,6 @@ def _vocabulary(tables: Sequence[Recording], column: str) -> Vocabulary:
             "column of the labels: --label COLUMN."
         )
     return Vocabulary(tuple(labels))
-
-
-def _labelled(encoded: EncodedSequences, labels: Ids) -> EncodedSequences:
-    return replace(encoded, targets=labels, weights=np.ones(len(labels), np.float32))
 
 
 @dataclass(frozen=True)
@@ -129,18 +97,13 @@ class LabelledEvents(Events):
         if problems:
             raise CorpusError(f"Labels belong to the rows of the table: leave out {', '.join(problems)}.")
         files = [path] if held_out_file is None else [path, held_out_file]
-        pairs = [
-            (
-                read_whole_rows(file, reader),
-                read_whole_rows(file, replace(reader, symbol=label, features={}), "--label"),
-            )
-            for file in files
-        ]
+        pairs = [read_label_rows(file, reader, label, "--label") for file in files]
         labels = _vocabulary([right for _, right in pairs], label)
-        rows = [with_columns(one, labels.encode_all(right.symbols)[right.ids][:, None]) for one, right in pairs]
+        rows = [replace(one, targets=labels.encode_all(right.symbols)[right.ids]) for one, right in pairs]
         limits: dict[str, Any] = {"min_count": min_count, "max_symbols": max_symbols, "reader": reader}
         corpus = Corpus.of_parts(*rows, **limits) if held_out_file else Corpus.of(*rows, split=split, **limits)
-        return cls(LabelledCorpus.of_corpus(corpus, label, labels), class_balance, symbol_weights or {})
+        values = {each.name: getattr(corpus, each.name) for each in fields(Corpus)}
+        return cls(LabelledCorpus(**values, column=label, labels=labels), class_balance, symbol_weights or {})
 
     @property
     def labels(self) -> Vocabulary:
