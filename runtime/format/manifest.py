@@ -31,12 +31,15 @@ class StateTensor:
             convolution.
         initial: Value of every element after a reset; or a value for each of them, in C order.
         given: Its value after a reset is given for each stream and stays: a static input.
+        dtype: Its type in the graph. Streams have all numbers as float32, which holds integers up to 2 to the power of
+            24 as they are: of a quantised state the integers themselves.
     """
 
     name: str
     shape: tuple[int, ...]
     initial: float | tuple[float, ...] = 0.0
     given: bool = False
+    dtype: str = "float32"
 
     @property
     def next(self) -> str:
@@ -84,6 +87,7 @@ class GoldenRun:
     Attributes:
         start: "initial", or "ramp": element i of all state elements, counted through the tensors in manifest
             order, is ((37 i + 11) mod 101) / 101 - 0.5, a non-zero state that any engine can make without storing it.
+            Of integers it is the remainder less 50; of uint8 the remainder, of bool that modulo 2.
         ids: The ids to step, T of them; zeros where the model reads no symbol.
         probabilities: T rows; each holds the probabilities of the golden sequence's `outputs`.
         features: Name -> T rows: the elements of each feature.
@@ -169,6 +173,8 @@ class Manifest:
     def format(self) -> int:
         """The lowest format number that describes it, so that readers of older formats refuse no file without need."""
         if self.answers != EVERY_STEP or self.window is not None or any(tensor.given for tensor in self.state):
+            return NEWEST_FORMAT
+        if self.io_mapping is not None and self.io_mapping.needs_format_4:
             return NEWEST_FORMAT
         starts = any(isinstance(tensor.initial, tuple) for tensor in self.state)
         if starts or self.sequence or self.features or self.extra_outputs or self.output == "linear":

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .io_mapping import SYMBOL_TYPES, IOMapping
+from .io_mapping import SYMBOL_TYPES, TENSOR_TYPES, IOMapping
 from .json_fields import Field, Schema, array_of, object_of
 from .tensor_specs import ACTIVATIONS, EVERY_STEP, WINDOW_METHODS
 
@@ -27,6 +27,7 @@ _FLAG: Schema = {"type": ("boolean",)}
 _NUMBER: Schema = {"type": ("number",), "minimum": -_MAX_FLOAT32, "maximum": _MAX_FLOAT32}
 _SIZE: Schema = {"type": ("integer",), "minimum": 1, "maximum": _MAX_INT32}
 _COUNT: Schema = {**_SIZE, "minimum": 0}
+_ZERO_POINT: Schema = {**_SIZE, "minimum": -_MAX_INT32}
 _ANYTHING: Schema = {"type": ("object",)}
 _ROWS = array_of(array_of(_NUMBER))
 _NAMED_ROWS: Schema = {"type": ("object",), "additionalProperties": _ROWS}
@@ -50,6 +51,8 @@ def _tensor(dtypes: tuple[str, ...], *more: Field) -> Schema:
         Field("name", _TEXT, "The name in the signature, or of the tensor."),
         Field("dtype", _one_of(*dtypes), "The type of its elements."),
         Field("shape", array_of(_SIZE), "The shape for one stream, with a batch dimension of 1 if it has one."),
+        Field("scale", _NUMBER, "Of a quantised tensor: q stands for (q - zero_point) scale.", 0.0, 4),
+        Field("zero_point", _ZERO_POINT, "See `scale`.", 0, 4),
         *more,
     )
 
@@ -58,7 +61,7 @@ _INITIAL: Schema = {**_NUMBER, "type": ("number", "array"), "items": _NUMBER}
 _STATE = object_of(
     Field("name", _TEXT, "The input of a step: `h0`, `c0`, `past1`, ...: its kind and the index of the layer call."),
     Field("next", _TEXT, "The output of the step that becomes this input: `next_` and the name."),
-    Field("dtype", _one_of(*_FLOAT32), "The type of its elements.", value=lambda _: "float32"),
+    Field("dtype", _one_of(*TENSOR_TYPES), "The type of its elements; others than float32 in format 4 alone."),
     Field("shape", array_of(_SIZE, least=1), "The shape without the batch dimension."),
     Field("initial", _INITIAL, "The value of every element after a reset; in format 3 possibly one for each, C order."),
     Field("given", _FLAG, "Its value after a reset is given for each stream, and stays: a static input.", False, 4),
@@ -98,8 +101,17 @@ _GOLDEN = object_of(
 _LOGITS = Field("logits", _FLAG, "The answer is the softmax of this output.")
 _ENDS = object_of(
     Field("name", _TEXT, "The name in the entry `state`."),
-    Field("input", _tensor(_FLOAT32), "The input for the state."),
-    Field("output", _tensor(_FLOAT32), "The output for the next state."),
+    Field("input", _tensor(TENSOR_TYPES), "The input for the state."),
+    Field("output", _tensor(TENSOR_TYPES), "The output for the next state."),
+)
+_PORT = _tensor(TENSOR_TYPES)
+_NAMED_PORT = object_of(
+    Field("name", _TEXT, "The name in the entry `features` or `outputs`."),
+    Field("tensor", _PORT, "The input or output of the graph."),
+)
+_CONSTANT = object_of(
+    Field("tensor", _PORT, "The input."),
+    Field("value", {**_NUMBER, "type": ("number", "array"), "items": _NUMBER}, "Its numbers, or one for all of them."),
 )
 
 
@@ -111,11 +123,20 @@ def _ends_of(mapping: IOMapping) -> list[dict[str, Any]]:
     return [{"name": name, "input": ends[0], "output": ends[1]} for name, ends in mapping.state.items()]
 
 
+def _ports(name: str) -> Callable[[IOMapping], Any]:
+    """Return the getter of named tensors; () if there are none."""
+    return lambda mapping: tuple({"name": key, "tensor": port} for key, port in getattr(mapping, name).items())
+
+
 _GRAPH = object_of(
     Field("signature", _TEXT, "The TFLite signature that the names belong to; empty: they are names of tensors."),
-    Field("symbol", _tensor(SYMBOL_TYPES), "The input for the symbol: one id, or float32 and one-hot."),
-    Field("output", _tensor(_FLOAT32, _LOGITS), "The main output.", value=_output_of),
+    Field("symbol", _tensor(SYMBOL_TYPES), "The input for the symbol: one id, or float32 and one-hot.", None),
+    Field("output", _tensor(TENSOR_TYPES, _LOGITS), "The main output.", value=_output_of),
     Field("state", array_of(_ENDS), "Both ends of each state tensor.", value=_ends_of),
+    Field("features", array_of(_NAMED_PORT), "The inputs for the features.", (), 4, _ports("features")),
+    Field("outputs", array_of(_NAMED_PORT), "The further outputs.", (), 4, _ports("outputs")),
+    Field("constants", array_of(_CONSTANT), "Inputs that are the same at every step.", (), 4),
+    Field("rate", _SIZE, "Samples per second of a feature that is a chunk of sound.", None, 4),
 )
 _ANSWERS = object_of(
     Field("first", _SIZE, "The first step after a reset that answers, counted from 1."),

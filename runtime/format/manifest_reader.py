@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from ..common.errors import DamagedFileError, NewerFormatError, VocabularyError, check_version
-from .io_mapping import IOMapping, TensorSpec
+from .io_mapping import Constant, IOMapping, TensorSpec
 from .json_fields import field_problems, parse
 from .manifest import Cell, Golden, GoldenRun, Json, Manifest, StateTensor
 from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT, WIDE_FORMAT
@@ -18,8 +18,9 @@ from .vocabulary import Vocabulary
 # Far above any real file, far below what fills the memory or the day of a small machine.
 LARGEST_MANIFEST = 16 * 2**20  # bytes; a million symbols fit
 _MAX_GOLDEN_STEPS = 10_000  # a file has two dozen
-_STATE = ("name", "shape", "initial", "given")
+_STATE = ("name", "shape", "initial", "given", "dtype")
 _MAX_ELEMENTS = 2**31 - 1  # of a tensor
+_PORTS = ("features", "outputs")
 
 
 def read_manifest(content: bytes, file_name: str) -> Manifest:
@@ -123,12 +124,16 @@ def _io_mapping(graph: Json | None) -> IOMapping | None:
     if graph is None:
         return None
     output = dict(graph["output"])
+    ports = {side: {each["name"]: TensorSpec(**each["tensor"]) for each in graph[side]} for side in _PORTS}
     return IOMapping(
         signature=graph["signature"],
-        symbol=TensorSpec(**graph["symbol"]),
+        symbol=graph["symbol"] and TensorSpec(**graph["symbol"]),
         logits=output.pop("logits"),
         output=TensorSpec(**output),
         state={each["name"]: (TensorSpec(**each["input"]), TensorSpec(**each["output"])) for each in graph["state"]},
+        constants=tuple(Constant(TensorSpec(**each["tensor"]), each["value"]) for each in graph["constants"]),
+        rate=graph["rate"],
+        **ports,
     )
 
 
@@ -177,8 +182,6 @@ def _check_graph(entries: Json) -> Iterator[str]:
         yield f"graph belongs into manifests of format {MAPPED_FORMAT}, and may be in those from {WIDE_FORMAT} on"
     if mapping is not None and entries["sequence"]:
         yield "sequence cannot be beside graph"
-    if mapping is not None and (entries["features"] or entries["outputs"]):
-        yield "features or outputs cannot be beside graph, which maps none"
 
 
 def _check_mapping(entries: Json) -> Iterator[str]:
@@ -186,7 +189,14 @@ def _check_mapping(entries: Json) -> Iterator[str]:
     if mapping is not None:
         elements = {tensor["name"]: prod(tensor["shape"]) for tensor in entries["state"]}
         outputs = _labels(entries) or entries["vocabulary"]
-        yield from mapping.problems(elements, len(entries["vocabulary"]), len(outputs))
+        features = {each["name"]: prod(each["shape"]) for each in entries["features"]}
+        further = {each["name"]: each["size"] for each in entries["outputs"]}
+        yield from mapping.problems(elements, len(entries["vocabulary"]), len(outputs), features, further)
+        dtypes = {tensor["name"]: tensor["dtype"] for tensor in entries["state"]}
+        if dtypes != {name: source.dtype for name, (source, _) in mapping.state.items()}:
+            yield "graph.state does not have the types of the state"
+    elif any(tensor["dtype"] != "float32" for tensor in entries["state"]):
+        yield "a state that is not float32 needs graph"
 
 
 def _check_golden(entries: Json) -> Iterator[str]:
@@ -220,6 +230,6 @@ _CHECKS: tuple[tuple[Any, ...], ...] = (
     (_check_features, "features"),
     (_check_outputs, "features", "outputs"),
     (_check_graph, "format", "graph", "sequence", "features", "outputs"),
-    (_check_mapping, "graph", "state", "vocabulary", "target"),
+    (_check_mapping, "graph", "state", "vocabulary", "target", "features", "outputs"),
     (_check_golden, "golden", "vocabulary", "target", "features", "outputs"),
 )

@@ -22,7 +22,7 @@ _LESS_EXACT_TOLERANCE = 1e-3
 
 
 def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, Float32]:
-    """Return the state that a golden run starts from; `Golden` documents "initial" and "ramp"."""
+    """Return the state that a golden run starts from; `GoldenRun` documents "initial" and "ramp"."""
     if start == "initial":
         return initial_state(state)
     values = {}
@@ -30,7 +30,14 @@ def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, Float32
     for tensor in state:
         array = tensor.initial_value()
         steps = np.arange(count, count + array.size)
-        values[tensor.name] = ((37 * steps + 11) % 101 / 101 - 0.5).astype(np.float32).reshape(array.shape)
+        numbers = (37 * steps + 11) % 101
+        if tensor.dtype == "float32":
+            numbers = numbers / 101 - 0.5
+        elif tensor.dtype == "bool":
+            numbers = numbers % 2
+        elif tensor.dtype != "uint8":
+            numbers = numbers - 50
+        values[tensor.name] = numbers.astype(np.float32).reshape(array.shape)
         count += array.size
     return values
 

@@ -6,57 +6,112 @@ whose state stays in the interpreter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from ..common.arrays import AnyArray, Float32
-from ..common.errors import DamagedFileError
-from ..format.io_mapping import IOMapping, TensorSpec
+from ..common.errors import BackendError
+from ..format.io_mapping import TensorSpec
 from ..format.manifest import Manifest
-from ..format.model_file import ModelFile
-from ..format.tflite_graph import read_tflite_graph, tensors_of
 from .base import ArrayBackend, initial_state
 from .finite import require_finite
+from .graph_runners import Runner
 
-# Name of an input -> array of its shape, to name of an output -> array; the arrays that come out are the caller's.
-Runner = Callable[[Mapping[str, AnyArray]], Mapping[str, AnyArray]]
+_LARGEST_INTEGER = 2**24  # up to here float32 holds every integer
 
 
 class MappedBackend(ArrayBackend):
-    """A graph behind a function, with its state beside it."""
+    """A graph behind a function, with its state beside it.
+
+    Integers of a state are held as float32, which has them all as they are up to 2 to the power of 24.
+    """
 
     def __init__(self, run: Runner, manifest: Manifest, *, shared: object = None) -> None:
         """Feed `run` by the mapping of `manifest`. The resident state is the initial one."""
         assert manifest.io_mapping is not None, "files without a mapping have backends of their own"
-        self._mapping: IOMapping = manifest.io_mapping
-        # A graph with such a mapping reads no features, and the mapping names one output.
-        super().__init__(manifest, np.zeros(self._mapping.output.size, np.float32), {}, {})
+        self._mapping = manifest.io_mapping
+        outputs = {output.name: np.zeros(output.size, np.float32) for output in manifest.extra_outputs}
+        super().__init__(manifest, np.zeros(self._mapping.output.size, np.float32), {}, outputs)
         self.shared = shared
         self._run = run
-        self._symbol = np.zeros(self._mapping.symbol.shape, self._mapping.symbol.dtype)
-        self._one_hot = self._mapping.symbol.dtype == "float32"
+        self._symbol = self._mapping.symbol
+        # What is fed at every step beside the state; `peek` and `write_features` write into these arrays.
+        self._fed = {port.name: np.zeros(port.shape, port.dtype) for port in self._mapping.features.values()}
+        self._fed |= {each.tensor.name: constant_of(each.tensor, each.value) for each in self._mapping.constants}
+        if self._symbol is not None:
+            self._fed[self._symbol.name] = np.zeros(self._symbol.shape, self._symbol.dtype)
         self.write_state(initial_state(manifest.state))
+
+    def write_features(self, features: Mapping[str, AnyArray]) -> None:
+        """See `Backend.write_features`; numbers for a quantised input are quantised here."""
+        for name, array in features.items():
+            port = self._mapping.features[name]
+            self._fed[port.name][...] = to_tensor(array, port)
 
     def peek(self, id: int) -> None:
         """See `Backend.peek`."""
-        if self._one_hot:
-            self._symbol[...] = 0
-            self._symbol.reshape(-1)[id] = 1
-        else:
-            self._symbol[...] = id
+        if self._symbol is not None:
+            fed = self._fed[self._symbol.name]
+            if self._symbol.dtype == "float32":
+                fed[...] = 0
+                fed.reshape(-1)[id] = 1
+            else:
+                fed[...] = id
         mapping = self._mapping
-        inputs = {source.name: self._state[name].reshape(source.shape) for name, (source, _) in mapping.state.items()}
-        outputs = self._run({mapping.symbol.name: self._symbol, **inputs})
+        states = {
+            source.name: self._state[name].reshape(source.shape).astype(source.dtype, copy=False)
+            for name, (source, _) in mapping.state.items()
+        }
+        outputs = self._run({**self._fed, **states})
         following = {
-            name: np.asarray(outputs[target.name], np.float32).reshape(self._state[name].shape)
+            name: self._next_of(outputs[target.name], name, target).reshape(self._state[name].shape)
             for name, (_, target) in mapping.state.items()
         }
-        answer: Float32 = np.asarray(outputs[mapping.output.name], np.float32).reshape(mapping.output.size)
+        answer = from_tensor(outputs[mapping.output.name], mapping.output).reshape(-1)
         self._answer[...] = softmax(answer) if mapping.logits else answer
+        for name, port in mapping.outputs.items():
+            self._extra_outputs[name][...] = from_tensor(outputs[port.name], port).reshape(-1)
         self._next = following
-        require_finite([self._answer, *following.values()], self.manifest)
+        require_finite([self._answer, *self._extra_outputs.values(), *following.values()], self.manifest)
+
+    def _next_of(self, array: AnyArray, name: str, port: TensorSpec) -> Float32:
+        if port.dtype in ("int32", "int64") and np.abs(array).max(initial=0) > _LARGEST_INTEGER:
+            raise BackendError(
+                f"The state {name} of {self.manifest.name} has come to an integer beyond {_LARGEST_INTEGER:,}, which "
+                "is not held exactly. The stream has not moved: reset it."
+            )
+        return np.asarray(array, np.float32)
+
+
+def to_tensor(numbers: AnyArray, port: TensorSpec) -> AnyArray:
+    """Return numbers as the input `port` takes them.
+
+    For an integer input they are divided by its scale, rounded as the operator QUANTIZE of TFLite rounds (to the
+    nearest integer, halves away from zero), moved by its zero point, and limited to its type.
+    """
+    array = np.asarray(numbers).reshape(port.shape)
+    if port.dtype == "float32":
+        return array
+    if port.dtype == "bool":
+        return array != 0
+    scaled = array.astype(np.float32) / np.float32(port.scale or 1.0)
+    whole = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + port.zero_point
+    limits = np.iinfo(port.dtype)
+    return whole.astype(np.float64).clip(limits.min, limits.max).astype(port.dtype)
+
+
+def from_tensor(array: AnyArray, port: TensorSpec) -> Float32:
+    """Return an output as numbers: those of a quantised one with its scale."""
+    numbers: Float32 = np.asarray(array).astype(np.float32)
+    return (numbers - np.float32(port.zero_point)) * np.float32(port.scale) if port.scale else numbers
+
+
+def constant_of(port: TensorSpec, value: float | tuple[float, ...]) -> AnyArray:
+    """Return the array of a constant input: `value` in C order, or everywhere; it is not quantised."""
+    array: AnyArray = np.empty(port.shape, port.dtype)
+    array[...] = np.array(value).reshape(port.shape if isinstance(value, tuple) else ())
+    return array
 
 
 def softmax(logits: Float32) -> Float32:
@@ -65,70 +120,3 @@ def softmax(logits: Float32) -> Float32:
         powers = np.exp(logits - logits.max())
         answer: Float32 = powers / powers.sum()
     return answer
-
-
-_ONNX_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
-
-
-def tflite_runner(interpreter: Any, file: ModelFile) -> Runner:
-    """Return the function that runs an allocated TFLite interpreter.
-
-    Raises:
-        DamagedFileError: The graph does not have the ports that the manifest names.
-    """
-    mapping = io_mapping_of(file)
-    graph = read_tflite_graph(file.payload)
-    subgraph, inputs, outputs = tensors_of(graph, mapping.signature)
-    tensors = graph.subgraphs[subgraph].tensors
-    for ports, indices in ((mapping.inputs, inputs), (mapping.outputs, outputs)):
-        found = {name: (tensors[index].type, tensors[index].shape) for name, index in indices.items()}
-        require_ports(ports, found, file)
-    if set(inputs) != {port.name for port in mapping.inputs}:
-        raise DamagedFileError(f"{file.name} is not as its manifest says: the graph has the inputs {sorted(inputs)}.")
-    if subgraph:  # a plain invoke() runs the first one alone
-        runner = interpreter.get_signature_runner(mapping.signature)
-        return lambda feed: dict(runner(**feed))
-    wanted = {port.name: outputs[port.name] for port in mapping.outputs}
-
-    def run(feed: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
-        for name, array in feed.items():
-            interpreter.set_tensor(inputs[name], array)
-        interpreter.invoke()
-        return {name: interpreter.get_tensor(index) for name, index in wanted.items()}
-
-    return run
-
-
-def onnx_runner(session: Any, file: ModelFile) -> Runner:
-    """Return the function that runs an onnxruntime session. Raises as `tflite_runner` does."""
-    mapping = io_mapping_of(file)
-    for ports, nodes in ((mapping.inputs, session.get_inputs()), (mapping.outputs, session.get_outputs())):
-        found = {node.name: (_ONNX_TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
-        require_ports(ports, found, file)
-    wanted = list(dict.fromkeys(port.name for port in mapping.outputs))
-
-    def run(feed: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
-        return dict(zip(wanted, map(np.asarray, session.run(wanted, dict(feed))), strict=True))
-
-    return run
-
-
-def io_mapping_of(file: ModelFile) -> IOMapping:
-    """Return the mapping of a file that has one."""
-    assert file.manifest.io_mapping is not None, "files without a mapping have backends of their own"
-    return file.manifest.io_mapping
-
-
-def require_ports(ports: Sequence[TensorSpec], found: Mapping[str, tuple[str, Sequence[Any]]], file: ModelFile) -> None:
-    """Compare ports with what the graph has; a dimension that it leaves open fits anything."""
-    for port in ports:
-        dtype, shape = found.get(port.name, ("", ()))
-        known = [size if isinstance(size, int) and size > 0 else None for size in shape]
-        fits = not known or (
-            len(known) == len(port.shape) and all(a in (None, b) for a, b in zip(known, port.shape, strict=True))
-        )
-        if dtype != port.dtype or not fits:
-            raise DamagedFileError(
-                f"{file.name} is not as its manifest says: the graph has {dict(found)}, the manifest promises "
-                f"{port.describe()}. Adopt the file again."
-            )

@@ -20,8 +20,9 @@ from ..format.onnx_graph import read_onnx_graph
 from ..format.tensor_specs import STEP
 from ..format.tflite_graph import read_tflite_graph
 from .base import Backend
+from .graph_runners import Runner, io_mapping_of, require_ports
 from .in_place import InPlaceBackend, InputCache, InputSlot
-from .mapped_backend import MappedBackend, Runner, io_mapping_of, require_ports
+from .mapped_backend import MappedBackend
 from .memory import as_bytes
 from .numpy_engine import Calculation, Program, build_program, calculation_of
 
@@ -126,12 +127,12 @@ def _runner(file: ModelFile) -> Runner:
     if set(found) != {port.name for port in mapping.inputs}:
         raise DamagedFileError(f"{file.name} is not as its manifest says: the graph has the inputs {sorted(found)}.")
     program = build_program(calculation, {port.name: port.shape for port in mapping.inputs})
-    require_ports(mapping.outputs, {n: (a.dtype.name, a.shape) for n, a in program.outputs.items()}, file)
+    require_ports(mapping.read_outputs, {n: (a.dtype.name, a.shape) for n, a in program.outputs.items()}, file)
 
     def run(feed: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
         for name, array in feed.items():
             program.inputs[name][...] = array
         program.run()
-        return {port.name: program.outputs[port.name].copy() for port in mapping.outputs}
+        return {port.name: program.outputs[port.name].copy() for port in mapping.read_outputs}
 
     return run

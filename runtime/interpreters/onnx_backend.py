@@ -20,7 +20,8 @@ from ..format.model_file import ModelFile
 from ..format.tensor_specs import SYMBOL
 from .base import Backend, BackendBase, State, initial_state
 from .finite import not_finite, outputs_to_check, require_finite, with_finite_check
-from .mapped_backend import MappedBackend, onnx_runner
+from .graph_runners import onnx_runner
+from .mapped_backend import MappedBackend
 from .memory import BoundCall, allocate
 
 _ONNX_TYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}

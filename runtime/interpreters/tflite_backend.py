@@ -21,8 +21,9 @@ from ..format.model_file import ModelFile
 from ..format.tensor_specs import ABSORB, FINISH, LOOK_UP, PREPARE, ROW, STEP, STEP_ROW, SYMBOL
 from .base import ArrayBackend, Backend, initial_state
 from .finite import require_finite
+from .graph_runners import tflite_runner
 from .in_place import InPlaceBackend, InputCache, InputSlot
-from .mapped_backend import MappedBackend, tflite_runner
+from .mapped_backend import MappedBackend
 from .memory import ALL, copy_all
 from .tflite_signature import SignatureView, supports_views
 from .two_phase_backend import TwoPhaseBackend

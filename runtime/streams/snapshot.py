@@ -54,6 +54,21 @@ def checked_state(state: Mapping[str, Any], file: ModelFile) -> State:
     if shapes != expected:
         raise StateMismatchError(f"{file.name} wants the state {expected}, but was given {shapes}. {origin}")
     wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    wrong_integers = [
+        f"{tensor.name} are not all integers that are {tensor.dtype}"
+        for tensor in file.manifest.state
+        if tensor.dtype != "float32" and not _holds_integers(arrays[tensor.name], tensor.dtype)
+    ]
+    if wrong_integers and not wrong:
+        raise StateMismatchError(
+            f"{file.name} was given a state that it cannot hold: {'; '.join(wrong_integers)}. {origin}"
+        )
     if wrong:
         raise StateMismatchError(f"{file.name} was given a state whose {', '.join(wrong)} is not finite. {origin}")
     return {name: arrays[name] for name in expected}
+
+
+def _holds_integers(array: Float32, dtype: str) -> bool:
+    """Tell whether all numbers of a state are integers of its type in the graph."""
+    least, most = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return bool(((array == np.rint(array)) & (array >= least) & (array <= most)).all())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from stepcell.runtime import Cell, Feature, Golden, GoldenRun, Manifest, Output, StateTensor, Vocabulary
-from stepcell.runtime.format.io_mapping import SYMBOL_TYPES, IOMapping, TensorSpec
+from stepcell.runtime.format.io_mapping import SYMBOL_TYPES, TENSOR_TYPES, Constant, IOMapping, TensorSpec
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/manifest.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -46,13 +46,9 @@ def golden_run(draw, symbols: int, outputs: int, features: tuple[Feature, ...], 
 def manifests(draw, *, mapped: bool | None = None) -> Manifest:
     """Draw a manifest of any format; with a mapping to a graph that stepcell did not make, without, or either."""
     mapped = draw(st.booleans()) if mapped is None else mapped
-    features = () if mapped else draw(st.sampled_from([(), (Feature("speed", (2,)), Feature("day", (), 7))]))
-    extra = (
-        ()
-        if mapped
-        else draw(
-            st.sampled_from([(), (Output("gap", 1, "linear"), Output("mood", 2, "softmax", Vocabulary(("+", "-"))))])
-        )
+    features = draw(st.sampled_from([(), (Feature("speed", (2,)), Feature("day", (), 7))]))
+    extra = draw(
+        st.sampled_from([(), (Output("gap", 1, "linear"), Output("mood", 2, "softmax", Vocabulary(("+", "-"))))])
     )
     symbols = draw(st.lists(NAMES, min_size=0 if features else 1, max_size=5, unique=True))
     vocabulary = Vocabulary(tuple(symbols)) if symbols else Vocabulary.none()
@@ -63,14 +59,26 @@ def manifests(draw, *, mapped: bool | None = None) -> Manifest:
     symbol = TensorSpec(
         "x", dtype := draw(st.sampled_from(SYMBOL_TYPES)), (1, len(symbols) if dtype == "float32" else 1)
     )
-    ends = TensorSpec("s", "float32", (1, 3)), TensorSpec("t", "float32", (3,))
-    mapping = IOMapping("serve", symbol, TensorSpec("y", "float32", (1, size)), draw(st.booleans()), {"h0": ends})
+    held = draw(st.sampled_from(TENSOR_TYPES)) if mapped else "float32"
+    scale = draw(st.sampled_from([0.0, 0.5]))
+    ends = TensorSpec("s", held, (1, 3), scale, -7), TensorSpec("t", held, (3,))
+    mapping = IOMapping(
+        "serve",
+        symbol if symbols else None,
+        TensorSpec("y", "float32", (1, size)),
+        draw(st.booleans()),
+        {"h0": ends},
+        {each.name: TensorSpec(f"in {each.name}", "int8", (1, *each.shape), scale) for each in features},
+        {each.name: TensorSpec(f"out {each.name}", "uint8", (1, each.size), scale, 3) for each in extra},
+        draw(st.sampled_from([(), (Constant(TensorSpec("rate", "int64", ()), 16000.0),)])),
+        draw(st.none() | st.just(16000)),
+    )
     return Manifest(
         name=draw(st.text(max_size=8)),
         vocabulary=vocabulary,
         labels=labels,
         output=draw(st.sampled_from(["softmax", "sigmoid", "linear"])),
-        state=(StateTensor("h0", (3,), start),),
+        state=(StateTensor("h0", (3,), start, dtype=held),),
         cells=(Cell("lstm", 3, "tanh", "sigmoid"), Cell("gru", 4, "tanh", "sigmoid", draw(st.booleans()))),
         golden=Golden(1e-5, recorded, (golden_run(draw, len(symbols), len(recorded), features, extra),)),
         training={"problem": draw(NAMES), "accuracy": draw(NUMBERS)},

@@ -129,7 +129,7 @@ def test_the_mapping_comes_back_from_the_manifest(adopted_file):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"graph": {}}, "graph.signature is missing; graph.symbol is missing"),
+        ({"graph": {}}, "graph.signature is missing; graph.output is missing"),
         ({"graph": 3}, "graph is 3, not an object"),
         ({"format": 1}, "graph belongs into manifests of format 2, and may"),
         ({"state": [{"name": "h9", "next": "next_h9", "dtype": "float32", "shape": [5], "initial": 0}]}, "graph.state"),

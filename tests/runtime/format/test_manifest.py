@@ -104,7 +104,8 @@ def test_the_schema_and_the_page_are_those_that_the_table_of_fields_makes():
         ({"state": []}, "state is empty, not a list of 1 or more"),
         ({"state": [3]}, r"state\[0\] is 3, not an object"),
         ({"state": [{**MEMORY["state"][0], "next": "next_c0"}]}, "state 'h0' is not paired with 'next_h0'"),
-        ({"state": [{**MEMORY["state"][0], "dtype": "int8"}]}, r"state\[0\].dtype is \"int8\", not 'float32'"),
+        ({"state": [{**MEMORY["state"][0], "dtype": "int4"}]}, r"state\[0\].dtype is \"int4\", not 'float32' or"),
+        ({"state": [{**MEMORY["state"][0], "dtype": "int8"}]}, "a state that is not float32 needs graph"),
         ({"state": MEMORY["state"][:1] * 2}, "state names a tensor twice"),
         (start_of(0, [10**12]), r"state\[0\].shape\[0\] is 1000000000000, not an integer from 1 to 2,147,483,647"),
         (start_of(0, [2**20, 2**20]), r"the shape of state 'h0' is \[1048576, 1048576\]"),
@@ -157,6 +158,7 @@ def test_a_manifest_that_makes_no_sense_is_refused(change, problem):
 @given(manifests(mapped=True), st.sampled_from(["symbol", "output", "state"]))
 def test_a_mapping_that_contradicts_the_rest_is_refused(manifest, part):
     changed = json.loads(manifest.to_bytes())
+    part = part if part in changed["graph"] else "output"
     ends = changed["graph"]["state"][0]["input"] if part == "state" else changed["graph"][part]
     ends["shape"] = [7, 9]
     with pytest.raises(DamagedFileError, match=f"graph.{part} does not fit"):
@@ -165,11 +167,18 @@ def test_a_mapping_that_contradicts_the_rest_is_refused(manifest, part):
 
 @given(manifests(mapped=True))
 def test_nothing_that_a_mapping_leaves_out_stands_beside_one(manifest):
-    changed = {**json.loads(manifest.to_bytes()), "format": 3, "sequence": True, "outputs": [OUTPUT]}
-    with pytest.raises(
-        DamagedFileError, match="sequence cannot be beside graph; features or outputs cannot be beside graph"
-    ):
+    changed = {**json.loads(manifest.to_bytes()), "format": 4, "sequence": True, "outputs": [OUTPUT], "golden": None}
+    with pytest.raises(DamagedFileError, match="sequence cannot be beside graph; .*graph.outputs does not fit"):
         read(changed)
+
+
+@given(manifests(mapped=True))
+def test_what_older_readers_would_step_wrongly_is_format_4(manifest):
+    mapping = manifest.io_mapping
+    numbers = [port for ends in mapping.state.values() for port in ends]
+    plain = mapping.symbol is not None and all((port.dtype, port.scale) == ("float32", 0) for port in numbers)
+    known = plain and not (manifest.features or manifest.extra_outputs or mapping.constants or mapping.rate)
+    assert (manifest.format < 4) == known
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
