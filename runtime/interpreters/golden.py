@@ -30,7 +30,7 @@ def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, Float32
     for tensor in state:
         array = tensor.initial_value()
         steps = np.arange(count, count + array.size)
-        numbers = (37 * steps + 11) % 101
+        numbers: AnyArray = (37 * steps + 11) % 101
         if tensor.dtype == "float32":
             numbers = numbers / 101 - 0.5
         elif tensor.dtype == "bool":

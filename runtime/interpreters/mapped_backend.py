@@ -90,15 +90,16 @@ def to_tensor(numbers: AnyArray, port: TensorSpec) -> AnyArray:
     For an integer input they are divided by its scale, rounded as the operator QUANTIZE of TFLite rounds (to the
     nearest integer, halves away from zero), moved by its zero point, and limited to its type.
     """
-    array = np.asarray(numbers).reshape(port.shape)
+    array: AnyArray = np.asarray(numbers).reshape(port.shape)
     if port.dtype == "float32":
         return array
     if port.dtype == "bool":
-        return array != 0
+        return array.astype(np.bool_)
     scaled = array.astype(np.float32) / np.float32(port.scale or 1.0)
     whole = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + port.zero_point
     limits = np.iinfo(port.dtype)
-    return whole.astype(np.float64).clip(limits.min, limits.max).astype(port.dtype)
+    fitting: AnyArray = whole.astype(np.float64).clip(limits.min, limits.max).astype(port.dtype)
+    return fitting
 
 
 def from_tensor(array: AnyArray, port: TensorSpec) -> Float32:
