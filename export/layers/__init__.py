@@ -1,7 +1,8 @@
 """Step rules of Keras layers; importing this package registers all of them."""
 
 from . import convolution, dense, elementwise, normalization, operations, recurrent, shape, unsupported
-from .rule import CannotStepError, LayerStep, Lookup, apply_rule, step_rule
+from .apply import apply_rule
+from .rule import CannotStepError, LayerStep, Lookup, step_rule
 
 __all__ = [
     "CannotStepError",

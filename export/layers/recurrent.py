@@ -1,4 +1,4 @@
-"""LSTM, GRU and SimpleRNN, as layers or as cells of RNN, in the layouts of Keras 3.
+"""LSTM, GRU and SimpleRNN, as layers or as cells of RNN, in the layouts of Keras 3, and RNN over any other cell.
 
 The contract of a cell, a function of the built Keras cell in `_CELLS`:
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import keras
 from keras import layers
@@ -22,7 +23,17 @@ from keras import layers
 from ...runtime.format.manifest import Cell
 from ..ops import ACTIVATIONS, Ops, Value, Weights
 from .keras_graph import KerasLayer, LayerCall
-from .rule import CannotStepError, LayerStep, Recurrent, State, step_rule, weights_of
+from .rule import (
+    CannotStepError,
+    LayerStep,
+    Recurrent,
+    State,
+    registered_rule,
+    shapes_of,
+    step_rule,
+    weights_of,
+)
+from .traced import OUTPUT, output_shape, traced_cell
 
 
 def _lstm(cell: KerasLayer) -> LayerStep:
@@ -115,13 +126,28 @@ def recurrent(layer: KerasLayer, call: LayerCall) -> list[LayerStep]:
                               "leave it out, or set return_sequences=True before it")  # fmt: skip
     stacked = type(layer.cell) is layers.StackedRNNCells
     cells = layer.cell.cells if stacked else [layer.cell]
-    unknown = sorted({type(cell).__name__ for cell in cells if type(cell) not in _CELLS})
-    if unknown:
-        known = ", ".join(cell.__name__ for cell in _CELLS)
-        raise CannotStepError(f"its cell {', '.join(unknown)} has no step rule; these have: {known}, and these stacked")
-    # Keras repeats the output before a masked step, which for all of these cells is h.
-    zeros = bool(layer.zero_output_for_mask)
-    return [replace(_CELLS[type(cell)](cell), held=lambda s: s["h"] * 0.0 if zeros else s["h"]) for cell in cells]
+    start = layer.get_initial_state(1)
+    (shape,) = shapes_of(call)
+    steps: list[LayerStep] = []
+    for cell, before in zip(cells, start if stacked else [start], strict=True):
+        steps.append(_cell_step(cell, shape, before, call, zeros=bool(layer.zero_output_for_mask)))
+        shape = output_shape(steps[-1], shape) if cell is not cells[-1] else shape
+    return steps
+
+
+def _cell_step(cell: KerasLayer, shape: tuple[int, ...], start: Any, call: LayerCall, *, zeros: bool) -> LayerStep:
+    """Return the step of one cell: by its rule, or traced."""
+    own = registered_rule(cell)
+    if own is not None:
+        found = own.rule(cell, call)
+        if not isinstance(found, LayerStep) or not found.state:
+            raise CannotStepError(f"the step rule of its cell {type(cell).__name__} returns no LayerStep with a state")
+        return found
+    if type(cell) in _CELLS:
+        # Keras repeats the output before a masked step, which for all of these cells is h.
+        return replace(_CELLS[type(cell)](cell), held=lambda s: s["h"] * 0.0 if zeros else s["h"])
+    step = traced_cell(cell, shape, start, masked=call.mask is not None)
+    return replace(step, held=lambda s: s[OUTPUT] * 0.0) if zeros and step.held else step
 
 
 def activation_name(activation: object) -> str:

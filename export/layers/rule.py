@@ -63,6 +63,8 @@ class LayerStep:
         recurrent: The weights inside the recurrence of a recurrent layer, for graphs of whole sequences; None: `cell`
             does not say all that it does.
         held: The output of a masked step, in which the state stays as it is; None: the layer knows no masks.
+        start: Local name -> value after a reset, of the shape in `state`; those that are not here start at 0.
+        traced: It is the layer's own call, traced; there is no rule for it.
     """
 
     apply: Apply
@@ -72,6 +74,8 @@ class LayerStep:
     cell: Cell | None = None
     recurrent: Recurrent | None = None
     held: Callable[[State], Value] | None = None
+    start: Mapping[str, Weights] | None = None
+    traced: bool = False
 
 
 Steps: TypeAlias = LayerStep | Lookup | Sequence[LayerStep]
@@ -80,13 +84,15 @@ UserRule: TypeAlias = Callable[..., Steps]
 
 
 @dataclass(frozen=True)
-class _Registered:
+class Registered:
+    """A rule, and the calls that it can follow; see `step_rule`."""
+
     rule: Rule
     several: bool
     padded: bool
 
 
-_RULES: dict[type, _Registered] = {}
+_RULES: dict[type, Registered] = {}
 
 
 def step_rule(*layer_types: type, several: bool = False, padded: bool = False) -> Callable[[UserRule], UserRule]:
@@ -106,63 +112,15 @@ def step_rule(*layer_types: type, several: bool = False, padded: bool = False) -
         takes_call = len(inspect.signature(rule).parameters) > 1
         with_call: Rule = rule if takes_call else lambda layer, _: rule(layer)
         for layer_type in layer_types:
-            _RULES[layer_type] = _Registered(with_call, several, padded)
+            _RULES[layer_type] = Registered(with_call, several, padded)
         return rule
 
     return register
 
 
-def apply_rule(call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
-    """Return the result of the rule for the layer of `call`.
-
-    Raises:
-        CannotStepError: There is no rule, it refuses, or the layer is used in a way that no rule can follow.
-    """
-    layer = call.layer
-    registered = _RULES.get(type(layer))
-    if registered is None:
-        raise CannotStepError(
-            "it has no step rule; export a model without it, or write one (stepcell.export.step_rule) if it needs "
-            "nothing that comes later"
-        )
-    _require_plain(call, registered)
-    steps = registered.rule(layer, call)
-    if isinstance(steps, Lookup):
-        return steps
-    chain = (steps,) if isinstance(steps, LayerStep) else tuple(steps)
-    if call.mask is not None and any(step.state and step.held is None for step in chain):
-        raise CannotStepError("it has a state and gets masked steps, and its step rule does not say how to hold it")
-    for name in (name for step in chain for name in step.state or ()):
-        if not name.isidentifier() or name[-1].isdigit() or name.startswith("next_"):
-            raise CannotStepError(f"its step rule calls a state {name!r}; use a word that does not end in a digit")
-    return chain
-
-
-def _require_plain(call: LayerCall, registered: _Registered) -> None:
-    layer = call.layer
-    if call.outputs != 1 or getattr(layer, "return_state", False):
-        raise CannotStepError(
-            "it returns its state or other values beside its output; stepcell makes the state explicit by itself: "
-            "set return_state=False"
-        )
-    if call.mixed:
-        raise CannotStepError(
-            f"its inputs {call.input_shapes} are a whole sequence and the output of a layer with "
-            "return_sequences=False; set return_sequences=True there, or False everywhere"
-        )
-    if len(call.inputs) != 1 and not registered.several:
-        raise CannotStepError("it has several inputs (or a given initial_state); leave it with one")
-    if call.padding and not registered.padded:
-        raise CannotStepError(
-            "it reads a sequence with zeros before its beginning (ZeroPadding1D), which only a convolution or pooling "
-            "of that width takes back; move it behind that"
-        )
-    if getattr(layer, "compute_dtype", "float32") not in ("float32", "float64"):
-        raise CannotStepError(f"it computes in {layer.compute_dtype}; load the model with the dtype policy float32")
-    if getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None):
-        raise CannotStepError(
-            "it is quantized or has LoRA weights beside its own; export the float32 model it came from"
-        )
+def registered_rule(layer: KerasLayer) -> Registered | None:
+    """Return the rule for the type of `layer`, a cell or a layer."""
+    return _RULES.get(type(layer))
 
 
 def types_named(module: Any, *names: str) -> list[type]:

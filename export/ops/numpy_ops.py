@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ...runtime.common.arrays import Floats
 from .precision import Rounding, unrounded
 from .protocol import FORMULAS, Ops, Value, Weights
+
+if TYPE_CHECKING:
+    from ..tracing.traced_graph import TracedGraph
 
 
 def _softmax(x: Floats) -> Floats:
@@ -76,3 +79,7 @@ class NumpyOps(Ops):
     def differs(self, x: Value, y: Value | float) -> Value:
         """See `Ops.differs`."""
         return np.not_equal(x, y).astype(self._dtype)
+
+    def traced(self, graph: TracedGraph, values: Sequence[Value]) -> list[Value]:
+        """See `Ops.traced`."""
+        return list(graph.run(values, self._dtype, self._rounding))

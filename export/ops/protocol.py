@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from ...runtime.common.arrays import Float32
 from .precision import Rounding, unrounded
+
+if TYPE_CHECKING:
+    from ..tracing.traced_graph import TracedGraph
 
 Value: TypeAlias = Any  # a tensor of the graph, or an array of the reference; both have +, -, * and /
 Weights: TypeAlias = Float32
@@ -50,6 +53,10 @@ class Ops(ABC):
     @abstractmethod
     def differs(self, x: Value, y: Value | float) -> Value:
         """Return 1 where x != y, else 0."""
+
+    @abstractmethod
+    def traced(self, graph: TracedGraph, values: Sequence[Value]) -> list[Value]:
+        """Return the results of a traced function of `values`, each of shape (B, ...)."""
 
     def concatenate(self, values: Sequence[Value], axis: int) -> Value:
         """Join `values` along `axis`."""

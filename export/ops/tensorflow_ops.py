@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
 from .precision import Rounding, unrounded
 from .protocol import Ops, Value, Weights
+
+if TYPE_CHECKING:
+    from ..tracing.traced_graph import TracedGraph
 
 
 class TensorFlowOps(Ops):
@@ -66,3 +70,7 @@ class TensorFlowOps(Ops):
     def differs(self, x: Value, y: Value | float) -> Value:
         """See `Ops.differs`."""
         return tf.cast(tf.not_equal(x, y), tf.float32)
+
+    def traced(self, graph: TracedGraph, values: Sequence[Value]) -> list[Value]:
+        """See `Ops.traced`."""
+        return graph.inline(values, self._rounding)

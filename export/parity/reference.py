@@ -21,7 +21,9 @@ from ...runtime.common.arrays import AnyArray, Ids
 from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.worker.messages import RunResult, State
+from ..layers import LayerStep, Lookup
 from ..layers.keras_graph import KerasLayer, KerasModel, LayerCall
+from ..layers.traced import OUTPUT
 from ..step_function.build import StepFunction
 from .metrics import relative
 from .sample_inputs import random_inputs
@@ -52,11 +54,17 @@ class WholeCall:
     past: int = 0
 
 
-def whole_call(call: LayerCall) -> WholeCall:
-    """Return the computation of `call` on sequences of any length, for all time steps if Keras returns the last too."""
+def whole_call(call: LayerCall, steps: Sequence[LayerStep] = ()) -> WholeCall:
+    """Return the computation of `call` on sequences of any length, for all time steps if Keras returns the last too.
+
+    Args:
+        call: The call.
+        steps: The steps that its rule made of it; they name the states of cells that only they know.
+    """
     layer = call.layer
-    if type(layer) in _RECURRENT:
-        return _recurrent(layer)
+    if isinstance(layer, _L.RNN):
+        known = type(layer) in _RECURRENT and all(type(cell) in _STATE_ORDER for cell in _cells(layer))
+        return _recurrent(layer) if known else _recurrent_of_any_cell(layer, steps)
     channels = call.input_shapes[0][-1] if call.input_shapes[0] else None
     if type(layer) in _CONVOLUTIONS:
         return _windowed(layer, (layer.kernel_size[0] - 1) * layer.dilation_rate[0], channels)
@@ -86,11 +94,33 @@ def _plain(call: LayerCall, inputs: list[Any]) -> Any:
     return y if outer is None else tf.reshape(y, [*tf.unstack(outer), *y.shape[1:]])
 
 
+def _cells(layer: KerasLayer) -> list[KerasLayer]:
+    return list(layer.cell.cells) if type(layer.cell) is _L.StackedRNNCells else [layer.cell]
+
+
+def _recurrent_of_any_cell(layer: KerasLayer, steps: Sequence[LayerStep]) -> WholeCall:
+    """Run the cell of `layer` itself: its class may not be one that can be made again from a configuration."""
+    copy = _L.RNN(
+        layer.cell, return_sequences=True, return_state=True, zero_output_for_mask=layer.zero_output_for_mask
+    )
+    structure = layer.get_initial_state(1)
+    names = tuple(tuple(name for name in step.state or () if name != OUTPUT) for step in steps)
+
+    def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
+        rows = tf.shape(inputs[0])[0]
+        start = state or [tf.repeat(tf.cast(each, tf.float32), rows, 0) for each in keras.tree.flatten(structure)]
+        initial = keras.tree.pack_sequence_as(structure, start)
+        y, *after = copy(inputs[0], initial_state=initial, mask=mask, training=False)
+        return y, keras.tree.flatten(after)
+
+    return WholeCall(run, names)
+
+
 def _recurrent(layer: KerasLayer) -> WholeCall:
     explicit = {"return_sequences": True, "return_state": True, "stateful": False, "unroll": False}
     copy = _copy(layer, layer.weights[0].shape[0], explicit)
     stacked = type(layer.cell) is _L.StackedRNNCells
-    names = tuple(_STATE_ORDER[type(cell)] for cell in (layer.cell.cells if stacked else [layer.cell]))
+    names = tuple(_STATE_ORDER[type(cell)] for cell in _cells(layer))
 
     def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
         remaining = iter(state or ())
@@ -147,7 +177,9 @@ class KerasReference:
             ParityError: The layers of the graph do not answer as `model` itself does.
         """
         self._graph, self._interface = step_function.graph, step_function.interface
-        self._calls = [whole_call(call) for call in self._graph.calls]
+        self._calls = [
+            whole_call(call, () if isinstance(found, Lookup) else found) for call, found in step_function.calls
+        ]
         self._run = tf.function(self._whole_sequence, autograph=False, reduce_retracing=True)
         self._compare_with(model)
 

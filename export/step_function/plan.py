@@ -58,11 +58,15 @@ class Node:
         before = {local: state[name] for local, name in self.names.items()}
         y, after = self.layer.apply(a, x, before)
         if self.mask is not None and self.layer.held is not None:
-            # Cells have states and outputs of shape (B, U).
-            mask = a.reshape(read_source_value(a, self.mask, values), [1])
-            y = a.select(mask, y, self.layer.held(before))
-            after = {local: a.select(mask, value, before[local]) for local, value in after.items()}
+            mask = read_source_value(a, self.mask, values)
+            y = _select(a, mask, y, self.layer.held(before))
+            after = {local: _select(a, mask, value, before[local]) for local, value in after.items()}
         return y, {self.names[local]: value for local, value in after.items()}
+
+
+def _select(a: Ops, mask: Value, x: Value, y: Value) -> Value:
+    """Return the rows of x, (B, ...), where the mask is 1, and those of y where it is 0."""
+    return a.select(a.reshape(mask, [1] * (len(x.shape) - 1)), x, y)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: boo
             else:
                 names = {local: f"{local}{stateful}" for local in step.state or ()}
                 stateful += bool(step.state)
-                state += [StateTensor(names[local], shape) for local, shape in (step.state or {}).items()]
+                state += [_state_tensor(names[local], shape, (step.start or {}).get(local))
+                          for local, shape in (step.state or {}).items()]  # fmt: skip
                 cells += [step.cell] if step.cell else []
                 nodes.append(Node(tuple(sources), output, step, names, mask))
             sources = [known.get(output, output)]
@@ -121,6 +126,11 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: boo
 def read_source_value(a: Ops, source: Source, values: Mapping[int, Value]) -> Value:
     """Return the value of `source`, given the `values` made so far by number, inputs among them."""
     return values[source] if isinstance(source, int) else a.gather(source.rows, values[source.input])
+
+
+def _state_tensor(name: str, shape: tuple[int, ...], start: Weights | None) -> StateTensor:
+    tensor = StateTensor(name, shape)
+    return tensor if start is None else tensor.starting_from(start)
 
 
 def _fold(table: Table, step: LayerStep) -> tuple[Table, LayerStep]:

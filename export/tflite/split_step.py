@@ -14,7 +14,7 @@ All of them compute the same as `step`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -23,6 +23,9 @@ from ..ops import Value, Weights
 from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
 from ..step_function.tf_graph import Tensors, advance_named, compiled, input_specs
+
+if TYPE_CHECKING:
+    from ..tracing.traced_graph import TracedGraph
 
 
 class _SplitOps(TensorFlowOps):
@@ -75,6 +78,10 @@ class _SplitOps(TensorFlowOps):
         given = self._given_products
         self.products_made.append(given[len(self.products_made)] if given else self._ops.matmul(x, kernel))
         return self.products_made[-1]
+
+    def traced(self, graph: TracedGraph, values: Sequence[Value]) -> list[Value]:
+        """See `Ops.traced`."""
+        return self._ops.traced(graph, values)
 
 
 def split_step_graphs(step_function: StepFunction, ops: TensorFlowOps) -> dict[str, Any]:

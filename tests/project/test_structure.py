@@ -39,6 +39,7 @@ ROOMS = {
         "step_function": "a Keras model as one function from input and state to output and next state",
         "layers": "the step rule of each Keras layer",
         "ops": "arithmetic in numpy, TensorFlow and ONNX; precisions",
+        "tracing": "functions of TensorFlow as graphs without variables",
     },
     "train": {
         "commands": "train, evaluate, search, reproduce and their options",
