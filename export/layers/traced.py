@@ -41,6 +41,7 @@ def traced_cell(cell: KerasLayer, shape: tuple[int, ...], start: Any, *, masked:
     """
     from ..tracing.trace import CannotTraceError, trace  # not needed by models of known layers
 
+    start = start if keras.tree.is_nested(start) else [start]  # as Keras hands them in
     before = [np.array(each, np.float32) for each in keras.tree.flatten(start)]
     names = state_names(cell, len(before))
     training = {"training": False} if getattr(cell, "_call_has_training_arg", False) else {}

@@ -100,18 +100,23 @@ def _cells(layer: KerasLayer) -> list[KerasLayer]:
 
 def _recurrent_of_any_cell(layer: KerasLayer, steps: Sequence[LayerStep]) -> WholeCall:
     """Run the cell of `layer` itself: its class may not be one that can be made again from a configuration."""
-    copy = _L.RNN(
-        layer.cell, return_sequences=True, return_state=True, zero_output_for_mask=layer.zero_output_for_mask
-    )
+    copy = _L.RNN(layer.cell, return_sequences=True, return_state=True, zero_output_for_mask=layer.zero_output_for_mask)
     structure = layer.get_initial_state(1)
-    names = tuple(tuple(name for name in step.state or () if name != OUTPUT) for step in steps)
+    holds = len(steps) == 1 and OUTPUT in (steps[0].state or ()) and not layer.zero_output_for_mask
+    names = tuple(tuple(name for name in step.state or () if holds or name != OUTPUT) for step in steps)
 
     def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
         rows = tf.shape(inputs[0])[0]
-        start = state or [tf.repeat(tf.cast(each, tf.float32), rows, 0) for each in keras.tree.flatten(structure)]
+        start = list(state or [tf.repeat(tf.cast(each, tf.float32), rows, 0) for each in keras.tree.flatten(structure)])
+        before = start.pop() if holds and state is not None else None
         initial = keras.tree.pack_sequence_as(structure, start)
         y, *after = copy(inputs[0], initial_state=initial, mask=mask, training=False)
-        return y, keras.tree.flatten(after)
+        if before is not None:  # Keras answers zeros to masked steps before the first other one
+            begun = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
+            y = tf.where(
+                tf.reshape(begun, [*tf.unstack(tf.shape(begun)), *[1] * (len(y.shape) - 2)]), y, before[:, None]
+            )
+        return y, [*keras.tree.flatten(after), *([y[:, -1]] if holds else [])]
 
     return WholeCall(run, names)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -32,10 +33,11 @@ class CannotTraceError(Exception):
     """A function that is no computation on its inputs alone: the reason. Collected, never shown alone."""
 
 
-def trace(
-    function: Callable[[list[Any]], Sequence[Any]], inputs: Sequence[tuple[tuple[int, ...], str]]
-) -> TracedGraph:
+def trace(function: Callable[[list[Any]], Sequence[Any]], inputs: Sequence[tuple[tuple[int, ...], str]]) -> TracedGraph:
     """Trace `function` and return it as a graph without variables.
+
+    It is traced twice, and both graphs are compared on random numbers: a function that counts its calls in Python is
+    another one each time.
 
     Args:
         function: It takes a list of tensors of shape (B, ...) and returns several such; Keras layers called with
@@ -46,7 +48,28 @@ def trace(
     Raises:
         CannotTraceError: It fails on such tensors, or it is no function of them alone: operators of its are named.
     """
+    first, second = (_traced(function, inputs) for _ in range(2))
+    random = np.random.default_rng(0)
+    values = [
+        random.normal(size=(3, *shape)) if dtype.startswith("float") else np.ones((3, *shape))
+        for shape, dtype in inputs
+    ]
+    try:
+        results = [graph.run(values, np.float64) for graph in (first, second)]
+    except Exception as error:  # an operator without float64, for example
+        raise CannotTraceError(_first_line(error)) from error
+    for one, other in zip(*results, strict=True):
+        if not np.array_equal(one, other, equal_nan=True):
+            raise CannotTraceError(
+                f"it is another function at each call: two of them differ by {np.abs(one - other).max():.2g} on the "
+                "same numbers; it may count in Python, which no graph does"
+            )
+    return first
 
+
+def _traced(
+    function: Callable[[list[Any]], Sequence[Any]], inputs: Sequence[tuple[tuple[int, ...], str]]
+) -> TracedGraph:
     def named(*given: Any) -> dict[str, Any]:
         read = [_as(tensor, dtype) for tensor, (_, dtype) in zip(given, inputs, strict=True)]
         made = function(read)

@@ -63,7 +63,9 @@ class TracedGraph:
             tensor.set_shape([None, *shape])
         return list(made)
 
-    def run(self, values: Sequence[AnyArray], dtype: type[np.floating[Any]], rounding: Rounding) -> list[AnyArray]:
+    def run(
+        self, values: Sequence[AnyArray], dtype: type[np.floating[Any]], rounding: Rounding = lambda weights: weights
+    ) -> list[AnyArray]:
         """Compute the results with all numbers of `dtype`: with float64 the exact value of the float32 graph."""
         key = (dtype, rounding)
         if key not in self._runs:
