@@ -57,6 +57,7 @@ def score(
     from .. import ScoreSummary
     from ..common.terminal import format_table, print_table, print_text
     from ..evaluation import has_targets
+    from ..format.tensor_specs import EVERY_STEP
     from ..tasks.score import HEADER, score_ids
     from .targets import read_rows, score_rows
 
@@ -80,6 +81,10 @@ def score(
             symbols = [model.vocabulary.symbols[id] for id in inputs.ids.tolist()]
             for line in found.lines(symbols, number if len(sequences) > 1 else None, as_json=as_json):
                 print(line)
+    times = model.manifest.answers
+    if times != EVERY_STEP:
+        silent = f"{figures.symbols - figures.scored:,} of {figures.symbols:,} symbols have no prediction"
+        print_text(f"the model answers {times.describe()}: {silent}", err=True)
     if as_json:
         typer.echo(json.dumps(figures.to_json()), err=per_symbol)
     elif per_symbol:

@@ -26,21 +26,30 @@ def read_rows(
 ) -> tuple[TargetData, Float32]:  # fmt: skip
     """Return rows with their right answers, and the answers of the model, the state reset before each sequence.
 
-    The origin of the data is printed on stderr.
+    The origin of the data is printed on stderr. Rows without an answer are left out, and counted there.
 
     Raises:
-        OptionError: There is no file.
+        OptionError: There is no file, or no row has an answer.
         CorpusError: The data cannot be read, or lack what the model reads.
     """
+    import numpy as np
+
     from ..evaluation import read_target_data
-    from ..evaluation.answers import answers_by_sequence
+    from ..evaluation.answers import answers_by_sequence, silent_note
 
     if data is None:
         raise OptionError("Rows with right answers are read from a file: name it behind the model.")
     given = {name: value for name, value in options.items() if value is not None}
     rows = read_target_data(model.manifest, data, targets or (), features or (), options=given)
-    print_text("\n".join(note for note in rows.notes if not note.startswith("baselines")), err=True)
-    return rows, answers_by_sequence(model, rows)
+    notes = [note for note in rows.notes if not note.startswith("baselines")]
+    answers = answers_by_sequence(model, rows)
+    answered = ~np.isnan(answers[:, 0])
+    if not answered.any():
+        raise OptionError(
+            f"{model.file.name} answers {model.manifest.answers.describe()}, and no sequence of {data} is so long."
+        )
+    print_text("\n".join([*notes, *silent_note(model, np.flatnonzero(answered), len(answered))]), err=True)
+    return (rows, answers) if answered.all() else (rows.select(answered), answers[answered])
 
 
 def score_rows(model: Model, rows: TargetData, answers: Float32, *, per_row: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Types of arrays."""
+"""Types of arrays, and of what may be missing."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ Keys: TypeAlias = NDArray[np.uint64]
 Times: TypeAlias = NDArray[np.float64]  # in seconds, or in the unit of an order column
 Flags: TypeAlias = NDArray[np.bool_]
 AnyArray: TypeAlias = NDArray[Any]
+
+# None, from a step without an answer. As typeshed does for groups of a match, it is Any to a type checker: a caller
+# that steps an ordinary model, which answers at each step, need not rule out what cannot come. (mypy with None here
+# finds the places in our own code that forget it.)
+MaybeNone: TypeAlias = Any

@@ -10,6 +10,7 @@ from ..format.flatbuffer import FlatbufferError
 from ..format.manifest import Manifest
 from ..format.model_file import TFLITE, format_of, unpack
 from ..format.onnx_graph import OnnxGraph, OnnxGraphError, read_onnx_graph
+from ..format.tensor_specs import EVERY_STEP
 from ..format.tflite_graph import TfliteGraph, likely_signature, read_tflite_graph, tensors_of
 
 
@@ -46,6 +47,8 @@ class Contents:
         """Return size and origin of the file in a line."""
         parts = [f"{self.path}: {self.bytes:,} bytes"]
         if self.manifest is not None:
+            times = self.manifest.answers
+            parts += [] if times == EVERY_STEP else [f"answers {times.describe()}"]
             parts += ["sha256 verified", self.manifest.quantization, f"made by {self.manifest.producer or 'unknown'}"]
         elif self.foreign:
             parts.append("no stepcell manifest")

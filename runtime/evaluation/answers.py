@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from ..common.arrays import AnyArray, Float32, Indices
-from ..format.tensor_specs import Inputs
+from ..common.errors import OptionError
+from ..format.tensor_specs import EVERY_STEP, Inputs
 from ..streams.model import Model
 from ..streams.stream import Stream
 from .evaluation import CARRIED, MEMORYLESS, RESET
@@ -29,6 +30,8 @@ def run_inputs(stream: Stream, inputs: Inputs) -> Float32:
 def answers_by_sequence(model: Model, data: TargetData) -> Float32:
     """Return the answers to all rows, float32 of shape (N, K), the state reset before each sequence.
 
+    NaN stands in the rows of steps without an answer.
+
     Raises:
         FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
     """
@@ -40,9 +43,11 @@ def answers_by_mode(
 ) -> Mapping[str, tuple[Indices, Float32]]:
     """Return name of a mode -> indices of the rows that were answered, (M,), and the answers, (M, K).
 
-    The modes are those of `Evaluation`: "reset" before each sequence if there are several, "carried", "memoryless".
+    The modes are those of `Evaluation`: "reset" before each sequence if there are several, "carried", "memoryless". A
+    mode without answers is left out.
 
     Raises:
+        OptionError: The model has no answer to any row.
         FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
     """
     stream, everything = model.stream(), np.arange(len(data.inputs))
@@ -56,7 +61,34 @@ def answers_by_mode(
     progress("the state reset before each row")
     drawn = np.sort(np.random.default_rng(_SEED).permutation(len(data.inputs))[:_MOST_ALONE])
     found[MEMORYLESS] = drawn, _in_parts(stream, data.inputs[drawn], np.arange(len(drawn) + 1))
+    answers = model.manifest.answers
+    if answers != EVERY_STEP:
+        found = {name: _with_answer(*each) for name, each in found.items()}
+        found = {name: each for name, each in found.items() if len(each[0])}
+        if found.keys() <= {MEMORYLESS}:
+            raise OptionError(
+                f"Nothing can be evaluated: {model.file.name} answers {answers.describe()}, and no sequence is so long."
+            )
     return found
+
+
+def _with_answer(rows: Indices, outputs: Float32) -> tuple[Indices, Float32]:
+    """Return both without the rows of steps without an answer, in which NaN stands."""
+    answered = ~np.isnan(outputs[:, 0])
+    return rows[answered], outputs[answered]
+
+
+def main_rows(found: Mapping[str, tuple[Indices, Float32]]) -> Indices:
+    """Return the indices of the rows that were answered in the mode that `Evaluation.main` is of."""
+    return found[RESET if RESET in found else CARRIED][0]
+
+
+def silent_note(model: Model, answered: Indices, count: int) -> tuple[str, ...]:
+    """Return as a remark how many of `count` rows were not answered; () if the model answers at each step."""
+    answers = model.manifest.answers
+    if answers == EVERY_STEP:
+        return ()
+    return (f"the model answers {answers.describe()}: {count - len(answered):,} of {count:,} rows have no answer",)
 
 
 def _in_parts(stream: Stream, inputs: Inputs, starts: AnyArray) -> Float32:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
 import numpy as np
 
 from ..common.errors import OptionError
+from ..format.tensor_specs import EVERY_STEP
 from ..streams.model import Model
 from .dataset import EvaluationData
-from .metrics import SymbolScores
+from .metrics import SymbolScores, positions_of
 from .modes import EvaluationModes
 from .ngram import Baseline, baselines
 
@@ -149,6 +150,21 @@ class Evaluation:
         }
 
 
+def _answered(data: EvaluationData, model: Model) -> EvaluationData:
+    """Return the data without the targets to which the model has no answer, so that baselines predict the same."""
+    answers, test = model.manifest.answers, data.test
+    if answers == EVERY_STEP:
+        return data
+    weights = np.where(answers.which_answer(positions_of(test)), test.weights, np.float32(0))
+    wanted, left = np.count_nonzero(test.weights), np.count_nonzero(weights)
+    if not left:
+        raise OptionError(
+            f"Nothing can be evaluated: {model.file.name} answers {answers.describe()}, and no sequence is so long."
+        )
+    note = f"the model answers {answers.describe()}: {wanted - left:,} of {wanted:,} symbols have no prediction"
+    return replace(data, test=replace(test, weights=weights), notes=(*data.notes, note))
+
+
 def _loss(scores: SymbolScores, others: SymbolScores) -> float:
     """Return the bits that `scores` need more than `others` of the same symbols; 0 if that may be chance.
 
@@ -190,6 +206,7 @@ def evaluate(
         raise OptionError(f"These have to be above 0: {', '.join(problems)}.")
     if not data.test.weights.any():
         raise OptionError("Nothing can be evaluated: no symbol comes after another.")
+    data = _answered(data, model)
     sequences, modes = len(data.test.starts) - 1, EvaluationModes(model, data.test)
     runs: dict[str, tuple[str, Callable[[], SymbolScores | None]]] = {
         RESET: ("the state reset before each sequence", modes.reset),

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..common.arrays import AnyArray, Float32, Ids
+from ..common.arrays import AnyArray, Float32, Ids, Indices
 from ..streams.model import Model
 from ..tasks.distribution import Float64, next_symbol_probabilities
-from .answers import answers_by_mode
+from .answers import answers_by_mode, main_rows, silent_note
 from .evaluation import AT_END, Evaluation
 from .metrics import SymbolScores
 from .ngram import Baseline
@@ -43,23 +43,23 @@ def evaluate_labels(model: Model, data: TargetData, progress: Callable[[str], No
     Raises:
         FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
     """
-    modes = {
-        name: label_scores(outputs, data, model, rows)
-        for name, (rows, outputs) in answers_by_mode(model, data, progress).items()
-    }
-    sequences = len(data.starts) - 1
+    found = answers_by_mode(model, data, progress)
+    modes = {name: label_scores(outputs, data, model, rows) for name, (rows, outputs) in found.items()}
+    rows, sequences = main_rows(found), len(data.starts) - 1
     evaluation = Evaluation(
-        f"{model.file.name} on {model.backend}", modes, (_most_frequent(data),), data.names,
-        tuple(count for count in (3, 5) if count < len(data.names)), 0, sequences, 0, data.notes, of_labels=True,
+        f"{model.file.name} on {model.backend}", modes, (_most_frequent(data, rows),), data.names,
+        tuple(count for count in (3, 5) if count < len(data.names)), 0, sequences, 0,
+        (*data.notes, *silent_note(model, rows, len(data.inputs))), of_labels=True,
     )  # fmt: skip
-    if sequences > 1:
-        modes[AT_END] = evaluation.main.select(data.starts[1:] - 1)
+    ends = np.isin(rows, data.starts[1:] - 1)
+    if sequences > 1 and ends.any():
+        modes[AT_END] = evaluation.main.select(ends)
     return evaluation
 
 
-def _most_frequent(data: TargetData) -> Baseline:
-    """Return the frequencies of labels, each seen once more than it was, as a prediction."""
+def _most_frequent(data: TargetData, rows: Indices) -> Baseline:
+    """Return the frequencies of labels, each seen once more than it was, as a prediction for `rows`."""
     train: Ids = data.targets if data.train is None else data.train
     counts = np.bincount(train, minlength=len(data.names)) + 1.0
-    shares = np.repeat((counts / counts.sum())[np.newaxis], len(data.targets), axis=0)
-    return Baseline("the most frequent label", SymbolScores.of(shares, data.targets, data.positions))
+    shares = np.repeat((counts / counts.sum())[np.newaxis], len(rows), axis=0)
+    return Baseline("the most frequent label", SymbolScores.of(shares, data.targets[rows], data.positions[rows]))

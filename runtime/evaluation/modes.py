@@ -9,6 +9,7 @@ import numpy as np
 from ..common.arrays import Flags, Float32, Indices
 from ..data import EncodedSequences
 from ..data.recording import concatenated_ranges
+from ..format.tensor_specs import EVERY_STEP
 from ..streams.model import Model
 from ..tasks.distribution import next_symbol_probabilities, require_next_symbols
 from ..tasks.score import run_ids
@@ -49,11 +50,12 @@ class EvaluationModes:
     def windowed(self, length: int) -> SymbolScores | None:
         """Feed only the last `length` symbols of its sequence before each symbol of a random sample.
 
-        None if no symbol has more before it: the mode is then `reset`.
+        None if no symbol has more before it: the mode is then `reset`. Or if the model has no answer to so few.
         """
         positions = positions_of(self.sequences)
         ends = np.flatnonzero(self.sequences.weights > 0)
-        if not (positions[ends] > length).any():
+        answers = self.model.manifest.answers
+        if not (positions[ends] > length).any() or not answers.answers_at(length):
             return None
         most = min(_WINDOWS, max(_WINDOW_STEPS // length, 1))
         drawn = np.sort(np.random.default_rng(_SEED).permutation(ends)[:most])
@@ -63,9 +65,11 @@ class EvaluationModes:
         is_last[after - 1] = True
         return self._score(after - lengths, indices, is_last)
 
-    def memoryless(self) -> SymbolScores:
-        """Reset the state before each symbol: the model knows only the last one."""
+    def memoryless(self) -> SymbolScores | None:
+        """Reset the state before each symbol: the model knows only the last one. None: it has no answer then."""
         sequences = self.sequences
+        if not self.model.manifest.answers.answers_at(1):
+            return None
         if sequences.features is not None:  # hardly any two steps read the same
             scored = np.flatnonzero(sequences.weights > 0)
             return self._score(np.arange(len(scored)), scored, np.ones(len(scored), bool))
@@ -89,6 +93,7 @@ class EvaluationModes:
         inputs, targets = sequences.inputs[indices], sequences.targets[indices]
         positions = positions_of(sequences)[indices]
         features = {} if sequences.features is None else sequences.features.as_inputs(indices)
+        sparse, scored = self.model.manifest.answers != EVERY_STEP, scored.copy()
         block = max(1, self.at_a_time // len(self.model.output_vocabulary))
         parts: list[SymbolScores] = []
         rows: list[Float32] = []  # outputs since `first` that are not scored yet
@@ -97,7 +102,10 @@ class EvaluationModes:
             stream.reset()
             for start in range(begin, end, block):
                 stop = min(start + block, end)
-                rows.append(run_ids(stream, inputs, features, slice(start, stop))[scored[start:stop]])
+                outputs = run_ids(stream, inputs, features, slice(start, stop))
+                if sparse:  # NaN stands in the rows of steps without an answer
+                    scored[start:stop] &= ~np.isnan(outputs[:, 0])
+                rows.append(outputs[scored[start:stop]])
                 if stop - first >= block or stop == len(inputs):
                     known = np.flatnonzero(scored[first:stop]) + first
                     distributions = self._distributions(np.concatenate(rows))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arrays import AnyArray, Floats, Ids, Indices
+from ..common.arrays import AnyArray, Flags, Floats, Ids, Indices
 from ..common.errors import CorpusError
 from ..data import EventsReader, HeldOut, Recording
 from ..data.columns import feature_name
@@ -50,6 +50,11 @@ class TargetData:
     def positions(self) -> Indices:
         """Position of each row in its sequence, from 1, int64 of shape (N,)."""
         return np.arange(1, self.starts[-1] + 1) - np.repeat(self.starts[:-1], np.diff(self.starts))
+
+    def select(self, which: Flags) -> TargetData:
+        """Return the rows for which `which`, bool of shape (N,), is true, in the same sequences."""
+        counts = np.concatenate([[0], np.cumsum(which)]).astype(np.int64)
+        return replace(self, inputs=self.inputs[which], targets=self.targets[which], starts=counts[self.starts])
 
     @property
     def sequence_numbers(self) -> list[int] | None:

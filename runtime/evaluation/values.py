@@ -11,7 +11,7 @@ import numpy as np
 from ..common.arrays import Float32
 from ..streams.model import Model
 from ..tasks.distribution import Float64
-from .answers import answers_by_mode
+from .answers import answers_by_mode, main_rows, silent_note
 from .evaluation import CARRIED, MEMORYLESS, RESET
 from .targets import TargetData
 
@@ -139,21 +139,27 @@ def evaluate_values(
     Raises:
         FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
     """
-    right, count = data.targets, len(data.targets)
-    counted = np.ones(count, bool)
-    lag = max(1, data.ahead)
+    found, right = answers_by_mode(model, data, progress), data.targets
+    answered, lag = main_rows(found), max(1, data.ahead)
+    counted = np.zeros(len(right), bool)
+    counted[answered] = True
     counted[data.positions <= lag] = False
     baselines = {}
     train = right if data.train is None else data.train
     if counted.any():
         baselines[LAST] = ValueErrors(right[np.flatnonzero(counted) - lag] - right[counted])
     else:
-        counted[:] = True
+        counted[answered] = True
     baselines[MEAN] = ValueErrors(train.mean(axis=0) - right[counted])
     modes = {
         name: ValueErrors((answers.astype(np.float64) - right[rows])[counted[rows]])
-        for name, (rows, answers) in answers_by_mode(model, data, progress).items()
+        for name, (rows, answers) in found.items()
     }
     return ValueEvaluation(
-        f"{model.file.name} on {model.backend}", data.names, modes, baselines, len(data.starts) - 1, data.notes
+        f"{model.file.name} on {model.backend}",
+        data.names,
+        modes,
+        baselines,
+        len(data.starts) - 1,
+        (*data.notes, *silent_note(model, answered, len(right))),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .manifest import Manifest, StateTensor
+from .tensor_specs import EVERY_STEP
 
 
 def describe_manifest(file: Path, manifest: Manifest) -> str:
@@ -45,7 +46,8 @@ def _answers(manifest: Manifest) -> str:
         else f"a label ({manifest.labels.describe()})"
     )  # fmt: skip
     extra = (f"{each.name} ({each.size} numbers, {each.activation})" for each in manifest.extra_outputs)
-    return "; ".join([main, *extra])
+    times = () if manifest.answers == EVERY_STEP else (manifest.answers.describe(),)
+    return "; ".join([main, *extra, *times])
 
 
 def _describe_start(tensor: StateTensor) -> str:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..common.arrays import AnyArray, Ids
+from ..common.arrays import AnyArray, Flags, Ids
 from ..common.errors import FeatureMismatchError
 from .vocabulary import Vocabulary
 
@@ -99,6 +99,18 @@ class AnswerTimes:
     def answers_at(self, step: int) -> bool:
         """Tell whether step number `step` after a reset answers."""
         return step >= self.first and (step - self.first) % self.every == 0
+
+    def which_answer(self, steps: AnyArray) -> Flags:
+        """Return the same for many numbers of steps, shape (N,), as bool of that shape."""
+        found: Flags = (steps >= self.first) & ((steps - self.first) % self.every == 0)
+        return found
+
+    def describe(self) -> str:
+        """Return it in words that end a sentence like "it answers ..."."""
+        if self.every == 1:
+            return "at each step" if self.first == 1 else f"from step {self.first:,} on"
+        ending = "th" if 10 <= self.every % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(self.every % 10, "th")
+        return f"at every {self.every:,}{ending} step, first at step {self.first:,}"
 
 
 EVERY_STEP = AnswerTimes()

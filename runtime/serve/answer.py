@@ -32,6 +32,7 @@ class Answer:
         events: The likeliest next events of a model with gap symbols, and the likeliest gap before the first.
         fields: Other fields of the line.
         reset: Whether the line only resets its stream.
+        silent: The model has no answer at this step: the field that is null then; see `main_field`.
     """
 
     given: str
@@ -42,6 +43,7 @@ class Answer:
     events: tuple[list[tuple[str, float]], tuple[str, float] | None] | None = None
     fields: Mapping[str, Any] | None = None
     reset: bool = False
+    silent: str | None = None
 
     def to_json(self, top: int, *, offer_unknown: bool = False) -> str:
         """Return it as a JSON object; `top` is the number of likeliest symbols to name."""
@@ -62,6 +64,8 @@ class Answer:
                 answer |= {"gap": gap[0], "gap_probability": round(gap[1], 6)}
         elif self.prediction is not None:
             answer |= prediction_to_json(self.prediction, top, offer_unknown=offer_unknown)
+        elif self.silent is not None:
+            answer[self.silent] = None
         if self.surprise is not None:
             one = self.surprise
             bits, rank = (None, None) if isnan(one.bits) else (round(one.bits, 4), one.rank)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..streams.model import Model
-from ..streams.prediction import Prediction
+from ..streams.prediction import Prediction, main_field
 from ..streams.stream import Stream
 from ..tasks.anomaly import Surprise, Threshold, Watch
 from ..tasks.begin import begin_sequence
@@ -54,6 +54,7 @@ class Stepper:
         self._resets_unfed = reset_on is not None and reset_on not in model.vocabulary
         self._end = model.manifest.trained_data.end
         self._events = next_events_of(model.manifest)
+        self._field = main_field(model.manifest)
         self._top, self._offer_unknown = top, offer_unknown
 
     def answer(self, event: Event, given: str, rows: RowLines | None) -> Answer:
@@ -107,18 +108,21 @@ class Stepper:
         has_begun = self._begins and not stream.symbols_seen and begin_sequence(stream, event.symbol)
         try:
             prediction, surprise = self._step_once(stream, event.symbol, features)
-            unknown = prediction.unknown
+            unknown = event.symbol is not None and event.symbol not in self._vocabulary
             if gap_symbol is not None:
                 prediction, of_gap = self._step_once(stream, gap_symbol, features)
                 surprise = _together(surprise, of_gap)
-            events = None if self._events is None else self._next(self._events, stream, prediction, features, rows)
+            events = None
+            if self._events is not None and prediction is not None:
+                events = self._next(self._events, stream, prediction, features, rows)
         except BaseException:
             if before is not None:
                 stream.go_to(before)
             elif has_begun:
                 stream.reset()
             raise
-        return Answer(given, prediction, unknown, None, surprise, events, event.fields or None)
+        silent = prediction is None and self._field
+        return Answer(given, prediction, unknown, None, surprise, events, event.fields or None, silent=silent or None)
 
     def _next(
         self, next_events: NextEvents, stream: Stream, prediction: Prediction, features: Any, rows: RowLines | None
@@ -130,7 +134,9 @@ class Stepper:
         likeliest = best[0][0]  # no gap is before the end
         return best, None if likeliest == self._end else next_events.gap_before(stream, likeliest, features)
 
-    def _step_once(self, stream: Stream, symbol: str | None, features: Any) -> tuple[Prediction, Surprise | None]:
+    def _step_once(
+        self, stream: Stream, symbol: str | None, features: Any
+    ) -> tuple[Prediction | None, Surprise | None]:
         if self._watch is None:
             return stream.step(symbol, features), None
         surprise = self._watch.step(symbol or "", features)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..common.arrays import AnyArray, Float32, Ids
+from ..common.arrays import AnyArray, Flags, Float32, Ids, MaybeNone
 from ..common.errors import FeatureMismatchError, OptionError
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
-from ..format.tensor_specs import Features, checked_features
+from ..format.tensor_specs import EVERY_STEP, Features, checked_features
 from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
 from ..interpreters.forks import Unpicklable, leave, tell_of_forks
@@ -26,8 +26,10 @@ from .snapshot import Snapshot
 from .state_table import StateTable, Store
 
 
-class FleetResult(Mapping[str, Prediction]):
+class FleetResult(Mapping[str, Prediction | MaybeNone]):
     """What the members of a fleet answered: key -> prediction, made when it is asked for.
+
+    The prediction is None, and the numbers are NaN, where the model has no answer to a member at this step.
 
     Attributes:
         probabilities: The main output of each, float32 of shape (N, K), in the order of the keys; yours to keep.
@@ -35,13 +37,18 @@ class FleetResult(Mapping[str, Prediction]):
     """
 
     def __init__(
-        self, keys: list[str], answers: Mapping[str, Float32], manifest: Manifest, symbols: Mapping[str, str | None]
-    ) -> None:
+        self, keys: list[str], answers: Mapping[str, Float32], manifest: Manifest, symbols: Mapping[str, str | None],
+        answered: Flags | None = None,
+    ) -> None:  # fmt: skip
         """Wrap the rows of `answers`, the main output first: name -> float32 of shape (N, size).
 
-        `symbols` are those that were fed, by key.
+        `symbols` are those that were fed, by key; `answered` tells which of them were answered, None: all.
         """
         self._keys, self._answers, self._manifest, self._symbols = keys, answers, manifest, symbols
+        self._answered = answered
+        if answered is not None:
+            for array in answers.values():
+                array[~answered] = np.nan
         self.probabilities = answers[manifest.answer]
         self.outputs = {output.name: answers[output.name] for output in manifest.extra_outputs}
 
@@ -49,9 +56,11 @@ class FleetResult(Mapping[str, Prediction]):
     def _rows(self) -> dict[str, int]:
         return {key: row for row, key in enumerate(self._keys)}
 
-    def __getitem__(self, key: str) -> Prediction:
+    def __getitem__(self, key: str) -> Prediction | MaybeNone:
         """Return the prediction of the member `key`."""
         row = self._rows[key]
+        if self._answered is not None and not self._answered[row]:
+            return None
         symbol = self._symbols.get(key)
         unknown = symbol is not None and symbol not in self._manifest.vocabulary
         return prediction_of(
@@ -108,6 +117,7 @@ class Fleet(Unpicklable):
         tell_of_forks(self)
         self.file = file
         self._encoder = InputEncoder(file, "The fleet")
+        self._answers = None if file.manifest.answers == EVERY_STEP else file.manifest.answers
         self._members = StateTable(initial_state(file.manifest.state), max_members, store)
 
     def after_fork(self) -> None:
@@ -157,9 +167,10 @@ class Fleet(Unpicklable):
             self._members.evict(new)
             raise
         self._members.move(rows, following)
+        answered = None if self._answers is None else self._answers.which_answer(self._members.seen[rows])
         with suppress(Exception):  # the members have moved: the next call says it, before it moves any
             self._members.make_room()
-        return FleetResult(keys, answers, self.file.manifest, dict(symbols))
+        return FleetResult(keys, answers, self.file.manifest, dict(symbols), answered)
 
     def forget(self, key: str) -> None:
         """Drop a member; it starts from the initial state if it comes again.

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..common.arrays import Float32, Ids
+from ..common.arrays import AnyArray, Float32, Ids
 from ..common.errors import OptionError, StateMismatchError
 from ..format.model_file import ModelFile
-from ..format.tensor_specs import Features, checked_features
+from ..format.tensor_specs import EVERY_STEP, Features, checked_features
 from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
 from ..interpreters.forks import LostInterpreter, Unpicklable, leave, tell_of_forks
 from .input_encoder import InputEncoder, require_ids
+from .snapshot import checked_count
 
 
 class Streams(Unpicklable):
@@ -32,6 +33,7 @@ class Streams(Unpicklable):
         self._batch = batch
         self._encoder = InputEncoder(file, "The batch")
         self._has_symbols = len(file.manifest.vocabulary) > 0
+        self._answers = None if file.manifest.answers == EVERY_STEP else file.manifest.answers
         self.file = file
         self.symbols_seen = np.zeros(batch.size, np.int64)
         tell_of_forks(self)
@@ -56,7 +58,8 @@ class Streams(Unpicklable):
                 shape of one step. Of a single feature the array alone will do.
 
         Returns:
-            The main output of each, float32 of shape (N, K), yours to keep. `outputs` has the others.
+            The main output of each, float32 of shape (N, K), yours to keep; NaN in the rows of sequences to which the
+            model has no answer at this step. `outputs` has the others.
 
         Raises:
             UnknownSymbolError: One is not in the vocabulary; no state has moved.
@@ -93,6 +96,10 @@ class Streams(Unpicklable):
             self._batch.compute(ids, checked)
         self._batch.feed_back()
         self.symbols_seen += 1
+        if self._answers is not None:
+            silent = ~self._answers.which_answer(self.symbols_seen)
+            for memory in (self._batch.answers, *self._batch.extra_outputs.values()):
+                memory[silent] = np.nan
         return self._batch.answers
 
     @property
@@ -121,12 +128,26 @@ class Streams(Unpicklable):
         """The states: name -> copy, float32 of shape (N, ...). Assign one to go on from there.
 
         Raises:
-            StateMismatchError: On assignment of one that does not fit. No state has moved.
+            StateMismatchError: On assignment, as `set_state` does. No state has moved.
         """
         return {name: array.copy() for name, array in self._batch.state().items()}
 
     @state.setter
     def state(self, state: Mapping[str, ArrayLike]) -> None:
+        self.set_state(state)
+
+    def set_state(self, state: Mapping[str, ArrayLike], *, symbols_seen: ArrayLike | None = None) -> None:
+        """Go on from states.
+
+        Args:
+            state: Name -> numbers of shape (N, ...).
+            symbols_seen: How many symbols led each there from a reset, (N,), or one number for all. Models that do not
+                answer at each step must be told; see `Stream.set_state`.
+
+        Raises:
+            StateMismatchError: Names, shapes or counts are not those of the model, or a number is not finite. No state
+                has moved.
+        """
         memory = self._batch.state()
         problems = [f"{name} is missing" for name in memory if name not in state]
         problems += [f"there is no {name}" for name in state if name not in memory]
@@ -139,6 +160,20 @@ class Streams(Unpicklable):
                 problems.append(f"{name} is not finite")
         if problems:
             raise StateMismatchError(f"{self.file.name} cannot go on from there: {'; '.join(problems)}.")
+        counts = self._counts(symbols_seen)
         for name, array in arrays.items():
             memory[name][...] = array
-        self.symbols_seen[...] = 0
+        self.symbols_seen[...] = counts
+
+    def _counts(self, symbols_seen: ArrayLike | None) -> AnyArray:
+        if symbols_seen is None:
+            return np.array(checked_count(None, self.file))
+        try:
+            counts = np.broadcast_to(np.asarray(symbols_seen), (len(self),))
+        except ValueError:
+            raise StateMismatchError(
+                f"symbols_seen has the shape {np.shape(symbols_seen)}, and counts the symbols of {len(self)} streams."
+            ) from None
+        for count in counts.tolist():
+            checked_count(count, self.file)
+        return counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ..common.arrays import Float32
+from ..common.arrays import Float32, MaybeNone
 from ..common.errors import NotFiniteError
 from ..format.tensor_specs import Features
 from ..interpreters.forks import LostInterpreter, leave
@@ -25,7 +25,7 @@ class LowLatencyStream(Stream):
     leaves the next state `PENDING`; the next call, or `settle`, completes it.
     """
 
-    def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
+    def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction | MaybeNone:
         """Feed one symbol and return how likely each symbol of the output is; see `Stream.step`."""
         if self._bound is None or features is not None:
             return self._step_any(symbol, features)
@@ -57,7 +57,7 @@ class LowLatencyStream(Stream):
         backend.steps += 1
         return prediction
 
-    def step_id(self, id: int) -> Float32:
+    def step_id(self, id: int) -> Float32 | MaybeNone:
         """Feed the symbol with an id and return the main output where it is; see `Stream.step_id`."""
         if self._bound is None:
             return self._step_any_id(id)
@@ -84,7 +84,7 @@ class LowLatencyStream(Stream):
             raise
         backend.pending = PENDING
         backend.steps += 1
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     def after_fork(self) -> None:
         """See `Holder.after_fork`; a step that was not settled cannot be completed."""

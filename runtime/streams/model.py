@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from ..common.arrays import Float32
+from ..common.arrays import Float32, MaybeNone
 from ..common.errors import OptionError
 from ..common.lazy import computed_once
 from ..format.manifest import Manifest
@@ -21,6 +21,7 @@ from ..interpreters.golden import replay_golden
 from ..interpreters.registry import describe_backend, open_any_backend, open_backend
 from .low_latency_stream import LowLatencyStream
 from .pool import InterpreterPool, Spare
+from .prediction import Prediction
 from .snapshot import Snapshot, State
 from .stream import Stream
 
@@ -106,8 +107,9 @@ class Model(Unpicklable):
         return initial_state(self.manifest.state)
 
     def step(
-        self, symbol: str | None, state: Mapping[str, ArrayLike], features: Features | None = None
-    ) -> tuple[Float32, State]:
+        self, symbol: str | None, state: Mapping[str, ArrayLike], features: Features | None = None, *,
+        symbols_seen: int | None = None,
+    ) -> tuple[Float32 | MaybeNone, State]:  # fmt: skip
         """Step once as a pure function: nothing is kept, the same arguments give the same result.
 
         For reading and testing; a `Stream` does the same without copying the state in and out.
@@ -116,9 +118,11 @@ class Model(Unpicklable):
             symbol: One symbol of the vocabulary; None for a model that reads features alone.
             state: The state before; see `initial_state`. It is not changed.
             features: What it reads beside the symbol; see `Stream.step`.
+            symbols_seen: The symbols that led to `state`; see `Stream.set_state`.
 
         Returns:
-            The main output (the probabilities), float32 of shape (K,), and the next state.
+            The main output (the probabilities), float32 of shape (K,), and the next state. None in place of the output
+            where this step has no answer.
 
         Raises:
             UnknownSymbolError: `symbol` is not in the vocabulary.
@@ -127,8 +131,9 @@ class Model(Unpicklable):
             BackendError: The interpreter failed.
         """
         with self._pure.lend() as stream:
-            stream.state = state
-            return stream.step(symbol, features).values, stream.state
+            stream.set_state(state, symbols_seen=symbols_seen)
+            prediction: Prediction | None = stream.step(symbol, features)
+            return None if prediction is None else prediction.values, stream.state
 
     def stream(self, *, low_latency: bool = False) -> Stream:
         """Return a new stream that starts from the initial state; it opens an interpreter at its first step.

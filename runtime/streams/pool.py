@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..format.model_file import ModelFile
+from ..format.tensor_specs import EVERY_STEP
 from ..interpreters.base import Backend
 from ..interpreters.batch import Batch, open_batch
 from ..interpreters.forks import leave, tell_of_forks
@@ -47,6 +48,7 @@ class InterpreterPool:
         file: The file.
         backend_name: Which interpreter.
         encoder: Reads what the streams of the model are fed.
+        answers: The steps that answer; None: all of them.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class InterpreterPool:
         """
         self.file, self.backend_name = file, backend_name
         self.encoder = InputEncoder(file)
+        answers = file.manifest.answers
+        self.answers = None if answers == EVERY_STEP else answers
         self._golden, self._unused, self._shared = golden, [first], first.shared
         self._open = open or partial(open_backend, backend_name, file)
         self._batches: dict[int, Spare[Batch]] = {}

@@ -183,6 +183,11 @@ def prediction_to_text(prediction: Prediction, top: int, *, offer_unknown: bool 
     return "\t".join([_to_text(prediction, top, offer_unknown), *others])
 
 
+def main_field(manifest: Manifest) -> str:
+    """Return the name of the first field of an answer as JSON, which is null where a step has no answer."""
+    return {0: "values", 1: "probability"}.get(len(manifest.output_symbols), "symbol")
+
+
 def symbols_to_json(best: Sequence[tuple[str, float]]) -> dict[str, Any]:
     """Return the likeliest symbols with their probabilities as JSON: the first, and the list if there are several."""
     answer: dict[str, Any] = {"symbol": best[0][0], "probability": round(best[0][1], 6)}

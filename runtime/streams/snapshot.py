@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..common.arrays import Float32
 from ..common.errors import StateMismatchError
 from ..format.model_file import ModelFile
+from ..format.tensor_specs import EVERY_STEP
 
 State = dict[str, Float32]
 
@@ -23,7 +25,7 @@ class Snapshot:
         state: The state, name -> float32 of shape (1, ...).
         symbols_seen: How many symbols led there from a reset.
         answers: Name of an output -> what it answered to the last of them, float32 of shape (K,), the main output
-            first; None where nothing has been answered.
+            first; None where it has not answered.
     """
 
     state: State
@@ -34,6 +36,25 @@ class Snapshot:
         """Return the same in arrays of its own."""
         answers = None if self.answers is None else {name: array.copy() for name, array in self.answers.items()}
         return Snapshot({name: array.copy() for name, array in self.state.items()}, self.symbols_seen, answers)
+
+
+def checked_count(symbols_seen: int | None, file: ModelFile) -> int:
+    """Return the count that belongs to a state; None is 0 where it does not matter.
+
+    Raises:
+        StateMismatchError: It is no count, or is missing though it says which steps answer.
+    """
+    answers = file.manifest.answers
+    if symbols_seen is None and answers != EVERY_STEP:
+        raise StateMismatchError(
+            f"{file.name} answers {answers.describe()}, so a state alone does not say which step comes next: "
+            "set_state(state, symbols_seen=...) with the symbols since the reset. The state has not moved."
+        )
+    if symbols_seen is not None and not (isinstance(symbols_seen, Integral) and symbols_seen >= 0):
+        raise StateMismatchError(
+            f"symbols_seen is {symbols_seen!r}, and counts symbols: 0 or more. The state has not moved."
+        )
+    return int(symbols_seen or 0)
 
 
 def checked_state(state: Mapping[str, Any], file: ModelFile) -> State:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common.arrays import AnyArray, Float32, Ids
+from ..common.arrays import AnyArray, Float32, Ids, MaybeNone
 from ..common.errors import FeatureMismatchError
 from ..format.tensor_specs import Features
 from ..interpreters.base import Backend
@@ -35,7 +35,7 @@ class Stream(StreamState):
     the handler set a flag.
     """
 
-    def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
+    def step(self, symbol: str | None = None, features: Features | None = None) -> Prediction | MaybeNone:
         """Feed one symbol and return how likely each symbol of the output is.
 
         The state moves forward by one.
@@ -47,7 +47,8 @@ class Stream(StreamState):
 
         Returns:
             Prediction over the output vocabulary; its numbers are float32 of shape (K,) and belong to the caller.
-            Its `unknown` says that the model read its unknown symbol in place of `symbol`.
+            Its `unknown` says that the model read its unknown symbol in place of `symbol`. None from a model that does
+            not answer at each step (`Manifest.answers`), where this step has no answer.
 
         Raises:
             UnknownSymbolError: `symbol` is not in the vocabulary. The state has not moved.
@@ -78,7 +79,7 @@ class Stream(StreamState):
         backend.steps += 1
         return prediction
 
-    def step_id(self, id: int) -> Float32:
+    def step_id(self, id: int) -> Float32 | MaybeNone:
         """Feed the symbol with an id, by the shortest way there is, and return the main output where it is.
 
         Args:
@@ -86,7 +87,7 @@ class Stream(StreamState):
 
         Returns:
             The main output, float32 of shape (K,), in the memory of the interpreter: the next call of this stream may
-            change it, so copy what you keep.
+            change it, so copy what you keep. None where `step` returns None.
 
         Raises:
             UnknownSymbolError: It is not the id of a symbol. The state has not moved.
@@ -112,19 +113,26 @@ class Stream(StreamState):
             raise
         target[ALL] = source
         backend.steps += 1
-        return answer  # type: ignore[no-any-return]  # a name for it would cost 2 ns
+        return answer
 
-    def _step_any(self, symbol: str | None, features: Features | None) -> Prediction:
-        """Step on any backend, with features and further outputs; see `step`."""
-        encoder, manifest = self.pool.encoder, self.file.manifest
+    def _step_any(self, symbol: str | None, features: Features | None) -> Prediction | MaybeNone:
+        """Step on any backend, with features, further outputs and steps without an answer; see `step`."""
+        encoder, manifest, answers = self.pool.encoder, self.file.manifest, self.pool.answers
         id, checked = encoder.id_of(symbol), encoder.features_of(features)
         backend = self._step(id, checked)
+        if answers is not None and not answers.answers_at(backend.steps):
+            return None
         unknown = symbol is not None and symbol not in manifest.vocabulary
         if unknown or manifest.extra_outputs:
-            return prediction_of(self._new_answers(), manifest, unknown=unknown)
+            return self._prediction_at(backend.steps, unknown=unknown)
         return Prediction(backend.answer().copy(), symbols_of(manifest))
 
-    def _step_any_id(self, id: int) -> Float32:
+    def _prediction_at(self, step: int, *, unknown: bool = False) -> Prediction | None:
+        """Return what the interpreter has answered in that step; None: nothing."""
+        answers = self._answers_at(step)
+        return None if answers is None else prediction_of(answers, self.file.manifest, unknown=unknown)
+
+    def _step_any_id(self, id: int) -> Float32 | MaybeNone:
         """Step on any backend; see `step_id`."""
         features = self.file.manifest.features
         if features:
@@ -136,9 +144,10 @@ class Stream(StreamState):
             number = -1
         if not 0 <= number < self.pool.encoder.count:
             raise no_id(id, self.pool.encoder.count, "The stream has not moved.")
-        return self._step(number, {}).answer()
+        backend, answers = self._step(number, {}), self.pool.answers
+        return backend.answer() if answers is None or answers.answers_at(backend.steps) else None
 
-    def peek(self, symbol: str | None = None, features: Features | None = None) -> Prediction:
+    def peek(self, symbol: str | None = None, features: Features | None = None) -> Prediction | MaybeNone:
         """Return what `step` would return; the state does not move.
 
         Args:
@@ -152,11 +161,11 @@ class Stream(StreamState):
         backend = self._interpreter()
         self._last_answers()
 
-        def compute() -> Prediction:
+        def compute() -> Prediction | None:
             backend.write_features(checked)
             backend.peek(id)
             unknown = symbol is not None and symbol not in self.file.manifest.vocabulary
-            return prediction_of(self._new_answers(), self.file.manifest, unknown=unknown)
+            return self._prediction_at(backend.steps + 1, unknown=unknown)
 
         return self._guarded(compute)
 
@@ -182,7 +191,7 @@ class Stream(StreamState):
             features: As for `step`, with the T steps as first dimension of each array.
 
         Returns:
-            The prediction after the last symbol; None if there are no symbols.
+            The prediction after the last symbol; None if there are no symbols, or where `step` returns None.
 
         Raises:
             UnknownSymbolError: One of them is not in the vocabulary. The state has not moved.
@@ -192,14 +201,15 @@ class Stream(StreamState):
         ids, checked = self.pool.encoder.of_many(symbols, features)
         if not ids.size:
             return None
+        last = self.symbols_seen + ids.size
 
-        def work(backend: Backend) -> Prediction:
+        def work(backend: Backend) -> Prediction | None:
             if checked:
                 for _ in _steps(backend, ids, checked):
                     pass
             else:
                 backend.absorb(ids)
-            return prediction_of(self._new_answers(), self.file.manifest)
+            return self._prediction_at(last)
 
         return self._move(work, ids.size)
 
@@ -211,7 +221,8 @@ class Stream(StreamState):
             features: As for `absorb`.
 
         Returns:
-            The main output, float32 of shape (T, K), yours to keep. Feed millions of symbols in parts, or see `score`.
+            The main output, float32 of shape (T, K), yours to keep; NaN in the rows of steps without an answer. Feed
+            millions of symbols in parts, or see `score`.
 
         Raises:
             UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: As `absorb` does. The state has not
@@ -227,7 +238,7 @@ class Stream(StreamState):
                 answers[step] = backend.answer()
             return answers
 
-        return self._move(work, ids.size)
+        return self._run(work, ids.size)
 
     def run_ids(self, ids: Ids) -> Float32:
         """Run ids, as `run` does with symbols, for models that read symbols alone.
@@ -236,7 +247,7 @@ class Stream(StreamState):
             ids: Ids of the vocabulary, int32 of shape (T,). They are all checked before the first is fed.
 
         Returns:
-            The main output, float32 of shape (T, K), yours to keep.
+            The main output, float32 of shape (T, K), yours to keep; NaN as in `run`.
 
         Raises:
             UnknownSymbolError: One of them is no id. The state has not moved.
@@ -248,7 +259,14 @@ class Stream(StreamState):
         if not ids.size:
             return self._empty_answers(0)
         require_ids(ids, self.pool.encoder.count, "The stream has not moved.")
-        return self._move(lambda backend: backend.run(ids), ids.size)
+        return self._run(lambda backend: backend.run(ids), ids.size)
+
+    def _run(self, work: Callable[[Backend], Float32], count: int) -> Float32:
+        """Return the answers of `work`, which steps `count` symbols, with NaN in the rows of steps without one."""
+        seen, answers = self.symbols_seen, self._move(work, count)
+        if self.pool.answers is not None:
+            answers[~self.pool.answers.which_answer(np.arange(seen + 1, seen + count + 1))] = np.nan
+        return answers
 
     def ids_of(self, symbols: Iterable[str]) -> Ids:
         """Return the ids of symbols; nothing moves.

@@ -17,7 +17,7 @@ from ..interpreters.registry import describe_backend
 from .pool import InterpreterPool
 from .prediction import Prediction, prediction_of, symbols_of
 from .saved_state import SavedStreams, parse_saved_streams, read_saved_streams
-from .snapshot import Snapshot, State, checked_state
+from .snapshot import Snapshot, State, checked_count, checked_state
 
 T = TypeVar("T")
 
@@ -59,7 +59,8 @@ class StreamState(Unpicklable):
     def prediction(self) -> Prediction | None:
         """The answer to the last symbol, again.
 
-        None where there is none: after a reset, after `state` was assigned, after an interpreter failed in a step.
+        None where there is none: after a reset, after `state` was assigned, after an interpreter failed in a step,
+        after a step without an answer (`Manifest.answers`).
         """
         answers = self._last_answers()
         if answers is None:
@@ -74,10 +75,10 @@ class StreamState(Unpicklable):
     def state(self) -> State:
         """The state: name -> read-only copy, each float32 of shape (1, ...). Assign one to continue from there.
 
-        Assigning checks names, shapes and that all numbers are finite, and copies.
+        Assigning is `set_state` without a count.
 
         Raises:
-            StateMismatchError: On assignment of a state that does not fit. The state has not moved.
+            StateMismatchError: On assignment, as `set_state` does. The state has not moved.
         """
         state = self.snapshot().state
         for array in state.values():
@@ -86,7 +87,22 @@ class StreamState(Unpicklable):
 
     @state.setter
     def state(self, state: Mapping[str, ArrayLike]) -> None:
-        self._park(Snapshot(checked_state(state, self.file)))
+        self.set_state(state)
+
+    def set_state(self, state: Mapping[str, ArrayLike], *, symbols_seen: int | None = None) -> None:
+        """Continue from a state, of which a copy is made.
+
+        Args:
+            state: Name -> numbers of shape (1, ...).
+            symbols_seen: How many symbols led there from a reset. A model that does not answer at each step must be
+                told: the count says which steps answer. None: 0, of all other models.
+
+        Raises:
+            StateMismatchError: Names or shapes are not those of the model, a number is not finite, or the count is
+                missing or none. The state has not moved.
+        """
+        seen = checked_count(symbols_seen, self.file)
+        self._park(Snapshot(checked_state(state, self.file), seen))
 
     def snapshot(self) -> Snapshot:
         """Return where the stream is, as a copy: all that `go_to` needs to come back."""
@@ -201,7 +217,7 @@ class StreamState(Unpicklable):
     def _bind(self, backend: Backend) -> tuple[Any, ...] | None:
         """Return what `Stream.step` needs, or None where it calls the step of the backend."""
         manifest = self.file.manifest
-        if backend.bound is None or manifest.extra_outputs:
+        if backend.bound is None or manifest.extra_outputs or self.pool.answers is not None:
             return None
         return *backend.bound, backend.answer().copy, manifest.vocabulary.id_by_symbol, symbols_of(manifest)
 
@@ -252,12 +268,14 @@ class StreamState(Unpicklable):
         if isinstance(error, Exception):
             self._fail(error)
 
-    def _new_answers(self) -> dict[str, Float32]:
-        """Return a copy of what the interpreter has answered, the main output first."""
+    def _answers_at(self, step: int) -> dict[str, Float32] | None:
+        """Return a copy of what the interpreter has answered in that step, the main output first; None: nothing."""
+        if not self.file.manifest.answers.answers_at(step):
+            return None
         return {self.file.manifest.answer: self._backend.answer().copy(), **self._backend.extra_outputs()}
 
     def _last_answers(self) -> dict[str, Float32] | None:
         """Return the answers to the last symbol; they belong to this stream. From now on the interpreter may forget."""
         if self._parked is None and self._backend.steps != self._answered_at:
-            self._answers, self._answered_at = self._new_answers(), self._backend.steps
+            self._answers, self._answered_at = self._answers_at(self._backend.steps), self._backend.steps
         return self._answers

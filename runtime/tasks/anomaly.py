@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.arrays import MaybeNone
 from ..common.atomic_write import atomic_write
 from ..common.errors import OptionError, OtherModelError, ThresholdError, check_version
 from ..format.model_file import ModelFile
@@ -183,18 +184,18 @@ class Surprise:
     """How surprising a symbol was.
 
     Attributes:
-        bits: Negative log-probability, base 2, given all before it; nan for a symbol without a prediction.
+        bits: Negative log-probability, base 2, given all before it; nan for a symbol that no answer came before.
         rank: 1 for the likeliest symbol, and so on; 0 if `bits` is nan.
         surprising: `bits` is above the threshold of symbols.
         alarm: `bits` is above the threshold of sequences.
-        prediction: The answer of the model to the symbol.
+        prediction: The answer of the model to the symbol; None where it has none at this step.
     """
 
     bits: float
     rank: int
     surprising: bool
     alarm: bool
-    prediction: Prediction
+    prediction: Prediction | MaybeNone
 
 
 class Watch:
@@ -224,8 +225,8 @@ class Watch:
             features: Features that the model reads beside it; see `Stream.step`.
 
         Returns:
-            Its surprise and the next prediction. The first symbol of a fresh stream has no surprise, bits nan and
-            rank 0, unless the sequence was begun.
+            Its surprise and the next prediction. The first symbol of a fresh stream, unless the sequence was begun, and
+            one after a step without an answer have no surprise: bits nan and rank 0.
 
         Raises:
             UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: The state has not moved.

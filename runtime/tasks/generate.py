@@ -9,7 +9,7 @@ from numbers import Integral
 
 import numpy as np
 
-from ..common.errors import OptionError
+from ..common.errors import OptionError, TargetError
 from ..streams.snapshot import Snapshot
 from ..streams.stream import Stream
 from .begin import can_begin
@@ -39,7 +39,7 @@ def generate(
         stream: The stream to move.
         count: How many symbols, at most.
         prompt: Symbols to feed first. A stream that has not been stepped since its reset needs some, unless its model
-            has an end symbol to begin with.
+            has an end symbol to begin with; a model that answers from its N-th step on needs N in all.
         temperature: See `Sampling`.
         top_k: See `Sampling`.
         top_p: See `Sampling`.
@@ -52,7 +52,7 @@ def generate(
 
     Raises:
         OptionError: Options make no sense, or there is no prediction to start from. The stream has not moved.
-        TargetError: The model does not answer symbols with the next one. The stream has not moved.
+        TargetError: The model does not answer symbols with the next one, or not at each step. The stream has not moved.
         UnknownSymbolError: A symbol of `prompt` is not in the vocabulary. The stream has not moved.
         NotFiniteError: While iterating: an output is no distribution. The stream is after the last symbol yielded.
     """
@@ -130,6 +130,11 @@ def check_generation(
     """
     file = stream.file
     require_next_symbols(file, "nothing can be fed back")
+    if file.manifest.answers.every > 1:
+        raise TargetError(
+            f"{file.name} answers {file.manifest.answers.describe()}, so nothing can be fed back: the symbols between "
+            "two answers are not predicted. Step it instead: Stream.step, or stepcell predict."
+        )
     problems = [
         f"{name} is {number}, it must be a whole number and at least {wanted}"
         for name, (number, wanted) in numbers.items()
@@ -137,8 +142,11 @@ def check_generation(
     ]
     if stop is not None and stop not in file.manifest.vocabulary:
         problems.append(f"the stop symbol {stop!r} is not in the vocabulary ({file.manifest.vocabulary.describe()})")
-    if not prompt and stream.prediction is None and not (begin and can_begin(stream)):
-        problems.append("the stream has no prediction yet: give it a prompt of one symbol or more")
+    answers, fed = file.manifest.answers, len(begun(stream, prompt)) if begin else len(prompt)
+    needed = max(answers.first - stream.symbols_seen, int(stream.prediction is None))
+    if fed < needed:
+        more = "one symbol" if needed == 1 else f"{needed - fed + len(prompt)} symbols"
+        problems.append(f"the stream has no prediction yet: give it a prompt of {more} or more")
     if problems:
         raise OptionError(f"{file.name} cannot generate symbols: {'; '.join(problems)}. The stream has not moved.")
     stream.ids_of(prompt)
@@ -180,7 +188,7 @@ def beam(
 
     Raises:
         OptionError: Options make no sense, or there is no prediction to start from.
-        TargetError: The model does not answer symbols with the next one.
+        TargetError: The model does not answer symbols with the next one, or not at each step.
         UnknownSymbolError: A symbol of `prompt` is not in the vocabulary.
         NotFiniteError: An output is no distribution.
     """

@@ -67,13 +67,17 @@ class NextEvents:
         return (self._vocabulary.symbols[-id], probability) if probability > 0 else None
 
     def _peek(self, stream: Stream, symbol: str, features: Features | None) -> Float32:
-        return stream.peek(symbol, features).probabilities
+        prediction: Prediction | None = stream.peek(symbol, features)
+        assert prediction is not None, "`next_events_of` has seen that each step after an answer has one"
+        return prediction.probabilities
 
 
 def next_events_of(manifest: Manifest) -> NextEvents | None:
-    """Return the reader of next events; None: the model has no gap symbols."""
+    """Return the reader of next events; None: the model has no gap symbols, or does not answer at each step."""
     limits = manifest.trained_data.reading.get("gaps")
     if not isinstance(limits, str) or manifest.labels is not None or manifest.output == "linear":
+        return None
+    if manifest.answers.every > 1:
         return None
     try:
         gaps = TimeBins.parse(limits)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Float32, Ids
 from ..common.printable import printable_json
-from ..format.tensor_specs import Features, checked_features
+from ..format.tensor_specs import EVERY_STEP, Features, checked_features
 from ..format.vocabulary import show_symbol
 from ..streams.stream import Stream
 from .begin import begin_sequence
@@ -87,7 +87,8 @@ class Score:
 
     Attributes:
         log_probabilities: float64 of shape (T,), natural logarithms. A probability below 2**-126, which float32 hardly
-            tells from 0, counts as that: -87.3. nan for a first symbol without a prediction.
+            tells from 0, counts as that: -87.3. nan for a symbol without a prediction: the first, and those after a
+            step without an answer.
         ranks: int32 of shape (T,): 1 for the likeliest symbol, as `Prediction.top` orders them; 0 where
             `log_probabilities` is nan.
         lanes: The certificate of a score that was computed in lanes: its log-probabilities are those of stepping to
@@ -202,13 +203,26 @@ def score_ids(stream: Stream, ids: Ids, features: Features | None = None, *, in_
         for start in range(0, ids.size, block):
             outputs = run_ids(stream, ids, checked, slice(start, start + block))
             known = np.concatenate([last, outputs[:-1]]) if len(last) else outputs[:-1]
-            part = slice(start + len(outputs) - len(known), start + len(outputs))
+            part: slice | AnyArray = slice(start + len(outputs) - len(known), start + len(outputs))
+            if manifest.answers != EVERY_STEP:
+                part, known = _with_answer(known, start + len(outputs))
             log_probabilities[part], ranks[part] = scorer(known, ids[part])
             last = outputs[-1:]
     except BaseException:
         stream.go_to(before)
         raise
     return Score(log_probabilities, ranks)
+
+
+def _with_answer(outputs: Float32, stop: int) -> tuple[AnyArray, Float32]:
+    """Return the indices of the symbols, up to `stop`, that come after an answer, and these answers.
+
+    Args:
+        outputs: The outputs before each, (T, K), NaN in the rows of steps without an answer.
+        stop: The index after the last of the T symbols.
+    """
+    answered = ~np.isnan(outputs[:, 0])
+    return np.flatnonzero(answered) + (stop - len(outputs)), outputs[answered]
 
 
 def run_ids(stream: Stream, ids: Ids, features: Mapping[str, AnyArray], part: slice) -> Float32:
@@ -223,5 +237,7 @@ def can_use_lanes(stream: Stream, ids: Ids) -> bool:
     """Tell whether cutting `ids` in lanes is possible and worth a try."""
     manifest = stream.file.manifest
     if ids.size < FEWEST or manifest.features or manifest.extra_outputs or manifest.sequence:
+        return False
+    if manifest.answers != EVERY_STEP:  # the lanes begin at other steps
         return False
     return forgets(stream, ids)

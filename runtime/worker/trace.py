@@ -45,7 +45,7 @@ def trace(model: Model, spec: RunSpec, *, low_latency: bool = False) -> RunResul
     A graph of sequences gets a block of symbols at once and the next block symbol by symbol, in turn.
 
     Args:
-        model: The model.
+        model: The model; it answers at each step.
         spec: The symbols and the state to start from.
         low_latency: Step in two phases.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from stepcell.runtime import load, read_model_file
 from stepcell.runtime.format.model_file import pack
+from stepcell.runtime.format.tensor_specs import AnswerTimes
 
 DATA = Path(__file__).parent.parent / "data"
 FOREIGN = DATA / "foreign"
@@ -68,6 +69,11 @@ def changed_memory(path: Path, *, of: str = "memory", **changes) -> Path:
     file = read_model_file(path_of(of, path.suffix[1:]))
     path.write_bytes(pack(file.payload, replace(file.manifest, **changes), file.format))
     return path
+
+
+def answering(path: Path, first: int, every: int, *, of: str = "memory") -> Path:
+    """The same with a model that answers at step `first` and then at each `every`-th alone."""
+    return changed_memory(path, of=of, answers=AnswerTimes(first, every))
 
 
 class Answers(NamedTuple):
