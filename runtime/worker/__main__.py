@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any
@@ -18,12 +17,10 @@ from typing import IO, Any
 from ..common.errors import StepcellError
 from ..common.run_worker import read_message, write_message
 from ..format.model_file import TFLITE, read_model_file
-from ..format.tensor_specs import EVERY_STEP
 from ..interpreters.golden import replay_golden
 from ..interpreters.probe import probe_backends
 from ..interpreters.registry import NUMPY, open_any_file, open_backend, open_public_backend
-from ..streams.model import Model
-from ..streams.pool import InterpreterPool
+from ..streams.model import load
 from .measure import measure
 from .messages import RunSpec
 from .trace import trace_all
@@ -47,13 +44,8 @@ def replay(model: str, backend: str) -> Answer:
 
 
 def trace(*specs: bytes, model: str, backend: str) -> Answer:
-    """Step the file `model` as each `RunSpec` says; return a `RunResult` for each.
-
-    The outputs are those of the file at each step, also where they are no answer (`Manifest.answers`).
-    """
-    file = read_model_file(model)
-    file = replace(file, manifest=replace(file.manifest, answers=EVERY_STEP))
-    loaded = Model(InterpreterPool(file, backend, open_backend(backend, file), golden=False))
+    """Step the file `model` as each `RunSpec` says; return a `RunResult` for each."""
+    loaded = load(model, backend=backend, golden=False)
     return None, [found.to_bytes() for found in trace_all(loaded, [RunSpec.from_bytes(spec) for spec in specs])]
 
 

@@ -49,6 +49,10 @@ class RunSpec:
         """The indices of the steps whose outputs are wanted."""
         return np.arange(len(self.inputs), dtype=np.int32) if self.kept is None else self.kept
 
+    def seen_before(self, step: int) -> int:
+        """Return how many symbols the state before a step, of those that begin with a state of `state`, has seen."""
+        return 0 if self.seen is None else int(self.seen[step])
+
     def to_bytes(self) -> bytes:
         """Return it as bytes, for a process of another Python or numpy too."""
         flags = {"each": np.array(self.each), "after_reset": np.array(self.after_reset)}

@@ -45,8 +45,8 @@ def trace(model: Model, spec: RunSpec, *, low_latency: bool = False) -> RunResul
     A graph of sequences gets a block of symbols at once and the next block symbol by symbol, in turn.
 
     Args:
-        model: The model; it answers at each step.
-        spec: The symbols and the state to start from.
+        model: The model.
+        spec: The symbols and the state to start from; the model answers at all steps that it keeps.
         low_latency: Step in two phases.
 
     Returns:
@@ -64,7 +64,8 @@ def trace(model: Model, spec: RunSpec, *, low_latency: bool = False) -> RunResul
     if spec.each:
         after: list[State] = []
         for i, (symbol, features) in enumerate(steps):
-            stream.state = {name: array[i : i + 1] for name, array in spec.state.items()}
+            before = {name: array[i : i + 1] for name, array in spec.state.items()}
+            stream.set_state(before, symbols_seen=spec.seen_before(i))
             answer = stream.step(symbol, features)
             if i in kept:
                 answers.append(answer)
@@ -72,20 +73,20 @@ def trace(model: Model, spec: RunSpec, *, low_latency: bool = False) -> RunResul
         states = {name: np.concatenate([state[name] for state in after]) for name in spec.state}
         return RunResult(_values(answers), states, None, _others(model, answers))
     if not spec.after_reset:
-        stream.state = spec.state
+        stream.set_state(spec.state, symbols_seen=spec.seen_before(0))
     seconds = inf
     rows: list[Float32] = []  # of the main output
     is_sequence = model.manifest.sequence
     for number, first in enumerate(range(0, len(steps), _BLOCK)):
         block = steps[first : first + _BLOCK]
         at_once = is_sequence and number % 2 == 0
-        before = process_time()
+        began = process_time()
         if at_once:
             outputs = stream.run(symbol for symbol, _ in block if symbol is not None)
         else:
             made = [stream.step(symbol, features) for symbol, features in block]
         if at_once or not is_sequence:
-            seconds = min(seconds, (process_time() - before) / len(block))
+            seconds = min(seconds, (process_time() - began) / len(block))
         wanted = [step for step in range(len(block)) if first + step in kept]
         if at_once:
             rows += [outputs[step].copy() for step in wanted]
@@ -112,7 +113,10 @@ def trace_in_a_batch(model: Model, specs: Sequence[RunSpec]) -> list[RunResult]:
         raise WrongBackendError(f"{model.file.name} has no way for many streams on {model.backend}.")
     streams = Streams(batch, model.file)
     starts = [model.initial_state() if spec.after_reset else spec.state for spec in specs]
-    streams.state = {name: np.concatenate([start[name] for start in starts]) for name in starts[0]}
+    streams.set_state(
+        {name: np.concatenate([start[name] for start in starts]) for name in starts[0]},
+        symbols_seen=[spec.seen_before(0) for spec in specs],
+    )
     ids = np.stack([spec.inputs.ids for spec in specs], 1)  # (T, N)
     features = {n: np.stack([spec.inputs.features[n] for spec in specs], 1) for n in specs[0].inputs.features}
     rows, others, kept = list[Float32](), list[dict[str, Float32]](), set(specs[0].kept_steps.tolist())

@@ -76,6 +76,13 @@ def answering(path: Path, first: int, every: int, *, of: str = "memory") -> Path
     return changed_memory(path, of=of, answers=AnswerTimes(first, every))
 
 
+def let_answer(path: Path, first: int, every: int) -> Path:
+    """Change the model at `path` in that way."""
+    file = read_model_file(path)
+    path.write_bytes(pack(file.payload, replace(file.manifest, answers=AnswerTimes(first, every)), file.format))
+    return path
+
+
 class Answers(NamedTuple):
     """What float64 answers to the inputs of a standard model, T steps of them, at the steps `kept`.
 

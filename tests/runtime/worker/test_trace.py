@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.models import RUNTIMES, answers_of, path_of
+from support.models import RUNTIMES, answering, answers_of, path_of
 
 from stepcell.runtime import load
 from stepcell.runtime.format.tensor_specs import Inputs
@@ -107,3 +107,19 @@ def test_a_run_that_keeps_some_steps_makes_all_and_returns_these(name, format, p
             np.testing.assert_array_equal(array, every.extra_outputs[output][kept])
         for way, alternate in some.alternates.items():
             np.testing.assert_array_equal(alternate.probabilities, every.alternates[way].probabilities[kept])
+
+
+def test_a_model_that_does_not_answer_at_each_step_is_traced_at_those_that_do(tmp_path):
+    sparse = load(answering(tmp_path / "sparse.tflite", 3, 2, of="lstm"), backend="litert")
+    plain, spec = load(path_of("lstm"), backend="litert"), spec_of(sparse, "lstm", 12)
+    (whole,) = trace_all(plain, [spec])
+    (found,) = trace_all(sparse, [replace(spec, kept=np.arange(2, 12, 2, dtype=np.int32))])
+    np.testing.assert_array_equal(found.probabilities, whole.probabilities[2::2])
+    (later,) = trace_all(
+        sparse, [replace(spec, kept=np.arange(0, 12, 2, dtype=np.int32), seen=np.array([2], np.int32))]
+    )
+    np.testing.assert_array_equal(later.probabilities, whole.probabilities[::2])
+    single = replace(spec, each=True, state={n: np.repeat(a, 12, axis=0) for n, a in spec.state.items()})
+    seen = np.resize(np.array([1, 4], np.int32), 12)
+    (each,) = trace_all(sparse, [replace(single, seen=seen, kept=np.arange(1, 12, 2, dtype=np.int32))])
+    np.testing.assert_array_equal(each.probabilities, trace_all(plain, [single])[0].probabilities[1::2])
