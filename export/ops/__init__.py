@@ -5,5 +5,6 @@
 
 from .numpy_ops import ACTIVATIONS, NumpyOps
 from .protocol import Ops, Value, Weights, clip, elu, leaky_relu
+from .rounded_ops import RoundedOps
 
-__all__ = ["ACTIVATIONS", "NumpyOps", "Ops", "Value", "Weights", "clip", "elu", "leaky_relu"]
+__all__ = ["ACTIVATIONS", "NumpyOps", "Ops", "RoundedOps", "Value", "Weights", "clip", "elu", "leaky_relu"]

@@ -28,6 +28,18 @@ def golden_tolerance(rounding: float) -> float:
     return max(FLOAT32_TOLERANCE, float(f"{ROUNDING_ALLOWED * rounding:.0e}"))
 
 
+def allowed_difference(values: Floats, rounding: Floats) -> Floats:
+    """Return the difference that each number of an output of values may have from the recorded one, (K,).
+
+    Args:
+        values: The right numbers, (T, K).
+        rounding: The largest difference between right computations, (K,).
+    """
+    noise = np.maximum(rounding, np.finfo(np.float32).eps / 2 * np.abs(values).max(axis=0))
+    allowed: Floats = np.maximum(FLOAT32_TOLERANCE * np.ptp(values, axis=0), ROUNDING_ALLOWED * noise)
+    return np.maximum(allowed, np.finfo(np.float32).smallest_normal)
+
+
 def as_rows(array: Floats, digits: int = 7) -> tuple[tuple[float, ...], ...]:
     """Return an array (T, K) as rows of numbers with so many digits."""
     return tuple(tuple(float(f"{number:.{digits}g}") for number in row) for row in array)

@@ -1,14 +1,14 @@
 """Parity: a model file, stepped one symbol at a time on an interpreter, against the expected runs.
 
-A carried run counts unless the model magnifies rounding errors so much on it that float32 arithmetic in numpy would not
-be within the tolerance either. The single steps count for the states always, for the outputs with float32 always, and
-with quantised weights if no carried run counts: a quantised file errs a little in every step, so that its outputs are
-judged on symbols as they really occur.
+A carried run counts up to the step from which the model magnifies rounding errors so much that float32 arithmetic in
+numpy would not be within the tolerance either; with quantised weights it counts as a whole or not at all. The single
+steps count for the states always, for the outputs with float32 always, and with quantised weights if no carried run
+counts: a quantised file errs a little in every step, so that its outputs are judged on symbols as they really occur.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +23,8 @@ from ...runtime.worker.messages import RunResult
 from ..ops.precision import FLOAT32, INT8
 from .device_process import DeviceProcesses
 from .expected import Expected, ExpectedRun
-from .metrics import deviation, outputs_of, per_step, relative
-from .parity import EACH, INITIAL, Parity
-
-# Between two ways to step a file, which make the same products of the same numbers and add them in another order: 0 for
-# an LSTM on ai-edge-litert, 1.2e-7 elsewhere. Carried over many steps it grows as rounding errors do, by a factor that
-# numpy shows.
-ALTERNATE_TOLERANCE = 1e-6
-_ALTERNATE_ROUNDING = 10
+from .metrics import deviation, errors_of, in_units, outputs_of
+from .parity import EACH, INITIAL, InUnits, Parity
 
 
 def measure(
@@ -76,29 +70,38 @@ def compare(
 ) -> Parity:
     """Compare the result of a file with the expected run `start`."""
     run, tolerance = expected.runs[start], expected.tolerances[quantization]
-    step_function, steps = expected.step_function, len(run.spec.inputs)
-    right = outputs_of(step_function, run.result)
-    outputs = {name: per_step(relative(a, right[name])) for name, a in outputs_of(step_function, found).items()}
-    states = {f"next_{n}": per_step(relative(a, run.result.states[n])) for n, a in found.states.items()}
+    step_function, steps, exact = expected.step_function, len(run.spec.inputs), quantization == FLOAT32
+    errors = errors_of(step_function, found, run.result, run.scales, quantization)
+    outputs = {name: errors[name] for name in outputs_of(step_function, found)}
+    states = {name: error for name, error in errors.items() if name not in outputs}
     # Of a carried state only the last is known, so its error belongs to the last step.
     kept, every = run.spec.kept_steps, np.arange(steps)
+    if exact:
+        limits = {name: np.broadcast_to(run.limits[name][-len(e) :], e.shape) for name, e in errors.items()}
+    else:
+        limits = {n: np.full(e.shape, tolerance.error if n in outputs else tolerance.state) for n, e in errors.items()}
     off = {
-        (int(numbers[first - len(errors)]) + 1, -float(errors[first]), name)
-        for group, numbers, allowed in ((outputs, kept, tolerance.error), (states, every, tolerance.state))
-        for name, errors in group.items()
-        for first in np.flatnonzero(errors > allowed)[:1]
+        (int(numbers[first - len(error)]) + 1, -float(error[first]), name, float(limits[name][first]))
+        for group, numbers in ((outputs, kept), (states, every))
+        for name, error in group.items()
+        for first in np.flatnonzero(~(error <= limits[name]))[:1]
     }
-    first_step, _, first_tensor = min(off, default=(None, 0.0, None))
+    first_step, first_error, first_tensor, allowed = min(off, default=(None, 0.0, None, 0.0))
     worst: Floats = np.max(list(outputs.values()), axis=0)
-    state_error = max(float(errors.max()) for errors in states.values())
-    figures = deviation(step_function, run.spec, found, run.result)
+    state_error = max(float(error.max()) for error in states.values())
+    figures = deviation(step_function, run.spec, found, run.result, run.scales, quantization)
     carried_proves = any(each.proves(tolerance) for name, each in expected.runs.items() if name != EACH)
-    counts = run.proves(tolerance) if start != EACH else quantization == FLOAT32 or not carried_proves
-    missed = tolerance.missed(figures) if counts else []
-    if (start == EACH or (quantization == FLOAT32 and counts)) and not state_error <= tolerance.state:
+    counts = exact or (run.proves(tolerance) if start != EACH else not carried_proves)
+    missed = tolerance.missed(figures) if counts and not exact else []
+    if exact and first_step is not None:
+        missed.append(f"{first_tensor} is off by {-first_error:.2g} of its range (allowed {allowed:.2g})")
+    if start == EACH and not exact and not state_error <= tolerance.state:
         missed.append(f"a state is off by {state_error:.2g} (allowed {tolerance.state:g})")
+    other_ways = {
+        name: errors_of(step_function, alternate, found, run.scales) for name, alternate in found.alternates.items()
+    }
     if counts or quantization != INT8:
-        missed += _missed_by_alternates(expected, run, found, quantization)
+        missed += _missed_by_alternates(expected, run, found, other_ways, quantization)
     are_values = {output.activation == "linear" for output in step_function.interface.outputs}
     tenth = max(1, steps // 10)
     return Parity(
@@ -113,34 +116,43 @@ def compare(
         first_tensor=first_tensor,
         argmax_agreement=figures.agreement if False in are_values else None,
         nll_change=None if step_function.main.activation == "linear" else figures.nll_change,
-        rounding=run.rounding.error,
+        rounding=run.rounding_error,
         error_first_tenth=float(worst[kept < max(tenth, kept[0] + 1)].mean()),
         error_last_tenth=float(worst[kept >= min(steps - tenth, kept[-1])].mean()),
         quantization=quantization,
         missed=tuple(missed),
-        other_ways={name: alternate.error for name, alternate in found.alternates.items()},
+        other_ways={name: max(float(e.max()) for e in errors.values()) for name, errors in other_ways.items()},
         microseconds=found.microseconds,
         errors=worst[np.minimum(np.searchsorted(kept, every), len(kept) - 1)],
         compared=None if run.spec.kept is None else len(kept),
         value_noise=figures.noise if True in are_values else None,
+        in_units=in_units(step_function, found, run.result, run.scales),
     )
 
 
-def _missed_by_alternates(expected: Expected, run: ExpectedRun, found: RunResult, quantization: str) -> list[str]:
+def _missed_by_alternates(
+    expected: Expected,
+    run: ExpectedRun,
+    found: RunResult,
+    differences: Mapping[str, Mapping[str, Floats]],
+    quantization: str,
+) -> list[str]:
     """Return the figures beyond the tolerance of the other ways to step the file, in words.
 
-    With int8 a difference in the last digit rounds a number to the next of 8 bits, now and then, which is carried on
-    like the rounding of the first way. So there the other way is compared with Keras, as the first way is.
+    `differences` are those of each way from the first. They make the same products of the same numbers and add them in
+    another order. With int8 a difference in the last digit rounds a number to the next of 8 bits, now and then, which
+    is carried on like the rounding of the first way. So there the other way is compared with Keras, as the first is.
     """
     problems: list[str] = []
-    allowed = max(ALTERNATE_TOLERANCE, _ALTERNATE_ROUNDING * run.rounding.error)
     for name, alternate in found.alternates.items():
         if quantization == INT8:
-            result = replace(found, probabilities=alternate.probabilities)
-            figures = replace(deviation(expected.step_function, run.spec, result, run.result), error=0.0)
-            problems += [f"in {name} {problem}" for problem in expected.tolerances[INT8].missed(figures)]
-        elif not alternate.error <= allowed:
-            problems.append(f"in {name} it answers otherwise: off by {alternate.error:.2g} (allowed {allowed:.2g})")
+            figures = deviation(expected.step_function, run.spec, alternate, run.result, run.scales, INT8)
+            problems += [f"in {name} {p}" for p in expected.tolerances[INT8].missed(replace(figures, error=0.0))]
+            continue
+        for tensor, errors in differences[name].items():
+            beyond = errors[~(errors <= run.limits[tensor][-len(errors) :])]
+            if beyond.size:
+                problems.append(f"in {name} it answers otherwise: off by {beyond.max():.2g} of its range in {tensor}")
     return problems
 
 
@@ -169,7 +181,15 @@ def require(
     id = int(expected.runs[worst.start].spec.inputs.ids[worst.first_step - 1])
     symbol = f"symbol {vocabulary.decode(id)!r}, " if len(vocabulary) else ""
     raise ParityError(
-        f"Keras and {path.name} differ by {worst.error:.2g} within {worst.steps} steps, {worst.how} "
+        f"Keras and {path.name} differ by {worst.error:.2g} of the range within {worst.steps} steps, {worst.how} "
         f"(allowed {expected.tolerances[FLOAT32].error:g}); first at step {worst.first_step} in {worst.first_tensor}, "
-        f"{symbol}on {worst.runtime}. {consequence}".rstrip()
+        f"{symbol}on {worst.runtime}.{_in_words(worst.in_units)} {consequence}".rstrip()
     )
+
+
+def _in_words(units: Sequence[InUnits]) -> str:
+    """Return the largest of the errors in units as a sentence."""
+    if not units:
+        return ""
+    worst = max(units, key=lambda each: each.share)
+    return f" The values of {worst.describe()} are off by {worst.error:.2g} of a range of {worst.range:.4g}."

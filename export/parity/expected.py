@@ -22,13 +22,16 @@ from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.numpy_engine.blas import one_thread
 from ...runtime.worker.messages import RunResult, RunSpec
 from ..ops import NumpyOps
-from ..ops.precision import FLOAT32
+from ..ops.golden import FLOAT32_TOLERANCE
+from ..ops.precision import INT8
 from ..step_function.build import StepFunction
 from ..step_function.run import as_mapping, run_numpy
-from .metrics import Deviation, deviation, difference
+from .metrics import Deviation, deviation, errors_of
 from .parity import EACH, INITIAL, RANDOM, STEPS
 from .reference import KerasReference
+from .rounding import limits_of, rounding_of_single_steps, scales_of
 from .sample_inputs import every_symbol, typical_inputs
+from .scale import Scales
 from .tolerance import TOLERANCES, Tolerance
 
 _FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
@@ -48,12 +51,19 @@ class ExpectedRun:
     Attributes:
         spec: The symbols, and the state or states before them.
         result: The right outputs and states.
-        rounding: Deviation of float32 from float64 arithmetic on this run.
+        scales: The scale of each output and next state.
+        limits: Name of an output or next state -> the difference on its scale that a float32 file may have at each step
+            of `result`; infinite from where rounding alone may take it farther than the tolerance.
+        rounding: Deviation of float32 from float64 arithmetic on this run, as quantised files are judged.
+        rounding_error: The largest difference between the two, on the scale of each tensor.
     """
 
     spec: RunSpec
     result: RunResult
+    scales: Scales
+    limits: Mapping[str, Floats]
     rounding: Deviation
+    rounding_error: float
 
     def proves(self, tolerance: Tolerance) -> bool:
         """Tell whether rounding alone stays within `tolerance`; if not, a file beyond it may still be right."""
@@ -109,8 +119,7 @@ def expected_runs(
         if every_step and reference.carries(tensor.name for tensor in step_function.state):
             runs = _from_keras(step_function, reference, carried, singles, random)
         else:
-            allowed = tolerances[FLOAT32].error
-            runs = expected_from_rollout(step_function, reference, carried, singles, allowed, random)
+            runs = expected_from_rollout(step_function, reference, carried, singles, random)
     return Expected(step_function, runs, tolerances)
 
 
@@ -135,16 +144,19 @@ def _from_keras(
     with ThreadPoolExecutor() as pool:  # numpy and Keras at the same time
         in_double, in_single = (pool.submit(in_numpy, dtype) for dtype in (np.float64, np.float32))
         in_keras = reference.run_from(carried, list(starts.values()), kept)
-    runs = {}
-    for (start, state), result, exact, rounded in zip(
-        starts.items(), in_keras, in_double.result(), in_single.result(), strict=True
-    ):
+    computed = list(zip(starts.items(), in_keras, in_double.result(), in_single.result(), strict=True))
+    for _, _, exact, _ in computed:
         _require_finite(exact, len(carried))
-        spec = RunSpec(carried, state, after_reset=start == INITIAL, kept=kept)
-        runs[start] = _with_rounding(step_function, spec, result, exact, rounded)
     each = _given_states(exact, len(singles))
-    spec = RunSpec(singles, each, each=True, kept=kept_singles)
-    runs[EACH] = ExpectedRun(spec, reference.run_each(singles, each, kept_singles), Deviation())
+    single_steps = reference.run_each(singles, each, kept_singles)
+    rounding = rounding_of_single_steps(step_function, singles, each)
+    spec_of_each = RunSpec(singles, each, each=True, kept=kept_singles)
+    runs = {}
+    for (start, state), result, exact, rounded in computed:
+        spec = RunSpec(carried, state, after_reset=start == INITIAL, kept=kept)
+        scales = scales_of(step_function, result, single_steps.states, rounding, carried=True)
+        runs[start] = _carried_run(step_function, spec, result, exact, rounded, scales)
+    runs[EACH] = _single_steps(step_function, spec_of_each, single_steps, rounding)
     return runs
 
 
@@ -188,7 +200,6 @@ def expected_from_rollout(
     reference: KerasReference,
     carried: Inputs,
     singles: Inputs,
-    tolerance: float,
     random: np.random.Generator,
 ) -> dict[str, ExpectedRun]:
     """Return the runs of a model with a state that Keras neither takes nor returns: that of a step rule of one's own.
@@ -202,7 +213,6 @@ def expected_from_rollout(
         reference: The same model as Keras runs it.
         carried: The carried sequence.
         singles: The single steps, N of them.
-        tolerance: Largest difference of an output between step rules and Keras in the first steps.
         random: Draws the steps that are compared, where there are too many.
 
     Raises:
@@ -222,7 +232,7 @@ def expected_from_rollout(
     reached = run_numpy(step_function, longer[:prefix], [initial], recorded=1)[0].states
     middle = {name: array.astype(np.float32) for name, array in reached.items()}
     kept, recorded = kept_steps(step_function, len(carried), random), _most_states(step_function)
-    runs = {}
+    computed = []
     for name, start, skipped in ((INITIAL, initial, 0), (RANDOM, middle, prefix)):
         exact, rounded = (
             run_numpy(step_function, carried, [start], dtype, recorded=recorded, kept=kept)[0]
@@ -231,14 +241,7 @@ def expected_from_rollout(
         _require_finite(exact, len(carried))
         spec = RunSpec(carried, start, after_reset=not skipped, kept=kept, seen=np.array([skipped], np.int32))
         whole = reference.run(longer[prefix - skipped :], None, spec.kept_steps + skipped)
-        off = 0.0 if skipped else difference(*(result.part(slice(_FIRST), {}) for result in (whole, exact)))
-        if not off <= tolerance:
-            raise ParityError(
-                f"The step rules answer otherwise than Keras: off by {off:.2g} within the first {_FIRST} steps "
-                f"(allowed {tolerance:g}). Correct the step rule of your own layer. Nothing was written."
-            )
-        last = {n: array[-1:] for n, array in exact.states.items()}
-        runs[name] = _with_rounding(step_function, spec, replace(whole, states=last), exact, rounded)
+        computed.append((name, spec, whole, exact, rounded))
     each = _given_states(exact, len(singles))
     made = len(next(iter(exact.states.values())))
     seen = prefix + len(carried) - made + 1 + np.resize(np.arange(made, dtype=np.int32), len(singles))
@@ -246,18 +249,55 @@ def expected_from_rollout(
     widened = {name: array.astype(np.float64) for name, array in each.items()}
     outputs, following = step_function.advance(NumpyOps(), as_mapping(singles), widened)
     outputs = {name: array[answered] for name, array in outputs.items()}
-    main = outputs.pop(step_function.main.name)
-    spec = RunSpec(singles, each, each=True, kept=None if len(answered) == len(singles) else answered, seen=seen)
-    runs[EACH] = ExpectedRun(spec, RunResult(main, following, None, outputs), Deviation())
+    single_steps = RunResult(outputs.pop(step_function.main.name), following, None, outputs)
+    rounding = rounding_of_single_steps(step_function, singles, each, answered)
+    runs = {}
+    for name, spec, whole, exact, rounded in computed:
+        scales = scales_of(step_function, whole, following, rounding, carried=True)
+        if name == INITIAL:
+            _require_rules_equal_keras(step_function, whole, exact, scales)
+        last = {n: array[-1:] for n, array in exact.states.items()}
+        runs[name] = _carried_run(step_function, spec, replace(whole, states=last), exact, rounded, scales)
+    kept_singles = None if len(answered) == len(singles) else answered
+    spec = RunSpec(singles, each, each=True, kept=kept_singles, seen=seen)
+    runs[EACH] = _single_steps(step_function, spec, single_steps, rounding)
     return runs
 
 
-def _with_rounding(
-    step_function: StepFunction, spec: RunSpec, result: RunResult, exact: RunResult, rounded: RunResult
+def _require_rules_equal_keras(step_function: StepFunction, whole: RunResult, exact: RunResult, scales: Scales) -> None:
+    """Raise ParityError unless the outputs of the first steps of both results are equal."""
+    first = slice(_FIRST)
+    errors = errors_of(step_function, exact.part(first, {}), whole.part(first, {}), scales)
+    off = max(float(error.max()) for error in errors.values())
+    if not off <= FLOAT32_TOLERANCE:
+        raise ParityError(
+            f"The step rules answer otherwise than Keras: off by {off:.2g} within the first {_FIRST} steps "
+            f"(allowed {FLOAT32_TOLERANCE:g}). Correct the step rule of your own layer. Nothing was written."
+        )
+
+
+def _carried_run(
+    step_function: StepFunction, spec: RunSpec, result: RunResult, exact: RunResult, rounded: RunResult, scales: Scales
 ) -> ExpectedRun:
-    """Return the run with the deviation of float32 arithmetic, `rounded`, from float64, `exact`; states count too."""
-    rounding = deviation(step_function, spec, rounded, exact)
-    return ExpectedRun(spec, result, replace(rounding, error=difference(exact, rounded)))
+    """Return a carried run with the error of float32 arithmetic, `rounded` against `exact`."""
+    rounding = deviation(step_function, spec, rounded, exact, scales, INT8)
+    coarse = errors_of(step_function, rounded, exact, scales, INT8)
+    fine = errors_of(step_function, rounded, exact, scales)
+    rounding = replace(rounding, error=max(float(error.max()) for error in coarse.values()))
+    of_outputs = {output.name: fine[output.name] for output in step_function.interface.outputs}
+    of_states = {name: errors for name, errors in fine.items() if name not in of_outputs}
+    limits = limits_of(of_outputs, of_states, spec.kept_steps, len(spec.inputs))
+    return ExpectedRun(spec, result, scales, limits, rounding, max(float(error.max()) for error in fine.values()))
+
+
+def _single_steps(
+    step_function: StepFunction, spec: RunSpec, result: RunResult, rounding: Mapping[str, Floats]
+) -> ExpectedRun:
+    """Return the run of single steps."""
+    scales = scales_of(step_function, result, result.states, rounding)
+    worst = max(float((rounding[name] / scale.fine).max(initial=0)) for name, scale in scales.items())
+    limits = {name: np.full(1, FLOAT32_TOLERANCE) for name in scales}
+    return ExpectedRun(spec, result, scales, limits, Deviation(), worst)
 
 
 def _given_states(exact: RunResult, count: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from ...runtime.common.arrays import AnyArray, Floats
 from ...runtime.format.manifest import Golden, GoldenRun
 from ...runtime.interpreters.golden import start_state
-from ..ops.golden import GOLDEN_RUNS, as_rows, golden_tolerance, recorded_outputs
+from ...runtime.worker.messages import RunResult
+from ..ops.golden import GOLDEN_RUNS, allowed_difference, as_rows, golden_tolerance, recorded_outputs
 from ..ops.precision import FLOAT16, FLOAT32, INT8, rounding_of
 from ..step_function.build import StepFunction
 from ..step_function.run import run_numpy
-from .metrics import difference
+from .metrics import outputs_of
 from .sample_inputs import random_inputs
 
 _MOST_OUTPUTS = {FLOAT32: 32, FLOAT16: 16, INT8: 8}  # columns recorded: few enough for a file of 1 byte a weight
@@ -23,6 +25,7 @@ _MOST_OUTPUTS = {FLOAT32: 32, FLOAT16: 16, INT8: 8}  # columns recorded: few eno
 _INTERPRETERS_ALLOWED = 2
 _SMALLEST_INT8_TOLERANCE = 1e-3
 _NOT_KNOWN_YET = 1e6
+_DIGITS_OF_VALUES = 9  # as many as float32 has, for values that change little
 _DECIMALS_INT8 = 4  # of probabilities: a tenth of the smallest tolerance
 _SEED = 16
 _FEATURE_DIGITS = 3
@@ -38,24 +41,29 @@ def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golde
     inputs = random_inputs(step_function.interface, max(steps for _, steps in GOLDEN_RUNS), _SEED)
     inputs = replace(inputs, features={name: _short(array) for name, array in inputs.features.items()})
     runs = []
-    rounding = 0.0
+    rounding: dict[str, Floats] = {}
     for start, steps in GOLDEN_RUNS:
         states = [start_state(start, step_function.state)]
         used = inputs[:steps]
         exact = run_numpy(step_function, used, states, rounding=weights)[0].part(slice(None), {})
         rounded = run_numpy(step_function, used, states, np.float32, weights)[0].part(slice(None), {})
-        rounding = max(rounding, difference(exact, rounded))
+        right = outputs_of(step_function, exact)
+        for name, array in outputs_of(step_function, rounded).items():
+            rounding[name] = np.maximum(rounding.get(name, 0.0), np.abs(array - right[name]).max(axis=0))
         runs.append((start, used, exact))
     most = min(step_function.outputs, _MOST_OUTPUTS[quantization])
     columns = recorded_outputs(np.concatenate([exact.probabilities for _, _, exact in runs]), most)
 
     def recorded(array: Floats, activation: str) -> tuple[tuple[float, ...], ...]:
-        if quantization != INT8:
-            return as_rows(array)
-        return as_rows(array if activation == "linear" else array.round(_DECIMALS_INT8), 4)
+        if activation == "linear":
+            return as_rows(array, _DIGITS_OF_VALUES)
+        return as_rows(array.round(_DECIMALS_INT8), 4) if quantization == INT8 else as_rows(array)
 
+    kept = {each.name: list(range(min(each.size, most))) for each in step_function.interface.outputs}
+    kept[step_function.main.name] = columns
+    tolerance, scales = _tolerance_and_scales(step_function, [exact for _, _, exact in runs], kept, rounding)
     return Golden(
-        tolerance=_NOT_KNOWN_YET if quantization == INT8 else golden_tolerance(rounding),
+        tolerance=_NOT_KNOWN_YET if quantization == INT8 else tolerance,
         outputs=tuple(columns),
         runs=tuple(
             GoldenRun(
@@ -68,7 +76,35 @@ def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golde
             )
             for start, used, exact in runs
         ),
+        scales=scales,
     )  # fmt: skip
+
+
+def _tolerance_and_scales(
+    step_function: StepFunction,
+    runs: Sequence[RunResult],
+    kept: Mapping[str, list[int]],
+    rounding: Mapping[str, Floats],
+) -> tuple[float, dict[str, tuple[float, ...]]]:
+    """Return the tolerance of float32, and the scales of the outputs that are values.
+
+    A reader without scales takes differences of values relative above 1. So the tolerance is large enough for those,
+    and the scales make it as small as it has to be for each number.
+    """
+    worst = 0.0
+    allowed: dict[str, Floats] = {}
+    for output in step_function.interface.outputs:
+        columns = kept[output.name]
+        off = rounding[output.name][columns]
+        if output.activation != "linear":
+            worst = max(worst, golden_tolerance(float(off.max(initial=0))))
+            continue
+        values = np.concatenate([outputs_of(step_function, run)[output.name] for run in runs])[:, columns]
+        allowed[output.name] = allowed_difference(values, off)
+        worst = max(worst, float((allowed[output.name] / np.maximum(1.0, np.abs(values).min(axis=0))).max(initial=0)))
+    tolerance = float(f"{1.05 * worst:.1e}") if allowed else worst
+    scales = {name: tuple(float(f"{n:.2e}") for n in numbers / tolerance) for name, numbers in allowed.items()}
+    return tolerance, scales
 
 
 def with_measured_tolerance(golden: Golden, worst: float) -> Golden:

@@ -8,7 +8,13 @@ import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Floats
 from ...runtime.worker.messages import RunResult, RunSpec
+from ..ops.precision import FLOAT32
 from ..step_function.build import StepFunction
+from .parity import InUnits
+from .scale import Scales
+
+_MOST_NUMBERS = 16  # of an output whose errors are all reported
+_SMALLEST_SPREAD = 1e-6  # of a value, as a share of the largest
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,7 @@ class Deviation:
     """How far one run is from another, over all of its steps.
 
     Attributes:
-        error: Largest difference of an output, relative for values above 1.
+        error: Largest difference of an output, on its scale.
         agreement: Share of steps at which both name the same most likely symbol; the least of all probability outputs.
         nll_change: Change of the mean negative log-probability of the main output, in nats.
         noise: Of outputs that are values: root mean square of the difference over the standard deviation; the largest.
@@ -28,13 +34,20 @@ class Deviation:
     noise: float = 0.0
 
 
-def deviation(step_function: StepFunction, spec: RunSpec, found: RunResult, expected: RunResult) -> Deviation:
+def deviation(
+    step_function: StepFunction,
+    spec: RunSpec,
+    found: RunResult,
+    expected: RunResult,
+    scales: Scales,
+    precision: str = FLOAT32,
+) -> Deviation:
     """Return how far the outputs of `found` are from those of `expected`, two results of `spec`."""
     error, same, changed, noisy = 0.0, 1.0, 0.0, 0.0
     ours, right = (outputs_of(step_function, result) for result in (found, expected))
     for output in step_function.interface.outputs:
         one, other = ours[output.name], right[output.name]
-        error = max(error, float(per_step(relative(one, other)).max()))
+        error = max(error, float(per_step(scales[output.name].relative(one, other, precision)).max()))
         if output.activation == "linear":
             noisy = max(noisy, noise(one, other))
             continue
@@ -58,24 +71,37 @@ def outputs_of(step_function: StepFunction, result: RunResult) -> dict[str, Floa
     return {step_function.main.name: result.probabilities, **result.extra_outputs}
 
 
-def difference(one: RunResult, other: RunResult) -> float:
-    """Return the largest difference of all outputs and state tensors between two runs of the same symbols."""
-    pairs = [(one.probabilities, other.probabilities)]
-    pairs += [(array, other.extra_outputs[name]) for name, array in one.extra_outputs.items()]
-    pairs += [(array, other.states[name]) for name, array in one.states.items()]
-    return max(float(per_step(relative(found, expected)).max()) for expected, found in pairs)
+def errors_of(
+    step_function: StepFunction, found: RunResult, expected: RunResult, scales: Scales, precision: str = FLOAT32
+) -> dict[str, Floats]:
+    """Return the largest difference of each tensor at each step that both know, on its scale, by its name."""
+    pairs = {**outputs_of(step_function, found), **{f"next_{name}": array for name, array in found.states.items()}}
+    right = {**outputs_of(step_function, expected), **{f"next_{n}": array for n, array in expected.states.items()}}
+    known = {name: min(len(array), len(right[name])) for name, array in pairs.items()}  # of a state the last ones
+    return {
+        name: per_step(scales[name].relative(array[-known[name] :], right[name][-known[name] :], precision))
+        for name, array in pairs.items()
+    }
+
+
+def in_units(step_function: StepFunction, found: RunResult, expected: RunResult, scales: Scales) -> tuple[InUnits, ...]:
+    """Return the error of each number of the outputs that are values; of an output of many numbers the worst."""
+    errors: list[InUnits] = []
+    ours, right = (outputs_of(step_function, result) for result in (found, expected))
+    for output in step_function.interface.outputs:
+        if output.activation == "linear":
+            largest = np.abs(ours[output.name] - right[output.name]).max(axis=0)
+            numbers = zip(largest.tolist(), scales[output.name].span.tolist(), strict=True)
+            of_output = [InUnits(output.name, index, *pair) for index, pair in enumerate(numbers)]
+            of_output = of_output if len(of_output) <= _MOST_NUMBERS else [max(of_output, key=lambda each: each.share)]
+            errors += of_output
+    return tuple(errors)
 
 
 def per_step(errors: Floats) -> Floats:
     """Return the largest absolute value of each step, shape (T,); NaN counts as infinite."""
     largest = np.abs(errors).reshape(len(errors), -1).max(axis=1)
     return np.where(np.isnan(largest), np.inf, largest)
-
-
-def relative(found: Floats, expected: Floats) -> Floats:
-    """Return the difference, relative where the expected value is above 1: cell states and values have no bound."""
-    deviation: Floats = (found - expected) / np.maximum(1.0, np.abs(expected))
-    return deviation
 
 
 def nll(probabilities: Floats, following: AnyArray) -> float:
@@ -89,6 +115,8 @@ def noise(found: Floats, expected: Floats) -> float:
 
     The first axis of both is the steps; the worst column counts. NaN is infinite.
     """
-    spread = np.maximum(expected.std(axis=0), 1e-6)
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    # A value that hardly changes has no noise of its own: its rounding must not count as such.
+    spread = np.maximum(np.maximum(expected.std(axis=0), _SMALLEST_SPREAD * np.abs(expected).max(axis=0)), 1e-30)
     worst = float((np.sqrt(((found - expected) ** 2).mean(axis=0)) / spread).max())
     return worst if np.isfinite(worst) else np.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any
 
 from ...runtime.common.arrays import Floats
@@ -13,8 +14,41 @@ INITIAL, RANDOM, EACH = "initial", "random", "each"
 
 
 @dataclass(frozen=True)
+class InUnits:
+    """The error of one value, in its own units.
+
+    Attributes:
+        output: Name of the output.
+        index: Which of its numbers.
+        error: Largest difference from Keras.
+        range: The largest value less the smallest, as Keras answers.
+    """
+
+    output: str
+    index: int
+    error: float
+    range: float
+
+    @property
+    def share(self) -> float:
+        """The error as a share of the range; infinite where the value does not change."""
+        return self.error / self.range if self.range else inf if self.error else 0.0
+
+    def describe(self) -> str:
+        """Return the number that it is about."""
+        return f"{self.output}[{self.index}]"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        figures = {"error": _rounded(self.error), "range": float(f"{self.range:.4g}")}
+        return {"output": self.output, "index": self.index, **figures}
+
+
+@dataclass(frozen=True)
 class Parity:
     """How far one file on one runtime is from Keras, over one sequence.
+
+    Differences are shares of the range of a number (of a probability 1; see `scale.py`), unless they say otherwise.
 
     Attributes:
         backend: Name of the backend.
@@ -23,15 +57,16 @@ class Parity:
         start: "initial" or "random": the state before the first step, carried from there (random numbers, or a state
             that the model reaches where Keras lets none in); "each": every step began from a given state.
         steps: Symbols stepped.
-        max_abs_error: Largest difference of a probability.
-        max_state_error: Largest difference of a state tensor, relative for values above 1: after the last step where
-            the state was carried, after any step for "each".
+        max_abs_error: Largest difference of an output.
+        max_state_error: Largest difference of a state tensor: after the last step where the state was carried, after
+            any step for "each".
         first_step: The first step, from 1, at which anything is off by more than the tolerance; None: nowhere.
         first_tensor: The tensor that is farthest off at that step.
         argmax_agreement: Share of steps at which both name the same most likely symbol; None: all outputs are values.
         nll_change: Mean negative log-probability of the symbol that follows (of Keras's most likely one where the
             output is not the next symbol), the file's minus Keras's, in nats; None: the main output is of values.
-        rounding: Largest difference of float32 from float64 arithmetic on this sequence, in numpy.
+        rounding: Largest difference of float32 from float64 arithmetic on this sequence, in numpy; float32 is rounded
+            as other programs may round it.
         error_first_tenth: Mean over the first tenth of the steps of the largest difference of a probability.
         error_last_tenth: The same over the last tenth: where errors pile up it is larger.
         quantization: Precision of the weights.
@@ -43,6 +78,7 @@ class Parity:
             largest of all; None: no output is of values.
         errors: The largest difference of a probability at each step, float of shape (T,); where not all are compared,
             at the next one that is.
+        in_units: Of outputs that are values: the error of each number in its own units (of many the worst).
         compared: Steps whose outputs were compared, where those of all would fill the memory; None: all of them.
     """
 
@@ -67,6 +103,7 @@ class Parity:
     errors: Floats = field(compare=False, repr=False)
     value_noise: float | None = None
     compared: int | None = None
+    in_units: tuple[InUnits, ...] = ()
 
     @property
     def error(self) -> float:
@@ -96,7 +133,10 @@ class Parity:
             name: _rounded(value) if isinstance(value, float) and name != "argmax_agreement" else value
             for name, value in figures.items()
         }
+        rounded["in_units"] = [each.to_json() for each in self.in_units]
         rounded["other_ways"] = {name: _rounded(error) for name, error in self.other_ways.items()}
+        if not self.in_units:
+            del rounded["in_units"]
         return {**rounded, "within_gate": self.holds}
 
 

@@ -20,13 +20,16 @@ import tensorflow as tf
 from ...runtime.common.arrays import AnyArray, Ids
 from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
+from ...runtime.interpreters.base import initial_state
 from ...runtime.worker.messages import RunResult, State
 from ..layers import LayerStep, Lookup
 from ..layers.keras_graph import KerasLayer, KerasModel, LayerCall
 from ..layers.traced import OUTPUT
 from ..step_function.build import StepFunction
-from .metrics import relative
+from .metrics import per_step
+from .rounding import rounding_of_single_steps
 from .sample_inputs import random_inputs
+from .scale import scale_of
 
 _L = keras.layers
 # In the order in which `return_state` gives them.
@@ -181,6 +184,7 @@ class KerasReference:
         Raises:
             ParityError: The layers of the graph do not answer as `model` itself does.
         """
+        self._step_function = step_function
         self._graph, self._interface = step_function.graph, step_function.interface
         self._calls = [
             whole_call(call, () if isinstance(found, Lookup) else found) for call, found in step_function.calls
@@ -297,16 +301,20 @@ class KerasReference:
         with _carried_state_kept([call.layer for call in self._graph.calls]):
             made = tf.nest.flatten(model(given[0] if len(given) == 1 else given, training=False))
         whole = {output.number: value for output, value in zip(self._graph.outputs, made, strict=True)}
+        states = {n: np.repeat(a, len(inputs), 0) for n, a in initial_state(self._step_function.state).items()}
+        rounding = rounding_of_single_steps(self._step_function, inputs, states)
         difference = 0.0
         for each, value in zip(self._interface.outputs, self._whole_sequence(arrays, None)[0], strict=True):
             expected = np.asarray(tf.nn.softmax(whole[each.number]) if each.from_logits else whole[each.number])
             apart = np.asarray(value)
             found = apart if expected.ndim == apart.ndim else apart[:, -1]
-            difference = max(difference, float(np.nan_to_num(np.abs(relative(found, expected)), nan=np.inf).max()))
+            scale = scale_of(apart.reshape(-1, each.size), rounding[each.name], bounded=each.activation != "linear")
+            off = scale.relative(found.reshape(-1, each.size), expected.reshape(-1, each.size))
+            difference = max(difference, float(per_step(off).max()))
         if not difference <= _SELF_TOLERANCE:
             raise ParityError(
                 f"The model {model.name!r} and its own layers, called one after the other, differ by {difference:.2g} "
-                f"within {steps} steps (allowed {_SELF_TOLERANCE:g}). Nothing was written."
+                f"of the range within {steps} steps (allowed {_SELF_TOLERANCE:g}). Nothing was written."
             )
 
 

@@ -1,4 +1,4 @@
-"""Tolerances: how far from Keras a file of each precision may be."""
+"""Tolerances: how far from Keras a file of each precision may be, on the scale of `scale.py`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Tolerance:
     """Largest differences from Keras that a file may have.
 
     Attributes:
-        error: Largest difference of a probability.
-        state: Largest difference of a state tensor, relative for values above 1. For quantised weights that of a single
-            step from a given state: it tells rounding from a miswired state.
+        error: Largest difference of an output, on its scale.
+        state: Largest difference of a state tensor, likewise. For quantised weights that of a single step from a given
+            state: it tells rounding from a miswired state.
         agreement: Smallest share of steps at which both name the same most likely symbol.
         nll: Largest change of the mean negative log-probability, in nats, to either side.
         noise: Of outputs that are values: the largest root mean square of the difference, as a share of the standard
@@ -44,7 +44,7 @@ class Tolerance:
         """Return the figures beyond the tolerance, in words; NaN is beyond every tolerance."""
         problems = []
         if not found.error <= self.error:
-            problems.append(f"an output is off by {found.error:.2g} (allowed {self.error:g})")
+            problems.append(f"an output is off by {found.error:.2g} of its range (allowed {self.error:g})")
         if not found.agreement >= self.agreement:
             problems.append(
                 f"{100 * found.agreement:.2f} % of the answers are the same (at least {100 * self.agreement:g} %)"

@@ -10,7 +10,7 @@ import numpy as np
 from ...runtime.common.arrays import AnyArray, Ids
 from ...runtime.format.tensor_specs import SYMBOL, Inputs
 from ...runtime.worker.messages import RunResult, State
-from ..ops import NumpyOps
+from ..ops import NumpyOps, RoundedOps
 from ..ops.precision import Rounding, unrounded
 from .build import StepFunction
 
@@ -24,14 +24,14 @@ def run_numpy(
     recorded: int | None = None,
     kept: Ids | None = None,
 ) -> list[RunResult]:
-    """Step `inputs` in numpy from each of `starts`, all of them in one batch.
+    """Step `inputs` in numpy from each of `starts`, all of them in one batch: in float64, or rounded as float32 may be.
 
     Returns:
         The outputs of the steps `kept` (None: all), and the state after each step, or after each of the last `recorded`
         ones: the past inputs of a few convolutions over 10,000 steps would fill the memory. Overflow gives infinities
         and no warning.
     """
-    ops = NumpyOps(dtype, rounding)
+    ops = NumpyOps(dtype, rounding) if dtype is np.float64 else RoundedOps(rounding)
     current = {name: np.concatenate([start[name] for start in starts]).astype(dtype) for name in starts[0]}
     places = {step: place for place, step in enumerate(range(len(inputs)) if kept is None else kept.tolist())}
     outputs = {o.name: np.empty((len(starts), len(places), o.size), dtype) for o in step_function.interface.outputs}

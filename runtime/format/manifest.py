@@ -106,14 +106,17 @@ class Golden:
     """A known answer inside the file, replayed at every load.
 
     Attributes:
-        tolerance: Largest allowed absolute difference of a probability.
+        tolerance: Largest allowed difference of a number: as it is for probabilities, relative above 1 for values.
         outputs: The output ids whose probabilities are recorded (a large vocabulary is sampled).
         runs: Runs to replay one after the other; each sets the state first.
+        scales: Name of an output of values -> what the difference of each recorded number is divided by before it is
+            compared with the tolerance; an output that is not here has none.
     """
 
     tolerance: float
     outputs: tuple[int, ...]
     runs: tuple[GoldenRun, ...]
+    scales: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ _COUNT: Schema = {**_SIZE, "minimum": 0}
 _ZERO_POINT: Schema = {**_SIZE, "minimum": -_MAX_INT32}
 _ANYTHING: Schema = {"type": ("object",)}
 _ROWS = array_of(array_of(_NUMBER))
+_NAMED_NUMBERS: Schema = {"type": ("object",), "additionalProperties": array_of(_NUMBER)}
 _NAMED_ROWS: Schema = {"type": ("object",), "additionalProperties": _ROWS}
 _FLOAT32 = ("float32",)
 
@@ -96,6 +97,7 @@ _GOLDEN = object_of(
     Field("tolerance", _NUMBER, "The largest allowed difference of an element."),
     Field("outputs", array_of(_COUNT), "The elements of the main output that are recorded."),
     Field("runs", array_of(_GOLDEN_RUN), "Runs to replay one after the other."),
+    Field("scales", _NAMED_NUMBERS, "Name of an output -> the divisors of the differences of its numbers.", {}, 3),
     nullable=True,
 )
 _LOGITS = Field("logits", _FLAG, "The answer is the softmax of this output.")

@@ -218,6 +218,10 @@ def _check_golden(entries: Json) -> Iterator[str]:
             good &= all(least <= len(row) <= most for each, least, most in rows for row in each)
     if not good:
         yield "golden holds ids or rows that do not fit"
+    recorded = {"values": len(golden["outputs"])}
+    recorded.update({n: len(rows[0]) for run in golden["runs"] for n, rows in run["others"].items() if rows})
+    if any(recorded.get(n) != len(numbers) or min(numbers) <= 0 for n, numbers in golden["scales"].items()):
+        yield "golden holds scales that do not fit"
     steps = sum(len(run["ids"]) for run in golden["runs"])
     if steps > _MAX_GOLDEN_STEPS:
         yield f"golden has {steps} steps, at most {_MAX_GOLDEN_STEPS} can be replayed at a load"

@@ -11,7 +11,7 @@ from ..common.arrays import AnyArray, Float32
 from ..common.errors import BackendError, GoldenMismatchError, NotFiniteError, StepcellError
 from ..format.manifest import GoldenRun, StateTensor
 from ..format.model_file import ModelFile
-from ..format.tensor_specs import Feature
+from ..format.tensor_specs import Feature, Output
 from .base import Backend, State, initial_state
 from .batch import Batch
 from .registry import describe_backend
@@ -20,6 +20,9 @@ INITIAL = "initial"
 # The kernels of TFLite for 32-bit ARM are less exact than all others: a cell state is off by 1e-4, and the answer by up
 # to 8e-4 (tests/data/memory.tflite over 2,000 steps; benchmarks/pi/prove.py).
 _LESS_EXACT_TOLERANCE = 1e-3
+_LESS_EXACT_FACTOR = 100  # the same, where a file has scales of its own
+_ABSORB_TOLERANCE = 1e-4  # of the largest number of a tensor; a state that is fed back wrongly is off by all of it
+_SMALLEST = 1e-30  # of a divisor
 
 
 def start_state(start: str, state: tuple[StateTensor, ...]) -> dict[str, Float32]:
@@ -100,7 +103,8 @@ def _replay(backend: Backend | _AllStreams, file: ModelFile, backend_name: str) 
     manifest = file.manifest
     worst = 0.0
     if manifest.golden is not None:
-        outputs = list(manifest.golden.outputs)
+        outputs, scales = list(manifest.golden.outputs), manifest.golden.scales
+        main = Output(manifest.answer, len(outputs), manifest.output)
         for run in manifest.golden.runs:
             backend.write_state(start_state(run.start, manifest.state))
             for step, (id, expected) in enumerate(zip(run.ids, run.probabilities, strict=True), start=1):
@@ -112,11 +116,11 @@ def _replay(backend: Backend | _AllStreams, file: ModelFile, backend_name: str) 
                     raise _mismatch(file, backend_name, step, float("nan")) from None
                 if run.start == INITIAL and not manifest.answers.answers_at(step):
                     continue
-                differences = [_difference(backend.answer()[..., outputs], expected, manifest.output)]
+                differences = [_difference(backend.answer()[..., outputs], expected, main, scales)]
                 for output in manifest.extra_outputs:
                     recorded = run.extra_outputs[output.name][step - 1]
                     found = backend.extra_outputs()[output.name][..., : len(recorded)]
-                    differences.append(_difference(found, recorded, output.activation))
+                    differences.append(_difference(found, recorded, output, scales))
                 difference = float(np.max(differences))
                 if not difference <= _tolerance(file, backend_name):
                     raise _mismatch(file, backend_name, step, difference)
@@ -131,7 +135,8 @@ def _tolerance(file: ModelFile, backend_name: str) -> float:
     assert file.manifest.golden is not None, "a step of the golden sequence was made"
     own = file.manifest.golden.tolerance
     is_less_exact = sys.maxsize < 2**32 and backend_name in ("litert", "tflite")
-    return max(own, _LESS_EXACT_TOLERANCE) if is_less_exact else own
+    least = _LESS_EXACT_TOLERANCE if not file.manifest.golden.scales else _LESS_EXACT_FACTOR * own
+    return max(own, least) if is_less_exact else own
 
 
 def _mismatch(file: ModelFile, backend_name: str, step: int, difference: float) -> GoldenMismatchError:
@@ -146,25 +151,36 @@ def _features_at(features: tuple[Feature, ...], run: GoldenRun, step: int) -> di
     return {f.name: np.array(run.features[f.name][step], f.dtype).reshape(f.shape) for f in features}
 
 
-def _difference(found: Float32, recorded: tuple[float, ...], activation: str) -> float:
-    """Return the largest difference; relative for values above 1, which have no bound. Not a number stays that."""
+def _difference(
+    found: Float32, recorded: tuple[float, ...], output: Output, scales: Mapping[str, tuple[float, ...]]
+) -> float:
+    """Return the largest difference of an output, on its scale; without one relative for values above 1.
+
+    Not a number stays that.
+    """
     expected = np.array(recorded)
-    scale = np.maximum(1.0, np.abs(expected)) if activation == "linear" else 1.0
+    if output.name in scales:
+        scale = np.array(scales[output.name])
+    else:
+        scale = np.maximum(1.0, np.abs(expected)) if output.activation == "linear" else np.ones(1)
     return float((np.abs(found - expected) / scale).max())
 
 
 def _absorb_run(backend: Backend, file: ModelFile, backend_name: str, run: GoldenRun) -> float:
     """Absorb `run`, whose stepped state is resident, and return the largest difference; raise if it is too large."""
+    manifest = file.manifest
     stepped, answer = backend.read_state(), backend.answer().copy()
-    backend.write_state(start_state(run.start, file.manifest.state))
+    backend.write_state(start_state(run.start, manifest.state))
     backend.absorb(np.array(run.ids, np.int32))
-    differences = [backend.answer() - answer]
-    # Relative above 1: a cell state has no bound.
-    differences += [(a - stepped[n]) / np.maximum(1, np.abs(stepped[n])) for n, a in backend.read_state().items()]
-    worst = max(float(np.abs(difference).max()) for difference in differences)
-    if not worst <= _tolerance(file, backend_name):
+    pairs = [(backend.answer(), answer), *((array, stepped[name]) for name, array in backend.read_state().items())]
+    # Relative to the largest number of a tensor: cell states and values have no bound.
+    least = 1.0 if manifest.quantization == "int8" else _SMALLEST
+    worst = float(np.max([np.abs(a - b).max() / max(np.abs(b).max(), least) for a, b in pairs if b.size]))
+    scaled = manifest.golden is not None and manifest.golden.scales  # then the tolerance is one of scaled differences
+    allowed = _ABSORB_TOLERANCE if scaled else max(_tolerance(file, backend_name), _ABSORB_TOLERANCE)
+    if not worst <= allowed:
         raise GoldenMismatchError(
             f"{describe_backend(backend_name)} absorbs the golden sequence of {file.name} to another end than it steps "
-            f"it: off by {worst:.2g} (allowed {_tolerance(file, backend_name):g}). Try another backend or version."
+            f"it: off by {worst:.2g} (allowed {allowed:g}). Try another backend or version."
         )
     return worst

@@ -18,7 +18,7 @@ from ..format.tensor_specs import Inputs
 
 State: TypeAlias = Mapping[str, Float32]
 # Groups of arrays in a message.
-_STATE, _FEATURE, _OUTPUT, _ALTERNATE, _ERROR = "state/", "feature/", "output/", "alternate/", "error/"
+_STATE, _FEATURE, _OUTPUT, _ALTERNATE = "state/", "feature/", "output/", "alternate/"
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,6 @@ class RunSpec:
 
 
 @dataclass(frozen=True)
-class AlternateRun:
-    """Result of another way to step the same symbols.
-
-    Attributes:
-        error: Largest difference of an output or of the last state, relative for values above 1; nan where a value is.
-        probabilities: The main output, float of shape (T, K).
-    """
-
-    error: float
-    probabilities: Floats
-
-
-@dataclass(frozen=True)
 class RunResult:
     """Outputs and states of T steps, those that a `RunSpec` keeps.
 
@@ -93,14 +80,14 @@ class RunResult:
             sequences, of a symbol in a block of them. None: not measured. (From a state of zeros some kernels are many
             times faster than in use.)
         extra_outputs: Name -> float of shape (T, K): the outputs beside the main one.
-        alternates: Name of another way to step the same symbols -> its result.
+        alternates: Name of another way to step the same symbols -> its result, with the last states.
     """
 
     probabilities: Floats
     states: Mapping[str, Floats]
     microseconds: float | None = None
     extra_outputs: Mapping[str, Floats] = field(default_factory=dict)
-    alternates: Mapping[str, AlternateRun] = field(default_factory=dict)
+    alternates: Mapping[str, RunResult] = field(default_factory=dict)
 
     def part(self, steps: slice | AnyArray, states: Mapping[str, Floats]) -> RunResult:
         """Return the outputs of some of the steps, with other `states`."""
@@ -113,8 +100,7 @@ class RunResult:
         groups = {
             _STATE: self.states,
             _OUTPUT: self.extra_outputs,
-            _ALTERNATE: {name: one.probabilities for name, one in self.alternates.items()},
-            _ERROR: {name: np.array(one.error) for name, one in self.alternates.items()},
+            _ALTERNATE: {n: np.frombuffer(one.to_bytes(), np.uint8) for n, one in self.alternates.items()},
         }
         return _pack({"probabilities": self.probabilities, **measured}, groups)
 
@@ -123,8 +109,7 @@ class RunResult:
         """Read what `to_bytes` returned."""
         arrays = _unpack(content)
         microseconds = float(arrays["microseconds"]) if "microseconds" in arrays else None
-        errors = _group(arrays, _ERROR)
-        alternates = {n: AlternateRun(float(errors[n]), array) for n, array in _group(arrays, _ALTERNATE).items()}
+        alternates = {n: cls.from_bytes(array.tobytes()) for n, array in _group(arrays, _ALTERNATE).items()}
         return cls(
             arrays["probabilities"], _group(arrays, _STATE), microseconds, _group(arrays, _OUTPUT), alternates
         )  # fmt: skip

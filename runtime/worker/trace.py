@@ -15,7 +15,7 @@ from ..interpreters.batch import SequentialBatch
 from ..streams.lockstep import Streams
 from ..streams.model import Model
 from ..streams.prediction import Prediction
-from .messages import AlternateRun, RunResult, RunSpec, State
+from .messages import RunResult, RunSpec, State
 
 _BLOCK = 100  # steps whose time is taken together; the fastest block is the least disturbed one
 
@@ -34,8 +34,7 @@ def trace_all(model: Model, specs: Sequence[RunSpec]) -> list[RunResult]:
             continue
         for row, other in zip(carried, others, strict=True):
             known = found[row]
-            alternate = AlternateRun(_difference(known, other), other.probabilities)
-            found[row] = replace(known, alternates={**known.alternates, name: alternate})
+            found[row] = replace(known, alternates={**known.alternates, name: other})
     return found
 
 
@@ -143,13 +142,6 @@ ALTERNATES: dict[str, Callable[[Model, Sequence[RunSpec]], list[RunResult]]] = {
     "two phases": trace_in_two_phases,
     "a batch": trace_in_a_batch,
 }
-
-
-def _difference(one: RunResult, other: RunResult) -> float:
-    pairs = [(one.probabilities, other.probabilities)]
-    pairs += [(array, other.extra_outputs[name]) for name, array in one.extra_outputs.items()]
-    pairs += [(array, other.states[name]) for name, array in one.states.items()]
-    return float(np.max([np.max(np.abs(a - b) / np.maximum(1, np.abs(a))) for a, b in pairs]))  # nan stays nan
 
 
 def _values(answers: Sequence[Prediction]) -> Float32:

@@ -18,7 +18,7 @@ from stepcell.export.parity.tolerance import FLOAT32_TOLERANCE
 from stepcell.export.prepare import prepare
 from stepcell.export.step_function.run import as_mapping
 from stepcell.runtime.interpreters.base import initial_state
-from stepcell.runtime.worker.messages import AlternateRun, RunResult
+from stepcell.runtime.worker.messages import RunResult
 
 CELLS = {
     "lstm": ("lstm", {}),
@@ -129,12 +129,13 @@ def test_alternate_runs_are_compared_with_the_first_and_with_int8_with_keras(pre
     right = expected.runs["initial"].result
 
     def missed(quantization, error, probabilities):
-        found = replace(right, alternates={"two phases": AlternateRun(error, probabilities)})
+        states = {name: array + error for name, array in right.states.items()}
+        found = replace(right, alternates={"two phases": RunResult(probabilities, states)})
         return compare(expected, "initial", found, "litert", "tflite", quantization).missed
 
     assert missed("float32", 1e-7, right.probabilities) == ()
     assert missed("float16", 1e-2, right.probabilities)[0].startswith("in two phases it answers otherwise: off by 0")
-    assert missed("int8", 1e-2, right.probabilities) == ()
+    assert missed("int8", 1e-2, right.probabilities) == ()  # as far as that may have been rounded
     assert "in two phases" in missed("int8", 1e-2, np.roll(right.probabilities, 1, axis=1))[0]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stepcell.runtime.format.tensor_specs import Inputs
-from stepcell.runtime.worker.messages import AlternateRun, RunResult, RunSpec
+from stepcell.runtime.worker.messages import RunResult, RunSpec
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ def test_a_run_result_is_read_as_it_was_written_and_without_a_syntax_tree(micros
     random = np.random.default_rng(1)
     answers, other = random.random((5, 4)), random.random((5, 2)).astype(np.float32)
     states = {"h0": random.normal(size=(2, 3)), "c0": random.normal(size=(2, 3))[:, ::-1]}
-    alternate = AlternateRun(float("nan"), answers.astype(np.float32))
+    alternate = RunResult(answers.astype(np.float32), {"h0": np.full((1, 3), np.nan)})
     written = RunResult(answers, states, microseconds, {"alarm": other}, {"a batch": alternate})
     read = RunResult.from_bytes(written.to_bytes())
     assert read.microseconds == microseconds
     assert _same({"main": read.probabilities}, {"main": answers})
     assert _same(dict(read.states), states)
     assert _same(dict(read.extra_outputs), {"alarm": other})
-    assert np.isnan(read.alternates["a batch"].error)
+    assert np.isnan(read.alternates["a batch"].states["h0"]).all()
     assert _same({"": read.alternates["a batch"].probabilities}, {"": alternate.probabilities})
     read.states["h0"][:] = 0  # an array of its own

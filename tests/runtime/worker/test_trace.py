@@ -11,7 +11,7 @@ from support.models import RUNTIMES, answering, answers_of, path_of
 from stepcell.runtime import load
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.worker.messages import RunSpec
-from stepcell.runtime.worker.trace import ALTERNATES, trace_all
+from stepcell.runtime.worker.trace import trace_all
 
 
 def spec_of(model, name, steps=150, **options):
@@ -42,19 +42,11 @@ def test_the_alternates_are_the_ways_of_the_interpreter_and_agree(backend, forma
     single = replace(spec, each=True, state={n: np.repeat(a, 150, axis=0) for n, a in spec.state.items()})
     carried, other, each = trace_all(model, [spec, spec, single])
     assert carried.alternates.keys() == other.alternates.keys() == names
-    assert max([one.error for one in carried.alternates.values()], default=0) < 1e-5
+    for alternate in carried.alternates.values():
+        np.testing.assert_allclose(alternate.probabilities, carried.probabilities, atol=1e-5)
+        for name, array in alternate.states.items():
+            np.testing.assert_allclose(array, carried.states[name], atol=1e-5)
     assert each.alternates == {}
-
-
-@pytest.mark.parametrize("spoilt", [0.25, np.nan])
-def test_the_difference_of_an_alternate_is_measured_in_states_too(memory, monkeypatch, spoilt):
-    spec = RunSpec(Inputs(np.array([3, 0], np.int32)), memory.initial_state())
-    (expected,) = trace_all(memory, [spec])
-    wrong = replace(expected, states={**expected.states, "c0": expected.states["c0"] + spoilt})
-    monkeypatch.setitem(ALTERNATES, "wrong", lambda model, specs: [wrong])
-    (found,) = trace_all(memory, [spec])
-    error = np.max(spoilt / np.maximum(1, np.abs(expected.states["c0"])))
-    np.testing.assert_allclose(found.alternates["wrong"].error, error, rtol=1e-6)
 
 
 def test_single_steps_are_taken_each_from_its_own_state():
