@@ -67,7 +67,7 @@ FAULTS = (
     Fault(
         "a reset keeps the state",
         "runtime/streams/stream_state.py",
-        "self._park(Snapshot(initial_state(self.file.manifest.state)))",
+        "self._park(Snapshot(after_reset(manifest, self.snapshot().state if manifest.static else {})))",
         "self._park(Snapshot(self.snapshot().state))",
         STREAMS,
     ),

@@ -14,7 +14,7 @@ from ..common.arrays import AnyArray, Floats
 from ..common.errors import StepcellError
 from ..common.run_worker import run_worker
 from ..streams.model import Model, load
-from ..worker.measure import blank_features, random_symbols
+from ..worker.measure import blank_features, blank_static, random_symbols
 from .variants import SCORED, Variant, reference_of, variants_of
 
 ROUNDS = 9
@@ -82,6 +82,8 @@ def measure_variants(
     """
     begin = time.perf_counter_ns()
     model = load(path, backend=backend)
+    static = blank_static(model.manifest)
+    model = model if static is None else model.with_static(static)
     stream = model.stream()
     symbols, features = random_symbols(model.manifest, _STEPS), blank_features(model.manifest)
     start = time.perf_counter_ns()

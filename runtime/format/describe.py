@@ -20,11 +20,14 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         "cells": ", ".join(f"{cell.kind} {cell.units}" for cell in manifest.cells) or "none known",
         "weights": f"{manifest.quantization}; {manifest.output} output",
         "state": ", ".join(f"{tensor.name} {(1, *tensor.shape)} -> {tensor.next}" for tensor in manifest.state),
+        "static": ", ".join(tensor.describe() for tensor in manifest.static),
         "start": ", ".join(filter(None, map(_describe_start, manifest.state))) or "zeros",
         "training": ", ".join(f"{name} {value}" for name, value in training.items()) or "unknown",
         "requires": ", ".join(f"{name} {value}" for name, value in manifest.requires.items()),
         "producer": manifest.producer,
     }
+    if not manifest.static:
+        del lines["static"]
     if manifest.sequence:
         lines["graph"] = "whole sequences, of any length"
     if manifest.io_mapping is not None:

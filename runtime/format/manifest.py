@@ -46,6 +46,10 @@ class StateTensor:
         """The name of the output that becomes this input at the next step. Pairs are made by name alone."""
         return f"next_{self.name}"
 
+    def describe(self) -> str:
+        """Return name and shape."""
+        return f"{self.name} {list(self.shape)}"
+
     def initial_value(self) -> Float32:
         """Return the value after a reset, float32 of shape `(1, *shape)`."""
         if isinstance(self.initial, tuple):
@@ -166,6 +170,11 @@ class Manifest:
     sequence: bool = False
     answers: AnswerTimes = EVERY_STEP
     window: Window | None = None
+
+    @computed_once
+    def static(self) -> tuple[StateTensor, ...]:
+        """The tensors of the state that are static inputs."""
+        return tuple(tensor for tensor in self.state if tensor.given)
 
     @property
     def answer(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..common.arrays import AnyArray, Flags, Float32, Ids, MaybeNone
-from ..common.errors import FeatureMismatchError, OptionError
+from ..common.errors import FeatureMismatchError, OptionError, StateMismatchError
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import EVERY_STEP, Features, checked_features
@@ -24,6 +24,7 @@ from .prediction import Prediction, prediction_of
 from .saved_state import SavedStreams, read_saved_streams
 from .snapshot import Snapshot
 from .state_table import StateTable, Store
+from .static import Static, describe_static, start_of
 
 
 class FleetResult(Mapping[str, Prediction | MaybeNone]):
@@ -94,6 +95,7 @@ class Fleet(Unpicklable):
         open_batch: Callable[[int], Batch],
         file: ModelFile,
         *,
+        static: Static | None = None,
         max_members: int | None = None,
         store: Store | None = None,
     ) -> None:
@@ -102,6 +104,7 @@ class Fleet(Unpicklable):
         Args:
             open_batch: Makes a batch for so many streams.
             file: The model.
+            static: Static inputs of new members; None: each is given its own by `add`, if the model reads some.
             max_members: How many members to keep in memory; beyond it the least recently used go to `store`. None: all.
             store: Where they go.
 
@@ -118,7 +121,9 @@ class Fleet(Unpicklable):
         self.file = file
         self._encoder = InputEncoder(file, "The fleet")
         self._answers = None if file.manifest.answers == EVERY_STEP else file.manifest.answers
-        self._members = StateTable(initial_state(file.manifest.state), max_members, store)
+        start = initial_state(file.manifest.state)
+        self._needs_static = bool(file.manifest.static) and static is None
+        self._members = StateTable(start if self._needs_static else start_of(file, static), max_members, store)
 
     def after_fork(self) -> None:
         """See `Holder.after_fork`."""
@@ -132,6 +137,26 @@ class Fleet(Unpicklable):
     def __contains__(self, key: object) -> bool:
         """Tell whether `key` is a member."""
         return isinstance(key, str) and self._members.get(key) is not None
+
+    def add(self, key: str, static: Static | None = None) -> None:
+        """Let a member begin, with static inputs of its own.
+
+        Args:
+            key: Its key; a member of that key begins anew.
+            static: As for `Model.stream`.
+
+        Raises:
+            OptionError: The key is no string. No member has moved; the same holds for all errors.
+            StateMismatchError: `static` are not the static inputs that the model reads.
+            OutputError: As `step` does.
+        """
+        if not isinstance(key, str):
+            raise OptionError(f"Keys of a fleet are strings, and {key!r} is none: say str(...) of it.")
+        start = Snapshot(start_of(self.file, static))
+        self._members.begin_call()
+        self._members.place(key, start)
+        with suppress(Exception):  # as in `step`
+            self._members.make_room()
 
     def step(self, symbols: Mapping[str, str | None], features: Mapping[str, Features] | None = None) -> FleetResult:
         """Feed some members a symbol each.
@@ -149,6 +174,7 @@ class Fleet(Unpicklable):
             FeatureMismatchError: `features` are not those that the model reads; the first such member is named.
                 Likewise.
             OptionError: A key is no string. Likewise.
+            StateMismatchError: New members need static inputs; all are named. Likewise.
             BackendError: The interpreter failed. Likewise.
             OutputError: The store cannot be used, or could not take those that an earlier call left without room.
                 Likewise.
@@ -159,6 +185,12 @@ class Fleet(Unpicklable):
         checked = self._checked(keys, features) if self.file.manifest.features or features is not None else {}
         if not keys:
             return FleetResult([], self._room_for_answers(0), self.file.manifest, {})
+        if self._needs_static and (missing := [key for key in keys if key not in self]):
+            raise StateMismatchError(
+                f"{self.file.name} reads static inputs, once for each stream ({describe_static(self.file.manifest)}), "
+                f"and there are none of {', '.join(map(repr, missing))}: fleet.add(key, static={{...}}). No member has "
+                "moved."
+            )
         self._members.begin_call()
         rows, new = self._members.load(keys)
         try:

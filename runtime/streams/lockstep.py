@@ -11,7 +11,6 @@ from ..common.arrays import AnyArray, Float32, Ids
 from ..common.errors import OptionError, StateMismatchError
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import EVERY_STEP, Features, checked_features
-from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
 from ..interpreters.forks import LostInterpreter, Unpicklable, leave, tell_of_forks
 from .input_encoder import InputEncoder, require_ids
@@ -28,9 +27,11 @@ class Streams(Unpicklable):
 
     pickle_remedy = "Send its state, load the model in each process, and assign the state there."
 
-    def __init__(self, batch: Batch, file: ModelFile) -> None:
-        """Wrap `batch`. Use `Model.streams` instead."""
+    def __init__(self, batch: Batch, file: ModelFile, start: Mapping[str, Float32] | None = None) -> None:
+        """Wrap `batch`, for N streams that start from `start`, (N, ...) each. Use `Model.streams` instead."""
         self._batch = batch
+        for name, array in (start or {}).items():
+            batch.state()[name][...] = array
         self._encoder = InputEncoder(file, "The batch")
         self._has_symbols = len(file.manifest.vocabulary) > 0
         self._answers = None if file.manifest.answers == EVERY_STEP else file.manifest.answers
@@ -108,7 +109,7 @@ class Streams(Unpicklable):
         return {name: array.copy() for name, array in self._batch.extra_outputs.items()}
 
     def reset(self, which: Iterable[int] | None = None) -> None:
-        """Let sequences begin anew, in the initial state of the model.
+        """Let sequences begin anew, in the initial state of the model. Static inputs stay.
 
         Args:
             which: Their numbers, from 0; None: all of them.
@@ -119,8 +120,10 @@ class Streams(Unpicklable):
         rows = list(range(len(self)) if which is None else which)
         if unknown := [row for row in rows if row not in range(len(self))]:
             raise OptionError(f"There are the streams 0 to {len(self) - 1}, and not {unknown}. No state has moved.")
-        for name, value in initial_state(self.file.manifest.state).items():
-            self._batch.state()[name][rows] = value
+        state = self._batch.state()
+        for tensor in self.file.manifest.state:
+            if not tensor.given:
+                state[tensor.name][rows] = tensor.initial_value()
         self.symbols_seen[rows] = 0
 
     @property

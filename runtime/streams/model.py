@@ -23,6 +23,7 @@ from .low_latency_stream import LowLatencyStream
 from .pool import InterpreterPool, Spare
 from .prediction import Prediction
 from .snapshot import Snapshot, State
+from .static import Static, start_of
 from .stream import Stream
 
 if TYPE_CHECKING:  # else when they are asked for
@@ -68,14 +69,16 @@ class Model(Unpicklable):
 
     Attributes:
         pool: Opens the interpreters of its streams.
+        static: The static inputs of all streams for which no others are given; None: there are none. See
+            `with_static`.
     """
 
     pickle_remedy = "Load its file in each process."
 
-    def __init__(self, pool: InterpreterPool) -> None:
+    def __init__(self, pool: InterpreterPool, static: Static | None = None) -> None:
         """Wrap the interpreters of a file. Use `load` instead."""
-        self.pool = pool
-        self._pure = Spare(self.stream)
+        self.pool, self.static = pool, static
+        self._pure = Spare(lambda: Stream(self.pool, Snapshot(initial_state(self.manifest.state))))
 
     @property
     def file(self) -> ModelFile:
@@ -102,9 +105,28 @@ class Model(Unpicklable):
         """The interpreter it runs on, with its version."""
         return describe_backend(self.pool.backend_name)
 
-    def initial_state(self) -> State:
-        """Return the state after a reset: name -> float32 array of shape (1, ...)."""
-        return initial_state(self.manifest.state)
+    def with_static(self, static: Static) -> Model:
+        """Return this model with static inputs for all of its streams. It shares the interpreters.
+
+        Args:
+            static: Name -> numbers, as for `stream`.
+
+        Raises:
+            StateMismatchError: They are not those that the model reads.
+        """
+        start_of(self.file, static)
+        return Model(self.pool, static)
+
+    def initial_state(self, *, static: Static | None = None) -> State:
+        """Return the state after a reset: name -> float32 array of shape (1, ...).
+
+        Args:
+            static: As for `stream`.
+
+        Raises:
+            StateMismatchError: As `stream` does.
+        """
+        return start_of(self.file, self.static if static is None else static)
 
     def step(
         self, symbol: str | None, state: Mapping[str, ArrayLike], features: Features | None = None, *,
@@ -135,40 +157,72 @@ class Model(Unpicklable):
             prediction: Prediction | None = stream.step(symbol, features)
             return None if prediction is None else prediction.values, stream.state
 
-    def stream(self, *, low_latency: bool = False) -> Stream:
+    def stream(self, *, low_latency: bool = False, static: Static | None = None) -> Stream:
         """Return a new stream that starts from the initial state; it opens an interpreter at its first step.
 
         Args:
+            static: Static inputs of the model (`Manifest.static`), which are given once for each stream: name ->
+                numbers. They are a part of its state from then on, and a reset keeps them. None: those of the model.
             low_latency: Answer first and work later. A recurrent layer multiplies its state by a matrix whatever the
                 next symbol is; a step of such a stream returns before that, and `Stream.settle()` or the next call does
                 it. The answers are those of any other stream. Needs a .tflite file.
 
         Raises:
+            StateMismatchError: `static` are not the static inputs that the model reads. There is no stream.
             WrongBackendError: `low_latency` is not possible with this file or interpreter.
             GoldenMismatchError: The answers in two phases are not the recorded ones.
         """
-        if not low_latency:
-            return Stream(self.pool, Snapshot(self.initial_state()))
-        return LowLatencyStream(self._two_phase_pool, Snapshot(self.initial_state()))
+        return self._stream(self.initial_state(static=static), low_latency=low_latency)
 
-    def streams(self, count: int) -> Streams:
+    def restore(
+        self, saved: str | Path | bytes, *, low_latency: bool = False, ignore_fingerprint: bool = False
+    ) -> Stream:
+        """Return a stream that goes on where one was saved; its static inputs, if any, are in the saved state.
+
+        Args:
+            saved: A file of `Stream.save`, or what `Stream.to_bytes` returned.
+            low_latency: As for `stream`.
+            ignore_fingerprint: As for `Stream.from_bytes`.
+
+        Raises:
+            StateNotFoundError, SavedStateError, StateMismatchError: As `Stream.restore` does. There is no stream.
+            WrongBackendError, GoldenMismatchError: As `stream` does.
+        """
+        stream = self._stream(initial_state(self.manifest.state), low_latency=low_latency)
+        if isinstance(saved, bytes):
+            stream.from_bytes(saved, ignore_fingerprint=ignore_fingerprint)
+        else:
+            stream.restore(saved, ignore_fingerprint=ignore_fingerprint)
+        return stream
+
+    def _stream(self, start: State, *, low_latency: bool) -> Stream:
+        if not low_latency:
+            return Stream(self.pool, Snapshot(start))
+        return LowLatencyStream(self._two_phase_pool, Snapshot(start))
+
+    def streams(self, count: int, *, static: Static | None = None) -> Streams:
         """Return new streams that are stepped together, a symbol for each at every step.
 
         Args:
             count: How many, N.
+            static: As for `stream`, for all of them; or for each: arrays with N as their first dimension.
 
         Raises:
             OptionError: `count` is not at least 1.
+            StateMismatchError: As `stream` does.
             GoldenMismatchError: What they answer together is not what was recorded.
         """
         from .lockstep import Streams
 
         if count < 1:
             raise OptionError(f"{count} streams cannot be stepped; give 1 or more.")
-        return Streams(self.pool.open_batch(count), self.file)
+        start = start_of(self.file, self.static if static is None else static, (count,))
+        return Streams(self.pool.open_batch(count), self.file, start)
 
     def fleet(self, *, max_members: int | None = None, store: Store | None = None) -> Fleet:
         """Return an empty fleet: streams by key, any of which move at a time.
+
+        New members of a model with static inputs begin with those of `with_static`, or by `Fleet.add` with their own.
 
         Args:
             max_members: How many to keep in memory; the least recently used others go to `store`. None: all.
@@ -179,7 +233,7 @@ class Model(Unpicklable):
         """
         from .fleet import Fleet
 
-        return Fleet(self.pool.open_batch, self.file, max_members=max_members, store=store)
+        return Fleet(self.pool.open_batch, self.file, static=self.static, max_members=max_members, store=store)
 
     @computed_once
     def _two_phase_pool(self) -> InterpreterPool:

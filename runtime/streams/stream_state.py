@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike
 from ..common.arrays import AnyArray, Float32
 from ..common.errors import BackendError, SavedStateError, StepcellError
 from ..format.model_file import ModelFile
-from ..interpreters.base import Backend, initial_state
+from ..interpreters.base import Backend
 from ..interpreters.forks import Unpicklable, leave, tell_of_forks
 from ..interpreters.registry import describe_backend
 from .pool import InterpreterPool
 from .prediction import Prediction, prediction_of, symbols_of
 from .saved_state import SavedStreams, parse_saved_streams, read_saved_streams
 from .snapshot import Snapshot, State, checked_count, checked_state
+from .static import after_reset
 
 T = TypeVar("T")
 
@@ -68,8 +69,9 @@ class StreamState(Unpicklable):
         return prediction_of({name: array.copy() for name, array in answers.items()}, self.file.manifest)
 
     def reset(self) -> None:
-        """Forget everything: the state becomes the model's initial state."""
-        self._park(Snapshot(initial_state(self.file.manifest.state)))
+        """Forget everything: the state becomes the model's initial state. Static inputs stay."""
+        manifest = self.file.manifest
+        self._park(Snapshot(after_reset(manifest, self.snapshot().state if manifest.static else {})))
 
     @property
     def state(self) -> State:

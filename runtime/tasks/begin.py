@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..interpreters.base import initial_state
+from ..streams.static import after_reset
 from ..streams.stream import Stream
 
 
@@ -36,5 +36,6 @@ def can_begin(stream: Stream) -> bool:
     manifest = stream.file.manifest
     if manifest.trained_data.end is None or stream.symbols_seen or stream.prediction is not None:
         return False
-    state, initial = stream.state, initial_state(manifest.state)  # an assigned state is no beginning
+    state = stream.state
+    initial = after_reset(manifest, state)  # an assigned state is no beginning
     return all(np.array_equal(state[name], initial[name]) for name in initial)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common.arrays import Float32, Ids
-from ..interpreters.base import initial_state
 from ..interpreters.batch import Batch
 from ..streams.snapshot import Snapshot, State
+from ..streams.static import after_reset
 from ..streams.stream import Stream
 from .distribution import Float64
 
@@ -86,7 +86,7 @@ def score_in_lanes(
     # The symbols of all lanes, a row for each step, and then the symbol after their last: the first of the next lane.
     fed = np.empty((length + 1, LANES), np.int32)
     fed[:-1], fed[-1] = padded[:-1].reshape(LANES, length).T, padded[length::length]
-    for name, value in initial_state(manifest.state).items():
+    for name, value in after_reset(manifest, start.state).items():
         batch.state()[name][...] = value
     for step in range(-BURN_IN, 0):
         batch.compute(ids[np.maximum(firsts + step, 0)])

@@ -35,12 +35,13 @@ def measure(path: Path, backend_name: str) -> dict[str, Any]:
     """
     file = read_model_file(path)
     error = replay_golden(open_backend(backend_name, file), file, backend_name)
-    stream = load(path, backend=backend_name, golden=False).stream()
+    static = blank_static(file.manifest)
+    stream = load(path, backend=backend_name, golden=False).stream(static=static)
     symbols, features = random_symbols(file.manifest, _STEPS), blank_features(file.manifest)
     stream.step(symbols[0], features)
     memory = _resident_mb()
     start = perf_counter()
-    load(path, backend=backend_name).stream().step(symbols[0], features)
+    load(path, backend=backend_name).stream(static=static).step(symbols[0], features)
     loading = perf_counter() - start
     seconds: list[float] = []
     deadline = perf_counter() + _SECONDS
@@ -66,6 +67,11 @@ def random_symbols(manifest: Manifest, count: int) -> list[str | None]:
 def blank_features(manifest: Manifest) -> dict[str, AnyArray] | None:
     """Return zeros for the features of a model; None: it has none."""
     return {feature.name: np.zeros(feature.shape, feature.dtype) for feature in manifest.features} or None
+
+
+def blank_static(manifest: Manifest) -> dict[str, AnyArray] | None:
+    """Return zeros for the static inputs of a model; None: it has none."""
+    return {tensor.name: np.zeros(tensor.shape, np.float32) for tensor in manifest.static} or None
 
 
 def _resident_mb() -> float | None:

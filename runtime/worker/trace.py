@@ -58,7 +58,7 @@ def trace(model: Model, spec: RunSpec, *, low_latency: bool = False) -> RunResul
     inputs, vocabulary = spec.inputs, model.vocabulary
     symbols = [vocabulary.decode(id) if len(vocabulary) else None for id in inputs.ids.tolist()]
     steps = [(symbol, inputs.features_at(i) if inputs.features else None) for i, symbol in enumerate(symbols)]
-    stream = model.stream(low_latency=low_latency)
+    stream = model.stream(low_latency=low_latency, static=_static_of(model, spec))
     answers, kept = list[Prediction](), set(spec.kept_steps.tolist())
     if spec.each:
         after: list[State] = []
@@ -111,7 +111,7 @@ def trace_in_a_batch(model: Model, specs: Sequence[RunSpec]) -> list[RunResult]:
     if isinstance(batch, SequentialBatch):
         raise WrongBackendError(f"{model.file.name} has no way for many streams on {model.backend}.")
     streams = Streams(batch, model.file)
-    starts = [model.initial_state() if spec.after_reset else spec.state for spec in specs]
+    starts = [model.initial_state(static=_static_of(model, spec)) if spec.after_reset else spec.state for spec in specs]
     streams.set_state(
         {name: np.concatenate([start[name] for start in starts]) for name in starts[0]},
         symbols_seen=[spec.seen_before(0) for spec in specs],
@@ -142,6 +142,11 @@ ALTERNATES: dict[str, Callable[[Model, Sequence[RunSpec]], list[RunResult]]] = {
     "two phases": trace_in_two_phases,
     "a batch": trace_in_a_batch,
 }
+
+
+def _static_of(model: Model, spec: RunSpec) -> State | None:
+    """Return the static inputs of a run, which are in its state; None: the model reads none."""
+    return {tensor.name: spec.state[tensor.name][:1] for tensor in model.manifest.static} or None
 
 
 def _values(answers: Sequence[Prediction]) -> Float32:

@@ -31,8 +31,8 @@ def _payload(answer: str, nodes: list) -> bytes:
 
 def _write(path: Path, payload: bytes, **more) -> Path:
     features = (Feature("volts", (1,)), Feature("amps", (1,)))
-    state = (StateTensor("h0", (1,)),)
-    manifest = Manifest(path.stem, Vocabulary.none(), state, (), features=features, **more)
+    more = {"state": (StateTensor("h0", (1,)),), **more}
+    manifest = Manifest(path.stem, Vocabulary.none(), cells=(), features=features, **more)
     path.write_bytes(pack(payload, manifest, "onnx"))
     return path
 
@@ -44,6 +44,28 @@ def write_power(path: Path) -> Path:
         helper.make_node("Mul", ["sum", "half"], ["values"]),
     ]
     return _write(path, _payload("values", nodes), output="linear", labels=Vocabulary.of_ids(1))
+
+
+def write_scaled(path: Path) -> Path:
+    """Write a model with a static input: it adds up volts x amps, multiplied by the `gain` of a stream."""
+    nodes = [
+        helper.make_node("Mul", ["gain", "product"], ["scaled"]),
+        helper.make_node("Add", ["h0", "scaled"], ["next_h0"]),
+        helper.make_node("Identity", ["gain"], ["next_gain"]),
+        helper.make_node("Add", ["h0", "scaled"], ["both"]),
+        helper.make_node("Concat", ["both", "gain"], ["values"], axis=1),
+    ]
+    nodes.insert(0, helper.make_node("Mul", ["volts", "amps"], ["product"]))
+    names = ("volts", "amps", "h0", "gain")
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ("B", 1)) for name in names]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("B", size))
+        for name, size in (("values", 2), ("next_h0", 1), ("next_gain", 1))
+    ]
+    graph = helper.make_graph(nodes, "scaled", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    more = {"state": (StateTensor("h0", (1,)), StateTensor("gain", (1,), given=True))}
+    return _write(path, model.SerializeToString(), output="linear", labels=Vocabulary.of_ids(2), **more)
 
 
 def write_switch(path: Path) -> Path:

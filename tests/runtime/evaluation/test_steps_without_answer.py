@@ -42,7 +42,7 @@ def test_symbols_after_an_answer_are_judged_and_baselines_on_the_same(tmp_path):
     assert "memoryless" not in found.modes
     assert len(found.modes["carried"]) < len(chosen)  # those that both modes answer
     assert found.notes[-1] == (
-        "the model answers at every 2nd step, first at step 3: 14 of 21 symbols have no prediction"
+        "the model answers at every 2nd step, first at step 3: 13 of 21 symbols have no prediction"
     )
 
 
