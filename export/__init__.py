@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .parity.comparison import comparison_table, recommendations
     from .parity.parity import STEPS, Parity
     from .parity.report import parity_table
-    from .source import Source, load_keras, read_source, read_state_file
+    from .sources.run_folder import read_state_file
+    from .sources.source import Source, load_keras, read_source
     from .step_function.build import StepFunction, build_step_function
 
 __all__ = [
@@ -58,7 +59,8 @@ _HOMES = {
     ".parity.parity": ("STEPS", "Parity"),
     ".ops.precision": ("QUANTIZATIONS",),
     ".parity.report": ("parity_table",),
-    ".source": ("Source", "load_keras", "read_source", "read_state_file"),
+    ".sources.source": ("Source", "load_keras", "read_source"),
+    ".sources.run_folder": ("read_state_file",),
     ".step_function.build": ("StepFunction", "build_step_function"),
     ".layers": ("CannotStepError", "LayerStep", "Lookup", "step_rule"),
     "..runtime.common.errors": ("NotSteppableError", "ParityError", "SourceError"),

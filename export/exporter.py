@@ -32,6 +32,8 @@ from .parity.reference import KerasReference
 from .parity.report import parity_report
 from .parity.sample_inputs import sample_inputs
 from .prepare import prepare
+from .sources.keras3 import in_float32
+from .sources.provenance import provenance_of
 
 _REPORT, _WORKDIR = "parity.json", ".stepcell-"  # the report, and the beginning of the name of a temporary folder
 
@@ -44,11 +46,13 @@ class Exported:
         files: The model files and parity.json.
         parity: The measurements, one entry per file, runtime and start state.
         sizes: Name of each model file -> its bytes.
+        notes: What else is to be known, in sentences: what an old model was compared with, what was changed.
     """
 
     files: tuple[Path, ...]
     parity: tuple[Parity, ...]
     sizes: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def export(
@@ -107,7 +111,8 @@ def export(
         UnknownSymbolError: The sample or the warm-up holds a symbol that the vocabulary does not.
         FeatureMismatchError: The features of the sample are not those that the model reads.
         NoInterpreterError: No interpreter is installed to prove a file on.
-        ParityError: A file does not answer as Keras does.
+        ParityError: A file does not answer as Keras does, or a model rebuilt from an old file not as tf_keras does.
+        SourceError: tf_keras cannot read the old file that the model was rebuilt from.
         OutputError: The folder cannot be written.
         WrongFormatError: There is no such format or precision.
 
@@ -119,6 +124,8 @@ def export(
     kinds += [(format, precision) for precision in quantizations for format in formats]
     with _output_folder(Path(folder), [*(file_name(*kind) for kind in kinds), _REPORT]) as workdir:
         progress("reading the model")
+        provenance = provenance_of(model)
+        model, change = in_float32(model)
         prepared = prepare(
             model, vocabulary=vocabulary, labels=labels, name=name, one_hot=one_hot, values=values, training=training,
             initial_state=initial_state, warm_up=warm_up,
@@ -135,6 +142,7 @@ def export(
         progress(f"running Keras over {steps} steps from two states")
         with DeviceProcesses() as device, _ThreadPool() as pool:  # a file is stepped while the next is converted
             expected = pool.submit(expect)
+            proof = pool.submit(lambda: provenance.proof) if provenance else None
 
             def build_and_submit(format: str, precision: str) -> Future[ProvenFile]:
                 progress(f"converting to {precision} {format}")
@@ -146,13 +154,15 @@ def export(
                 )
 
             proven = [proof.result() for proof in [build_and_submit(*kind) for kind in kinds]]
+        rebuilt = proof.result() if proof else None
         _require_all(proven, {file_name(*kind): kind[1] for kind in kinds})
         measured = tuple(entry for file in proven for entry in file.parity)
         sizes = {file.path.name: file.path.stat().st_size for file in proven}
+        notes = (*([change] if change else []), *(provenance.notes if provenance else ()))
         report = workdir / _REPORT
-        atomic_write(report, parity_report(prepared.manifest.name, sizes, measured))
+        atomic_write(report, parity_report(prepared.manifest.name, sizes, measured, rebuilt, notes))
         written = tuple(_move(path, Path(folder)) for path in (*(file.path for file in proven), report))
-    return Exported(written, measured, sizes)
+    return Exported(written, measured, sizes, (*([rebuilt.describe()] if rebuilt else []), *notes))
 
 
 class _ThreadPool(ThreadPoolExecutor):

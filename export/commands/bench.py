@@ -37,7 +37,7 @@ def bench(
     from ...runtime.common.atomic_write import atomic_write, make_folder
     from ...runtime.common.terminal import import_silently, print_table, silence_stderr, status
     from ...runtime.interpreters.probe import usable_backends
-    from ..source import read_source
+    from ..sources.source import read_source
 
     format = read_model_file(file).format
     with silence_stderr():

@@ -18,7 +18,8 @@ class ModelFormat(str, Enum):
 
 
 def export(
-    source: Annotated[Path, opt.argument("Run folder, or .keras file from any program.")],
+    source: Annotated[Path, opt.argument(
+        "Run folder, or a model that Keras saved: .keras, .h5, SavedModel folder, or model.json with --weights.")],
     out: Annotated[Path, opt.output("Folder for the model files.")],
     format: Annotated[list[ModelFormat] | None, opt.output("Format of the model files; repeatable.", "both")] = None,
     quantize: Annotated[list[opt.Quantization] | None, opt.output(
@@ -26,6 +27,9 @@ def export(
     sequence: Annotated[bool, opt.output(
         "Write model.sequence.onnx too, which is faster on long histories.", flag="--sequence")] = False,
     as_json: opt.AsJson = False,
+    weights: Annotated[Path | None, opt.model(
+        "Weights of SOURCE, where that is the configuration of a model (model.to_json()): .h5 file or checkpoint.",
+        "in SOURCE")] = None,
     vocabulary: opt.Vocabulary = None,
     labels: opt.Labels = None,
     one_hot: opt.OneHot = False,
@@ -47,9 +51,10 @@ def export(
     from ...runtime.common.atomic_write import check_folder
     from ...runtime.common.terminal import import_silently, print_table, print_text, status
     from ...runtime.format.vocabulary import read_vocabulary
-    from ..source import read_source, read_state_file
+    from ..sources.run_folder import read_state_file
+    from ..sources.source import read_source
 
-    read = read_source(source).with_symbols(
+    read = read_source(source, weights).with_symbols(
         read_vocabulary(vocabulary) if vocabulary else None, read_vocabulary(labels) if labels else None
     )
     start = read_state_file(initial_state) if initial_state else read.initial_state
@@ -71,14 +76,14 @@ def export(
         print(json.dumps({**report, "files": [str(path) for path in exported.files]}))
         return
     print_table(*comparison_table(exported.parity, exported.sizes))
-    for sentence in recommendations(exported.parity, exported.sizes):
+    for sentence in (*exported.notes, *recommendations(exported.parity, exported.sizes)):
         print_text(sentence)
     print(f"written: {', '.join(map(str, exported.files))}")
 
 
 def check(
     file: opt.ModelFile,
-    keras: Annotated[Path, opt.parity("Keras file or run folder to compare with.")],
+    keras: Annotated[Path, opt.parity("Keras model or run folder to compare with.")],
     steps: opt.Steps = 10_000,
     allow_inaccurate: opt.AllowInaccurate = None,
     one_hot: opt.OneHot = False,
@@ -94,7 +99,7 @@ def check(
     from ...runtime import read_model_file
     from ...runtime.common.atomic_write import make_folder
     from ...runtime.common.terminal import import_silently, print_table, status
-    from ..source import read_source
+    from ..sources.source import read_source
 
     read_model_file(file)  # before TensorFlow is imported, which takes seconds
     read = read_source(keras)

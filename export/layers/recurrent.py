@@ -17,11 +17,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import keras
 from keras import layers
 
 from ...runtime.format.manifest import Cell
 from ..ops import ACTIVATIONS, Ops, Value, Weights
+from .keras2_activation import keras_activation
 from .keras_graph import KerasLayer, LayerCall
 from .rule import (
     CannotStepError,
@@ -153,7 +153,7 @@ def _cell_step(cell: KerasLayer, shape: tuple[int, ...], start: Any, call: Layer
 def activation_name(activation: object) -> str:
     """Return the name of a Keras activation that can be exported, or raise `CannotStepError`."""
     name = getattr(activation, "__name__", str(activation))
-    if name not in ACTIVATIONS or getattr(keras.activations, name, None) is not activation:
+    if name not in ACTIVATIONS or keras_activation(name) is not activation:
         raise CannotStepError(f"its activation {name!r} has no step rule; these have: {', '.join(ACTIVATIONS)}")
     return name
 

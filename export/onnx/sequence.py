@@ -36,7 +36,7 @@ _OPERATORS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 SEQUENCE_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "tanh": ("Tanh", ()), "sigmoid": ("Sigmoid", ()), "relu": ("Relu", ()), "softsign": ("Softsign", ()),
     "softplus": ("Softplus", ()), "linear": ("Affine", (1.0, 0.0)), "hard_sigmoid": ("HardSigmoid", (1 / 6, 0.5)),
-    "elu": ("Elu", (1.0,)), "leaky_relu": ("LeakyRelu", (0.2,)),
+    "hard_sigmoid_keras2": ("HardSigmoid", (0.2, 0.5)), "elu": ("Elu", (1.0,)), "leaky_relu": ("LeakyRelu", (0.2,)),
 }  # fmt: skip
 _IDS, _ANSWER = "ids", "answer"
 

@@ -4,7 +4,18 @@
 """
 
 from .numpy_ops import ACTIVATIONS, NumpyOps
-from .protocol import Ops, Value, Weights, clip, elu, leaky_relu
+from .protocol import HARD_SIGMOID_KERAS2, Ops, Value, Weights, clip, elu, leaky_relu
 from .rounded_ops import RoundedOps
 
-__all__ = ["ACTIVATIONS", "NumpyOps", "Ops", "RoundedOps", "Value", "Weights", "clip", "elu", "leaky_relu"]
+__all__ = [
+    "ACTIVATIONS",
+    "HARD_SIGMOID_KERAS2",
+    "NumpyOps",
+    "Ops",
+    "RoundedOps",
+    "Value",
+    "Weights",
+    "clip",
+    "elu",
+    "leaky_relu",
+]

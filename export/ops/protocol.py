@@ -144,11 +144,15 @@ def _square(x: Value) -> Value:
     return x * x
 
 
+# hard_sigmoid of Keras 2, under a name of its own: Keras 3 has relu6(x + 3) / 6 there.
+HARD_SIGMOID_KERAS2 = "hard_sigmoid_keras2"
+
 FORMULAS: dict[str, Callable[[Ops, Any], Any]] = {
     "celu": elu,
     "elu": elu,
     "exponential": lambda a, x: a.exp(x),
     "hard_shrink": lambda a, x: a.select(a.differs(clip(a, x, -_SHRINK, _SHRINK), x), x, x * 0.0),
+    HARD_SIGMOID_KERAS2: lambda a, x: clip(a, x * 0.2 + 0.5, 0.0, 1.0),
     "hard_silu": lambda a, x: x * a.activation("hard_sigmoid", x),
     "hard_tanh": lambda a, x: clip(a, x, -1.0, 1.0),
     "leaky_relu": leaky_relu,

@@ -15,6 +15,8 @@ from ...runtime.format.model_file import read_model_file
 from ...runtime.format.vocabulary import Vocabulary
 from ..layers.keras_graph import KerasModel
 from ..ops.precision import FLOAT32, SEQUENCE, check_quantizations
+from ..sources.keras3 import in_float32
+from ..sources.provenance import provenance_of
 from ..step_function.build import StepFunction, build_step_function
 from .check import measure, require
 from .device_process import DeviceProcesses, installed_backends
@@ -78,6 +80,8 @@ def check(
             "A later version may know more: pip install -U stepcell"
         )
     allowed = quantization in check_quantizations(allow_inaccurate)
+    provenance = provenance_of(model)
+    model, _ = in_float32(model)
     step_function = build_step_function(model, one_hot=one_hot, values=manifest.output == "linear")
     _require_same_model(path.name, manifest, model.name, step_function, vocabulary, labels)
     backends = installed_backends(file.format)
@@ -87,6 +91,8 @@ def check(
     given = sample_inputs(manifest, sample, sample_features)
     expected = expected_runs(step_function, reference, steps=steps, sample=given)
     format = SEQUENCE if manifest.sequence else file.format
+    if provenance:
+        progress(f"comparing with {provenance.proof.reference}")
     with DeviceProcesses() as device:
         results = measure(expected, path, format, quantization, backends, device, progress)
         if plot is not None:

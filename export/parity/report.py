@@ -16,6 +16,7 @@ from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.messages import RunSpec
 from ..ops.precision import FLOAT32, file_name
+from ..sources.provenance import Proof
 from .comparison import answer_columns, recommendations
 from .device_process import DeviceProcesses, installed_backends
 from .parity import EACH, Parity
@@ -57,11 +58,30 @@ def answers_table(files: Sequence[Path], sequences: Sequence[Sequence[str]]) -> 
     return ["file", "runtime", *asked], rows
 
 
-def parity_report(name: str, sizes: Mapping[str, int], parity: Sequence[Parity]) -> bytes:
-    """Return the content of parity.json; `sizes` are the bytes of each file by its name."""
+def parity_report(
+    name: str,
+    sizes: Mapping[str, int],
+    parity: Sequence[Parity],
+    rebuilt: Proof | None = None,
+    notes: Sequence[str] = (),
+) -> bytes:
+    """Return the content of parity.json.
+
+    Args:
+        name: Name of the model.
+        sizes: Bytes of each file by its name.
+        parity: The measurements.
+        rebuilt: The proof of a model that was rebuilt from an old file.
+        notes: What else is to be known, in sentences.
+    """
+    import keras
+
     report = {
         "name": name,
         "producer": f"stepcell {__version__}",
+        "reference": rebuilt.reference if rebuilt else f"keras {keras.__version__}",
+        **({"rebuilt": {"sequences": rebuilt.sequences, "max_error": rebuilt.max_error}} if rebuilt else {}),
+        **({"notes": list(notes)} if notes else {}),
         "gates": {entry.quantization: TOLERANCES[entry.quantization].to_json() for entry in parity},
         "files": {file: {"bytes": size} for file, size in sizes.items()},
         "parity": [

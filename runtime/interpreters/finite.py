@@ -16,7 +16,7 @@ from ..format.manifest import Manifest
 from .memory import BoundCall
 
 # Activations that keep the state of a cell within bounds, whatever its weights are.
-_BOUNDED = {"tanh", "sigmoid", "hard_sigmoid", "softsign", "hard_tanh", "softmax", "relu6", None}
+_BOUNDED = {"tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_keras2", "softsign", "hard_tanh", "softmax", "relu6", None}
 
 
 def not_finite(manifest: Manifest) -> NotFiniteError:

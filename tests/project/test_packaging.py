@@ -120,7 +120,7 @@ def test_every_extra_brings_the_command_line(extra):
 
 def test_every_package_that_is_imported_is_declared():
     declared = BASE.union(*map(packages_of, EXTRAS))
-    names = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-litert"}
+    names = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-litert", "tf_keras": "tf-keras"}
     imported = {each.module.partition(".")[0] for file in source_files() for each in imports_of(file)}
     foreign = imported - set(sys.stdlib_module_names) - {"stepcell", "_typeshed"}
     assert {names.get(name, name) for name in foreign} - declared == set()

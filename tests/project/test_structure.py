@@ -31,9 +31,10 @@ ROOMS = {
     "export": {
         "commands": "export, check, adopt and their options",
         "face": "the names that users import from stepcell.export",
-        "files": "the exporter, its source and its start state",
+        "files": "the exporter, its model files and its start state",
         "adopt": "a manifest for graphs that stepcell did not make",
         "parity": "the proof: Keras, the float64 reference, replay on interpreters",
+        "sources": "run folders and models in files of Keras 2 and 3; the proof of those that are rebuilt",
         "onnx": "a step function as an ONNX graph",
         "tflite": "a step function as a TFLite graph",
         "step_function": "a Keras model as one function from input and state to output and next state",
