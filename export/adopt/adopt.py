@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...runtime.common.atomic_write import atomic_write, make_folder
 from ...runtime.common.errors import AdoptionError, BackendError, ForeignFileError, ModelFileNotFoundError
@@ -23,12 +24,14 @@ from ...runtime.interpreters.mapped_backend import softmax
 from ...runtime.interpreters.registry import describe_backend, installed_version
 from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 from .build_manifest import draft_manifest
+from .cell_structure import BY_OPERATOR
 from .checks import activation_of, golden_of, problems_of, runs_to_make
-from .graph_ports import GraphPorts, adoption_error, read_ports
-from .infer_mapping import InferredMapping, infer_mapping
+from .graph_ports import GraphPorts, adoption_error, read_ports, with_output_shapes
+from .infer_mapping import GivenRoles, InferredMapping, infer_mapping
 
 _TIMEOUT = 600.0  # seconds
 _IMPOSSIBLE = {("softmax", "sigmoid"), ("softmax", "logits"), ("sigmoid", "logits")}  # said, and found
+_AS_VALUES = {"logits": "values"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,12 @@ def adopt(
     *,
     states: Iterable[str] = (),
     symbol: str | None = None,
-    output: str | None = None,
+    output: str | Iterable[str] | None = None,
+    features: Iterable[str] = (),
+    constants: Mapping[str, ArrayLike] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    values: bool = False,
+    rate: int | None = None,
     activation: str | None = None,
     vocabulary: Vocabulary | None = None,
     labels: Vocabulary | None = None,
@@ -71,13 +79,18 @@ def adopt(
         out: Where to write; may be `path`.
         states: Pairs "in=out" or "name:in=out"; missing pairs are inferred.
         symbol: Name of the input that takes the symbol: an id, or a one-hot vector.
-        output: Name of the output that answers.
-        activation: "softmax", "sigmoid" or "logits"; None: recognised from the outputs.
+        output: Name of the output that answers, or names: that output first, then further ones.
+        features: Names of the inputs of numbers that come with each step.
+        constants: Name of an input -> its numbers at every step, one for all elements or as many as it has.
+        shapes: Name of an input -> its whole shape, where the file leaves a dimension open.
+        values: The outputs are values, not probabilities.
+        rate: Samples per second, where a feature is a chunk of sound; None: a constant named `sr` or like it says so.
+        activation: "softmax", "sigmoid" or "logits" of the main output; None: recognised from its numbers.
         vocabulary: The symbols by id; None: the ids themselves.
         labels: The symbols of the output, if it is not the next symbol.
         name: Name of the model; None: the file's name.
         signature: Which TFLite signature is a step.
-        confirm: Called with the mapping if a pair was inferred; False: write nothing.
+        confirm: Called with the mapping if something was inferred that could be otherwise; False: write nothing.
 
     Returns:
         The result; if `confirm` returned False, the mapping, and nothing was written.
@@ -90,39 +103,39 @@ def adopt(
         Whatever is raised, nothing has been written.
     """
     path, out = Path(path), Path(out)
+    if values and activation is not None:
+        raise AdoptionError("Values have no activation: leave out --activation or --values. Nothing was written.")
     payload, format, remarks = _read_payload(path)
-    ports = read_ports(payload, format, path.name, signature)
-    mapping = infer_mapping(ports, path.name, states=states, symbol=symbol, output=output)
-    draft = draft_manifest(ports, mapping, path, name or path.stem, vocabulary, labels)
-    if mapping.inferred and not confirm(mapping):
-        return mapping
-    make_folder(out.parent)
-    runs = runs_to_make(draft)
+    given = GivenRoles(
+        tuple(states), symbol, (output,) if isinstance(output, str) else tuple(output or ()), tuple(features),
+        {each: tuple(np.asarray(value, float).reshape(-1).tolist()) for each, value in (constants or {}).items()},
+        None if vocabulary is None else len(vocabulary),
+    )  # fmt: skip
+    ports = read_ports(payload, format, path.name, signature, shapes)
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder, WorkerProcess() as worker:
         trial = Path(folder, path.name)
+        trial.write_bytes(payload)
+        ports = with_output_shapes(ports, trial, given.constants, worker)
+        mapping = infer_mapping(ports, path.name, given)
+        draft = draft_manifest(ports, mapping, path, name or path.stem, vocabulary, labels, values=values, rate=rate)
+        if not mapping.is_certain and not confirm(mapping):
+            return mapping
+        make_folder(out.parent)
+        runs = runs_to_make(draft)
         trial.write_bytes(pack(payload, draft, format))
         results, failures = _run_everywhere(worker, trial, ports, runs, format)
         first = next(iter(results.values()), None)
-        problems = [] if first is None else problems_of(first, draft.state)
         if first is None:
-            problems = [
-                *failures,
-                f"so its {len(draft.vocabulary)} symbols could not be stepped: is the vocabulary larger than the "
-                "model's, or the graph not one step of one stream?",
-            ]
-        if problems or first is None:
+            raise adoption_error(path.name, [*failures, _no_step(draft)])
+        problems = problems_of(first, draft.state, reads_symbols=mapping.symbol is not None)
+        if problems:
             raise adoption_error(path.name, problems)
-        found, why = activation_of(np.concatenate([first["every"].probabilities, first["carried"].probabilities]))
-        remarks += failures
-        if activation is None:
-            remarks.append(f"the output is taken for {found}, because {why}")
-        elif (activation, found) in _IMPOSSIBLE:
-            raise adoption_error(path.name, [f"its answers cannot be a {activation}: {why}"])
-        manifest = _with_activation(draft, activation or found)
-        if (activation or found) == "logits":
+        manifest, found = _with_activations(draft, first, activation, values, path.name)
+        remarks += [*failures, *found]
+        if manifest.io_mapping is not None and manifest.io_mapping.logits:
             results = {backend: _softmaxed(each) for backend, each in results.items()}
-        remarks += _doubts(manifest)
-        manifest = replace(manifest, golden=golden_of(results, runs, path.name))
+        remarks += _doubts(manifest, mapping)
+        manifest = replace(manifest, golden=golden_of(results, runs, manifest, path.name))
         content = pack(payload, manifest, format)
         trial.write_bytes(content)
         for backend in results:
@@ -134,13 +147,40 @@ def adopt(
     return Adopted(out, mapping, unpack(content, out.name).manifest, runtimes, tuple(remarks))
 
 
-def _with_activation(manifest: Manifest, activation: str) -> Manifest:
-    assert manifest.io_mapping is not None, "every candidate has it"
-    return replace(
-        manifest,
-        output="sigmoid" if activation == "sigmoid" else "softmax",
-        io_mapping=replace(manifest.io_mapping, logits=activation == "logits"),
+def _no_step(draft: Manifest) -> str:
+    if not len(draft.vocabulary):
+        fed = ", ".join(feature.describe() for feature in draft.features)
+        return f"so no step could be made with {fed}: is it the shape of one step (--shape), or is a constant wrong?"
+    return (
+        f"so its {len(draft.vocabulary)} symbols could not be stepped: is the vocabulary larger than the model's, or "
+        "the graph not one step of one stream?"
     )
+
+
+def _with_activations(
+    draft: Manifest, first: Mapping[str, RunResult], activation: str | None, values: bool, name: str
+) -> tuple[Manifest, list[str]]:
+    """Return the manifest with the activations of its outputs, and how they were recognised."""
+    assert draft.io_mapping is not None, "every candidate has it"
+    if values:
+        return draft, []
+    runs, remarks, further = [first["every"], first["carried"]], [], []
+    for each in draft.extra_outputs:
+        kind, why = activation_of(np.concatenate([run.extra_outputs[each.name] for run in runs]))
+        further.append(replace(each, activation="linear" if kind == "logits" else kind))
+        remarks.append(f"the output {each.name} is taken for {_AS_VALUES.get(kind, kind)}, because {why}")
+    found, why = activation_of(np.concatenate([run.probabilities for run in runs]))
+    if (activation, found) in _IMPOSSIBLE:
+        raise adoption_error(name, [f"its answers cannot be a {activation}: {why}"])
+    is_named = len(draft.vocabulary) or draft.labels != Vocabulary.of_ids(draft.io_mapping.output.size)
+    if activation is None and found == "logits" and not is_named:
+        found = "values"
+    if activation is None:
+        remarks.insert(0, f"the output is taken for {found}, because {why}")
+    chosen = activation or found
+    output = {"sigmoid": "sigmoid", "values": "linear"}.get(chosen, "softmax")
+    mapping = replace(draft.io_mapping, logits=chosen == "logits")
+    return replace(draft, output=output, io_mapping=mapping, extra_outputs=tuple(further)), remarks
 
 
 def _softmaxed(traces: Mapping[str, RunResult]) -> dict[str, RunResult]:
@@ -174,16 +214,18 @@ def _read_payload(path: Path) -> tuple[bytes, str, list[str]]:
     return content[: min(e.header_offset for e in entries)], format, [f"left out, behind the graph: {names}"]
 
 
-def _doubts(manifest: Manifest) -> list[str]:
-    """Name states of one shape: stepping cannot show whether they are swapped."""
+def _doubts(manifest: Manifest, mapping: InferredMapping) -> list[str]:
+    """Name states of one shape: stepping cannot show whether they are swapped, but operators do."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for tensor in manifest.state:
         by_shape.setdefault(tensor.shape, []).append(tensor.name)
+    shown = {option for option, why in mapping.inferred if why.endswith(BY_OPERATOR)}
+    shown_names = {pair.name for pair in mapping.pairs if f"--state {pair}" in shown}
     return [
         f"{' and '.join(names)} have one shape: stepping cannot show whether they are swapped; compare with the "
         "original (stepcell check FILE --keras MODEL.keras) or with answers that you know"
         for names in by_shape.values()
-        if len(names) > 1
+        if len(names) > 1 and not shown_names.issuperset(names)
     ]
 
 

@@ -96,8 +96,8 @@ def open_two_phase_backend(name: str, file: ModelFile, shared: object = None) ->
     return backend
 
 
-def open_any_file(name: str, content: bytes, file_name: str) -> None:
-    """Load a file of any origin into the interpreter `name` and drop it: to see whether the interpreter can load it.
+def open_any_file(name: str, content: bytes, file_name: str) -> Any:
+    """Load a file of any origin into the interpreter `name` and return the interpreter.
 
     What is damaged may crash the process, so call this in one of its own.
 
@@ -105,7 +105,7 @@ def open_any_file(name: str, content: bytes, file_name: str) -> None:
         NoInterpreterError: The interpreter is not installed.
         BackendError: It cannot load the file.
     """
-    _call(name, file_name, "open_interpreter", content)
+    return _call(name, file_name, "open_interpreter", content)
 
 
 def _call(name: str, file_name: str, function: str, content: ModelFile | bytes, *more: object) -> Any:

@@ -22,7 +22,8 @@ from ..interpreters.probe import probe_backends
 from ..interpreters.registry import NUMPY, open_any_file, open_backend, open_public_backend
 from ..streams.model import load
 from .measure import measure
-from .messages import RunSpec
+from .messages import RunSpec, unpack_arrays
+from .raw_graph import raw_runner, step_digests
 from .trace import trace_all
 
 _GLANCE = 1.0  # seconds between two looks whether the parent is there
@@ -60,8 +61,20 @@ def open_file(model: str, backend: str) -> Answer:
     return None, []
 
 
+def run_once(fed: bytes, model: str, backend: str) -> Answer:
+    """Run the graph of the file `model`, with or without a manifest, once; return the shape of each output."""
+    run = raw_runner(backend, Path(model).read_bytes())
+    return {name: array.shape for name, array in run(unpack_arrays(fed)).items()}, []
+
+
+def step_raw(fed: bytes, model: str, backend: str, carried: dict[str, str]) -> Answer:
+    """Step the graph of the file `model`, with or without a manifest; see `step_digests`."""
+    return step_digests(raw_runner(backend, Path(model).read_bytes()), unpack_arrays(fed), carried), []
+
+
 COMMANDS: dict[str, Callable[..., Answer]] = {
     "probe": probe, "replay": replay, "trace": trace, "measure": measure_steps, "open": open_file,
+    "run_once": run_once, "step_raw": step_raw,
 }  # fmt: skip
 
 

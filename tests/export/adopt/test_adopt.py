@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from stepcell.cli import app
 from stepcell.export import check
-from stepcell.export.adopt import Adopted, InferredMapping, adopt
+from stepcell.export.adopt import Adopted, adopt
 from stepcell.runtime import (
     DamagedFileError,
     ModelFileNotFoundError,
@@ -65,7 +65,9 @@ def test_an_adopted_lstm_answers_as_its_weights_say(name, states, backends, fold
     for backend in backends:
         assert np.abs(answers(tmp_path / name, backend) - foreign.expected(IDS)).max() < 1e-5
     assert adopted.manifest.io_mapping.logits == (name == "signed.tflite")
-    assert any("h0 and c0" in remark or "swapped" in remark for remark in adopted.remarks)
+    assert any("swapped" in remark for remark in adopted.remarks) == bool(
+        states
+    )  # inferred pairs are shown by operators
 
 
 def test_the_graph_stays_as_it_is_byte_for_byte(folder, tmp_path):
@@ -160,37 +162,21 @@ def test_a_graph_without_the_promised_ports_is_noticed_before_a_step(name, folde
 # What is inferred, and what is not.
 
 
-def test_inferred_pairs_are_shown_and_nothing_is_written_without_a_yes(folder, tmp_path):
+def test_inferred_pairs_are_shown_with_the_reason(folder, tmp_path):
     out = tmp_path / "model.onnx"
-    arguments = ["adopt", str(folder / "converted.onnx"), "--out", str(out)]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 2
-    assert "--state state_h=new_state_h" in result.stderr
-    assert "--state state_c=new_state_c" in result.stderr
-    assert list(tmp_path.iterdir()) == []
-    result = CliRunner().invoke(app, [*arguments, "--yes", "--json"])
+    result = CliRunner().invoke(app, ["adopt", str(folder / "converted.onnx"), "--out", str(out), "--json"])
     assert result.exit_code == 0
+    for name in ("h", "c"):
+        assert f"inferred: --state state_{name}=new_state_{name} (the arithmetic of a cell takes" in result.stderr
+    assert "inferred: --symbol x (it is the only input of integers that is left)" in result.stderr
     assert json.loads(result.stdout)["graph"]["output"]["name"] == "probs"
     assert load(out).vocabulary.symbols == ("0", "1", "2", "3", "4", "5")
 
 
-def test_given_pairs_need_no_confirmation(folder, tmp_path):
-    asked = []
-    for states in (["state_h=new_state_h", "state_c=new_state_c"], ["state_h=new_state_h"]):
-        adopt(folder / "converted.onnx", tmp_path / "m.onnx", states=states, confirm=lambda p: asked.append(p) or True)
-    assert [[str(pair) for pair in mapping.inferred] for mapping in asked] == [["state_c=new_state_c"]]
-    said_no = adopt(folder / "converted.onnx", tmp_path / "n.onnx", confirm=lambda _: False)
-    assert isinstance(said_no, InferredMapping)
-    assert not (tmp_path / "n.onnx").exists()
-
-
-def test_states_are_never_paired_by_position(folder, tmp_path):
-    with pytest.raises(AdoptionError) as caught:
-        adopt(folder / "positional.tflite", tmp_path / "out.tflite")
-    message = str(caught.value)
-    assert "the inputs h, c are neither symbol nor state" in message
-    assert "which output answers? One of Identity, Identity_1, Identity_2" in message
-    assert "Identity_1 float32 [1, 5]" in message
+def test_the_arithmetic_of_a_cell_pairs_states_without_names(folder, tmp_path):
+    adopted = adopt(folder / "positional.tflite", tmp_path / "out.tflite", vocabulary=LETTERS)
+    assert [str(pair) for pair in adopted.mapping.pairs] == ["h=Identity_1", "c=Identity_2"]
+    assert np.abs(answers(tmp_path / "out.tflite", "litert") - foreign.expected(IDS)).max() < 1e-5
 
 
 def test_everything_wrong_with_what_was_given_is_named_at_once(folder, tmp_path):
