@@ -7,7 +7,7 @@ with the state (c of an LSTM, h of a GRU) and that sum. Of a cell written out h 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ...runtime.format.onnx_graph import OnnxGraph
@@ -81,10 +81,9 @@ def pairs_by_operator(
             for gate, bent in (node.inputs, node.inputs[::-1]):
                 tanh = made_by(bent, "Tanh", "TANH")
                 if tanh is not None and tanh.inputs[0] in sums:
-                    place = sums[tanh.inputs[0]], "h"
-                    given[node.outputs[0]] = place
+                    cell = given[node.outputs[0]] = sums[tanh.inputs[0]], "h"
                     for name in _read_by_gate(gate, nodes, producer, origins) - set(features):
-                        taken[name].add(place)
+                        taken[name].add(cell)
     places = {name: _places(outputs[name], nodes, producer, given) for name in targets}
     return _matched(ports, taken, places, nodes)
 
@@ -92,7 +91,9 @@ def pairs_by_operator(
 _NOTHING = _Node("", (), ())
 
 
-def _read_by_gate(gate: Value, nodes: Sequence[_Node], producer: Mapping[Value, int], origins: object) -> set[str]:
+def _read_by_gate(
+    gate: Value, nodes: Sequence[_Node], producer: Mapping[Value, int], origins: Callable[[Value], set[str]]
+) -> set[str]:
     """Return the inputs that go into the products which a gate is computed from."""
     found, seen, open_ends = set[str](), set[Value](), [gate]
     while open_ends:
@@ -103,7 +104,7 @@ def _read_by_gate(gate: Value, nodes: Sequence[_Node], producer: Mapping[Value, 
         node = nodes[producer[value]]
         if node.kind in _PRODUCTS:
             for each in node.inputs:
-                found |= origins(each)  # type: ignore[operator]
+                found |= origins(each)
         else:
             open_ends += node.inputs
     return found
