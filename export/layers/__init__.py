@@ -1,6 +1,6 @@
 """Step rules of Keras layers; importing this package registers all of them."""
 
-from . import convolution, dense, elementwise, normalization, operations, recurrent, shape, unsupported
+from . import convolution, convolution_2d, dense, elementwise, normalization, operations, recurrent, shape, unsupported
 from .apply import apply_rule
 from .rule import CannotStepError, LayerStep, Lookup, step_rule
 
@@ -10,6 +10,7 @@ __all__ = [
     "Lookup",
     "apply_rule",
     "convolution",
+    "convolution_2d",
     "dense",
     "elementwise",
     "normalization",

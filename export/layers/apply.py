@@ -53,8 +53,8 @@ def _require_plain(call: LayerCall, registered: Registered) -> None:
         raise CannotStepError("it has several inputs (or a given initial_state); leave it with one")
     if call.padding and not registered.padded:
         raise CannotStepError(
-            "it reads a sequence with zeros before its beginning (ZeroPadding1D), which only a convolution or pooling "
-            "of that width takes back; move it behind that"
+            "it reads a sequence with zeros before its beginning (ZeroPadding1D or 2D), which only a convolution or "
+            "pooling takes back; move it behind that"
         )
     if getattr(layer, "compute_dtype", "float32") not in ("float32", "float64"):
         raise CannotStepError(f"it computes in {layer.compute_dtype}; load the model with the dtype policy float32")

@@ -30,7 +30,7 @@ class LayerCall:
         mask: Number of the value that masks its time steps, or None.
         operands: Arguments of an operation, in order: a position in `inputs`, or a constant.
         outputs: How many values it makes.
-        padding: Number of zeros before the sequence it reads (ZeroPadding1D).
+        padding: Number of zeros before the sequence it reads (ZeroPadding1D, ZeroPadding2D).
         mixed_masks: Some of its inputs carry a mask and some do not.
     """
 

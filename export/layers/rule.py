@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...runtime.format.manifest import Cell
+from ...runtime.format.tensor_specs import EVERY_STEP, AnswerTimes
 from ..ops import Ops, Value, Weights
 from .keras_graph import KerasLayer, LayerCall
 
@@ -65,6 +66,7 @@ class LayerStep:
         held: The output of a masked step, in which the state stays as it is; None: the layer knows no masks.
         start: Local name -> value after a reset, of the shape in `state`; those that are not here start at 0.
         traced: It is the layer's own call, traced; there is no rule for it.
+        answers: The steps of its input at which it answers; between them its output means nothing.
     """
 
     apply: Apply
@@ -76,6 +78,7 @@ class LayerStep:
     held: Callable[[State], Value] | None = None
     start: Mapping[str, Weights] | None = None
     traced: bool = False
+    answers: AnswerTimes = EVERY_STEP
 
 
 Steps: TypeAlias = LayerStep | Lookup | Sequence[LayerStep]
@@ -105,7 +108,7 @@ def step_rule(*layer_types: type, several: bool = False, padded: bool = False) -
     Args:
         layer_types: The types of layers.
         several: The layer may have several inputs (or none but constants).
-        padded: The layer may read a sequence with zeros before its beginning (ZeroPadding1D).
+        padded: The layer may read a sequence with zeros before its beginning (ZeroPadding1D, ZeroPadding2D).
     """
 
     def register(rule: UserRule) -> UserRule:

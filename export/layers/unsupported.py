@@ -12,11 +12,12 @@ _REASONS: dict[tuple[type, ...], str] = {
     (layers.Bidirectional,): (
         "it reads the sequence from its end too, so it looks at the future; use its forward layer alone and train again"
     ),
-    (layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D): (
-        f"{_WHOLE_SEQUENCE}; let a recurrent layer with return_sequences=False sum it up"
+    (layers.UpSampling1D, layers.Conv1DTranspose): (
+        "it makes several time steps of one, and a step answers once; leave it out, and let the caller do it"
     ),
-    (layers.Cropping1D, layers.UpSampling1D, layers.Conv1DTranspose): (
-        "its output has other time steps than its input; leave it out, and let the caller do it"
+    (layers.UpSampling2D, layers.Conv2DTranspose): (
+        "it makes several time steps of one, and a step answers once; give it sizes or strides of 1 along the time, "
+        "or leave it out"
     ),
     (layers.Dot,): "it multiplies whole tensors; use Multiply and a Dense layer",
     (layers.Attention, layers.AdditiveAttention, layers.MultiHeadAttention, layers.GroupQueryAttention): (

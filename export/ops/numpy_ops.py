@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ...runtime.common.arrays import Floats
+from ...runtime.common.arrays import Floats, Ids
 from .precision import Rounding, unrounded
 from .protocol import FORMULAS, Ops, Value, Weights
 
@@ -83,3 +83,11 @@ class NumpyOps(Ops):
     def traced(self, graph: TracedGraph, values: Sequence[Value]) -> list[Value]:
         """See `Ops.traced`."""
         return list(graph.run(values, self._dtype, self._rounding))
+
+    def as_ids(self, x: Value) -> Value:
+        """See `Ops.as_ids`."""
+        return (x + 0.5).astype(np.int32)
+
+    def take(self, x: Value, indices: Ids) -> Value:
+        """See `Ops.take`."""
+        return x[:, indices]

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from ...runtime.common.arrays import Float32
+from ...runtime.common.arrays import Float32, Ids
 from .precision import Rounding, unrounded
 
 if TYPE_CHECKING:
@@ -57,6 +57,14 @@ class Ops(ABC):
     @abstractmethod
     def traced(self, graph: TracedGraph, values: Sequence[Value]) -> list[Value]:
         """Return the results of a traced function of `values`, each of shape (B, ...)."""
+
+    @abstractmethod
+    def as_ids(self, x: Value) -> Value:
+        """Return the whole numbers nearest to x, none of which is below 0, as ids."""
+
+    @abstractmethod
+    def take(self, x: Value, indices: Ids) -> Value:
+        """Return x[:, indices], shape (B, N, ...) for `indices` of shape (N,)."""
 
     def concatenate(self, values: Sequence[Value], axis: int) -> Value:
         """Join `values` along `axis`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
+from ...runtime.common.arrays import Ids
 from .precision import Rounding, unrounded
 from .protocol import Ops, Value, Weights
 
@@ -74,3 +75,11 @@ class TensorFlowOps(Ops):
     def traced(self, graph: TracedGraph, values: Sequence[Value]) -> list[Value]:
         """See `Ops.traced`."""
         return graph.inline(values, self._rounding)
+
+    def as_ids(self, x: Value) -> Value:
+        """See `Ops.as_ids`."""
+        return tf.cast(x + 0.5, tf.int32)
+
+    def take(self, x: Value, indices: Ids) -> Value:
+        """See `Ops.take`."""
+        return tf.gather(x, indices, axis=1)

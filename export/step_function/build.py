@@ -14,6 +14,7 @@ from ...runtime.format.tensor_specs import EVERY_STEP, AnswerTimes, Feature, Win
 from ..layers import CannotStepError, LayerStep, Lookup, apply_rule
 from ..layers.keras_graph import Graph, KerasModel, LayerCall, read_graph
 from ..ops import Ops, Value
+from .clock import read_rates
 from .interface import Interface, OutputSpec, read_interface
 from .plan import Steps, plan
 
@@ -104,11 +105,11 @@ def build_step_function(
         try:
             padded = replace(call, padding=max(zeros.get(number, 0) for number in call.inputs) if call.inputs else 0)
             steps.append((call, apply_rule(padded)))
-            if isinstance(call.layer, keras.layers.ZeroPadding1D):
-                zeros[call.output] = call.layer.padding[0]
+            if call.timed and isinstance(call.layer, keras.layers.ZeroPadding1D | keras.layers.ZeroPadding2D):
+                zeros[call.output] = keras.tree.flatten(call.layer.padding)[0]
         except CannotStepError as error:
             problems.append(f"{call.layer.name} ({type(call.layer).__name__}): {error}")
-    interface = None
+    interface, rates = None, read_rates(graph, steps, problems) if graph and not problems else {}
     if graph is not None:
         interface = read_interface(graph, steps, problems, one_hot=one_hot, values=values)
         if not problems and not any(step.state for _, found in steps for step in _layer_steps(found)):
@@ -116,7 +117,7 @@ def build_step_function(
     _refuse_if(problems, model, name)
     assert graph is not None, "a model that cannot be read is a problem"
     assert interface is not None, "it is read where there is a graph"
-    planned = plan(graph, steps, interface.tables)
+    planned = plan(graph, steps, interface.tables, rates)
     _refuse_if(interface.clashes(planned.state), model, name)
     names, answers = interface.names, interface.outputs
 
@@ -124,16 +125,22 @@ def build_step_function(
         a: Ops, inputs: Mapping[str, Value], state: Mapping[str, Value]
     ) -> tuple[dict[str, Value], dict[str, Value]]:
         made: dict[int, Value] = {number: inputs[name] for number, name in names.items()}
-        following: dict[str, Value] = {}
+        ticks, following = planned.clock.run(a, state) if planned.clock else ({}, {})
         for node in planned.nodes:
-            made[node.output], moved = node.run(a, made, state)
+            made[node.output], moved = node.run(a, made, state, ticks.get(node.rate))
             following.update(moved)
         results = {each.name: made[each.number] for each in answers}
         results.update({e.name: a.activation("softmax", results[e.name]) for e in answers if e.from_logits})
         return results, following
 
     return StepFunction(
-        interface=interface, state=planned.state, cells=planned.cells, advance=advance, graph=graph, calls=tuple(steps)
+        interface=interface,
+        state=planned.state,
+        cells=planned.cells,
+        advance=advance,
+        graph=graph,
+        calls=tuple(steps),
+        answers=rates.get(interface.outputs[0].number, EVERY_STEP),
     )
 
 

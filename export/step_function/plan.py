@@ -10,9 +10,11 @@ from typing import TypeAlias
 import numpy as np
 
 from ...runtime.format.manifest import Cell, StateTensor
+from ...runtime.format.tensor_specs import EVERY_STEP, AnswerTimes
 from ..layers import LayerStep, Lookup
 from ..layers.keras_graph import Graph, LayerCall
 from ..ops import NumpyOps, Ops, Value, Weights
+from .clock import Clock, composed
 
 Steps: TypeAlias = Sequence[tuple[LayerCall, "Lookup | tuple[LayerStep, ...]"]]
 
@@ -39,16 +41,35 @@ _LARGEST_GROWTH = 2**20 // 4  # float32 numbers: 1 MiB
 
 @dataclass(frozen=True)
 class Node:
-    """One layer of the step function: where its inputs come from and where its state goes."""
+    """One layer of the step function: where its inputs come from and where its state goes.
+
+    Attributes:
+        sources: Its inputs.
+        output: Number of the value it makes.
+        layer: The computation.
+        names: Local name of a state tensor -> name in the file.
+        mask: The value that masks its steps, or None.
+        rate: The steps at which its inputs are there; at the others its state stays.
+    """
 
     sources: tuple[Source, ...]
     output: int
     layer: LayerStep
-    names: Mapping[str, str]  # local name of a state tensor -> name in the file
+    names: Mapping[str, str]
     mask: Source | None = None
+    rate: AnswerTimes = EVERY_STEP
 
-    def run(self, a: Ops, values: Mapping[int, Value], state: Mapping[str, Value]) -> tuple[Value, dict[str, Value]]:
-        """Return the output and the next state, by its names in the file; `values` by number, inputs among them."""
+    def run(
+        self, a: Ops, values: Mapping[int, Value], state: Mapping[str, Value], tick: Value | None = None
+    ) -> tuple[Value, dict[str, Value]]:
+        """Return the output and the next state, by its names in the file.
+
+        Args:
+            a: The arithmetic.
+            values: The values made so far by number, inputs among them.
+            state: The state by its names in the file.
+            tick: (B, 1), 1 where its inputs are there; None: always.
+        """
         given = [read_source_value(a, source, values) for source in self.sources]
         x = given[0] if len(given) == 1 else given
         if self.layer.kernel is not None:
@@ -61,6 +82,8 @@ class Node:
             mask = read_source_value(a, self.mask, values)
             y = _select(a, mask, y, self.layer.held(before))
             after = {local: _select(a, mask, value, before[local]) for local, value in after.items()}
+        if tick is not None:
+            after = {local: _select(a, tick, value, before[local]) for local, value in after.items()}
         return y, {self.names[local]: value for local, value in after.items()}
 
 
@@ -71,20 +94,29 @@ def _select(a: Ops, mask: Value, x: Value, y: Value) -> Value:
 
 @dataclass(frozen=True)
 class Plan:
-    """All nodes in order, the state tensors, and the recurrent cells."""
+    """All nodes in order, the state tensors, the recurrent cells, and the clock, if some steps do not answer."""
 
     nodes: tuple[Node, ...]
     state: tuple[StateTensor, ...]
     cells: tuple[Cell, ...]
+    clock: Clock | None = None
 
 
-def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: bool = True) -> Plan:
+def plan(
+    graph: Graph,
+    steps: Steps,
+    tables: Mapping[int, Weights],
+    rates: Mapping[int, AnswerTimes] | None = None,
+    *,
+    fold: bool = True,
+) -> Plan:
     """Order the nodes, fold lookups and name the state tensors by the number of the node with a state.
 
     Args:
         graph: The graph of the model.
         steps: The results of the step rules, call by call.
         tables: Number of an input of ids -> a row for each id: the id itself, or its one-hot vector.
+        rates: Number of a value -> the steps at which it is there; missing: at all.
         fold: Fold the kernel and bias of a layer into a lookup before it.
     """
     known = {number: Table(rows, number) for number, rows in tables.items()}
@@ -101,6 +133,7 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: boo
             continue
         sources: list[Source] = [known.get(number, number) for number in call.inputs]
         mask = None if call.mask is None else known.get(call.mask, call.mask)
+        rate = (rates or {}).get(call.inputs[0], EVERY_STEP) if call.inputs else EVERY_STEP
         for step in found:
             output = call.output if step is found[-1] else next(between)
             if fold and isinstance(sources[0], Table):
@@ -118,9 +151,11 @@ def plan(graph: Graph, steps: Steps, tables: Mapping[int, Weights], *, fold: boo
                 state += [_state_tensor(names[local], shape, (step.start or {}).get(local))
                           for local, shape in (step.state or {}).items()]  # fmt: skip
                 cells += [step.cell] if step.cell else []
-                nodes.append(Node(tuple(sources), output, step, names, mask))
+                nodes.append(Node(tuple(sources), output, step, names, mask, rate))
+            rate = composed(rate, step.answers)
             sources = [known.get(output, output)]
-    return Plan(tuple(nodes), tuple(state), tuple(cells))
+    clock = Clock.of({node.rate for node in nodes if node.layer.state})
+    return Plan(tuple(nodes), (*state, *(clock.state if clock else ())), tuple(cells), clock)
 
 
 def read_source_value(a: Ops, source: Source, values: Mapping[int, Value]) -> Value:
