@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from ...runtime.common.arrays import Ids
+from ...runtime.common.arrays import AnyArray, Ids
 from ..ops import Ops, Value, Weights
 from .keras_graph import KerasLayer, LayerCall
 from .past import past_inputs
@@ -80,7 +80,7 @@ def _zeros(size: Pair, kernel: Pair, strides: Pair, dilation: Pair, padding: str
     return found
 
 
-def _along_axis(size: int, kernel: int, strides: int, dilation: int, zeros: Pair) -> tuple[Ids, Ids]:
+def _along_axis(size: int, kernel: int, strides: int, dilation: int, zeros: Pair) -> tuple[Ids, AnyArray]:
     """Return the places that each output looks at along one axis, (outputs, kernel), and whether they are inside it."""
     before, behind = zeros
     outputs = (before + size + behind - (kernel - 1) * dilation - 1) // strides + 1

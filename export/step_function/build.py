@@ -14,9 +14,9 @@ from ...runtime.format.tensor_specs import EVERY_STEP, AnswerTimes, Feature, Win
 from ..layers import CannotStepError, LayerStep, Lookup, apply_rule
 from ..layers.keras_graph import Graph, KerasModel, LayerCall, read_graph
 from ..ops import Ops, Value
-from .clock import read_rates
 from .interface import Interface, OutputSpec, read_interface
 from .plan import Steps, plan
+from .rates import read_rates
 
 # (arithmetic, inputs (B, ...), state) -> (outputs (B, K), next state); all by their names in the file.
 Advance: TypeAlias = Callable[

@@ -1,4 +1,4 @@
-"""Rates: the steps at which the values of a model are there, and the clock in the graph that knows them.
+"""The clock of a step function: at which steps the values of each rate are there.
 
 Behind a layer with strides a value is there at every second step, for example, and behind a convolution with
 padding="valid" from the step on at which its window is full. A step computes everything all the same, but where an
@@ -7,24 +7,17 @@ input is not there the state of a layer stays as it is, as in a masked step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import lcm
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...runtime.format.manifest import StateTensor
 from ...runtime.format.tensor_specs import EVERY_STEP, AnswerTimes
-from ..layers.keras_graph import Graph
-from ..layers.rule import Lookup
 from ..ops import Ops, Value, Weights
 
-if TYPE_CHECKING:
-    from .plan import Steps
-
 PHASE = "phase"  # the state of the clock: how many steps there were
-_LONGEST = 4096  # steps until all rates have come round: the size of the table of ticks
 
 
 def composed(outer: AnswerTimes, inner: AnswerTimes) -> AnswerTimes:
@@ -60,7 +53,7 @@ class Clock:
         slower = tuple(sorted({rate for rate in rates if rate != EVERY_STEP}, key=lambda r: (r.every, r.first)))
         if not slower:
             return None
-        period = _period(slower)
+        period = period_of(slower)
         counts = max(rate.first for rate in slower) + period
         ticks = [[rate.answers_at(count) for rate in slower] for count in range(counts)]
         return cls(slower, np.array(ticks, np.float32), period)
@@ -80,52 +73,6 @@ class Clock:
         return dict(zip(self.rates, ticks, strict=True)), {PHASE: count}
 
 
-def read_rates(graph: Graph, steps: Steps, problems: list[str]) -> dict[int, AnswerTimes]:
-    """Return the rate of each value that is not there at every step, by its number.
-
-    Args:
-        graph: The graph of the model.
-        steps: The results of the step rules, call by call.
-        problems: It gets every layer whose inputs are there at different steps, and outputs that are.
-    """
-    rates: dict[int, AnswerTimes] = {}
-    for call, found in steps:
-        inputs = {rates.get(number, EVERY_STEP) for number in call.inputs}
-        rate = inputs.pop() if inputs else EVERY_STEP
-        if inputs:
-            different = _listed([rates.get(number, EVERY_STEP) for number in call.inputs])
-            problems.append(
-                f"{call.layer.name} ({type(call.layer).__name__}): its inputs are there at different steps: "
-                f"{different}; give their branches the same strides and the same padding"
-            )
-        for step in () if isinstance(found, Lookup) else found:
-            rate = composed(rate, step.answers)
-        if call.mask is not None and (rate != EVERY_STEP or call.mask in rates):
-            problems.append(
-                f"{call.layer.name} ({type(call.layer).__name__}): it gets masked steps, and steps at which its input "
-                "is not there; leave out the masking, or the strides and padding='valid' before it"
-            )
-        if rate != EVERY_STEP:
-            rates[call.output] = rate
-    answers = [rates.get(output.number, EVERY_STEP) for output in graph.outputs]
-    if len(set(answers)) > 1:
-        problems.append(f"its outputs are there at different steps: {_listed(answers)}; export a model for each")
-    if rates and _period(rates.values()) + max(rate.first for rate in rates.values()) > _LONGEST:
-        problems.append(
-            f"its strides come round after {_period(rates.values())} steps, and its first answer comes at step "
-            f"{max(rate.first for rate in rates.values())}: together at most {_LONGEST} can be stepped"
-        )
-    return rates
-
-
-def _period(rates: Iterable[AnswerTimes]) -> int:
+def period_of(rates: Iterable[AnswerTimes]) -> int:
+    """Return the number of steps after which all rates are repeated."""
     return lcm(*(rate.every for rate in rates))
-
-
-def _listed(rates: Sequence[AnswerTimes]) -> str:
-    return " and ".join(dict.fromkeys(_described(rate) for rate in rates))
-
-
-def _described(rate: AnswerTimes) -> str:
-    every = "every step" if rate.every == 1 else f"every {rate.every} steps"
-    return every if rate == EVERY_STEP else f"{every} from step {rate.first} on"

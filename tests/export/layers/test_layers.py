@@ -40,6 +40,16 @@ def series(*layers):
     return body
 
 
+def over_frequency(*layers):
+    """Layers over (time, frequency, channels), and a row of numbers again."""
+
+    def body(x):
+        y = series(L.Dense(12), L.Reshape((-1, 6, 2)), *layers)(x)
+        return L.Reshape((-1, y.shape[2] * y.shape[3]))(y)
+
+    return body
+
+
 LAYERS = {
     "Add": lambda: lambda x: L.Add()([x, L.Dense(6)(x), x]),
     "Subtract": lambda: lambda x: L.Subtract()([x, L.Dense(6)(x)]),
@@ -150,6 +160,34 @@ LAYERS = {
     "SeparableConv1D": lambda: series(L.ZeroPadding1D((3, 0)), L.SeparableConv1D(5, 4, activation="tanh")),
     "AveragePooling1D": lambda: series(L.ZeroPadding1D((2, 0)), L.AveragePooling1D(3, strides=1)),
     "MaxPooling1D": lambda: series(L.ZeroPadding1D((2, 0)), L.MaxPooling1D(3, strides=1)),
+    "Conv2D over frequency": lambda: over_frequency(
+        L.ZeroPadding2D(((4, 0), (1, 2))), L.Conv2D(4, (3, 2), dilation_rate=(2, 1), activation="relu")
+    ),
+    "Conv2D with groups": lambda: over_frequency(
+        L.Conv2D(4, (1, 3), padding="same"), L.ZeroPadding2D(((1, 0), (0, 0))), L.Conv2D(6, (2, 3), groups=2)
+    ),
+    "DepthwiseConv2D": lambda: over_frequency(
+        L.ZeroPadding2D(((2, 0), (0, 1))), L.DepthwiseConv2D((3, 2), depth_multiplier=3, use_bias=False)
+    ),
+    "SeparableConv2D": lambda: over_frequency(L.SeparableConv2D(5, (1, 3), padding="same", activation="tanh")),
+    "MaxPooling2D": lambda: over_frequency(
+        L.ZeroPadding2D(((1, 0), (0, 0))), L.MaxPooling2D((2, 2), strides=1), L.MaxPooling2D((1, 2), padding="same")
+    ),
+    "AveragePooling2D": lambda: over_frequency(
+        L.ZeroPadding2D(((1, 0), (0, 0))),
+        L.AveragePooling2D((2, 2), strides=1),
+        L.AveragePooling2D((1, 3), strides=(1, 2), padding="same"),
+    ),
+    "Cropping2D": lambda: over_frequency(L.Cropping2D(((0, 0), (2, 1)))),
+    "TimeDistributed on images": lambda: series(
+        L.Dense(24),
+        L.Reshape((-1, 4, 3, 2)),
+        L.TimeDistributed(L.Conv2D(4, (3, 2), strides=(2, 1), padding="same")),
+        L.TimeDistributed(L.BatchNormalization()),
+        L.TimeDistributed(L.ZeroPadding2D(((1, 0), (0, 1)))),
+        L.TimeDistributed(L.MaxPooling2D((2, 2), strides=1)),
+        L.TimeDistributed(L.GlobalAveragePooling2D()),
+    ),
 }
 
 
