@@ -47,6 +47,7 @@ def evaluate(
     unit: opt.Unit = None,
     end: opt.End = None,
     backend: opt.Backend = None,
+    static: opt.Static = None,
     report: Annotated[Path | None, opt.output("Write an HTML page with pictures, readable offline.", "none")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -68,6 +69,7 @@ def evaluate(
     from ..evaluation import evaluate as evaluate_model
     from ..evaluation import has_targets, read_evaluation_data
     from ..evaluation.report import html_report
+    from ..streams.static import parse_static
     from ..tasks.distribution import require_next_symbols
 
     given = {
@@ -78,7 +80,7 @@ def evaluate(
     if report is not None:
         make_folder(report.parent)  # before the work is done
     with silence_stderr():
-        model = load(file, backend=backend)
+        model = load(file, backend=backend, static=parse_static(static))
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if has_targets(model.manifest):
         options |= {} if end is None else {"end": end}

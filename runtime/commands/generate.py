@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from .options import AsJson, Backend, ModelFile, panel
+from .options import AsJson, Backend, ModelFile, Static, panel
 
 sampling = panel("Sampling")
 
@@ -29,6 +29,7 @@ def generate(
         "Generate the unknown symbol too, and the end symbol of a text.", flag="--offer-unknown")] = False,
     seed: Annotated[int | None, sampling("Random seed: equal seeds draw equal symbols.", "random", min=0)] = None,
     backend: Backend = None,
+    static: Static = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     r"""Generate symbols from the predictions of a model, and print each as it is drawn.
@@ -43,6 +44,7 @@ def generate(
     from .. import OptionError, load
     from ..common.printable import printable
     from ..common.terminal import silence_stderr
+    from ..streams.static import parse_static
     from ..tasks.text_output import SymbolFormatter, write_continuations, write_symbols
 
     drawing = {"--top-k": top_k, "--top-p": top_p, "--seed": seed}
@@ -51,7 +53,7 @@ def generate(
     if beam is not None and given:  # but --greedy agrees with it
         raise OptionError(f"--beam takes the likeliest and draws nothing: leave out {', '.join(given)}.")
     with silence_stderr():
-        stream = load(file, backend=backend).stream()
+        stream = load(file, backend=backend, static=parse_static(static)).stream()
     formatter = SymbolFormatter.of(stream.file.manifest)
     symbols, end = formatter.read(prompt), None if stop is None else formatter.read_symbol(stop)
     if beam is None:

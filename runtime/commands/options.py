@@ -49,6 +49,9 @@ class Quantization(str, Enum):
 ModelFile = Annotated[Path, argument("Model file (.tflite or .onnx).")]
 Backend = Annotated[str | None, model(
     "Interpreter that steps the file: litert, tflite, onnxruntime or numpy.", "the fastest installed")]  # fmt: skip
+Static = Annotated[list[str] | None, model(
+    "Static input of the model, which each stream is given once; repeatable.", "none", flag="--static",
+    metavar="NAME=NUMBERS")]  # fmt: skip
 AsJson = Annotated[bool, output("Print the result as JSON.", flag="--json")]
 Plot = Annotated[Path | None, output("Draw the result into this PNG file.", "none")]
 Seed = Annotated[int, training("Random seed: equal seeds give equal results.")]

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from .options import AsJson, Backend, ModelFile, data, output, panel
+from .options import AsJson, Backend, ModelFile, Static, data, output, panel
 
 saving = panel("State")
 
@@ -47,6 +47,7 @@ def predict(
     ignore_fingerprint: Annotated[bool, saving(
         "Accept the --state of another file of the same network.", flag="--ignore-fingerprint")] = False,
     backend: Backend = None,
+    static: Static = None,
     threshold: Annotated[Path | None, output(
         "Mark surprising symbols by this file of stepcell calibrate.", "no marks")] = None,
     top: Annotated[int, output("Number of most likely symbols to print.", min=1)] = 1,
@@ -57,7 +58,8 @@ def predict(
     r"""Predict the next symbol after each symbol read from stdin or a file, one per line.
 
     The state is carried from line to line. In symbols, \n, \t and \\ stand for newline, tab and backslash. For a model
-    that reads features a line is a JSON object: {"symbol": "3", "speed": [0.1, 0.2]}.
+    that reads features a line is a JSON object: {"symbol": "3", "speed": [0.1, 0.2]}. Where the model has no answer at
+    a step the line of the answer is empty, in JSON null.
 
     Example: tail -f events.log | stepcell predict model.tflite --state machine.state
     """
@@ -66,10 +68,11 @@ def predict(
     from ..serve.loop import IOOptions, predict_lines
     from ..serve.session import LineOptions
     from ..serve.signals import InterruptedSessionError
+    from ..streams.static import parse_static
 
     io = IOOptions(input, follow, state, ignore_fingerprint, save_every, save_interval, max_streams)
     with silence_stderr():
-        model = load(file, backend=backend)
+        model = load(file, backend=backend, static=parse_static(static))
     marks = None if threshold is None else read_threshold(threshold, model.file)
     options = LineOptions(
         symbol_field, key, unknown, bad_lines, format, reset_on, middle, top, offer_unknown, as_json, marks

@@ -20,6 +20,7 @@ from .options import (
     ModelFile,
     Order,
     Sequence,
+    Static,
     Symbol,
     Target,
     argument,
@@ -45,6 +46,7 @@ def score(
         "Print the surprise in bits and the rank of each symbol, or each row with its right answer and the difference; "
         "the sum to stderr.", flag="--per-symbol")] = False,
     backend: Backend = None,
+    static: Static = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure how likely a model finds data: each symbol given all symbols before it in its sequence.
@@ -62,7 +64,7 @@ def score(
     from .targets import read_rows, score_rows
 
     stdin = None if sys.stdin is None else sys.stdin.buffer
-    model = _load(file, backend)
+    model = _load(file, backend, static)
     columns = {"symbol": tuple(symbol or ()) or None, "sequence": sequence, "order": order}
     if has_targets(model.manifest):
         rows, answers = read_rows(model, data, target, features, format=format, encoding=encoding, **columns)
@@ -107,6 +109,7 @@ def calibrate(
     features: Features = None,
     target: Target = None,
     backend: Backend = None,
+    static: Static = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Calibrate anomaly detection: measure how surprising normal data are, for stepcell predict --threshold.
@@ -121,7 +124,7 @@ def calibrate(
     from ..evaluation import has_targets
     from .targets import calibrate_rows, read_rows
 
-    model = _load(file, backend)
+    model = _load(file, backend, static)
     columns = {"symbol": tuple(symbol or ()) or None, "sequence": sequence, "order": order}
     if has_targets(model.manifest):
         rows, answers = read_rows(model, data, target, features, format=format, encoding=encoding, **columns)
@@ -146,12 +149,13 @@ def calibrate(
     print(f"written to {out}")
 
 
-def _load(file: Path, backend: str | None) -> Model:
+def _load(file: Path, backend: str | None, static: list[str] | None) -> Model:
     from .. import load
     from ..common.terminal import silence_stderr
+    from ..streams.static import parse_static
 
     with silence_stderr():
-        return load(file, backend=backend)
+        return load(file, backend=backend, static=parse_static(static))
 
 
 def _refuse_columns(model: Model, columns: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ class Event(NamedTuple):
         is_event: Whether there is something to step; else the line only resets its stream.
         time: Its time, in nanoseconds or in the unit of its column; None: not known.
         fields: Other fields of the line, for the answer.
+        static: Static inputs of the model, for the stream of the line.
     """
 
     symbol: str | None
@@ -36,6 +37,7 @@ class Event(NamedTuple):
     is_event: bool = True
     time: int | float | None = None
     fields: Mapping[str, Any] = _NO_FIELDS
+    static: Mapping[str, Any] = _NO_FIELDS
 
 
 def parse_line(line: str, manifest: Manifest) -> Event:
@@ -56,14 +58,15 @@ def parse_line(line: str, manifest: Manifest) -> Event:
         found = {manifest.features[0].name: found}
     found = _object(found, line, expected)
     reset = takes_reset(found, manifest)
+    static = {tensor.name: found.pop(tensor.name) for tensor in manifest.static if tensor.name in found}
     if reset and not found:
-        return Event(None, reset=True, is_event=False)
+        return Event(None, reset=True, is_event=False, static=static)
     symbol = _symbol(found.pop(SYMBOL, None), line, expected) if len(manifest.vocabulary) else None
-    return Event(symbol, found, reset=reset)
+    return Event(symbol, found, reset=reset, static=static)
 
 
 def parse_json_line(line: str, manifest: Manifest, symbol_field: str | None, key_field: str | None) -> Event:
-    """Return the event of a JSON object; fields that are not named are ignored.
+    """Return the event of a JSON object, with its static inputs; fields that are not named are ignored.
 
     Numbers, true and false are keys or symbols as they are written in JSON.
 
@@ -82,10 +85,11 @@ def parse_json_line(line: str, manifest: Manifest, symbol_field: str | None, key
     key = key_of(found, key_field, line, expected)
     reset = takes_reset(found, manifest)
     features = {feature.name: found[feature.name] for feature in manifest.features if feature.name in found}
+    static = {tensor.name: found[tensor.name] for tensor in manifest.static if tensor.name in found}
     if reset and not features and symbol_field not in found:
-        return Event(None, key=key, reset=True, is_event=False)
+        return Event(None, key=key, reset=True, is_event=False, static=static)
     symbol = _symbol(found.get(symbol_field), line, expected) if len(manifest.vocabulary) else None
-    return Event(symbol, features or None, key, reset)
+    return Event(symbol, features or None, key, reset, static=static)
 
 
 def read_json(line: str, expected: str) -> Any:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
+from ..common.errors import InputError
+from ..interpreters.base import initial_state
 from ..streams.model import Model
-from ..streams.snapshot import Snapshot
+from ..streams.snapshot import Snapshot, State
+from ..streams.static import Static, start_of
 from ..streams.stream import Stream
+
+_NONE: Static = {}
+_IN_STREAM = Snapshot({})  # of the selected key: its state is in the stream
 
 
 class KeyedStreams:
@@ -30,11 +38,13 @@ class KeyedStreams:
             limit: Maximal number of keys.
             tell: Takes remarks for the user: of the 1st, 10th, 100th, ... key that is dropped.
         """
-        self.stream: Stream = model.stream()
+        self._file, self._static = model.file, model.static or {}
+        needs_static = bool(model.manifest.static) and model.static is None  # each stream gets its own
+        self._start = None if needs_static else model.initial_state()
+        self.stream = Stream(model.pool, Snapshot(self._start or initial_state(model.manifest.state)))
         self.times: dict[str, int | float] = {}
         self.forgotten = 0
         self._limit, self._tell = limit, tell
-        self._initial = self.stream.snapshot()
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()  # that of the selected key may be older
         self._selected: str | None = None
 
@@ -42,18 +52,54 @@ class KeyedStreams:
         """Return the number of keys."""
         return len(self._snapshots)
 
-    def select(self, key: str) -> Stream:
-        """Return the stream in the state of `key`, the initial one for a new key; a step of it needs `keep`."""
+    def select(self, key: str, static: Static = _NONE, *, reset: bool = False) -> Stream:
+        """Return the stream in the state of `key`, the initial one for a new key; a step of it needs `keep`.
+
+        Args:
+            key: The key.
+            static: Static inputs. Those of a stream that has begun must be the ones that it has.
+            reset: Reset it before.
+
+        Raises:
+            StateMismatchError: A new stream lacks static inputs, or they are not those of the model.
+            InputError: The stream has begun with other static inputs.
+        """
         if key != self._selected:
+            before = self._snapshots.get(key)
+            if before is None:
+                before = Snapshot(start_of(self._file, {**self._static, **static}) if static else self._initial())
             self._store()
             self._selected = None
-            self.stream.go_to(self._snapshots.get(key, self._initial))
+            self.stream.go_to(before)
             self._selected = key
+        if reset:
+            self.stream.reset()
+            self.times.pop(key, None)
+        if static:
+            self._give(static)
         return self.stream
+
+    def _initial(self) -> State:
+        """Return the state of a new stream, or raise StateMismatchError if it lacks static inputs."""
+        return start_of(self._file, None) if self._start is None else self._start
+
+    def _give(self, static: Static) -> None:
+        """Let the selected stream have static inputs; those that are not given stay."""
+        state = self.stream.state
+        has = {tensor.name: state[tensor.name] for tensor in self._file.manifest.static}
+        start = start_of(self._file, {**has, **static})
+        if all(np.array_equal(start[name], array) for name, array in has.items()):
+            return
+        if self.stream.symbols_seen:
+            raise InputError(
+                f"The static inputs {', '.join(static)} are other ones than this stream has begun with: they are given "
+                'once, or after {"reset": true}'
+            )
+        self.stream.go_to(Snapshot(start))
 
     def keep(self, key: str) -> None:
         """Note a step of the selected `key`; drop the key that was stepped longest ago if there are too many."""
-        self._snapshots.setdefault(key, self._initial)
+        self._snapshots.setdefault(key, _IN_STREAM)
         self._snapshots.move_to_end(key)
         if len(self._snapshots) <= self._limit:
             return
@@ -65,6 +111,16 @@ class KeyedStreams:
                 f"There are more than {self._limit:,} streams: {dropped!r}, not seen for the longest time, is "
                 f"forgotten and starts anew if it comes back ({self.forgotten:,} so far). --max-streams keeps more."
             )
+
+    def alone(self) -> Snapshot:
+        """Return where the only stream is, without keys.
+
+        Raises:
+            StateMismatchError: It has not begun and lacks static inputs.
+        """
+        if not self._snapshots:
+            self._initial()
+        return self.stream.snapshot()
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Return the state of each key, the key that was stepped longest ago first."""

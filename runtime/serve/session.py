@@ -148,7 +148,7 @@ class Session:
             note |= {"header": self._rows.header, "times": streams.times}
         snapshots = streams.snapshots()
         if self._key is None and not snapshots:
-            snapshots = {_ALONE: streams.stream.snapshot()}
+            snapshots = {_ALONE: streams.alone()}
         return SavedStreams.of(self._model.manifest, snapshots, {_NOTE: note})
 
     def go_on(self, saved: SavedStreams, name: str, *, ignore_fingerprint: bool) -> InputOffset | None:

@@ -70,11 +70,8 @@ class Stepper:
                 moved.
         """
         key, streams = event.key, self.streams
-        stream = streams.select(key)
         is_reset_alone = not event.is_event or (self._resets_unfed and event.symbol == self._reset_on)
-        if event.reset or is_reset_alone:
-            stream.reset()
-            streams.times.pop(key, None)
+        stream = streams.select(key, event.static, reset=event.reset or is_reset_alone)
         if is_reset_alone:
             streams.keep(key)
             return Answer(given, reset=True, stream=self._seen(key))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # else when they are asked for
     from .state_table import Store
 
 
-def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -> Model:
+def load(path: str | Path, *, backend: str | None = None, golden: bool = True, static: Static | None = None) -> Model:
     """Load a model file made by `stepcell export`.
 
     The file is verified (sha256) before any byte of it reaches an interpreter; then the golden sequence inside it is
@@ -43,6 +43,7 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -
         backend: "litert", "tflite", "onnxruntime" or "numpy"; None takes the first interpreter that is installed and
             loads the file, and numpy where there is none.
         golden: Replay the golden sequence.
+        static: Static inputs of all streams; see `Model.with_static`.
 
     Raises:
         ModelFileNotFoundError: There is no such file.
@@ -51,15 +52,18 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True) -
         BackendError: The interpreter cannot load it.
         GoldenMismatchError: The interpreter's answers are not the recorded ones.
         WrongBackendError: There is no backend of this name for this kind of file.
+        StateMismatchError: `static` are not the static inputs of the model.
     """
     file = read_model_file(path)
+    if static is not None:
+        start_of(file, static)
     if backend is None:
         backend, opened = open_any_backend(file)
     else:
         opened = open_backend(backend, file)
     if golden:
         replay_golden(opened, file, backend)
-    return Model(InterpreterPool(file, backend, opened, golden=golden))
+    return Model(InterpreterPool(file, backend, opened, golden=golden), static)
 
 
 class Model(Unpicklable):

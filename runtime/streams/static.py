@@ -5,14 +5,14 @@ Such a tensor of the state is its own next state. So a reset keeps it, and savin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..common.arrays import Float32
-from ..common.errors import StateMismatchError
+from ..common.errors import OptionError, StateMismatchError
 from ..format.manifest import Manifest, StateTensor
 from ..format.model_file import ModelFile
 from ..interpreters.base import initial_state
@@ -51,6 +51,28 @@ def start_of(file: ModelFile, static: Static | None, streams: tuple[int, ...] = 
     if problems:
         raise StateMismatchError(_message(file, problems))
     return start
+
+
+def parse_static(texts: Sequence[str] | None) -> dict[str, list[float]] | None:
+    """Read static inputs as options have them, `NAME=1,2,3` each; None if there are none.
+
+    Raises:
+        OptionError: One has no name or no numbers, or a name is given twice; all are named.
+    """
+    found: dict[str, list[float]] = {}
+    problems = []
+    for text in texts or ():
+        name, is_there, numbers = text.partition("=")
+        try:
+            values = [float(number) for number in numbers.split(",")]
+        except ValueError:
+            values = []
+        if not (name and is_there and values) or name in found:
+            problems.append(repr(text))
+        found[name] = values
+    if problems:
+        raise OptionError(f"A static input is NAME=NUMBERS, like user=1,0.5,2, once each; not {', '.join(problems)}.")
+    return found or None
 
 
 def after_reset(manifest: Manifest, state: Mapping[str, Float32]) -> State:
