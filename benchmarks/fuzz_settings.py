@@ -154,7 +154,7 @@ def _read_checkpoint(folder: Path, name: str) -> None:
 
 def _all_of(state: TrainingState, snapshot: Snapshot) -> list[Any]:
     rows = [tuple(map(str, vars(row).values())) for row in state.history]
-    plain = (len(rows), *rows, state.best_nats, state.evaluations_since, state.stopped)
+    plain = (len(rows), *rows, state.best_loss, state.evaluations_since, state.stopped)
     return [*plain, *state.best_weights, *snapshot.weights, *snapshot.optimizer, *snapshot.carried]
 
 

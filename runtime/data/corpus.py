@@ -14,7 +14,7 @@ from ..format.vocabulary import Vocabulary
 from .encoded import EncodedSequences, encode_sequences
 from .features import FeatureStats
 from .learned import LearnedData, without_learned
-from .recording import Reader, Recording
+from .recording import NO_SYMBOL, Reader, Recording
 from .split import HeldOut
 
 UNKNOWN = "<unknown>"
@@ -144,7 +144,12 @@ class Corpus:
 def _vocabulary(
     train: Recording, end: str | None, min_count: int, max_symbols: int, closed: tuple[str, ...] | None
 ) -> Vocabulary:
-    """Return the symbols, the most frequent first, then unknown and end; `closed` ones by their code points."""
+    """Return the symbols, the most frequent first, then unknown and end; `closed` ones by their code points.
+
+    Rows without symbols have none.
+    """
+    if train.symbols == NO_SYMBOL:
+        return Vocabulary.none()
     if closed is not None:
         kept, unknown = sorted(closed), None
     else:

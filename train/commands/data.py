@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ...runtime.commands import options as opt
 
+if TYPE_CHECKING:
+    from ...runtime.data import HeldOut
+
 _HeldOut = Annotated[str, opt.data(
     "Fraction held out for evaluation, or a file to evaluate on.", metavar="FRACTION|FILE")]  # fmt: skip
+_Split = Annotated[Literal["random", "time", "last"] | None, opt.data(
+    "Hold out sequences at random, those that begin last, or all events from some time on.",
+    "random; time for a single sequence")]  # fmt: skip
 _MinCount = Annotated[int, opt.data("Occurrences that a symbol needs to be in the vocabulary.", min=1)]
 _MaxSymbols = Annotated[int, opt.data("Largest size of the vocabulary.", min=2)]
 
@@ -19,6 +25,22 @@ def _held_out(value: str) -> tuple[float, Path | None]:
         return float(value), None
     except ValueError:
         return 0.1, Path(value)
+
+
+def _held_out_part(held_out: str, split: str | None) -> tuple[HeldOut, Path | None]:
+    """Return the part to hold out, and the file if one is named instead.
+
+    Raises:
+        CorpusError: A fraction that makes no sense.
+        OptionError: There is a file, and a split.
+    """
+    from ...runtime.common.errors import OptionError
+    from ...runtime.data import HeldOut
+
+    share, file = _held_out(held_out)
+    if file is not None and split is not None:
+        raise OptionError(f"--held-out {file} is a file, which is held out whole: leave out --split {split}.")
+    return HeldOut(share, "sequence" if split == "random" else split), file
 
 
 def text(
@@ -45,6 +67,52 @@ def text(
     return Text.from_file(file, share, reader, min_count, max_symbols, held_out_file)
 
 
+def series(
+    file: Annotated[Path, opt.argument("Table of numbers: CSV, TSV, JSON lines or Parquet; .gz too.")],
+    value: Annotated[list[str], opt.data(
+        "Column of the values to forecast or compute; repeatable.", metavar="COLUMN")],
+    feature: Annotated[list[str] | None, opt.data(
+        "Column of numbers to read as the feature NAME; repeatable.", "the values alone", flag="--feature",
+        metavar="[NAME=]COLUMN")] = None,
+    ahead: Annotated[int, opt.data(
+        "Forecast the value so many rows later, from all values and features up to its row; 0: compute the value of "
+        "the row from its features (regression).", min=0)] = 1,
+    sequence: opt.Sequence = None,
+    order: opt.Order = None,
+    format: Annotated[Literal["csv", "tsv", "jsonl", "parquet"] | None, opt.data(
+        "Format of the file.", "by its name")] = None,
+    delimiter: opt.Delimiter = None,
+    header: opt.Header = None,
+    encoding: opt.Encoding = None,
+    time_format: opt.TimeFormat = None,
+    time_unit: opt.TimeUnit = None,
+    time_zone: opt.TimeZone = None,
+    held_out: _HeldOut = "0.1",
+    split: _Split = None,
+    loss: Annotated[Literal["mse", "mae", "huber"], opt.training(
+        "Error to reduce: squared, absolute, or squared within one standard deviation and absolute beyond.")] = "mse",
+) -> Any:  # fmt: skip
+    """Learn to forecast a value of a time series, or to compute it from other columns (regression).
+
+    Numbers are scaled within the model. It is evaluated beside the last value and the mean on rows held out.
+
+    Example: stepcell train series weather.csv --value temperature --order time --out runs/weather
+    Example: stepcell train series power.csv --value watts --feature volts --feature amps --ahead 0 --out runs/power
+    """
+    from ...runtime.data import EventsReader, features_of
+    from ..problems.series import Series
+
+    features = features_of(feature or ())
+    if ahead:
+        features = {**features_of([column for column in value if column not in features.values()]), **features}
+    part, held_out_file = _held_out_part(held_out, split)
+    reader = EventsReader(
+        (), sequence, order, format, delimiter, header is not False, encoding or "utf-8", time_format,
+        features=features, time_unit=time_unit, time_zone=time_zone,
+    )  # fmt: skip
+    return Series.from_file(file, reader, value, ahead=ahead, loss=loss, split=part, held_out_file=held_out_file)
+
+
 def events(
     file: Annotated[Path, opt.argument("CSV, TSV, JSON lines, Parquet, or a sequence on each line; .gz too.")],
     symbol: opt.Symbol = None,
@@ -68,9 +136,7 @@ def events(
     min_count: _MinCount = 1,
     max_symbols: _MaxSymbols = 10_000,
     held_out: _HeldOut = "0.1",
-    split: Annotated[Literal["random", "time", "last"] | None, opt.data(
-        "Hold out sequences at random, those that begin last, or all events from some time on.",
-        "random; time for a single sequence")] = None,
+    split: _Split = None,
     class_balance: Annotated[float, opt.data(
         "Weight of rare symbols in training; 0: off, 1: inverse class frequency.")] = 0.0,
     symbol_weight: Annotated[list[str] | None, opt.data(
@@ -81,24 +147,22 @@ def events(
     Example: stepcell train events log.csv --symbol activity --sequence case --order time --out runs/log
     Example: stepcell train events log.csv --symbol activity --sequence case --label outcome --out runs/outcome
     """
-    from ...runtime.common.errors import OptionError, raise_if_any
-    from ...runtime.data import EventsReader, HeldOut, features_of
+    from ...runtime.common.errors import raise_if_any
+    from ...runtime.data import EventsReader, features_of
     from ..problems.events import Events
 
     pairs = [one.rpartition("=") for one in symbol_weight or ()]
     wrong = [f"--symbol-weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
     raise_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
     ends = end if end and label is None and (sequence or format == "lines") else None
-    share, held_out_file = _held_out(held_out)
-    if held_out_file is not None and split is not None:
-        raise OptionError(f"--held-out {held_out_file} is a file, which is held out whole: leave out --split {split}.")
+    part, held_out_file = _held_out_part(held_out, split)
     reader = EventsReader(
         tuple(symbol) if symbol else None, sequence, order, format, delimiter, header is not False, encoding or "utf-8",
         time_format, gaps, ends, features_of(features or ()), gap_feature, "=" if join is None else join, time_unit,
         time_zone,
     )  # fmt: skip
     values: dict[str, Any] = {
-        "split": HeldOut(share, "sequence" if split == "random" else split), "held_out_file": held_out_file,
+        "split": part, "held_out_file": held_out_file,
         "min_count": min_count, "max_symbols": max_symbols, "class_balance": class_balance,
         "symbol_weights": {name: float(factor) for name, _, factor in pairs},
     }  # fmt: skip

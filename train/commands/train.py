@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ...runtime.commands.options import AsJson, Seed, output, panel, training
-from .data import events, text
+from .data import events, series, text
 from .problems import alphabet, echo, memory, order, reber, recall, replay
 
 network = panel("Network")
@@ -73,7 +73,7 @@ def train_problem(
         seed, learning_rate, schedule, max_updates, minutes, clip_norm, threads, curriculum, learn_initial_state
     )
     problem = make_problem()
-    if embedding is None and (size := default_embedding(len(problem.vocabulary))):
+    if embedding is None and len(problem.vocabulary) and (size := default_embedding(len(problem.vocabulary))):
         shape = replace(shape, embedding=size)
         typer.echo(f"embedding: {size} numbers for each of {len(problem.vocabulary):,} symbols (--embedding)", err=True)
     if problem.data is not None:
@@ -162,7 +162,7 @@ def _search(
 
 
 _UNITS: dict[Callable[..., Any], int] = {  # problem -> units of its network, unless --units is given
-    memory: 20, alphabet: 32, echo: 64, replay: 64, recall: 64, reber: 16, order: 32, text: 128, events: 64,
+    memory: 20, alphabet: 32, echo: 64, replay: 64, recall: 64, reber: 16, order: 32, text: 128, events: 64, series: 32,
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ...runtime.common.arrays import AnyArray, Float32
 from ...runtime.common.atomic_write import atomic_write
 from ...runtime.common.errors import ResumeError, StepcellError
 from ..problems.problem import Score
+from ..problems.value_score import ValueScore
 
 _CHECKSUM_SIZE = 32  # sha256 of all before; it ends the file
 CHECKPOINT_SECONDS = 20.0  # least time between checkpoints, unless told otherwise
@@ -34,8 +36,8 @@ class HistoryRow:
         seconds: Since training began, interruptions not counted.
         used: Fraction of the budget that is used up, 0 to 1.
         learning_rate: During these updates.
-        loss: Mean training loss of these updates in nats.
-        accuracy: Mean training accuracy of these updates.
+        loss: Mean training loss of these updates in nats; of values in standard deviations.
+        accuracy: Mean training accuracy of these updates; 0 of values.
         evaluation: The evaluation on held-out streams, where one was made.
         stage: Index of the problem in the curriculum; the last is the problem itself.
     """
@@ -46,7 +48,7 @@ class HistoryRow:
     learning_rate: float
     loss: float
     accuracy: float
-    evaluation: Score | None = None
+    evaluation: Score | ValueScore | None = None
     stage: int = 0
 
 
@@ -56,14 +58,14 @@ class TrainingState:
 
     Attributes:
         history: Rows in order.
-        best_nats: The best evaluation so far.
+        best_loss: The best evaluation so far.
         best_weights: Its weights; empty before the first.
         evaluations_since: Evaluations since then.
         stopped: Why training ended; empty while it goes on.
     """
 
     history: list[HistoryRow] = field(default_factory=list)
-    best_nats: float = math.inf
+    best_loss: float = math.inf
     best_weights: tuple[Float32, ...] = ()
     evaluations_since: int = 0
     stopped: str = ""
@@ -102,7 +104,7 @@ def write_checkpoint(path: Path, state: TrainingState, snapshot: Snapshot) -> No
     """
     plain = {
         "history": [asdict(row) for row in state.history],
-        "best_nats": state.best_nats if math.isfinite(state.best_nats) else None,
+        "best_nats": state.best_loss if math.isfinite(state.best_loss) else None,
         "evaluations_since": state.evaluations_since,
         "stopped": state.stopped,
     }
@@ -134,16 +136,22 @@ def read_checkpoint(path: Path) -> tuple[TrainingState, Snapshot]:
             arrays = {name: archive[name] for name in archive.files}
         plain = json.loads(arrays.pop("plain").tobytes())
         history = [
-            HistoryRow(**{**row, "evaluation": row["evaluation"] and Score(**row["evaluation"])})
+            HistoryRow(**{**row, "evaluation": row["evaluation"] and _score(row["evaluation"])})
             for row in plain["history"]
         ]
         groups: dict[str, list[AnyArray]] = {"weights": [], "optimizer": [], "carried": [], "best": []}
         for name, array in arrays.items():
             groups[name.split("/")[0]].append(array)
-        best_nats = math.inf if plain["best_nats"] is None else plain["best_nats"]
-        state = TrainingState(history, best_nats, tuple(groups["best"]), plain["evaluations_since"], plain["stopped"])
+        best_loss = math.inf if plain["best_nats"] is None else plain["best_nats"]
+        state = TrainingState(history, best_loss, tuple(groups["best"]), plain["evaluations_since"], plain["stopped"])
         return state, Snapshot(tuple(groups["weights"]), tuple(groups["optimizer"]), tuple(groups["carried"]))
     except FileNotFoundError:
         raise ResumeError(f"There is no checkpoint {path} to go on from. Start without --resume.") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResumeError(f"The checkpoint {path} is damaged ({error}). Start again without --resume.") from error
+
+
+def _score(found: dict[str, Any]) -> Score | ValueScore:
+    if "loss" not in found:
+        return Score(**found)
+    return ValueScore(**{**found, "absolute": tuple(found["absolute"]), "squared": tuple(found["squared"])})

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,11 +20,11 @@ from ...runtime.common.arrays import Float32
 from ...runtime.common.errors import ProblemError
 from ..network.built_network import BuiltNetwork
 from ..network.network import Network
-from ..problems.problem import Problem, Score
+from ..problems.problem import Problem
 from .checkpoint import CHECKPOINT_SECONDS, DivergedError, HistoryRow
-from .evaluate import Predictions
 from .loop import Trained, TrainingData, TrainingLoop
 from .options import Options
+from .predictions import Predictions, ValuePredictions
 
 _MANY_UNITS = 256  # below, two threads wait for each other longer than they compute
 
@@ -35,7 +36,7 @@ class FitResult:
     Attributes:
         data: The data that the network was trained on.
         network: The network with its best weights on held-out streams.
-        scores: Its evaluation, by name.
+        scores: Its evaluation, by name: a `Score`, or a `ValueScore` of values.
         history: One row per call of the compiled loop.
         stopped: Why training ended: "solved", "updates", "minutes", "no longer improving", "diverged", "interrupted".
         carried: The predictions for the carried streams; None where Ctrl-C cut the evaluation short, and then some
@@ -44,10 +45,10 @@ class FitResult:
 
     data: TrainingData
     network: BuiltNetwork
-    scores: dict[str, Score]
+    scores: dict[str, Any]
     history: tuple[HistoryRow, ...]
     stopped: str
-    carried: Predictions | None
+    carried: Predictions | ValuePredictions | None
 
     @property
     def model(self) -> keras.Model:
@@ -149,14 +150,17 @@ def prepare_data(problem: Problem, options: Options) -> TrainingData:
 def build_network(data: TrainingData, network: Network, options: Options) -> BuiltNetwork:
     """Return the untrained network for `data`."""
     problem = data.problem
+    summary = problem.data
+    values = None if summary is None else summary.values
     model = network.build(
         len(problem.vocabulary),
-        len(problem.vocabulary if problem.labels is None else problem.labels),
+        len(problem.vocabulary if problem.labels is None else problem.labels) if values is None else len(values.names),
         options.seed,
         max_lag=data.recipe.max_lag,
-        scales=() if problem.data is None else problem.data.scales,
+        scales=() if summary is None else summary.scales,
+        values=values,
     )
-    return BuiltNetwork.of(model, learn_initial_state=options.learn_initial_state)
+    return BuiltNetwork.of(model, learn_initial_state=options.learn_initial_state, values=values)
 
 
 def evaluate(trained: Trained, seed: int) -> FitResult:
@@ -167,16 +171,16 @@ def evaluate(trained: Trained, seed: int) -> FitResult:
     """
     data, network, state, evaluator = trained.data, trained.network, trained.state, trained.evaluator
     best, stopped = state.best_weights, state.stopped
-    scores: dict[str, Score] = {}
+    scores: dict[str, Any] = {}
     carried = None
     try:
         if stopped in ("updates", "minutes", "interrupted"):  # the last weights have not been evaluated yet
             last = evaluator.score(data.evaluations[data.recipe.monitor])
-            if not math.isfinite(last.nats) and not best:
+            if not math.isfinite(last.loss) and not best:
                 raise DivergedError(
-                    f"The answers are {last.nats} after {state.update} updates. Lower the learning rate."
+                    f"The answers are {last.loss} after {state.update} updates. Lower the learning rate."
                 )
-            if last.nats <= state.best_nats or not best:
+            if last.loss <= state.best_loss or not best:
                 best = network.weights()
         network.set_weights(best)
         scores, carried = evaluator.score_all(data.evaluations, data.recipe.time_steps, seed)

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...runtime.common.errors import OutputError
 from ..network.built_network import BuiltNetwork
 from ..problems.problem import Problem, Recipe, Score, Streams
+from ..problems.value_score import ValueScore
 from .checkpoint import DivergedError, HistoryRow, TrainingState, read_checkpoint, write_checkpoint
 from .evaluate import Evaluator
 from .options import SCHEDULES, Options
@@ -53,15 +55,15 @@ class Trained:
     state: TrainingState
 
 
-class LazyScores(Mapping[str, Score]):
+class LazyScores(Mapping[str, Any]):
     """The scores of one set of weights, each made when it is first read."""
 
-    def __init__(self, score: Callable[[Streams], Score], evaluations: Mapping[str, Streams]) -> None:
+    def __init__(self, score: Callable[[Streams], Any], evaluations: Mapping[str, Streams]) -> None:
         """Take the function that makes a score, and its arguments by name."""
         self._score, self._evaluations = score, evaluations
-        self._made: dict[str, Score] = {}
+        self._made: dict[str, Any] = {}
 
-    def __getitem__(self, name: str) -> Score:
+    def __getitem__(self, name: str) -> Any:
         """Return the score of one evaluation."""
         if name not in self._made:
             self._made[name] = self._score(self._evaluations[name])
@@ -175,14 +177,14 @@ class TrainingLoop:
         minutes = self._options.minutes
         return max(of_updates, (time.monotonic() - self._began) / (60 * minutes) if minutes else 0.0)
 
-    def _evaluate(self) -> Score:
+    def _evaluate(self) -> Score | ValueScore:
         """Evaluate, keep the best weights, and decide whether to stop."""
         state, recipe = self.state, self._recipe
         scores = LazyScores(self._evaluator.score, self._data.evaluations)
-        score = scores[recipe.monitor]
+        score: Score | ValueScore = scores[recipe.monitor]
         solved = self._data.problem.is_solved(scores)
-        if score.nats < state.best_nats or solved:
-            state.best_nats, state.best_weights, state.evaluations_since = score.nats, self._network.weights(), 0
+        if score.loss < state.best_loss or solved:
+            state.best_loss, state.best_weights, state.evaluations_since = score.loss, self._network.weights(), 0
         else:
             state.evaluations_since += 1
         if solved:

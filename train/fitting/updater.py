@@ -12,6 +12,7 @@ from ..network.built_network import BuiltNetwork
 from ..network.forward import forward
 from ..problems.problem import Batches
 from .checkpoint import Snapshot
+from .objective import objective_of
 
 Tensor: TypeAlias = Any
 
@@ -28,7 +29,7 @@ class Updater:
             clip_norm: Gradients are scaled down to this global norm.
             xla: Compile with XLA.
         """
-        self._network, self._seed = network, seed
+        self._network, self._objective, self._seed = network, objective_of(network), seed
         self._optimizer = keras.optimizers.Adam(global_clipnorm=clip_norm)
         self._optimizer.build(network.variables)
         self._state: list[Tensor] = []
@@ -87,14 +88,13 @@ class Updater:
             else:
                 keep = 1.0 - tf.cast(resets, tf.float32)
             seed = tf.stack([self._seed, update])
-            logits, following = forward(
+            outputs, following = forward(
                 self._network, inputs, state, features=features, dropout_seed=seed, keep=keep
             )  # fmt: skip
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+            losses, correct = self._objective.measure(outputs, targets, features)
             total = tf.maximum(tf.reduce_sum(weights), 1.0)
             loss = tf.reduce_sum(losses * weights) / total
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         self._optimizer.apply([tf.convert_to_tensor(gradient) for gradient in gradients], variables)
-        correct = tf.cast(tf.equal(tf.argmax(logits, -1, tf.int32), targets), tf.float32)
         # The state goes on, gradients do not: that is the truncation.
         return loss, tf.reduce_sum(correct * weights) / total, [tf.stop_gradient(tensor) for tensor in following]

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ...runtime.common.arrays import Float32
 from .network import CONCATENATED
+from .values import ValueScaling
 
 Tensor: TypeAlias = Any
 
@@ -62,12 +63,13 @@ class BuiltNetwork:
 
     Attributes:
         model: The Keras model.
-        lookup: Its Embedding.
+        lookup: Its Embedding; None: it reads features alone.
         recurrent: Its recurrent layers, first to last.
         head: Its Dense layer.
         dropout: Fraction that is dropped between layers while training.
         scaling: Features (T, B, F) -> normalised features of the same shape; None where the model has none.
         initial_state: The state that follows a reset.
+        values: The scale of its values; None: it answers with probabilities.
     """
 
     model: keras.Model
@@ -77,15 +79,19 @@ class BuiltNetwork:
     dropout: float
     scaling: Callable[[Tensor], Tensor] | None
     initial_state: InitialState
+    values: ValueScaling | None = None
 
     @classmethod
-    def of(cls, model: keras.Model, *, learn_initial_state: bool = False) -> BuiltNetwork:
-        """Take apart a `model` of `Network.build`."""
-        kinds = (keras.layers.Embedding, keras.layers.RNN, keras.layers.Dense)
-        lookup, *recurrent, head = (layer for layer in model.layers if isinstance(layer, kinds))
+    def of(
+        cls, model: keras.Model, *, learn_initial_state: bool = False, values: ValueScaling | None = None
+    ) -> BuiltNetwork:
+        """Take apart a `model` of `Network.build`; `values` is the scale of its values."""
+        lookup = next((layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)), None)
+        recurrent = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+        head = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
         dropout = next((layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)), 0.0)
         initial_state = InitialState(recurrent, learned=learn_initial_state)
-        return cls(model, lookup, tuple(recurrent), head, dropout, _scaling_of(model), initial_state)
+        return cls(model, lookup, tuple(recurrent), head, dropout, _scaling_of(model, lookup), initial_state, values)
 
     @property
     def variables(self) -> list[Any]:
@@ -104,10 +110,14 @@ class BuiltNetwork:
             variable.assign(array)
 
 
-def _scaling_of(model: keras.Model) -> Callable[[Tensor], Tensor] | None:
+def _scaling_of(model: keras.Model, lookup: Any) -> Callable[[Tensor], Tensor] | None:
     """Return the function with which a model of `Network.build` normalises its features; None where it has none."""
-    if len(model.inputs) == 1:
+    inputs = model.inputs[lookup is not None :]
+    if not inputs:
         return None
-    _, *scaled = model.get_layer(CONCATENATED).input
-    part = keras.Model(model.inputs[1:], scaled)
+    if len(model.inputs) == 1:
+        scaled = [next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)).output]
+    else:
+        scaled = model.get_layer(CONCATENATED).input[lookup is not None :]
+    part = keras.Model(inputs, scaled)
     return lambda features: tf.concat(tf.nest.flatten(part(tf.split(features, len(scaled), -1))), -1)

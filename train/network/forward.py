@@ -17,13 +17,13 @@ def forward(
     network: BuiltNetwork, ids: Tensor, state: list[Tensor], *, features: Tensor = None, dropout_seed: Tensor = None,
     keep: Tensor = None,
 ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
-    """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk.
+    """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk; or scaled values.
 
     The result is that of the Keras model, computed from the same variables.
 
     Args:
         network: The network.
-        ids: int32.
+        ids: int32; not used by a network of features alone.
         state: Before the chunk: h of each recurrent layer in turn, and c for an LSTM; each (B, U).
         features: float32 of shape (T, B, F): the features, where the model has any.
         dropout_seed: int32 of shape (2,): the seed of dropout; None: no dropout.
@@ -65,6 +65,8 @@ def _project(network: BuiltNetwork, layer: Any, ids: Tensor, x: Tensor, features
     if network.scaling is None:
         return _look_up(network.lookup, ids, kernel, bias)
     scaled = network.scaling(features)
+    if network.lookup is None:
+        return _matmul(scaled, kernel) + bias
     size = scaled.shape[-1]
     return _look_up(network.lookup, ids, kernel[:-size], bias) + _matmul(scaled, kernel[-size:])
 

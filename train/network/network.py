@@ -12,12 +12,14 @@ import numpy as np
 from ...runtime.common.errors import raise_if_any
 from ...runtime.data import FeatureStats
 from ...runtime.format.tensor_specs import SYMBOL
+from .values import ValueScaling
 
 if TYPE_CHECKING:
     import keras
 
 PREFIX = "network."  # of the names of layers where there are features: no feature has such a name
 CONCATENATED = f"{PREFIX}inputs"  # the layer that appends the features to the looked-up symbol
+HEAD = f"{PREFIX}scaled_values"  # the layer whose answers are scaled to values
 CELLS = ("lstm", "gru", "rnn")
 _MAX_UNITS, _MAX_LAYERS = 8_192, 64  # a layer of 8,192 units takes gigabytes to train
 
@@ -33,7 +35,7 @@ def default_embedding(symbols: int) -> int:
 
 @dataclass(frozen=True)
 class Network:
-    """The shape of a network: a lookup, recurrent layers, a softmax.
+    """The shape of a network: a lookup, recurrent layers, a softmax; or features, recurrent layers, values.
 
     Attributes:
         cell: One of `CELLS`.
@@ -75,28 +77,31 @@ class Network:
         raise_if_any(problems, "This network cannot be built")
 
     def build(
-        self, symbols: int, outputs: int, seed: int, *, max_lag: int = 0, scales: Sequence[FeatureStats] = ()
-    ) -> keras.Model:
+        self, symbols: int, outputs: int, seed: int, *, max_lag: int = 0, scales: Sequence[FeatureStats] = (),
+        values: ValueScaling | None = None,
+    ) -> keras.Model:  # fmt: skip
         """Return the Keras model: ids (B, T) in, and a feature (B, T, 1) for each scale; (B, T, `outputs`) out.
 
         Every initial weight follows from `seed`; no global random state is read or moved.
 
         Args:
-            symbols: Size of the vocabulary.
-            outputs: Size of the output vocabulary.
+            symbols: Size of the vocabulary; 0: the model reads features alone.
+            outputs: Size of the output vocabulary, or number of values.
             seed: Of the initial weights.
             max_lag: The value of `chrono_init` where it is None.
             scales: The features beside the symbol, with the mean and variance that the model normalises them by.
+            values: The scale of the values that the model answers with; None: probabilities.
         """
         import keras
 
         seeds = iter(np.random.SeedSequence([seed, 1]).generate_state(2 * self.layers + 2).tolist())
         glorot, orthogonal = keras.initializers.GlorotUniform, keras.initializers.Orthogonal
         prefix = PREFIX if scales else ""
-        if self.embedding:
+        lookup = None
+        if self.embedding and symbols:
             table = keras.initializers.RandomUniform(seed=next(seeds))
             lookup = keras.layers.Embedding(symbols, self.embedding, table, name=f"{prefix}embedding")
-        else:
+        elif symbols:
             # Not CategoryEncoding: given sequences of one symbol, it silently drops the time axis.
             identity = keras.initializers.Identity()
             lookup = keras.layers.Embedding(symbols, symbols, identity, trainable=False, name=f"{prefix}one_hot")
@@ -114,10 +119,11 @@ class Network:
             following.append(layer)
             if self.dropout:
                 following.append(keras.layers.Dropout(self.dropout, name=f"{prefix}dropout_{index}"))
+        name, activation = (f"{prefix}probabilities", "softmax") if values is None else (HEAD, None)
         head = keras.layers.Dense(
-            outputs, activation="softmax", kernel_initializer=glorot(seed=next(seeds)), name=f"{prefix}probabilities"
+            outputs, activation=activation, kernel_initializer=glorot(seed=next(seeds)), name=name
         )
-        model = _connect(lookup, [*following, head], scales, f"{self.cell}_{self.units}")
+        model = _connect(lookup, [*following, head], scales, values, f"{self.cell}_{self.units}")
         for index, layer in enumerate(recurrent):
             self._set_gates(layer, max_lag if self.chrono_init is None else self.chrono_init, [seed, 2, index])
         return model
@@ -143,14 +149,24 @@ class Network:
         layer.cell.bias.assign(bias)
 
 
-def _connect(lookup: Any, following: Sequence[Any], scales: Sequence[FeatureStats], name: str) -> keras.Model:
-    """Return the model of these layers in sequence; each feature is an input (B, T, 1) that the model normalises."""
+def _connect(
+    lookup: Any, following: Sequence[Any], scales: Sequence[FeatureStats], values: ValueScaling | None, name: str
+) -> keras.Model:
+    """Return the model of these layers in sequence; each feature is an input (B, T, 1) that the model normalises.
+
+    Args:
+        lookup: The layer that reads symbols; None: there are none.
+        following: The layers behind it.
+        scales: The features.
+        values: The scale of the values at the end; None: the last layer answers.
+        name: Name of the model.
+    """
     import keras
 
     if not scales:
         return keras.Sequential([keras.Input((None,), dtype="int32", name="symbols"), lookup, *following], name=name)
-    inputs, scaled = [keras.Input((None,), dtype="int32", name=SYMBOL)], []
-    looked_up = lookup(inputs[0])
+    symbols = [] if lookup is None else [keras.Input((None,), dtype="int32", name=SYMBOL)]
+    inputs, parts = list(symbols), [lookup(x) for x in symbols]
     for scale in scales:
         inputs.append(keras.Input((None, 1), name=scale.name))
         x = inputs[-1]
@@ -159,8 +175,25 @@ def _connect(lookup: Any, following: Sequence[Any], scales: Sequence[FeatureStat
         normalization = keras.layers.Normalization(
             axis=-1, mean=[scale.mean], variance=[scale.variance], name=f"{scale.name}.normalization"
         )
-        scaled.append(normalization(x))
-    x = keras.layers.Concatenate(name=CONCATENATED)([looked_up, *scaled])
+        parts.append(normalization(x))
+    x = keras.layers.Concatenate(name=CONCATENATED)(parts) if len(parts) > 1 else parts[0]
     for layer in following:
         x = layer(x)
+    if values is not None:
+        x = _scale(x, [inputs[len(symbols) + index] for index in values.bases], values)
     return keras.Model(inputs, x, name=name)
+
+
+def _scale(x: Any, bases: Sequence[Any], values: ValueScaling) -> Any:
+    """Return the values of which `x`, (B, T, K), are in standard deviations; `bases`, (B, T, 1) each, are added."""
+    import keras
+
+    factors, offsets = values.deviations.tolist(), values.offsets.tolist()
+    one = len(factors) == 1
+    scaling = keras.layers.Rescaling(
+        factors[0] if one else factors, offsets[0] if one else offsets, name=f"{PREFIX}values"
+    )
+    if not bases:
+        return scaling(x)
+    base = bases[0] if len(bases) == 1 else keras.layers.Concatenate(name=f"{PREFIX}bases")(bases)
+    return keras.layers.Add(name=f"{PREFIX}with_bases")([base, scaling(x)])

@@ -11,6 +11,7 @@ from ...runtime.common.arrays import AnyArray
 from ...runtime.common.plotting import Figure, new_figure, to_png
 from ...runtime.data import Corpus, FeatureStats, Recording
 from ...runtime.format.vocabulary import show_symbol
+from .value_score import ValueScore
 
 _SHOWN = 5  # symbols in the table
 _MOST_BARS, _MOST_PAIRS = 40, 20  # symbols in the picture, and in its table of pairs
@@ -29,8 +30,17 @@ class CorpusReport:
 
     @property
     def scales(self) -> tuple[FeatureStats, ...]:
-        """See `Data.scales`."""
+        """See `DataSummary.scales`."""
         return self.corpus.feature_stats
+
+    @property
+    def values(self) -> None:
+        """See `DataSummary.values`: there are none."""
+        return
+
+    def baselines(self) -> dict[str, ValueScore]:
+        """See `DataSummary.baselines`: `stepcell evaluate` has n-grams."""
+        return {}
 
     def record(self) -> dict[str, Any]:
         """Return the entry of the model file with which other files are read and evaluated alike."""

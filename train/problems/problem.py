@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from ...runtime.common.arrays import AnyArray, Float32, Ids
 from ...runtime.data import FeatureStats
 from ...runtime.format.vocabulary import Vocabulary
+from ..network.values import ValueScaling
+from .value_score import ValueScore
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,15 @@ class Score:
     carried_accuracy: float | None = None
     standard_error: float = 0.0
 
+    @property
+    def loss(self) -> float:
+        """The figure by which the best weights are chosen: the nats."""
+        return self.nats
+
+    def facts(self) -> dict[str, Any]:
+        """Return the figures that a model file records."""
+        return {"accuracy": self.accuracy}
+
     def to_json(self) -> dict[str, float]:
         """Return the figures, with bits per symbol and perplexity, as a JSON object."""
         beside = {} if self.carried_accuracy is None else {
@@ -56,9 +67,9 @@ class Batches:
     """The data of several updates. U updates, T time steps, B batch rows, each a stream.
 
     Attributes:
-        inputs: int32 of shape (U, T, B).
-        targets: int32 of the same shape: the right answer to each input.
-        weights: float32 of the same shape: 0 where no answer is asked for.
+        inputs: int32 of shape (U, T, B); zeros where features are the only input.
+        targets: int32 of the same shape: the right answer to each input. Or float32 of shape (U, T, B, K): its values.
+        weights: float32 of shape (U, T, B): 0 where no answer is asked for.
         resets: bool of shape (U, B): reset the state of this row before this update. Otherwise it is carried over from
             the update before, as a device carries it. Or (U, T, B): reset it before this symbol, where sequences begin
             within chunks.
@@ -66,7 +77,7 @@ class Batches:
     """
 
     inputs: Ids
-    targets: Ids
+    targets: AnyArray
     weights: Float32
     resets: AnyArray
     features: Float32 | None = None
@@ -77,9 +88,9 @@ class Streams:
     """Streams for evaluation, one symbol at a time. T time steps, B streams.
 
     Attributes:
-        inputs: int32 of shape (T, B).
-        targets: int32 of the same shape.
-        weights: float32 of the same shape: 1 where the answer counts.
+        inputs: int32 of shape (T, B); zeros where features are the only input.
+        targets: int32 of the same shape; or values, float32 of shape (T, B, K).
+        weights: float32 of shape (T, B): 1 where the answer counts.
         resets: bool of the same shape: reset the state before this symbol.
         allowed: bool of shape (T, B, K): all right outputs, where there are several. An answer is then right if each of
             them is more likely than every other output. None: the target alone is right.
@@ -87,7 +98,7 @@ class Streams:
     """
 
     inputs: Ids
-    targets: Ids
+    targets: AnyArray
     weights: Float32
     resets: AnyArray
     allowed: AnyArray | None = None
@@ -132,8 +143,15 @@ class DataSummary(Protocol):
     def scales(self) -> tuple[FeatureStats, ...]:
         """The features beside the symbols, with mean and variance."""
 
+    @property
+    def values(self) -> ValueScaling | None:
+        """The scale of the values that are answered; None: answers are symbols or labels."""
+
     def record(self) -> dict[str, Any]:
         """Return the part of the model file that describes the data."""
+
+    def baselines(self) -> Mapping[str, ValueScore]:
+        """Return name -> the score on the held-out data of what needs no network; empty for symbols."""
 
     def table(self) -> tuple[list[str], list[list[str]], str]:
         """Return header, rows and a note for the terminal."""
@@ -183,11 +201,11 @@ class Problem(Protocol):
             seed: Random seed.
         """
 
-    def is_solved(self, scores: Mapping[str, Score]) -> bool:
+    def is_solved(self, scores: Mapping[str, Any]) -> bool:
         """Return whether there is nothing left to learn.
 
         Args:
-            scores: Name of an evaluation -> its score.
+            scores: Name of an evaluation -> its score, a `Score`; of values a `ValueScore`.
         """
 
     def to_json(self) -> dict[str, Any]:

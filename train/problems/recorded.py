@@ -219,13 +219,13 @@ def _in_streams(encoded: EncodedSequences, chosen: Indices, streams: int, most: 
     filled = np.zeros(indices.shape, bool)
     for column, own in enumerate(ranges):
         indices[: len(own), column], filled[: len(own), column] = own[:steps], True
-    features = None
-    if encoded.features is not None:
-        features = np.where(filled[..., None], encoded.features.values[indices], np.float32(0))
-    return Streams(
-        np.where(filled, encoded.inputs[indices], np.int32(0)),
-        np.where(filled, encoded.targets[indices], np.int32(0)),
-        np.where(filled, encoded.weights[indices], np.float32(0)),
-        filled & encoded.is_start[indices],
-        features=features,
-    )
+
+    def taken(values: AnyArray) -> AnyArray:
+        """Return values of shape (N, ...) in their streams, (T, B, ...), and 0 where there are none."""
+        found = values[indices]
+        found[~filled] = 0
+        return found
+
+    features = None if encoded.features is None else taken(encoded.features.values)
+    is_start = filled & encoded.is_start[indices]
+    return Streams(taken(encoded.inputs), taken(encoded.targets), taken(encoded.weights), is_start, features=features)

@@ -23,25 +23,25 @@ from ...runtime.format.vocabulary import escape_symbol
 from ..fitting.checkpoint import HistoryRow
 from ..fitting.options import Options
 from ..network.network import Network
-from ..problems.problem import Problem
-from .plots import draw_curve, draw_state
+from ..problems.problem import Problem, Score
+from ..problems.value_score import ValueScore
+from .plots import draw_curve, draw_state, draw_values
 
 if TYPE_CHECKING:
     from ..fitting.fit import FitResult
 
 MODEL_FILE, RUN_FILE, METRICS_FILE = "model.keras", "run.json", "metrics.json"
 HISTORY_FILE, SAMPLE_FILE, CURVE_FILE = "history.csv", "sample.txt", "curve.png"
-STATE_FILE, CHECKPOINT_FILE, DATA_FILE = "state.png", "checkpoint.npz", "data.png"
+STATE_FILE, CHECKPOINT_FILE, DATA_FILE, VALUES_FILE = "state.png", "checkpoint.npz", "data.png", "values.png"
 INITIAL_STATE_FILE, SAMPLE_RECORDS_FILE = "initial_state.npz", "sample.jsonl"
 PLAN_FILE, TRIALS_FILE, TRIALS_TABLE, TRIALS_PLOT = "search.json", "search.db", "search.csv", "search.png"
 _ALL_FILES = (
     MODEL_FILE, RUN_FILE, METRICS_FILE, HISTORY_FILE, SAMPLE_FILE, CURVE_FILE, STATE_FILE, CHECKPOINT_FILE, DATA_FILE,
     PLAN_FILE, TRIALS_FILE, f"{TRIALS_FILE}-journal", TRIALS_TABLE, TRIALS_PLOT, INITIAL_STATE_FILE,
-    SAMPLE_RECORDS_FILE,
+    SAMPLE_RECORDS_FILE, VALUES_FILE,
 )  # fmt: skip
 _CHECKPOINTS = "checkpoint.*.npz"  # of the trials of a search
 _SAMPLE = 10_000  # symbols
-_MOST_CONFUSED = 30  # symbols in a confusion table
 _PREVIOUS = ".previous"  # appended to the name of a folder that an earlier run moves to
 
 
@@ -52,7 +52,8 @@ class Run:
     metrics.json (the evaluation), history.csv (a line per row of the history), sample.txt (symbols as they really
     occur, one per line, for the exporter to check on; with features sample.jsonl in its place, of objects as stepcell
     predict reads them), initial_state.npz (the state that follows a reset, where it was learned), and with matplotlib
-    curve.png, state.png and, where data were read, data.png; checkpoint.npz while it is not finished.
+    curve.png, state.png, of values values.png and, where data were read, data.png; checkpoint.npz while it is not
+    finished.
     """
 
     def __init__(
@@ -122,7 +123,11 @@ class Run:
             **_sample(fitted),
             MODEL_FILE: _keras_file(fitted),
         }
-        pictures = {CURVE_FILE: draw_curve(fitted.history), STATE_FILE: draw_state(fitted)}
+        pictures = {
+            CURVE_FILE: draw_curve(fitted.history),
+            STATE_FILE: draw_state(fitted),
+            VALUES_FILE: draw_values(fitted),
+        }
         if fitted.initial_state:
             contents[INITIAL_STATE_FILE] = _state_file(fitted)
         contents.update({name: picture for name, picture in pictures.items() if picture is not None})
@@ -235,6 +240,7 @@ def _describe_plan(problem: Problem, network: Network, options: Options) -> dict
         "vocabulary": list(problem.vocabulary.symbols),
         "unknown": problem.vocabulary.unknown,
         "labels": None if problem.labels is None else list(problem.labels.symbols),
+        "values": None if problem.data is None or problem.data.values is None else list(problem.data.values.names),
         "packages": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
         "recipe": asdict(problem.recipe),
     }
@@ -251,7 +257,7 @@ def _describe_result(fitted: FitResult) -> dict[str, Any]:
             if monitor == "carried"
             else "BPTT over whole sequences, state reset before each",
             "longest_length": recipe.time_steps,
-            "accuracy": fitted.scores[monitor].accuracy if monitor in fitted.scores else None,
+            **(fitted.scores[monitor].facts() if monitor in fitted.scores else {"accuracy": None}),
             **({} if problem.data is None else problem.data.record()),
         },
         "stopped": fitted.stopped,
@@ -264,14 +270,17 @@ def _describe_result(fitted: FitResult) -> dict[str, Any]:
 def _sample(fitted: FitResult) -> dict[str, bytes]:
     """Return file name -> the beginning of a carried evaluation stream, a symbol and its features per line."""
     problem, carried = fitted.data.problem, fitted.data.evaluations["carried"]
-    symbols = [problem.vocabulary.decode(int(id)) for id in carried.inputs[:_SAMPLE, 0]]
+    ids, vocabulary = carried.inputs[:_SAMPLE, 0].tolist(), problem.vocabulary
+    symbols = [vocabulary.decode(id) for id in ids] if len(vocabulary) else []
     if carried.features is None or problem.data is None:
         return {SAMPLE_FILE: "".join(f"{escape_symbol(symbol)}\n" for symbol in symbols).encode()}
     names = [scale.name for scale in problem.data.scales]
-    records = [
-        {SYMBOL: symbol, **{name: [float(str(number))] for name, number in zip(names, row, strict=True)}}
-        for symbol, row in zip(symbols, carried.features[:_SAMPLE, 0], strict=True)
+    rows = carried.features[:_SAMPLE, 0]
+    records: list[dict[str, Any]] = [
+        {name: [float(str(number))] for name, number in zip(names, row, strict=True)} for row in rows
     ]
+    if symbols:
+        records = [{SYMBOL: symbol, **record} for symbol, record in zip(symbols, records, strict=True)]
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
     return {SAMPLE_RECORDS_FILE: "".join(lines).encode()}
 
@@ -281,10 +290,7 @@ def _describe_metrics(fitted: FitResult) -> dict[str, Any]:
     metrics: dict[str, Any] = {name: score.to_json() for name, score in fitted.scores.items()}
     if fitted.carried is None:
         return metrics
-    metrics["carried"]["by_position"] = fitted.carried.by_position()
-    outputs = fitted.model.output_shape[-1]
-    if outputs <= _MOST_CONFUSED:
-        metrics["carried"]["confusion"] = fitted.carried.confusion(outputs).tolist()
+    metrics["carried"] |= fitted.carried.details(fitted.model.output_shape[-1])
     return metrics
 
 
@@ -296,11 +302,14 @@ def as_json(content: dict[str, Any]) -> bytes:
 def _as_csv(history: Sequence[HistoryRow]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        ["update", "seconds", "learning_rate", "loss", "accuracy", "judged_accuracy", "judged_nats", "stage"]
-    )
+    of_values = any(isinstance(row.evaluation, ValueScore) for row in history)
+    judged_names = ["judged_absolute_error", "judged_loss"] if of_values else ["judged_accuracy", "judged_nats"]
+    writer.writerow(["update", "seconds", "learning_rate", "loss", "accuracy", *judged_names, "stage"])
     for row in history:
-        judged = (row.evaluation.accuracy, row.evaluation.nats) if row.evaluation else ("", "")
+        score = row.evaluation
+        judged = ("", "") if score is None else (score.accuracy, score.nats) if isinstance(score, Score) else (
+            ",".join(f"{error:.6g}" for error in score.absolute), score.loss
+        )  # fmt: skip
         writer.writerow(
             [row.update, round(row.seconds, 3), row.learning_rate, row.loss, row.accuracy, *judged, row.stage]
         )

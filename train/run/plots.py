@@ -11,13 +11,16 @@ from ...runtime.common.arrays import AnyArray, Floats
 from ...runtime.common.plotting import new_figure, to_png
 from ...runtime.format.vocabulary import show_symbol
 from ..fitting.checkpoint import HistoryRow
-from ..problems.problem import Streams
+from ..fitting.predictions import ValuePredictions
+from ..problems.problem import Score, Streams
+from ..problems.value_score import ValueScore
 
 if TYPE_CHECKING:
     from ..fitting.fit import FitResult
     from ..network.built_network import BuiltNetwork
 
 _MAX_STEPS = 96
+_MOST_ROWS = 400  # of held-out values
 _MAX_LABELS = 48  # symbols written under the plot; more would not be legible
 
 
@@ -29,11 +32,17 @@ def draw_curve(history: Sequence[HistoryRow]) -> bytes | None:
     updates = [row.update for row in history]
     evaluated = [(row.update, row.evaluation) for row in history if row.evaluation is not None]
     at = [update for update, _ in evaluated]
-    losses = [row.loss for row in history], [score.nats for _, score in evaluated]
-    accuracies = [100 * row.accuracy for row in history], [100 * score.accuracy for _, score in evaluated]
-    panels = ((losses, "loss (nats per symbol)", (0, None)), (accuracies, "accuracy (%)", (0, 102)))
+    losses = [row.loss for row in history], [score.loss for _, score in evaluated]
+    panels: list[Any] = [(losses, "loss (nats per symbol)", (0, None))]
+    of_values = [score for _, score in evaluated if isinstance(score, ValueScore)]
+    if of_values:
+        errors: list[float] = [score.absolute[0] for score in of_values]
+        panels = [(losses, "loss", (0, None)), (([], errors), "mean absolute error", (0, None))]
+    else:
+        accuracies = [100 * score.accuracy for _, score in evaluated if isinstance(score, Score)]
+        panels.append((([100 * row.accuracy for row in history], accuracies), "accuracy (%)", (0, 102)))
     for axes, ((train, evaluation), label, limits) in zip(figure.subplots(1, 2), panels, strict=True):
-        axes.plot(updates, train, color="tab:blue", label="training")
+        axes.plot(updates[: len(train)], train, color="tab:blue", label="training")
         axes.plot(at, evaluation, "o-", color="tab:orange", label="evaluation")
         axes.set(xlabel="updates", ylabel=label, ylim=limits)
         axes.grid(alpha=0.3)
@@ -64,12 +73,32 @@ def draw_state(fitted: FitResult) -> bytes | None:
         axes.set_yticks([])
         for step in np.flatnonzero(resets):
             axes.axvline(step - 0.5, color="black", linewidth=1.5)
-    if len(ids) <= _MAX_LABELS:
+    if len(ids) <= _MAX_LABELS and len(fitted.data.problem.vocabulary):
         decode = fitted.data.problem.vocabulary.decode
         panels[-1].set_xticks(range(len(ids)), [show_symbol(decode(int(id))) for id in ids], fontsize=7)
         panels[-1].set_xlabel("symbols; a line is a reset")
     else:
         panels[-1].set_xlabel("steps; a line is a reset")
+    return to_png(figure)
+
+
+def draw_values(fitted: FitResult) -> bytes | None:
+    """Return a PNG of values and answers over the held-out rows; None without matplotlib, or for symbols."""
+    made, scaling = fitted.carried, fitted.network.values
+    if scaling is None or not isinstance(made, ValuePredictions):
+        return None
+    figure = new_figure(13, 2.4 * len(scaling.names) + 1)
+    if figure is None:
+        return None
+    counted = np.flatnonzero(made.streams.weights[:, 0])[:_MOST_ROWS]
+    panels = figure.subplots(len(scaling.names), 1, sharex=True, squeeze=False)[:, 0]
+    for index, (axes, name) in enumerate(zip(panels, scaling.names, strict=True)):
+        axes.plot(counted, made.streams.targets[counted, 0, index], color="tab:blue", label="right value")
+        axes.plot(counted, made.answers[counted, 0, index], color="tab:orange", linewidth=0.9, label="answer")
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.3)
+    panels[0].legend()
+    panels[-1].set_xlabel("held-out rows, the state carried; each answer at the row of the value that it is about")
     return to_png(figure)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..fitting.checkpoint import HistoryRow
+from ..problems.problem import Score
+from ..problems.value_score import ValueScore
 
 if TYPE_CHECKING:
     from ..fitting.fit import FitResult
@@ -21,6 +23,7 @@ _MEANINGS = {
     "at_end": "state reset before each sequence, at its end",
 }
 _WORTH_A_WARNING = 0.01  # of accuracy, and more than two standard errors
+_WORTH_A_SHARE = 0.05  # of the loss of values, and the same
 
 
 def score_table(fitted: FitResult, learned_steps: int) -> tuple[list[str], list[list[str]], str]:
@@ -30,6 +33,8 @@ def score_table(fitted: FitResult, learned_steps: int) -> tuple[list[str], list[
         fitted: The result of training.
         learned_steps: Longest chunk that gradients went through.
     """
+    if fitted.network.values is not None:
+        return *value_table(fitted), "\n".join(_warnings(fitted, learned_steps))
     header = ["one symbol at a time", "accuracy", "nats", "bits", "stream length"]
     rows = [
         [
@@ -44,6 +49,22 @@ def score_table(fitted: FitResult, learned_steps: int) -> tuple[list[str], list[
     return header, rows, "\n".join(_warnings(fitted, learned_steps))
 
 
+def value_table(fitted: FitResult) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the errors of values, beside those of the baselines."""
+    assert fitted.network.values is not None
+    names = fitted.network.values.names
+    header = ["one row at a time"]
+    header += [
+        f"{measure} of {name}" for name in names for measure in ("mean absolute error", "root mean squared error")
+    ]
+    shown = {_MEANINGS[name].replace("symbol", "row"): score for name, score in fitted.scores.items()}
+    rows = []
+    for name, score in {**shown, **_baselines(fitted)}.items():
+        pairs = zip(score.absolute, score.squared, strict=True)
+        rows.append([name, *(f"{number:.5g}" for a, s in pairs for number in (a, s**0.5)), f"{score.answers:,}"])
+    return [*header, "answers"], rows
+
+
 def _warnings(fitted: FitResult, learned_steps: int) -> list[str]:
     if fitted.stopped == "diverged":
         return [
@@ -52,6 +73,8 @@ def _warnings(fitted: FitResult, learned_steps: int) -> list[str]:
         ]
     if fitted.carried is None:
         return ["Evaluation was cut short."]
+    if fitted.network.values is not None:
+        return _value_warnings(fitted, learned_steps)
     carried, sequence = fitted.scores["carried"], fitted.scores.get("per_sequence")
     if sequence is not None:
         chance = sum(one.accuracy * (1 - one.accuracy) / max(one.answers, 1) for one in (carried, sequence)) ** 0.5
@@ -73,6 +96,31 @@ def _warnings(fitted: FitResult, learned_steps: int) -> list[str]:
     return []
 
 
+def _baselines(fitted: FitResult) -> Mapping[str, ValueScore]:
+    summary = fitted.data.problem.data
+    return {} if summary is None else summary.baselines()
+
+
+def _value_warnings(fitted: FitResult, learned_steps: int) -> list[str]:
+    """Return warnings where a baseline is better, or the state must not be carried."""
+    found = []
+    own = fitted.scores.get("per_sequence", fitted.scores["carried"])
+    better = [name for name, score in _baselines(fitted).items() if score.loss < own.loss]
+    if better:
+        found.append(f"No better than {' and '.join(better)}: nothing was learned that is of use on the held-out rows.")
+    windowed = fitted.scores.get("windowed")
+    if windowed is not None and windowed.carried_loss is not None:
+        excess = windowed.carried_loss - windowed.loss
+        if excess > max(_WORTH_A_SHARE * windowed.loss, 2 * windowed.standard_error):
+            found.append(
+                f"The state does not last: the loss of {windowed.answers:,} answers is {windowed.loss:.4g} with only "
+                f"the last {learned_steps} rows in view, as many as were learned at once, and "
+                f"{windowed.carried_loss:.4g} for the same with the state carried. Reset it on the device, or train "
+                "with longer chunks."
+            )
+    return found
+
+
 @contextmanager
 def training_progress(label: str = "training") -> Iterator[Callable[[HistoryRow], None]]:
     """Give an observer for `fit` that moves a bar on a terminal and does nothing elsewhere.
@@ -89,14 +137,18 @@ def training_progress(label: str = "training") -> Iterator[Callable[[HistoryRow]
     columns = (TextColumn(escape(label)), BarColumn(), text, TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("compiling", total=1.0)
-        judged = ""
+        judged, of_values = "", False
 
         def observe(row: HistoryRow) -> None:
-            nonlocal judged
-            if row.evaluation:
-                judged = f", evaluation {100 * row.evaluation.accuracy:.1f} % {row.evaluation.nats:.3f} nats"
+            nonlocal judged, of_values
+            score, learned = row.evaluation, f", accuracy {100 * row.accuracy:.1f} %"
+            if isinstance(score, Score):
+                judged = f", evaluation {100 * score.accuracy:.1f} % {score.nats:.3f} nats"
+            elif score is not None:
+                of_values = True
+                judged = f", evaluation: mean absolute error {', '.join(f'{error:.4g}' for error in score.absolute)}"
             stage = f"stage {row.stage + 1}, " if row.stage else ""
-            text = f"update {row.update}, {stage}loss {row.loss:.3f}, accuracy {100 * row.accuracy:.1f} %{judged}"
+            text = f"update {row.update}, {stage}loss {row.loss:.3f}{'' if of_values else learned}{judged}"
             progress.update(task, completed=row.used, description=text)
 
         yield observe

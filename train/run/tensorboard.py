@@ -12,6 +12,7 @@ from pathlib import Path
 from ...runtime.common.atomic_write import make_folder
 from ...runtime.common.errors import OutputError
 from ..fitting.checkpoint import HistoryRow
+from ..problems.value_score import ValueScore
 
 
 @contextmanager
@@ -61,7 +62,10 @@ def tensorboard_log(folder: Path | None, *, resume: bool = False) -> Iterator[Ca
 
 def _scalars(row: HistoryRow) -> dict[str, float]:
     scalars = {"learning/loss": row.loss, "learning/accuracy": row.accuracy, "learning/rate": row.learning_rate}
-    if row.evaluation:
+    if isinstance(row.evaluation, ValueScore):
+        errors = {f"held_out/absolute_error_{index}": error for index, error in enumerate(row.evaluation.absolute)}
+        scalars |= {"held_out/loss": row.evaluation.loss, **errors}
+    elif row.evaluation:
         scalars |= {"held_out/nats": row.evaluation.nats, "held_out/accuracy": row.evaluation.accuracy}
     return scalars
 

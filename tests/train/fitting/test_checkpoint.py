@@ -22,7 +22,7 @@ def path(tmp_path):
 
 def test_a_checkpoint_is_read_as_it_was_written(path):
     state, snapshot = read_checkpoint(path)
-    assert (state.update, state.best_nats, state.evaluations_since) == (10, 0.5, 1)
+    assert (state.update, state.best_loss, state.evaluations_since) == (10, 0.5, 1)
     assert all(np.array_equal(*pair) for pair in zip(snapshot.weights, WEIGHTS, strict=True))
     assert int(snapshot.optimizer[0]) == 5
 

@@ -9,8 +9,9 @@ import pytest
 from support.keras_models import MEMORY
 
 from stepcell.train import DivergedError, Network, Options, Score, Streams, fit, score_table
-from stepcell.train.fitting.evaluate import Evaluator, Predictions, beside_carried, windows
+from stepcell.train.fitting.evaluate import Evaluator, windows
 from stepcell.train.fitting.loop import LazyScores
+from stepcell.train.fitting.predictions import Predictions, beside_carried
 
 
 def test_answers_that_are_not_numbers_are_never_written(monkeypatch):

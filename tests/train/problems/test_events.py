@@ -15,7 +15,7 @@ from stepcell.export import read_source
 from stepcell.runtime.common.errors import CorpusError, ProblemError
 from stepcell.runtime.data import Corpus, EventsReader, Recording
 from stepcell.train import Events, Network, Options, Run, fit
-from stepcell.train.fitting.evaluate import Predictions
+from stepcell.train.fitting.predictions import Predictions
 
 # What comes first decides what comes last, and a third of the sequences have one symbol more.
 KINDS = [["a", "x", "y", "A"], ["b", "x", "y", "B"], ["b", "x", "x", "y", "B"]]

@@ -10,7 +10,7 @@ import pytest
 
 from stepcell.runtime.common.errors import ProblemError
 from stepcell.train import Alphabet, Echo, Memory, Network, Options, Replay, Streams, fit
-from stepcell.train.fitting.evaluate import Predictions
+from stepcell.train.fitting.predictions import Predictions
 
 ALPHABETS = [
     Alphabet(),
