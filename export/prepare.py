@@ -85,7 +85,7 @@ def _matching_vocabularies(
     """Return vocabulary and labels of the right sizes, or raise VocabularyError with everything that is wrong."""
     symbols, outputs = step_function.symbols, step_function.outputs
     problems = []
-    if vocabulary is None:
+    if vocabulary is None or not (len(vocabulary) or symbols):
         vocabulary = Vocabulary.of_ids(symbols) if symbols else Vocabulary.none()
         if labels is None and not step_function.predicts_symbols:
             labels = Vocabulary.of_ids(outputs)

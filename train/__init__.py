@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from .problems.reber import Reber
     from .problems.recall import Recall
     from .problems.replay import Replay
+    from .problems.series import Series
     from .problems.text import Text
+    from .problems.value_score import ValueScore
     from .run.folder import Run
     from .run.report import score_table, training_progress
     from .run.tensorboard import tensorboard_log
@@ -52,8 +54,10 @@ __all__ = [
     "Replay",
     "Run",
     "Score",
+    "Series",
     "Streams",
     "Text",
+    "ValueScore",
     "fit",
     "score_table",
     "tensorboard_log",
@@ -75,6 +79,8 @@ _HOMES = {
     ".problems.reber": ("Reber",),
     ".problems.recall": ("Recall",),
     ".problems.replay": ("Replay",),
+    ".problems.series": ("Series",),
+    ".problems.value_score": ("ValueScore",),
     ".problems.text": ("Text",),
     ".run.folder": ("Run",),
     ".run.report": ("score_table", "training_progress"),

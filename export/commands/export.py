@@ -68,8 +68,8 @@ def export(
             read.model, out, vocabulary=read.vocabulary, labels=read.labels, name=read.name,
             formats=[one.value for one in format or ModelFormat], quantize=[one.value for one in quantize or ()],
             allow_inaccurate=[one.value for one in allow_inaccurate or ()], sequence=sequence, one_hot=one_hot,
-            values=values, training=read.training, sample=read.sample, sample_features=read.sample_features,
-            initial_state=start, warm_up=warm_up, steps=steps, progress=progress,
+            values=values or read.values, training=read.training, sample=read.sample,
+            sample_features=read.sample_features, initial_state=start, warm_up=warm_up, steps=steps, progress=progress,
         )  # fmt: skip
     if as_json:
         report = json.loads(exported.files[-1].read_bytes())

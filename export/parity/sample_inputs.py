@@ -38,9 +38,10 @@ def sample_inputs(
         UnknownSymbolError: A symbol is not in the vocabulary.
         FeatureMismatchError: The features are not those that the model reads, or not T of each.
     """
-    if symbols is None:
+    if symbols is None and not (features and not len(manifest.vocabulary)):
         return None
-    ids = manifest.vocabulary.encode_all(symbols)
+    steps = [len(np.asarray(values)) for values in (features or {}).values()]
+    ids = np.zeros(steps[0], np.int32) if symbols is None else manifest.vocabulary.encode_all(symbols)
     return Inputs(ids, checked_features(features, manifest.features, manifest.name, ids.shape) if features else {})
 
 

@@ -36,7 +36,8 @@ def read_run_folder(folder: Path) -> dict[str, Any]:
     initial_state = read_state_file(state_file) if state_file.exists() else None
     try:
         run = json.loads((folder / "run.json").read_bytes())
-        vocabulary, labels = Vocabulary(tuple(run["vocabulary"]), run.get("unknown")), run.get("labels")
+        symbols, labels, values = tuple(run["vocabulary"]), run.get("labels"), bool(run.get("values"))
+        vocabulary = Vocabulary(symbols, run.get("unknown")) if symbols or not values else Vocabulary.none()
         sample, features = _read_sample(folder)
         return {
             "name": folder.resolve().name,
@@ -46,6 +47,7 @@ def read_run_folder(folder: Path) -> dict[str, Any]:
             "sample": sample or None,
             "sample_features": features,
             "initial_state": initial_state,
+            "values": values,
         }
     except (
         OSError,
@@ -101,4 +103,4 @@ def _read_sample(folder: Path) -> tuple[tuple[str, ...], dict[str, AnyArray]]:
     wrong = [name for name, array in features.items() if not np.isfinite(array).all()]
     if wrong:
         raise ValueError(f"a number that is not finite: {', '.join(wrong)}")
-    return tuple(record[SYMBOL] for record in found), features
+    return tuple(record[SYMBOL] for record in found if SYMBOL in record), features

@@ -35,6 +35,7 @@ class Source:
         sample: Symbols as they really occur, for the parity check.
         sample_features: Name -> the features beside them, (T, ...); none where the model reads none.
         initial_state: Name -> the learned state after a reset; None: zeros.
+        values: It answers with values.
         load: Loads the model.
     """
 
@@ -46,6 +47,7 @@ class Source:
     sample: tuple[str, ...] | None = None
     sample_features: Mapping[str, AnyArray] = field(default_factory=dict)
     initial_state: Mapping[str, AnyArray] | None = None
+    values: bool = False
     load: Callable[[], KerasModel] | None = field(default=None, compare=False, repr=False)
 
     @cached_property

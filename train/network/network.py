@@ -181,7 +181,7 @@ def _connect(
         x = layer(x)
     if values is not None:
         x = _scale(x, [inputs[len(symbols) + index] for index in values.bases], values)
-    return keras.Model(inputs, x, name=name)
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], x, name=name)  # a list of one is warned about at calls
 
 
 def _scale(x: Any, bases: Sequence[Any], values: ValueScaling) -> Any:

@@ -15,7 +15,7 @@ from ...runtime.data import Corpus, EncodedSequences
 from ...runtime.data.recording import concatenated_ranges
 from ...runtime.format.vocabulary import Vocabulary
 from .corpus_report import CorpusReport
-from .problem import Batches, Recipe, Score, Streams
+from .problem import Batches, DataSummary, Recipe, Streams
 
 _RESETS = 0.02  # fraction of the chunks that begin with a reset, in the middle of a sequence as well
 _CARRIED = 0.1  # fraction of the sequences that begin without a reset: a device may not know where one begins
@@ -73,7 +73,7 @@ class RecordedProblem:
         return None
 
     @property
-    def data(self) -> CorpusReport:
+    def data(self) -> DataSummary:
         """See `Problem.data`."""
         return CorpusReport(self.corpus)
 
@@ -92,7 +92,7 @@ class RecordedProblem:
         carried, per_sequence = self._held_out
         return {"carried": carried, "per_sequence": per_sequence} if self._is_many else {"carried": carried}
 
-    def is_solved(self, scores: Mapping[str, Score]) -> bool:
+    def is_solved(self, scores: Mapping[str, Any]) -> bool:
         """See `Problem.is_solved`: recorded data never are, unless they can be known by heart."""
         return scores[self.recipe.monitor].accuracy == 1.0
 
