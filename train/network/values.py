@@ -52,7 +52,7 @@ class ValueScaling:
     @property
     def deviations(self) -> Float32:
         """The standard deviations, shape (K,)."""
-        return np.sqrt(np.array(self.variances)).astype(np.float32)
+        return np.array(np.sqrt(self.variances), np.float32)
 
     def losses(self, errors: Any) -> Any:
         """Return the loss of errors in standard deviations, elementwise."""

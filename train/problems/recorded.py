@@ -94,7 +94,7 @@ class RecordedProblem:
 
     def is_solved(self, scores: Mapping[str, Any]) -> bool:
         """See `Problem.is_solved`: recorded data never are, unless they can be known by heart."""
-        return scores[self.recipe.monitor].accuracy == 1.0
+        return bool(scores[self.recipe.monitor].accuracy == 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
