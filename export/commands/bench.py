@@ -75,6 +75,7 @@ def keras_variants(keras_model: KerasModel, *, one_hot: bool = False) -> Any:
     import tensorflow as tf
 
     from ...runtime.bench.variants import Variant
+    from ..layers.keras_graph import as_given
     from ..parity.sample_inputs import random_inputs
     from ..step_function.build import build_step_function
 
@@ -87,7 +88,7 @@ def keras_variants(keras_model: KerasModel, *, one_hot: bool = False) -> Any:
         else:
             row = inputs.features[interface.features[number].name]
         given.append(tf.constant(row[None]))
-    x = given[0] if len(given) == 1 else given
+    x = as_given(keras_model, given)
     compiled = tf.function(lambda value: keras_model(value, training=False))
     steps = {
         "tf.function of the Keras model": lambda: compiled(x),

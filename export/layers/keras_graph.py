@@ -144,6 +144,14 @@ def _functional(model: KerasModel) -> Any:
     return model if hasattr(model, "_nodes_by_depth") else None
 
 
+def as_given(model: KerasModel, inputs: Sequence[Any]) -> Any:
+    """Return `inputs`, in the order of `model.inputs`, as its call wants them: alone, in a list or by name."""
+    structure = getattr(_functional(model), "_inputs_struct", None)
+    if isinstance(structure, (dict, list, tuple)):
+        return keras.tree.pack_sequence_as(structure, list(inputs))
+    return inputs[0] if len(inputs) == 1 else list(inputs)
+
+
 class _Reader:
     """Numbers the values of a model and of the models inside it."""
 

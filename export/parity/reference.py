@@ -20,7 +20,7 @@ from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.base import initial_state
 from ...runtime.worker.messages import RunResult, State
-from ..layers.keras_graph import KerasLayer, KerasModel
+from ..layers.keras_graph import KerasLayer, KerasModel, as_given
 from ..step_function.build import StepFunction
 from .metrics import per_step
 from .rounding import rounding_of_single_steps
@@ -172,7 +172,7 @@ class KerasReference:
         steps = next(iter(arrays.values())).shape[1]
         given = [arrays[number] for number in range(len(shapes))]
         with _carried_state_kept([call.layer for call in self._graph.calls]):
-            made = tf.nest.flatten(model(given[0] if len(given) == 1 else given, training=False))
+            made = tf.nest.flatten(model(as_given(model, given), training=False))
         whole = {output.number: value for output, value in zip(self._graph.outputs, made, strict=True)}
         states = {n: np.repeat(a, len(inputs), 0) for n, a in initial_state(self._step_function.state).items()}
         rounding = rounding_of_single_steps(self._step_function, inputs, states)

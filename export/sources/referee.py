@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import ParityError, SourceError
 from ...runtime.common.run_worker import WorkerProcess
-from ..layers.keras_graph import KerasModel
+from ..layers.keras_graph import KerasModel, as_given
 from .keras2 import entries
 from .provenance import Proof
 from .saved_weights import Config, SavedWeights
@@ -37,9 +37,22 @@ _RELATIVE, _ABSOLUTE = 1e-5, 1e-6
 _SEED = 2
 
 
-def referee_process() -> WorkerProcess:
-    """Return a process that answers with tf_keras; it starts at the first request."""
-    return WorkerProcess(_COMMAND, {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"})
+_shared: WorkerProcess | None = None
+
+
+@contextmanager
+def one_process() -> Iterator[WorkerProcess]:
+    """Answer all comparisons inside the block with one process of tf_keras, whose start takes seconds."""
+    global _shared
+    if _shared is not None:
+        yield _shared
+        return
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with WorkerProcess(_COMMAND, environment) as _shared:
+        try:
+            yield _shared
+        finally:
+            _shared = None
 
 
 @dataclass(frozen=True)
@@ -50,13 +63,11 @@ class Referee:
         path: The file that the model comes from.
         config: Its completed configuration.
         weights: Its weights as they are in the file.
-        process: The process of tf_keras; None: one for this comparison alone.
     """
 
     path: Path
     config: Config
     weights: SavedWeights
-    process: WorkerProcess | None = field(default=None, compare=False)
 
     def compare(self, model: KerasModel) -> Proof:
         """Compare `model` with tf_keras on random sequences.
@@ -66,9 +77,7 @@ class Referee:
             SourceError: tf_keras cannot read what is in the file.
         """
         sequences = list(random_sequences(model, self.config))
-        own = self.process is None
-        process = self.process or referee_process()
-        try:
+        with one_process() as process:
             version, _, expected = self._ask(process, sequences, layers=False)
             worst = 0.0
             for number, inputs in enumerate(sequences):
@@ -77,9 +86,6 @@ class Referee:
                     worst = max(worst, difference)
                     if not difference <= _RELATIVE:
                         raise self._refusal(process, model, sequences, version, difference)
-        finally:
-            if own:
-                process.close()
         return Proof(f"tf_keras {version}", len(sequences), worst)
 
     def _ask(
@@ -137,7 +143,7 @@ def _difference(found: AnyArray, expected: AnyArray) -> float:
 def _run(model: KerasModel, inputs: list[AnyArray]) -> list[AnyArray]:
     """Return the outputs of a model of Keras 3 from a reset state."""
     with _reset(model):
-        made = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+        made = model(as_given(model, inputs), training=False)
     return [np.asarray(output) for output in keras.tree.flatten(made)]
 
 
