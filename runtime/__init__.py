@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         VocabularyError,
         WrongBackendError,
     )
+    from .data.log_mel import LogMel
     from .format.manifest import Cell, Golden, GoldenRun, Manifest, StateTensor
     from .format.model_file import ModelFile, read_model_file
     from .format.tensor_specs import Feature, Output
@@ -76,6 +77,7 @@ __all__ = [
     "GoldenMismatchError",
     "GoldenRun",
     "Lanes",
+    "LogMel",
     "Manifest",
     "Model",
     "ModelFile",
@@ -124,6 +126,7 @@ __all__ = [
 
 _HOMES = {
     ".common.errors": tuple(name for name in __all__ if name.endswith("Error")),
+    ".data.log_mel": ("LogMel",),
     ".format.manifest": ("Cell", "Golden", "GoldenRun", "Manifest", "StateTensor"),
     ".format.model_file": ("ModelFile", "read_model_file"),
     ".format.tensor_specs": ("Feature", "Output"),

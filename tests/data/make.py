@@ -3,8 +3,9 @@
 memory.tflite and memory.onnx are the trained memory model. earlier.tflite and earlier.onnx are the same, written once
 before the step of a .tflite file was cut in pieces; they must stay readable, and the weights come from them. The
 standard models of support/keras_models.py are written with every precision they are exported in, so that tests/runtime
-needs no TensorFlow; answers.npz holds what float64 answers to their inputs. foreign/ holds graphs that stepcell did not
-make. runtime/interpreters/probe.* is the tiny model that shows whether an interpreter works.
+needs no TensorFlow; answers.npz holds what float64 answers to their inputs, and log_mel.npz what tf.signal makes of
+samples. foreign/ holds graphs that stepcell did not make. runtime/interpreters/probe.* is the tiny model that shows
+whether an interpreter works.
 
 A file stays as it is, to the last byte, where only figures measured on this machine differ, or the order in which
 tf2onnx writes nodes that do not depend on each other: that is another one in each process.
@@ -40,6 +41,8 @@ from stepcell.runtime.format.model_file import ModelFile, pack, unpack
 from stepcell.runtime.format.onnx_graph import read_onnx_graph
 from stepcell.runtime.interpreters.base import initial_state
 
+# Of log_mel.npz: frame length, hop, FFT size, bands, lowest and highest frequency, power.
+LOG_MEL = {"energies": (400, 160, 512, 40, 20.0, 8000.0, 2.0), "magnitudes": (480, 320, 1024, 20, 60.0, 7000.0, 1.0)}
 STEPS = 2000  # of answers.npz; of these each of the first 20 is kept and each 100th later
 KEPT = np.array([*range(20), *range(99, STEPS, 100)])
 
@@ -147,6 +150,20 @@ def make_answers() -> None:
     np.savez_compressed(DATA / "answers.npz", **arrays)
 
 
+def make_log_mel() -> None:
+    """Write log_mel.npz: samples, and the log-mel frames that tf.signal makes of them in float64."""
+    random, steps = np.random.default_rng(1), np.arange(2_400)
+    sound = 0.3 * np.sin(0.05 * steps * (1 + steps / 4_000)) + 0.1 * random.standard_normal(len(steps))
+    samples = np.round(sound * 2**14).astype(np.int16)
+    arrays = {"samples": samples}
+    for name, (length, hop, size, bands, low, high, power) in LOG_MEL.items():
+        spectrum = tf.signal.stft(tf.constant(samples / 2**15), length, hop, size)
+        matrix = tf.signal.linear_to_mel_weight_matrix(bands, size // 2 + 1, 16_000, low, high, tf.float64)
+        energies = tf.abs(spectrum) ** power @ matrix
+        arrays[name] = np.float32(tf.math.log(tf.maximum(energies, tf.constant(1e-6, tf.float64))))
+    np.savez_compressed(DATA / "log_mel.npz", **arrays)
+
+
 def make_foreign() -> None:
     """Write foreign/: graphs with names of their own, and operators that no step function of stepcell has."""
     folder = DATA / "foreign"
@@ -181,3 +198,5 @@ if __name__ == "__main__":
         make_memory()
         make_answers()
         make_foreign()
+    if not named or "log_mel" in named:
+        make_log_mel()
