@@ -28,9 +28,9 @@ from .ops.precision import FLOAT32, SEQUENCE, check_formats, check_quantizations
 from .parity.device_process import DeviceProcesses, installed_backends
 from .parity.expected import Expected, expected_runs
 from .parity.parity import STEPS, Parity
-from .parity.reference import KerasReference
 from .parity.report import parity_report
 from .parity.sample_inputs import sample_inputs
+from .parity.window_reference import reference_of
 from .prepare import prepare
 from .sources.keras3 import in_float32
 from .sources.provenance import provenance_of
@@ -73,6 +73,8 @@ def export(
     sample_features: Mapping[str, ArrayLike] | None = None,
     initial_state: Mapping[str, ArrayLike] | None = None,
     warm_up: str | Iterable[str] = (),
+    window: int | None = None,
+    carried: bool = False,
     steps: int = STEPS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Exported:
@@ -100,6 +102,9 @@ def export(
         initial_state: Name -> numbers: the state after a reset, for example a learned one; None: zeros.
         warm_up: Symbols to step from there first; the state after them is the one after a reset. A text is split as
             `runtime.format.vocabulary.read_symbols` does.
+        window: The number of time steps that an answer depends on; None: that of a model built for a fixed number of
+            time steps that is not stateful and answers once; any other is an endless stream.
+        carried: Write such a model as an endless stream too: its state is carried and never begins anew.
         steps: Number of symbols to carry the state over in the parity check.
         progress: Called with a text at the start of each piece of work.
 
@@ -128,7 +133,7 @@ def export(
         model, change = in_float32(model)
         prepared = prepare(
             model, vocabulary=vocabulary, labels=labels, name=name, one_hot=one_hot, values=values, training=training,
-            initial_state=initial_state, warm_up=warm_up,
+            initial_state=initial_state, warm_up=warm_up, window=window, carried=carried,
         )  # fmt: skip
         if sequence:
             check_sequence_graph(prepared.step_function, prepared.manifest.name)
@@ -136,7 +141,7 @@ def export(
         given = sample_inputs(prepared.manifest, sample, sample_features)
 
         def expect() -> Expected:
-            reference = KerasReference(model, prepared.step_function)
+            reference = reference_of(model, prepared.step_function)
             return expected_runs(prepared.step_function, reference, steps=steps, sample=given)
 
         progress(f"running Keras over {steps} steps from two states")

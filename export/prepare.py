@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,8 @@ def prepare(
     training: Mapping[str, Any] | None = None,
     initial_state: Mapping[str, ArrayLike] | None = None,
     warm_up: str | Iterable[str] = (),
+    window: int | None = None,
+    carried: bool = False,
 ) -> PreparedModel:
     """Build the step function of `model` and check everything else against it; the arguments are those of `export`.
 
@@ -54,7 +56,9 @@ def prepare(
         NotSteppableError, StateMismatchError, VocabularyError, UnknownSymbolError: As `export` does.
     """
     name = name or model.name
-    step_function = build_step_function(model, one_hot=one_hot, values=values, name=name)
+    step_function = build_step_function(
+        model, one_hot=one_hot, values=values, name=name, window=window, carried=carried
+    )
     symbols, output_symbols = _matching_vocabularies(step_function, _as_vocabulary(vocabulary), _as_vocabulary(labels))
     before = read_symbols(warm_up, symbols) if isinstance(warm_up, str) else warm_up
     step_function = with_start_state(step_function, initial_state, symbols.encode_all(before))
@@ -140,7 +144,7 @@ def with_start_state(
         if endless:
             names = ", ".join(endless)
             raise StateMismatchError(f"After the warm-up {names} is no longer finite. Nothing was written.")
-    return replace(step_function, state=tuple(tensor.starting_from(start[tensor.name]) for tensor in state))
+    return step_function.starting_from(tuple(tensor.starting_from(start[tensor.name]) for tensor in state))
 
 
 def _checked(step_function: StepFunction, given: Mapping[str, ArrayLike]) -> dict[str, Float32]:

@@ -12,6 +12,8 @@ import keras
 KerasModel: TypeAlias = Any
 KerasLayer: TypeAlias = Any
 Shape: TypeAlias = tuple[int | None, ...]
+# Layers whose output has no time axis.
+COLLAPSING = (keras.layers.Flatten, keras.layers.GlobalAveragePooling1D, keras.layers.GlobalMaxPooling1D)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,19 @@ class LayerCall:
     @property
     def whole(self) -> bool:
         """Whether its output has a time axis if its input has one."""
+        if isinstance(self.layer, COLLAPSING) or self.takes_last:
+            return False
         return bool(getattr(self.layer, "return_sequences", True))
+
+    @property
+    def takes_last(self) -> bool:
+        """Whether it is `x[:, -1]` of a sequence."""
+        if not self.timed or type(self.layer).__name__ != "GetItem":
+            return False
+        _, batch, time, *others = [*(operand.constant for operand in self.operands), None, None]
+        wanted = (-1, (self.input_shapes[0][1] or 0) - 1)
+        whole = all(index in (slice(None), None) for index in (batch, *others))
+        return whole and isinstance(time, int) and time in wanted
 
 
 @dataclass(frozen=True)
@@ -91,11 +105,13 @@ class GraphOutput:
         name: Its name in Keras.
         number: Number of its value.
         shape: Shape in a step: without batch and time.
+        timed: It has a time axis in Keras.
     """
 
     name: str
     number: int
     shape: Shape
+    timed: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +147,7 @@ def read_graph(model: KerasModel) -> tuple[Graph | None, list[str]]:
         for number, tensor in enumerate(model.inputs)
     ]
     outputs = [
-        GraphOutput(name, number, tuple(tensor.shape[2 if reader.timed[number] else 1 :]))
+        GraphOutput(name, number, tuple(tensor.shape[2 if reader.timed[number] else 1 :]), reader.timed[number])
         for name, number, tensor in zip(_functional(model).output_names, numbers, model.outputs, strict=True)
     ]
     return Graph(tuple(reader.calls), tuple(inputs), tuple(outputs)), reader.problems

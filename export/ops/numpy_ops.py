@@ -71,6 +71,16 @@ class NumpyOps(Ops):
         """See `Ops.matmul`."""
         return x @ self.constant(kernel)
 
+    def matmul_each(self, x: Value, kernels: Weights) -> Value:
+        """See `Ops.matmul_each`."""
+        return np.matmul(x.swapaxes(0, 1), self.constant(kernels)).swapaxes(0, 1)
+
+    def shift(self, x: Value, last: Weights) -> Value:
+        """See `Ops.shift`."""
+        shifted = np.empty_like(x)
+        shifted[:, :-1], shifted[:, -1] = x[:, 1:], last[0]
+        return shifted
+
     def split(self, x: Value, parts: int) -> list[Value]:
         """See `Ops.split`."""
         size = x.shape[-1] // parts

@@ -66,6 +66,17 @@ class Ops(ABC):
     def take(self, x: Value, indices: Ids) -> Value:
         """Return x[:, indices], shape (B, N, ...) for `indices` of shape (N,)."""
 
+    @abstractmethod
+    def matmul_each(self, x: Value, kernels: Weights) -> Value:
+        """Return x[:, n] @ kernels[n] for each n, shape (B, N, K), for x of shape (B, N, M) and kernels (N, M, K)."""
+
+    @abstractmethod
+    def shift(self, x: Value, last: Weights) -> Value:
+        """Return x[:, 1:] with `last`, shape (1, ...), behind it, for x of shape (B, N, ...).
+
+        Nothing of x[:, 0] is in the result, even if it is no number.
+        """
+
     def concatenate(self, values: Sequence[Value], axis: int) -> Value:
         """Join `values` along `axis`."""
         return self._functions["concatenate"](list(values), axis if axis < 0 else axis + 1)
@@ -81,6 +92,10 @@ class Ops(ABC):
     def rows(self, x: Value, start: int, step: int = 1) -> Value:
         """Return x[:, start::step]."""
         return x[:, start::step]
+
+    def row(self, x: Value, index: int) -> Value:
+        """Return x[:, index]."""
+        return x[:, index]
 
     def activation(self, name: str, x: Value) -> Value:
         """Apply the Keras activation `name`, one of `ACTIVATIONS`."""

@@ -64,6 +64,20 @@ class TensorFlowOps(Ops):
         rows = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), self.constant(kernel))
         return tf.reshape(rows, [-1, *x.shape[1:-1], kernel.shape[1]])
 
+    def matmul_each(self, x: Value, kernels: Weights) -> Value:
+        """See `Ops.matmul_each`."""
+        return tf.transpose(tf.matmul(tf.transpose(x, [1, 0, 2]), self.constant(kernels)), [1, 0, 2])
+
+    def shift(self, x: Value, last: Weights) -> Value:
+        """See `Ops.shift`."""
+        # Padded with zeros: joining `last` would need the size of the batch, which is known in use alone.
+        shifted = tf.pad(x[:, 1:], [[0, 0], [0, 1], *[[0, 0]] * (x.shape.rank - 2)])
+        if not last.any():
+            return shifted
+        rows = np.zeros(tuple(x.shape[1:]), np.float32)
+        rows[-1] = last[0]
+        return shifted + tf.constant(rows)
+
     def split(self, x: Value, parts: int) -> list[Value]:
         """See `Ops.split`."""
         return list(tf.split(x, parts, axis=-1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from numpy.typing import ArrayLike
@@ -22,10 +21,10 @@ from .check import measure, require
 from .device_process import DeviceProcesses, installed_backends
 from .expected import expected_runs
 from .parity import STEPS, Parity
-from .reference import KerasReference
 from .report import draw_errors
 from .sample_inputs import sample_inputs
 from .tolerance import TOLERANCES
+from .window_reference import reference_of
 
 
 def check(
@@ -82,12 +81,15 @@ def check(
     allowed = quantization in check_quantizations(allow_inaccurate)
     provenance = provenance_of(model)
     model, _ = in_float32(model)
-    step_function = build_step_function(model, one_hot=one_hot, values=manifest.output == "linear")
+    length = None if manifest.window is None else manifest.window.length
+    step_function = build_step_function(
+        model, one_hot=one_hot, values=manifest.output == "linear", window=length, carried=length is None
+    )
     _require_same_model(path.name, manifest, model.name, step_function, vocabulary, labels)
     backends = installed_backends(file.format)
     progress(f"running Keras over {steps} steps from two states")
-    step_function = replace(step_function, state=manifest.state)  # from where the file starts
-    reference = KerasReference(model, step_function)
+    step_function = step_function.starting_from(manifest.state)  # from where the file starts
+    reference = reference_of(model, step_function)
     given = sample_inputs(manifest, sample, sample_features)
     expected = expected_runs(step_function, reference, steps=steps, sample=given)
     format = SEQUENCE if manifest.sequence else file.format
@@ -122,6 +124,7 @@ def _require_same_model(
         "further outputs": tuple(
             [(each.name, each.size) for each in side.extra_outputs] for side in (manifest, step_function)
         ),
+        "window": (manifest.window, step_function.window),
         "steps that answer": (manifest.answers, step_function.answers),
         "state": tuple({tensor.name: tensor.shape for tensor in side.state} for side in (manifest, step_function)),
     }

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from .rounding import limits_of, rounding_of_single_steps, scales_of
 from .sample_inputs import every_symbol, typical_inputs
 from .scale import Scales
 from .tolerance import TOLERANCES, Tolerance
+from .window_reference import WindowReference
 
 _FEWEST_SINGLE_STEPS, _MOST_SINGLE_STEPS = 2_000, 20_000
 _SEED = 20_000
@@ -42,6 +43,9 @@ _PREFIX = 200  # steps before the sequence that begins in the middle of a rollou
 _MOST_NUMBERS = 3 << 20  # in the outputs of a run that are kept; several of them are in memory at a time
 _ALWAYS_KEPT = 32  # of the first steps
 _FIRST = 64  # steps over which step rules must equal Keras, however much rounding is magnified later
+
+
+Reference: TypeAlias = KerasReference | WindowReference
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Expected:
 
 def expected_runs(
     step_function: StepFunction,
-    reference: KerasReference,
+    reference: Reference,
     *,
     steps: int = STEPS,
     sample: Inputs | None = None,
@@ -116,7 +120,8 @@ def expected_runs(
         count = min(max(_most_states(step_function), step_function.symbols), _MOST_SINGLE_STEPS)
         singles = every_symbol(step_function, count, random, sample)
         every_step = step_function.answers == EVERY_STEP
-        if every_step and reference.carries(tensor.name for tensor in step_function.state):
+        carries = reference.carries(tensor.name for tensor in step_function.state)
+        if every_step and carries and isinstance(reference, KerasReference):
             runs = _from_keras(step_function, reference, carried, singles, random)
         else:
             runs = expected_from_rollout(step_function, reference, carried, singles, random)
@@ -197,7 +202,7 @@ def _most_states(step_function: StepFunction) -> int:
 
 def expected_from_rollout(
     step_function: StepFunction,
-    reference: KerasReference,
+    reference: Reference,
     carried: Inputs,
     singles: Inputs,
     random: np.random.Generator,
@@ -220,7 +225,7 @@ def expected_from_rollout(
         ParityError: The step rules differ from Keras.
     """
     initial, times = initial_state(step_function.state), step_function.answers
-    if any(array.any() for array in initial.values()):
+    if not reference.begins_in(initial):
         raise StateMismatchError(
             "Keras cannot start this model from another state than zeros (one of its layers lets no state in), "
             "so nothing could prove the answers from such a start. Export it without. Nothing was written."

@@ -22,6 +22,7 @@ from ...runtime.interpreters.base import initial_state
 from ...runtime.worker.messages import RunResult, State
 from ..layers.keras_graph import KerasLayer, KerasModel, as_given
 from ..step_function.build import StepFunction
+from ..step_function.interface import Interface
 from .metrics import per_step
 from .rounding import rounding_of_single_steps
 from .sample_inputs import random_inputs
@@ -51,12 +52,16 @@ class KerasReference:
         self._graph, self._interface = step_function.graph, step_function.interface
         self._answers = step_function.answers
         self._calls = whole_calls(step_function.calls)
-        self._run = tf.function(self._whole_sequence, autograph=False, reduce_retracing=True)
+        self._run = tf.function(self.outputs_and_state, autograph=False, reduce_retracing=True)
         self._compare_with(model)
 
     def carries(self, names: Iterable[str]) -> bool:
         """Tell whether the state tensors that can be let into the Keras layers and out of them are `names`."""
         return set(names) == {name for names in self._state_names() for name in names}
+
+    def begins_in(self, state: State) -> bool:
+        """Tell whether `run` from the initial state of all layers begins in `state`."""
+        return not any(array.any() for array in state.values())
 
     def run(self, inputs: Inputs, state: State | None, kept: Ids | None = None) -> RunResult:
         """Return the outputs for the whole sequence `inputs` of T steps from `state`, and the last state.
@@ -79,7 +84,8 @@ class KerasReference:
         state: Any = {name: np.concatenate([start[name] for start in given]) for name in given[0]} if given else None
         found: list[list[AnyArray]] = []
         for part, wanted in self._parts(len(inputs), kept, len(starts)):
-            arrays = {n: np.repeat(array[None], len(starts), 0) for n, array in self._arrays(inputs[part]).items()}
+            drawn = keras_arrays(self._interface, inputs[part])
+            arrays = {n: np.repeat(array[None], len(starts), 0) for n, array in drawn.items()}
             outputs, places, state = self._run(arrays, state)
             steps = len(inputs[part])
             found.append([_at_steps(*each, steps)[:, wanted] for each in zip(outputs, places, strict=True)])
@@ -97,7 +103,7 @@ class KerasReference:
         found: list[list[AnyArray]] = []
         after: list[dict[str, AnyArray]] = []
         for part, wanted in self._parts(len(inputs), kept, 1):
-            arrays = {number: array[:, None] for number, array in self._arrays(inputs[part]).items()}
+            arrays = {number: array[:, None] for number, array in keras_arrays(self._interface, inputs[part]).items()}
             outputs, _, following = self._run(arrays, {name: array[part] for name, array in states.items()})
             found.append([np.asarray(output)[wanted, 0] for output in outputs])
             after.append({name: np.asarray(value) for name, value in following.items()})
@@ -113,24 +119,12 @@ class KerasReference:
         for begin in range(0, steps, size):
             yield slice(begin, begin + size), every[(every >= begin) & (every < begin + size)] - begin
 
-    def _arrays(self, inputs: Inputs) -> dict[int, AnyArray]:
-        """Return the inputs of Keras by number, without the batch."""
-        arrays = {number: inputs.features[feature.name] for number, feature in self._interface.features.items()}
-        if self._interface.symbol is not None:
-            arrays[self._interface.symbol] = self._vectors(inputs.ids) if self._interface.one_hot else inputs.ids
-        return arrays
-
-    def _vectors(self, ids: Ids) -> AnyArray:
-        vectors = np.zeros((len(ids), self._interface.symbols), np.float32)
-        vectors[np.arange(len(ids)), ids] = 1
-        return vectors
-
     def _result(self, answers: Sequence[AnyArray], states: Mapping[str, Any]) -> RunResult:
         named = {each.name: array for each, array in zip(self._interface.outputs, answers, strict=True)}
         main = named.pop(self._interface.outputs[0].name)
         return RunResult(main, {name: np.asarray(value) for name, value in states.items()}, None, named)
 
-    def _whole_sequence(
+    def outputs_and_state(
         self, inputs: dict[int, Any], state: dict[str, Any] | None
     ) -> tuple[list[Any], list[Any], dict[str, Any]]:
         """Return the outputs, the indices of the steps that they belong to (None: all steps), and the last state."""
@@ -168,7 +162,9 @@ class KerasReference:
         short = max(_SHORT + sum(call.past for call in self._calls), several)
         inputs = random_inputs(self._interface, batch * (fixed or short), _SEED)
         inputs.ids[::3] = 0  # the symbol that may be masked
-        arrays = {n: array.reshape(batch, -1, *array.shape[1:]) for n, array in self._arrays(inputs).items()}
+        arrays = {
+            n: array.reshape(batch, -1, *array.shape[1:]) for n, array in keras_arrays(self._interface, inputs).items()
+        }
         steps = next(iter(arrays.values())).shape[1]
         given = [arrays[number] for number in range(len(shapes))]
         with _carried_state_kept([call.layer for call in self._graph.calls]):
@@ -177,7 +173,7 @@ class KerasReference:
         states = {n: np.repeat(a, len(inputs), 0) for n, a in initial_state(self._step_function.state).items()}
         rounding = rounding_of_single_steps(self._step_function, inputs, states)
         difference = 0.0
-        apart_outputs, places, _ = self._whole_sequence(arrays, None)
+        apart_outputs, places, _ = self.outputs_and_state(arrays, None)
         answering = [step for step in range(steps) if self._answers.answers_at(step + 1)]
         if any(found is not None and np.asarray(found).tolist() != answering for found in places):
             raise ParityError(
@@ -205,6 +201,20 @@ def _at_steps(values: Any, places: Any, steps: int) -> AnyArray:
     spread = np.zeros((len(found), steps, *found.shape[2:]), found.dtype)
     spread[:, np.asarray(places)] = found
     return spread
+
+
+def keras_arrays(interface: Interface, inputs: Inputs) -> dict[int, AnyArray]:
+    """Return the inputs of Keras by number, (T, ...), without the batch."""
+    arrays = {number: inputs.features[feature.name] for number, feature in interface.features.items()}
+    if interface.symbol is not None:
+        arrays[interface.symbol] = _vectors(inputs.ids, interface.symbols) if interface.one_hot else inputs.ids
+    return arrays
+
+
+def _vectors(ids: Ids, symbols: int) -> AnyArray:
+    vectors = np.zeros((len(ids), symbols), np.float32)
+    vectors[np.arange(len(ids)), ids] = 1
+    return vectors
 
 
 @contextmanager

@@ -15,8 +15,11 @@ from ..layers import CannotStepError, LayerStep, Lookup, apply_rule
 from ..layers.keras_graph import Graph, KerasModel, LayerCall, read_graph
 from ..ops import Ops, Value
 from .interface import Interface, OutputSpec, read_interface
-from .plan import Steps, plan
+from .plan import Node, Plan, Steps, plan
 from .rates import read_rates
+from .rows import advance_rows, stacked
+from .stagger import Staggered
+from .window import window_length
 
 # (arithmetic, inputs (B, ...), state) -> (outputs (B, K), next state); all by their names in the file.
 Advance: TypeAlias = Callable[
@@ -35,6 +38,7 @@ class StepFunction:
         advance: The computation.
         graph: The graph of the model.
         calls: Its calls, each with the result of its step rule.
+        nodes: The layers in the order of their computation.
         answers: The steps that answer; the outputs of the others are whatever is computed, and are never shown.
         window: The past that an answer depends on; None: all since the reset.
     """
@@ -45,8 +49,15 @@ class StepFunction:
     advance: Advance
     graph: Graph
     calls: Steps
+    nodes: tuple[Node, ...]
     answers: AnswerTimes = EVERY_STEP
     window: Window | None = None
+
+    def starting_from(self, state: tuple[StateTensor, ...]) -> StepFunction:
+        """Return it with the same state tensors that have other values after a reset."""
+        rows = self.window is not None
+        advance = _in_rows(self.interface, self.nodes, state) if rows else self.advance
+        return replace(self, state=state, advance=advance)
 
     def answer(self, a: Ops, values: Mapping[int, Value]) -> Value:
         """Return the main output, given all values of the graph by number."""
@@ -85,7 +96,13 @@ class StepFunction:
 
 
 def build_step_function(
-    model: KerasModel, *, one_hot: bool = False, values: bool = False, name: str | None = None
+    model: KerasModel,
+    *,
+    one_hot: bool = False,
+    values: bool = False,
+    name: str | None = None,
+    window: int | None = None,
+    carried: bool = False,
 ) -> StepFunction:
     """Build the step function of `model`.
 
@@ -94,24 +111,31 @@ def build_step_function(
         one_hot: Its symbols are one-hot vectors, float of shape (B, T, V), and are to be stepped by id.
         values: The numbers of its main output are returned as they are; they are no probabilities.
         name: Its name in messages; None: that of Keras.
+        window: An answer depends on so many time steps; None: see `window_length`.
+        carried: An answer depends on all since the reset.
 
     Raises:
         NotSteppableError: Something in it cannot be stepped; everything in the way is named.
     """
     graph, problems = read_graph(model)
+    length = window_length(graph, problems, window, carried) if graph else None
+    rows = Staggered(graph, length) if graph and length else None
     steps: list[tuple[LayerCall, Lookup | tuple[LayerStep, ...]]] = []
     zeros: dict[int, int] = {}  # number of a value -> zeros before its sequence
     for call in graph.calls if graph else ():
         try:
             padded = replace(call, padding=max(zeros.get(number, 0) for number in call.inputs) if call.inputs else 0)
-            steps.append((call, apply_rule(padded)))
+            steps.append((call, rows.steps_of(padded) if rows else apply_rule(padded)))
             if call.timed and isinstance(call.layer, keras.layers.ZeroPadding1D | keras.layers.ZeroPadding2D):
                 zeros[call.output] = keras.tree.flatten(call.layer.padding)[0]
         except CannotStepError as error:
             problems.append(f"{call.layer.name} ({type(call.layer).__name__}): {error}")
-    interface, rates = None, read_rates(graph, steps, problems) if graph and not problems else {}
+    # In rows the steps at which a value is there are constants.
+    interface, rates = None, read_rates(graph, steps, problems) if graph and not problems and not rows else {}
     if graph is not None:
         interface = read_interface(graph, steps, problems, one_hot=one_hot, values=values)
+        if rows and not problems:
+            problems += rows.problems_of_outputs(graph)
         if not problems and not any(step.state for _, found in steps for step in _layer_steps(found)):
             problems.append("the model has no recurrent layer, so there is no state to step")
     _refuse_if(problems, model, name)
@@ -119,7 +143,20 @@ def build_step_function(
     assert interface is not None, "it is read where there is a graph"
     planned = plan(graph, steps, interface.tables, rates)
     _refuse_if(interface.clashes(planned.state), model, name)
-    names, answers = interface.names, interface.outputs
+    made = StepFunction(
+        interface=interface, state=planned.state, cells=planned.cells, advance=_carried(interface, planned),
+        graph=graph, calls=tuple(steps), nodes=planned.nodes,
+        answers=rates.get(interface.outputs[0].number, EVERY_STEP),
+    )  # fmt: skip
+    if length is None:
+        return made
+    window_made = replace(made, window=Window(length, "rows"), answers=AnswerTimes(length))
+    return window_made.starting_from(stacked(planned.state, length))
+
+
+def _carried(interface: Interface, planned: Plan) -> Advance:
+    """Return the computation of a step, one layer after the other."""
+    names = interface.names
 
     def advance(
         a: Ops, inputs: Mapping[str, Value], state: Mapping[str, Value]
@@ -129,19 +166,30 @@ def build_step_function(
         for node in planned.nodes:
             made[node.output], moved = node.run(a, made, state, ticks.get(node.rate))
             following.update(moved)
-        results = {each.name: made[each.number] for each in answers}
-        results.update({e.name: a.activation("softmax", results[e.name]) for e in answers if e.from_logits})
-        return results, following
+        return _results(a, interface, made), following
 
-    return StepFunction(
-        interface=interface,
-        state=planned.state,
-        cells=planned.cells,
-        advance=advance,
-        graph=graph,
-        calls=tuple(steps),
-        answers=rates.get(interface.outputs[0].number, EVERY_STEP),
-    )
+    return advance
+
+
+def _in_rows(interface: Interface, nodes: Sequence[Node], state: tuple[StateTensor, ...]) -> Advance:
+    """Return the computation of a step of a window, in rows that begin in the last row of `state`."""
+    names, numbers = interface.names, [each.number for each in interface.outputs]
+
+    def advance(
+        a: Ops, inputs: Mapping[str, Value], before: Mapping[str, Value]
+    ) -> tuple[dict[str, Value], dict[str, Value]]:
+        values = {number: inputs[name] for number, name in names.items()}
+        made, following = advance_rows(a, nodes, state, values, before, numbers)
+        return _results(a, interface, made), following
+
+    return advance
+
+
+def _results(a: Ops, interface: Interface, made: Mapping[int, Value]) -> dict[str, Value]:
+    """Return the outputs by name."""
+    found = {each.name: made[each.number] for each in interface.outputs}
+    return {e.name: a.activation("softmax", found[e.name]) if e.from_logits else found[e.name]
+            for e in interface.outputs}  # fmt: skip
 
 
 def _refuse_if(problems: Sequence[str], model: KerasModel, name: str | None) -> None:

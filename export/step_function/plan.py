@@ -70,16 +70,31 @@ class Node:
             state: The state by its names in the file.
             tick: (B, 1), 1 where its inputs are there; None: always.
         """
+        return self.step(a, *self.read(a, values), state, tick)
+
+    def read(self, a: Ops, values: Mapping[int, Value]) -> tuple[list[Value], Value | None]:
+        """Return the inputs of the layer, the first one behind its kernel and bias, and the mask, (B,)."""
         given = [read_source_value(a, source, values) for source in self.sources]
-        x = given[0] if len(given) == 1 else given
         if self.layer.kernel is not None:
-            x = a.matmul(x, self.layer.kernel)
+            given[0] = a.matmul(given[0], self.layer.kernel)
         if self.layer.bias is not None:
-            x = x + a.constant(self.layer.bias)
+            given[0] = given[0] + a.constant(self.layer.bias)
+        if self.mask is None or self.layer.held is None:
+            return given, None
+        return given, read_source_value(a, self.mask, values)
+
+    def step(
+        self,
+        a: Ops,
+        given: list[Value],
+        mask: Value | None,
+        state: Mapping[str, Value],
+        tick: Value | None = None,
+    ) -> tuple[Value, dict[str, Value]]:
+        """Return the output and the next state, by its names in the file, for what `read` returned."""
         before = {local: state[name] for local, name in self.names.items()}
-        y, after = self.layer.apply(a, x, before)
-        if self.mask is not None and self.layer.held is not None:
-            mask = read_source_value(a, self.mask, values)
+        y, after = self.layer.apply(a, given[0] if len(given) == 1 else given, before)
+        if mask is not None and self.layer.held is not None:
             y = _select(a, mask, y, self.layer.held(before))
             after = {local: _select(a, mask, value, before[local]) for local, value in after.items()}
         if tick is not None:
