@@ -137,7 +137,8 @@ def _from_keras(
 ) -> dict[str, ExpectedRun]:
     """Return the runs of a model whose whole state Keras takes and returns."""
     initial = initial_state(step_function.state)
-    drawn = {n: random.uniform(-0.9, 0.9, a.shape).astype(np.float32) for n, a in initial.items()}
+    sizes = _sizes_of_states(step_function, carried, initial)
+    drawn = {n: (random.uniform(-0.9, 0.9, a.shape) * sizes[n]).astype(np.float32) for n, a in initial.items()}
     starts = {INITIAL: initial, RANDOM: drawn}
 
     kept, kept_singles = (kept_steps(step_function, len(inputs), random) for inputs in (carried, singles))
@@ -150,9 +151,9 @@ def _from_keras(
         in_double, in_single = (pool.submit(in_numpy, dtype) for dtype in (np.float64, np.float32))
         in_keras = reference.run_from(carried, list(starts.values()), kept)
     computed = list(zip(starts.items(), in_keras, in_double.result(), in_single.result(), strict=True))
-    for _, _, exact, _ in computed:
-        _require_finite(exact, len(carried))
-    each = _given_states(exact, len(singles))
+    for (_, state), _, _, rounded in computed:
+        _require_finite(step_function, carried, state, rounded)
+    each = _given_states(computed[-1][2], len(singles))
     single_steps = reference.run_each(singles, each, kept_singles)
     rounding = rounding_of_single_steps(step_function, singles, each)
     spec_of_each = RunSpec(singles, each, each=True, kept=kept_singles)
@@ -163,6 +164,13 @@ def _from_keras(
         runs[start] = _carried_run(step_function, spec, result, exact, rounded, scales)
     runs[EACH] = _single_steps(step_function, spec_of_each, single_steps, rounding)
     return runs
+
+
+def _sizes_of_states(step_function: StepFunction, inputs: Inputs, initial: Mapping[str, Any]) -> dict[str, float]:
+    """Return how large the numbers of each state are after a few steps, at most 1; a state of zeros counts as 1."""
+    reached = run_numpy(step_function, inputs[:_FIRST], [initial])[0].states
+    largest = {name: float(np.abs(array).max(initial=0)) for name, array in reached.items()}
+    return {name: min(size, 1.0) if size else 1.0 for name, size in largest.items()}
 
 
 def kept_steps(step_function: StepFunction, steps: int, random: np.random.Generator) -> Ids | None:
@@ -243,7 +251,7 @@ def expected_from_rollout(
             run_numpy(step_function, carried, [start], dtype, recorded=recorded, kept=kept)[0]
             for dtype in (np.float64, np.float32)
         )
-        _require_finite(exact, len(carried))
+        _require_finite(step_function, carried, start, rounded)
         spec = RunSpec(carried, start, after_reset=not skipped, kept=kept, seen=np.array([skipped], np.int32))
         whole = reference.run(longer[prefix - skipped :], None, spec.kept_steps + skipped)
         computed.append((name, spec, whole, exact, rounded))
@@ -313,13 +321,15 @@ def _given_states(exact: RunResult, count: int) -> dict[str, Any]:
     return states
 
 
-def _require_finite(result: RunResult, made: int) -> None:
-    """Raise if a state grows beyond all numbers in the steps `made`: such a model has no right answer."""
-    for name, states in result.states.items():
+def _require_finite(step_function: StepFunction, inputs: Inputs, start: Mapping[str, Any], rounded: RunResult) -> None:
+    """Raise if a state grows beyond all numbers of float32: such a model has no right answer."""
+    if all(np.isfinite(states[-1]).all() for states in rounded.states.values()):
+        return
+    every = run_numpy(step_function, inputs, [start], np.float32)[0]
+    for name, states in every.states.items():
         wrong = np.flatnonzero(~np.isfinite(states).reshape(len(states), -1).all(axis=1))
         if wrong.size:
-            steps = made - len(states) + int(wrong[0]) + 1
             raise NotSteppableError(
-                f"The state of this model grows without bound: {name} is no longer finite after {steps} steps. "
+                f"The state of this model grows without bound: {name} is no longer finite after {wrong[0] + 1} steps. "
                 "Use a bounded activation, tanh for example. Nothing was written."
             )

@@ -11,10 +11,9 @@ from ...runtime.worker.messages import RunResult, RunSpec
 from ..ops.precision import FLOAT32
 from ..step_function.build import StepFunction
 from .parity import InUnits
-from .scale import Scales
+from .scale import Scale, Scales
 
 _MOST_NUMBERS = 16  # of an output whose errors are all reported
-_SMALLEST_SPREAD = 1e-6  # of a value, as a share of the largest
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def deviation(
         one, other = ours[output.name], right[output.name]
         error = max(error, float(per_step(scales[output.name].relative(one, other, precision)).max()))
         if output.activation == "linear":
-            noisy = max(noisy, noise(one, other))
+            noisy = max(noisy, noise(one, other, scales[output.name]))
             continue
         one, other = _both_labels(one), _both_labels(other)
         best = other.argmax(axis=1)
@@ -110,13 +109,13 @@ def nll(probabilities: Floats, following: AnyArray) -> float:
     return float(-np.log(np.maximum(chosen, 1e-30)).mean()) if len(following) else 0.0
 
 
-def noise(found: Floats, expected: Floats) -> float:
+def noise(found: Floats, expected: Floats, scale: Scale) -> float:
     """Return the root mean square of the difference, as a share of the standard deviation of `expected`.
 
-    The first axis of both is the steps; the worst column counts. NaN is infinite.
+    The first axis of both is the steps; the worst column counts. Of a column that hardly changes the difference is
+    rounding, which must not count as noise: it is a share of its scale. NaN is infinite.
     """
     found, expected = found.astype(np.float64), expected.astype(np.float64)
-    # A value that hardly changes has no noise of its own: its rounding must not count as such.
-    spread = np.maximum(np.maximum(expected.std(axis=0), _SMALLEST_SPREAD * np.abs(expected).max(axis=0)), 1e-30)
+    spread = np.where(scale.fine > scale.span, scale.fine, np.maximum(expected.std(axis=0), 1e-30))
     worst = float((np.sqrt(((found - expected) ** 2).mean(axis=0)) / spread).max())
     return worst if np.isfinite(worst) else np.inf

@@ -83,7 +83,12 @@ def scales_of(
         name: scale_of(array, rounding[name], bounded=activations[name] != "linear")
         for name, array in outputs_of(step_function, result).items()
     }
-    following = {f"next_{name}": scale_of(array, rounding[f"next_{name}"]) for name, array in states.items()}
+    following = {
+        f"next_{name}": replace(
+            scale_of(array, rounding[f"next_{name}"]), coarse=float(np.abs(array).max(initial=1e-30))
+        )
+        for name, array in states.items()
+    }
     if carried:
         following = {n: replace(scale, fine=np.maximum(scale.fine, scale.coarse)) for n, scale in following.items()}
     return {**outputs, **following}

@@ -30,7 +30,8 @@ class Scale:
 
     Attributes:
         fine: Of each number of the tensor, (...): its range, or a million times its rounding error where that is more.
-        coarse: Of all numbers together, for quantised weights, whose errors do not follow the numbers: the largest.
+        coarse: Of all numbers together, for quantised weights, whose errors do not follow the numbers: of outputs the
+            largest of `fine`, of states the largest number.
         span: Of each number the largest less the smallest, (...).
     """
 
@@ -59,4 +60,4 @@ def scale_of(values: Floats, rounding: Floats | float = 0.0, *, bounded: bool = 
     span: Floats = np.ones(values.shape[1:]) if bounded else np.ptp(values, axis=0)
     noise = np.maximum(rounding, UNIT / 2 * largest)
     fine = np.maximum(np.maximum(span, noise / _RESOLVED), _SMALLEST)
-    return Scale(fine, 1.0 if bounded else max(float(largest.max(initial=0)), _SMALLEST), span)
+    return Scale(fine, float(fine.max(initial=_SMALLEST)), span)
