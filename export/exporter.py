@@ -95,7 +95,9 @@ def export(
             the file.
         sequence: Write model.sequence.onnx too, a graph of whole sequences.
         one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
-        values: The numbers of the main output are returned as they are; they are no probabilities.
+        values: The numbers of the main output are returned as they are; they are no probabilities. Without it they are
+            where nothing else can be meant: a single linear number, or linear numbers of a model without symbols and
+            labels.
         training: Facts to record about its training: problem, framing, longest_length, accuracy.
         sample: Symbols as they really occur, T of them, for the parity check; see `expected_runs`.
         sample_features: Name -> the features beside them, of shape (T, ...).

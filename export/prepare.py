@@ -57,7 +57,7 @@ def prepare(
     """
     name = name or model.name
     step_function = build_step_function(
-        model, one_hot=one_hot, values=values, name=name, window=window, carried=carried
+        model, one_hot=one_hot, values=values, labelled=labels is not None, name=name, window=window, carried=carried
     )
     symbols, output_symbols = _matching_vocabularies(step_function, _as_vocabulary(vocabulary), _as_vocabulary(labels))
     before = read_symbols(warm_up, symbols) if isinstance(warm_up, str) else warm_up
@@ -107,6 +107,11 @@ def _matching_vocabularies(
     if labels is None and outputs != symbols:
         problems.append(
             f"the model reads {symbols} symbols and answers with {outputs} probabilities: give a vocabulary of labels"
+            + (
+                "; if its numbers are the answer as they are, say so (--values)"
+                if step_function.main.from_logits
+                else ""
+            )
         )
     if problems:
         raise VocabularyError(f"The vocabulary does not fit the model: {'; '.join(problems)}. Nothing was written.")

@@ -35,7 +35,7 @@ def export(
     one_hot: opt.OneHot = False,
     values: Annotated[bool, opt.model(
         "The model answers with values (regression, forecasting of time series), not with probabilities.",
-        flag="--values")] = False,
+        "where nothing else can be meant", flag="--values")] = False,
     initial_state: Annotated[Path | None, opt.model(
         "File (.npz with h0, c0, ...) of the state after a reset.", "as learned, or zeros")] = None,
     warm_up: Annotated[str, opt.model(

@@ -82,8 +82,9 @@ def check(
     provenance = provenance_of(model)
     model, _ = in_float32(model)
     length = None if manifest.window is None else manifest.window.length
+    linear = manifest.output == "linear"
     step_function = build_step_function(
-        model, one_hot=one_hot, values=manifest.output == "linear", window=length, carried=length is None
+        model, one_hot=one_hot, values=linear, labelled=not linear, window=length, carried=length is None
     )
     _require_same_model(path.name, manifest, model.name, step_function, vocabulary, labels)
     backends = installed_backends(file.format)

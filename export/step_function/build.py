@@ -100,6 +100,7 @@ def build_step_function(
     *,
     one_hot: bool = False,
     values: bool = False,
+    labelled: bool = False,
     name: str | None = None,
     window: int | None = None,
     carried: bool = False,
@@ -109,7 +110,9 @@ def build_step_function(
     Args:
         model: A built Sequential or functional Keras model.
         one_hot: Its symbols are one-hot vectors, float of shape (B, T, V), and are to be stepped by id.
-        values: The numbers of its main output are returned as they are; they are no probabilities.
+        values: The numbers of its main output are returned as they are; they are no probabilities. Without it they are
+            where nothing else can be meant: a single linear number, or linear numbers of a model without symbols.
+        labelled: The main output has labels, so that logits are of these.
         name: Its name in messages; None: that of Keras.
         window: An answer depends on so many time steps; None: see `window_length`.
         carried: An answer depends on all since the reset.
@@ -133,7 +136,7 @@ def build_step_function(
     # In rows the steps at which a value is there are constants.
     interface, rates = None, read_rates(graph, steps, problems) if graph and not problems and not rows else {}
     if graph is not None:
-        interface = read_interface(graph, steps, problems, one_hot=one_hot, values=values)
+        interface = read_interface(graph, steps, problems, one_hot=one_hot, values=values, labelled=labelled)
         if rows and not problems:
             problems += rows.problems_of_outputs(graph)
         if not problems and not any(step.state for _, found in steps for step in _layer_steps(found)):

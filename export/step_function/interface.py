@@ -81,7 +81,13 @@ class Interface:
 
 
 def read_interface(
-    graph: Graph, steps: Steps, problems: list[str], *, one_hot: bool = False, values: bool = False
+    graph: Graph,
+    steps: Steps,
+    problems: list[str],
+    *,
+    one_hot: bool = False,
+    values: bool = False,
+    labelled: bool = False,
 ) -> Interface:
     """Find symbol, features and outputs of `graph`; append to `problems` everything that cannot be used.
 
@@ -94,7 +100,9 @@ def read_interface(
         steps: The results of the step rules, call by call.
         problems: Problems are appended to it.
         one_hot: The symbols are one-hot vectors.
-        values: The numbers of the main output are returned as they are, not as probabilities.
+        values: The numbers of the main output are returned as they are, not as probabilities. Without it they are
+            where nothing else can be meant.
+        labelled: The main output has labels, so that logits are of these.
     """
     found = _inputs(graph, steps, problems)
     vectors = [each for each in graph.inputs if each.number not in found]
@@ -118,12 +126,13 @@ def read_interface(
             problems.append(f"an input that is not the symbol is called {name!r}; rename it")
         shape = tuple(size or 0 for size in each.shape[2:])
         features[each.number] = Feature(name, () if each.number in found else shape, found.get(each.number))
+    symbols = 0 if symbol is None else len(tables.get(symbol.number, ()))
     return Interface(
         symbol=None if symbol is None else symbol.number,
-        symbols=0 if symbol is None else len(tables.get(symbol.number, ())),
+        symbols=symbols,
         one_hot=one_hot,
         features=features,
-        outputs=tuple(_outputs(graph, problems, values)),
+        outputs=tuple(_outputs(graph, problems, values, symbols, labelled)),
         tables=tables,
         spread=_spread(graph, features),
     )
@@ -194,7 +203,7 @@ def _one_hot(vectors: Sequence[GraphInput], graph: Graph, problems: list[str]) -
     return (named or likely)[0]
 
 
-def _outputs(graph: Graph, problems: list[str], values: bool) -> list[OutputSpec]:
+def _outputs(graph: Graph, problems: list[str], values: bool, symbols: int, labelled: bool) -> list[OutputSpec]:
     """Return the outputs, the main one first."""
     makers = {call.output: call for call in graph.calls}
     main = next((each for each in graph.outputs if each.name == PROBABILITIES), graph.outputs[0])
@@ -205,12 +214,12 @@ def _outputs(graph: Graph, problems: list[str], values: bool) -> list[OutputSpec
                 f"its output {output.name!r} has the shape {output.shape} in a step; end it in one row of numbers"
             )
             continue
-        kind = _kind(output.number, makers)
-        as_values = output is main and values
-        from_logits = output is main and not values and kind == _LOGITS and output.shape[0] != 1
-        known = kind if kind in ("softmax", "sigmoid") and not as_values else None
+        kind, size = _kind(output.number, makers), output.shape[0] or 0
+        known = kind if kind in ("softmax", "sigmoid") and not (output is main and values) else None
+        # Logits are of labels or of symbols. A model that reads numbers and has no labels answers with numbers.
+        from_logits = output is main and not values and kind == _LOGITS and size != 1 and bool(symbols or labelled)
         activation = known or ("softmax" if from_logits else "linear")
-        if output is main and activation == "linear" and not values:
+        if output is main and activation == "linear" and not values and (labelled or 1 < size == symbols):
             maker = makers[output.number].layer.name if output.number in makers else "its input"
             problems.append(
                 f"it ends in {maker!r}, whose output is no probabilities; end it in a Dense layer with softmax or "
@@ -218,7 +227,7 @@ def _outputs(graph: Graph, problems: list[str], values: bool) -> list[OutputSpec
                 "(--values)"
             )
         name = _identifier(output.name) if output is not main else VALUES if activation == "linear" else PROBABILITIES
-        specs.append(OutputSpec(name, output.number, output.shape[0] or 0, activation, from_logits))
+        specs.append(OutputSpec(name, output.number, size, activation, from_logits))
     return specs
 
 

@@ -54,8 +54,7 @@ def test_all_offenders_are_named_at_once_with_reason_and_remedy():
             "activation 'sparsemax' has no step rule",
         ),
         ([L.Embedding(6, 4), L.Dense(6, **SOFTMAX)], "no recurrent layer"),
-        ([L.Embedding(6, 4), L.LSTM(5)], "output is no probabilities"),
-        ([L.Embedding(6, 4), L.LSTM(5), L.Dense(1)], "output is no probabilities"),
+        ([L.Embedding(6, 4), L.LSTM(6)], "output is no probabilities"),
         ([L.CategoryEncoding(6, output_mode="multi_hot"), L.Dense(6, **SOFTMAX)], "output_mode is 'multi_hot'"),
         ([L.Embedding(6, 4), L.Flatten(), L.Dense(6, **SOFTMAX)], "whole sequence"),
         ([L.Embedding(6, 4), L.GRU(3), L.Reshape((3, 1))], r"has the shape \(3, 1\) in a step"),
@@ -209,10 +208,21 @@ def test_a_vocabulary_for_vectors_asks_whether_they_are_one_hot():
         prepare(model, vocabulary="abcdef")
 
 
-def test_numbers_that_are_no_probabilities_ask_whether_they_are_values():
-    model = keras.Sequential([keras.Input((None, 6)), L.LSTM(5, return_sequences=True), L.Dense(1)])
+def test_numbers_that_are_no_probabilities_ask_whether_they_are_values_only_where_they_may_be_symbols():
+    def ending(head, *first):
+        first = first or (keras.Input((None, 6)),)
+        return keras.Sequential([*first, L.LSTM(5, return_sequences=True), head])
+
+    ids = keras.Input((None,), dtype="int32"), L.Embedding(6, 4)
+    for head in (L.Dense(1), L.Dense(6), L.Dense(3, activation="relu")):
+        assert build_step_function(ending(head)).main.activation == "linear"
+    assert build_step_function(ending(L.Dense(3)), labelled=True).main.from_logits
+    assert build_step_function(ending(L.Dense(1), *ids)).main.name == "values"
+    assert build_step_function(ending(L.Dense(6), *ids)).main.from_logits
     with pytest.raises(NotSteppableError, match="no probabilities.*--values"):
-        build_step_function(model)
+        build_step_function(ending(L.Dense(6, activation="relu"), *ids))
+    with pytest.raises(VocabularyError, match="answers with 3 probabilities: give a vocabulary of labels; .*--values"):
+        prepare(ending(L.Dense(3), *ids), vocabulary="abcdef")
 
 
 def test_one_hot_is_refused_for_a_model_that_reads_ids():
