@@ -8,7 +8,7 @@ EXTRAS := tflite,litert,onnx,plot,export,search,parquet
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope  # each module on one worker: its fixtures are made once
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all coverage test-matrix faults lint smoke docs bench pi fuzz soak constraints clean
+.PHONY: help demo test test-slow test-all coverage test-matrix faults lint smoke docs bench pi mcu fuzz soak constraints clean
 
 help:                     ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: $(READY)           ## speed of a step, as ratios within one process
 
 pi: $(READY)              ## the golden files on emulated Raspberry Pi OS; SYSTEMS="bookworm64 trixie32" for some of the four
 	$(BIN)/python benchmarks/pi/prove.py $(SYSTEMS) $(PI_OPTIONS)
+
+mcu: $(READY)             ## three models as C on emulated microcontrollers; MCU_OPTIONS="--board cortex-m4" for one of the four
+	$(BIN)/python benchmarks/mcu/emulate.py tests/data/memory.tflite tests/data/stack.tflite tests/data/wide.tflite $(MCU_OPTIONS)
 
 fuzz: $(READY)            ## damaged files of every kind: model files on every interpreter, data, run folders, stores
 	$(BIN)/python benchmarks/fuzz.py

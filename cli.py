@@ -33,6 +33,7 @@ _COMMANDS = {  # name -> (panel of the help, module that has it under this name)
     "train": (_MAKE, "train.commands.train"),
     "export": (_MAKE, "export.commands.export"),
     "adopt": (_MAKE, "export.commands.adopt"),
+    "c": (_MAKE, "export.commands.c"),
     "reproduce": (_MAKE, "train.commands.reproduce"),
     "demo": (_MAKE, "cli"),
     "check": (_JUDGE, "export.commands.export"),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from ..runtime.common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ..runtime.common.errors import NotSteppableError, ParityError, SourceError
+    from ..runtime.common.errors import CompilerError, NotSteppableError, ParityError, SourceError
     from ..runtime.format.vocabulary import read_vocabulary
+    from .c.write import WrittenC, write_c
     from .exporter import Exported, export
     from .layers import CannotStepError, LayerStep, Lookup, step_rule
     from .ops.precision import QUANTIZATIONS
@@ -30,6 +31,7 @@ __all__ = [
     "QUANTIZATIONS",
     "STEPS",
     "CannotStepError",
+    "CompilerError",
     "Exported",
     "LayerStep",
     "Lookup",
@@ -39,6 +41,7 @@ __all__ = [
     "Source",
     "SourceError",
     "StepFunction",
+    "WrittenC",
     "build_step_function",
     "check",
     "comparison_table",
@@ -50,11 +53,13 @@ __all__ = [
     "read_vocabulary",
     "recommendations",
     "step_rule",
+    "write_c",
 ]
 
 _HOMES = {
     ".parity.check_file": ("check",),
     ".parity.comparison": ("comparison_table", "recommendations"),
+    ".c.write": ("WrittenC", "write_c"),
     ".exporter": ("Exported", "export"),
     ".parity.parity": ("STEPS", "Parity"),
     ".ops.precision": ("QUANTIZATIONS",),
@@ -63,7 +68,7 @@ _HOMES = {
     ".sources.run_folder": ("read_state_file",),
     ".step_function.build": ("StepFunction", "build_step_function"),
     ".layers": ("CannotStepError", "LayerStep", "Lookup", "step_rule"),
-    "..runtime.common.errors": ("NotSteppableError", "ParityError", "SourceError"),
+    "..runtime.common.errors": ("CompilerError", "NotSteppableError", "ParityError", "SourceError"),
     "..runtime.format.vocabulary": ("read_vocabulary",),
 }
 

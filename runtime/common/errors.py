@@ -195,6 +195,10 @@ class ParityError(StepcellError, ArithmeticError):
     """An exported file that does not answer as the Keras model does. Nothing was written."""
 
 
+class CompilerError(StepcellError, RuntimeError):
+    """A C compiler that is not there, or that refuses a file. Nothing was written."""
+
+
 class AdoptionError(StepcellError, ValueError):
     """A file that cannot be given a manifest. Everything in the way is named."""
 

@@ -56,17 +56,18 @@ def read_calculation(payload: bytes, signature: str | None = None) -> Calculatio
     return calculation_of((read_tflite_graph if is_tflite(payload) else read_onnx_graph)(payload), signature)
 
 
-def step_program(file: ModelFile, floats: Any = np.float32) -> Program:
+def step_program(file: ModelFile, floats: Any = np.float32, *, merge: bool = True) -> Program:
     """Return the step of a file for one stream, after a check of its names, types and shapes.
 
     Args:
         file: The file.
         floats: What floats are computed in; see `build_program`.
+        merge: Do together what is done to the parts of a tensor; see `build_program`.
 
     Raises:
         As `open_backend`.
     """
-    return _program_of(_step_of(file), file, floats)
+    return _program_of(_step_of(file), file, floats, merge=merge)
 
 
 def _step_of(file: ModelFile) -> Calculation:
@@ -76,7 +77,7 @@ def _step_of(file: ModelFile) -> Calculation:
         raise DamagedFileError(f"{file.name} has no signature {error}. Export the model again.") from error
 
 
-def _program_of(calculation: Calculation, file: ModelFile, floats: Any) -> Program:
+def _program_of(calculation: Calculation, file: ModelFile, floats: Any, *, merge: bool = True) -> Program:
     manifest = file.manifest
     wanted = {name: (np.dtype(dtype).name, _of_one(shape)) for name, (dtype, shape) in manifest.graph_inputs().items()}
     found = {
@@ -84,7 +85,7 @@ def _program_of(calculation: Calculation, file: ModelFile, floats: Any) -> Progr
         for name, source in calculation.inputs.items()
     }
     _compare(file, found, wanted)
-    program = build_program(calculation, {name: shape for name, (_, shape) in wanted.items()}, floats)
+    program = build_program(calculation, {name: shape for name, (_, shape) in wanted.items()}, floats, merge=merge)
     outputs = {name: (np.dtype(floats).name, _of_one(shape)) for name, (_, shape) in manifest.graph_outputs().items()}
     _compare(file, {name: (array.dtype.name, array.shape) for name, array in program.outputs.items()}, outputs)
     return program

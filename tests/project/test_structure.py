@@ -29,10 +29,11 @@ ROOMS = {
         "common": "errors, array types, atomic writes, terminal, plotting",
     },
     "export": {
-        "commands": "export, check, adopt and their options",
+        "commands": "export, check, adopt, c and their options",
         "face": "the names that users import from stepcell.export",
         "files": "the exporter, its model files and its start state",
         "adopt": "a manifest for graphs that stepcell did not make",
+        "c": "C printed from model files, compiled and compared",
         "parity": "the proof: Keras, the float64 reference, replay on interpreters",
         "sources": "run folders and models in files of Keras 2 and 3; the proof of those that are rebuilt",
         "onnx": "a step function as an ONNX graph",

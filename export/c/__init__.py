@@ -1,0 +1,1 @@
+"""C from model files: one step with explicit state, printed, compiled and compared."""

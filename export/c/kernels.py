@@ -1,0 +1,119 @@
+"""The functions that printed steps call, of which those are printed that are called. `NAME_` stands for the model.
+
+Approximations, measured over all float32 in their range: exponential 8.1e-8 relative, logistic 8.9e-8 and hyperbolic
+tangent 3.4e-7 absolute. What is not a number stays none.
+"""
+
+from __future__ import annotations
+
+# Coefficients: Cephes, expf (S. Moshier).
+_EXP = """\
+/* e to the power of x, between e^-87 and e^88. */
+static float NAME_exp(float x)
+{
+    float n, r, y;
+    uint32_t bits;
+    x = 88.0f < x ? 88.0f : x;
+    x = -87.0f > x ? -87.0f : x;
+    n = x * 1.44269504088896341f + 12582912.0f;
+    memcpy(&bits, &n, sizeof bits);
+    n -= 12582912.0f;
+    r = x - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    y = 1.9875691500e-4f;
+    y = y * r + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    y = y * r * r + r + 1.0f;
+    bits = (bits + 127u) << 23;
+    memcpy(&n, &bits, sizeof n);
+    return y * n;
+}
+"""
+_LOGISTIC = """\
+static float NAME_logistic(float x)
+{
+    return 1.0f / (1.0f + NAME_exp(-x));
+}
+"""
+# Coefficients: Eigen, generic_fast_tanh_float.
+_TANH = """\
+static float NAME_tanh(float x)
+{
+    float s, p, q;
+    x = 7.90531110763549805f < x ? 7.90531110763549805f : x;
+    x = -7.90531110763549805f > x ? -7.90531110763549805f : x;
+    s = x * x;
+    p = -2.76076847742355e-16f;
+    p = p * s + 2.00018790482477e-13f;
+    p = p * s + -8.60467152213735e-11f;
+    p = p * s + 5.12229709037114e-08f;
+    p = p * s + 1.48572235717979e-05f;
+    p = p * s + 6.37261928875436e-04f;
+    p = p * s + 4.89352455891786e-03f;
+    q = 1.19825839466702e-06f;
+    q = q * s + 1.18534705686654e-04f;
+    q = q * s + 2.26843463243900e-03f;
+    q = q * s + 4.89352518554385e-03f;
+    return x * p / q;
+}
+"""
+_SOFTMAX = """\
+/* y may be x. */
+static void NAME_softmax(const float *x, float *y, int n)
+{
+    float largest = x[0], sum = 0.0f;
+    for (int i = 1; i < n; i++) largest = largest < x[i] ? x[i] : largest;
+    for (int i = 0; i < n; i++) {
+        y[i] = NAME_exp(x[i] - largest);
+        sum += y[i];
+    }
+    for (int i = 0; i < n; i++) y[i] /= sum;
+}
+"""
+# Four columns in four variables: compilers for small cores keep these in registers, and an array of four not.
+_PRODUCT = """\
+/* y = start + x w, for m numbers x, n numbers y, and w in blocks of 4 columns: (n / 4, m, 4). start may be y, or 0. */
+static void NAME_product(const float *x, int m, const float *w, const float *start, float *y, int n)
+{
+    for (int j = 0; j < n; j += 4) {
+        float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
+        const int width = n - j;
+        for (const float *p = x, *end = x + m; p < end; p++, w += 4) {
+            const float v = *p;
+            a += v * w[0];
+            b += v * w[1];
+            c += v * w[2];
+            d += v * w[3];
+        }
+        if (start) {
+            a += start[j];
+            if (width > 1) b += start[j + 1];
+            if (width > 2) c += start[j + 2];
+            if (width > 3) d += start[j + 3];
+        }
+        y[j] = a;
+        if (width > 1) y[j + 1] = b;
+        if (width > 2) y[j + 2] = c;
+        if (width > 3) y[j + 3] = d;
+    }
+}
+"""
+# Name -> the function, and those that it calls. In an order in which each comes after these.
+KERNELS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "exp": (_EXP, ()),
+    "logistic": (_LOGISTIC, ("exp",)),
+    "tanh": (_TANH, ()),
+    "softmax": (_SOFTMAX, ("exp",)),
+    "product": (_PRODUCT, ()),
+}
+
+
+def kernels_text(used: set[str], name: str) -> str:
+    """Return the functions that `used` ones need, those of a model called `name`."""
+    needed = set(used)
+    for kernel in used:
+        needed.update(KERNELS[kernel][1])
+    return "\n".join(text for kernel, (text, _) in KERNELS.items() if kernel in needed).replace("NAME_", f"{name}_")

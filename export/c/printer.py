@@ -1,0 +1,237 @@
+"""Print the statements of a step as C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...runtime.common.arrays import AnyArray, Float32
+from ...runtime.format.tensor_specs import SYMBOL
+from ...runtime.interpreters.step_plan.plan import StepPlan
+from ...runtime.interpreters.step_plan.statements import (
+    Assignment,
+    Loop,
+    Matmul,
+    Product,
+    Reduction,
+    Row,
+    Softmax,
+    Statement,
+)
+from ...runtime.interpreters.step_plan.views import Memory, View
+from .names import TYPES, literal
+
+# Elementwise functions of numbers; those with a kernel of their own begin with NAME_.
+_FUNCTIONS = {
+    "abs": "fabsf({})", "add": "{} + {}", "divide": "{} / {}", "erf": "erff({})", "exp": "expf({})", "log": "logf({})",
+    "logistic": "NAME_logistic({})", "maximum": "({0} < {1} ? {1} : {0})", "minimum": "({0} > {1} ? {1} : {0})",
+    "multiply": "{} * {}", "negative": "-{}", "power": "powf({}, {})", "reciprocal": "1.0f / {}",
+    "select": "({} ? {} : {})", "sqrt": "sqrtf({})", "square": "{0} * {0}", "subtract": "{} - {}",
+    "tanh": "NAME_tanh({})",
+}  # fmt: skip
+# Truths: numbers of one byte.
+_TRUTHS = {
+    "and": "{} && {}", "equal": "{} == {}", "greater": "{} > {}", "greater_equal": "{} >= {}", "less": "{} < {}",
+    "less_equal": "{} <= {}", "not": "!{}", "not_equal": "{} != {}", "or": "{} || {}",
+}  # fmt: skip
+_FOLDS = {
+    "sum": "sum += {};",
+    "max": "sum = sum < {0} ? {0} : sum;",
+    "min": "sum = sum > {0} ? {0} : sum;",
+}
+_STARTS = {"sum": "0.0f", "max": "-INFINITY", "min": "INFINITY"}
+_SCRATCH = {"float32": "f", "int32": "i", "int64": "l", "bool": "b"}
+_COLUMNS = 4  # in a block of the weights of a product
+_VARIABLES = "ijkmnpq"
+
+
+class Printer:
+    """Prints statements of one plan; collects the constants and kernels that they need.
+
+    Attributes:
+        constants: Name of a constant array -> its content.
+        kernels: The kernels that are called.
+        checked: States after the step whose elements a printed loop has checked, by the id of their tensors.
+    """
+
+    def __init__(self, plan: StepPlan, name: str, arguments: dict[str, str]) -> None:
+        """Print the step of `plan` for a model called `name`; `arguments` are those of features and outputs."""
+        self.plan, self.name, self.arguments = plan, name, arguments
+        self.constants: dict[str, AnyArray] = {}
+        self.kernels: set[str] = set()
+        self.checked: set[int] = set()
+        self._names: dict[int, str] = {}
+        self._state = {tensor.before.memory: f"state->{tensor.tensor.name}" for tensor in plan.state}
+
+    def lines(self) -> list[str]:
+        """Return the lines of all statements."""
+        return [line for statement in self.plan.statements for line in self.statement(statement)]
+
+    def statement(self, statement: Statement) -> list[str]:
+        """Return the lines of one statement."""
+        return self._PRINTERS[type(statement)](self, statement)
+
+    def element(self, view: View, at: Sequence[str]) -> str:
+        """Return the element of `view` at the values of the variables `at`, one for each dimension."""
+        numbers = view.numbers()
+        if numbers is not None and numbers.size and (numbers == numbers.reshape(-1)[0]).all():
+            return literal(numbers.reshape(-1)[0], numbers.dtype.name)
+        if view.memory.port == SYMBOL:
+            return "symbol"
+        terms = [v if s == 1 else f"{v} * {s}" for v, s in zip(at, view.strides, strict=True) if s]
+        terms = [str(self._begin(view)), *terms] if self._begin(view) or not terms else terms
+        return f"{self._base(view.memory)}[{' + '.join(terms)}]"
+
+    def pointer(self, view: View) -> str:
+        """Return the address of the first element of `view`."""
+        begin = self._begin(view)
+        base = self._base(view.memory)
+        return f"{base} + {begin}" if begin else base
+
+    def _begin(self, view: View) -> int:
+        scratch = id(view.memory) in self.plan.offsets
+        return view.offset + (self.plan.offset_of(view.memory) if scratch else 0)
+
+    def _base(self, memory: Memory) -> str:
+        if memory in self._state:
+            return self._state[memory]
+        if memory.port:
+            return self.arguments[memory.port]
+        if id(memory) in self.plan.offsets:
+            return f"work->{_SCRATCH[memory.dtype]}"
+        if memory.content is not None:
+            return self.constant("k", memory.content, id(memory))
+        return self._names.setdefault(id(memory), f"row{len(self._names)}")
+
+    def constant(self, kind: str, content: AnyArray, key: int | None = None) -> str:
+        """Return the name of a constant array with `content`; the same for the same `key`."""
+        key = id(content) if key is None else key
+        if key not in self._names:
+            self._names[key] = f"{self.name}_{kind}{len(self.constants)}"
+            self.constants[self._names[key]] = content
+        return self._names[key]
+
+    def _loop(self, loop: Loop) -> list[str]:
+        values: dict[Any, str] = {}  # elements that are in a variable
+        again = {_key(view) for view in loop.reads}
+
+        def body(at: list[str]) -> list[str]:
+            numbered = enumerate(loop.body)
+            return [line for n, each in numbered for line in self._assignment(each, f"v{n}", at, values, again)]
+
+        return nest(loop.shape, body)
+
+    def _assignment(
+        self, each: Assignment, name: str, at: list[str], values: dict[Any, str], again: set[Any]
+    ) -> list[str]:
+        operands = [values.get(_key(view)) or self.element(view, at) for view in each.operands]
+        dtype = each.result.memory.dtype
+        value = self._value(each, operands)
+        variable = self.plan.is_variable(each.result.memory)
+        states = [state for state in self.plan.state if state.after.same_elements(each.result)]
+        if not (variable or states) and _key(each.result) not in again:
+            return [f"{self.element(each.result, at)} = {value};"]
+        values[_key(each.result)] = name
+        self.checked.update(map(id, states))
+        stored = [] if variable else [f"{self.element(each.result, at)} = {name};"]
+        checks = [f"check += {name} * 0.0f;"] if states else []
+        return [f"const {TYPES[dtype]} {name} = {value};", *stored, *checks]
+
+    def _value(self, each: Assignment, operands: list[str]) -> str:
+        result, given = each.result.memory.dtype, [view.memory.dtype for view in each.operands]
+        if each.kind == "copy":
+            if result == given[0]:
+                return operands[0]
+            return f"{operands[0]} != 0" if result == "bool" else f"({TYPES[result]})({operands[0]})"
+        if each.kind in _TRUTHS:
+            return f"(uint8_t)({_TRUTHS[each.kind].format(*operands)})"
+        if each.kind in ("logistic", "tanh"):
+            self.kernels.add(each.kind)
+        if each.kind == "abs" and result != "float32":
+            return "({0} < 0 ? -{0} : {0})".format(*operands)
+        return _FUNCTIONS[each.kind].format(*operands).replace("NAME_", f"{self.name}_")
+
+    def _product(self, product: Product) -> list[str]:
+        self.kernels.add("product")
+        m, n = product.weights.shape
+        weights = self.constant("w", in_blocks(product.weights), id(product.weights))
+        start = "0" if product.start is None else self.pointer(product.start)
+        x, y = self.pointer(product.x), self.pointer(product.result)
+        return [f"{self.name}_product({x}, {m}, {weights}, {start}, {y}, {n});"]
+
+    def _matmul(self, product: Matmul) -> list[str]:
+        lead = product.result.shape[:-2]
+        x = product.x.broadcast((*lead, *product.x.shape[-2:]))
+        y = product.y.broadcast((*lead, *product.y.shape[-2:]))
+        inner = x.shape[-1]
+
+        def body(at: list[str]) -> list[str]:
+            *before, row, column = at
+            factors = self.element(x, [*before, row, "q"]), self.element(y, [*before, "q", column])
+            return [
+                "float sum = 0.0f;",
+                f"for (int q = 0; q < {inner}; q++) sum += {factors[0]} * {factors[1]};",
+                f"{self.element(product.result, at)} = sum;",
+            ]
+
+        return nest(product.result.shape, body)
+
+    def _reduction(self, reduction: Reduction) -> list[str]:
+        x, axes = reduction.x, reduction.axes
+
+        def body(at: list[str]) -> list[str]:
+            inside = {axis: f"q{axis}" for axis in axes if x.shape[axis] != 1}
+            place = [inside.get(axis, variable) for axis, variable in enumerate(at)]
+            loops = " ".join(f"for (int {v} = 0; {v} < {x.shape[axis]}; {v}++)" for axis, v in inside.items())
+            fold = _FOLDS[reduction.kind].format(self.element(x, place))
+            start = _STARTS[reduction.kind]
+            return [
+                f"float sum = {start};",
+                f"{loops} {fold}".strip(),
+                f"{self.element(reduction.result, at)} = sum;",
+            ]
+
+        return nest(reduction.result.shape, body)
+
+    def _softmax(self, softmax: Softmax) -> list[str]:
+        self.kernels.add("softmax")
+        x, y = self.pointer(softmax.x), self.pointer(softmax.result)
+        return [f"{self.name}_softmax({x}, {y}, {softmax.x.size});"]
+
+    def _row(self, row: Row) -> list[str]:
+        width = prod(row.table.shape[1:])
+        table, id = self.pointer(row.table), self.element(row.id, ["0"] * len(row.id.shape))
+        kind = TYPES[row.table.memory.dtype]
+        return [f"const {kind} *const {self._base(row.result.memory)} = {table} + (size_t){id} * {width};"]
+
+    _PRINTERS: ClassVar[dict[type, Callable[[Any, Any], list[str]]]] = {
+        Loop: _loop,
+        Matmul: _matmul,
+        Product: _product,
+        Reduction: _reduction,
+        Row: _row,
+        Softmax: _softmax,
+    }
+
+
+def _key(view: View) -> Any:
+    return id(view.memory), view.offset, tuple((n, s) for n, s in zip(view.shape, view.strides, strict=True) if n > 1)
+
+
+def in_blocks(weights: Float32) -> Float32:
+    """Return weights (M, N) in blocks of 4 columns, (N / 4, M, 4), the last one filled up with zeros."""
+    rows, columns = weights.shape
+    filled = np.zeros((rows, -(-columns // _COLUMNS) * _COLUMNS), weights.dtype)
+    filled[:, :columns] = weights
+    return np.ascontiguousarray(filled.reshape(rows, -1, _COLUMNS).transpose(1, 0, 2))
+
+
+def nest(shape: Sequence[int], body: Callable[[list[str]], list[str]]) -> list[str]:
+    """Return loops over `shape` around the lines of `body`, which is given the variable of each dimension."""
+    names = [name if size != 1 else "0" for name, size in zip(_VARIABLES, shape, strict=False)]
+    loops = [f"for (int {v} = 0; {v} < {size}; {v}++)" for v, size in zip(names, shape, strict=True) if size != 1]
+    head = f"{' '.join(loops)} {{" if loops else "{"
+    return [head, *(f"    {line}" for line in body(names)), "}"]

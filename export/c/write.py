@@ -1,0 +1,119 @@
+"""Write a model file as C: NAME.h and NAME.c, or one header, after their proof."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...runtime.common.atomic_write import atomic_write, make_folder
+from ...runtime.format.model_file import read_model_file
+from .names import name_for
+from .prove import STEPS, Comparison, prove_source
+from .source import CSource, c_source
+
+
+@dataclass(frozen=True)
+class WrittenC:
+    """C that was written.
+
+    Attributes:
+        files: The files.
+        source: Their content, and the plan of the step.
+        comparisons: The measurements; none if it was not proven.
+    """
+
+    files: tuple[Path, ...]
+    source: CSource
+    comparisons: tuple[Comparison, ...]
+
+
+def write_c(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    single_header: bool = False,
+    proven: bool = True,
+    steps: int = STEPS,
+    progress: Callable[[str], None] = lambda _: None,
+) -> WrittenC:
+    """Write a model file as C: one step with explicit state, without allocation and without libraries but libm.
+
+    The C is compiled with the C compiler of this machine, stepped, and compared with every interpreter of the file that
+    is installed here, and with numpy in float64; only then is it written.
+
+    Args:
+        path: A model file of one step.
+        folder: Where to write; made if it is not there. Files of the same names are replaced.
+        name: Begins the names of functions and files; None: that of the model.
+        single_header: Write NAME.h alone, with the functions in it, for one source file to include.
+        proven: Whether to compile and compare.
+        steps: Steps that carry the state in the comparison.
+        progress: Called with a text at the start of each piece of work.
+
+    Raises:
+        ModelFileError, ModelFileNotFoundError: The file cannot be read.
+        NotSteppableError: There is no C for something in it; all of it is named.
+        OptionError: `name` is no identifier of C.
+        CompilerError: There is no compiler, or it refuses the C.
+        BackendError: The compiled program or an interpreter failed.
+        ParityError: The C answers otherwise than the file.
+        OutputError: The folder cannot be written.
+
+        Whatever is raised, nothing has been written.
+    """
+    file = read_model_file(path)
+    source = c_source(file, name_for(file.manifest.name) if name is None else name)
+    comparisons: list[Comparison] = []
+    if proven:
+        with tempfile.TemporaryDirectory(prefix="stepcell-c-") as workdir:
+            comparisons = prove_source(source, Path(path), Path(workdir), steps=steps, progress=progress)
+    return WrittenC(write_source(source, Path(folder), single_header=single_header), source, tuple(comparisons))
+
+
+def write_source(source: CSource, folder: Path, *, single_header: bool = False) -> tuple[Path, ...]:
+    """Write the files of `source` into `folder` and return their paths.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    make_folder(folder)
+    contents = {f"{source.name}.h": source.header, f"{source.name}.c": source.body}
+    if single_header:
+        contents = {f"{source.name}.h": source.single_header}
+    for name, text in contents.items():
+        atomic_write(folder / name, text.encode())
+    return tuple(folder / name for name in contents)
+
+
+def comparison_rows(written: WrittenC) -> tuple[list[str], list[list[str]], str]:
+    """Return header, rows and a note of a table of the comparisons."""
+    header = ["compared with", "start", "steps", "outputs", "states", "allowed"]
+    rows = [
+        [
+            each.runtime,
+            each.start,
+            f"{each.steps:,}",
+            f"{each.error:.1e}",
+            f"{each.state_error:.1e}" if each.state_error else "",
+            f"{each.allowed:.1e}",
+        ]
+        for each in written.comparisons
+    ]
+    note = "largest differences, relative for numbers above 1; allowed: 1e-5, or ten times the rounding of float32"
+    return header, rows, note
+
+
+def memory_of(source: CSource) -> dict[str, int]:
+    """Return the bytes of constants, of a state and of the scratch memory."""
+    sizes = {"float32": 4, "int32": 4, "int64": 8, "bool": 1}
+    plan = source.plan
+    weights = sum(each.weights.nbytes for each in plan.statements if hasattr(each, "weights"))
+    constants = sum(memory.content.nbytes for memory in plan.constants() if memory.content is not None)
+    return {
+        "constants": weights + constants,
+        "state": sum(4 * each.before.size for each in plan.state),
+        "work": sum(sizes[dtype] * size for dtype, size in plan.scratch.items()),
+    }

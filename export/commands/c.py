@@ -1,0 +1,50 @@
+"""The command `stepcell c`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from ...runtime.commands import options as opt
+
+
+def c(
+    file: opt.ModelFile,
+    out: Annotated[Path, opt.output("Folder for the C files.")],
+    name: Annotated[str | None, opt.output(
+        "Beginning of the names of functions and files.", "name of the model")] = None,
+    single_header: Annotated[bool, opt.output(
+        "Write one header with the functions in it, as for Arduino.", flag="--single-header")] = False,
+    unproven: Annotated[bool, opt.parity(
+        "Write the files without compiling and comparing them.", flag="--unproven")] = False,
+    steps: opt.Steps = 10_000,
+    as_json: opt.AsJson = False,
+) -> None:  # fmt: skip
+    """Write a model file as C for microcontrollers, compiled here and compared with the interpreters of the file.
+
+    The C steps once per call, with its state in a struct. It needs no operating system, allocates nothing, and calls
+    nothing but functions of <math.h>.
+
+    Example: stepcell c build/memory/model.tflite --name memory --out build/c
+    """
+    from ...runtime.common.atomic_write import check_folder
+    from ...runtime.common.terminal import print_table, status
+    from ..c.write import comparison_rows, memory_of, write_c
+
+    check_folder(out)
+    with status() as progress:
+        written = write_c(
+            file, out, name=name, single_header=single_header, proven=not unproven, steps=steps, progress=progress
+        )
+    sizes = memory_of(written.source)
+    if as_json:
+        figures = [{**vars(each), "holds": each.holds} for each in written.comparisons]
+        print(json.dumps({"files": [str(path) for path in written.files], "bytes": sizes, "comparisons": figures}))
+        return
+    if written.comparisons:
+        print_table(*comparison_rows(written))
+    else:
+        print("not compiled and not compared (--unproven)")
+    print(", ".join(f"{what}: {size:,} bytes" for what, size in sizes.items()))
+    print(f"written: {', '.join(map(str, written.files))}")

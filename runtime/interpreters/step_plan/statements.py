@@ -1,0 +1,297 @@
+"""Statements: a step as loops, products, sums and lookups over views of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from ...common.arrays import AnyArray, Float32
+from ..numpy_engine.calls import ELEMENTWISE
+from ..numpy_engine.graph import CalculationError
+from ..numpy_engine.recorder import Record
+from .views import Memories, View, joined_dimensions
+
+REDUCTIONS = ("sum", "max", "min")
+_FUNCTIONS = frozenset([*ELEMENTWISE, "copy", "erf", "logistic", "select"])
+Move: TypeAlias = Callable[[View], View]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """`result = kind(*operands)`, element by element."""
+
+    kind: str
+    operands: tuple[View, ...]
+    result: View
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Assignments that are done one after the other for each element of a shape.
+
+    Attributes:
+        shape: The shape.
+        body: The assignments; all views in them have the shape.
+    """
+
+    shape: tuple[int, ...]
+    body: tuple[Assignment, ...]
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        """What is read."""
+        return tuple(view for each in self.body for view in each.operands)
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        """What is written."""
+        return tuple(each.result for each in self.body)
+
+    def moved(self, move: Move) -> Loop:
+        """Return it with `move` applied to each view."""
+        body = (Assignment(a.kind, tuple(map(move, a.operands)), move(a.result)) for a in self.body)
+        return replace(self, body=tuple(body))
+
+
+@dataclass(frozen=True)
+class Product:
+    """`result = start + x @ weights`, for one row x.
+
+    Attributes:
+        x: M numbers, one after the other.
+        weights: float32 of shape (M, N).
+        result: N numbers, one after the other.
+        start: N numbers, one after the other; None: zeros.
+    """
+
+    x: View
+    weights: Float32 = field(compare=False)
+    result: View
+    start: View | None = None
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        """What is read, without the weights."""
+        return (self.x,) if self.start is None else (self.x, self.start)
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        """What is written."""
+        return (self.result,)
+
+    def moved(self, move: Move) -> Product:
+        """Return it with `move` applied to each view."""
+        start = None if self.start is None else move(self.start)
+        return replace(self, x=move(self.x), result=move(self.result), start=start)
+
+
+@dataclass(frozen=True)
+class Matmul:
+    """`result = x @ y`, of two matrices, or of many of them."""
+
+    x: View
+    y: View
+    result: View
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        """What is read."""
+        return self.x, self.y
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        """What is written."""
+        return (self.result,)
+
+    def moved(self, move: Move) -> Matmul:
+        """Return it with `move` applied to each view."""
+        return Matmul(move(self.x), move(self.y), move(self.result))
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """`result = kind of x over axes`, where `kind` is "sum", "max" or "min"; the axes stay in `result`, with size 1."""
+
+    kind: str
+    x: View
+    axes: tuple[int, ...]
+    result: View
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        """What is read."""
+        return (self.x,)
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        """What is written."""
+        return (self.result,)
+
+    def moved(self, move: Move) -> Reduction:
+        """Return it with `move` applied to each view."""
+        return replace(self, x=move(self.x), result=move(self.result))
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """`result = softmax(x)` of N numbers that lie one after the other; it may be done in place."""
+
+    x: View
+    result: View
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        """What is read."""
+        return (self.x,)
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        """What is written."""
+        return (self.result,)
+
+    def moved(self, move: Move) -> Softmax:
+        """Return it with `move` applied to each view."""
+        return Softmax(move(self.x), move(self.result))
+
+
+@dataclass(frozen=True)
+class Row:
+    """`result = table[id]`: N numbers.
+
+    Attributes:
+        table: (R, N) numbers, in order.
+        id: The number of a row, one element.
+        result: N numbers, one after the other.
+    """
+
+    table: View
+    id: View
+    result: View
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        """What is read."""
+        return self.table, self.id
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        """What is written."""
+        return (self.result,)
+
+    def moved(self, move: Move) -> Row:
+        """Return it with `move` applied to each view."""
+        return Row(move(self.table), move(self.id), move(self.result))
+
+
+@dataclass(frozen=True)
+class After:
+    """Nothing is done; `view` is read after the step."""
+
+    view: View
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        """What is read."""
+        return (self.view,)
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        """Nothing."""
+        return ()
+
+    def moved(self, move: Move) -> After:
+        """Return it with `move` applied to its view."""
+        return After(move(self.view))
+
+
+Statement: TypeAlias = "Loop | Product | Matmul | Reduction | Softmax | Row | After"
+
+
+def statements_of(
+    records: Iterable[Record], memories: Memories, *, functions: frozenset[str] = _FUNCTIONS
+) -> list[Statement]:
+    """Return the statements that do what `records` say.
+
+    Args:
+        records: The records of a program.
+        memories: The memory behind their arrays.
+        functions: The elementwise functions that there are.
+
+    Raises:
+        CalculationError: Records of kinds that have no statement here, all of which are named.
+    """
+    strange: dict[str, None] = {}
+    made = [each for record in records for each in _statements(record, memories, functions, strange)]
+    if strange:
+        raise CalculationError(f"there is no code for {', '.join(sorted(strange))}")
+    return made
+
+
+def _statements(
+    record: Record, memories: Memories, functions: frozenset[str], strange: dict[str, None]
+) -> Iterator[Statement]:
+    view = memories.view
+    operands, result = [view(each) for each in record.operands], view(record.result)
+    if record.kind in functions:
+        yield loop(record.kind, operands, result)
+    elif record.kind == "softmax" and _is_one_row(record):
+        yield Softmax(operands[0], result)
+    elif record.parts:
+        for part in record.parts:
+            yield from _statements(part, memories, functions, strange)
+    elif record.kind == "concatenate":
+        yield from _joined(record, memories)
+    elif record.kind in REDUCTIONS:
+        yield Reduction(record.kind, operands[0], tuple(record.options["axes"]), result)
+    elif record.kind == "take" and _is_row(record):
+        yield Row(operands[0], operands[1], result)
+    elif record.kind == "matmul":
+        yield _product(record, operands, result)
+    else:
+        strange[record.kind] = None
+
+
+def loop(kind: str, operands: Iterable[View], result: View) -> Loop:
+    """Return the loop of one assignment, over as few dimensions as possible."""
+    views = joined_dimensions([result, *(each.broadcast(result.shape) for each in operands)])
+    return Loop(views[0].shape, (Assignment(kind, tuple(views[1:]), views[0]),))
+
+
+def _joined(record: Record, memories: Memories) -> Iterator[Loop]:
+    out, axis, begin = record.result, record.options["axis"], 0
+    for array in record.operands:
+        end = begin + array.shape[axis]
+        part = out[tuple([slice(None)] * axis + [slice(begin, end)])]
+        if array.size:
+            yield loop("copy", [memories.view(array)], memories.view(part))
+        begin = end
+
+
+def _is_one_row(record: Record) -> bool:
+    x, axis = record.operands[0], record.options["axis"]
+    return x.shape[axis] == x.size and x.flags.c_contiguous and record.result.flags.c_contiguous
+
+
+def _is_row(record: Record) -> bool:
+    table, ids = record.operands
+    return ids.size == 1 and record.options["axis"] == 0 and table.flags.c_contiguous
+
+
+def _product(record: Record, operands: list[View], result: View) -> Product | Matmul:
+    x, y = operands
+    array: AnyArray = record.operands[1]
+    of_one_row = len(x.shape) == len(y.shape) == 2 and x.shape[0] == 1 and array.dtype == np.float32
+    if of_one_row and y.memory.content is not None and x.is_plain and result.is_plain:
+        return Product(x, np.ascontiguousarray(array), result)
+    return Matmul(x, y, result)
+
+
+def port_names(ports: Mapping[str, AnyArray], memories: Memories) -> dict[str, View]:
+    """Name the memory behind inputs or outputs by their names; return their views."""
+    views = {name: memories.view(array) for name, array in ports.items()}
+    for name, view in views.items():
+        view.memory.port = view.memory.port or name
+    return views
