@@ -49,7 +49,8 @@ def predict(
     backend: Backend = None,
     static: Static = None,
     threshold: Annotated[Path | None, output(
-        "Mark surprising symbols by this file of stepcell calibrate.", "no marks")] = None,
+        "Mark surprising symbols by this file of stepcell calibrate; of a model of values, rows whose value is far "
+        "from the answer.", "no marks")] = None,
     top: Annotated[int, output("Number of most likely symbols to print.", min=1)] = 1,
     offer_unknown: Annotated[bool, output(
         "Name the unknown symbol, and the end symbol of a text, among them.", flag="--offer-unknown")] = False,
@@ -65,15 +66,18 @@ def predict(
     """
     from .. import load, read_threshold
     from ..common.terminal import print_text, silence_stderr
+    from ..evaluation import has_targets
     from ..serve.loop import IOOptions, predict_lines
     from ..serve.session import LineOptions
     from ..serve.signals import InterruptedSessionError
     from ..streams.static import parse_static
+    from ..tasks.residuals import read_residual_threshold
 
     io = IOOptions(input, follow, state, ignore_fingerprint, save_every, save_interval, max_streams)
     with silence_stderr():
         model = load(file, backend=backend, static=parse_static(static))
-    marks = None if threshold is None else read_threshold(threshold, model.file)
+    read = read_residual_threshold if has_targets(model.manifest) else read_threshold
+    marks = None if threshold is None else read(threshold, model.file)
     options = LineOptions(
         symbol_field, key, unknown, bad_lines, format, reset_on, middle, top, offer_unknown, as_json, marks
     )

@@ -96,11 +96,8 @@ def read_target_data(
     """
     trained = manifest.training.get("data")
     trained = trained if isinstance(trained, Mapping) else {}
-    recorded = trained.get("targets")
-    if not targets and isinstance(recorded, list) and all(isinstance(name, str) for name in recorded):
-        targets = recorded
-    targets = tuple(targets)
-    table = _Table.of(manifest, targets, features, options or {}, trained)
+    targets = tuple(targets or manifest.trained_data.targets)
+    table = _Table.of(manifest, targets, features, options or {})
     rows = table.read(data)
     notes = [f"{data}: {rows.found}" if rows.found else str(data), *rows.remarks]
     if table.ahead:
@@ -155,15 +152,14 @@ class _Table:
     @classmethod
     def of(
         cls, manifest: Manifest, targets: tuple[str, ...], features: Sequence[str], options: Mapping[str, Any],
-        trained: Mapping[str, Any],
     ) -> _Table:  # fmt: skip
         """Check that every input and output of the model has its columns.
 
         Raises:
             CorpusError: One has none, or too many; the message names all of them and what to type.
         """
-        recorded, ahead = trained.get("reading"), trained.get("ahead")
-        reading = recorded if isinstance(recorded, Mapping) and recorded.get("kind") == EventsReader.kind else {}
+        trained = manifest.trained_data
+        reading = trained.reading if trained.kind == EventsReader.kind else {}
         given: dict[str, tuple[str, ...]] = {}
         for name, equals, column in (option.partition("=") for option in features):
             key = name if equals else feature_name(name)
@@ -197,8 +193,7 @@ class _Table:
             raise CorpusError(f"{manifest.name} reads {described} and answers with {what}: {'; '.join(problems)}.")
         values["symbol"] = values.get("symbol") if len(manifest.vocabulary) else ()
         options = {name: values[name] for name in known if name in values}
-        ahead = ahead if manifest.output == "linear" and type(ahead) is int and ahead > 0 else 0
-        return cls(manifest, targets, columns, options, ahead)
+        return cls(manifest, targets, columns, options, trained.ahead if manifest.output == "linear" else 0)
 
     @property
     def names(self) -> tuple[str, ...]:

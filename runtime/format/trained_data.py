@@ -31,12 +31,16 @@ class TrainedData:
         reading: The values of the reader.
         end: The symbol between two sequences, if the model knows it. A fresh stream begins with it.
         boundary: Name of each feature of the model -> its value with the end symbol, of shape (1,).
+        targets: Columns of the right answers, of a model of labels or values.
+        ahead: How many rows ahead of its row a value is; 0: in its row.
     """
 
     kind: str | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
     end: str | None = None
     boundary: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    ahead: int = 0
 
     @classmethod
     def of(cls, training: Mapping[str, Any], vocabulary: Vocabulary, features: Iterable[str]) -> TrainedData:
@@ -50,12 +54,15 @@ class TrainedData:
         reading = reading if isinstance(reading, Mapping) else {}
         kind, end, values = reading.get("kind"), data.get("end"), data.get("boundary")
         values = values if isinstance(values, Mapping) else {}
+        targets, ahead = data.get("targets"), data.get("ahead")
         boundary = {name: values.get(name) for name in features}
         complete = all(_is_single_number(value) for value in boundary.values())
         known = isinstance(end, str) and end in vocabulary and complete
         return cls(
             kind if isinstance(kind, str) else None, reading, str(end) if known else None,
             {name: value for name, value in boundary.items() if value is not None} if known else {},
+            tuple(targets) if isinstance(targets, list) and all(isinstance(name, str) for name in targets) else (),
+            ahead if type(ahead) is int and ahead > 0 else 0,
         )  # fmt: skip
 
 

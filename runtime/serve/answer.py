@@ -11,11 +11,12 @@ from ..common.printable import printable_json
 from ..format.vocabulary import show_symbol
 from ..streams.prediction import Prediction, prediction_to_json, prediction_to_text, symbols_to_json
 from ..tasks.anomaly import Surprise
+from .residual_watch import Residual
 
 # Names of an answer; another field of the line that has one of them is called in_NAME.
 _TAKEN = frozenset((
     "stream", "seen", "input", "unknown", "reset", "error", "bits", "rank", "surprising", "alarm", "symbol",
-    "probability", "top", "values", "gap", "gap_probability",
+    "probability", "top", "values", "gap", "gap_probability", "residuals",
 ))  # fmt: skip
 
 
@@ -32,6 +33,7 @@ class Answer:
         events: The likeliest next events of a model with gap symbols, and the likeliest gap before the first.
         fields: Other fields of the line.
         reset: Whether the line only resets its stream.
+        residual: The residual of the row; None: none is watched.
         silent: The model has no answer at this step: the field that is null then; see `main_field`.
     """
 
@@ -44,6 +46,7 @@ class Answer:
     fields: Mapping[str, Any] | None = None
     reset: bool = False
     silent: str | None = None
+    residual: Residual | None = None
 
     def to_json(self, top: int, *, offer_unknown: bool = False) -> str:
         """Return it as a JSON object; `top` is the number of likeliest symbols to name."""
@@ -70,6 +73,10 @@ class Answer:
             one = self.surprise
             bits, rank = (None, None) if isnan(one.bits) else (round(one.bits, 4), one.rank)
             answer |= {"bits": bits, "rank": rank, "surprising": one.surprising, "alarm": one.alarm}
+        if self.residual is not None:
+            found = self.residual.residuals
+            rounded = None if found is None else [float(f"{each:.6g}") for each in found]
+            answer |= {"residuals": rounded, "surprising": self.residual.surprising, "alarm": self.residual.alarm}
         return printable_json(answer)
 
     def to_text(self, top: int, *, offer_unknown: bool = False) -> str:
@@ -82,6 +89,10 @@ class Answer:
             one = self.surprise
             mark = " alarm" if one.alarm else " surprising" if one.surprising else ""
             columns += [show_symbol(self.given), "-" if isnan(one.bits) else f"{one.bits:.2f}{mark}"]
+        if self.residual is not None:
+            mark = " alarm" if self.residual.alarm else " surprising" if self.residual.surprising else ""
+            found = self.residual.residuals
+            columns.append("-" if found is None else " ".join(f"{each:.6g}" for each in found) + mark)
         if self.events is not None:
             best, gap = self.events
             names = [show_symbol(symbol) for symbol, _ in best]

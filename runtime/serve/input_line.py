@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.errors import InputError
@@ -28,6 +28,7 @@ class Event(NamedTuple):
         time: Its time, in nanoseconds or in the unit of its column; None: not known.
         fields: Other fields of the line, for the answer.
         static: Static inputs of the model, for the stream of the line.
+        right: Cells of the columns that residuals are about, in their order.
     """
 
     symbol: str | None
@@ -38,14 +39,15 @@ class Event(NamedTuple):
     time: int | float | None = None
     fields: Mapping[str, Any] = _NO_FIELDS
     static: Mapping[str, Any] = _NO_FIELDS
+    right: Sequence[Any] = ()
 
 
-def parse_line(line: str, manifest: Manifest) -> Event:
+def parse_line(line: str, manifest: Manifest, right: Sequence[str] = ()) -> Event:
     r"""Return the event of a line without a key.
 
     For a model that reads symbols alone the line is a symbol (newline, tab and backslash as `\n`, `\t`, `\\`). For any
     other it is a JSON object, {"symbol": "3", "speed": [0.1, 0.2]}, or the array of the only feature; or
-    {"reset": true}, alone or with the others.
+    {"reset": true}, alone or with the others. `right` names further fields, of the values that residuals are about.
 
     Raises:
         InputError: The line is no JSON object, or lacks its symbol. `Stream.step` checks the features.
@@ -58,14 +60,18 @@ def parse_line(line: str, manifest: Manifest) -> Event:
         found = {manifest.features[0].name: found}
     found = _object(found, line, expected)
     reset = takes_reset(found, manifest)
+    names = {feature.name for feature in manifest.features}
+    values = tuple(found.get(name) if name in names else found.pop(name, None) for name in right)
     static = {tensor.name: found.pop(tensor.name) for tensor in manifest.static if tensor.name in found}
     if reset and not found:
         return Event(None, reset=True, is_event=False, static=static)
     symbol = _symbol(found.pop(SYMBOL, None), line, expected) if len(manifest.vocabulary) else None
-    return Event(symbol, found, reset=reset, static=static)
+    return Event(symbol, found, reset=reset, static=static, right=values)
 
 
-def parse_json_line(line: str, manifest: Manifest, symbol_field: str | None, key_field: str | None) -> Event:
+def parse_json_line(
+    line: str, manifest: Manifest, symbol_field: str | None, key_field: str | None, right: Sequence[str] = ()
+) -> Event:
     """Return the event of a JSON object, with its static inputs; fields that are not named are ignored.
 
     Numbers, true and false are keys or symbols as they are written in JSON.
@@ -75,6 +81,7 @@ def parse_json_line(line: str, manifest: Manifest, symbol_field: str | None, key
         manifest: Manifest of the model.
         symbol_field: The field of the symbol; None: "symbol".
         key_field: The field of the key; None: there is one stream, and its key is "".
+        right: Fields of the values that residuals are about.
 
     Raises:
         InputError: The line is no JSON object, or lacks its key or its symbol.
@@ -89,7 +96,8 @@ def parse_json_line(line: str, manifest: Manifest, symbol_field: str | None, key
     if reset and not features and symbol_field not in found:
         return Event(None, key=key, reset=True, is_event=False, static=static)
     symbol = _symbol(found.get(symbol_field), line, expected) if len(manifest.vocabulary) else None
-    return Event(symbol, features or None, key, reset, static=static)
+    values = tuple(found.get(name) for name in right)
+    return Event(symbol, features or None, key, reset, static=static, right=values)
 
 
 def read_json(line: str, expected: str) -> Any:

@@ -13,6 +13,7 @@ from ..streams.model import Model
 from ..streams.snapshot import Snapshot, State
 from ..streams.static import Static, start_of
 from ..streams.stream import Stream
+from .residual_watch import Pending
 
 _NONE: Static = {}
 _IN_STREAM = Snapshot({})  # of the selected key: its state is in the stream
@@ -27,6 +28,7 @@ class KeyedStreams:
     Attributes:
         stream: The stream, in the state of the selected key.
         times: Key -> the time of its last event, where times are read.
+        pending: Key -> forecasts of which the value has not come yet, where residuals are watched.
         forgotten: Number of keys whose state has been dropped.
     """
 
@@ -43,6 +45,7 @@ class KeyedStreams:
         self._start = None if needs_static else model.initial_state()
         self.stream = Stream(model.pool, Snapshot(self._start or initial_state(model.manifest.state)))
         self.times: dict[str, int | float] = {}
+        self.pending: dict[str, Pending] = {}
         self.forgotten = 0
         self._limit, self._tell = limit, tell
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()  # that of the selected key may be older
@@ -73,8 +76,7 @@ class KeyedStreams:
             self.stream.go_to(before)
             self._selected = key
         if reset:
-            self.stream.reset()
-            self.times.pop(key, None)
+            self.reset(key)
         if static:
             self._give(static)
         return self.stream
@@ -97,6 +99,12 @@ class KeyedStreams:
             )
         self.stream.go_to(Snapshot(start))
 
+    def reset(self, key: str) -> None:
+        """Reset the stream of the selected `key`."""
+        self.stream.reset()
+        self.times.pop(key, None)
+        self.pending.pop(key, None)
+
     def keep(self, key: str) -> None:
         """Note a step of the selected `key`; drop the key that was stepped longest ago if there are too many."""
         self._snapshots.setdefault(key, _IN_STREAM)
@@ -105,6 +113,7 @@ class KeyedStreams:
             return
         dropped, _ = self._snapshots.popitem(last=False)
         self.times.pop(dropped, None)
+        self.pending.pop(dropped, None)
         self.forgotten += 1
         if str(self.forgotten).strip("0") == "1":
             self._tell(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.errors import CorpusError, InputError, OptionError
 from ..data.columns import GAP
+from ..data.csv_table import find_delimiter
 from ..data.event_row import EventRow, RowParser
 from ..data.events import CSV, JSON_LINES, EventsReader
 from ..data.for_model import reader_for_model
@@ -18,7 +19,6 @@ from ..format.manifest import Manifest
 from .input_line import RESET, Event, read_json, takes_reset
 
 ROW_FORMATS = (CSV, JSON_LINES)
-_DELIMITERS = ",;\t|"
 _SHOWN = 60
 
 
@@ -34,13 +34,19 @@ class RowLines:
         header: The line that names the columns; "": none has come. It is saved with the state.
     """
 
-    def __init__(self, manifest: Manifest, format: str, key_field: str | None) -> None:
-        """Parse lines of `format`, "csv" or "jsonl"; `key_field`: the field of the key, None: as in training.
+    def __init__(self, manifest: Manifest, format: str, key_field: str | None, right: Sequence[str] = ()) -> None:
+        """Parse lines of rows.
+
+        Args:
+            manifest: Manifest of the model.
+            format: "csv" or "jsonl".
+            key_field: The field of the key; None: as in training.
+            right: Columns of the values that residuals are about.
 
         Raises:
             OptionError: The model was not trained on a table.
         """
-        self._manifest, self._is_csv, self.header = manifest, format == CSV, ""
+        self._manifest, self._is_csv, self.header, self._right = manifest, format == CSV, "", right
         reader = reader_of_rows(manifest, format)
         if reader is None:
             raise OptionError(
@@ -57,6 +63,7 @@ class RowLines:
         self._has_own_key = self.key_name not in (None, reader.sequence)
         self._key_index: int | None = None
         self._others: list[tuple[str, int]] = []
+        self._right_indices: list[int] = []
         self._left_out = {*reader.columns.symbols, self.key_name}  # of the other fields: the answer has them
 
     def parse(self, line: str) -> Event | None:
@@ -81,7 +88,8 @@ class RowLines:
         except ValueError as error:
             raise InputError(str(error)) from None
         key = row.sequence if self._key_index is None else cells[self._key_index]
-        return self._event(row, key, {name: cells[index] for name, index in self._others})
+        event = self._event(row, key, {name: cells[index] for name, index in self._others})
+        return event._replace(right=[cells[index] for index in self._right_indices]) if self._right else event
 
     def is_header(self, line: str) -> bool:
         """Return whether a line names all columns that are read."""
@@ -123,6 +131,12 @@ class RowLines:
         self._names = names
         if self._has_own_key and self.key_name not in names:
             raise InputError(f"There is no column {self.key_name!r} (--key); there are {', '.join(names)}")
+        if self._right and (missing := [name for name in self._right if name not in names]):
+            raise InputError(
+                f"There is no column {', '.join(map(repr, missing))}, which --threshold is about; there are "
+                f"{', '.join(names)}"
+            )
+        self._right_indices = [names.index(name) for name in self._right]
         self._key_index = names.index(str(self.key_name)) if self._has_own_key else None
         self._others = [(name, index) for index, name in enumerate(names) if name not in self._left_out]
         self._selected = [None if name is None else names.index(name) for name in selected]
@@ -130,9 +144,13 @@ class RowLines:
         return has_header
 
     def _delimiter_of(self, line: str) -> str:
-        if self._reader.delimiter is not None:
-            return self._reader.delimiter
-        return max(_DELIMITERS, key=lambda one: (len(next(csv.reader([line], delimiter=one), [])), one == ","))
+        reader = self._reader
+        if reader.delimiter is not None:
+            return reader.delimiter
+        try:
+            return find_delimiter([line], reader.columns, reader.header, reader.new_time_reader(), "Line 1")
+        except CorpusError as error:
+            raise InputError(str(error)) from None
 
     def _split(self, line: str) -> list[str]:
         if '"' not in line:
@@ -153,7 +171,8 @@ class RowLines:
         reset = RESET not in self._left_out and takes_reset(found, self._manifest)
         given = found.get(self.key_name) if self.key_name is not None else None
         key = given if given is None or isinstance(given, str) else json.dumps(given)
-        if reset and not any(name in found for name in self._reader.columns.symbols):
+        columns = self._reader.columns
+        if reset and not any(name in found for name in columns.symbols or columns.features.values()):
             return Event(None, key=key or "", reset=True, is_event=False)
         try:
             row = self._rows.parse_mapping(found)
@@ -162,7 +181,8 @@ class RowLines:
         for text in (key or "", row.symbol or ""):
             _require_unicode(text)
         others = {name: value for name, value in found.items() if name not in self._left_out}
-        return self._event(row, key if self._has_own_key else row.sequence, others)._replace(reset=reset)
+        event = self._event(row, key if self._has_own_key else row.sequence, others)
+        return event._replace(reset=reset, right=[found.get(name) for name in self._right])
 
     def _event(self, row: EventRow, key: str | None, others: Mapping[str, Any]) -> Event:
         if row.missing:
@@ -170,7 +190,7 @@ class RowLines:
         if self.key_name is not None and not key:
             raise InputError(f"There is no {self.key_name!r}, the key of a stream")
         features = {name: [value] for name, value in zip(self._rows.feature_names, row.features, strict=True)}
-        return Event(row.symbol, features or None, key or "", time=row.time, fields=others)
+        return Event(row.symbol or None, features or None, key or "", time=row.time, fields=others)
 
 
 def reader_of_rows(manifest: Manifest, format: str) -> EventsReader | None:

@@ -19,10 +19,12 @@ from ..data.events import CSV
 from ..streams.model import Model
 from ..streams.saved_state import SavedStreams
 from ..tasks.anomaly import Threshold
+from ..tasks.residuals import ResidualThreshold
 from .answer import Answer
 from .input_line import Event, parse_json_line, parse_line
 from .input_offset import InputOffset
 from .lines import Line
+from .residual_watch import ResidualWatch
 from .rows import RowLines, reader_of_rows
 from .stepper import Stepper
 from .tally import Tally
@@ -50,7 +52,7 @@ class LineOptions:
         top: How many of the likeliest symbols to name.
         offer_unknown: Name the unknown symbol, and the end symbol of a text, among them.
         as_json: Answer with JSON objects.
-        threshold: Marks surprising symbols; None: no surprise in the answers.
+        threshold: Marks surprising symbols, or rows whose value is far from the answer; None: nothing is marked.
     """
 
     symbol_field: str | None = None
@@ -63,7 +65,7 @@ class LineOptions:
     top: int = 1
     offer_unknown: bool = False
     as_json: bool = False
-    threshold: Threshold | None = None
+    threshold: Threshold | ResidualThreshold | None = None
 
 
 class Session:
@@ -83,8 +85,10 @@ class Session:
             TargetError: The model does not predict its next symbol, and there is a threshold.
         """
         self._model, self._options, self._tell, self._vocabulary = model, options, tell, model.vocabulary
-        self._policy = _checked(options, model)
-        self._rows = None if options.format is None else RowLines(model.manifest, options.format, options.key_field)
+        self._policy, limit = _checked(options, model), options.threshold
+        self._residuals = ResidualWatch(model.manifest, limit) if isinstance(limit, ResidualThreshold) else None
+        self._right = () if self._residuals is None else self._residuals.columns
+        self._rows = None if options.format is None else self._rows_of(options.format, options.key_field)
         self._may_be_table = options.format is options.symbol_field is options.key_field is None
         self._key = options.key_field if self._rows is None else self._rows.key_name
         self._max_streams = max_streams
@@ -146,6 +150,8 @@ class Session:
         }  # fmt: skip
         if self._rows is not None:
             note |= {"header": self._rows.header, "times": streams.times}
+        if self._residuals is not None:
+            note["pending"] = streams.pending
         snapshots = streams.snapshots()
         if self._key is None and not snapshots:
             snapshots = {_ALONE: streams.alone()}
@@ -167,7 +173,7 @@ class Session:
         found = saved.note.get(_NOTE)
         note: dict[str, Any] = found if isinstance(found, dict) else {}
         if self._may_be_table and isinstance(note.get("header"), str):
-            self._read_rows(RowLines(self._model.manifest, CSV, None))
+            self._read_rows(self._rows_of(CSV))
         field, expected = note.get("stream"), self._key
         is_alone = field is None and set(snapshots) == {_ALONE}
         if is_alone != (expected is None):
@@ -187,6 +193,9 @@ class Session:
         times = note.get("times")
         if isinstance(times, dict):
             streams.times = {key: time for key, time in times.items() if type(time) in (int, float)}
+        pending = note.get("pending")
+        if isinstance(pending, dict) and self._residuals is not None:
+            streams.pending = {key: found for key, found in pending.items() if _are_forecasts(found, len(self._right))}
         if self._rows is not None:
             self._rows.restore_header(str(note.get("header", "")))
         return InputOffset.from_json(note.get("input"))
@@ -212,9 +221,10 @@ class Session:
             if event is None:
                 return None
         elif options.symbol_field is None and options.key_field is None:
-            event = parse_line(text, self._model.manifest)
+            event = parse_line(text, self._model.manifest, self._right)
         else:
-            event = parse_json_line(text, self._model.manifest, options.symbol_field, options.key_field)
+            manifest = self._model.manifest
+            event = parse_json_line(text, manifest, options.symbol_field, options.key_field, self._right)
         given = _shown(text) if event.symbol is None else event.symbol
         if event.symbol is not None and event.symbol not in self._vocabulary and event.symbol != options.reset_on:
             if self._policy == SKIP:
@@ -250,7 +260,7 @@ class Session:
         self._may_be_table = False
         if self._lines or text in self._vocabulary or reader_of_rows(self._model.manifest, CSV) is None:
             return
-        rows = RowLines(self._model.manifest, CSV, None)
+        rows = self._rows_of(CSV)
         if rows.is_header(text):
             self._read_rows(rows)
             self._tell("Line 1 names the columns of the training: the input is read as CSV (--format csv).")
@@ -260,11 +270,16 @@ class Session:
         self._rows, self._key, self._may_be_table = rows, rows.key_name, False
         self._stepper = self._new_stepper()
 
+    def _rows_of(self, format: str, key_field: str | None = None) -> RowLines:
+        return RowLines(self._model.manifest, format, key_field, self._right)
+
     def _new_stepper(self) -> Stepper:
         options = self._options
+        surprising = options.threshold if isinstance(options.threshold, Threshold) else None
         return Stepper(
-            self._model, 1 if self._key is None else self._max_streams, self._tell, threshold=options.threshold,
-            reset_on=options.reset_on, middle=options.middle, top=options.top, offer_unknown=options.offer_unknown,
+            self._model, 1 if self._key is None else self._max_streams, self._tell, threshold=surprising,
+            residuals=self._residuals, reset_on=options.reset_on, middle=options.middle, top=options.top,
+            offer_unknown=options.offer_unknown,
             keyed=self._key is not None,
         )  # fmt: skip
 
@@ -288,6 +303,14 @@ def _numbered(number: int, why: object) -> str:
 
 def _shown(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _are_forecasts(found: Any, count: int) -> bool:
+    """Tell whether a note holds forecasts of `count` values each, or of none."""
+    return isinstance(found, list) and all(
+        isinstance(each, list) and len(each) in (0, count) and all(type(value) is float for value in each)
+        for each in found
+    )
 
 
 def _count(note: dict[str, Any], name: str, default: int) -> int:

@@ -14,6 +14,7 @@ from ..tasks.next_event import NextEvents, next_events_of
 from .answer import Answer
 from .input_line import Event
 from .keyed_streams import KeyedStreams
+from .residual_watch import ResidualWatch
 from .rows import RowLines
 
 
@@ -27,7 +28,8 @@ class Stepper:
 
     def __init__(
         self, model: Model, max_streams: int, tell: Callable[[str], None], *, threshold: Threshold | None = None,
-        reset_on: str | None = None, middle: bool = False, top: int = 1, offer_unknown: bool = False,
+        residuals: ResidualWatch | None = None, reset_on: str | None = None, middle: bool = False, top: int = 1,
+        offer_unknown: bool = False,
         keyed: bool = False,
     ) -> None:  # fmt: skip
         """Begin with nothing read.
@@ -37,6 +39,7 @@ class Stepper:
             max_streams: How many streams to keep.
             tell: Takes remarks for the user.
             threshold: Marks surprising symbols; None: no surprise in the answers.
+            residuals: Compares the values of rows with the answers; None: nothing does.
             reset_on: Symbol after which a stream is reset; None: there is none.
             middle: Fresh streams begin in the middle of a sequence.
             top: How many of the likeliest events to name.
@@ -50,6 +53,7 @@ class Stepper:
         self.symbols = 0
         self._vocabulary, self._tell = model.vocabulary, tell
         self._watch = None if threshold is None else Watch(self.streams.stream, threshold, begin=not middle)
+        self._residuals = residuals
         self._reset_on, self._begins, self._keyed = reset_on, not middle, keyed
         self._resets_unfed = reset_on is not None and reset_on not in model.vocabulary
         self._end = model.manifest.trained_data.end
@@ -75,12 +79,15 @@ class Stepper:
         if is_reset_alone:
             streams.keep(key)
             return Answer(given, reset=True, stream=self._seen(key))
+        right = None if self._residuals is None else self._residuals.parse(event.right)
         answer = self._step(stream, event, given, rows)
+        if self._residuals is not None:
+            answer.residual, pending = self._residuals.compare(right, answer.prediction, streams.pending.get(key, []))
+            streams.pending[key] = pending
         if self._keyed:
             answer.stream = key, stream.symbols_seen
         if event.symbol == self._reset_on and self._reset_on is not None:
-            stream.reset()
-            streams.times.pop(key, None)
+            streams.reset(key)
         elif event.time is not None:
             streams.times[key] = event.time
         streams.keep(key)

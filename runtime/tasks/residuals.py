@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from sys import float_info
 from typing import Any
@@ -56,8 +56,11 @@ class ResidualThreshold:
         Args:
             residuals: Of one row, shape (K,); the sign does not matter.
         """
-        sizes = np.abs(np.asarray(residuals, np.float64)).reshape(-1)
-        return tuple(bool(size > limit) for size, limit in zip(sizes, self.residuals, strict=True))
+        return _above(residuals, self.residuals)
+
+    def is_alarm(self, residuals: ArrayLike) -> tuple[bool, ...]:
+        """Return the same for the limits of sequences; nothing is an alarm if there are none."""
+        return _above(residuals, self.sequence_residuals or (inf,) * len(self.residuals))
 
     def to_json(self) -> dict[str, Any]:
         """Return the threshold as a JSON object."""
@@ -108,6 +111,11 @@ def read_residual_threshold(path: str | Path, file: ModelFile) -> ResidualThresh
         None if alone is None else tuple(map(float, alone)), float(found["false_alarms"]), found["rows"],
         found["sequences"],
     )  # fmt: skip
+
+
+def _above(residuals: ArrayLike, limits: Sequence[float]) -> tuple[bool, ...]:
+    sizes = np.abs(np.asarray(residuals, np.float64)).reshape(-1)
+    return tuple(bool(size > limit) for size, limit in zip(sizes, limits, strict=True))
 
 
 def _are_numbers(values: Any, count: int) -> bool:

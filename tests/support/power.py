@@ -37,13 +37,13 @@ def _write(path: Path, payload: bytes, **more) -> Path:
     return path
 
 
-def write_power(path: Path) -> Path:
+def write_power(path: Path, **more) -> Path:
     """Write a model that answers with the mean of this product of volts and amps and the one before, 0 at first."""
     nodes = [
         helper.make_node("Add", ["product", "h0"], ["sum"]),
         helper.make_node("Mul", ["sum", "half"], ["values"]),
     ]
-    return _write(path, _payload("values", nodes), output="linear", labels=Vocabulary.of_ids(1))
+    return _write(path, _payload("values", nodes), output="linear", labels=Vocabulary.of_ids(1), **more)
 
 
 def write_scaled(path: Path) -> Path:
