@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...runtime.common.arrays import AnyArray
 from ...runtime.common.atomic_write import atomic_write, make_folder
 from ...runtime.common.errors import AdoptionError, BackendError, ForeignFileError, ModelFileNotFoundError
 from ...runtime.common.run_worker import WorkerProcess
@@ -28,6 +29,9 @@ from .cell_structure import BY_OPERATOR
 from .checks import activation_of, golden_of, problems_of, runs_to_make
 from .graph_ports import GraphPorts, adoption_error, read_ports, with_output_shapes
 from .infer_mapping import GivenRoles, InferredMapping, infer_mapping
+from .lift import Lifted
+from .lift import lift as lift_variables
+from .prove_lift import prove_lift
 
 _TIMEOUT = 600.0  # seconds
 _IMPOSSIBLE = {("softmax", "sigmoid"), ("softmax", "logits"), ("sigmoid", "logits")}  # said, and found
@@ -70,9 +74,10 @@ def adopt(
     labels: Vocabulary | None = None,
     name: str | None = None,
     signature: str | None = None,
+    lift: bool = False,
     confirm: Callable[[InferredMapping], bool] = lambda _: True,
 ) -> Adopted | InferredMapping:
-    """Write the file at `path`, with a manifest, to `out`; its graph stays as it is, byte for byte.
+    """Write the file at `path`, with a manifest, to `out`; its graph stays as it is, unless it is lifted.
 
     Args:
         path: A .tflite or .onnx file of one step, whose state is among its inputs and outputs.
@@ -90,6 +95,7 @@ def adopt(
         labels: The symbols of the output, if it is not the next symbol.
         name: Name of the model; None: the file's name.
         signature: Which TFLite signature is a step.
+        lift: The state is in variables of a .tflite file: make inputs and outputs of them, and prove that.
         confirm: Called with the mapping if something was inferred that could be otherwise; False: write nothing.
 
     Returns:
@@ -111,13 +117,21 @@ def adopt(
         {each: tuple(np.asarray(value, float).reshape(-1).tolist()) for each, value in (constants or {}).items()},
         None if vocabulary is None else len(vocabulary),
     )  # fmt: skip
-    ports = read_ports(payload, format, path.name, signature, shapes)
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder, WorkerProcess() as worker:
+        starts: dict[str, AnyArray] = {}
+        if lift:
+            lifted = _lifted(payload, format, path.name)
+            remarks.append(prove_lift(lifted, Path(folder), path.name, worker))
+            payload, starts = lifted.payload, {state.name: state.start for state in lifted.states}
+            given = replace(given, states=(*(f"{name}=next_{name}" for name in starts), *given.states))
+        ports = read_ports(payload, format, path.name, signature, shapes)
         trial = Path(folder, path.name)
         trial.write_bytes(payload)
         ports = with_output_shapes(ports, trial, given.constants, worker)
         mapping = infer_mapping(ports, path.name, given)
-        draft = draft_manifest(ports, mapping, path, name or path.stem, vocabulary, labels, values=values, rate=rate)
+        draft = draft_manifest(
+            ports, mapping, path, name or path.stem, vocabulary, labels, starts=starts, values=values, rate=rate
+        )
         if not mapping.is_certain and not confirm(mapping):
             return mapping
         make_folder(out.parent)
@@ -127,14 +141,15 @@ def adopt(
         first = next(iter(results.values()), None)
         if first is None:
             raise adoption_error(path.name, [*failures, _no_step(draft)])
-        problems = problems_of(first, draft.state, reads_symbols=mapping.symbol is not None)
+        unproven = tuple(each for each in draft.state if each.name not in starts)
+        problems = problems_of(first, unproven, reads_symbols=mapping.symbol is not None)
         if problems:
             raise adoption_error(path.name, problems)
         manifest, found = _with_activations(draft, first, activation, values, path.name)
         remarks += [*failures, *found]
         if manifest.io_mapping is not None and manifest.io_mapping.logits:
             results = {backend: _softmaxed(each) for backend, each in results.items()}
-        remarks += _doubts(manifest, mapping)
+        remarks += [] if lift else _doubts(manifest, mapping)
         manifest = replace(manifest, golden=golden_of(results, runs, manifest, path.name))
         content = pack(payload, manifest, format)
         trial.write_bytes(content)
@@ -145,6 +160,12 @@ def adopt(
         atomic_write(out, content)
     runtimes = tuple(map(describe_backend, results))
     return Adopted(out, mapping, unpack(content, out.name).manifest, runtimes, tuple(remarks))
+
+
+def _lifted(payload: bytes, format: str, name: str) -> Lifted:
+    if format != TFLITE:
+        raise AdoptionError(f"{name} is not a .tflite file: only those have variables to lift. Nothing was written.")
+    return lift_variables(payload, name)
 
 
 def _no_step(draft: Manifest) -> str:

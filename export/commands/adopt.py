@@ -39,6 +39,9 @@ def adopt(
     activation: Annotated[Literal["softmax", "sigmoid", "logits"] | None, opt.model(
         "Activation of the output.", _INFERRED)] = None,
     signature: Annotated[str | None, opt.model("TFLite signature that computes one step.", "the only one")] = None,
+    lift: Annotated[bool, opt.model(
+        "Make inputs and outputs of the variables in which a .tflite file keeps its state, and prove that bit for bit "
+        "over 1,000 steps.", flag="--lift")] = False,
     vocabulary: opt.Vocabulary = None,
     labels: opt.Labels = None,
     name: Annotated[str | None, opt.output("Name of the model.", "name of FILE")] = None,
@@ -74,7 +77,8 @@ def adopt(
         shapes=dict(_numbers("--shape", each, int) for each in shape or ()),
         values=values, rate=rate, activation=activation,
         vocabulary=read_vocabulary(vocabulary) if vocabulary else None,
-        labels=read_vocabulary(labels) if labels else None, name=name, signature=signature, confirm=confirm,
+        labels=read_vocabulary(labels) if labels else None, name=name, signature=signature, lift=lift,
+        confirm=confirm,
     )  # fmt: skip
     if not isinstance(adopted, Adopted):
         typer.echo("Nothing was written. Repeat the command with --yes, or with these or other pairs.", err=True)

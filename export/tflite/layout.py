@@ -16,9 +16,9 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from ...runtime.common.arrays import AnyArray
 from ...runtime.format.tensor_specs import STEP, STEP_ROW
+from .aligned_buffer import aligned_buffer
 
 _FILE_IDENTIFIER = b"TFL3"
-_ALIGNMENT = 16  # bytes; interpreters read weights in place, and `force_align` of schema.fbs asks for this
 # Signatures that are stepped with their next state copied over the state -> whether interpreters put their outputs into
 # memory by their numbers downwards (seen in both; `step` has an operator that XNNPACK does not compute) or upwards.
 _STEPPED = {STEP: True, STEP_ROW: False}
@@ -39,26 +39,6 @@ class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
         if key not in self._written:
             self._written[key] = super().CreateNumpyVector(x)
         return self._written[key]
-
-
-class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
-    """A buffer whose content is aligned; the generated code forgets `force_align`."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__()
-        self.content = content
-
-    def Pack(self, builder: Any) -> Any:  # noqa: N802
-        vector = None
-        if self.content:
-            builder.StartVector(1, len(self.content), _ALIGNMENT)
-            builder.head -= len(self.content)
-            builder.Bytes[builder.head : builder.head + len(self.content)] = self.content
-            vector = builder.EndVector()
-        schema.BufferStart(builder)
-        if vector is not None:
-            schema.BufferAddData(builder, vector)
-        return schema.BufferEnd(builder)
 
 
 def repack(payload: bytes, signature_names: Mapping[str, str], rewrite: Callable[[Any], None]) -> bytes:
@@ -90,7 +70,7 @@ def repack(payload: bytes, signature_names: Mapping[str, str], rewrite: Callable
         for operator in subgraph.operators:
             operator.inputs, operator.outputs = _vector(operator.inputs), _vector(operator.outputs)
     model.metadata = model.description = None  # which converter, and the oldest TensorFlow that it thinks will do
-    model.buffers = [_AlignedBuffer(content) for content in places]
+    model.buffers = [aligned_buffer(schema, content) for content in places]
     builder = _SharingBuilder(len(payload))
     builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
     return bytes(builder.Output())

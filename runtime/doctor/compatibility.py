@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..format.onnx_graph import OnnxGraph
-from ..format.tflite_graph import CUSTOM, HIGHEST_VERSIONS, Operator, Subgraph, TfliteGraph, runs
+from ..format.tflite_graph import CUSTOM, HIGHEST_VERSIONS, VARIABLE_OPERATORS, Operator, Subgraph, TfliteGraph, runs
 from ..interpreters.numpy_engine import calculation_of
 from .packages import Interpreter, version_of
 
@@ -12,7 +12,6 @@ from .packages import Interpreter, version_of
 _ONNX_LIMITS = {(1, 21): (10, 22), (1, 31): (13, 26)}
 # Domains whose operators are built into onnxruntime.
 _ONNX_DOMAINS = {"", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "ai.onnx.preview.training"}
-_HIDDEN_STATE = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 _TYPES_UNKNOWN_TO_TFLITE_RUNTIME = ("bfloat16", "int2", "uint4")  # they came into the schema after 2.14
 _FIRST_PER_CHANNEL = 12  # version of FULLY_CONNECTED with float input and one scale for each row of int8 weights
 
@@ -41,18 +40,22 @@ def file_incompatibilities(graph: TfliteGraph | OnnxGraph) -> list[str]:
     if isinstance(graph, OnnxGraph):
         return ["some of its weights are in another file: save the model as one file"] if graph.external else []
     found = []
-    flex = sorted({custom for _, custom, _ in graph.operators if custom.startswith("Flex")})
+    flex = sorted(name for name in graph.used_operators if name.startswith("Flex"))
     if flex:
         found.append(
             f"it needs TensorFlow for {', '.join(flex)}: convert it with TFLITE_BUILTINS alone, or export the model "
             "with stepcell"
         )
-    hidden = sorted({name for name, _, _ in graph.operators if name in _HIDDEN_STATE})
-    hidden += sorted({"variable tensors" for each in graph.subgraphs for tensor in each.tensors if tensor.variable})
+    hidden = sorted(graph.used_operators.intersection(VARIABLE_OPERATORS))
     if hidden:
         found.append(
-            f"it keeps its state inside ({', '.join(hidden)}), where it can be neither read nor reset: export the "
-            "model with the state as inputs and outputs"
+            f"it keeps its state inside ({', '.join(hidden)}), where it can be neither read nor reset: make inputs and "
+            "outputs of it with stepcell adopt FILE --lift"
+        )
+    if any(tensor.variable for each in graph.subgraphs for tensor in each.tensors):
+        found.append(
+            "it keeps its state inside (variable tensors), where it can be neither read nor reset, and which cannot be "
+            "lifted: export the model with the state as inputs and outputs"
         )
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..common.run_worker import run_worker
 from ..format.model_file import FORMATS
+from ..format.tflite_graph import VARIABLE_OPERATORS, TfliteGraph
 from ..interpreters import probe
 from ..interpreters.registry import installed_version
 from .compatibility import file_incompatibilities, incompatibilities
@@ -132,10 +133,14 @@ class Diagnosis:
     @property
     def advice(self) -> tuple[str, ...]:
         """The next steps and their commands; empty if it runs already or nothing helps."""
+        graph = self.contents.graph if self.contents else None
+        if isinstance(graph, TfliteGraph) and graph.used_operators.intersection(VARIABLE_OPERATORS):
+            return (f"lift it: stepcell adopt {self.contents.path if self.contents else ''} --lift --out FILE",)
         if self.lacks_manifest:
             return (
                 "give it a manifest, if its state goes in and comes out: "
-                f"stepcell adopt {self.contents.path if self.contents else ''} --vocabulary FILE --out FILE",
+                f"stepcell adopt {self.contents.path if self.contents else ''} --out FILE, with --vocabulary FILE if it "
+                "reads symbols",
             )
         if self.problems:
             return ()

@@ -16,6 +16,7 @@ from ..common.arrays import AnyArray
 from .flatbuffer import FlatbufferError, Table, root_table
 
 CUSTOM = "CUSTOM"
+VARIABLE_OPERATORS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")  # of state that is kept inside
 _FIRST_VERSION = {"BROADCAST_TO": 2}
 
 # Name:highest version in tflite-runtime 2.14.0:highest version in ai-edge-litert 2.3.0, in the order of their numbers;
@@ -172,6 +173,11 @@ class TfliteGraph:
     signatures: tuple[Signature, ...]
     buffers: tuple[memoryview, ...]
     operators: tuple[tuple[str, str, int], ...]
+
+    @property
+    def used_operators(self) -> frozenset[str]:
+        """The names of the operators that its graphs use; of a custom operator that of its own."""
+        return frozenset(each.custom or each.name for graph in self.subgraphs for each in graph.operators)
 
     def constant(self, tensor: Tensor) -> AnyArray | None:
         """Return the constant value of `tensor`, None if the file holds none.

@@ -65,8 +65,8 @@ class MappedBackend(ArrayBackend):
         }
         outputs = self._run({**self._fed, **states})
         following = {
-            name: self._next_of(outputs[target.name], name, target).reshape(self._state[name].shape)
-            for name, (_, target) in mapping.state.items()
+            name: self._next_of(outputs[target.name], name, source, target).reshape(self._state[name].shape)
+            for name, (source, target) in mapping.state.items()
         }
         answer = from_tensor(outputs[mapping.output.name], mapping.output).reshape(-1)
         self._answer[...] = softmax(answer) if mapping.logits else answer
@@ -75,7 +75,10 @@ class MappedBackend(ArrayBackend):
         self._next = following
         require_finite([self._answer, *self._extra_outputs.values(), *following.values()], self.manifest)
 
-    def _next_of(self, array: AnyArray, name: str, port: TensorSpec) -> Float32:
+    def _next_of(self, array: AnyArray, name: str, source: TensorSpec, port: TensorSpec) -> Float32:
+        """Return the next value of a state as its input has it: with the scale of the input, if that is another one."""
+        if (source.scale, source.zero_point) != (port.scale, port.zero_point):
+            array = to_tensor(from_tensor(array, port).reshape(source.shape), source)
         if port.dtype in ("int32", "int64") and np.abs(array).max(initial=0) > _LARGEST_INTEGER:
             raise BackendError(
                 f"The state {name} of {self.manifest.name} has come to an integer beyond {_LARGEST_INTEGER:,}, which "

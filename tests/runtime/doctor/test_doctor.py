@@ -65,6 +65,9 @@ def with_operator(custom="", builtin="CUSTOM"):
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
         code.customCode, code.version = custom.encode() or None, 1
         model.operatorCodes.append(code)
+        operator = schema.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = len(model.operatorCodes) - 1, [], []
+        model.subgraphs[0].operators.append(operator)
 
     return change
 
