@@ -137,10 +137,10 @@ class Diagnosis:
         if isinstance(graph, TfliteGraph) and graph.used_operators.intersection(VARIABLE_OPERATORS):
             return (f"lift it: stepcell adopt {self.contents.path if self.contents else ''} --lift --out FILE",)
         if self.lacks_manifest:
+            path = self.contents.path if self.contents else ""
             return (
-                "give it a manifest, if its state goes in and comes out: "
-                f"stepcell adopt {self.contents.path if self.contents else ''} --out FILE, with --vocabulary FILE if it "
-                "reads symbols",
+                f"give it a manifest, if its state goes in and comes out: stepcell adopt {path} --out FILE, with "
+                "--vocabulary FILE if it reads symbols",
             )
         if self.problems:
             return ()
