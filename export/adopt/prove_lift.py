@@ -46,7 +46,8 @@ def prove_lift(lifted: Lifted, folder: Path, name: str, worker: WorkerProcess) -
     fed = _varied_inputs(lifted.exposed)
     starts = {f"start/{state.name}": state.start for state in lifted.states}
     carried = {state.name: f"next_{state.name}" for state in lifted.states}
-    steps = ((paths[0], pack_arrays(fed), {}), (paths[1], pack_arrays(fed | starts), carried))
+    nothing: dict[str, str] = {}
+    steps = ((paths[0], pack_arrays(fed), nothing), (paths[1], pack_arrays(fed | starts), carried))
     proven, failures = [], []
     for interpreter in INTERPRETERS:
         if interpreter.format != TFLITE or interpreter.is_fallback or not is_installed(interpreter.backend):
