@@ -1,6 +1,7 @@
 """Random causal architectures through the whole export, on every interpreter installed here.
 
     python benchmarks/architectures.py --count 300
+    python benchmarks/architectures.py --count 50 --kind rate
 
 Each is exported (Keras on the whole sequence against the files one symbol at a time, carried from two states and step
 by step), and then absorbed in chunks and with its state taken out and put back in the middle. One line each, as JSON.
@@ -26,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import keras
 import numpy as np
-from support.architectures import difference_of_ways, random_model
+from support.architectures import KINDS, difference_of_ways
 
 from stepcell.export import export
 from stepcell.export.parity.device_process import installed_backends
@@ -35,11 +36,11 @@ from stepcell.runtime.common.errors import StepcellError
 TOLERANCE = 1e-5
 
 
-def try_one(seed: int, steps: int) -> dict[str, object]:
+def try_one(seed: int, steps: int, kind: str) -> dict[str, object]:
     """Export the architecture of `seed` and return what was measured, or the error."""
     random = np.random.default_rng(seed)
     keras.backend.clear_session()
-    model = random_model(lambda options: options[random.integers(len(options))])
+    model = KINDS[kind](lambda options: options[random.integers(len(options))])
     layers = [type(layer).__name__ for layer in model.layers[1:]]
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +48,7 @@ def try_one(seed: int, steps: int) -> dict[str, object]:
             exported = export(model, folder, steps=steps)
         except StepcellError as error:
             return {"seed": seed, "failed": str(error), "layers": layers}
-        ids, cut = random.integers(0, model.output_shape[-1], 40), int(random.integers(1, 39))
+        ids, cut = random.integers(0, model.output_shape[-1], 120), int(random.integers(1, 119))
         ways = [
             difference_of_ways(path, backend, ids, cut)
             for path in exported.files[:-1]
@@ -71,11 +72,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300, help="how many architectures")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--steps", type=int, default=1000, help="carried steps in the parity check")
+    parser.add_argument("--kind", choices=list(KINDS), default="plain", help="plain, or with strides (rate)")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message="Layer .* was passed an input with a mask")
     results = []
     for seed in range(options.first, options.first + options.count):
-        results.append(try_one(seed, options.steps))
+        results.append(try_one(seed, options.steps, options.kind))
         print(json.dumps(results[-1]), flush=True)
     failed = [result["seed"] for result in results if result["failed"]]
     print(f"{len(results)} architectures, {len(failed)} failed {failed or ''}", file=sys.stderr)

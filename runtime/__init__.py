@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .data.log_mel import LogMel
     from .format.manifest import Cell, Golden, GoldenRun, Manifest, StateTensor
     from .format.model_file import ModelFile, read_model_file
-    from .format.tensor_specs import Feature, Output
+    from .format.tensor_specs import AnswerTimes, Feature, Output
     from .format.vocabulary import Vocabulary
     from .interpreters.probe import probe_backends, usable_backends
     from .interpreters.registry import BACKEND_NAMES, describe_backend
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKEND_NAMES",
+    "AnswerTimes",
     "BackendError",
     "Cell",
     "Continuation",
@@ -129,7 +130,7 @@ _HOMES = {
     ".data.log_mel": ("LogMel",),
     ".format.manifest": ("Cell", "Golden", "GoldenRun", "Manifest", "StateTensor"),
     ".format.model_file": ("ModelFile", "read_model_file"),
-    ".format.tensor_specs": ("Feature", "Output"),
+    ".format.tensor_specs": ("AnswerTimes", "Feature", "Output"),
     ".format.vocabulary": ("Vocabulary",),
     ".interpreters.probe": ("probe_backends", "usable_backends"),
     ".interpreters.registry": ("BACKEND_NAMES", "describe_backend"),

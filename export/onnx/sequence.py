@@ -21,6 +21,7 @@ from onnx import helper
 from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import NotSteppableError
 from ...runtime.format.manifest import Cell
+from ...runtime.format.tensor_specs import EVERY_STEP
 from ..layers import LayerStep, Lookup
 from ..ops import Value, Weights
 from ..ops.precision import FLOAT32
@@ -65,6 +66,8 @@ def check_sequence_graph(step_function: StepFunction, name: str) -> None:
 
 
 def _reasons(step: LayerStep, *, masked: bool) -> Iterable[str]:
+    if step.answers != EVERY_STEP:
+        yield "it does not answer at each step"
     if not step.state:
         return
     if step.recurrent is None or step.cell is None:

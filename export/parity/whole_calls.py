@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from ...runtime.format.tensor_specs import EVERY_STEP
 from ..layers import LayerStep, Lookup
 from ..layers.keras_graph import KerasLayer, LayerCall
 from ..layers.traced import OUTPUT
+from ..step_function.clock import composed
 from ..step_function.plan import Steps
 
 _L = keras.layers
@@ -90,7 +93,8 @@ def _whole_call(call: LayerCall, steps: Sequence[LayerStep], zeros: int) -> Whol
     if type(layer) is _L.CategoryEncoding:
         # The layer itself drops the time axis of sequences of one symbol and refuses sequences of unknown length.
         return WholeCall(lambda inputs, _, mask: (tf.one_hot(tf.cast(inputs[0], tf.int32), layer.num_tokens), []))
-    return WholeCall(lambda inputs, _, mask: (_plain(call, inputs), []))
+    times = reduce(composed, (step.answers for step in steps), EVERY_STEP)  # of a rule of one's own
+    return WholeCall(lambda inputs, _, mask: (_plain(call, inputs), []), first=times.first, every=times.every)
 
 
 def _plain(call: LayerCall, inputs: list[Any]) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.architectures import difference_of_ways, random_model
+from support.architectures import KINDS, difference_of_ways
 
 from stepcell.export import build_step_function, export
 from stepcell.export.step_function.run import run_numpy
@@ -25,12 +25,15 @@ def softmax(x):
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
-@settings(max_examples=15, **UNTIMED)
-@given(st.data())
-def test_any_causal_architecture_steps_as_keras_runs_it(data):
-    model = random_model(lambda options: data.draw(st.sampled_from(options)))
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=12, **UNTIMED)
+@given(data=st.data())
+def test_any_causal_architecture_steps_as_keras_runs_it(kind, data):
+    model = KINDS[kind](lambda options: data.draw(st.sampled_from(options)))
     step_function = build_step_function(model)
-    ids = np.array(data.draw(st.lists(st.integers(0, step_function.symbols - 1), min_size=12, max_size=12)), np.int32)
+    times, drawn = step_function.answers, st.integers(0, step_function.symbols - 1)
+    ids = np.array(data.draw(st.lists(drawn, min_size=12, max_size=12)), np.int32)
+    ids = np.resize(ids, max(12, times.first + 2 * times.every))
     whole = np.asarray(model(ids[None], training=False))[0]
     whole = softmax(whole) if step_function.main.from_logits else whole
     cut = data.draw(st.integers(1, len(ids) - 1))
@@ -38,19 +41,21 @@ def test_any_causal_architecture_steps_as_keras_runs_it(data):
     taken_out = {name: array[-1:] for name, array in first.states.items()}
     second = run_numpy(step_function, Inputs(ids[cut:]), [taken_out])[0]
     stepped = np.concatenate([first.probabilities, second.probabilities])
-    assert np.abs(stepped - whole if whole.ndim == 2 else stepped[-1] - whole).max() < TOLERANCE
+    answers = stepped[times.first - 1 :: times.every]
+    assert np.abs(answers - whole if whole.ndim == 2 else answers[-1] - whole).max() < TOLERANCE
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=2, derandomize=True, **UNTIMED)
-@given(st.data())
-def test_any_causal_architecture_in_a_file_answers_alike_in_every_way_on_every_interpreter(data):
-    model = random_model(lambda options: data.draw(st.sampled_from(options)))
+@given(data=st.data())
+def test_any_causal_architecture_in_a_file_answers_alike_in_every_way_on_every_interpreter(kind, data):
+    model = KINDS[kind](lambda options: data.draw(st.sampled_from(options)))
     with tempfile.TemporaryDirectory() as folder:
         exported = export(model, folder, steps=100)
         assert len(exported.parity) == 9
-        ids = np.random.default_rng(1).integers(0, build_step_function(model).symbols, 20)
+        ids = np.random.default_rng(1).integers(0, build_step_function(model).symbols, 90)
         cut = data.draw(st.integers(1, len(ids) - 1))
         tflite, onnx, _ = exported.files
         for path, backend in [(tflite, "litert"), (tflite, "tflite"), (onnx, "onnxruntime")]:

@@ -49,18 +49,37 @@ def random_model(choose: Choose) -> keras.Model:
     return with_random_weights(keras.Model(source, L.Dense(symbols, activation=last)(x)), seed=choose(range(100)))
 
 
+def rated_model(choose: Choose) -> keras.Model:
+    """A model with strides or valid padding, along the time or over (time, frequency)."""
+    symbols = choose([2, 3, 5, 8])
+    source = keras.Input((None,), dtype="int32")
+    x = L.Embedding(symbols, choose([4, 6]))(source)
+    for _ in range(choose([1, 1, 2, 3])):
+        for _ in range(choose([0, 0, 1])):
+            x = choose([_recurrent, _window, _per_step])(x, choose)
+        x = choose([_rate, _rate, _rate_over_frequency, _rated_branches])(x, choose)
+    x = _recurrent(x, choose, choose([True, True, False]))
+    last = choose(["softmax", "sigmoid", "linear"])
+    return with_random_weights(keras.Model(source, L.Dense(symbols, activation=last)(x)), seed=choose(range(100)))
+
+
+KINDS = {"plain": random_model, "rate": rated_model}
+
+
 def difference_of_ways(path: Path, backend: str, ids: Sequence[int], cut: int) -> float:
     """How far three ways part: one at a time, absorbed in two chunks, and with the state taken out in the middle."""
     model = load(path, backend=backend)
+    ids = ids[: max(step for step in range(len(ids) + 1) if model.manifest.answers.answers_at(step))]
+    cut = min(cut, len(ids) - 1)
     symbols = [model.vocabulary.decode(int(id)) for id in ids]
     stepped, absorbed, early = model.stream(), model.stream(), model.stream()
-    expected = [stepped.step(symbol).probabilities for symbol in symbols][-1]
+    expected = [stepped.step(symbol) for symbol in symbols][-1].probabilities
     absorbed.absorb(symbols[:cut])
     answers = [absorbed.absorb(symbols[cut:]).probabilities]
     early.absorb(symbols[:cut])
     late = load(path, backend=backend).stream()
-    late.state = early.state
-    answers.append([late.step(symbol).probabilities for symbol in symbols[cut:]][-1])
+    late.set_state(early.state, symbols_seen=early.symbols_seen)
+    answers.append([late.step(symbol) for symbol in symbols[cut:]][-1].probabilities)
     return max(float(np.abs(answer - expected).max()) for answer in answers)
 
 
@@ -126,3 +145,38 @@ def _shared(x: Any, choose: Choose) -> Any:
     layer = choose([L.GRU, L.LSTM, L.SimpleRNN])(4, **SEQUENCES)
     x = L.Dense(4)(x)
     return L.Add()([layer(x), layer(layer(x))])
+
+
+def _rate(x: Any, choose: Choose) -> Any:
+    size, strides = choose([1, 2, 3]), choose([1, 2, 3])
+    layers = choose([
+        lambda: [L.Conv1D(4, size, strides=strides, padding=choose(["causal", "valid"]), activation="tanh")],
+        lambda: [L.Conv1D(4, size, dilation_rate=choose([1, 2]))],
+        lambda: [L.ZeroPadding1D((choose([0, size - 1]), 0)), L.DepthwiseConv1D(size, strides=strides)],
+        lambda: [L.SeparableConv1D(3, size, strides=strides)],
+        lambda: [choose([L.AveragePooling1D, L.MaxPooling1D])(size, strides=choose([None, strides]))],
+        lambda: [L.Cropping1D((size, 0))],
+    ])  # fmt: skip
+    for layer in layers():
+        x = layer(x)
+    return x
+
+
+def _rate_over_frequency(x: Any, choose: Choose) -> Any:
+    size, strides = choose([(1, 2), (2, 2), (3, 1)]), choose([(1, 1), (2, 1), (2, 2)])
+    x = L.Reshape((-1, 4, 2))(L.Dense(8)(x))
+    x = choose([lambda x: x, L.ZeroPadding2D(((size[0] - 1, 0), (1, 0))), L.BatchNormalization()])(x)
+    x = choose([
+        lambda: L.Conv2D(3, size, strides=strides, activation="tanh"),
+        lambda: L.DepthwiseConv2D(size, strides=(strides[0],) * 2, depth_multiplier=2),
+        lambda: L.SeparableConv2D(3, size),
+        lambda: choose([L.AveragePooling2D, L.MaxPooling2D])(size, strides=strides),
+    ])()(x)  # fmt: skip
+    return L.Reshape((-1, x.shape[2] * x.shape[3]))(x)
+
+
+def _rated_branches(x: Any, choose: Choose) -> Any:
+    size, strides, padding = choose([1, 2, 3]), choose([1, 2, 3]), choose(["causal", "valid"])
+    branches = [L.Conv1D(4, size, strides=strides, padding=padding)(choose([_per_step, _recurrent])(x, choose))
+                for _ in range(2)]  # fmt: skip
+    return choose([L.Add, L.Multiply, L.Concatenate])()(branches)
