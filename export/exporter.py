@@ -69,7 +69,7 @@ def export(
     one_hot: bool = False,
     values: bool = False,
     training: Mapping[str, Any] | None = None,
-    sample: Iterable[str] | None = None,
+    sample: Iterable[str] | Path | None = None,
     sample_features: Mapping[str, ArrayLike] | None = None,
     initial_state: Mapping[str, ArrayLike] | None = None,
     warm_up: str | Iterable[str] = (),
@@ -99,7 +99,8 @@ def export(
             where nothing else can be meant: a single linear number, or linear numbers of a model without symbols and
             labels.
         training: Facts to record about its training: problem, framing, longest_length, accuracy.
-        sample: Symbols as they really occur, T of them, for the parity check; see `expected_runs`.
+        sample: Symbols as they really occur, T of them, for the parity check; or a file with a row for each step and a
+            column for each input (CSV, JSON lines, Parquet, .npz, .npy). See `expected_runs`.
         sample_features: Name -> the features beside them, of shape (T, ...).
         initial_state: Name -> numbers: the state after a reset, for example a learned one; None: zeros.
         warm_up: Symbols to step from there first; the state after them is the one after a reset. A text is split as
@@ -115,6 +116,7 @@ def export(
             all of it is named.
         StateMismatchError: The model cannot start from `initial_state`, or Keras cannot, so that nothing is proven.
         VocabularyError: The vocabulary or the labels do not have the size of the model's input or output.
+        CorpusError: The file of the sample cannot be read.
         UnknownSymbolError: The sample or the warm-up holds a symbol that the vocabulary does not.
         FeatureMismatchError: The features of the sample are not those that the model reads.
         NoInterpreterError: No interpreter is installed to prove a file on.
@@ -153,7 +155,7 @@ def export(
 
             def build_and_submit(format: str, precision: str) -> Future[ProvenFile]:
                 progress(f"converting to {precision} {format}")
-                built = build_file(prepared, format, precision, workdir)
+                built = build_file(prepared, format, precision, workdir, given)
                 return pool.submit(
                     lambda: prove_file(
                         built, expected.result(), backends[format], device, allow_inaccurate=allowed, progress=progress

@@ -10,6 +10,7 @@ from ..runtime.common.atomic_write import atomic_write
 from ..runtime.common.errors import ParityError
 from ..runtime.format.manifest import Manifest
 from ..runtime.format.model_file import ONNX, TFLITE, pack, unpack
+from ..runtime.format.tensor_specs import Inputs
 from .onnx.convert import onnx_payload
 from .onnx.sequence import sequence_payload
 from .ops.precision import FLOAT32, INT8, SEQUENCE, container_of, file_name
@@ -63,8 +64,10 @@ class ProvenFile:
     refusal: str | None = None
 
 
-def build_file(prepared: PreparedModel, format: str, precision: str, workdir: Path) -> BuiltFile:
-    """Convert `prepared` to a file in the folder `workdir`.
+def build_file(
+    prepared: PreparedModel, format: str, precision: str, workdir: Path, sample: Inputs | None = None
+) -> BuiltFile:
+    """Convert `prepared` to a file in the folder `workdir`; its golden sequence has features of `sample`.
 
     Raises:
         NotSteppableError: The converter makes no file that interpreters can run.
@@ -72,7 +75,7 @@ def build_file(prepared: PreparedModel, format: str, precision: str, workdir: Pa
     payload, requires = CONVERTERS[format](prepared.step_function, precision)
     manifest = replace(
         prepared.manifest,
-        golden=golden_of(prepared.step_function, precision),
+        golden=golden_of(prepared.step_function, precision, sample),
         quantization=precision,
         requires=requires,
         sequence=format == SEQUENCE,

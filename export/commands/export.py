@@ -41,6 +41,7 @@ def export(
     warm_up: Annotated[str, opt.model(
         "Symbols to feed before the state after a reset is taken: with blanks between them, or without if each is one "
         "character.", "none", metavar="SYMBOLS")] = "",
+    sample: opt.Sample = None,
     steps: opt.Steps = 10_000,
     allow_inaccurate: opt.AllowInaccurate = None,
 ) -> None:  # fmt: skip
@@ -51,6 +52,7 @@ def export(
     from ...runtime.common.atomic_write import check_folder
     from ...runtime.common.terminal import import_silently, print_table, print_text, status
     from ...runtime.format.vocabulary import read_vocabulary
+    from ..parity.sample_file import check_sample
     from ..sources.run_folder import read_state_file
     from ..sources.source import read_source
 
@@ -58,6 +60,8 @@ def export(
         read_vocabulary(vocabulary) if vocabulary else None, read_vocabulary(labels) if labels else None
     )
     start = read_state_file(initial_state) if initial_state else read.initial_state
+    if sample is not None:
+        check_sample(sample)
     check_folder(out)
     import_silently("tensorflow")
     from ..exporter import export as export_model
@@ -68,8 +72,9 @@ def export(
             read.model, out, vocabulary=read.vocabulary, labels=read.labels, name=read.name,
             formats=[one.value for one in format or ModelFormat], quantize=[one.value for one in quantize or ()],
             allow_inaccurate=[one.value for one in allow_inaccurate or ()], sequence=sequence, one_hot=one_hot,
-            values=values or read.values, training=read.training, sample=read.sample,
-            sample_features=read.sample_features, initial_state=start, warm_up=warm_up, steps=steps, progress=progress,
+            values=values or read.values, training=read.training, sample=sample or read.sample,
+            sample_features=None if sample else read.sample_features, initial_state=start, warm_up=warm_up, steps=steps,
+            progress=progress,
         )  # fmt: skip
     if as_json:
         report = json.loads(exported.files[-1].read_bytes())
@@ -84,6 +89,7 @@ def export(
 def check(
     file: opt.ModelFile,
     keras: Annotated[Path, opt.parity("Keras model or run folder to compare with.")],
+    sample: opt.Sample = None,
     steps: opt.Steps = 10_000,
     allow_inaccurate: opt.AllowInaccurate = None,
     one_hot: opt.OneHot = False,
@@ -99,9 +105,12 @@ def check(
     from ...runtime import read_model_file
     from ...runtime.common.atomic_write import make_folder
     from ...runtime.common.terminal import import_silently, print_table, status
+    from ..parity.sample_file import check_sample
     from ..sources.source import read_source
 
     read_model_file(file)  # before TensorFlow is imported, which takes seconds
+    if sample is not None:
+        check_sample(sample)
     read = read_source(keras)
     if plot is not None:
         make_folder(plot.parent)
@@ -111,7 +120,8 @@ def check(
 
     with status() as progress:
         results = check_file(
-            file, read.model, one_hot=one_hot, sample=read.sample, sample_features=read.sample_features, steps=steps,
+            file, read.model, one_hot=one_hot, sample=sample or read.sample,
+            sample_features=None if sample else read.sample_features, steps=steps,
             plot=plot, progress=progress, allow_inaccurate=[one.value for one in allow_inaccurate or ()],
         )  # fmt: skip
     if as_json:

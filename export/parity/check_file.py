@@ -32,7 +32,7 @@ def check(
     model: KerasModel,
     *,
     one_hot: bool = False,
-    sample: Iterable[str] | None = None,
+    sample: Iterable[str] | Path | None = None,
     sample_features: Mapping[str, ArrayLike] | None = None,
     vocabulary: Vocabulary | None = None,
     labels: Vocabulary | None = None,
@@ -49,7 +49,8 @@ def check(
         path: A model file.
         model: The Keras model of the file.
         one_hot: The model's input is one-hot vectors.
-        sample: Symbols as they really occur, T of them; see `expected_runs`.
+        sample: Symbols as they really occur, T of them, or a file with a row for each step and a column for each input
+            (CSV, JSON lines, Parquet, .npz, .npy). See `expected_runs`.
         sample_features: Name -> the features beside them, of shape (T, ...).
         vocabulary: The symbols that the file should have; None: any.
         labels: The symbols that it should answer with; None: any.

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Floats
 from ...runtime.format.manifest import Golden, GoldenRun
+from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.golden import start_state
 from ...runtime.worker.messages import RunResult
 from ..ops.golden import GOLDEN_RUNS, allowed_difference, as_rows, golden_tolerance, recorded_outputs
@@ -31,14 +32,19 @@ _SEED = 16
 _FEATURE_DIGITS = 3
 
 
-def golden_of(step_function: StepFunction, quantization: str = FLOAT32) -> Golden:
+def golden_of(step_function: StepFunction, quantization: str = FLOAT32, sample: Inputs | None = None) -> Golden:
     """Return the golden sequence of `step_function` with weights of the precision `quantization`.
+
+    Its inputs are steps of `sample`, spread over all of it, if that has features; else they are random.
 
     For float32 and float16 its tolerance is that of float32: float16 weights are rounded once, for the reference too.
     For int8 `with_measured_tolerance` has to set it.
     """
     weights = rounding_of(quantization)
-    inputs = random_inputs(step_function.interface, max(steps for _, steps in GOLDEN_RUNS), _SEED)
+    longest = max(steps for _, steps in GOLDEN_RUNS)
+    inputs = random_inputs(step_function.interface, longest, _SEED)
+    if sample is not None and sample.features:
+        inputs = sample[np.linspace(0, len(sample) - 1, longest).astype(int)]
     inputs = replace(inputs, features={name: _short(array) for name, array in inputs.features.items()})
     runs = []
     rounding: dict[str, Floats] = {}
@@ -114,6 +120,8 @@ def with_measured_tolerance(golden: Golden, worst: float) -> Golden:
 
 def _short(array: AnyArray) -> AnyArray:
     """Return features with the fewest digits that still tell them apart."""
+    if array.dtype.kind != "f":  # ids
+        return array
     spread = float(array.std())
     larger = int(np.log10(np.abs(array).max() / spread)) if spread else 0
     short = [float(f"{number:.{_FEATURE_DIGITS + larger}g}") for number in array.reshape(-1)]

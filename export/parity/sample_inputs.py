@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ...runtime.common.arrays import AnyArray, Ids
+from ...runtime.common.errors import FeatureMismatchError
 from ...runtime.format.manifest import Manifest
 from ...runtime.format.tensor_specs import Inputs, checked_features
 from ...runtime.interpreters.base import initial_state
@@ -15,6 +17,7 @@ from ..ops import NumpyOps
 from ..step_function.build import StepFunction
 from ..step_function.interface import Interface
 from ..step_function.run import as_mapping
+from .sample_file import read_sample
 
 _MOST_LANES, _SHORTEST_LANE = 16, 500
 
@@ -30,18 +33,34 @@ def random_inputs(interface: Interface, steps: int, random: np.random.Generator 
 
 
 def sample_inputs(
-    manifest: Manifest, symbols: Iterable[str] | None, features: Mapping[str, ArrayLike] | None
+    manifest: Manifest, symbols: Iterable[str] | Path | None, features: Mapping[str, ArrayLike] | None
 ) -> Inputs | None:
     """Return T symbols as they really occur and the features beside them, (T, ...); None where there are none.
 
+    Args:
+        manifest: That of the model.
+        symbols: The symbols, or the file of a sample (see `read_sample`).
+        features: Name -> the features; of a model without symbols they are all of the sample.
+
     Raises:
+        CorpusError: The file cannot be read.
         UnknownSymbolError: A symbol is not in the vocabulary.
         FeatureMismatchError: The features are not those that the model reads, or not T of each.
     """
-    if symbols is None and not (features and not len(manifest.vocabulary)):
+    if isinstance(symbols, Path):
+        symbols, features = read_sample(symbols, manifest)
+    if symbols is None and features and len(manifest.vocabulary):
+        raise FeatureMismatchError(
+            f"{manifest.name} reads symbols, and the sample has features alone ({', '.join(features)}). Give the "
+            "symbols beside them: sample."
+        )
+    if symbols is None and not features:
         return None
-    steps = [len(np.asarray(values)) for values in (features or {}).values()]
-    ids = np.zeros(steps[0], np.int32) if symbols is None else manifest.vocabulary.encode_all(symbols)
+    if symbols is None:
+        first = np.shape(next(iter((features or {}).values())))
+        ids = np.zeros(first[:1] or 1, np.int32)
+    else:
+        ids = manifest.vocabulary.encode_all(symbols)
     return Inputs(ids, checked_features(features, manifest.features, manifest.name, ids.shape) if features else {})
 
 

@@ -89,6 +89,9 @@ Unit = Annotated[TextUnit | None, data("Symbols that a text is cut into.", f"cha
 End = Annotated[str | None, data("Symbol at both ends of a sequence; empty: none.", f"<end>, or {AS_TRAINED}")]
 
 # How a model file is made, and compared with Keras.
+Sample = Annotated[Path | None, parity(
+    "File of inputs as they really occur, a row for each step: CSV, JSON lines, Parquet, .npz or .npy, with a column "
+    "for each input.", "that of the run, or drawn")]  # fmt: skip
 Steps = Annotated[int, parity("Symbols that the parity check feeds with the state carried over.", min=2)]
 AllowInaccurate = Annotated[list[Quantization] | None, parity(
     "Accept files of this precision that differ from Keras by more than its tolerance; repeatable.")]  # fmt: skip
