@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..ops.precision import FLOAT32, SEQUENCE, file_name
-from .parity import EACH, Parity
+from .parity import EACH, InUnits, Parity
 
 # A less exact file has to earn its place: by speed that is more than noise, or by size without a loss of speed.
 _FASTER, _AS_FAST, _SAME_ANSWERS = 1.25, 0.87, 0.9995
@@ -29,6 +29,7 @@ class Choice:
         growth: Mean error of the last tenth of the steps over that of the first, from the initial state.
         holds: It is within the tolerance of its precision.
         noise: Largest relative error of values, over the same; None: no output is of values.
+        in_units: The value that is farthest off as a share of its range; None: no output is of values.
     """
 
     file: str
@@ -42,6 +43,7 @@ class Choice:
     growth: float
     holds: bool
     noise: float | None = None
+    in_units: InUnits | None = None
 
     @property
     def is_as_good(self) -> bool:
@@ -90,27 +92,30 @@ def _choice(file: str, entries: Sequence[Parity], size: int) -> Choice:
         growth=first.error_last_tenth / max(first.error_first_tenth, 1e-12),
         holds=all(entry.holds for entry in entries),
         noise=max((e.value_noise for e in carried if e.value_noise is not None), default=None),
+        in_units=max((each for e in carried for each in e.in_units), key=lambda each: each.share, default=None),
     )
 
 
 def answer_columns(parity: Sequence[Parity]) -> tuple[list[str], list[list[str]]]:
     """Return the columns about answers that these models have, and their cells: one list for each of `parity`."""
-    rows = [(entry.argmax_agreement, entry.nll_change, entry.value_noise) for entry in parity]
-    return _answer_columns(rows)
+    worst = [max(entry.in_units, key=lambda each: each.share, default=None) for entry in parity]
+    entries = zip(parity, worst, strict=True)
+    return _answer_columns([(e.argmax_agreement, e.nll_change, e.value_noise, units) for e, units in entries])
 
 
 def _answer_columns(
-    rows: Sequence[tuple[float | None, float | None, float | None]],
+    rows: Sequence[tuple[float | None, float | None, float | None, InUnits | None]],
 ) -> tuple[list[str], list[list[str]]]:
-    names = ("same answer", "change of NLL", "relative error")
+    names = ("same answer", "change of NLL", "relative error", "error in units, range")
     shown = [index for index in range(len(names)) if any(row[index] is not None for row in rows)]
     cells = [
         [
             "" if agreement is None else f"{100 * agreement:.2f} %",
             "" if nll is None else f"{nll:+.1e} nats",
             "" if noise is None else f"{100 * noise:.2g} %",
+            "" if units is None else f"{units.error:.2g}, {units.range:.4g}",
         ]
-        for agreement, nll, noise in rows
+        for agreement, nll, noise, units in rows
     ]
     return [names[index] for index in shown], [[row[index] for index in shown] for row in cells]
 
@@ -123,7 +128,7 @@ def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tupl
         sizes: Name of each file -> its bytes.
     """
     found = choices(parity, sizes)
-    extra, figures = _answer_columns([(one.agreement, one.nll_change, one.noise) for one in found])
+    extra, figures = _answer_columns([(one.agreement, one.nll_change, one.noise, one.in_units) for one in found])
     what = "probabilities" if "same answer" in extra else "values"
     header = ["runtime", "file", "bytes", "us a step", what, "growth", *extra]
     rows = [
@@ -145,7 +150,8 @@ def comparison_table(parity: Sequence[Parity], sizes: Mapping[str, int]) -> tupl
     )
     if "relative error" in extra:
         note += (
-            "\nrelative error: root mean square difference of a value over its standard deviation, the largest of all"
+            "\nvalues: largest difference as a share of the range; relative error: root mean square difference over "
+            "the standard deviation;\nerror in units, range: of the value that is farthest off, in its own units"
         )
     if any(row[1].endswith("*") for row in rows):
         note += "\n* beyond the tolerance of its precision, written because of --allow-inaccurate"

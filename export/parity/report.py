@@ -24,6 +24,7 @@ from .tolerance import TOLERANCES, Tolerance
 
 _STARTS = {"initial": "initial, carried", "random": "random, carried", "each": "given at each step"}
 _COLOURS = {"initial": "tab:blue", "random": "tab:orange"}
+_UNITS = "differences are shares of the range of each number; error in units: of the value that is farthest off\n"
 _SMALLEST = 1e-9  # below float32; an error of 0 has no place on a logarithmic scale
 _POINTS = 500  # per line: each is the largest error of as many steps as fall together
 
@@ -145,21 +146,24 @@ def parity_table(results: Sequence[Parity]) -> tuple[list[str], list[list[str]],
         ]
         for parity, cells in zip(results, figures, strict=True)
     ]
-    limits = "; ".join(f"{name} {_limits(TOLERANCES[name])}" for name in dict.fromkeys(p.quantization for p in results))
+    limits = "; ".join(
+        f"{name} {_limits(TOLERANCES[name], what)}" for name in dict.fromkeys(p.quantization for p in results)
+    )
     note = (
         f"{what}, state after: largest difference from Keras, and its step; first, last tenth: mean over them\n"
+        f"{_UNITS if what == 'values' else ''}"
         f"allowed: {limits}"
     )
     return header, rows, note
 
 
-def _limits(tolerance: Tolerance) -> str:
-    """Return the limits of `tolerance` in words."""
+def _limits(tolerance: Tolerance, outputs: str) -> str:
+    """Return the limits of `tolerance` in words; `outputs` is what they are."""
     limits = []
     if tolerance.error == tolerance.state:
-        limits.append(f"probabilities and states {tolerance.error:g}")
+        limits.append(f"{outputs} and states {tolerance.error:g}")
     else:
-        limits += [f"probabilities {tolerance.error:g}"] if tolerance.error < inf else []
+        limits += [f"{outputs} {tolerance.error:g}"] if tolerance.error < inf else []
         limits.append(f"state after a single step {tolerance.state:g}")
     if tolerance.agreement:
         limits.append(f"same answer from {100 * tolerance.agreement:g} %")
