@@ -2,7 +2,7 @@
 
 from . import convolution, convolution_2d, dense, elementwise, normalization, operations, recurrent, shape, unsupported
 from .apply import apply_rule
-from .rule import CannotStepError, LayerStep, Lookup, step_rule
+from .rule import CannotStepError, LayerStep, Lookup, registered_rule, step_rule
 
 __all__ = [
     "CannotStepError",
@@ -16,6 +16,7 @@ __all__ = [
     "normalization",
     "operations",
     "recurrent",
+    "registered_rule",
     "shape",
     "step_rule",
     "unsupported",

@@ -6,7 +6,8 @@ from keras import layers
 
 from .keras_graph import LayerCall
 from .recurrent import recurrent
-from .rule import CannotStepError, LayerStep, Lookup, Registered, registered_rule
+from .rule import CannotStepError, LayerStep, Lookup, NoRuleError, Registered, registered_rule
+from .traced import traced_layer
 
 
 def apply_rule(call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
@@ -20,12 +21,15 @@ def apply_rule(call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
     if registered is None and isinstance(layer, layers.RNN):
         registered = Registered(recurrent, several=False, padded=False)
     if registered is None:
-        raise CannotStepError(
-            "it has no step rule; export a model without it, or write one (stepcell.export.step_rule) if it needs "
-            "nothing that comes later"
-        )
+        registered = Registered(lambda _, call: traced_layer(call), several=True, padded=False)
     _require_plain(call, registered)
-    steps = registered.rule(layer, call)
+    try:
+        steps = registered.rule(layer, call)
+    except NoRuleError as error:
+        try:
+            steps = traced_layer(call)
+        except CannotStepError:
+            raise error from None
     if isinstance(steps, Lookup):
         return steps
     chain = (steps,) if isinstance(steps, LayerStep) else tuple(steps)

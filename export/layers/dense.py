@@ -6,11 +6,22 @@ from math import prod
 
 import numpy as np
 from keras import layers
+from keras.src.ops import nn
 
 from ..ops import Ops, Value
 from .keras_graph import KerasLayer, LayerCall
 from .recurrent import activation_name
-from .rule import CannotStepError, LayerStep, Lookup, shapes_of, stateless, step_rule, weights_of
+from .rule import (
+    CannotStepError,
+    LayerStep,
+    Lookup,
+    NoRuleError,
+    shapes_of,
+    stateless,
+    step_rule,
+    types_named,
+    weights_of,
+)
 
 
 @step_rule(layers.Dense)
@@ -35,7 +46,7 @@ def einsum_dense(layer: KerasLayer, call: LayerCall) -> LayerStep:
     made = [label for label in kernel_axes if label not in x_axes]
     kept = [label for label in x_axes if label not in kernel_axes]
     if sorted(kept + made) != sorted(y_axes):
-        raise CannotStepError(f"its equation {layer.equation!r} is no matrix product; use Dense, or an equation whose "
+        raise NoRuleError(f"its equation {layer.equation!r} is no matrix product; use Dense, or an equation whose "
                               "kernel shares with the input the axes that are summed, and no others")  # fmt: skip
     order = [x_axes.index(label) for label in kept + summed]
     matrix = kernel.transpose([kernel_axes.index(label) for label in summed + made])
@@ -80,3 +91,11 @@ def one_hot(layer: KerasLayer) -> Lookup:
     if layer.output_mode != "one_hot":
         raise CannotStepError(f"its output_mode is {layer.output_mode!r}; one_hot can be stepped")
     return Lookup(np.eye(layer.num_tokens, dtype=np.float32))
+
+
+@step_rule(*types_named(nn, "OneHot"))
+def one_hot_operation(operation: KerasLayer) -> Lookup:
+    """Return the identity, shape (V, V)."""
+    if operation.axis != -1:
+        raise CannotStepError(f"it adds axis {operation.axis}; the last (-1) can be stepped")
+    return Lookup(np.eye(operation.num_classes, dtype=np.float32))

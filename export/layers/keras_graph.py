@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, TypeAlias
 
 import keras
+
+from .opened import functional_of, opened
+from .packages import substitute
 
 KerasModel: TypeAlias = Any
 KerasLayer: TypeAlias = Any
@@ -34,6 +37,9 @@ class LayerCall:
         outputs: How many values it makes.
         padding: Number of zeros before the sequence it reads (ZeroPadding1D, ZeroPadding2D).
         mixed_masks: Some of its inputs carry a mask and some do not.
+        dtypes: The dtypes of the inputs as Keras names them.
+        arguments: All its positional and named arguments, nested as they are given, with an `Operand` for each input.
+        result: Which of the results of the layer it makes; those of a layer without a state are calls of their own.
     """
 
     layer: KerasLayer
@@ -48,6 +54,9 @@ class LayerCall:
     outputs: int = 1
     padding: int = 0
     mixed_masks: bool = False
+    dtypes: tuple[str, ...] = ()
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] = field(default=((), {}), repr=False)
+    result: int = 0
 
     @property
     def step_shapes(self) -> tuple[Shape, ...]:
@@ -59,7 +68,25 @@ class LayerCall:
         """Whether its output has a time axis if its input has one."""
         if isinstance(self.layer, COLLAPSING) or self.takes_last:
             return False
-        return bool(getattr(self.layer, "return_sequences", True))
+        if isinstance(self.layer, keras.layers.RNN) or type(self.layer).__module__.startswith("keras.src.layers"):
+            return bool(getattr(self.layer, "return_sequences", True))
+        return self._keeps_time()
+
+    def _keeps_time(self) -> bool:
+        """Tell whether an operation, or a layer that Keras does not have, gives an output for each time step."""
+        if len(self.output_shape) < 2 or not self.input_shapes:
+            return False
+        steps = max((shape[1] for shape in self.input_shapes if len(shape) > 1), key=lambda n: n is None, default=None)
+        return self.output_shape[1] == steps
+
+    def call_with(self, values: Sequence[Any], **options: Any) -> Any:
+        """Call the layer with `values` in the places of its inputs, and return the result that this call makes."""
+        args, named = keras.tree.map_structure(
+            lambda each: each if not isinstance(each, Operand) else values[each.position or 0], self.arguments
+        )
+        made = self.layer(*args, **{**named, **options})
+        flat = keras.tree.flatten(made)
+        return flat[self.result] if len(flat) > 1 else made if not keras.tree.is_nested(made) else flat[0]
 
     @property
     def takes_last(self) -> bool:
@@ -129,40 +156,41 @@ class Graph:
     outputs: tuple[GraphOutput, ...]
 
 
-def read_graph(model: KerasModel) -> tuple[Graph | None, list[str]]:
-    """Read the graph of a built Sequential or functional `model`.
+def read_graph(
+    model: KerasModel, has_rule: Callable[[KerasLayer], bool] = lambda layer: False
+) -> tuple[Graph | None, list[str]]:
+    """Read the graph of a built `model`: a Sequential or functional one, or of a class of its own that can be opened.
+
+    Args:
+        model: The model.
+        has_rule: Tells whether a layer has a step rule; other layers that are made of layers are opened.
 
     Returns:
         The graph, or None where there is none to read, and the problems found.
     """
-    if not isinstance(model, (keras.Sequential, keras.Model)) or not _functional(model):
+    functional = opened(model, has_rule) if isinstance(model, keras.Model) else None
+    if functional is None:
         return None, [
             f"{getattr(model, 'name', model)!r} is not a Sequential or functional model with a known input: its layers "
             "cannot be listed. Give it a keras.Input, or build the same layers as one of the two."
         ]
-    reader = _Reader(len(model.inputs))
-    numbers = reader.read(model, range(len(model.inputs)))
+    reader = _Reader(len(functional.inputs))
+    numbers = reader.read(functional, range(len(functional.inputs)))
     inputs = [
         GraphInput(tensor.name, number, tuple(tensor.shape), str(tensor.dtype))
-        for number, tensor in enumerate(model.inputs)
+        for number, tensor in enumerate(functional.inputs)
     ]
+    names = (functional_of(model) or functional).output_names
     outputs = [
         GraphOutput(name, number, tuple(tensor.shape[2 if reader.timed[number] else 1 :]), reader.timed[number])
-        for name, number, tensor in zip(_functional(model).output_names, numbers, model.outputs, strict=True)
+        for name, number, tensor in zip(names, numbers, functional.outputs, strict=True)
     ]
     return Graph(tuple(reader.calls), tuple(inputs), tuple(outputs)), reader.problems
 
 
-def _functional(model: KerasModel) -> Any:
-    """Return the functional model behind `model`, or None. A Sequential holds one once its input is known."""
-    if isinstance(model, keras.Sequential):
-        return model._functional
-    return model if hasattr(model, "_nodes_by_depth") else None
-
-
 def as_given(model: KerasModel, inputs: Sequence[Any]) -> Any:
     """Return `inputs`, in the order of `model.inputs`, as its call wants them: alone, in a list or by name."""
-    structure = getattr(_functional(model), "_inputs_struct", None)
+    structure = getattr(functional_of(model), "_inputs_struct", None)
     if isinstance(structure, (dict, list, tuple)):
         return keras.tree.pack_sequence_as(structure, list(inputs))
     return inputs[0] if len(inputs) == 1 else list(inputs)
@@ -179,7 +207,7 @@ class _Reader:
 
     def read(self, model: KerasModel, inputs: Sequence[int]) -> list[int]:
         """Append the calls of `model`, given the numbers of its input values; return those of its outputs."""
-        functional = _functional(model)
+        functional = functional_of(model)
         numbers = {id(tensor): number for tensor, number in zip(functional.inputs, inputs, strict=True)}
         by_depth = functional._nodes_by_depth
         for depth in sorted(by_depth, reverse=True):
@@ -190,7 +218,7 @@ class _Reader:
         return [numbers[id(tensor)] for tensor in functional.outputs]
 
     def _node(self, node: Any, numbers: dict[int, int]) -> list[int]:
-        layer = node.operation
+        layer = substitute(node.operation)
         masks = [mask for mask in keras.tree.flatten(node.arguments.kwargs.get("mask")) if mask is not None]
         tensors = [t for t in node.arguments.keras_tensors if not any(t is mask for mask in masks)]
         inputs = [numbers[id(tensor)] for tensor in tensors]
@@ -201,11 +229,11 @@ class _Reader:
         if inner is not None:
             shapes = [shape[:1] + shape[2:] for shape in shapes]
             output_shape = output_shape[:1] + output_shape[2:]
-        stepped = layer if inner is None else inner
+        stepped = layer if inner is None else substitute(inner)
         before = {number: self.timed[number] for number in inputs}
         if inner is not None:
             self.timed.update(dict.fromkeys(inputs, False))
-        if isinstance(stepped, keras.Model) and _functional(stepped):
+        if isinstance(stepped, keras.Model) and functional_of(stepped):
             if masks and inner is None:
                 self.problems.append(
                     f"{layer.name} ({type(layer).__name__}): it is a model and gets masked steps, which Keras hands "
@@ -214,6 +242,7 @@ class _Reader:
             made = self.read(stepped, inputs)
         else:
             made = [next(self._numbers) for _ in node.outputs]
+            alone = isinstance(stepped, keras.layers.RNN) or getattr(stepped, "return_state", False)
             call = LayerCall(
                 layer=stepped,
                 inputs=tuple(inputs),
@@ -224,15 +253,32 @@ class _Reader:
                 mixed=len(set(before.values())) > 1,
                 mask=numbers[id(masks[0])] if masks else None,
                 operands=() if isinstance(stepped, keras.layers.Layer) else tuple(_operands(node, tensors)),
-                outputs=len(made),
+                outputs=len(made) if alone else 1,
                 mixed_masks=len({getattr(tensor, "_keras_mask", None) is None for tensor in tensors}) > 1,
+                dtypes=tuple(str(tensor.dtype) for tensor in tensors),
+                arguments=_arguments(node, tensors),
             )
-            self.calls.append(call)
-            self.timed.update(dict.fromkeys(made, call.timed and call.whole))
+            for result, number in enumerate(made[:1] if alone else made):
+                output_shape = tuple(node.outputs[result].shape)
+                output_shape = output_shape if inner is None else output_shape[:1] + output_shape[2:]
+                each = replace(call, output=number, output_shape=output_shape, result=result)
+                self.calls.append(each)
+                self.timed[number] = each.timed and each.whole
+            self.timed.update(dict.fromkeys(made[1:] if alone else (), call.timed and call.whole))
         self.timed.update(before)
         if inner is not None:
             self.timed.update(dict.fromkeys(made, True))
         return made
+
+
+def _arguments(node: Any, tensors: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a call with an `Operand` for each of `tensors`, without masks and the training phase."""
+    positions = {id(tensor): position for position, tensor in enumerate(tensors)}
+    named = {name: value for name, value in node.arguments.kwargs.items() if name not in ("mask", "training")}
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] = keras.tree.map_structure(
+        lambda each: Operand(positions[id(each)]) if id(each) in positions else each, (node.arguments.args, named)
+    )
+    return arguments
 
 
 def _operands(node: Any, tensors: list[Any]) -> Iterator[Operand]:

@@ -13,7 +13,17 @@ from keras.src.ops import nn, numpy
 
 from ..ops import Ops, Value
 from .keras_graph import KerasLayer, LayerCall
-from .rule import CannotStepError, LayerStep, axes_of, constant_of_step, shapes_of, stateless, step_rule, types_named
+from .rule import (
+    CannotStepError,
+    LayerStep,
+    NoRuleError,
+    axes_of,
+    constant_of_step,
+    shapes_of,
+    stateless,
+    step_rule,
+    types_named,
+)
 
 PAIRWISE: dict[str, Callable[[Ops, Value, Value], Value]] = {
     "Add": lambda a, x, y: x + y,
@@ -86,7 +96,7 @@ def activation(operation: KerasLayer) -> LayerStep:
     """Apply an activation."""
     name = _ACTIVATIONS[type(operation).__name__]
     if getattr(operation, "approximate", False):
-        raise CannotStepError(f"its {name} is approximate; use the exact one")
+        raise NoRuleError(f"its {name} is approximate; use the exact one")
     return stateless(lambda a, x: a.activation(name, x))
 
 
@@ -113,5 +123,5 @@ def expand_dims(operation: KerasLayer, call: LayerCall) -> LayerStep:
     """Insert an axis of size 1 behind the others."""
     shape = shapes_of(call)[0]
     if operation.axis not in (-1, len(call.input_shapes[0])):
-        raise CannotStepError(f"it inserts axis {operation.axis}; the last (-1) can be stepped")
+        raise NoRuleError(f"it inserts axis {operation.axis}; the last (-1) can be stepped")
     return stateless(lambda a, x: a.reshape(x, [*shape, 1]))

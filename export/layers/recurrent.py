@@ -14,6 +14,7 @@ Gate orders: LSTM i, f, c, o; GRU z, r, h.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,7 @@ from .keras_graph import KerasLayer, LayerCall
 from .rule import (
     CannotStepError,
     LayerStep,
+    NoRuleError,
     Recurrent,
     State,
     registered_rule,
@@ -144,8 +146,9 @@ def _cell_step(cell: KerasLayer, shape: tuple[int, ...], start: Any, call: Layer
             raise CannotStepError(f"the step rule of its cell {type(cell).__name__} returns no LayerStep with a state")
         return found
     if type(cell) in _CELLS:
-        # Keras repeats the output before a masked step, which for all of these cells is h.
-        return replace(_CELLS[type(cell)](cell), held=lambda s: s["h"] * 0.0 if zeros else s["h"])
+        with suppress(NoRuleError):  # an activation of its own: traced
+            # Keras repeats the output before a masked step, which for all of these cells is h.
+            return replace(_CELLS[type(cell)](cell), held=lambda s: s["h"] * 0.0 if zeros else s["h"])
     step = traced_cell(cell, shape, start, masked=call.mask is not None)
     return replace(step, held=lambda s: s[OUTPUT] * 0.0) if zeros and step.held else step
 
@@ -154,7 +157,7 @@ def activation_name(activation: object) -> str:
     """Return the name of a Keras activation that can be exported, or raise `CannotStepError`."""
     name = getattr(activation, "__name__", str(activation))
     if name not in ACTIVATIONS or keras_activation(name) is not activation:
-        raise CannotStepError(f"its activation {name!r} has no step rule; these have: {', '.join(ACTIVATIONS)}")
+        raise NoRuleError(f"its activation {name!r} has no step rule; these have: {', '.join(ACTIVATIONS)}")
     return name
 
 

@@ -30,6 +30,10 @@ class CannotStepError(Exception):
     """A layer that cannot be stepped: the reason and the remedy. Collected, never shown alone."""
 
 
+class NoRuleError(CannotStepError):
+    """A part of a layer has no rule, an activation for example: its call may be traced."""
+
+
 @dataclass(frozen=True)
 class Lookup:
     """A layer that turns ids into rows of a table.

@@ -23,9 +23,6 @@ _REASONS: dict[tuple[type, ...], str] = {
     (layers.Attention, layers.AdditiveAttention, layers.MultiHeadAttention, layers.GroupQueryAttention): (
         f"{_WHOLE_SEQUENCE}, and its memory grows with it; use a recurrent layer"
     ),
-    (layers.Lambda,): (
-        "it holds arbitrary code, whose effect in a step is unknown; use layers of Keras, Activation for example"
-    ),
     (layers.GroupNormalization,): (
         "it takes mean and variance over all time steps, so it looks at the future; use LayerNormalization"
     ),

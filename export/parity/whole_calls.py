@@ -104,12 +104,12 @@ def _plain(call: LayerCall, inputs: list[Any]) -> Any:
         return tf.reshape(inputs[0], [*tf.unstack(tf.shape(inputs[0])[:2]), *call.output_shape[2:]])
     outer = None if call.timed else tf.shape(inputs[0])[:2]
     given = [x if outer is None else tf.reshape(x, [-1, *x.shape[2:]]) for x in inputs]
-    if not isinstance(layer, _L.Layer):
-        arguments = [o.constant if o.position is None else given[o.position] for o in call.operands]
-        y = layer(arguments) if type(layer).__name__ == "Concatenate" else layer(*arguments)
-    else:
-        options = {"training": False} if layer._call_has_training_arg else {}
-        y = layer(given if len(given) > 1 else given[0], **options)
+    if call.timed and not call.whole:
+        # It answers once for a sequence: here for each step as if it were the only one, as its rule does.
+        outer = tf.shape(inputs[0])[:2]
+        given = [tf.reshape(x, [-1, 1, *x.shape[2:]]) for x in inputs]
+    options = {"training": False} if getattr(layer, "_call_has_training_arg", False) else {}
+    y = call.call_with(given, **options)
     return y if outer is None else tf.reshape(y, [*tf.unstack(outer), *y.shape[1:]])
 
 

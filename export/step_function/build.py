@@ -11,7 +11,7 @@ import keras
 from ...runtime.common.errors import NotSteppableError
 from ...runtime.format.manifest import Cell, StateTensor
 from ...runtime.format.tensor_specs import EVERY_STEP, AnswerTimes, Feature, Window
-from ..layers import CannotStepError, LayerStep, Lookup, apply_rule
+from ..layers import CannotStepError, LayerStep, Lookup, apply_rule, registered_rule
 from ..layers.keras_graph import Graph, KerasModel, LayerCall, read_graph
 from ..ops import Ops, Value
 from .interface import Interface, OutputSpec, read_interface
@@ -120,7 +120,7 @@ def build_step_function(
     Raises:
         NotSteppableError: Something in it cannot be stepped; everything in the way is named.
     """
-    graph, problems = read_graph(model)
+    graph, problems = read_graph(model, lambda layer: registered_rule(layer) is not None)
     length = window_length(graph, problems, window, carried) if graph else None
     rows = Staggered(graph, length) if graph and length else None
     steps: list[tuple[LayerCall, Lookup | tuple[LayerStep, ...]]] = []

@@ -243,7 +243,9 @@ def _kind(number: int, makers: Mapping[int, LayerCall]) -> str | None:
     layer: Any = call.layer
     if type(layer) in _IDENTITIES:
         return _kind(call.inputs[0], makers)
-    if type(layer) is layers.Softmax:
+    if not isinstance(layer, layers.Layer) and type(layer).__name__ != "Softmax":
+        return _kind_of_operation(call, makers)
+    if type(layer) is layers.Softmax or not isinstance(layer, layers.Layer):
         return "softmax" if layer.axis in (-1, len(call.input_shapes[0]) - 1) else None
     if type(layer) in (layers.Average, layers.Add):
         kinds = {_kind(number, makers) for number in call.inputs}
@@ -255,4 +257,19 @@ def _kind(number: int, makers: Mapping[int, LayerCall]) -> str | None:
         if name == "linear":
             return _LOGITS if type(layer) in _LINEAR else _kind(call.inputs[0], makers)
         return name if name in ("softmax", "sigmoid") else None
+    return None
+
+
+def _kind_of_operation(call: LayerCall, makers: Mapping[int, LayerCall]) -> str | None:
+    """Return the kind of the output of a Keras operation, as `_kind` does."""
+    name = type(call.layer).__name__
+    if name == "Sigmoid":
+        return "sigmoid"
+    if name == "Matmul" and len(call.inputs) == 1:  # with weights: tied embeddings, for example
+        return _LOGITS
+    if name == "GetItem" and call.timed and not call.whole and len(call.input_shapes[0]) == len(call.output_shape) + 1:
+        # The last time step; the numbers in it stay.
+        return _kind(call.inputs[0], makers) if call.input_shapes[0][2:] == call.output_shape[1:] else None
+    if name == "Add" and len(call.inputs) == 1:  # a bias
+        return _LOGITS if _kind(call.inputs[0], makers) == _LOGITS else None
     return None

@@ -27,6 +27,7 @@ _REFUSED = {
     "Print": "it prints at each call",
     "Assert": "it checks its numbers at each call",
 }
+_BATCHES = (2, 3)
 
 
 class CannotTraceError(Exception):
@@ -85,6 +86,7 @@ def _traced(
     frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
     names = [tensor.op.name for tensor in frozen.inputs]
     definition, results = _folded(frozen.graph.as_graph_def(), names, [tensor.name for tensor in frozen.outputs])
+    _fix_shapes(definition, names, [shape for shape, _ in inputs])
     ends = []
     for number, result in enumerate(results):
         node = definition.node.add()
@@ -136,7 +138,8 @@ def _folded(definition: GraphDef, inputs: Sequence[str], results: Sequence[str])
     with graph.as_default():
         tf.graph_util.import_graph_def(definition, name="")
     order = graph.get_operations()
-    live = set(inputs)
+    # Lists of tensors are no numbers, so they cannot become constants.
+    live = {*inputs, *(o.name for o in order if any(t.dtype in (tf.variant, tf.resource) for t in o.outputs))}
     growing = True
     while growing:  # operations are not in the order of their use where there are loops
         size = len(live)
@@ -170,3 +173,36 @@ def _folded(definition: GraphDef, inputs: Sequence[str], results: Sequence[str])
         del node.input[:]
         node.input.extend(name for name in kept if not name.startswith("^") or name[1:] in live)
     return folded, [constant_of.get(name, name) for name in results]
+
+
+def _fix_shapes(definition: GraphDef, inputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> None:
+    """Give each Reshape its shape as a constant, with -1 for the batch, where it is computed from that of an input.
+
+    An interpreter reserves no memory for a tensor whose shape is known only when it runs. The shapes are computed for
+    batches of two sizes: what grows with the batch is the batch.
+    """
+    constants = {node.name for node in definition.node if node.op == "Const"}
+    computed = [node for node in definition.node if node.op == "Reshape" and node.input[1] not in constants]
+    if not computed:
+        return
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.graph_util.import_graph_def(definition, name="")
+    wanted = [node.input[1] if ":" in node.input[1] else f"{node.input[1]}:0" for node in computed]
+    with tf.compat.v1.Session(graph=graph) as session:
+        found = [
+            session.run(
+                wanted, {f"{n}:0": np.ones((rows, *s), np.float32) for n, s in zip(inputs, shapes, strict=True)}
+            )
+            for rows in _BATCHES
+        ]
+    for node, few, many in zip(computed, *found, strict=True):
+        grows = np.flatnonzero(few != many)
+        if len(grows) > 1 or (len(grows) == 1 and few[grows[0]] * _BATCHES[1] != many[grows[0]] * _BATCHES[0]):
+            continue
+        few[grows] = -1
+        constant = definition.node.add()
+        constant.op, constant.name = "Const", f"{node.name}/fixed_shape"
+        constant.attr["dtype"].type = tf.as_dtype(few.dtype).as_datatype_enum
+        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(few))
+        node.input[1] = constant.name
