@@ -66,7 +66,6 @@ def predict(
     """
     from .. import load, read_threshold
     from ..common.terminal import print_text, silence_stderr
-    from ..evaluation import has_targets
     from ..serve.loop import IOOptions, predict_lines
     from ..serve.session import LineOptions
     from ..serve.signals import InterruptedSessionError
@@ -76,7 +75,7 @@ def predict(
     io = IOOptions(input, follow, state, ignore_fingerprint, save_every, save_interval, max_streams)
     with silence_stderr():
         model = load(file, backend=backend, static=parse_static(static))
-    read = read_residual_threshold if has_targets(model.manifest) else read_threshold
+    read = read_threshold if model.manifest.labels is None else read_residual_threshold  # of labels or values
     marks = None if threshold is None else read(threshold, model.file)
     options = LineOptions(
         symbol_field, key, unknown, bad_lines, format, reset_on, middle, top, offer_unknown, as_json, marks

@@ -117,5 +117,5 @@ def test_a_row_that_cannot_be_compared_is_a_bad_line(tmp_path, line, said):
 def test_a_threshold_of_labels_is_refused_where_the_right_label_is_not_known(tmp_path):
     switch = write_switch(tmp_path / "switch.onnx")
     result = stepcell("predict", switch, "--threshold", threshold_of(switch), input="")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "answers with labels" in result.stderr
