@@ -72,6 +72,7 @@ def prepare(
         state=step_function.state,
         cells=step_function.cells,
         training=dict(training or {}),
+        binary=_is_binary(step_function, output_symbols),
         producer=f"stepcell {__version__}",
         answers=step_function.answers,
         window=step_function.window,
@@ -100,7 +101,7 @@ def _matching_vocabularies(
         )
     elif len(vocabulary) != symbols:
         problems.append(f"the model reads {symbols} symbols, the vocabulary has {len(vocabulary)}")
-    if labels is not None and len(labels) != outputs:
+    if labels is not None and len(labels) != outputs and not _is_binary(step_function, labels):
         problems.append(f"the model answers with {outputs} probabilities, there are {len(labels)} labels")
     if labels is None and step_function.main.activation == "linear":
         labels = Vocabulary.of_ids(outputs)
@@ -116,6 +117,12 @@ def _matching_vocabularies(
     if problems:
         raise VocabularyError(f"The vocabulary does not fit the model: {'; '.join(problems)}. Nothing was written.")
     return vocabulary, labels
+
+
+def _is_binary(step_function: StepFunction, labels: Vocabulary | None) -> bool:
+    """Tell whether there are two labels for one sigmoid unit, the probability of the second of them."""
+    is_sigmoid = step_function.outputs == 1 and step_function.main.activation == "sigmoid"
+    return is_sigmoid and labels is not None and len(labels) == 2
 
 
 def with_start_state(

@@ -32,6 +32,9 @@ def export(
         "in SOURCE")] = None,
     vocabulary: opt.Vocabulary = None,
     labels: opt.Labels = None,
+    label: Annotated[list[str] | None, opt.model(
+        "A label of the output, in the order of its numbers, in place of --labels; repeatable. One sigmoid unit takes "
+        "two: it is the probability of the second.", "none")] = None,
     one_hot: opt.OneHot = False,
     values: Annotated[bool, opt.model(
         "The model answers with values (regression, forecasting of time series), not with probabilities.",
@@ -50,15 +53,17 @@ def export(
     Example: stepcell export runs/memory --out build/memory --quantize int8
     """
     from ...runtime.common.atomic_write import check_folder
+    from ...runtime.common.errors import OptionError
     from ...runtime.common.terminal import import_silently, print_table, print_text, status
-    from ...runtime.format.vocabulary import read_vocabulary
+    from ...runtime.format.vocabulary import Vocabulary, read_vocabulary
     from ..parity.sample_file import check_sample
     from ..sources.run_folder import read_state_file
     from ..sources.source import read_source
 
-    read = read_source(source, weights).with_symbols(
-        read_vocabulary(vocabulary) if vocabulary else None, read_vocabulary(labels) if labels else None
-    )
+    if label and labels:
+        raise OptionError(f"--label and --labels {labels} both name the labels: give one of them.")
+    named = Vocabulary(tuple(label)) if label else read_vocabulary(labels) if labels else None
+    read = read_source(source, weights).with_symbols(read_vocabulary(vocabulary) if vocabulary else None, named)
     start = read_state_file(initial_state) if initial_state else read.initial_state
     if sample is not None:
         check_sample(sample)

@@ -121,7 +121,7 @@ def _require_same_model(
     """Raise StateMismatchError unless the file has the symbols, outputs, features and state of the model."""
     compared: dict[str, tuple[object, ...]] = {
         "symbols": (len(manifest.vocabulary), step_function.symbols),
-        "outputs": (len(manifest.output_vocabulary), step_function.outputs),
+        "outputs": (manifest.output_size, step_function.outputs),
         "features": (manifest.features, step_function.features),
         "further outputs": tuple(
             [(each.name, each.size) for each in side.extra_outputs] for side in (manifest, step_function)

@@ -14,6 +14,7 @@ from ...runtime.format.model_file import read_model_file
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.registry import describe_backend
+from ...runtime.streams.prediction import Prediction
 from ...runtime.worker.messages import RunSpec
 from ..ops.precision import FLOAT32, file_name
 from ..sources.provenance import Proof
@@ -52,8 +53,8 @@ def answers_table(files: Sequence[Path], sequences: Sequence[Sequence[str]]) -> 
             }
             for backend in installed_backends(path.suffix[1:]):
                 last = [found.probabilities[-1] for found in device.trace(path, backend, specs).values()]
-                decode = manifest.output_vocabulary.decode
-                answers = [f"{decode(int(answer.argmax()))}  ({answer.max():.3f})" for answer in last]
+                made = [Prediction(answer, manifest.output_symbols) for answer in last]
+                answers = [f"{one.symbol}  ({one.probability:.3f})" for one in made]
                 rows.append([path.name, describe_backend(backend), *answers])
     asked = [f"after {','.join(s[:-2])} the symbol {s[-2]} is answered by" for s in sequences]
     return ["file", "runtime", *asked], rows

@@ -94,7 +94,7 @@ class EvaluationModes:
         positions = positions_of(sequences)[indices]
         features = {} if sequences.features is None else sequences.features.as_inputs(indices)
         sparse, scored = self.model.manifest.answers != EVERY_STEP, scored.copy()
-        block = max(1, self.at_a_time // len(self.model.output_vocabulary))
+        block = max(1, self.at_a_time // self.model.manifest.output_size)
         parts: list[SymbolScores] = []
         rows: list[Float32] = []  # outputs since `first` that are not scored yet
         first = 0

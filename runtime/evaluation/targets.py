@@ -180,7 +180,7 @@ class _Table:
                 )
         if len(manifest.vocabulary) and values.get("symbol") is None:
             problems.append("no column is named for the symbol: --symbol COLUMN")
-        wanted = len(manifest.output_vocabulary) if manifest.output == "linear" else 1
+        wanted = manifest.output_size if manifest.output == "linear" else 1
         what = "values" if manifest.output == "linear" else "labels"
         if len(targets) != wanted:
             named = f"named: {len(targets)}" if targets else "none is named"

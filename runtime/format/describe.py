@@ -44,7 +44,7 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
 
 def _answers(manifest: Manifest) -> str:
     main = (
-        f"{len(manifest.output_vocabulary)} values" if manifest.output == "linear"
+        f"{manifest.output_size} values" if manifest.output == "linear"
         else "the next symbol" if manifest.labels is None
         else f"a label ({manifest.labels.describe()})"
     )  # fmt: skip

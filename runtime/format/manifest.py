@@ -149,6 +149,7 @@ class Manifest:
             `probabilities` (T, B, K).
         answers: The steps that answer.
         window: The past that an answer depends on; None: all since the reset.
+        binary: The main output is one number, the probability of the second of two labels.
     """
 
     name: str
@@ -170,6 +171,7 @@ class Manifest:
     sequence: bool = False
     answers: AnswerTimes = EVERY_STEP
     window: Window | None = None
+    binary: bool = False
 
     @computed_once
     def static(self) -> tuple[StateTensor, ...]:
@@ -185,6 +187,8 @@ class Manifest:
     def format(self) -> int:
         """The lowest format number that describes it, so that readers of older formats refuse no file without need."""
         if self.answers != EVERY_STEP or self.window is not None or any(tensor.given for tensor in self.state):
+            return NEWEST_FORMAT
+        if self.binary:
             return NEWEST_FORMAT
         if self.io_mapping is not None and self.io_mapping.needs_format_4:
             return NEWEST_FORMAT
@@ -211,11 +215,16 @@ class Manifest:
         """Return the same of all outputs."""
         batch: tuple[int | str, ...] = ("B",) if self.sequence else ()
         answers = {
-            self.answer: (*batch, len(self.output_vocabulary)),
+            self.answer: (*batch, self.output_size),
             **{o.name: (o.size,) for o in self.extra_outputs},
         }
         states = {tensor.next: tensor.shape for tensor in self.state}
         return {name: (np.float32, shape) for name, shape in {**answers, **states}.items()}
+
+    @property
+    def output_size(self) -> int:
+        """The number of elements of the main output: as many as it has symbols, but one for two labels if `binary`."""
+        return 1 if self.binary else len(self.output_vocabulary)
 
     @property
     def output_vocabulary(self) -> Vocabulary:

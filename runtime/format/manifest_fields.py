@@ -160,7 +160,7 @@ _INPUT = object_of(
 _MAIN_OUTPUT = object_of(
     Field("name", _one_of("probabilities", "values"), "`values` if the activation is linear.", None),
     Field("dtype", _one_of(*_FLOAT32), "The type of its elements.", None),
-    Field("size", _COUNT, "The number of its elements.", None),
+    Field("size", _COUNT, "The number of its elements; 1 for two labels in format 4 alone.", None),
     Field("activation", _one_of(*ACTIVATIONS), "`linear`, values as they are, in format 3 alone."),
 )
 
@@ -175,8 +175,9 @@ def _input_of(manifest: Any) -> dict[str, Any]:
 
 
 def _main_output_of(manifest: Any) -> dict[str, Any]:
-    size = len(manifest.output_vocabulary)
-    return {"name": manifest.answer, "dtype": "float32", "size": size, "activation": manifest.output}
+    return {
+        "name": manifest.answer, "dtype": "float32", "size": manifest.output_size, "activation": manifest.output,
+    }  # fmt: skip
 
 
 def _wide(name: str) -> Callable[[Any], Any]:

@@ -102,6 +102,7 @@ def _build(entries: Json) -> Manifest:
         sequence=entries["sequence"],
         answers=_answer_times(entries["answers"]),
         window=entries["window"] and Window(**entries["window"]),
+        binary=_is_binary(entries),
         **{name: entries[name] for name in same},
     )
 
@@ -118,6 +119,16 @@ def _golden_run(entry: Json) -> GoldenRun:
 def _labels(entries: Json) -> Vocabulary | None:
     labels: Vocabulary | None = entries["target"]["vocabulary"] if entries["target"]["kind"] == "label" else None
     return labels
+
+
+def _is_binary(entries: Json) -> bool:
+    """Tell whether the main output is one number for two labels."""
+    output, labels = entries["output"], _labels(entries)
+    return labels is not None and len(labels) == 2 and output["size"] == 1 and output["activation"] == "sigmoid"
+
+
+def _output_size(entries: Json) -> int:
+    return 1 if _is_binary(entries) else len(_labels(entries) or entries["vocabulary"])
 
 
 def _io_mapping(graph: Json | None) -> IOMapping | None:
@@ -188,10 +199,10 @@ def _check_mapping(entries: Json) -> Iterator[str]:
     mapping = _io_mapping(entries["graph"])
     if mapping is not None:
         elements = {tensor["name"]: prod(tensor["shape"]) for tensor in entries["state"]}
-        outputs = _labels(entries) or entries["vocabulary"]
+        outputs = _output_size(entries)
         features = {each["name"]: prod(each["shape"]) for each in entries["features"]}
         further = {each["name"]: each["size"] for each in entries["outputs"]}
-        yield from mapping.problems(elements, len(entries["vocabulary"]), len(outputs), features, further)
+        yield from mapping.problems(elements, len(entries["vocabulary"]), outputs, features, further)
         dtypes = {tensor["name"]: tensor["dtype"] for tensor in entries["state"]}
         if dtypes != {name: source.dtype for name, (source, _) in mapping.state.items()}:
             yield "graph.state does not have the types of the state"
@@ -206,7 +217,7 @@ def _check_golden(entries: Json) -> Iterator[str]:
     symbols = len(entries["vocabulary"]) or 1  # the ids of a model that reads no symbol are zeros
     features = {entry["name"]: prod(entry["shape"]) for entry in entries["features"]}
     outputs = {entry["name"]: entry["size"] for entry in entries["outputs"]}
-    good = max(golden["outputs"], default=0) < len(_labels(entries) or entries["vocabulary"])
+    good = max(golden["outputs"], default=0) < _output_size(entries)
     for run in golden["runs"]:
         good &= max(run["ids"], default=0) < symbols
         good &= (run["features"].keys(), run["others"].keys()) == (features.keys(), outputs.keys())
@@ -234,6 +245,6 @@ _CHECKS: tuple[tuple[Any, ...], ...] = (
     (_check_features, "features"),
     (_check_outputs, "features", "outputs"),
     (_check_graph, "format", "graph", "sequence", "features", "outputs"),
-    (_check_mapping, "graph", "state", "vocabulary", "target", "features", "outputs"),
-    (_check_golden, "golden", "vocabulary", "target", "features", "outputs"),
+    (_check_mapping, "graph", "state", "vocabulary", "target", "output", "features", "outputs"),
+    (_check_golden, "golden", "vocabulary", "target", "output", "features", "outputs"),
 )

@@ -188,7 +188,7 @@ class SignatureRunnerBackend(ArrayBackend):
         """Make the two runners; `absorbs`: `absorb` is worth using. The resident state is the initial one."""
         super().__init__(
             manifest,
-            np.zeros(len(manifest.output_vocabulary), np.float32),
+            np.zeros(manifest.output_size, np.float32),
             {feature.name: np.zeros((1, *feature.shape), feature.dtype) for feature in manifest.features},
             {output.name: np.zeros(output.size, np.float32) for output in manifest.extra_outputs},
         )

@@ -311,7 +311,7 @@ class Fleet(Unpicklable):
 
     def _room_for_answers(self, count: int) -> dict[str, Float32]:
         manifest = self.file.manifest
-        widths = {manifest.answer: len(manifest.output_vocabulary), **{o.name: o.size for o in manifest.extra_outputs}}
+        widths = {manifest.answer: manifest.output_size, **{o.name: o.size for o in manifest.extra_outputs}}
         return {name: np.empty((count, width), np.float32) for name, width in widths.items()}
 
     def _answers_of(self, batch: Batch) -> dict[str, Float32]:

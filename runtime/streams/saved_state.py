@@ -69,7 +69,7 @@ class SavedStreams:
         """
         state = {tensor.name: tensor.shape for tensor in manifest.state}
         answers = {
-            manifest.answer: (len(manifest.output_vocabulary),),
+            manifest.answer: (manifest.output_size,),
             **{o.name: (o.size,) for o in manifest.extra_outputs},
         }
         return cls(manifest.fingerprint, state, answers, streams, note or {})

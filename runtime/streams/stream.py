@@ -326,7 +326,7 @@ class Stream(StreamState):
         return score(self, symbols, features, in_lanes=in_lanes, begin=begin)
 
     def _empty_answers(self, steps: int) -> Float32:
-        return np.empty((steps, len(self.file.manifest.output_vocabulary)), np.float32)
+        return np.empty((steps, self.file.manifest.output_size), np.float32)
 
     def __copy__(self) -> Stream:
         """Return a fork."""

@@ -90,7 +90,7 @@ def read_residual_threshold(path: str | Path, file: ModelFile) -> ResidualThresh
     found = read_threshold_file(path, _REMEDY)
     columns, alone = found.get("columns"), found.get("sequence_residuals")
     columns = columns if isinstance(columns, list) else []
-    answers = len(file.manifest.output_vocabulary) if file.manifest.output == "linear" else 1
+    answers = file.manifest.output_size if file.manifest.output == "linear" else 1
     count = len(columns)
     right = {
         "format": found.get("format") == FORMAT,

@@ -199,7 +199,7 @@ def score_ids(stream: Stream, ids: Ids, features: Features | None = None, *, in_
             with stream.pool.lend_batch(LANES) as batch:
                 lanes = score_in_lanes(stream, batch, ids, scorer, log_probabilities, ranks)
             return Score(log_probabilities, ranks, lanes)
-        block = max(1, PROBABILITIES_AT_A_TIME // len(manifest.output_vocabulary))
+        block = max(1, PROBABILITIES_AT_A_TIME // manifest.output_size)
         for start in range(0, ids.size, block):
             outputs = run_ids(stream, ids, checked, slice(start, start + block))
             known = np.concatenate([last, outputs[:-1]]) if len(last) else outputs[:-1]

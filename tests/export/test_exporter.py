@@ -309,3 +309,18 @@ def test_formats_and_precisions_are_checked_and_count_once():
     with pytest.raises(WrongFormatError, match="cannot be stored as 'int4'; give one or both of float16, int8"):
         check_quantizations(["int4"])
     assert check_quantizations("int8") == ["int8"]
+
+
+def test_one_sigmoid_unit_takes_two_labels(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((None, 2), name="x"), keras.layers.GRU(3, return_sequences=True), keras.layers.Dense(1, "sigmoid")]
+    )
+    export(model, tmp_path, labels=["no", "fall"], formats=["tflite"], steps=100)
+    stream = load(tmp_path / "model.tflite").stream()
+    answers = [stream.step(features=[1.0, -1.0]) for _ in range(3)]
+    expected = np.asarray(model(np.full((1, 3, 2), [1.0, -1.0], np.float32)))[0, :, 0]
+    for answer, second in zip(answers, expected, strict=True):
+        assert answer.symbol == ("fall" if second > 0.5 else "no")
+        assert answer.probability == pytest.approx(max(second, 1 - second), abs=1e-5)
+    with pytest.raises(VocabularyError, match="answers with 1 probabilities, there are 3 labels"):
+        export(model, tmp_path, labels=["a", "b", "c"], formats=["tflite"], steps=100)

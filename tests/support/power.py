@@ -68,10 +68,11 @@ def write_scaled(path: Path) -> Path:
     return _write(path, model.SerializeToString(), output="linear", labels=Vocabulary.of_ids(2), **more)
 
 
-def write_switch(path: Path) -> Path:
+def write_switch(path: Path, **more) -> Path:
     """Write a model that answers with the probability that volts x amps is large: a sigmoid of it."""
     nodes = [helper.make_node("Sigmoid", ["product"], ["probabilities"])]
-    return _write(path, _payload("probabilities", nodes), output="sigmoid", labels=Vocabulary(("on",)))
+    more = {"labels": Vocabulary(("on",)), **more}
+    return _write(path, _payload("probabilities", nodes), output="sigmoid", **more)
 
 
 def write_table(path: Path, rows: int = 40) -> np.ndarray:
