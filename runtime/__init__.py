@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .streams.lockstep import Streams
     from .streams.model import Model, load
     from .streams.prediction import Prediction
+    from .streams.raw_state import pack_raw_state, unpack_raw_state
     from .streams.saved_state import SavedStreams, read_saved_streams
     from .streams.snapshot import Snapshot
     from .streams.sqlite_store import SqliteStore
@@ -118,10 +119,12 @@ __all__ = [
     "calibrate",
     "describe_backend",
     "load",
+    "pack_raw_state",
     "probe_backends",
     "read_model_file",
     "read_saved_streams",
     "read_threshold",
+    "unpack_raw_state",
     "usable_backends",
 ]
 
@@ -138,6 +141,7 @@ _HOMES = {
     ".streams.lockstep": ("Streams",),
     ".streams.model": ("Model", "load"),
     ".streams.prediction": ("Prediction",),
+    ".streams.raw_state": ("pack_raw_state", "unpack_raw_state"),
     ".streams.saved_state": ("SavedStreams", "read_saved_streams"),
     ".streams.snapshot": ("Snapshot",),
     ".streams.sqlite_store": ("SqliteStore",),

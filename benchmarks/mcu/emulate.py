@@ -24,7 +24,6 @@ import numpy as np
 from stepcell.export.c.names import array
 from stepcell.export.c.prove import ROUNDING, TOLERANCE, run_program
 from stepcell.export.c.source import CSource, c_source
-from stepcell.export.c.write import memory_of
 from stepcell.runtime import read_model_file
 from stepcell.runtime.common.errors import StepcellError
 from stepcell.runtime.common.terminal import print_table
@@ -145,9 +144,9 @@ def emulate(path: Path, board_name: str, steps: int) -> tuple[list[str], bool]:
     selftest = float(np.array(found["S"], np.uint32).view(np.float32)[0])
     error = float(np.abs(answers - right).max())
     per_step = found["I"][0] * (KNOWN_LOOP / found["C"][0]) / steps
-    sizes = memory_of(source)
+    sizes = source.plan.memory_use()
     row = [
-        board_name, path.name, f"{code_size:,}", f"{sizes['constants']:,}", f"{sizes['state']:,}", f"{sizes['work']:,}",
+        board_name, path.name, f"{code_size:,}", f"{sizes.constants:,}", f"{sizes.state:,}", f"{sizes.work:,}",
         f"{found['T'][0]:,}", f"{per_step:,.0f}", f"{error:.1e}",
     ]  # fmt: skip
     assert manifest.golden is not None

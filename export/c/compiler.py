@@ -98,7 +98,7 @@ class CompiledStep:
         states: dict[str, list[Float32]] = {each.tensor.name: [] for each in self._source.plan.state}
         for step in range(steps):
             code = int(answers.take(1, np.int32)[0])
-            if code:
+            if code < 0:
                 raise BackendError(f"The C of {self._source.name} returns {code} at step {step + 1} of {steps}.")
             if step in kept:
                 for name, view in self._source.plan.outputs.items():

@@ -25,6 +25,7 @@ def driver_source(source: CSource, manifest: Manifest) -> str:
         declared.append(f"static {kind} feature{number}[{view.size}];")
         read.append(f"get(feature{number}, sizeof feature{number});")
         arguments.append(f"feature{number}")
+    size = 4 * sum(each.before.size for each in plan.state)
     outputs = [f"output{number}" for number in range(len(plan.outputs))]
     declared += [f"static float {o}[{view.size}];" for o, view in zip(outputs, plan.outputs.values(), strict=True)]
     call = f"{n}_step({', '.join([*arguments, *outputs])})"
@@ -44,14 +45,14 @@ def driver_source(source: CSource, manifest: Manifest) -> str:
         *(["    int32_t symbol = 0;"] if plan.symbol else []),
         f"    {n}_reset(&state);",
         "    while (fread(&flags, sizeof flags, 1, stdin) == 1) {",
-        f"        if (flags & {STATE}) get(&state, sizeof state);",
+        f"        if (flags & {STATE}) get(&state, {size});",
         f"        if (flags & {STEP}) {{",
         *(["            get(&symbol, sizeof symbol);"] if plan.symbol else []),
         *(f"            {line}" for line in read),
         f"            code = {call};",
         "            put(&code, sizeof code);",
         *(f"            if (flags & {OUTPUTS}) put({output}, sizeof {output});" for output in outputs),
-        f"            if (flags & {STATES}) put(&state, sizeof state);",
+        f"            if (flags & {STATES}) put(&state, {size});",
         "        }",
         f"        if (flags & {TIME}) {{",
         "            clock_t began;",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any, ClassVar
 
@@ -235,3 +235,8 @@ def nest(shape: Sequence[int], body: Callable[[list[str]], list[str]]) -> list[s
     loops = [f"for (int {v} = 0; {v} < {size}; {v}++)" for v, size in zip(names, shape, strict=True) if size != 1]
     head = f"{' '.join(loops)} {{" if loops else "{"
     return [head, *(f"    {line}" for line in body(names)), "}"]
+
+
+def indented(lines: Iterable[str]) -> list[str]:
+    """Return lines four columns further in."""
+    return [f"    {line}" if line else line for line in lines]

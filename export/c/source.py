@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ...runtime.common.errors import NotSteppableError
-from ...runtime.format.manifest import GoldenRun, Manifest
+from ...runtime.format.manifest import Manifest
 from ...runtime.format.model_file import ModelFile
 from ...runtime.format.tensor_specs import EVERY_STEP
 from ...runtime.interpreters.numpy_engine import CalculationError
 from ...runtime.interpreters.step_plan.plan import StepPlan, plan_step
 from ...runtime.interpreters.step_plan.views import View, joined_dimensions
+from ...runtime.streams.raw_state import raw_size
 from .kernels import kernels_text
 from .names import argument_names, array, check_name, number, string
-from .printer import Printer, nest
+from .printer import Printer, indented, nest
+from .saved import save_and_load
+from .selftest import SelfTest
 
 _SCRATCH = {"float32": ("float", "f"), "int32": ("int32_t", "i"), "int64": ("int64_t", "l"), "bool": ("uint8_t", "b")}
 
@@ -67,8 +68,6 @@ def _require_printable(file: ModelFile) -> None:
     manifest, problems = file.manifest, []
     if manifest.sequence:
         problems.append("it is a graph of whole sequences; take the file of a step")
-    if manifest.answers != EVERY_STEP:
-        problems.append("it does not answer at each step")
     if any(tensor.given for tensor in manifest.state):
         problems.append("it has static inputs")
     if problems:
@@ -82,6 +81,7 @@ class _Writer:
         self.manifest, self.plan, self.name = manifest, plan, name
         self.arguments = argument_names([*plan.features, *plan.outputs])
         self.features = {feature.name: feature for feature in manifest.features}
+        self.counts = manifest.answers != EVERY_STEP
 
     def header(self) -> str:
         n, manifest, plan = self.name, self.manifest, self.plan
@@ -98,6 +98,8 @@ class _Writer:
             f"    float {each.tensor.name}[{each.before.size}]; /* {' x '.join(map(str, each.tensor.shape))} */"
             for each in plan.state
         ]
+        if self.counts:
+            state.append("    uint32_t steps; /* since the reset, without full rounds */")
         work = [
             f"    {_SCRATCH[dtype][0]} {_SCRATCH[dtype][1]}[{size}];" for dtype, size in sorted(plan.scratch.items())
         ]
@@ -138,8 +140,17 @@ class _Writer:
                 "",
                 "/* Step once: read the input, move the state, write the output.",
                 "   Returns 0; -1 if an id is out of range; -2 if a number is not finite.",
-                "   If it is not 0 the state has not moved, and the output means nothing. */",
+                "   If it is below 0 the state has not moved, and the output means nothing.",
+                *self._about_answers(),
+                "*/",
                 f"int {n}_step({self._parameters()});",
+                "",
+                f"#define {n}_SAVED_BYTES {raw_size(manifest)}",
+                "/* Write the state as bytes, which other machines read too. */",
+                f"void {n}_save(const {n}_state *state, uint8_t *bytes);",
+                "/* Read what NAME_save wrote. Returns 0; -3 if it is of another model; -2 if a number is not finite.",
+                "   If it is not 0 the state has not moved. */".replace("NAME", n),
+                f"int {n}_load({n}_state *state, const uint8_t *bytes);",
                 "",
                 "/* Replay the golden sequence of the model file. Returns the largest difference of an output. */",
                 f"float {n}_selftest(void);",
@@ -162,10 +173,11 @@ class _Writer:
             f"int {n}_step({self._parameters()})",
             "{",
             "    float check = 0.0f; /* what is not finite makes it NaN */",
-            *_indented([*self._checks(), *lines, *check, *commits, "return 0;"]),
+            *indented([*self._checks(), *lines, *check, *commits, *self._answered()]),
             "}",
         ]
         reset = self._reset()
+        test = SelfTest(self.manifest, self.plan, n, self.arguments)
         constants = [array(name, content) for name, content in printer.constants.items()]
         parts = [
             f'#include "{n}.h"',
@@ -176,11 +188,13 @@ class _Writer:
             *self._names(),
             *reset,
             "",
+            *save_and_load(self.manifest, self.plan, n),
+            "",
             *step,
             "",
-            *self._selftest(),
+            *test.lines(),
             "",
-            *self._main(),
+            *test.main(),
         ]
         return "\n".join(parts) + "\n"
 
@@ -257,102 +271,25 @@ class _Writer:
                 constants.append(array(f"{n}_start_{each.tensor.name}", start))
                 value = f"{n}_start_{each.tensor.name}[i]"
             lines.append(f"for (int i = 0; i < {start.size}; i++) state->{each.tensor.name}[i] = {value};")
-        return [*constants, f"void {n}_reset({n}_state *state)", "{", *_indented(lines), "}"]
+        lines += ["state->steps = 0;"] if self.counts else []
+        return [*constants, f"void {n}_reset({n}_state *state)", "{", *indented(lines), "}"]
 
-    def _selftest(self) -> list[str]:
-        n, golden = self.name, self.manifest.golden
-        if golden is None:
-            raise NotSteppableError("A file without a golden sequence cannot be written as C. Nothing was written.")
-        constants, lines = [], []
-        outputs = list(self.plan.outputs.items())
-        for number_of_run, run in enumerate(golden.runs):
-            constants += self._golden_arrays(run, number_of_run)
-        recorded = np.array(golden.outputs, np.int32)
-        constants.append(array(f"{n}_golden_outputs", recorded))
-        buffers = [f"static float {self.arguments[name]}[{view.size}];" for name, view in outputs]
-        for number_of_run, run in enumerate(golden.runs):
-            lines += self._replay(run, number_of_run, len(recorded))
+    def _about_answers(self) -> list[str]:
+        times = self.manifest.answers
+        if not self.counts:
+            return []
+        every = "each step" if times.every == 1 else f"step {times.first + times.every} and so on, every {times.every}"
+        return [f"   Returns 1 at a step that has no answer: there is one at step {times.first}, then at {every}."]
+
+    def _answered(self) -> list[str]:
+        """Return the lines that count the step and return."""
+        first, every = self.manifest.answers.first, self.manifest.answers.every
+        if not self.counts:
+            return ["return 0;"]
         return [
-            *constants,
-            "",
-            f"float {n}_selftest(void)",
-            "{",
-            *_indented(
-                [
-                    f"static {n}_state state;",
-                    f"static {n}_work work;",
-                    *buffers,
-                    "float worst = 0.0f;",
-                    *lines,
-                    "return worst;",
-                ]
-            ),
-            "}",
-        ]
-
-    def _golden_arrays(self, run: GoldenRun, number_of_run: int) -> list[str]:
-        n = f"{self.name}_golden{number_of_run}"
-        found = [array(f"{n}_ids", np.array(run.ids, np.int32))] if self.plan.symbol else []
-        for name, rows in run.features.items():
-            dtype = np.float32 if self.features[name].ids is None else np.int32
-            found.append(array(f"{n}_{self.arguments[name]}", np.array(rows, dtype).reshape(-1)))
-        found.append(array(f"{n}_right", np.array(run.probabilities, np.float32).reshape(-1)))
-        for name, rows in run.extra_outputs.items():
-            found.append(array(f"{n}_{self.arguments[name]}", np.array(rows, np.float32).reshape(-1)))
-        return found
-
-    def _replay(self, run: GoldenRun, number_of_run: int, recorded: int) -> list[str]:
-        n = f"{self.name}_golden{number_of_run}"
-        given = [f"{n}_ids[t]"] if self.plan.symbol else []
-        given += [f"{n}_{self.arguments[name]} + t * {view.size}" for name, view in self.plan.features.items()]
-        given += [self.arguments[name] for name in self.plan.outputs]
-        main, *_ = self.plan.outputs
-        compared = [f"{self.arguments[main]}[{self.name}_golden_outputs[i]] - {n}_right[t * {recorded} + i]"]
-        widths = [recorded]
-        for name, rows in run.extra_outputs.items():
-            widths.append(len(rows[0]))
-            compared.append(f"{self.arguments[name]}[i] - {n}_{self.arguments[name]}[t * {len(rows[0])} + i]")
-        lines = self._ramp() if run.start == "ramp" else [f"{self.name}_reset(&state);"]
-        lines += [
-            f"for (int t = 0; t < {len(run.ids)}; t++) {{",
-            f"    if ({self.name}_step(&state, &work, {', '.join(given)}) != 0) return INFINITY;",
-        ]
-        for text, width in zip(compared, widths, strict=True):
-            lines += [
-                f"    for (int i = 0; i < {width}; i++) {{",
-                f"        const float off = fabsf({text});",
-                "        worst = worst < off ? off : worst;",
-                "    }",
-            ]
-        return [*lines, "}"]
-
-    def _ramp(self) -> list[str]:
-        """Return the lines that set the state to the ramp of the golden sequence."""
-        lines, begin = [], 0
-        for each in self.plan.state:
-            name, size = each.tensor.name, each.before.size
-            lines.append(
-                f"for (int i = 0; i < {size}; i++) "
-                f"state.{name}[i] = (float)((37 * (i + {begin}L) + 11) % 101) / 101.0f - 0.5f;"
-            )
-            begin += size
-        return lines
-
-    def _main(self) -> list[str]:
-        n, golden = self.name, self.manifest.golden
-        assert golden is not None
-        return [
-            f"#ifdef {n}_MAIN",
-            "#include <stdio.h>",
-            "int main(void)",
-            "{",
-            f"    const float error = {n}_selftest();",
-            f"    const int good = error <= {number(golden.tolerance)};",
-            f'    printf("{n}: largest error %.2g, allowed {golden.tolerance:.2g}: %s\\n", (double)error, '
-            'good ? "ok" : "WRONG");',
-            "    return good ? 0 : 1;",
-            "}",
-            "#endif",
+            "state->steps += 1;",
+            f"if (state->steps == {first + every}u) state->steps = {first}u;",
+            f"return state->steps == {first}u ? 0 : 1;",
         ]
 
 
@@ -367,10 +304,6 @@ def _neighbours_joined(views: Sequence[View]) -> list[View]:
         else:
             found.append(view)
     return found
-
-
-def _indented(lines: Iterable[str]) -> list[str]:
-    return [f"    {line}" if line else line for line in lines]
 
 
 def _comment(text: str) -> str:

@@ -104,16 +104,3 @@ def comparison_rows(written: WrittenC) -> tuple[list[str], list[list[str]], str]
     ]
     note = "largest differences, relative for numbers above 1; allowed: 1e-5, or ten times the rounding of float32"
     return header, rows, note
-
-
-def memory_of(source: CSource) -> dict[str, int]:
-    """Return the bytes of constants, of a state and of the scratch memory."""
-    sizes = {"float32": 4, "int32": 4, "int64": 8, "bool": 1}
-    plan = source.plan
-    weights = sum(each.weights.nbytes for each in plan.statements if hasattr(each, "weights"))
-    constants = sum(memory.content.nbytes for memory in plan.constants() if memory.content is not None)
-    return {
-        "constants": weights + constants,
-        "state": sum(4 * each.before.size for each in plan.state),
-        "work": sum(sizes[dtype] * size for dtype, size in plan.scratch.items()),
-    }

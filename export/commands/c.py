@@ -30,14 +30,14 @@ def c(
     """
     from ...runtime.common.atomic_write import check_folder
     from ...runtime.common.terminal import print_table, status
-    from ..c.write import comparison_rows, memory_of, write_c
+    from ..c.write import comparison_rows, write_c
 
     check_folder(out)
     with status() as progress:
         written = write_c(
             file, out, name=name, single_header=single_header, proven=not unproven, steps=steps, progress=progress
         )
-    sizes = memory_of(written.source)
+    sizes = vars(written.source.plan.memory_use())
     if as_json:
         figures = [{**vars(each), "holds": each.holds} for each in written.comparisons]
         print(json.dumps({"files": [str(path) for path in written.files], "bytes": sizes, "comparisons": figures}))

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
+import typer
+
 from .options import AsJson, ModelFile, argument, model
 
-TargetName: TypeAlias = Literal["pi-bookworm-64", "pi-bookworm-32", "pi-trixie-64", "pi-trixie-32", "this"]
+TargetName: TypeAlias = Literal[
+    "pi-bookworm-64", "pi-bookworm-32", "pi-trixie-64", "pi-trixie-32", "this",
+    "cortex-m0", "cortex-m4", "cortex-m7", "rv32imc",
+]  # fmt: skip
 
 
 def inspect(file: ModelFile, as_json: AsJson = False) -> None:
@@ -30,12 +35,14 @@ def inspect(file: ModelFile, as_json: AsJson = False) -> None:
 def doctor(
     file: Annotated[Path | None, argument("Model file from any tool; without one, check the target alone.")] = None,
     target: Annotated[TargetName, model("Machine that the file is to run on.")] = "this",
+    flash: Annotated[str | None, model("Flash of a microcontroller, like 256K.", "not checked")] = None,
+    ram: Annotated[str | None, model("RAM of a microcontroller, like 64K.", "not checked")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check whether a model file will load and run on a machine, and say what to install there.
 
     The exit code is 0 if it runs. On this machine every installed interpreter loads the file, replays its golden
-    sequence and is timed.
+    sequence and is timed. For a microcontroller the memory of the C that `stepcell c` writes is computed.
 
     Example: stepcell doctor model.tflite --target pi-bookworm-64
     """
@@ -53,7 +60,18 @@ def doctor(
     from ..common.terminal import print_text
     from ..doctor import as_json as diagnosis_as_json
     from ..doctor import as_text, diagnose, find_target
+    from ..doctor.microcontroller import CORES, fit
 
+    if target in CORES:
+        if file is None:
+            raise typer.BadParameter(f"a model file is needed for {target}.", param_hint="FILE")
+        found = fit(file, target, flash=flash, ram=ram)
+        print_text(printable_json(found.to_json()) if as_json else found.as_text())
+        if found.problems:
+            raise SystemExit(1)
+        return
+    if flash is not None or ram is not None:
+        raise typer.BadParameter(f"they are of a microcontroller ({', '.join(CORES)}).", param_hint="--flash, --ram")
     diagnosis = diagnose(file, find_target(target))
     print_text(printable_json(diagnosis_as_json(diagnosis)) if as_json else as_text(diagnosis))
     if not diagnosis.runs:

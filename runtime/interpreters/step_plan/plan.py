@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...format.manifest import Manifest, StateTensor
 from ...format.model_file import ModelFile
 from ...format.tensor_specs import SYMBOL
 from ..numpy_backend import step_program
 from ..numpy_engine import CalculationError, Program
 from .join import in_place, rows_first, with_joined_loops, with_starts
-from .statements import After, Loop, Row, Statement, loop, statements_of
+from .statements import After, Loop, Matmul, Product, Row, Statement, loop, statements_of
 from .views import Memories, Memory, View
 
 _ALIGNED = 4  # elements: a piece of memory begins at a multiple
@@ -30,6 +32,21 @@ class StateView:
     tensor: StateTensor
     before: View
     after: View
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """The memory of a step printed as C, in bytes.
+
+    Attributes:
+        constants: Weights and tables; in flash.
+        state: Of one stream.
+        work: Scratch memory, shared by all streams.
+    """
+
+    constants: int
+    state: int
+    work: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,19 @@ class StepPlan:
     def is_variable(self, memory: Memory) -> bool:
         """Tell whether `memory` is a variable of a loop."""
         return id(memory) in self.variables
+
+    def memory_use(self) -> MemoryUse:
+        """Return the bytes that it needs."""
+        weights = sum(each.weights.nbytes for each in self.statements if isinstance(each, Product))
+        constants = sum(memory.content.nbytes for memory in self.constants() if memory.content is not None)
+        work = sum(np.dtype(dtype).itemsize * size for dtype, size in self.scratch.items())
+        return MemoryUse(weights + constants, sum(4 * each.before.size for each in self.state), work)
+
+    def multiplications(self) -> int:
+        """Return the number of multiplications in the products of a step."""
+        single = sum(each.weights.size for each in self.statements if isinstance(each, Product))
+        many = sum(each.result.size * each.x.shape[-1] for each in self.statements if isinstance(each, Matmul))
+        return single + many
 
     def constants(self) -> list[Memory]:
         """Return the memory that is the same in every step, without the weights of products."""

@@ -14,11 +14,12 @@ from support.models import ADOPTED, DATA, path_of
 from stepcell.export.c.compiler import SANITIZED, CompiledStep, find_compiler
 from stepcell.export.c.prove import prove_source
 from stepcell.export.c.source import c_source
-from stepcell.export.c.write import memory_of, write_c
+from stepcell.export.c.write import write_c
 from stepcell.runtime import OptionError, load, read_model_file
 from stepcell.runtime.common.errors import CompilerError, NotSteppableError, ParityError
-from stepcell.runtime.format.tensor_specs import Inputs
+from stepcell.runtime.format.tensor_specs import AnswerTimes, Inputs
 from stepcell.runtime.interpreters.base import initial_state
+from stepcell.runtime.streams.raw_state import pack_raw_state, unpack_raw_state
 from stepcell.runtime.worker.messages import RunSpec
 
 STEPS = 60
@@ -191,7 +192,7 @@ def test_a_file_is_written_after_a_comparison_with_its_interpreters(tmp_path):
     assert {"numpy, float64"} < {each.runtime for each in written.comparisons}
     assert {each.start for each in written.comparisons} == {"initial", "ramp", "each"}
     assert all(each.holds for each in written.comparisons)
-    assert memory_of(written.source)["state"] == 2 * 12 * 4
+    assert written.source.plan.memory_use().state == 2 * 12 * 4
 
 
 def test_a_single_header_is_c_and_cpp_without_a_warning(tmp_path):
@@ -211,7 +212,7 @@ def test_a_single_header_is_c_and_cpp_without_a_warning(tmp_path):
 
 def test_the_scratch_memory_of_an_lstm_is_that_of_its_gates():
     source = c_source(read_model_file(DATA / "memory.tflite"), "memory")
-    assert memory_of(source) == {"constants": 8420, "state": 160, "work": 320}
+    assert vars(source.plan.memory_use()) == {"constants": 8420, "state": 160, "work": 320}
 
 
 def test_what_has_no_c_is_named_and_nothing_is_written(tmp_path):
@@ -238,3 +239,61 @@ def test_symbols_are_what_the_vocabulary_says(tmp_path_factory, symbols):
     )
     found = run_c(tmp_path_factory.mktemp("symbols"), source, main)
     assert [bytes.fromhex(each).decode() for each in found] == symbols
+
+
+SAVING = """
+#include <stdio.h>
+int main(void)
+{
+    static memory_state state, other;
+    static memory_work work;
+    float probabilities[memory_OUTPUTS];
+    static uint8_t bytes[memory_SAVED_BYTES];
+    memory_reset(&state);
+    for (int t = 0; t < 5; t++) memory_step(&state, &work, t, probabilities);
+    memory_save(&state, bytes);
+    for (int i = 0; i < memory_SAVED_BYTES; i++) printf("%02x", bytes[i]);
+    memory_reset(&other);
+    printf(" %d", memory_load(&other, bytes));
+    printf(" %d", memcmp(&state, &other, sizeof state));
+    bytes[0] ^= 1;
+    printf(" %d", memory_load(&other, bytes));
+    bytes[0] ^= 1;
+    bytes[11] = 0x7f;
+    bytes[10] = 0xff;
+    printf(" %d %d\\n", memory_load(&other, bytes), memcmp(&state, &other, sizeof state));
+    return 0;
+}
+"""
+
+
+def test_a_state_goes_from_c_to_python_and_back(tmp_path):
+    file = read_model_file(DATA / "memory.tflite")
+    saved, *codes = run_c(tmp_path, c_source(file, "memory"), SAVING)
+    assert codes == ["0", "0", "-3", "-2", "0"]
+    stream = load(DATA / "memory.tflite", backend="numpy").stream()
+    stream.absorb("01234")
+    state, _ = unpack_raw_state(file, bytes.fromhex(saved))
+    for name, values in stream.state.items():
+        assert np.abs(values - state[name]).max() < 1e-6
+    assert pack_raw_state(file, state) == bytes.fromhex(saved)
+
+
+def test_c_says_at_which_steps_there_is_an_answer(tmp_path):
+    file = read_model_file(DATA / "memory.tflite")
+    rare = replace(file, manifest=replace(file.manifest, answers=AnswerTimes(4, 3)))
+    main = """
+#include <stdio.h>
+int main(void)
+{
+    static memory_state state;
+    static memory_work work;
+    float probabilities[memory_OUTPUTS];
+    memory_reset(&state);
+    for (int t = 1; t < 12; t++) if (memory_step(&state, &work, 0, probabilities) == 0) printf("%d ", t);
+    memory_reset(&state);
+    printf("%d\\n", memory_step(&state, &work, 0, probabilities));
+    return 0;
+}
+"""
+    assert run_c(tmp_path, c_source(rare, "memory"), main) == ["4", "7", "10", "1"]
