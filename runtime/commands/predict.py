@@ -24,9 +24,14 @@ def predict(
         "Field of JSON lines that names the stream; each stream has its own state.", "one", metavar="FIELD")] = None,
     symbol_field: Annotated[str | None, data(
         "Field of JSON lines that holds the symbol.", "symbol", metavar="FIELD")] = None,
-    format: Annotated[Literal["csv", "jsonl"] | None, data(
-        "Lines are rows of a table with the columns of the training: gaps are computed, columns joined, other fields "
-        "passed through to the answer.", "a symbol on each line")] = None,
+    format: Annotated[Literal["csv", "jsonl", "f32", "wav"] | None, data(
+        "csv, jsonl: lines are rows of a table with the columns of the training: gaps are computed, columns joined, "
+        "other fields passed through to the answer. f32, wav: chunks of samples, raw float32 or a 16-bit WAV file.",
+        "a symbol on each line")] = None,
+    rate: Annotated[int | None, data(
+        "Samples per second that --format wav must have.", "that of the model", min=1)] = None,
+    overlap: Annotated[int, data(
+        "Samples of the chunk before that begin each chunk of f32 or wav.", min=0)] = 0,
     unknown: Annotated[Literal["stop", "skip", "use"] | None, data(
         "At a symbol that the model does not know, stop, skip it without a step, or use the unknown symbol of the "
         "vocabulary.", "use where there is an unknown symbol, else stop")] = None,
@@ -78,8 +83,9 @@ def predict(
     read = read_threshold if model.manifest.labels is None else read_residual_threshold  # of labels or values
     marks = None if threshold is None else read(threshold, model.file)
     options = LineOptions(
-        symbol_field, key, unknown, bad_lines, format, reset_on, middle, top, offer_unknown, as_json, marks
-    )
+        symbol_field, key, unknown, bad_lines, format, reset_on, middle, top, offer_unknown, as_json, marks,
+        rate, overlap,
+    )  # fmt: skip
     stdin = None if sys.stdin is None else sys.stdin.buffer
 
     try:

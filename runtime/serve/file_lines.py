@@ -30,6 +30,7 @@ class FileLines(Lines):
     def __init__(
         self, path: Path, guard: SignalGuard, tell: Callable[[str], None], *, follow: bool = False,
         whole_lines: bool = False, offset: InputOffset | None = None,
+        new_buffer: Callable[[int, int], LineBuffer] = LineBuffer,
     ) -> None:  # fmt: skip
         """Open the file.
 
@@ -40,12 +41,13 @@ class FileLines(Lines):
             follow: Wait for more at the end of the file.
             whole_lines: Leave a last line without an end unread, unless the file is followed.
             offset: Where to begin if that is still the same file; None: at the beginning.
+            new_buffer: Makes the buffer that splits what is read, at an offset.
 
         Raises:
             InputError: The file cannot be read, or is no regular file.
             InterruptedSessionError: A signal has come before the file.
         """
-        super().__init__(guard)
+        super().__init__(guard, new_buffer)
         self._path, self._tell, self._follow, self._whole_lines = path, tell, follow, whole_lines
         self._replaced_at: float | None = None
         self._read_to, self._remembered, self._has_shrunk = 0, b"", False
@@ -127,7 +129,7 @@ class FileLines(Lines):
     def _start_again(self, why: str) -> None:
         lost = f", {self._buffer.unfinished} bytes of an unfinished line are lost" if self._buffer.unfinished else ""
         self._tell(f"{why} (line {self._buffer.number} was the last{lost}): going on at its beginning.")
-        self._buffer, self._has_shrunk, self._size = LineBuffer(), False, 0
+        self._buffer, self._has_shrunk, self._size = self._new_buffer(0, 0), False, 0
         self._seek(0)
         self.on_new_content()
 
@@ -151,7 +153,7 @@ class FileLines(Lines):
         found = None if identity is None else find_rotated(self._path, identity)
         file = self._open_when_there() if found is None else open(found, "rb", buffering=0)  # noqa: SIM115
         if offset.is_of(file) and offset.fits(file):
-            self._buffer, self.begins_anew = LineBuffer(offset.position, offset.line), False
+            self._buffer, self.begins_anew = self._new_buffer(offset.position, offset.line), False
             if found is not None and not _is_at(file, self._path):
                 self._tell(f"{self._path} has been rotated: going on in {found.name}, after line {offset.line}.")
             return file

@@ -133,12 +133,13 @@ class Lines(ABC):
             content of the file; `offset` is that of this line then.
     """
 
-    def __init__(self, guard: SignalGuard) -> None:
-        """Begin with nothing read; a signal at `guard` ends waiting."""
+    def __init__(self, guard: SignalGuard, new_buffer: Callable[[int, int], LineBuffer] = LineBuffer) -> None:
+        """Begin with nothing read; a signal at `guard` ends waiting, `new_buffer` makes the buffer at an offset."""
         self.has_ended = self.begins_anew = False
         self.on_new_content: Callable[[], None] = _nothing
         self._guard = guard
-        self._buffer = LineBuffer()
+        self._new_buffer = new_buffer
+        self._buffer = new_buffer(0, 0)
 
     def next(self, timeout: float | None) -> Line | None:
         """Return the next line; None: there is none within `timeout` seconds (None: without limit), or ever.
@@ -180,9 +181,11 @@ class Lines(ABC):
 class PipedLines(Lines):
     """Lines of a file object that is read once; a last line without an end counts."""
 
-    def __init__(self, file: BinaryIO, guard: SignalGuard) -> None:
+    def __init__(
+        self, file: BinaryIO, guard: SignalGuard, new_buffer: Callable[[int, int], LineBuffer] = LineBuffer
+    ) -> None:
         """Begin with the first line of `file`, which has not been read from and is not closed here."""
-        super().__init__(guard)
+        super().__init__(guard, new_buffer)
         self._file = file
         self._descriptor: int | None
         try:

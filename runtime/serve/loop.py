@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from ..common.errors import OptionError, StepcellError
+from ..common.errors import InputError, OptionError, StepcellError
 from ..streams.model import Model
 from ..streams.saved_state import read_saved_streams
+from .chunks import WAV, ChunkBuffer, wav_lines
 from .file_lines import FileLines
-from .lines import Line, Lines, LongLineError, PipedLines
+from .input_offset import InputOffset
+from .lines import Line, LineBuffer, Lines, LongLineError, PipedLines
 from .session import LineOptions, Session
 from .signals import InterruptedSessionError, SignalGuard
 from .state_file import CheckpointPolicy, locked
@@ -100,12 +102,15 @@ def predict_lines(
             if offset is None and io.input is not None:
                 tell(f"{io.state} does not say how far {io.input} was read: reading it from its beginning.")
         if io.input is not None:
-            file = FileLines(io.input, guard, tell, follow=io.follow, whole_lines=path is not None, offset=offset)
-            lines: Lines = stack.enter_context(closing(file))
-        elif stdin is not None:
-            lines = PipedLines(stdin, guard)
-        else:
+            lines = _lines_of_file(io.input, io, session, options, guard, tell, offset)
+            if isinstance(lines, FileLines):
+                stack.enter_context(closing(lines))
+        elif stdin is None:
             raise OptionError("There is no stdin to read symbols from.")
+        elif session.chunks is not None and options.format == WAV:
+            lines = wav_lines(stdin.read(), "stdin", session.chunks, tell, guard)
+        else:
+            lines = PipedLines(stdin, guard, _new_buffer(session, tell))
         stack.callback(session.tell_totals)
         if path is None:
             answer_lines(session, lines, guard, answer)
@@ -131,6 +136,30 @@ def predict_lines(
             tell(f"{io.state}: {session.progress()}; saved")
             raise
         policy.save()
+
+
+def _lines_of_file(
+    path: Path, io: IOOptions, session: Session, options: LineOptions, guard: SignalGuard, tell: Callable[[str], None],
+    offset: InputOffset | None,
+) -> Lines:  # fmt: skip
+    """Return the lines or chunks of a file."""
+    if session.chunks is None or options.format != WAV:
+        return FileLines(
+            path, guard, tell, follow=io.follow, whole_lines=io.state is not None, offset=offset,
+            new_buffer=_new_buffer(session, tell),
+        )  # fmt: skip
+    if io.follow:
+        raise OptionError("A WAV file says where it ends: leave out --follow, or pipe raw float32 in (--format f32).")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
+    return wav_lines(content, path.name, session.chunks, tell, guard)
+
+
+def _new_buffer(session: Session, tell: Callable[[str], None]) -> Callable[[int, int], LineBuffer]:
+    """Return the function that makes a buffer of lines, or of chunks, at an offset."""
+    return LineBuffer if session.chunks is None else partial(ChunkBuffer, session.chunks.bytes_of_chunk, tell)
 
 
 def answer_lines(

@@ -21,6 +21,7 @@ from ..streams.saved_state import SavedStreams
 from ..tasks.anomaly import Threshold
 from ..tasks.residuals import ResidualThreshold
 from .answer import Answer
+from .chunks import SOUND_FORMATS, Chunks
 from .input_line import Event, parse_json_line, parse_line
 from .input_offset import InputOffset
 from .lines import Line
@@ -45,14 +46,16 @@ class LineOptions:
         unknown: At an unknown symbol "stop", "skip" it with an empty answer, or "use" the unknown symbol of the
             vocabulary; None: "use" where there is such a symbol, else "stop".
         bad_lines: At a line that cannot be read "stop", or "skip" it.
-        format: "csv" or "jsonl": lines are rows of a table like that of the training; None: as above, but a first line
-            that names all columns of the training makes it CSV.
+        format: "csv" or "jsonl": lines are rows of a table like that of the training; "f32" or "wav": chunks of samples
+            in place of lines; None: as above, but a first line that names all columns of the training makes it CSV.
         reset_on: Symbol after which a stream is reset; None: there is none.
         middle: Fresh streams begin in the middle of a sequence.
         top: How many of the likeliest symbols to name.
         offer_unknown: Name the unknown symbol, and the end symbol of a text, among them.
         as_json: Answer with JSON objects.
         threshold: Marks surprising symbols, or rows whose value is far from the answer; None: nothing is marked.
+        rate: Samples per second of chunks; None: that of the model.
+        overlap: Samples of the chunk before that begin each chunk.
     """
 
     symbol_field: str | None = None
@@ -66,10 +69,16 @@ class LineOptions:
     offer_unknown: bool = False
     as_json: bool = False
     threshold: Threshold | ResidualThreshold | None = None
+    rate: int | None = None
+    overlap: int = 0
 
 
 class Session:
-    """Streams of a model that answer lines."""
+    """Streams of a model that answer lines.
+
+    Attributes:
+        chunks: Reads chunks of samples in place of lines; None: lines are read.
+    """
 
     def __init__(self, model: Model, options: LineOptions, max_streams: int, tell: Callable[[str], None]) -> None:
         """Begin with nothing read.
@@ -88,7 +97,10 @@ class Session:
         self._policy, limit = _checked(options, model), options.threshold
         self._residuals = ResidualWatch(model.manifest, limit) if isinstance(limit, ResidualThreshold) else None
         self._right = () if self._residuals is None else self._residuals.columns
-        self._rows = None if options.format is None else self._rows_of(options.format, options.key_field)
+        sound = options.format if options.format in SOUND_FORMATS else None
+        self.chunks = Chunks(model.manifest, sound, options.rate, options.overlap) if sound else None
+        is_table = options.format is not None and not sound
+        self._rows = self._rows_of(str(options.format), options.key_field) if is_table else None
         self._may_be_table = options.format is options.symbol_field is options.key_field is None
         self._key = options.key_field if self._rows is None else self._rows.key_name
         self._max_streams = max_streams
@@ -150,6 +162,8 @@ class Session:
         }  # fmt: skip
         if self._rows is not None:
             note |= {"header": self._rows.header, "times": streams.times}
+        if self.chunks is not None:
+            note["samples"] = self.chunks.to_note()
         if self._residuals is not None:
             note["pending"] = streams.pending
         snapshots = streams.snapshots()
@@ -198,6 +212,8 @@ class Session:
             streams.pending = {key: found for key, found in pending.items() if _are_forecasts(found, len(self._right))}
         if self._rows is not None:
             self._rows.restore_header(str(note.get("header", "")))
+        if self.chunks is not None:
+            self.chunks.restore(note.get("samples"))
         return InputOffset.from_json(note.get("input"))
 
     def progress(self) -> str:
@@ -211,6 +227,11 @@ class Session:
         return ", ".join(parts)
 
     def _answer(self, line: Line) -> str | None:
+        if self.chunks is not None:
+            chunk = self.chunks.event(line)
+            answer = self._stepper.answer(chunk, str(line.number), None)
+            self.chunks.keep(chunk)
+            return self._written(answer)
         text, options = line.text(), self._options
         if not text:
             return None
@@ -291,6 +312,10 @@ def _checked(options: LineOptions, model: Model) -> str:
         raise OptionError(f"{name} reads no symbols but features: leave out --symbol-field.")
     if options.symbol_field is not None and options.format is not None:
         raise OptionError("--format reads the columns of the training: leave out --symbol-field.")
+    if options.format in SOUND_FORMATS and (options.key_field or options.threshold):
+        raise OptionError("Chunks of samples are one stream without marks: leave out --key and --threshold.")
+    if options.overlap and options.format not in SOUND_FORMATS:
+        raise OptionError("--overlap is for chunks of samples: it needs --format f32 or --format wav.")
     if options.unknown == USE and vocabulary.unknown is None:
         raise OptionError(f"{name} has no unknown symbol to use: --unknown stop or --unknown skip.")
     return options.unknown or (STOP if vocabulary.unknown is None else USE)

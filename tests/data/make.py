@@ -27,7 +27,7 @@ import keras
 import numpy as np
 import onnx
 import tensorflow as tf
-from support import foreign
+from support import foreign, number_graphs
 from support.keras_models import STANDARD, Standard
 from support.sealed import PAYLOADS, write_model
 
@@ -164,6 +164,14 @@ def make_log_mel() -> None:
     np.savez_compressed(DATA / "log_mel.npz", **arrays)
 
 
+def make_level() -> None:
+    """Write level.onnx: an adopted graph that reads chunks of samples and a rate."""
+    with tempfile.TemporaryDirectory() as temporary:
+        source = number_graphs.chunks(Path(temporary, "level.onnx"))
+        given = {"features": ["chunk"], "constants": {"rate": 10}, "shapes": {"chunk": (1, 5)}}
+        adopt(source, DATA / "level.onnx", output="level", values=True, **given)
+
+
 def make_foreign() -> None:
     """Write foreign/: graphs with names of their own, and operators that no step function of stepcell has."""
     folder = DATA / "foreign"
@@ -198,5 +206,6 @@ if __name__ == "__main__":
         make_memory()
         make_answers()
         make_foreign()
+        make_level()
     if not named or "log_mel" in named:
         make_log_mel()
