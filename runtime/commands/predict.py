@@ -25,8 +25,8 @@ def predict(
     symbol_field: Annotated[str | None, data(
         "Field of JSON lines that holds the symbol.", "symbol", metavar="FIELD")] = None,
     format: Annotated[Literal["csv", "jsonl", "f32", "wav"] | None, data(
-        "Rows of a table with the columns of the training (csv, jsonl): gaps are computed, columns joined, other fields "
-        "passed through to the answer; or chunks of samples, raw float32 (f32) or 16-bit WAV (wav).",
+        "Rows of a table with the columns of the training (csv, jsonl): gaps are computed, columns joined, other "
+        "fields passed through to the answer; or chunks of samples, raw float32 (f32) or 16-bit WAV (wav).",
         "a symbol on each line")] = None,
     rate: Annotated[int | None, data(
         "Samples per second that --format wav must have.", "that of the model", min=1)] = None,
