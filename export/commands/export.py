@@ -109,7 +109,7 @@ def check(
     """
     from ...runtime import read_model_file
     from ...runtime.common.atomic_write import make_folder
-    from ...runtime.common.terminal import import_silently, print_table, status
+    from ...runtime.common.terminal import import_silently, print_table, print_text, status
     from ..parity.sample_file import check_sample
     from ..sources.source import read_source
 
@@ -122,6 +122,7 @@ def check(
     import_silently("tensorflow")
     from ..parity.check_file import check as check_file
     from ..parity.report import parity_table
+    from ..sources.provenance import provenance_of
 
     with status() as progress:
         results = check_file(
@@ -133,3 +134,6 @@ def check(
         print(json.dumps([{**parity.to_json(), "microseconds": parity.microseconds} for parity in results]))
     else:
         print_table(*parity_table(results))
+        provenance = provenance_of(read.model)
+        if provenance:
+            print_text(provenance.proof.describe())

@@ -65,6 +65,7 @@ _CUDNN: dict[str, tuple[str, dict[str, Any]]] = {
 # Of training, or of the way in which TensorFlow computed the same numbers.
 _OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
 _WITHOUT_EFFECT = ("dynamic", "implementation", "fused", "force_generator", "rng_type", "sparse_gradients")
+_OTHER_FLOATS = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16", "float64")
 _NESTED = ("layer", "backward_layer", "cell")
 # Options that Keras 3 does not have, and the values that mean nothing.
 _HARMLESS: dict[str, tuple[Any, ...]] = {
@@ -142,6 +143,17 @@ def _option_problems(options: Mapping[str, Any]) -> Iterator[str]:
     for key, harmless in _HARMLESS.items():
         if key in options and options[key] not in harmless:
             yield f"its option {key}={options[key]} has no counterpart in Keras 3"
+
+
+def notes_of(config: Any) -> tuple[str, ...]:
+    """Return what a rebuilt model does otherwise than its configuration says, in sentences."""
+    found = set()
+    for _, entry in entries(config):
+        options = entry.get("config")
+        dtype = options.get("dtype") if isinstance(options, dict) else None
+        policy = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+        found |= {policy} if policy in _OTHER_FLOATS else set()
+    return tuple(f"The layers compute in {policy}; exported is float32." for policy in sorted(found))
 
 
 def activation_of(given: Any) -> str | None:

@@ -140,7 +140,8 @@ def in_float32(model: KerasModel) -> tuple[KerasModel, str | None]:
     """
     import keras
 
-    layers = model._flatten_layers() if isinstance(model, keras.Model) else ()
+    plain = type(model) is keras.Sequential or type(model) is keras.src.models.functional.Functional
+    layers = model._flatten_layers() if plain else ()
     policies = {str(layer.dtype_policy.name) for layer in layers if layer.compute_dtype in _HALVES}
     if not policies:
         return model, None
@@ -148,7 +149,7 @@ def in_float32(model: KerasModel) -> tuple[KerasModel, str | None]:
     twin.set_weights(model.get_weights())
     return (
         twin,
-        f"The layers compute in {', '.join(sorted(policies))}; exported is float32, the precision of the weights.",
+        f"The layers compute in {', '.join(sorted(policies))}; exported is float32.",
     )
 
 

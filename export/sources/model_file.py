@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...runtime.common.errors import MissingPackageError, SourceError
 from . import hdf5, keras3
-from .keras2 import complete, problems_of
+from .keras2 import complete, notes_of, problems_of
 from .saved_model import CheckpointWeights, is_checkpoint, is_saved_model, read_saved_model
 from .saved_weights import Config, SavedWeights, read_hdf5_weights
 
@@ -171,10 +171,10 @@ def _old_model(path: Path, config: Mapping[str, Any], version: str, weights: Sav
             f"{path} was saved by Keras 2. What is made of it is compared with tf_keras, which is not installed: "
             "pip install 'stepcell[export]'"
         )
-    return partial(_rebuilt, path, completed, weights)
+    return partial(_rebuilt, path, completed, weights, notes_of(config))
 
 
-def _rebuilt(path: Path, config: Config, weights: SavedWeights) -> KerasModel:
+def _rebuilt(path: Path, config: Config, weights: SavedWeights, notes: tuple[str, ...]) -> KerasModel:
     """Rebuild a model of Keras 2, and remember how it is to be proven."""
     from .assign import assign_weights, require_plausible
     from .provenance import Provenance, record
@@ -186,5 +186,5 @@ def _rebuilt(path: Path, config: Config, weights: SavedWeights) -> KerasModel:
     model = rebuild(config)
     assign_weights(model, stored)
     referee = Referee(path, config, weights)
-    record(model, Provenance(partial(referee.compare, model)))
+    record(model, Provenance(partial(referee.compare, model), notes))
     return model

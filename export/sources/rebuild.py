@@ -25,7 +25,11 @@ _OPTIONS = {
     "CategoryEncoding": {"max_tokens": "num_tokens"},
 }
 # Options that are dropped: of the input of a layer, and of the base classes that other options stand for.
-_OF_THE_INPUT = ("batch_input_shape", "input_length", "input_dim", "input_shape")
+_OF_THE_INPUT = (
+    "batch_input_shape", "input_length", "input_dim", "input_shape", "query_shape", "key_shape", "value_shape",
+)  # fmt: skip
+_BY_DEFAULT = {"groups": 1, "trainable": True}  # what some layers of Keras 3 do not have
+_NOT_CAUSAL = ("SeparableConv1D", "DepthwiseConv1D")
 _STATEFUL = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D")
 
 
@@ -191,6 +195,7 @@ def _layer(entry: Config) -> KerasLayer:
         raise SourceError(f"{name_of(entry)} ({class_name}): Keras {keras.__version__} has no such layer.")
     renamed = _OPTIONS.get(class_name, {})
     options = {renamed.get(key, key): value for key, value in entry["config"].items()}
+    options = {key: value for key, value in options.items() if key not in _BY_DEFAULT or value != _BY_DEFAULT[key]}
     for key in ("layer", "backward_layer", "cell"):
         if isinstance(options.get(key), Mapping):
             options[key] = _layer(options[key])
@@ -208,7 +213,17 @@ def _layer(entry: Config) -> KerasLayer:
         raise SourceError(f"{name_of(entry)} ({class_name}): its options {listed} have no counterpart in Keras 3.")
     options = {key: value for key, value in options.items() if key in known}
     options["name"] = _safe(name_of(entry))
+    if class_name in _NOT_CAUSAL and options.get("padding") == "causal":
+        return _causal(made, options)
     return made(**options)
+
+
+def _causal(made: type, options: dict[str, Any]) -> KerasLayer:
+    """Return a convolution with padding="causal", which this one no longer has: zeros before the sequence."""
+    (size,), (dilation,) = (keras.tree.flatten(options.get(key, 1)) for key in ("kernel_size", "dilation_rate"))
+    zeros = layers.ZeroPadding1D(((size - 1) * dilation, 0))
+    inner = made(**{**options, "padding": "valid", "name": f"{options['name']}_valid"})
+    return keras.Sequential([zeros, inner], name=options["name"])
 
 
 @lru_cache
@@ -219,6 +234,8 @@ def _parameters(layer_type: type) -> frozenset[str]:
         if "__init__" in vars(each):
             parameters = inspect.signature(vars(each)["__init__"]).parameters.values()
             found |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+            if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+                break  # nothing reaches the classes below
     return frozenset(found - {"self"})
 
 

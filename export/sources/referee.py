@@ -86,7 +86,7 @@ class Referee:
                     worst = max(worst, difference)
                     if not difference <= _RELATIVE:
                         raise self._refusal(process, model, sequences, version, difference)
-        return Proof(f"tf_keras {version}", len(sequences), worst)
+        return Proof(f"tf_keras {version}", len(sequences), float(f"{worst:.1e}"))
 
     def _ask(
         self, process: WorkerProcess, sequences: Sequence[list[AnyArray]], *, layers: bool

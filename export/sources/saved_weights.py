@@ -124,6 +124,7 @@ class ByAttribute:
         return sorted(found, key=_in_order) + inner
 
 
+_ATTENTION = {"_query_dense": 0, "_key_dense": 1, "_value_dense": 2, "_output_dense": 3}
 _ROOTS = ("layers/", "_layer_checkpoint_dependencies/")
 
 
@@ -148,8 +149,8 @@ def _snake_case(name: str) -> str:
 
 
 def _in_order(path: str) -> list[tuple[int, str]]:
-    """Sort numbers as numbers."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in path.split("/")]
+    """Sort numbers as numbers, and the parts of MultiHeadAttention in the order of its weights."""
+    return [(int(part), "") if part.isdigit() else (_ATTENTION.get(part, -1), part) for part in path.split("/")]
 
 
 def read_hdf5_weights(root: Any) -> SavedWeights:
