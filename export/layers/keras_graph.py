@@ -59,6 +59,11 @@ class LayerCall:
     result: int = 0
 
     @property
+    def read(self) -> tuple[int, ...]:
+        """Numbers of all values that it reads, the mask among them."""
+        return self.inputs if self.mask is None else (*self.inputs, self.mask)
+
+    @property
     def step_shapes(self) -> tuple[Shape, ...]:
         """Shapes of the inputs in a step: without batch and time."""
         return tuple(shape[2 if self.timed else 1 :] for shape in self.input_shapes)

@@ -125,18 +125,26 @@ def build_step_function(
     rows = Staggered(graph, length) if graph and length else None
     steps: list[tuple[LayerCall, Lookup | tuple[LayerStep, ...]]] = []
     zeros: dict[int, int] = {}  # number of a value -> zeros before its sequence
+    unknown: set[int] = set()  # numbers of the values behind a call that cannot be stepped
     for call in graph.calls if graph else ():
+        if not unknown.isdisjoint(call.read):
+            unknown.add(call.output)
+            problems += _problems_of_layer(call)
+            continue
         try:
             padded = replace(call, padding=max(zeros.get(number, 0) for number in call.inputs) if call.inputs else 0)
             steps.append((call, rows.steps_of(padded) if rows else apply_rule(padded)))
             if call.timed and isinstance(call.layer, keras.layers.ZeroPadding1D | keras.layers.ZeroPadding2D):
                 zeros[call.output] = keras.tree.flatten(call.layer.padding)[0]
         except CannotStepError as error:
+            unknown.add(call.output)
             problems.append(f"{call.layer.name} ({type(call.layer).__name__}): {error}")
     # In rows the steps at which a value is there are constants.
     interface, rates = None, read_rates(graph, steps, problems) if graph and not problems and not rows else {}
     if graph is not None:
-        interface = read_interface(graph, steps, problems, one_hot=one_hot, values=values, labelled=labelled)
+        interface = read_interface(
+            graph, steps, problems, one_hot=one_hot, values=values, labelled=labelled, unknown=unknown
+        )
         if rows and not problems:
             problems += rows.problems_of_outputs(graph)
         if not problems and not any(step.state for _, found in steps for step in _layer_steps(found)):
@@ -155,6 +163,20 @@ def build_step_function(
         return made
     window_made = replace(made, window=Window(length, "rows"), answers=AnswerTimes(length))
     return window_made.starting_from(stacked(planned.state, length))
+
+
+def _problems_of_layer(call: LayerCall) -> list[str]:
+    """Return the reason why the layer of `call` cannot be stepped whatever it reads; none if that depends on it."""
+    reasons = []
+    for timed in (call.timed, not call.timed):
+        try:
+            apply_rule(replace(call, timed=timed, mixed=False))
+            return []
+        except CannotStepError as error:
+            reasons.append(f"{call.layer.name} ({type(call.layer).__name__}): {error}")
+        except Exception:  # a rule may fail anyhow on shapes that it never gets
+            return []
+    return reasons[:1]
 
 
 def _carried(interface: Interface, planned: Plan) -> Advance:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,7 @@ def read_interface(
     one_hot: bool = False,
     values: bool = False,
     labelled: bool = False,
+    unknown: Collection[int] = (),
 ) -> Interface:
     """Find symbol, features and outputs of `graph`; append to `problems` everything that cannot be used.
 
@@ -103,8 +104,11 @@ def read_interface(
         values: The numbers of the main output are returned as they are, not as probabilities. Without it they are
             where nothing else can be meant.
         labelled: The main output has labels, so that logits are of these.
+        unknown: Numbers of the values behind a call that cannot be stepped. Problems of inputs and outputs that only
+            follow from that are left out.
     """
-    found = _inputs(graph, steps, problems)
+    read_there = {number for call in graph.calls if call.output in unknown for number in call.read}
+    found = _inputs(graph, steps, problems, read_there)
     vectors = [each for each in graph.inputs if each.number not in found]
     symbol: GraphInput | None = None
     if one_hot:
@@ -122,7 +126,7 @@ def read_interface(
             continue
         own = not _UNNAMED.fullmatch(each.name)
         name = _identifier(each.name) if own else "features" if unnamed == 1 else f"features{each.number}"
-        if name in _RESERVED:
+        if name in _RESERVED and each.number not in read_there:
             problems.append(f"an input that is not the symbol is called {name!r}; rename it")
         shape = tuple(size or 0 for size in each.shape[2:])
         features[each.number] = Feature(name, () if each.number in found else shape, found.get(each.number))
@@ -132,7 +136,7 @@ def read_interface(
         symbols=symbols,
         one_hot=one_hot,
         features=features,
-        outputs=tuple(_outputs(graph, problems, values, symbols, labelled)),
+        outputs=tuple(_outputs(graph, problems, values, symbols, labelled, unknown)),
         tables=tables,
         spread=_spread(graph, features),
     )
@@ -151,8 +155,11 @@ def _spread(graph: Graph, features: Mapping[int, Feature]) -> dict[int, tuple[We
     return found
 
 
-def _inputs(graph: Graph, steps: Steps, problems: list[str]) -> dict[int, int]:
-    """Return the number of ids of each input of ids, by the number of the input."""
+def _inputs(graph: Graph, steps: Steps, problems: list[str], doubtful: Collection[int]) -> dict[int, int]:
+    """Return the number of ids of each input of ids, by the number of the input.
+
+    Inputs that are `doubtful` are read by calls that cannot be stepped.
+    """
     found: dict[int, int] = {}
     numbers = {each.number for each in graph.inputs}
     problems += [
@@ -164,7 +171,7 @@ def _inputs(graph: Graph, steps: Steps, problems: list[str]) -> dict[int, int]:
         readers = [(call, step) for call, step in steps if each.number in call.inputs]
         sizes = [len(step.table) for _, step in readers if isinstance(step, Lookup)]
         if not sizes:
-            problems += _vector_problems(each) if readers else []
+            problems += _vector_problems(each) if readers and each.number not in doubtful else []
             continue
         found[each.number] = min(sizes)
         if len(each.shape) != 2:
@@ -203,12 +210,16 @@ def _one_hot(vectors: Sequence[GraphInput], graph: Graph, problems: list[str]) -
     return (named or likely)[0]
 
 
-def _outputs(graph: Graph, problems: list[str], values: bool, symbols: int, labelled: bool) -> list[OutputSpec]:
-    """Return the outputs, the main one first."""
+def _outputs(
+    graph: Graph, problems: list[str], values: bool, symbols: int, labelled: bool, unknown: Collection[int]
+) -> list[OutputSpec]:
+    """Return the outputs that are known, the main one first."""
     makers = {call.output: call for call in graph.calls}
     main = next((each for each in graph.outputs if each.name == PROBABILITIES), graph.outputs[0])
     specs = []
     for output in sorted(graph.outputs, key=lambda each: each is not main):
+        if output.number in unknown:
+            continue
         if len(output.shape) != 1:
             problems.append(
                 f"its output {output.name!r} has the shape {output.shape} in a step; end it in one row of numbers"

@@ -48,7 +48,6 @@ def test_all_offenders_are_named_at_once_with_reason_and_remedy():
         ([L.Embedding(6, 4), L.Dense(6, **SOFTMAX)], "no recurrent layer"),
         ([L.Embedding(6, 4), L.LSTM(6)], "output is no probabilities"),
         ([L.CategoryEncoding(6, output_mode="multi_hot"), L.Dense(6, **SOFTMAX)], "output_mode is 'multi_hot'"),
-        ([L.Embedding(6, 4), L.Flatten(), L.Dense(6, **SOFTMAX)], "whole sequence"),
         ([L.Embedding(6, 4), L.GRU(3), L.Reshape((3, 1))], r"has the shape \(3, 1\) in a step"),
         *(
             ([L.Embedding(6, 4), layer, L.GRU(3), L.Dense(6, **SOFTMAX)], reason)
@@ -209,3 +208,18 @@ def test_weights_that_are_not_finite_are_refused():
     model.set_weights(weights)
     with pytest.raises(NotSteppableError, match=r"sick \(LSTM\): its kernel holds 1 numbers that are not finite"):
         build_step_function(model)
+
+
+def test_what_only_follows_from_a_layer_that_cannot_be_stepped_is_not_listed():
+    class Mine(L.Layer):
+        def call(self, x):
+            return x[:, ::-1]
+
+    symbol = keras.Input((8,), dtype="int32", name="symbol")
+    x = Mine(name="mine")(symbol)
+    x = L.LayerNormalization(axis=1)(L.Embedding(6, 4)(x))
+    backwards = L.GRU(3, return_sequences=True, go_backwards=True, name="backwards")(x)
+    with pytest.raises(NotSteppableError) as refusal:
+        build_step_function(keras.Model(symbol, [backwards, L.Reshape((-1, 3, 1))(backwards)]))
+    problems = [line for line in str(refusal.value).splitlines() if line.startswith("  - ")]
+    assert [problem.split(" (")[0] for problem in problems] == ["  - mine", "  - backwards"]
