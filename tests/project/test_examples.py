@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -90,3 +91,17 @@ def test_every_example_is_shown_in_their_readme_by_its_command(path):
     command = f"python examples/{path.relative_to(EXAMPLES)}"
     assert command in (EXAMPLES / "README.md").read_text()
     assert re.search(rf"^ *{command}", path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_an_adopted_voice_detector_answers_exactly_as_its_own_wrapper(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(tmp_path), "silero-vad"],
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("silero_vad-*.whl")
+    command = [sys.executable, str(EXAMPLES / "voice" / "detect_voice.py"), str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["recording0.wav", "recording1.wav"]
+    assert [row[-1] for row in rows] == ["0", "0"]
