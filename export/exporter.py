@@ -167,7 +167,12 @@ def export(
         _require_all(proven, {file_name(*kind): kind[1] for kind in kinds})
         measured = tuple(entry for file in proven for entry in file.parity)
         sizes = {file.path.name: file.path.stat().st_size for file in proven}
-        notes = (*([change] if change else []), *(provenance.notes if provenance else ()))
+        traced = prepared.step_function.traced
+        notes = (
+            *([f"Traced, not by a step rule: {', '.join(traced)}."] if traced else []),
+            *([change] if change else []),
+            *(provenance.notes if provenance else ()),
+        )
         report = workdir / _REPORT
         atomic_write(report, parity_report(prepared.manifest.name, sizes, measured, rebuilt, notes))
         written = tuple(_move(path, Path(folder)) for path in (*(file.path for file in proven), report))

@@ -30,6 +30,7 @@ def export(
     weights: Annotated[Path | None, opt.model(
         "Weights of SOURCE, where that is the configuration of a model (model.to_json()): .h5 file or checkpoint.",
         "in SOURCE")] = None,
+    custom: opt.Custom = None,
     vocabulary: opt.Vocabulary = None,
     labels: opt.Labels = None,
     label: Annotated[list[str] | None, opt.model(
@@ -57,11 +58,16 @@ def export(
     from ...runtime.common.terminal import import_silently, print_table, print_text, status
     from ...runtime.format.vocabulary import Vocabulary, read_vocabulary
     from ..parity.sample_file import check_sample
+    from ..sources.custom_code import import_custom
     from ..sources.run_folder import read_state_file
     from ..sources.source import read_source
 
     if label and labels:
         raise OptionError(f"--label and --labels {labels} both name the labels: give one of them.")
+    if custom:
+        check_folder(out)
+        import_silently("tensorflow")
+        import_custom(custom)
     named = Vocabulary(tuple(label)) if label else read_vocabulary(labels) if labels else None
     read = read_source(source, weights).with_symbols(read_vocabulary(vocabulary) if vocabulary else None, named)
     start = read_state_file(initial_state) if initial_state else read.initial_state
@@ -94,6 +100,7 @@ def export(
 def check(
     file: opt.ModelFile,
     keras: Annotated[Path, opt.parity("Keras model or run folder to compare with.")],
+    custom: opt.Custom = None,
     sample: opt.Sample = None,
     steps: opt.Steps = 10_000,
     allow_inaccurate: opt.AllowInaccurate = None,
@@ -111,9 +118,13 @@ def check(
     from ...runtime.common.atomic_write import make_folder
     from ...runtime.common.terminal import import_silently, print_table, print_text, status
     from ..parity.sample_file import check_sample
+    from ..sources.custom_code import import_custom
     from ..sources.source import read_source
 
     read_model_file(file)  # before TensorFlow is imported, which takes seconds
+    if custom:
+        import_silently("tensorflow")
+        import_custom(custom)
     if sample is not None:
         check_sample(sample)
     read = read_source(keras)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import onnx
 
+from ...runtime.common.errors import NotSteppableError
 from ..ops.precision import FLOAT16, FLOAT32, INT8, rounding_of
 from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
@@ -38,13 +40,49 @@ def convert_function(function: Any, name: str) -> Any:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    try:
+        model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    except Exception as error:  # whatever it runs into in a traced step
+        raise NotSteppableError(
+            f"The step of this model cannot be converted to ONNX: tf2onnx fails ({type(error).__name__}: {error}). "
+            "Write that part with other operations, or leave this format out (--format tflite). Nothing was written."
+        ) from error
+    _require_operators(model.graph)
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "stepcell", ""
     model.graph.name, model.graph.doc_string = name, ""
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     return model
+
+
+def _require_operators(graph: Any) -> None:
+    """Raise NotSteppableError if tf2onnx left operators that ONNX does not have, which it does without an error."""
+    unknown = sorted({node.op_type for node in _all_nodes(graph) if not _is_of_onnx(node)})
+    if unknown:
+        raise NotSteppableError(
+            f"The step of this model cannot be converted to ONNX: opset {OPSET} has no operator for "
+            f"{', '.join(unknown)}. Write that part with other operations, or leave this format out (--format tflite). "
+            "Nothing was written."
+        )
+
+
+def _all_nodes(graph: Any) -> Iterator[Any]:
+    """Yield the nodes of a graph and of the loops and branches in it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _all_nodes(attribute.g)
+
+
+def _is_of_onnx(node: Any) -> bool:
+    if node.domain not in ("", "ai.onnx"):
+        return False
+    try:
+        return not onnx.defs.get_schema(node.op_type, OPSET, "").deprecated
+    except onnx.defs.SchemaError:
+        return False
 
 
 def finish_model(model: Any) -> tuple[bytes, dict[str, int]]:

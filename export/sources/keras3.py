@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...runtime.common.errors import SourceError
+from .custom_code import how_to_import
 from .hdf5 import open_hdf5
 
 if TYPE_CHECKING:
@@ -194,14 +195,20 @@ def require_known(config: Any, path: Path) -> None:
         )
     if unknown:
         raise SourceError(
-            f"{path} needs code that is not known here: {', '.join(sorted(unknown))}. Load it in Python with its "
-            "custom objects and call stepcell.export.export(model, ...)."
+            f"{path} needs code that is not known here: {', '.join(sorted(unknown))}. "
+            f"{how_to_import(list(unknown.values()))}. Or load it in Python with its custom objects and call "
+            "stepcell.export.export(model, ...)."
         )
 
 
-def _unknown(config: Any) -> set[str]:
-    """Return the names of classes and functions in a configuration that are neither Keras's nor registered."""
-    pending, found = [config], set()
+def _unknown(config: Any) -> dict[str, str]:
+    """Return the classes and functions in a configuration that are neither Keras's nor registered.
+
+    Returns:
+        Name -> the module or package that it comes from, a dot, and the name.
+    """
+    pending: list[Any] = [config]
+    found: dict[str, str] = {}
     while pending:
         part = pending.pop()
         pending += part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
@@ -209,16 +216,16 @@ def _unknown(config: Any) -> set[str]:
             continue
         name = str(part["class_name"])
         if name in ("Lambda", "__lambda__"):
-            found.add("Lambda")
+            found["Lambda"] = "keras.Lambda"
         elif name == "function":
             name = str(part.get("config"))
             if name not in _ACTIVATIONS and not _registered(name, str(part.get("registered_name"))):
-                found.add(name)
+                found[name] = str(part.get("registered_name") or name)
         elif "registered_name" in part and not (
             str(part.get("module") or "").split(".")[0] in ("keras", "builtins")
             or _registered(str(part["registered_name"] or name))
         ):
-            found.add(name)
+            found[name] = f"{part.get('module') or str(part['registered_name']).split('>')[0]}.{name}"
     return found
 
 

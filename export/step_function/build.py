@@ -75,6 +75,15 @@ class StepFunction:
         return tuple(self.interface.features.values())
 
     @property
+    def traced(self) -> tuple[str, ...]:
+        """The layers and operations that have no step rule and were traced, with their types."""
+        return tuple(
+            f"{call.layer.name} ({type(call.layer).__name__})"
+            for call, found in self.calls
+            if any(step.traced for step in _layer_steps(found))
+        )
+
+    @property
     def main(self) -> OutputSpec:
         """The main output."""
         return self.interface.outputs[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,7 @@ _HIGHEST_VERSIONS = {
     "GATHER": 6, "LESS": 3, "LOGISTIC": 3, "MEAN": 3, "MUL": 7, "QUANTIZE": 3, "RSQRT": 2, "SLICE": 6, "SOFTMAX": 3,
     "SPLIT": 4, "STRIDED_SLICE": 8, "SUB": 5, "TANH": 3, "WHILE": 1,
 }  # fmt: skip
+_UNKNOWN_OPERATOR = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 
 
 def _int8_for_all(model: Any) -> None:
@@ -70,7 +72,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
         if quantization == INT8:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        payload = repack(converter.convert(), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
+        payload = repack(_converted(converter), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
     operators = operator_versions(payload)
     forbidden = [name for name in _FORBIDDEN_OPERATORS if name in operators]
     weight_bytes = ops.bytes_used() * BYTES_PER_WEIGHT[quantization] // BYTES_PER_WEIGHT[FLOAT32]
@@ -82,6 +84,22 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
         )
     require_loadable(operators, quantization)
     return payload, operators
+
+
+def _converted(converter: Any) -> bytes:
+    """Convert, or raise NotSteppableError that names the operators that TFLite does not have."""
+    from tensorflow.lite.python.convert import ConverterError
+
+    try:
+        converted: bytes = converter.convert()
+    except ConverterError as error:
+        names = sorted(set(_UNKNOWN_OPERATOR.findall(str(error))))
+        lacking = f"TFLite has no operator for {', '.join(names)}" if names else str(error).strip().split("\n")[0]
+        raise NotSteppableError(
+            f"The step of this model cannot be converted to TFLite: {lacking}. Write that part with other operations, "
+            "or leave this format out (--format onnx). Nothing was written."
+        ) from None
+    return converted
 
 
 class _EvenTables(TensorFlowOps):

@@ -92,6 +92,9 @@ End = Annotated[str | None, data("Symbol at both ends of a sequence; empty: none
 Sample = Annotated[Path | None, parity(
     "File of inputs as they really occur, a row for each step: CSV, JSON lines, Parquet, .npz or .npy, with a column "
     "for each input.", "that of the run, or drawn")]  # fmt: skip
+Custom = Annotated[list[Path] | None, model(
+    "Python file with the classes of your own that the model needs (cells, layers): it is imported; repeatable.",
+    metavar="FILE.py")]  # fmt: skip
 Steps = Annotated[int, parity("Symbols that the parity check feeds with the state carried over.", min=2)]
 AllowInaccurate = Annotated[list[Quantization] | None, parity(
     "Accept files of this precision that differ from Keras by more than its tolerance; repeatable.")]  # fmt: skip
