@@ -71,6 +71,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]' --group dev
+	$(BIN)/python -m pip install --quiet --no-deps keras-tcn==3.5.7
 	touch $(READY)
 
 clean:                    ## remove the environments and caches; models in build/ and runs/ stay

@@ -8,8 +8,8 @@ import sys
 import keras
 import pytest
 
-from stepcell.export.sources.custom_code import how_to_import, import_custom
 from stepcell.export import SourceError
+from stepcell.export.sources.custom_code import how_to_import, import_custom
 
 CELLS = """
 import keras
