@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import CorpusError
+from ..format.trained_data import TrainedData
 from ..format.vocabulary import unescape_symbol
 from .learned import keys_by_content, row_hashes
 from .recording import Reader, Recording, SymbolTable
@@ -159,3 +160,9 @@ def _files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
             yield path
+
+
+def has_normal_words(data: TrainedData) -> bool:
+    """Return whether the training data were words in normal form C, as live lines of the model have to be."""
+    is_words = data.kind == TextReader.kind and data.reading.get("unit") == WORD
+    return is_words and data.reading.get("word_rules", FIRST) != FIRST

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..common.arrays import Ids
 from ..common.errors import CorpusError
-from ..data import EventsReader, FeatureColumns, Recording
+from ..data import EventsReader, FeatureColumns, Recording, TimeBins
 
 
 def read_value_rows(
@@ -51,7 +52,7 @@ def read_value_rows(
 
 
 def read_label_rows(path: Path, reader: EventsReader, label: str, option: str) -> tuple[Recording, Recording]:
-    """Return rows, and the same rows with the label in place of the symbol.
+    """Return rows, without gaps, and the same rows with the label in place of the symbol; see `labelled`.
 
     Raises:
         CorpusError: It cannot be read, a row lacks something, or the file has changed between.
@@ -61,6 +62,12 @@ def read_label_rows(path: Path, reader: EventsReader, label: str, option: str) -
     if len(rows.ids) != len(right.ids):
         raise CorpusError(f"{path} changed while it was read. Wait until nothing writes to it.")
     return rows, right
+
+
+def labelled(rows: Recording, labels: Ids, reader: EventsReader) -> Recording:
+    """Return rows with the ids of their labels, (N,), as targets; a gap that follows a row has its label too."""
+    rows = replace(rows, targets=labels)
+    return rows if reader.gaps is None else TimeBins.parse(reader.gaps).insert(rows)
 
 
 def read_whole_rows(path: Path, reader: EventsReader, option: str = "", columns: set[str] | None = None) -> Recording:

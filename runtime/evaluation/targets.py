@@ -12,14 +12,15 @@ import numpy as np
 from ..common.arrays import AnyArray, Flags, Floats, Ids, Indices
 from ..common.errors import CorpusError
 from ..data import EventsReader, HeldOut, Recording
-from ..data.columns import feature_name
+from ..data.columns import GAP, feature_name
 from ..data.learned import LearnedData, without_learned
 from ..format.manifest import Manifest
 from ..format.tensor_specs import Feature, Inputs
-from .target_rows import read_label_rows, read_value_rows
+from .target_rows import labelled, read_label_rows, read_value_rows
 
 _SHOWN = 10  # labels in a message
-_NOT_OF_ROWS = ("end", "gaps", "unit", "features", "gap_feature")
+_NOT_OF_ROWS = ("end", "unit", "features")
+_NOT_OF_VALUES = ("gaps", "gap_feature")
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,12 +167,17 @@ class _Table:
             given[key] = (*given.get(key, ()), column if equals else name)
         recorded_features = reading.get("features")
         recorded_features = recorded_features if isinstance(recorded_features, Mapping) else {}
-        columns = {f.name: given.get(f.name) or (recorded_features.get(f.name, f.name),) for f in manifest.features}
         values = {**reading, **options}
-        known = {each.name for each in fields(EventsReader)} - {*_NOT_OF_ROWS}
+        gap = values.get("gap_feature") is True and manifest.output != "linear"  # computed, and in no column
+        columns = {
+            f.name: given.get(f.name) or (recorded_features.get(f.name, f.name),)
+            for f in manifest.features if not (gap and f.name == GAP)
+        }  # fmt: skip
+        unfit = (*_NOT_OF_ROWS, *(_NOT_OF_VALUES if manifest.output == "linear" else ()))
+        known = {each.name for each in fields(EventsReader)} - {*unfit}
         problems = [f"--{name} does not apply to rows with a right answer" for name in options if name not in known]
         problems += [f"there is no feature {name}" for name in given if name not in columns]
-        for feature in manifest.features:
+        for feature in (each for each in manifest.features if each.name in columns):
             found, count = columns[feature.name], int(np.prod(feature.shape, dtype=np.int64))
             if len(found) != count:
                 problems.append(
@@ -211,7 +217,7 @@ class _Table:
             return read_value_rows(path, reader, columns, self.targets, self.ahead, "--target")
         reader = replace(reader, features={f"x{index}": column for index, column in enumerate(columns)})
         rows, right = read_label_rows(path, reader, self.targets[0], "--target")
-        return replace(rows, targets=self._label_ids(right))
+        return labelled(rows, self._label_ids(right), reader)
 
     def _reader(self) -> EventsReader:
         try:
@@ -240,10 +246,12 @@ class _Table:
                     f"{vocabulary.describe()}."
                 )
             ids = vocabulary.encode_all(rows.symbols)[rows.ids]
-        columns = list(dict.fromkeys(sum(self.columns.values(), ())))
+        columns = [*dict.fromkeys(sum(self.columns.values(), ())), GAP]
         values = np.zeros((len(rows.ids), 0), np.float32) if rows.features is None else rows.features.values
         features = {
-            feature.name: _shaped(feature, values[:, [columns.index(c) for c in self.columns[feature.name]]], rows)
+            feature.name: _shaped(
+                feature, values[:, [columns.index(c) for c in self.columns.get(feature.name, (GAP,))]], rows
+            )
             for feature in self.manifest.features
         }
         return Inputs(ids, features)

@@ -8,6 +8,7 @@ not a public API; where it is missing the public signature runner does the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Ids
 from ..common.errors import BackendError, DamagedFileError, WrongBackendError
+from ..common.terminal import silence_stderr
 from ..format.manifest import Manifest
 from ..format.model_file import ModelFile
 from ..format.tensor_specs import ABSORB, FINISH, LOOK_UP, PREPARE, ROW, STEP, STEP_ROW, SYMBOL
@@ -30,6 +32,7 @@ from .two_phase_backend import TwoPhaseBackend
 
 _WIDE = 512  # numbers in a row: four for each unit of an LSTM
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
+_OPENED: set[str] = set()  # interpreters that this process has opened
 
 
 def open_backend(name: str, file: ModelFile, shared: InputCache | None = None, public: bool = False) -> Backend:
@@ -109,8 +112,10 @@ def open_interpreter(name: str, payload: bytes) -> Any:
     """Return the interpreter `name` with the graph `payload`, its tensors allocated."""
     module = import_module(_MODULES[name])
     # One thread: at one symbol a step a second thread costs 25 to 500 times more than it brings.
-    interpreter = module.Interpreter(model_content=payload, num_threads=1)
-    interpreter.allocate_tensors()  # before any signature runner: their answers differ otherwise
+    with nullcontext() if name in _OPENED else silence_stderr():  # the first one says that it uses a delegate
+        _OPENED.add(name)
+        interpreter = module.Interpreter(model_content=payload, num_threads=1)
+        interpreter.allocate_tensors()  # before any signature runner: their answers differ otherwise
     return interpreter
 
 

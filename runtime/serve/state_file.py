@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..common.atomic_write import remove_partial_files
-from ..common.errors import OutputError
+from ..common.lock import lock
 
 
 @contextmanager
@@ -19,24 +19,12 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         OutputError: Another process holds it, or its folder cannot be written.
     """
-    from filelock import FileLock, Timeout  # takes long to import
-
-    beside = path.with_name(f".{path.name}.lock")
-    lock = FileLock(beside, timeout=0)
-    try:
-        beside.touch()  # a lock would make missing folders, and time out in one that cannot be written to
-        lock.acquire()
-    except Timeout:
-        raise OutputError(
-            f"{path} is in use: another process saves its streams there. Give each a file of its own."
-        ) from None
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+    held = lock(path, f"{path} is in use: another process saves its streams there. Give each a file of its own.")
     try:
         remove_partial_files(path.parent, path.name)
         yield
     finally:
-        lock.release()
+        held.release()
 
 
 class CheckpointPolicy:

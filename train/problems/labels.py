@@ -11,7 +11,7 @@ import numpy as np
 
 from ...runtime.common.errors import CorpusError
 from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReader, HeldOut, Recording
-from ...runtime.evaluation.target_rows import read_label_rows
+from ...runtime.evaluation.target_rows import labelled, read_label_rows
 from ...runtime.format.vocabulary import Vocabulary
 from .events import Events
 from .problem import Streams
@@ -89,17 +89,12 @@ class LabelledEvents(Events):
             MissingPackageError: It is Parquet, and pyarrow is not installed.
             ProblemError: Weights that make no sense.
         """
-        problems = [
-            name
-            for name, given in (("--gaps", reader.gaps), ("--gap-feature", reader.gap_feature), ("--end", reader.end))
-            if given
-        ]
-        if problems:
-            raise CorpusError(f"Labels belong to the rows of the table: leave out {', '.join(problems)}.")
+        if reader.end:
+            raise CorpusError("Labels belong to the rows of the table: leave out --end.")
         files = [path] if held_out_file is None else [path, held_out_file]
         pairs = [read_label_rows(file, reader, label, "--label") for file in files]
         labels = _vocabulary([right for _, right in pairs], label)
-        rows = [replace(one, targets=labels.encode_all(right.symbols)[right.ids]) for one, right in pairs]
+        rows = [labelled(one, labels.encode_all(right.symbols)[right.ids], reader) for one, right in pairs]
         limits: dict[str, Any] = {"min_count": min_count, "max_symbols": max_symbols, "reader": reader}
         corpus = Corpus.of_parts(*rows, **limits) if held_out_file else Corpus.of(*rows, split=split, **limits)
         values = {each.name: getattr(corpus, each.name) for each in fields(Corpus)}

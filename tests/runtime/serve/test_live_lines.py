@@ -6,11 +6,11 @@ import json
 
 import pytest
 from support.faults import faulty_model
-from support.live import END, HEADER, ROWS, home_model, plain_model, predicted
-from support.models import DATA
+from support.live import END, HEADER, ROWS, UNKNOWN, home_model, plain_model, predicted
+from support.models import DATA, changed_memory
 from support.predicting import TFLITE, predict
 
-from stepcell.runtime import BackendError, load
+from stepcell.runtime import BackendError, Vocabulary, load
 from stepcell.runtime.serve.lines import Line
 from stepcell.runtime.serve.session import LineOptions, Session
 from stepcell.runtime.streams.model import Model
@@ -247,3 +247,14 @@ def test_a_row_that_fails_at_any_of_its_steps_has_not_moved_the_stream(home, aft
     again = [json.loads(session.answer(line)) for line in (second, third)]
     expected, _, _ = predicted(home, "--format", "csv", "--backend", "numpy", input=HEADER + "".join(ROWS))
     assert again == expected[1:]
+
+
+def test_a_live_word_is_in_the_normal_form_of_the_training(tmp_path):
+    words = Vocabulary(("caf\u00e9", UNKNOWN, "open", "pick", END), UNKNOWN)
+    for rules, unknown in ((2, None), (1, True)):  # models of the first rules read text as it is written
+        reading = {"kind": "text", "unit": "word", "word_rules": rules}
+        model = changed_memory(
+            tmp_path / f"words{rules}.tflite", vocabulary=words, training={"data": {"reading": reading}}
+        )
+        answers, _, _ = predicted(model, input="cafe\u0301\n")
+        assert answers[0].get("unknown") is unknown

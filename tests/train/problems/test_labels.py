@@ -15,6 +15,7 @@ from stepcell.runtime.common.errors import CorpusError, ProblemError
 from stepcell.runtime.data import EventsReader, HeldOut
 from stepcell.runtime.evaluation import read_target_data
 from stepcell.runtime.format.manifest import Manifest
+from stepcell.runtime.format.tensor_specs import Feature
 from stepcell.train import Network, Options, Run, fit
 from stepcell.train.problems.labels import LabelledEvents
 
@@ -119,6 +120,26 @@ def test_rows_that_were_learned_from_are_left_out_of_the_evaluation_of_a_grown_f
     assert any("learned from" in note for note in more.notes)
 
 
+def test_gaps_have_the_label_of_the_row_before_them(path, problem):
+    reader = replace(READER, gaps="2s", gap_feature=True)
+    with_gaps = LabelledEvents.from_labelled_file(path, reader, "kind", split=HeldOut(0.25))
+    plain, encoded = problem.corpus.encoded_train, with_gaps.corpus.encoded_train
+    assert len(encoded) == 2 * len(plain) - len(problem.corpus.train)  # none after the first row of a sequence
+    names = with_gaps.vocabulary.symbols
+    is_gap = np.array([names[id].startswith("gap") for id in encoded.inputs])
+    np.testing.assert_array_equal(encoded.targets[~is_gap], plain.targets)
+    np.testing.assert_array_equal(encoded.targets[is_gap], encoded.targets[np.flatnonzero(is_gap) - 1])
+    features = (Feature("gap", (1,)),)
+    manifest = Manifest(
+        "steps", with_gaps.vocabulary, (), (), labels=with_gaps.labels, features=features,
+        training={"data": with_gaps.corpus.to_json()},
+    )  # fmt: skip
+    read, held_out = read_target_data(manifest, path, []), with_gaps.corpus.encoded_held_out
+    np.testing.assert_array_equal(read.targets, held_out.targets)
+    np.testing.assert_array_equal(read.inputs.ids, held_out.inputs)
+    np.testing.assert_array_equal(read.inputs.features["gap"], held_out.features.values)
+
+
 def test_rare_labels_may_weigh_more(path):
     weighted = LabelledEvents.from_labelled_file(path, READER, "kind", class_balance=1.0, symbol_weights={"fall": 2.0})
     targets = weighted.corpus.encoded_train.targets
@@ -135,7 +156,7 @@ def test_rare_labels_may_weigh_more(path):
         ("one", {}, "The column 'one' of .* has the one label 'same'; 2 to 1,000 can be learned"),
         ("gone", {}, "no column 'gone'"),
         ("some", {}, "nothing in the columns 'some', 'walk': left out: 1 without .*every row must be whole"),
-        ("kind", {"gaps": "1,2"}, "Labels belong to the rows of the table: leave out --gaps"),
+        ("kind", {"end": "<end>"}, "Labels belong to the rows of the table: leave out --end"),
     ],
 )
 def test_a_column_that_holds_no_labels_is_refused(path, tmp_path, label, changes, said):
