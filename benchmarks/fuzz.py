@@ -35,7 +35,7 @@ MODELS, KERAS = "models", "keras models"
 # Those of fuzz_kinds.KINDS, whose imports take a second.
 KINDS = (
     "thresholds", "vocabularies", "stores", "checkpoints", "run folders", "plans", "start states", "results", "trials",
-    "tables", "json lines", "parquet", "texts", "live lines", "sessions", "inspected models",
+    "tables", "json lines", "parquet", "texts", "live lines", "sessions", "inspected models", "hidden state",
 )  # fmt: skip
 
 

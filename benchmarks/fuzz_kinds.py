@@ -8,8 +8,9 @@ checksum (stores, checkpoints) give the numbers that were written, or an error.
 from __future__ import annotations
 
 import fuzz_data
+import fuzz_hidden
 import fuzz_predict
 import fuzz_settings
 from fuzz_kind import Kind
 
-KINDS: dict[str, Kind] = {**fuzz_settings.KINDS, **fuzz_data.KINDS, **fuzz_predict.KINDS}
+KINDS: dict[str, Kind] = {**fuzz_settings.KINDS, **fuzz_data.KINDS, **fuzz_predict.KINDS, **fuzz_hidden.KINDS}

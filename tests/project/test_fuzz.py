@@ -17,7 +17,18 @@ from stepcell.runtime import load
 pytest.importorskip("pyarrow")
 FUZZ = Path(__file__).parents[2] / "benchmarks/fuzz.py"
 CASES, DAMAGES = 200, 30
-READ = ("models", "checkpoints", "json lines", "live lines", "parquet", "run folders", "stores", "tables", "texts")
+READ = (
+    "models",
+    "checkpoints",
+    "hidden state",
+    "json lines",
+    "live lines",
+    "parquet",
+    "run folders",
+    "stores",
+    "tables",
+    "texts",
+)
 
 
 def test_damaged_files_of_all_kinds_end_in_errors_of_our_own_or_in_a_valid_reading(tmp_path):
