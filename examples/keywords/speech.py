@@ -1,6 +1,9 @@
-"""Made speech: words and sentences by espeak-ng, with many voices, and recordings of them with what is said when.
+"""Make speech: words and sentences by espeak-ng, with many voices, and recordings of them with what is said when.
 
-espeak-ng is a package of Debian, Ubuntu, Fedora, Homebrew, ...: `apt install espeak-ng`.
+It needs espeak-ng and makes a recording of the texts that it is given:
+
+    apt install espeak-ng
+    python examples/keywords/speech.py recording.wav marvin "open the window" computer
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import sys
 import wave
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -97,3 +101,15 @@ def record(
     samples = np.concatenate(pieces)
     samples = samples + random.standard_normal(len(samples), np.float32) * 10 ** random.uniform(-4, -2)
     return Recording((samples.clip(-1, 1) * 32_767).astype(np.int16), tuple(spoken))
+
+
+def main() -> None:
+    """Write a recording of the texts of the command line."""
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
+    recording = record(sys.argv[2:], TEST_VOICES, np.random.default_rng())
+    Path(sys.argv[1]).write_bytes(recording.to_wav())
+
+
+if __name__ == "__main__":
+    main()

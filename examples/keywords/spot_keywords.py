@@ -60,6 +60,13 @@ def targets(recording: Recording, count: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, counts
 
 
+def texts_to_learn(random: np.random.Generator) -> list[str]:
+    """Return the texts of a recording: two keywords, two words, and words that are said without pauses."""
+    running = [" ".join(random.choice(LEARNED_WORDS, random.integers(4, 8))) for _ in range(2)]
+    texts = [*random.choice(KEYWORDS, 2), *random.choice(LEARNED_WORDS, 2), *running]
+    return [str(text) for text in random.permutation(texts)]
+
+
 def learn(recordings: Sequence[Recording], units: int, epochs: int) -> keras.Model:
     """Train the network on `recordings`, cut to the shortest of them."""
     frames = [FRONT_END.frames(each.samples)[0] for each in recordings]
@@ -97,18 +104,20 @@ def microseconds_a_frame(model: Model, recording: Recording) -> float:
     return (time.process_time() - began) / (len(samples) / FRONT_END.hop) * 1e6
 
 
-def spot(out: Path, *, recordings: int, epochs: int, units: int, spoken: int, seed: int) -> list[dict[str, Any]]:
+def spot(
+    out: Path, *, recordings: int, epochs: int, units: int, spoken: int, seed: int, steps: int = 10_000
+) -> list[dict[str, Any]]:
     """Make, train, export and test; return a row for each file."""
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
-    words = [*KEYWORDS * (len(LEARNED_WORDS) // len(KEYWORDS)), *LEARNED_WORDS]
-    learned = [record(random.choice(words, 6).tolist(), LEARNED_VOICES, random) for _ in range(recordings)]
+    learned = [record(texts_to_learn(random), LEARNED_VOICES, random, (0.05, 0.7)) for _ in range(recordings)]
     began = time.perf_counter()
     model = learn(learned, units, epochs)
     seconds = time.perf_counter() - began
     print(f"{model.count_params():,} parameters, {sum(r.hours for r in learned) * 60:.0f} minutes of speech, "
           f"{epochs} epochs, {seconds:.1f} s")  # fmt: skip
-    exported = export(model, out, labels=LABELS, quantize=["int8"], formats=["tflite"], allow_inaccurate=["int8"])
+    exported = export(model, out, labels=LABELS, quantize=["int8"], formats=["tflite"],
+                      allow_inaccurate=["int8"], steps=steps)  # fmt: skip
     positive = record(random.choice(KEYWORDS, spoken).tolist(), TEST_VOICES, random, (0.8, 1.5))
     negative = record(random.choice(TEST_SENTENCES, spoken).tolist(), TEST_VOICES, random)
     (out / "test.wav").write_bytes(positive.to_wav())
@@ -133,8 +142,8 @@ def main() -> None:
     """Run the example."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("build/keywords"), help="folder for the files")
-    parser.add_argument("--recordings", type=int, default=600, help="recordings to learn from, of 6 words each")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--recordings", type=int, default=400, help="recordings to learn from")
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--units", type=int, default=32, help="units of the GRU")
     parser.add_argument("--spoken", type=int, default=300, help="keywords, and sentences, of the test")
     parser.add_argument("--seed", type=int, default=1)
