@@ -10,14 +10,15 @@ detection.
 from __future__ import annotations
 
 import sys
-import wave
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from stepcell.runtime import LogMel, Model, load
+from stepcell.runtime.data.audio import read_wav
 
 BACKGROUND = "(none)"
 FRONT_END = LogMel(sample_rate=22_050, frame_length=882, hop=441, bands=24, low=60, high=8_000)  # 50 frames a second
@@ -57,7 +58,7 @@ class Spotter:
 
 
 def listen(model: Model, samples: np.ndarray, spotter: Spotter | None = None) -> Iterator[tuple[float, str]]:
-    """Yield the time in seconds and the keyword of each detection in `samples`, int16."""
+    """Yield the time in seconds and the keyword of each detection in `samples`, floats from -1 to 1."""
     spotter = spotter or Spotter(tuple(model.output_vocabulary.symbols))
     stream, carried, frames_seen = model.stream(), FRONT_END.initial_state(), 0
     for begin in range(0, len(samples), CHUNK):
@@ -73,21 +74,13 @@ def listen(model: Model, samples: np.ndarray, spotter: Spotter | None = None) ->
                 yield seconds, keyword
 
 
-def read_wav(path: str) -> np.ndarray:
-    """Return the samples of a WAV file as the model wants them."""
-    with wave.open(path, "rb") as file:
-        found = file.getnchannels(), file.getsampwidth(), file.getframerate()
-        if found != (1, 2, FRONT_END.sample_rate):
-            raise SystemExit(f"{path} has {found[0]} channels, {8 * found[1]} bits and {found[2]} Hz; "
-                             f"wanted are 1, 16 and {FRONT_END.sample_rate}")  # fmt: skip
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
-
-
 def main() -> None:
     """Print the detections in a file."""
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
-    for seconds, keyword in listen(load(sys.argv[1]), read_wav(sys.argv[2])):
+    path = Path(sys.argv[2])
+    samples = read_wav(path.read_bytes(), path.name, FRONT_END.sample_rate)
+    for seconds, keyword in listen(load(sys.argv[1]), samples):
         print(f"{seconds:7.2f} s  {keyword}")
 
 

@@ -8,11 +8,9 @@ It needs espeak-ng and makes a recording of the texts that it is given:
 
 from __future__ import annotations
 
-import io
 import shutil
 import subprocess
 import sys
-import wave
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +18,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+from stepcell.runtime.data.audio import write_wav
 
 RATE = 22_050  # samples in a second, as espeak-ng makes them
 KEYWORDS = ("computer", "marvin", "window")
@@ -37,7 +37,7 @@ class Recording:
     """Sound, and the keywords in it.
 
     Attributes:
-        samples: int16 of shape (S,).
+        samples: float32 of shape (S,), from -1 to 1.
         spoken: Keyword, first and last sample of it.
     """
 
@@ -48,16 +48,6 @@ class Recording:
     def hours(self) -> float:
         """Its length in hours."""
         return len(self.samples) / RATE / 3600
-
-    def to_wav(self) -> bytes:
-        """Return it as a WAV file."""
-        content = io.BytesIO()
-        with wave.open(content, "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE)
-            file.writeframes(self.samples.astype("<i2").tobytes())
-        return content.getvalue()
 
 
 @cache
@@ -100,7 +90,7 @@ def record(
     pieces.append(np.zeros(RATE // 2, np.float32))
     samples = np.concatenate(pieces)
     samples = samples + random.standard_normal(len(samples), np.float32) * 10 ** random.uniform(-4, -2)
-    return Recording((samples.clip(-1, 1) * 32_767).astype(np.int16), tuple(spoken))
+    return Recording(samples.clip(-1, 1).astype(np.float32), tuple(spoken))
 
 
 def main() -> None:
@@ -108,7 +98,7 @@ def main() -> None:
     if len(sys.argv) < 3:
         raise SystemExit(__doc__)
     recording = record(sys.argv[2:], TEST_VOICES, np.random.default_rng())
-    Path(sys.argv[1]).write_bytes(recording.to_wav())
+    Path(sys.argv[1]).write_bytes(write_wav(recording.samples, RATE))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from speech import KEYWORDS, LEARNED_VOICES, LEARNED_WORDS, RATE, TEST_SENTENCES
 
 from stepcell.export import export
 from stepcell.runtime import Model, load
+from stepcell.runtime.data.audio import write_wav
 
 LABELS = (BACKGROUND, *KEYWORDS)
 FIRST, EVERY = 4, 2  # frames before the first answer, and from one to the next
@@ -120,7 +121,7 @@ def spot(
                       allow_inaccurate=["int8"], steps=steps)  # fmt: skip
     positive = record(random.choice(KEYWORDS, spoken).tolist(), TEST_VOICES, random, (0.8, 1.5))
     negative = record(random.choice(TEST_SENTENCES, spoken).tolist(), TEST_VOICES, random)
-    (out / "test.wav").write_bytes(positive.to_wav())
+    (out / "test.wav").write_bytes(write_wav(positive.samples, RATE))
     rows = []
     for path in (each for each in exported.files if each.suffix == ".tflite"):
         device = load(path)

@@ -90,7 +90,7 @@ def sequence_payload(step_function: StepFunction, quantization: str = FLOAT32) -
         The payload, and the opset and IR version it requires.
     """
     assert quantization == FLOAT32, "sequence graphs have the weights of Keras"
-    steps = plan(step_function.graph, step_function.calls, step_function.interface.tables, fold=False).nodes
+    steps = plan(step_function.graph, step_function.calls, step_function.interface.tables, {}, fold=False).nodes
     recurrent = [node for node in steps if node.layer.recurrent is not None]
     model = convert_function(_between(step_function, steps, len(recurrent)), "sequence")
     graph = model.graph

@@ -137,7 +137,8 @@ class KerasReference:
             y, after = layer.run([values[number] for number in call.inputs], initial, mask)
             values[call.output] = tf.identity(y)  # without the mask that Keras hangs on tensors: it is given where used
             last.update(zip(names, after, strict=True))
-            places[call.output] = places.get(call.inputs[0]) if call.inputs else None
+            found = (places[number] for number in call.inputs if places.get(number) is not None)
+            places[call.output] = next(found, None)  # all sequences that it reads belong to the same steps
             if (layer.first, layer.every) != (1, 1):
                 before = places[call.output]
                 before = tf.range(tf.shape(values[call.inputs[0]])[1]) if before is None else before

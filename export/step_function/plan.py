@@ -121,7 +121,7 @@ def plan(
     graph: Graph,
     steps: Steps,
     tables: Mapping[int, Weights],
-    rates: Mapping[int, AnswerTimes] | None = None,
+    rates: Mapping[int, AnswerTimes],
     *,
     fold: bool = True,
 ) -> Plan:
@@ -148,7 +148,7 @@ def plan(
             continue
         sources: list[Source] = [known.get(number, number) for number in call.inputs]
         mask = None if call.mask is None else known.get(call.mask, call.mask)
-        rate = (rates or {}).get(call.inputs[0], EVERY_STEP) if call.inputs else EVERY_STEP
+        rate = next((rates[number] for number in call.inputs if number in rates), EVERY_STEP)
         for step in found:
             output = call.output if step is found[-1] else next(between)
             if fold and isinstance(sources[0], Table):

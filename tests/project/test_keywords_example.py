@@ -61,7 +61,7 @@ def test_the_example_runs_from_speech_to_detections(example, monkeypatch, tmp_pa
     assert all(row["detected"].endswith(" of 3") for row in rows)
     model = spot.load(tmp_path / "model.tflite")
     assert (model.manifest.answers.first, model.manifest.answers.every) == (5, 2)
-    samples = listen.read_wav(str(tmp_path / "test.wav"))
+    samples = listen.read_wav((tmp_path / "test.wav").read_bytes(), "test.wav", 22_050)
     lenient = listen.Spotter(spot.LABELS, threshold=1e-6)
     heard = list(listen.listen(model, samples, lenient))
     assert {keyword for _, keyword in heard} <= set(speech.KEYWORDS)
