@@ -141,8 +141,13 @@ def with_start_state(
         StateMismatchError: Names or shapes are not those of the state, or a number is not finite; all of that is named.
     """
     state = step_function.state
-    start = initial_values(state) if given is None else _checked(step_function, given)
+    start = {**initial_values(state), **({} if given is None else _checked(step_function, given))}
     if warm_up is not None and len(warm_up):
+        if static := [tensor.describe() for tensor in step_function.interface.static.values()]:
+            raise StateMismatchError(
+                f"A model that reads static inputs ({', '.join(static)}) has another state after the same symbols for "
+                "each stream, so it cannot be warmed up. Warm up each stream: Stream.absorb. Nothing was written."
+            )
         if step_function.features:
             names = ", ".join(feature.describe() for feature in step_function.features)
             raise StateMismatchError(
@@ -161,7 +166,7 @@ def with_start_state(
 
 def _checked(step_function: StepFunction, given: Mapping[str, ArrayLike]) -> dict[str, Float32]:
     """Return `given` as float32 of shape (1, ...) by name, or refuse it."""
-    shapes = {tensor.name: tensor.shape for tensor in step_function.state}
+    shapes = {tensor.name: tensor.shape for tensor in step_function.state if not tensor.given}
     problems = [f"{name} is not given" for name in shapes if name not in given]
     found = {}
     for name, value in given.items():

@@ -6,7 +6,7 @@ from keras import layers
 
 from .keras_graph import LayerCall
 from .recurrent import recurrent
-from .rule import CannotStepError, LayerStep, Lookup, NoRuleError, Registered, registered_rule
+from .rule import CannotStepError, LayerStep, Lookup, NoRuleError, Registered, registered_rule, stateless
 from .traced import traced_layer
 
 
@@ -17,6 +17,9 @@ def apply_rule(call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
         CannotStepError: There is no rule, it refuses, or the layer is used in a way that no rule can follow.
     """
     layer = call.layer
+    if call.spread:
+        shape = [size or 0 for size in call.output_shape[2:]]
+        return (stateless(lambda a, x: a.reshape(x, shape)),)
     registered = registered_rule(layer)
     if registered is None and isinstance(layer, layers.RNN):
         registered = Registered(recurrent, several=False, padded=False)
@@ -47,6 +50,11 @@ def _require_plain(call: LayerCall, registered: Registered) -> None:
         raise CannotStepError(
             "it returns its state or other values beside its output; stepcell makes the state explicit by itself: "
             "set return_state=False"
+        )
+    if call.mixed and call.static:
+        raise CannotStepError(
+            f"its inputs {call.input_shapes} are a sequence and a static input, which has no time axis; put a "
+            "RepeatVector or keras.ops.expand_dims(x, 1) behind the static input"
         )
     if call.mixed:
         raise CannotStepError(

@@ -11,6 +11,7 @@ import keras
 
 from .opened import functional_of, opened
 from .packages import substitute
+from .static_values import spreads, static_inputs
 
 KerasModel: TypeAlias = Any
 KerasLayer: TypeAlias = Any
@@ -40,6 +41,8 @@ class LayerCall:
         dtypes: The dtypes of the inputs as Keras names them.
         arguments: All its positional and named arguments, nested as they are given, with an `Operand` for each input.
         result: Which of the results of the layer it makes; those of a layer without a state are calls of their own.
+        spread: It makes a sequence of a value that is the same at all time steps; see `static`.
+        static: Numbers of its inputs that come from static inputs alone.
     """
 
     layer: KerasLayer
@@ -57,11 +60,19 @@ class LayerCall:
     dtypes: tuple[str, ...] = ()
     arguments: tuple[tuple[Any, ...], dict[str, Any]] = field(default=((), {}), repr=False)
     result: int = 0
+    spread: bool = False
+    static: tuple[int, ...] = ()
 
     @property
     def read(self) -> tuple[int, ...]:
         """Numbers of all values that it reads, the mask among them."""
         return self.inputs if self.mask is None else (*self.inputs, self.mask)
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it makes the same at all time steps, for all its inputs come from static inputs."""
+        same = bool(self.inputs) and len(self.static) == len(self.inputs)
+        return same and not isinstance(self.layer, keras.layers.RNN)
 
     @property
     def step_shapes(self) -> tuple[Shape, ...]:
@@ -121,12 +132,14 @@ class GraphInput:
         number: Number of its value.
         shape: Shape with batch and time steps, None where it is not fixed.
         dtype: Its dtype as Keras names it.
+        static: It has no time axis, beside inputs that have one: it is given once for each sequence.
     """
 
     name: str
     number: int
     shape: Shape
     dtype: str
+    static: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,10 +192,11 @@ def read_graph(
             f"{getattr(model, 'name', model)!r} is not a Sequential or functional model with a known input: its layers "
             "cannot be listed. Give it a keras.Input, or build the same layers as one of the two."
         ]
-    reader = _Reader(len(functional.inputs))
+    static = static_inputs(functional)
+    reader = _Reader(len(functional.inputs), static)
     numbers = reader.read(functional, range(len(functional.inputs)))
     inputs = [
-        GraphInput(tensor.name, number, tuple(tensor.shape), str(tensor.dtype))
+        GraphInput(tensor.name, number, tuple(tensor.shape), str(tensor.dtype), number in static)
         for number, tensor in enumerate(functional.inputs)
     ]
     names = (functional_of(model) or functional).output_names
@@ -204,9 +218,10 @@ def as_given(model: KerasModel, inputs: Sequence[Any]) -> Any:
 class _Reader:
     """Numbers the values of a model and of the models inside it."""
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: int, static: frozenset[int]) -> None:
         self.calls: list[LayerCall] = []
-        self.timed = dict.fromkeys(range(inputs), True)
+        self.timed = {number: number not in static for number in range(inputs)}
+        self.static = set(static)
         self.problems: list[str] = []
         self._numbers = count(inputs)
 
@@ -228,6 +243,8 @@ class _Reader:
         tensors = [t for t in node.arguments.keras_tensors if not any(t is mask for mask in masks)]
         inputs = [numbers[id(tensor)] for tensor in tensors]
         timed = all(self.timed[number] for number in inputs)
+        static = tuple(number for number in inputs if number in self.static)
+        same = bool(static) and len(static) == len(inputs)
         shapes = [tuple(tensor.shape) for tensor in tensors]
         output_shape = tuple(node.outputs[0].shape)
         inner = layer.layer if timed and type(layer) is keras.layers.TimeDistributed else None
@@ -262,14 +279,17 @@ class _Reader:
                 mixed_masks=len({getattr(tensor, "_keras_mask", None) is None for tensor in tensors}) > 1,
                 dtypes=tuple(str(tensor.dtype) for tensor in tensors),
                 arguments=_arguments(node, tensors),
+                spread=same and inner is None and spreads(stepped, shapes[0], output_shape, timed=timed),
+                static=static,
             )
             for result, number in enumerate(made[:1] if alone else made):
                 output_shape = tuple(node.outputs[result].shape)
                 output_shape = output_shape if inner is None else output_shape[:1] + output_shape[2:]
                 each = replace(call, output=number, output_shape=output_shape, result=result)
                 self.calls.append(each)
-                self.timed[number] = each.timed and each.whole
+                self.timed[number] = (each.timed and each.whole) or each.spread
             self.timed.update(dict.fromkeys(made[1:] if alone else (), call.timed and call.whole))
+            self.static.update(made if call.is_static else ())
         self.timed.update(before)
         if inner is not None:
             self.timed.update(dict.fromkeys(made, True))

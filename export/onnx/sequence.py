@@ -49,6 +49,9 @@ def check_sequence_graph(step_function: StepFunction, name: str) -> None:
         NotSteppableError: It cannot; every layer in the way is named.
     """
     problems = [f"  - it reads {feature.describe()} beside its symbols" for feature in step_function.features]
+    problems += [
+        f"  - it reads {each.describe()} once for each stream" for each in step_function.interface.static.values()
+    ]
     problems += [f"  - it answers with {other.name} beside its main output" for other in step_function.extra_outputs]
     if step_function.main.activation == "linear":
         problems.append("  - it answers with values")

@@ -30,7 +30,7 @@ from .metrics import Deviation, deviation, errors_of
 from .parity import EACH, INITIAL, RANDOM, STEPS
 from .reference import KerasReference
 from .rounding import limits_of, rounding_of_single_steps, scales_of
-from .sample_inputs import every_symbol, typical_inputs
+from .sample_inputs import every_symbol, random_static, typical_inputs
 from .scale import Scales
 from .tolerance import TOLERANCES, Tolerance
 from .window_reference import WindowReference
@@ -136,9 +136,10 @@ def _from_keras(
     random: np.random.Generator,
 ) -> dict[str, ExpectedRun]:
     """Return the runs of a model whose whole state Keras takes and returns."""
-    initial = initial_state(step_function.state)
+    initial = _start(step_function, random)
     sizes = _sizes_of_states(step_function, carried, initial)
     drawn = {n: (random.uniform(-0.9, 0.9, a.shape) * sizes[n]).astype(np.float32) for n, a in initial.items()}
+    drawn.update(random_static(step_function.interface, 1, random))
     starts = {INITIAL: initial, RANDOM: drawn}
 
     kept, kept_singles = (kept_steps(step_function, len(inputs), random) for inputs in (carried, singles))
@@ -154,6 +155,7 @@ def _from_keras(
     for (_, state), _, _, rounded in computed:
         _require_finite(step_function, carried, state, rounded)
     each = _given_states(computed[-1][2], len(singles))
+    each.update(random_static(step_function.interface, len(singles), random))
     single_steps = reference.run_each(singles, each, kept_singles)
     rounding = rounding_of_single_steps(step_function, singles, each)
     spec_of_each = RunSpec(singles, each, each=True, kept=kept_singles)
@@ -232,8 +234,9 @@ def expected_from_rollout(
         StateMismatchError: The initial state is not zero.
         ParityError: The step rules differ from Keras.
     """
-    initial, times = initial_state(step_function.state), step_function.answers
-    if not reference.begins_in(initial):
+    initial, times = _start(step_function, random), step_function.answers
+    static = {tensor.name: initial[tensor.name] for tensor in step_function.interface.static.values()}
+    if not reference.begins_in({name: array for name, array in initial.items() if name not in static}):
         raise StateMismatchError(
             "Keras cannot start this model from another state than zeros (one of its layers lets no state in), "
             "so nothing could prove the answers from such a start. Export it without. Nothing was written."
@@ -253,9 +256,10 @@ def expected_from_rollout(
         )
         _require_finite(step_function, carried, start, rounded)
         spec = RunSpec(carried, start, after_reset=not skipped, kept=kept, seen=np.array([skipped], np.int32))
-        whole = reference.run(longer[prefix - skipped :], None, spec.kept_steps + skipped)
+        whole = reference.run(longer[prefix - skipped :], static or None, spec.kept_steps + skipped)
         computed.append((name, spec, whole, exact, rounded))
     each = _given_states(exact, len(singles))
+    each.update(random_static(step_function.interface, len(singles), random))
     made = len(next(iter(exact.states.values())))
     seen = prefix + len(carried) - made + 1 + np.resize(np.arange(made, dtype=np.int32), len(singles))
     answered = np.flatnonzero(_answered(times, seen + 1)).astype(np.int32)
@@ -311,6 +315,11 @@ def _single_steps(
     worst = max(float((rounding[name] / scale.fine).max(initial=0)) for name, scale in scales.items())
     limits = {name: np.full(1, FLOAT32_TOLERANCE) for name in scales}
     return ExpectedRun(spec, result, scales, limits, Deviation(), worst)
+
+
+def _start(step_function: StepFunction, random: np.random.Generator) -> dict[str, Any]:
+    """Return the initial state, with drawn static inputs."""
+    return {**initial_state(step_function.state), **random_static(step_function.interface, 1, random)}
 
 
 def _given_states(exact: RunResult, count: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ..step_function.build import StepFunction
 from ..step_function.interface import Interface
 from .metrics import per_step
 from .rounding import rounding_of_single_steps
-from .sample_inputs import random_inputs
+from .sample_inputs import random_inputs, random_static
 from .scale import scale_of
 from .whole_calls import whole_calls
 
@@ -57,7 +57,8 @@ class KerasReference:
 
     def carries(self, names: Iterable[str]) -> bool:
         """Tell whether the state tensors that can be let into the Keras layers and out of them are `names`."""
-        return set(names) == {name for names in self._state_names() for name in names}
+        static = {tensor.name for tensor in self._interface.static.values()}
+        return set(names) - static == {name for names in self._state_names() for name in names}
 
     def begins_in(self, state: State) -> bool:
         """Tell whether `run` from the initial state of all layers begins in `state`."""
@@ -68,7 +69,7 @@ class KerasReference:
 
         Args:
             inputs: The sequence.
-            state: Name -> the state before it; None: the initial state of all layers.
+            state: Name -> the state before it; None, or static inputs alone: the initial state of all layers.
             kept: The steps whose outputs are wanted, all of which answer; None: all.
         """
         whole = self.run_from(inputs, [state])[0]
@@ -129,10 +130,15 @@ class KerasReference:
     ) -> tuple[list[Any], list[Any], dict[str, Any]]:
         """Return the outputs, the indices of the steps that they belong to (None: all steps), and the last state."""
         values = dict(inputs)
-        places: dict[int, Any] = {}  # number of a value -> the steps it belongs to, if these are not all
         last: dict[str, Any] = {}
+        steps = tf.shape(next(iter(inputs.values())))[1]
+        for number, tensor in self._interface.static.items():  # once for each time step, as any other value
+            last[tensor.name] = (state or {})[tensor.name]
+            values[number] = tf.repeat(tf.cast(last[tensor.name], tf.float32)[:, None], steps, axis=1)
+        places: dict[int, Any] = {}  # number of a value -> the steps it belongs to, if these are not all
         for call, layer, names in zip(self._graph.calls, self._calls, self._state_names(), strict=True):
-            initial = None if state is None else [state[name] for name in names]
+            is_given = state is not None and state.keys() >= set(names)
+            initial = [state[name] for name in names] if state is not None and is_given else None
             mask = None if call.mask is None else values[call.mask]
             y, after = layer.run([values[number] for number in call.inputs], initial, mask)
             values[call.output] = tf.identity(y)  # without the mask that Keras hangs on tensors: it is given where used
@@ -156,7 +162,7 @@ class KerasReference:
 
     def _compare_with(self, model: KerasModel) -> None:
         """Check on a short sequence that taking the model apart has not changed it."""
-        shapes = [each.shape for each in self._graph.inputs]
+        shapes = [each.shape for each in self._graph.inputs if not each.static]
         batch = next((shape[0] for shape in shapes if shape[0]), 1)
         fixed = next((shape[1] for shape in shapes if shape[1]), None)
         several = self._answers.first + _SHORT * self._answers.every
@@ -167,14 +173,17 @@ class KerasReference:
             n: array.reshape(batch, -1, *array.shape[1:]) for n, array in keras_arrays(self._interface, inputs).items()
         }
         steps = next(iter(arrays.values())).shape[1]
-        given = [arrays[number] for number in range(len(shapes))]
+        static = random_static(self._interface, batch, _SEED)
+        named = {number: static[tensor.name] for number, tensor in self._interface.static.items()}
+        given = [{**arrays, **named}[each.number] for each in self._graph.inputs]
         with _carried_state_kept([call.layer for call in self._graph.calls]):
             made = tf.nest.flatten(model(as_given(model, given), training=False))
         whole = {output.number: value for output, value in zip(self._graph.outputs, made, strict=True)}
         states = {n: np.repeat(a, len(inputs), 0) for n, a in initial_state(self._step_function.state).items()}
+        states.update({name: np.repeat(array, steps, 0) for name, array in static.items()})
         rounding = rounding_of_single_steps(self._step_function, inputs, states)
         difference = 0.0
-        apart_outputs, places, _ = self.outputs_and_state(arrays, None)
+        apart_outputs, places, _ = self.outputs_and_state(arrays, static or None)
         answering = [step for step in range(steps) if self._answers.answers_at(step + 1)]
         if any(
             found is not None and not (np.asarray(found).tolist() == answering and len(answering) == value.shape[1])

@@ -32,6 +32,15 @@ def random_inputs(interface: Interface, steps: int, random: np.random.Generator 
     return Inputs(ids, _random_features(interface, steps, random))
 
 
+def random_static(interface: Interface, streams: int, random: np.random.Generator | int) -> dict[str, AnyArray]:
+    """Return static inputs for so many streams, name -> float32 (streams, ...), drawn as `random_inputs` does."""
+    random = np.random.default_rng(random)
+    return {
+        tensor.name: _numbers(interface, number, (streams, *tensor.shape), random)
+        for number, tensor in interface.static.items()
+    }
+
+
 def sample_inputs(
     manifest: Manifest, symbols: Iterable[str] | Path | None, features: Mapping[str, ArrayLike] | None
 ) -> Inputs | None:
@@ -83,7 +92,9 @@ def typical_inputs(
     features = _random_features(step_function.interface, lanes * length, random)
     arithmetic = NumpyOps()
     initial = initial_state(step_function.state)
-    state = {name: np.repeat(array.astype(np.float64), lanes, axis=0) for name, array in initial.items()}
+    initial = {name: np.repeat(array, lanes, axis=0) for name, array in initial.items()}
+    initial.update(random_static(step_function.interface, lanes, random))
+    state = {name: array.astype(np.float64) for name, array in initial.items()}
     ids = np.zeros((lanes, length), np.int32)
     ids[:, 0] = random.integers(0, step_function.symbols, lanes)
     first = np.arange(lanes) * length
@@ -116,8 +127,11 @@ def _random_features(interface: Interface, steps: int, random: np.random.Generat
         if feature.ids is not None:
             features[feature.name] = random.integers(0, feature.ids, steps, dtype=np.int32)
             continue
-        features[feature.name] = random.standard_normal((steps, *feature.shape), np.float32)
-        if number in interface.spread:
-            mean, deviation = interface.spread[number]
-            features[feature.name] = features[feature.name] * deviation + mean
+        features[feature.name] = _numbers(interface, number, (steps, *feature.shape), random)
     return features
+
+
+def _numbers(interface: Interface, number: int, shape: tuple[int, ...], random: np.random.Generator) -> AnyArray:
+    numbers: AnyArray = random.standard_normal(shape, np.float32)
+    mean, deviation = interface.spread.get(number, (np.float32(0), np.float32(1)))
+    return numbers * deviation + mean

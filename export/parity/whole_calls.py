@@ -75,6 +75,8 @@ def whole_calls(calls: Steps) -> list[WholeCall]:
 
 def _whole_call(call: LayerCall, steps: Sequence[LayerStep], zeros: int) -> WholeCall:
     layer = call.layer
+    if call.spread:  # each time step has the value already
+        return WholeCall(lambda inputs, _, mask: (_reshaped(inputs[0], call.output_shape[2:]), []))
     if isinstance(layer, _L.RNN):
         known = type(layer) in _RECURRENT and all(type(cell) in _STATE_ORDER for cell in _cells(layer))
         return _recurrent(call) if known else _recurrent_of_any_cell(layer, steps)
@@ -101,7 +103,7 @@ def _plain(call: LayerCall, inputs: list[Any]) -> Any:
     """Call the layer as it is; where Keras gives it single time steps, these are a larger batch."""
     layer = call.layer
     if type(layer) is _L.Reshape and call.timed:  # it may name a number of time steps
-        return tf.reshape(inputs[0], [*tf.unstack(tf.shape(inputs[0])[:2]), *call.output_shape[2:]])
+        return _reshaped(inputs[0], call.output_shape[2:])
     outer = None if call.timed else tf.shape(inputs[0])[:2]
     given = [x if outer is None else tf.reshape(x, [-1, *x.shape[2:]]) for x in inputs]
     if call.timed and not call.whole:
@@ -111,6 +113,11 @@ def _plain(call: LayerCall, inputs: list[Any]) -> Any:
     options = {"training": False} if getattr(layer, "_call_has_training_arg", False) else {}
     y = call.call_with(given, **options)
     return y if outer is None else tf.reshape(y, [*tf.unstack(outer), *y.shape[1:]])
+
+
+def _reshaped(x: Any, shape: Sequence[int | None]) -> Any:
+    """Return x, (N, T, ...), with another `shape` of each time step."""
+    return tf.reshape(x, [*tf.unstack(tf.shape(x)[:2]), *shape])
 
 
 def _cells(layer: KerasLayer) -> list[KerasLayer]:

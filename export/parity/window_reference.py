@@ -60,7 +60,7 @@ class WindowReference:
     def run(self, inputs: Inputs, state: State | None, kept: Ids | None = None) -> RunResult:
         """Return the outputs of the windows that end in the steps `kept`, (T, K); None: in all that have one.
 
-        The states after are not known to Keras.
+        The states after are not known to Keras. Of `state` the static inputs are read alone.
         """
         ends = np.arange(self._length - 1, len(inputs)) if kept is None else kept
         interface = self._step_function.interface
@@ -75,6 +75,8 @@ class WindowReference:
             steps = np.resize(part, size)[:, None] + np.arange(1 - self._length, 1)
             arrays = keras_arrays(interface, inputs[steps.reshape(-1)])
             windows = {n: array.reshape(size, self._length, *array.shape[1:]) for n, array in arrays.items()}
+            static = {n: (state or {})[tensor.name] for n, tensor in interface.static.items()}
+            windows.update({number: np.repeat(array, size, axis=0) for number, array in static.items()})
             found.append([np.asarray(output)[: len(part)] for output in self._run(windows)])
         joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
         named = {each.name: array for each, array in zip(interface.outputs, joined, strict=True)}
@@ -87,7 +89,9 @@ class WindowReference:
         if self._layers is not None:
             size = tf.shape(next(iter(windows.values())))[0]
             start = {name: tf.repeat(array, size, axis=0) for name, array in self._start.items()}
-            outputs, _, _ = self._layers.outputs_and_state(windows, start)
+            start.update({tensor.name: windows[number] for number, tensor in interface.static.items()})
+            timed_inputs = {number: array for number, array in windows.items() if number not in interface.static}
+            outputs, _, _ = self._layers.outputs_and_state(timed_inputs, start)
             return [output[:, -1] for output in outputs]
         given = [windows[each.number] for each in self._step_function.graph.inputs]
         made = tf.nest.flatten(self._model(given[0] if len(given) == 1 else given, training=False))

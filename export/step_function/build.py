@@ -162,16 +162,17 @@ def build_step_function(
     assert graph is not None, "a model that cannot be read is a problem"
     assert interface is not None, "it is read where there is a graph"
     planned = plan(graph, steps, interface.tables, rates)
-    _refuse_if(interface.clashes(planned.state), model, name)
+    static = tuple(interface.static.values())
+    _refuse_if(interface.clashes((*planned.state, *static)), model, name)
     made = StepFunction(
-        interface=interface, state=planned.state, cells=planned.cells, advance=_carried(interface, planned),
+        interface=interface, state=(*planned.state, *static), cells=planned.cells, advance=_carried(interface, planned),
         graph=graph, calls=tuple(steps), nodes=planned.nodes,
         answers=rates.get(interface.outputs[0].number, EVERY_STEP),
     )  # fmt: skip
     if length is None:
         return made
     window_made = replace(made, window=Window(length, "rows"), answers=AnswerTimes(length))
-    return window_made.starting_from(stacked(planned.state, length))
+    return window_made.starting_from((*stacked(planned.state, length), *static))
 
 
 def _problems_of_layer(call: LayerCall) -> list[str]:
@@ -190,31 +191,30 @@ def _problems_of_layer(call: LayerCall) -> list[str]:
 
 def _carried(interface: Interface, planned: Plan) -> Advance:
     """Return the computation of a step, one layer after the other."""
-    names = interface.names
 
     def advance(
         a: Ops, inputs: Mapping[str, Value], state: Mapping[str, Value]
     ) -> tuple[dict[str, Value], dict[str, Value]]:
-        made: dict[int, Value] = {number: inputs[name] for number, name in names.items()}
+        made = interface.values(inputs, state)
         ticks, following = planned.clock.run(a, state) if planned.clock else ({}, {})
         for node in planned.nodes:
             made[node.output], moved = node.run(a, made, state, ticks.get(node.rate))
             following.update(moved)
-        return _results(a, interface, made), following
+        return _results(a, interface, made), {**following, **interface.static_of(state)}
 
     return advance
 
 
 def _in_rows(interface: Interface, nodes: Sequence[Node], state: tuple[StateTensor, ...]) -> Advance:
     """Return the computation of a step of a window, in rows that begin in the last row of `state`."""
-    names, numbers = interface.names, [each.number for each in interface.outputs]
+    numbers = [each.number for each in interface.outputs]
+    rows = tuple(tensor for tensor in state if not tensor.given)
 
     def advance(
         a: Ops, inputs: Mapping[str, Value], before: Mapping[str, Value]
     ) -> tuple[dict[str, Value], dict[str, Value]]:
-        values = {number: inputs[name] for number, name in names.items()}
-        made, following = advance_rows(a, nodes, state, values, before, numbers)
-        return _results(a, interface, made), following
+        made, following = advance_rows(a, nodes, rows, interface.values(inputs, before), before, numbers)
+        return _results(a, interface, made), {**following, **interface.static_of(before)}
 
     return advance
 

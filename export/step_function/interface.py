@@ -14,7 +14,7 @@ from ...runtime.format.manifest import StateTensor
 from ...runtime.format.tensor_specs import PROBABILITIES, SYMBOL, VALUES, Feature
 from ..layers import Lookup
 from ..layers.keras_graph import Graph, GraphInput, LayerCall
-from ..ops import Weights
+from ..ops import Value, Weights
 from .plan import Steps
 
 _IDENTITIES = (layers.Dropout, layers.ActivityRegularization, layers.Identity, layers.GaussianNoise)
@@ -56,6 +56,7 @@ class Interface:
         outputs: The outputs, the main one first.
         tables: Number of an input of ids -> a row for each id: the id itself, or its one-hot vector.
         spread: Number of an input of numbers with a Normalization behind it -> their mean and standard deviation.
+        static: Number of an input that is given once for each stream -> its tensor of the state.
     """
 
     symbol: int | None
@@ -65,12 +66,22 @@ class Interface:
     outputs: tuple[OutputSpec, ...]
     tables: Mapping[int, Weights]
     spread: Mapping[int, tuple[Weights, Weights]]
+    static: Mapping[int, StateTensor]
 
     @property
     def names(self) -> dict[int, str]:
         """Number of an input -> its name in the file."""
         symbol = {} if self.symbol is None else {self.symbol: SYMBOL}
         return {**symbol, **{number: feature.name for number, feature in self.features.items()}}
+
+    def values(self, inputs: Mapping[str, Value], state: Mapping[str, Value]) -> dict[int, Value]:
+        """Return the inputs of a step by number; the static ones are in the state."""
+        static = {number: state[tensor.name] for number, tensor in self.static.items()}
+        return {**{number: inputs[name] for number, name in self.names.items()}, **static}
+
+    def static_of(self, state: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the static inputs in a state, by name."""
+        return {tensor.name: state[tensor.name] for tensor in self.static.values()}
 
     def clashes(self, state: Sequence[StateTensor]) -> list[str]:
         """Name the tensors of the file that would have one name."""
@@ -108,20 +119,21 @@ def read_interface(
             follow from that are left out.
     """
     read_there = {number for call in graph.calls if call.output in unknown for number in call.read}
-    found = _inputs(graph, steps, problems, read_there)
-    vectors = [each for each in graph.inputs if each.number not in found]
+    sequences = [each for each in graph.inputs if not each.static]
+    found = _inputs(sequences, steps, problems, read_there)
+    vectors = [each for each in sequences if each.number not in found]
     symbol: GraphInput | None = None
     if one_hot:
         symbol = _one_hot(vectors, graph, problems)
     elif found:
-        ids = [each for each in graph.inputs if each.number in found]
+        ids = [each for each in sequences if each.number in found]
         symbol = next((each for each in ids if each.name == SYMBOL), ids[0])
     tables: dict[int, Weights] = {number: np.arange(size, dtype=np.float32) for number, size in found.items()}
     if one_hot and symbol is not None:
         tables[symbol.number] = np.eye(symbol.shape[-1] or 0, dtype=np.float32)
     features = {}
-    unnamed = sum(bool(_UNNAMED.fullmatch(e.name)) for e in graph.inputs if e is not symbol)
-    for each in graph.inputs:
+    unnamed = sum(bool(_UNNAMED.fullmatch(e.name)) for e in sequences if e is not symbol)
+    for each in sequences:
         if each is symbol:
             continue
         own = not _UNNAMED.fullmatch(each.name)
@@ -131,6 +143,7 @@ def read_interface(
         shape = tuple(size or 0 for size in each.shape[2:])
         features[each.number] = Feature(name, () if each.number in found else shape, found.get(each.number))
     symbols = 0 if symbol is None else len(tables.get(symbol.number, ()))
+    static = _static(graph, problems)
     return Interface(
         symbol=None if symbol is None else symbol.number,
         symbols=symbols,
@@ -138,8 +151,26 @@ def read_interface(
         features=features,
         outputs=tuple(_outputs(graph, problems, values, symbols, labelled, unknown)),
         tables=tables,
-        spread=_spread(graph, features),
+        spread=_spread(graph, {**features, **{n: Feature(tensor.name, tensor.shape) for n, tensor in static.items()}}),
+        static=static,
     )
+
+
+def _static(graph: Graph, problems: list[str]) -> dict[int, StateTensor]:
+    """Return the static inputs as tensors of the state, by number."""
+    inputs = [each for each in graph.inputs if each.static]
+    problems += [
+        f"its input {each.name!r} has the shape {each.shape}; fix its size" for each in inputs if not each.shape[1]
+    ]
+    names = {
+        each.number: _identifier(each.name)
+        if not _UNNAMED.fullmatch(each.name)
+        else "static"
+        if len(inputs) == 1
+        else f"static{each.number}"
+        for each in inputs
+    }
+    return {each.number: StateTensor(names[each.number], (each.shape[1] or 1,), given=True) for each in inputs}
 
 
 def _spread(graph: Graph, features: Mapping[int, Feature]) -> dict[int, tuple[Weights, Weights]]:
@@ -155,19 +186,21 @@ def _spread(graph: Graph, features: Mapping[int, Feature]) -> dict[int, tuple[We
     return found
 
 
-def _inputs(graph: Graph, steps: Steps, problems: list[str], doubtful: Collection[int]) -> dict[int, int]:
+def _inputs(
+    inputs: Sequence[GraphInput], steps: Steps, problems: list[str], doubtful: Collection[int]
+) -> dict[int, int]:
     """Return the number of ids of each input of ids, by the number of the input.
 
     Inputs that are `doubtful` are read by calls that cannot be stepped.
     """
     found: dict[int, int] = {}
-    numbers = {each.number for each in graph.inputs}
+    numbers = {each.number for each in inputs}
     problems += [
         f"{call.layer.name} ({type(call.layer).__name__}): it reads the output of another layer as symbol ids"
         for call, step in steps
         if isinstance(step, Lookup) and not (len(call.inputs) == 1 and call.inputs[0] in numbers)
     ]
-    for each in graph.inputs:
+    for each in inputs:
         readers = [(call, step) for call, step in steps if each.number in call.inputs]
         sizes = [len(step.table) for _, step in readers if isinstance(step, Lookup)]
         if not sizes:

@@ -38,7 +38,8 @@ class Staggered:
         """Begin with the inputs of `graph`, at whose time steps all rows are."""
         self._length = length
         ages = np.arange(length, 0, -1)
-        self._times: dict[int, Times] = {each.number: ages for each in graph.inputs}
+        self._times: dict[int, Times] = {each.number: None if each.static else ages for each in graph.inputs}
+        self._static = {each.number for each in graph.inputs if each.static}  # at all time steps
         self._flat: dict[int, AnyArray] = {}  # whole sequences in a row, for a Dense layer
 
     def steps_of(self, call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
@@ -47,8 +48,11 @@ class Staggered:
         Raises:
             CannotStepError: Rows cannot do it.
         """
+        self._times[call.output] = None  # also where it is refused
         if any(number in self._flat for number in call.inputs):
             return self._after_flatten(call)
+        if call.is_static:
+            self._static.add(call.output)
         times = self._common_times(call)
         self._times[call.output] = times if call.whole else None
         if times is None:
@@ -75,7 +79,7 @@ class Staggered:
 
     def _common_times(self, call: LayerCall) -> Times:
         """Return the time steps of all inputs of `call`."""
-        given = [self._times[number] for number in call.inputs]
+        given = [self._times[number] for number in call.inputs if number not in self._static]
         given += [] if call.mask is None else [self._times[call.mask]]
         timed = [times for times in given if times is not None]
         if not timed:
@@ -86,14 +90,12 @@ class Staggered:
 
     def _after_flatten(self, call: LayerCall) -> tuple[LayerStep, ...]:
         """Return the step of a layer behind Flatten: Dense, or one that acts in training alone."""
-        (number,) = call.inputs
+        number = call.inputs[0]
         if type(call.layer) in _IN_TRAINING:
             self._flat[call.output] = self._flat[number]
-            self._times[call.output] = None
             return (stateless(lambda a, x: x),)
-        if type(call.layer) is not layers.Dense:
+        if type(call.layer) is not layers.Dense or len(call.inputs) > 1:
             raise CannotStepError("it reads the whole window in a row; put a Dense layer behind Flatten")
-        self._times[call.output] = None
         return (_hold(_dense_over_time(call, self._flat[number]), self._flat[number]),)
 
     def problems_of_outputs(self, graph: Graph) -> list[str]:

@@ -38,5 +38,5 @@ def window_length(graph: Graph, problems: list[str], asked: int | None, carried:
 
 def fixed_length(graph: Graph) -> int | None:
     """Return the number of time steps that a model is built for; None: any."""
-    lengths = {each.shape[1] for each in graph.inputs if len(each.shape) > 1}
+    lengths = {each.shape[1] for each in graph.inputs if len(each.shape) > 1 and not each.static}
     return lengths.pop() if len(lengths) == 1 else None

@@ -164,7 +164,8 @@ class TfliteBackend(InPlaceBackend):
         self.view = view
         self._pairs = [(tensor.name, tensor.next) for tensor in manifest.state]
         state = {name: (view.tensors[name],) for name, _ in self._pairs}
-        super().__init__(view.call, slot, view.tensors, state, view.feedback(self._pairs), manifest)
+        moving = [(tensor.name, tensor.next) for tensor in manifest.state if not tensor.given]
+        super().__init__(view.call, slot, view.tensors, state, view.feedback(moving), manifest)
         self._make_absorber = absorber
         self._absorber: Any = None
 

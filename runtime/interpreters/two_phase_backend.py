@@ -37,7 +37,8 @@ class TwoPhaseBackend(InPlaceBackend):
         # Each state is an input of one of the two, or of both.
         held = {t.name: [s for s in (finish, prepare) if t.name in s.tensors] for t in manifest.state}
         state = {name: tuple(signature.tensors[name] for signature in found) for name, found in held.items()}
-        feedback = [(s.views[t.name], finish.views[t.next]) for t in manifest.state for s in held[t.name]]
+        moving = [tensor for tensor in manifest.state if not tensor.given]
+        feedback = [(s.views[t.name], finish.views[t.next]) for t in moving for s in held[t.name]]
         super().__init__(finish.call, slot, finish.tensors, state, feedback, manifest)
 
     @property
