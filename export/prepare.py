@@ -59,7 +59,12 @@ def prepare(
     step_function = build_step_function(
         model, one_hot=one_hot, values=values, labelled=labels is not None, name=name, window=window, carried=carried
     )
-    symbols, output_symbols = _matching_vocabularies(step_function, _as_vocabulary(vocabulary), _as_vocabulary(labels))
+    words = _words_of(step_function)
+    if vocabulary is None and labels is None and words is not None and not step_function.predicts_symbols:
+        labels = Vocabulary.of_ids(step_function.outputs)
+    symbols, output_symbols = _matching_vocabularies(
+        step_function, _as_vocabulary(vocabulary) or words, _as_vocabulary(labels)
+    )
     before = read_symbols(warm_up, symbols) if isinstance(warm_up, str) else warm_up
     step_function = with_start_state(step_function, initial_state, symbols.encode_all(before))
     manifest = Manifest(
@@ -78,6 +83,13 @@ def prepare(
         window=step_function.window,
     )
     return PreparedModel(model, step_function, manifest)
+
+
+def _words_of(step_function: StepFunction) -> Vocabulary | None:
+    """Return the vocabulary of a model that looks words up itself."""
+    number = step_function.interface.symbol
+    words = None if number is None else step_function.graph.inputs[number].words
+    return None if words is None else Vocabulary(words.symbols[: step_function.symbols], words.unknown)
 
 
 def _as_vocabulary(symbols: Vocabulary | Iterable[str] | None) -> Vocabulary | None:

@@ -12,6 +12,7 @@ import keras
 from .opened import functional_of, opened
 from .packages import substitute
 from .static_values import spreads, static_inputs
+from .word_lookup import Words, words_of
 
 KerasModel: TypeAlias = Any
 KerasLayer: TypeAlias = Any
@@ -131,8 +132,9 @@ class GraphInput:
         name: Its name in Keras.
         number: Number of its value.
         shape: Shape with batch and time steps, None where it is not fixed.
-        dtype: Its dtype as Keras names it.
+        dtype: Its dtype as Keras names it; int32 where it reads words, of which a step reads the ids.
         static: It has no time axis, beside inputs that have one: it is given once for each sequence.
+        words: The words that it reads; None: ids or numbers.
     """
 
     name: str
@@ -140,6 +142,7 @@ class GraphInput:
     shape: Shape
     dtype: str
     static: bool = False
+    words: Words | None = None
 
 
 @dataclass(frozen=True)
@@ -196,9 +199,12 @@ def read_graph(
     reader = _Reader(len(functional.inputs), static)
     numbers = reader.read(functional, range(len(functional.inputs)))
     inputs = [
-        GraphInput(tensor.name, number, tuple(tensor.shape), str(tensor.dtype), number in static)
+        GraphInput(
+            tensor.name, number, reader.id_shapes.get(number, tuple(tensor.shape)),
+            "int32" if number in reader.words else str(tensor.dtype), number in static, reader.words.get(number),
+        )
         for number, tensor in enumerate(functional.inputs)
-    ]
+    ]  # fmt: skip
     names = (functional_of(model) or functional).output_names
     outputs = [
         GraphOutput(name, number, tuple(tensor.shape[2 if reader.timed[number] else 1 :]), reader.timed[number])
@@ -223,7 +229,9 @@ class _Reader:
         self.timed = {number: number not in static for number in range(inputs)}
         self.static = set(static)
         self.problems: list[str] = []
-        self._numbers = count(inputs)
+        self.words: dict[int, Words] = {}  # number of an input -> the words that it reads
+        self.id_shapes: dict[int, Shape] = {}  # number of such an input -> the shape of the ids
+        self._inputs, self._numbers = inputs, count(inputs)
 
     def read(self, model: KerasModel, inputs: Sequence[int]) -> list[int]:
         """Append the calls of `model`, given the numbers of its input values; return those of its outputs."""
@@ -242,6 +250,11 @@ class _Reader:
         masks = [mask for mask in keras.tree.flatten(node.arguments.kwargs.get("mask")) if mask is not None]
         tensors = [t for t in node.arguments.keras_tensors if not any(t is mask for mask in masks)]
         inputs = [numbers[id(tensor)] for tensor in tensors]
+        words = words_of(layer)
+        if words is not None and len(inputs) == 1 and inputs[0] < self._inputs and inputs[0] not in self.words:
+            self.words[inputs[0]] = words
+            self.id_shapes[inputs[0]] = tuple(node.outputs[0].shape)
+            return inputs  # a step reads the ids themselves
         timed = all(self.timed[number] for number in inputs)
         static = tuple(number for number in inputs if number in self.static)
         same = bool(static) and len(static) == len(inputs)

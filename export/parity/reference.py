@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -169,12 +170,17 @@ class KerasReference:
         short = max(_SHORT + sum(call.past for call in self._calls), several)
         inputs = random_inputs(self._interface, batch * (fixed or short), _SEED)
         inputs.ids[::3] = 0  # the symbol that may be masked
+        words = {each.number: each.words for each in self._graph.inputs if each.words is not None}
+        symbol = words.get(-1 if self._interface.symbol is None else self._interface.symbol)
+        if symbol is not None and type(symbol.layer) is keras.layers.TextVectorization:
+            inputs.ids[...] = np.resize(symbol.readable, len(inputs.ids))
         arrays = {
             n: array.reshape(batch, -1, *array.shape[1:]) for n, array in keras_arrays(self._interface, inputs).items()
         }
         steps = next(iter(arrays.values())).shape[1]
         static = random_static(self._interface, batch, _SEED)
         named = {number: static[tensor.name] for number, tensor in self._interface.static.items()}
+        named |= {number: words[number].as_given(arrays[number]) for number in words if number in arrays}
         given = [{**arrays, **named}[each.number] for each in self._graph.inputs]
         with _carried_state_kept([call.layer for call in self._graph.calls]):
             made = tf.nest.flatten(model(as_given(model, given), training=False))

@@ -203,6 +203,7 @@ def _inputs(
     for each in inputs:
         readers = [(call, step) for call, step in steps if each.number in call.inputs]
         sizes = [len(step.table) for _, step in readers if isinstance(step, Lookup)]
+        sizes += [len(each.words.symbols)] if sizes and each.words else []
         if not sizes:
             problems += _vector_problems(each) if readers and each.number not in doubtful else []
             continue
