@@ -72,7 +72,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300, help="how many architectures")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--steps", type=int, default=1000, help="carried steps in the parity check")
-    parser.add_argument("--kind", choices=list(KINDS), default="plain", help="plain, or with strides (rate)")
+    parser.add_argument("--kind", choices=list(KINDS), default="plain", help="what they are made of")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message="Layer .* was passed an input with a mask")
     results = []

@@ -8,11 +8,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from support.cells import CELLS
 from support.keras_models import with_random_weights
 
 from stepcell.runtime import load
 
-L = keras.layers
+L, ops = keras.layers, keras.ops
 Choose = Callable[[Sequence[Any]], Any]  # picks one; hypothesis or a random generator stands behind it
 SEQUENCES = {"return_sequences": True}
 _BOUNDED = ["tanh", "sigmoid", "softsign", "hard_sigmoid", "hard_tanh", "sparse_sigmoid"]
@@ -63,7 +64,36 @@ def rated_model(choose: Choose) -> keras.Model:
     return with_random_weights(keras.Model(source, L.Dense(symbols, activation=last)(x)), seed=choose(range(100)))
 
 
-KINDS = {"plain": random_model, "rate": rated_model}
+def operations_model(choose: Choose) -> keras.Model:
+    """A model with operations of keras.ops, most of them without a rule, around layers."""
+    symbols = choose([2, 3, 5, 8])
+    source = keras.Input((None,), dtype="int32")
+    x = ops.one_hot(source, symbols) if choose([True, False, False]) else L.Embedding(symbols, choose([4, 6]))(source)
+    for _ in range(choose([1, 2, 3, 4])):
+        x = choose([_operation, _operation, _per_step, _recurrent])(x, choose)
+    whole = choose([True, True, False])
+    x = _recurrent(x, choose)
+    x = x if whole else x[:, -1]
+    answer = choose([ops.softmax, keras.activations.softmax, ops.sigmoid])
+    return with_random_weights(keras.Model(source, answer(L.Dense(symbols)(x))), seed=choose(range(100)))
+
+
+def cells_model(choose: Choose) -> keras.Model:
+    """A model with cells that have no rule, alone and stacked, with and without masks."""
+    symbols = choose([2, 3, 5, 8])
+    source = keras.Input((None,), dtype="int32")
+    x = L.Embedding(symbols, choose([4, 6]), mask_zero=choose([False, False, True]))(source)
+    for _ in range(choose([1, 1, 2])):
+        cells = [CELLS[choose(list(CELLS))]() for _ in range(choose([1, 1, 2]))]
+        if any(isinstance(cell, L.StackedRNNCells) for cell in cells):
+            cells = cells[:1]
+        x = L.RNN(cells if len(cells) > 1 else cells[0], zero_output_for_mask=choose([False, True]), **SEQUENCES)(x)
+        x = L.LayerNormalization()(x)
+    last = choose(["softmax", "sigmoid", "linear"])
+    return with_random_weights(keras.Model(source, L.Dense(symbols, activation=last)(x)), seed=choose(range(100)))
+
+
+KINDS = {"plain": random_model, "rate": rated_model, "operations": operations_model, "cells": cells_model}
 
 
 def difference_of_ways(path: Path, backend: str, ids: Sequence[int], cut: int) -> float:
@@ -81,6 +111,34 @@ def difference_of_ways(path: Path, backend: str, ids: Sequence[int], cut: int) -
     late.set_state(early.state, symbols_seen=early.symbols_seen)
     answers.append([late.step(symbol) for symbol in symbols[cut:]][-1].probabilities)
     return max(float(np.abs(answer - expected).max()) for answer in answers)
+
+
+def _operation(x: Any, choose: Choose) -> Any:
+    size = x.shape[-1]
+    half = size // 2
+    make = choose([
+        lambda: x[..., :half] if half else x,
+        lambda: x[:, :, ::2],
+        lambda: ops.concatenate(ops.split(x, [half], axis=-1)[::-1], axis=-1) if half else x,
+        lambda: x - ops.mean(x, axis=-1, keepdims=True),
+        lambda: ops.clip(x, -0.5, 0.5) + ops.power(x, 2) * 0.1,
+        lambda: x * ops.expand_dims(ops.sigmoid(ops.squeeze(x[..., :1], -1)), -1),
+        lambda: ops.where(x > 0.1, x, 0.2 * x),
+        lambda: ops.cast(ops.logical_and(x > -0.5, x < 0.5), "float32") + x,
+        lambda: ops.matmul(x, np.linspace(-1, 1, size * 3, dtype="float32").reshape(size, 3)),
+        lambda: ops.einsum("btx,xy->bty", x, np.linspace(1, -1, size * 4, dtype="float32").reshape(size, 4)),
+        lambda: ops.tanh(ops.cumsum(x, axis=-1)),
+        lambda: ops.sort(x, axis=-1),
+        lambda: ops.sin(x) + ops.cos(x) * 0.5,
+        lambda: ops.logsumexp(x, axis=-1, keepdims=True) * 0.1 + x,
+        lambda: ops.rsqrt(ops.square(x) + 1.0) * x,
+        lambda: keras.activations.gelu(x, approximate=choose([True, False])),
+        lambda: ops.maximum(x, ops.roll(x, 1, axis=-1)),
+        lambda: ops.stack([x, -x], axis=-1)[..., 0],
+        lambda: ops.reshape(ops.transpose(ops.reshape(L.Dense(6)(x), (-1, ops.shape(x)[1], 2, 3)), (0, 1, 3, 2)),
+                            (-1, ops.shape(x)[1], 6)) if x.shape[1] else ops.floor(x * 4) / 4,
+    ])  # fmt: skip
+    return make()
 
 
 def _recurrent(x: Any, choose: Choose, whole: bool = True) -> Any:
