@@ -16,23 +16,27 @@ from ...runtime.interpreters.golden import start_state
 from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.messages import RunResult, RunSpec
 from ..ops.golden import (
+    FLOAT32_TOLERANCE,
     GOLDEN_RUNS,
     MOST_OUTPUTS,
     ROUNDING_ALLOWED,
+    allowed_difference,
     as_rows,
     golden_tolerance,
     recorded_outputs,
 )
+from ..parity.scale import scale_of
 
 _MOST_IDS = 2_000  # stepped one by one from the initial state, spread over the vocabulary
 _CARRIED = 64
 _SEED = 16
 _NUDGE = 1e-6  # of the state: about the rounding of another interpreter
 _MOST_NUMBERS = 2_000  # of the features of a golden run
-# Two interpreters run the same float32 graph to within 1e-6 of each other, int8 ones to within a tenth; if they are
-# farther apart than this, one of them does not do what the graph says.
+# Two interpreters run the same float32 graph to within 1e-6 of each other, int8 ones to within a tenth of the range of
+# an output; if they are farther apart than this, one of them does not do what the graph says.
 _LARGEST_DISAGREEMENT = {"float32": 0.02, "int8": 0.1}
 _QUANTA = 4  # of a quantised output: rounding in other places moves it by one or two
+_MAIN = ""  # the main output
 _GOLDEN_NAMES = tuple(f"golden{number}" for number in range(len(GOLDEN_RUNS)))
 
 
@@ -105,7 +109,8 @@ def problems_of(
             "is not among its inputs, or draws random numbers"
         )
     for tensor in state:
-        if all(np.array_equal(after, start[tensor.name][0]) for after in every.states[tensor.name]):
+        moved = (*every.states[tensor.name], carried.states[tensor.name][-1])
+        if all(np.array_equal(after, start[tensor.name][0]) for after in moved):
             problems.append(f"no {what} moves the state {tensor.name}: what comes out is not its next value")
         if _same(ramp, results[f"without {tensor.name}"]):
             problems.append(f"nothing that comes out depends on the state {tensor.name}")
@@ -137,22 +142,26 @@ def golden_of(
         AdoptionError: Two interpreters answer differently.
     """
     (backend, first), *others = results.items()
+    allowed = _LARGEST_DISAGREEMENT["int8" if manifest.quantization == "int8" else "float32"]
     # Rounding: the difference of another interpreter, and that of a state which is off by a rounding error.
-    rounding = _apart(first, "carried", first, "nudged", manifest, each=True)
-    allowed = _allowed_difference(manifest)
+    rounding = {n: np.abs(a - b).max(axis=0) for n, (a, b) in _pairs(first, "carried", first, "nudged").items()}
     for other, found in others:
-        apart = max(_apart(first, run, found, run, manifest) for run in (*_GOLDEN_NAMES, "carried"))
-        if not apart <= allowed:
-            raise AdoptionError(
-                f"{name} cannot be adopted: {describe_backend(backend)} and {describe_backend(other)} answer "
-                f"differently, by {apart:.2g} (allowed {allowed:.2g}); one of them does not run it as it is "
-                "meant. Ask: stepcell doctor"
-            )
-        runs_of_both = (*_GOLDEN_NAMES, "carried")
-        rounding = max(rounding, *(_apart(first, run, found, run, manifest, each=True) for run in runs_of_both))
+        for run in (*_GOLDEN_NAMES, "carried"):
+            for output, (one, another) in _pairs(first, run, found, run).items():
+                rounding[output] = np.maximum(rounding[output], np.abs(one - another).max(axis=0))
+                scale = scale_of(_all_of(first, output), bounded=_activations(manifest)[output] != "linear").coarse
+                apart, quanta = float(np.abs(one - another).max()), _QUANTA * _scale_of(manifest, output)
+                if not apart <= max(allowed * scale, quanta):
+                    raise AdoptionError(
+                        f"{name} cannot be adopted: {describe_backend(backend)} and {describe_backend(other)} answer "
+                        f"differently, by {apart:.2g} (allowed {max(allowed * scale, quanta):.2g}); one of them does "
+                        "not run it as it is meant. Ask: stepcell doctor"
+                    )
     outputs = recorded_outputs(np.concatenate([first[run].probabilities for run in _GOLDEN_NAMES]))
+    columns = {output: outputs if output == _MAIN else list(range(MOST_OUTPUTS)) for output in rounding}
+    tolerance, scales = _tolerance_and_scales(first, rounding, columns, manifest)
     return Golden(
-        tolerance=golden_tolerance(max(rounding, _quantum(manifest) / ROUNDING_ALLOWED)),
+        tolerance=tolerance,
         outputs=tuple(outputs),
         runs=tuple(
             GoldenRun(
@@ -164,41 +173,50 @@ def golden_of(
             )
             for run, (start, _) in zip(_GOLDEN_NAMES, GOLDEN_RUNS, strict=True)
         ),
+        scales=scales,
     )
 
 
-def _apart(
-    one: Mapping[str, RunResult], run: str, other: Mapping[str, RunResult], other_run: str, manifest: Manifest,
-    *, each: bool = False,
-) -> float:  # fmt: skip
-    """Return the largest difference of an output in two runs.
+def _tolerance_and_scales(
+    first: Mapping[str, RunResult], rounding: Mapping[str, Floats], columns: Mapping[str, list[int]], manifest: Manifest
+) -> tuple[float, dict[str, tuple[float, ...]]]:
+    """Return the tolerance of the golden sequence, and the scales of values in it."""
+    worst, allowed = FLOAT32_TOLERANCE, dict[str, Floats]()
+    for output, activation in _activations(manifest).items():
+        values = _all_of(first, output)
+        kept = [column for column in columns[output] if column < values.shape[1]]
+        off = np.maximum(rounding[output], 2 * _scale_of(manifest, output) / ROUNDING_ALLOWED)[kept]
+        if activation == "linear":
+            allowed[manifest.answer if output == _MAIN else output] = allowed_difference(values[:, kept], off)
+        else:
+            worst = max(worst, golden_tolerance(float(off.max(initial=0))))
+    return worst, {n: tuple(float(f"{x:.2e}") for x in numbers / worst) for n, numbers in allowed.items()}
 
-    Above 1, that of values is in units of the largest one; with `each` in units of the value itself, as a replay of the
-    golden sequence compares.
-    """
+
+def _pairs(
+    one: Mapping[str, RunResult], run: str, other: Mapping[str, RunResult], other_run: str
+) -> dict[str, tuple[Floats, Floats]]:
+    """Return name of an output -> what it is in two runs, (T, K) each."""
     a, b = one[run], other[other_run]
-    linear = {output.name: output.activation == "linear" for output in manifest.extra_outputs}
-    pairs = [(a.probabilities, b.probabilities, manifest.output == "linear")]
-    pairs += [(array, b.extra_outputs[name], linear[name]) for name, array in a.extra_outputs.items()]
-    worst = 0.0
-    for x, y, values in pairs:
-        size = np.abs(x) if each else np.abs(x).max()
-        worst = max(worst, float((np.abs(x - y) / (np.maximum(1.0, size) if values else 1.0)).max()))
-    return worst
+    pairs = {_MAIN: (a.probabilities, b.probabilities)}
+    return pairs | {name: (array, b.extra_outputs[name]) for name, array in a.extra_outputs.items()}
 
 
-def _allowed_difference(manifest: Manifest) -> float:
-    """Return how far interpreters may be apart, for a file of the precision that `manifest` says."""
-    of_file = _LARGEST_DISAGREEMENT["int8" if manifest.quantization == "int8" else "float32"]
-    return max(of_file, _QUANTA * _quantum(manifest))
+def _all_of(results: Mapping[str, RunResult], output: str) -> Floats:
+    """Return an output in all runs that are recorded or carried, (T, K)."""
+    runs = [results[run] for run in (*_GOLDEN_NAMES, "carried")]
+    return np.concatenate([run.probabilities if output == _MAIN else run.extra_outputs[output] for run in runs])
 
 
-def _quantum(manifest: Manifest) -> float:
-    """Return the largest step between two numbers of a quantised output, in units of its range if that is above 1."""
+def _activations(manifest: Manifest) -> dict[str, str]:
+    return {_MAIN: manifest.output} | {output.name: output.activation for output in manifest.extra_outputs}
+
+
+def _scale_of(manifest: Manifest, output: str) -> float:
+    """Return the step between two numbers of a quantised output, 0 of any other."""
     mapping = manifest.io_mapping
     assert mapping is not None, "every draft has one"
-    ports = (mapping.output, *mapping.outputs.values())
-    return max(port.scale / max(1.0, port.scale * 127) if port.scale else 0.0 for port in ports)
+    return (mapping.output if output == _MAIN else mapping.outputs[output]).scale
 
 
 def _repeated(state: Mapping[str, Float32], times: int) -> dict[str, Float32]:
