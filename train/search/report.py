@@ -35,7 +35,15 @@ def search_table(searched: SearchResult) -> tuple[list[str], list[list[str]], st
         ]
         for trial in searched.trials
     ]
-    return list(_HEADER), rows, _verdict(searched)
+    header = list(_HEADER)
+    if of_values(searched.trials):
+        header, rows = [*header[:6], *header[7:9], "loss"], [[*row[:6], *row[7:9], row[10]] for row in rows]
+    return header, rows, _verdict(searched)
+
+
+def of_values(trials: Sequence[Trial]) -> bool:
+    """Return whether networks of values were tried: they have a loss and no accuracy, and nothing is ever solved."""
+    return any(math.isfinite(trial.nats) and math.isnan(trial.carried_accuracy) for trial in trials)
 
 
 def _verdict(searched: SearchResult) -> str:
@@ -46,6 +54,8 @@ def _verdict(searched: SearchResult) -> str:
         f"{best.cell} of {best.units} units{f' in {best.layers} layers' if best.layers > 1 else ''}, learning rate "
         f"{best.learning_rate:g}, {best.parameters:,} parameters"
     )
+    if of_values(searched.trials):
+        return f"* The lowest loss on held-out rows: {shape}."
     if not best.solved:
         return f"* None solved it. The lowest nats on held-out streams: {shape}."
     return f"* The smallest that solved it: {shape}.{' No smaller one is left.' if searched.exhausted else ''}"
@@ -59,19 +69,20 @@ def describe_candidate(number: int, trials: int, candidate: Candidate) -> str:
 
 
 def draw_search(trials: Sequence[Trial]) -> bytes | None:
-    """Return a PNG of parameters against nats and accuracy; None without matplotlib.
+    """Return a PNG of parameters against nats and accuracy, of values against the loss; None without matplotlib.
 
     A filled point has solved the problem; the best has a red ring.
     """
     figure = new_figure(8, 3.6)
     if figure is None:
         return None
-    left, right = figure.subplots(1, 2)
     learned = [trial for trial in trials if math.isfinite(trial.nats)]
     best = best_trial(trials)
     nats = {trial.trial: trial.nats for trial in learned}
     accuracies = {trial.trial: 100 * trial.carried_accuracy for trial in learned}
-    for axes, heights in ((left, nats), (right, accuracies)):
+    shown = [nats] if of_values(trials) else [nats, accuracies]
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, heights in zip(panels, shown, strict=True):
         for (cell, colour), solved in product(_COLOURS.items(), (True, False)):
             some = [trial for trial in learned if trial.cell == cell and trial.solved == solved]
             if some:
@@ -87,9 +98,10 @@ def draw_search(trials: Sequence[Trial]) -> bytes | None:
             axes.scatter(*place, s=160, facecolors="none", edgecolors="tab:red", label="best")
         axes.set(xlabel="parameters", xscale="log")
         axes.grid(alpha=0.3)
-    left.set(ylabel="nats per symbol")
-    right.set(ylabel="carried accuracy (%)")
+    names = ["loss"] if of_values(trials) else ["nats per symbol", "carried accuracy (%)"]
+    for axes, name in zip(panels, names, strict=True):
+        axes.set(ylabel=name)
     if learned:
-        left.set_yscale("log")
-        left.legend(fontsize="small")
+        panels[0].set_yscale("log")
+        panels[0].legend(fontsize="small")
     return to_png(figure)

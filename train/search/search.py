@@ -123,8 +123,8 @@ def _try(
         stopped=fitted.stopped if fitted else "diverged",
         updates=fitted.history[-1].update if fitted and fitted.history else updates,
         cpu_seconds=round(time.process_time() - began, 2),
-        carried_accuracy=fitted.scores["carried"].accuracy if fitted else math.nan,
-        nats=fitted.scores[fitted.data.recipe.monitor].nats if fitted else math.inf,
+        carried_accuracy=getattr(fitted.scores["carried"], "accuracy", math.nan) if fitted else math.nan,
+        nats=fitted.scores[fitted.data.recipe.monitor].loss if fitted else math.inf,
     )
     with ignore_sigint():
         place.begin()

@@ -33,11 +33,12 @@ class Space:
     Attributes:
         start: The first candidate: the one that would be trained without a search.
         symbols: Size of the vocabulary.
-        outputs: Size of the output vocabulary.
+        outputs: Size of the output vocabulary, or number of values.
         cells: Kinds of recurrent layers.
         layers: Numbers of recurrent layers.
         units: The fewest and the most units of each.
         learning_rates: The lowest and the highest learning rate.
+        features: Number of features.
     """
 
     start: Candidate
@@ -47,6 +48,7 @@ class Space:
     layers: tuple[int, ...]
     units: tuple[int, int]
     learning_rates: tuple[float, float]
+    features: int = 0
 
     @classmethod
     def around(cls, problem: Problem, network: Network, options: Options, fixed: Collection[str] = ()) -> Space:
@@ -71,10 +73,15 @@ class Space:
         usual = problem.recipe.learning_rate
         rate = options.learning_rate or usual[network.cell]
         low, high = min(rate, *usual.values()) / _RATE_DOWN, max(rate, *usual.values()) * _RATE_UP
+        summary = problem.data
+        values = None if summary is None else summary.values
         return cls(
             start=Candidate(network, rate),
             symbols=len(problem.vocabulary),
-            outputs=len(problem.vocabulary if problem.labels is None else problem.labels),
+            outputs=len(problem.vocabulary if problem.labels is None else problem.labels)
+            if values is None
+            else len(values.names),
+            features=0 if summary is None else len(summary.scales),
             cells=(network.cell,) if "cell" in fixed else tuple(CELLS),
             layers=(network.layers,) if "layers" in fixed else _LAYERS,
             units=(network.units, network.units)
@@ -89,7 +96,7 @@ class Space:
 
     def count(self, network: Network) -> int:
         """Return the number of trained numbers of `network`."""
-        return count_parameters(network, self.symbols, self.outputs)
+        return count_parameters(network, self.symbols, self.outputs, self.features)
 
     def shapes(self, below: int | None) -> Iterator[tuple[str, int, int]]:
         """Give cell, layers and most units of all networks with fewer than `below` parameters; None: of all."""
@@ -103,18 +110,21 @@ class Space:
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object."""
-        return asdict(self)
+        values = asdict(self)
+        return values if self.features else {name: value for name, value in values.items() if name != "features"}
 
 
-def count_parameters(network: Network, symbols: int, outputs: int) -> int:
+def count_parameters(network: Network, symbols: int, outputs: int, features: int = 0) -> int:
     """Return the number of trained numbers of the model that `network.build` returns.
 
     Args:
         network: Its shape.
         symbols: Size of the vocabulary.
-        outputs: Size of the output vocabulary.
+        outputs: Size of the output vocabulary, or number of values.
+        features: Number of features.
     """
-    units, inputs = network.units, network.embedding or symbols
+    units = network.units
+    inputs = (network.embedding if symbols and network.embedding else symbols) + features
     total = symbols * network.embedding + (units + 1) * outputs  # a one-hot table is not trained
     biases = 2 if network.cell == "gru" else 1  # reset_after has one for the input and one for the recurrence
     for _ in range(network.layers):

@@ -24,8 +24,8 @@ class Trial:
         stopped: Why training ended, see `FitResult`; "diverged" also where there is no model.
         updates: Updates made.
         cpu_seconds: Of all threads, compilation and evaluation included; of the last process if it was resumed.
-        carried_accuracy: On held-out streams, the state carried; nan where there is no model.
-        nats: On the held-out streams that the problem monitors; infinite where there is no model.
+        carried_accuracy: On held-out streams, the state carried; nan where there is no model, and of values.
+        nats: On the held-out streams that the problem monitors, of values the loss; infinite where there is no model.
     """
 
     trial: int

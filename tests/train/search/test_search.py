@@ -23,7 +23,9 @@ from typer.testing import CliRunner
 from stepcell.cli import app
 from stepcell.export import read_source
 from stepcell.runtime.common.errors import MissingPackageError, OutputError, ProblemError, ResumeError
+from stepcell.runtime.data import FeatureStats
 from stepcell.train import DivergedError, Network, Options, Run, Text
+from stepcell.train.network.values import ValueScaling
 from stepcell.train.search.folder import SearchFolder
 from stepcell.train.search.report import draw_search, search_table
 from stepcell.train.search.sampler import TrialStorage, propose
@@ -63,6 +65,19 @@ def test_parameters_are_counted_as_keras_counts_them(cell, layers, embedding):
     network = Network(cell, 7, layers, embedding)
     model = network.build(6, 5, seed=0)
     assert count_parameters(network, 6, 5) == sum(math.prod(v.shape) for v in model.trainable_variables)
+    features = [FeatureStats("a", 0.0, 1.0), FeatureStats("b", 0.0, 1.0)]
+    values = ValueScaling(("a",), (0.0,), (1.0,), (0,))
+    model = network.build(0, 1, seed=0, scales=features, values=values)
+    assert count_parameters(network, 0, 1, 2) == sum(math.prod(v.shape) for v in model.trainable_variables)
+
+
+def test_trials_of_values_have_a_loss_and_no_accuracy():
+    trials = [Trial(n, "lstm", 8, 1, 0.01, 400 + n, "updates", 60, 1.0, math.nan, 0.5 * n) for n in (1, 2)]
+    header, rows, verdict = search_table(SearchResult(tuple(trials), best_trial(trials)))
+    assert header[-1] == "loss"
+    assert [row[-1] for row in rows] == ["0.5000", "1.0000"]
+    assert verdict.startswith("* The lowest loss on held-out rows: lstm of 8 units")
+    assert draw_search(trials).startswith(b"\x89PNG")
 
 
 def test_a_search_begins_with_what_would_be_trained_without_it():
