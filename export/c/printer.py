@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, ClassVar
 
@@ -22,30 +22,16 @@ from ...runtime.interpreters.step_plan.statements import (
     Statement,
 )
 from ...runtime.interpreters.step_plan.views import Memory, View
-from .names import TYPES, literal
+from .language import TRUTHS, C, Language
+from .names import TYPES
 
-# Elementwise functions of numbers; those with a kernel of their own begin with NAME_.
-_FUNCTIONS = {
-    "abs": "fabsf({})", "add": "{} + {}", "divide": "{} / {}", "erf": "erff({})", "exp": "expf({})", "log": "logf({})",
-    "logistic": "NAME_logistic({})", "maximum": "({0} < {1} ? {1} : {0})", "minimum": "({0} > {1} ? {1} : {0})",
-    "multiply": "{} * {}", "negative": "-{}", "power": "powf({}, {})", "reciprocal": "1.0f / {}",
-    "select": "({} ? {} : {})", "sqrt": "sqrtf({})", "square": "{0} * {0}", "subtract": "{} - {}",
-    "tanh": "NAME_tanh({})",
-}  # fmt: skip
-# Truths: numbers of one byte.
-_TRUTHS = {
-    "and": "{} && {}", "equal": "{} == {}", "greater": "{} > {}", "greater_equal": "{} >= {}", "less": "{} < {}",
-    "less_equal": "{} <= {}", "not": "!{}", "not_equal": "{} != {}", "or": "{} || {}",
-}  # fmt: skip
+_SCRATCH = {"float32": "f", "int32": "i", "int64": "l", "bool": "b"}
+_COLUMNS = 4  # in a block of the weights of a product
 _FOLDS = {
     "sum": "sum += {};",
     "max": "sum = sum < {0} ? {0} : sum;",
     "min": "sum = sum > {0} ? {0} : sum;",
 }
-_STARTS = {"sum": "0.0f", "max": "-INFINITY", "min": "INFINITY"}
-_SCRATCH = {"float32": "f", "int32": "i", "int64": "l", "bool": "b"}
-_COLUMNS = 4  # in a block of the weights of a product
-_VARIABLES = "ijkmnpq"
 
 
 class Printer:
@@ -57,14 +43,19 @@ class Printer:
         checked: States after the step whose elements a printed loop has checked, by the id of their tensors.
     """
 
-    def __init__(self, plan: StepPlan, name: str, arguments: dict[str, str]) -> None:
+    def __init__(self, plan: StepPlan, name: str, arguments: Mapping[str, str], language: Language = C) -> None:
         """Print the step of `plan` for a model called `name`; `arguments` are those of features and outputs."""
-        self.plan, self.name, self.arguments = plan, name, arguments
+        self.plan, self.name, self.arguments, self.language = plan, name, arguments, language
         self.constants: dict[str, AnyArray] = {}
         self.kernels: set[str] = set()
         self.checked: set[int] = set()
         self._names: dict[int, str] = {}
-        self._state = {tensor.before.memory: f"state->{tensor.tensor.name}" for tensor in plan.state}
+        self._state = {each.before.memory: language.state.format(each.tensor.name) for each in plan.state}
+
+    @property
+    def zero(self) -> str:
+        """The number 0."""
+        return self.language.literal(0.0, "float32")
 
     def lines(self) -> list[str]:
         """Return the lines of all statements."""
@@ -78,7 +69,7 @@ class Printer:
         """Return the element of `view` at the values of the variables `at`, one for each dimension."""
         numbers = view.numbers()
         if numbers is not None and numbers.size and (numbers == numbers.reshape(-1)[0]).all():
-            return literal(numbers.reshape(-1)[0], numbers.dtype.name)
+            return self.language.literal(numbers.reshape(-1)[0], numbers.dtype.name)
         if view.memory.port == SYMBOL:
             return "symbol"
         terms = [v if s == 1 else f"{v} * {s}" for v, s in zip(at, view.strides, strict=True) if s]
@@ -87,9 +78,7 @@ class Printer:
 
     def pointer(self, view: View) -> str:
         """Return the address of the first element of `view`."""
-        begin = self._begin(view)
-        base = self._base(view.memory)
-        return f"{base} + {begin}" if begin else base
+        return self.language.address(self._base(view.memory), self._begin(view))
 
     def _begin(self, view: View) -> int:
         scratch = id(view.memory) in self.plan.offsets
@@ -101,7 +90,7 @@ class Printer:
         if memory.port:
             return self.arguments[memory.port]
         if id(memory) in self.plan.offsets:
-            return f"work->{_SCRATCH[memory.dtype]}"
+            return self.language.work.format(_SCRATCH[memory.dtype])
         if memory.content is not None:
             return self.constant("k", memory.content, id(memory))
         return self._names.setdefault(id(memory), f"row{len(self._names)}")
@@ -122,7 +111,7 @@ class Printer:
             numbered = enumerate(loop.body)
             return [line for n, each in numbered for line in self._assignment(each, f"v{n}", at, values, again)]
 
-        return nest(loop.shape, body)
+        return self.language.nest(loop.shape, body)
 
     def _assignment(
         self, each: Assignment, name: str, at: list[str], values: dict[Any, str], again: set[Any]
@@ -137,28 +126,28 @@ class Printer:
         values[_key(each.result)] = name
         self.checked.update(map(id, states))
         stored = [] if variable else [f"{self.element(each.result, at)} = {name};"]
-        checks = [f"check += {name} * 0.0f;"] if states else []
-        return [f"const {TYPES[dtype]} {name} = {value};", *stored, *checks]
+        checks = [f"check += {name} * {self.zero};"] if states else []
+        return [f"{self.language.constant(dtype)} {name} = {value};", *stored, *checks]
 
     def _value(self, each: Assignment, operands: list[str]) -> str:
         result, given = each.result.memory.dtype, [view.memory.dtype for view in each.operands]
         if each.kind == "copy":
             if result == given[0]:
                 return operands[0]
-            return f"{operands[0]} != 0" if result == "bool" else f"({TYPES[result]})({operands[0]})"
-        if each.kind in _TRUTHS:
-            return f"(uint8_t)({_TRUTHS[each.kind].format(*operands)})"
+            return self.language.cast(result, f"{operands[0]} != 0" if result == "bool" else operands[0])
+        if each.kind in TRUTHS:
+            return self.language.cast("bool", TRUTHS[each.kind].format(*operands))
         if each.kind in ("logistic", "tanh"):
             self.kernels.add(each.kind)
         if each.kind == "abs" and result != "float32":
             return "({0} < 0 ? -{0} : {0})".format(*operands)
-        return _FUNCTIONS[each.kind].format(*operands).replace("NAME_", f"{self.name}_")
+        return self.language.functions[each.kind].format(*operands).replace("NAME_", f"{self.name}_")
 
     def _product(self, product: Product) -> list[str]:
         self.kernels.add("product")
         m, n = product.weights.shape
-        weights = self.constant("w", in_blocks(product.weights), id(product.weights))
-        start = "0" if product.start is None else self.pointer(product.start)
+        weights = self.language.address(self.constant("w", in_blocks(product.weights), id(product.weights)), 0)
+        start = self.language.nowhere if product.start is None else self.pointer(product.start)
         x, y = self.pointer(product.x), self.pointer(product.result)
         return [f"{self.name}_product({x}, {m}, {weights}, {start}, {y}, {n});"]
 
@@ -172,12 +161,12 @@ class Printer:
             *before, row, column = at
             factors = self.element(x, [*before, row, "q"]), self.element(y, [*before, "q", column])
             return [
-                "float sum = 0.0f;",
-                f"for (int q = 0; q < {inner}; q++) sum += {factors[0]} * {factors[1]};",
+                f"{self.language.number} sum = {self.zero};",
+                f"{self.language.count('q', inner)} sum += {factors[0]} * {factors[1]};",
                 f"{self.element(product.result, at)} = sum;",
             ]
 
-        return nest(product.result.shape, body)
+        return self.language.nest(product.result.shape, body)
 
     def _reduction(self, reduction: Reduction) -> list[str]:
         x, axes = reduction.x, reduction.axes
@@ -185,16 +174,16 @@ class Printer:
         def body(at: list[str]) -> list[str]:
             inside = {axis: f"q{axis}" for axis in axes if x.shape[axis] != 1}
             place = [inside.get(axis, variable) for axis, variable in enumerate(at)]
-            loops = " ".join(f"for (int {v} = 0; {v} < {x.shape[axis]}; {v}++)" for axis, v in inside.items())
+            loops = " ".join(self.language.count(v, x.shape[axis]) for axis, v in inside.items())
             fold = _FOLDS[reduction.kind].format(self.element(x, place))
-            start = _STARTS[reduction.kind]
+            start = {"sum": self.zero, "max": f"-{self.language.infinity}", "min": self.language.infinity}
             return [
-                f"float sum = {start};",
+                f"{self.language.number} sum = {start[reduction.kind]};",
                 f"{loops} {fold}".strip(),
                 f"{self.element(reduction.result, at)} = sum;",
             ]
 
-        return nest(reduction.result.shape, body)
+        return self.language.nest(reduction.result.shape, body)
 
     def _softmax(self, softmax: Softmax) -> list[str]:
         self.kernels.add("softmax")
@@ -202,10 +191,12 @@ class Printer:
         return [f"{self.name}_softmax({x}, {y}, {softmax.x.size});"]
 
     def _row(self, row: Row) -> list[str]:
-        width = prod(row.table.shape[1:])
-        table, id = self.pointer(row.table), self.element(row.id, ["0"] * len(row.id.shape))
-        kind = TYPES[row.table.memory.dtype]
-        return [f"const {kind} *const {self._base(row.result.memory)} = {table} + (size_t){id} * {width};"]
+        id, name = self.element(row.id, ["0"] * len(row.id.shape)), self._base(row.result.memory)
+        line = self.language.row.format(
+            type=TYPES[row.table.memory.dtype], name=name, base=self._base(row.table.memory), id=id,
+            width=prod(row.table.shape[1:]),
+        )  # fmt: skip
+        return [line]
 
     _PRINTERS: ClassVar[dict[type, Callable[[Any, Any], list[str]]]] = {
         Loop: _loop,
@@ -227,14 +218,6 @@ def in_blocks(weights: Float32) -> Float32:
     filled = np.zeros((rows, -(-columns // _COLUMNS) * _COLUMNS), weights.dtype)
     filled[:, :columns] = weights
     return np.ascontiguousarray(filled.reshape(rows, -1, _COLUMNS).transpose(1, 0, 2))
-
-
-def nest(shape: Sequence[int], body: Callable[[list[str]], list[str]]) -> list[str]:
-    """Return loops over `shape` around the lines of `body`, which is given the variable of each dimension."""
-    names = [name if size != 1 else "0" for name, size in zip(_VARIABLES, shape, strict=False)]
-    loops = [f"for (int {v} = 0; {v} < {size}; {v}++)" for v, size in zip(names, shape, strict=True) if size != 1]
-    head = f"{' '.join(loops)} {{" if loops else "{"
-    return [head, *(f"    {line}" for line in body(names)), "}"]
 
 
 def indented(lines: Iterable[str]) -> list[str]:

@@ -14,8 +14,9 @@ from ...runtime.interpreters.step_plan.plan import StepPlan, plan_step
 from ...runtime.interpreters.step_plan.views import View, joined_dimensions
 from ...runtime.streams.raw_state import raw_size
 from .kernels import kernels_text
+from .language import C
 from .names import argument_names, array, check_name, number, string
-from .printer import Printer, indented, nest
+from .printer import Printer, indented
 from .saved import save_and_load
 from .selftest import SelfTest
 
@@ -251,12 +252,12 @@ class _Writer:
         checked = [*self.plan.outputs.values(), *rest]
         for view in _neighbours_joined(checked):
             (joined,) = joined_dimensions([view])
-            check += nest(joined.shape, lambda at, v=joined: [f"check += {printer.element(v, at)} * 0.0f;"])  # type: ignore[misc]
+            check += C.nest(joined.shape, lambda at, v=joined: [f"check += {printer.element(v, at)} * 0.0f;"])  # type: ignore[misc]
         check.append("if (!(check == 0.0f)) return -2;")
         commits = []
         for each in self.plan.state:
             after, before = joined_dimensions([each.after, each.before])
-            commits += nest(
+            commits += C.nest(
                 before.shape,
                 lambda at, a=after, b=before: [f"{printer.element(b, at)} = {printer.element(a, at)};"],  # type: ignore[misc]
             )

@@ -246,7 +246,7 @@ def _statements(
         yield from _joined(record, memories)
     elif record.kind in REDUCTIONS:
         yield Reduction(record.kind, operands[0], tuple(record.options["axes"]), result)
-    elif record.kind == "take" and _is_row(record):
+    elif record.kind == "take" and _is_row(record) and not operands[0].offset:
         yield Row(operands[0], operands[1], result)
     elif record.kind == "matmul":
         yield _product(record, operands, result)
