@@ -21,10 +21,19 @@ from ..runtime.common.errors import OutputError, ParityError
 from ..runtime.common.lock import FolderLock
 from ..runtime.format.model_file import FORMATS
 from ..runtime.format.vocabulary import Vocabulary
+from .code_files import build_code, code_file_names
 from .layers.keras_graph import KerasModel
 from .model_files import ProvenFile, build_file, prove_file
 from .onnx.sequence import check_sequence_graph
-from .ops.precision import FLOAT32, SEQUENCE, check_formats, check_quantizations, container_of, file_name
+from .ops.precision import (
+    CODE_FORMATS,
+    FLOAT32,
+    SEQUENCE,
+    check_formats,
+    check_quantizations,
+    container_of,
+    file_name,
+)
 from .parity.device_process import DeviceProcesses, installed_backends
 from .parity.expected import Expected, expected_runs
 from .parity.parity import STEPS, Parity
@@ -89,7 +98,8 @@ def export(
         vocabulary: The symbols by id; None: the ids themselves ("0", "1", ...).
         labels: The symbols of the output, if the model does not predict the next symbol.
         name: Name of the model; None: its name in Keras.
-        formats: "tflite", "onnx" or both.
+        formats: "tflite", "onnx"; and "c", "js", "html": code that is printed from the float32 file. Default: the first
+            two.
         quantize: "float16", "int8" or both: files with smaller weights, beside those of float32.
         allow_inaccurate: Precisions of `quantize` that are written even beyond their tolerance; the figures stand in
             the file.
@@ -127,11 +137,14 @@ def export(
 
         Whatever is raised, nothing has been written.
     """
-    formats, quantizations = check_formats(formats), check_quantizations(quantize)
+    given_formats, quantizations = check_formats(formats), check_quantizations(quantize)
     allowed = check_quantizations(allow_inaccurate)
+    formats = [format for format in given_formats if format in FORMATS]
+    code = [format for format in given_formats if format in CODE_FORMATS]
+    code_names = code_file_names(code, name or model.name) if code else []
     kinds = [(format, FLOAT32) for format in (*formats, *([SEQUENCE] if sequence else []))]
     kinds += [(format, precision) for precision in quantizations for format in formats]
-    with _output_folder(Path(folder), [*(file_name(*kind) for kind in kinds), _REPORT]) as workdir:
+    with _output_folder(Path(folder), [*(file_name(*kind) for kind in kinds), *code_names, _REPORT]) as workdir:
         progress("reading the model")
         provenance = provenance_of(model)
         model, change = in_float32(model)
@@ -163,19 +176,28 @@ def export(
                 )
 
             proven = [proof.result() for proof in [build_and_submit(*kind) for kind in kinds]]
+            printed = None
+            if code:  # of a file that is written, or of one that is not
+                base = FORMATS[0] if FORMATS[0] in formats or not formats else formats[0]
+                if base not in formats:
+                    progress(f"converting to {FLOAT32} {base}, of which code is made")
+                    build_file(prepared, base, FLOAT32, workdir, given)
+                printed = build_code(workdir / file_name(base, FLOAT32), code, expected.result(), workdir, progress)
         rebuilt = proof.result() if proof else None
         _require_all(proven, {file_name(*kind): kind[1] for kind in kinds})
-        measured = tuple(entry for file in proven for entry in file.parity)
+        measured = tuple(entry for file in proven for entry in file.parity) + (printed.parity if printed else ())
         sizes = {file.path.name: file.path.stat().st_size for file in proven}
         traced = prepared.step_function.traced
         notes = (
             *([f"Traced, not by a step rule: {', '.join(traced)}."] if traced else []),
             *([change] if change else []),
             *(provenance.notes if provenance else ()),
+            *(printed.notes if printed else ()),
         )
+        code_paths = printed.paths if printed else ()
         report = workdir / _REPORT
         atomic_write(report, parity_report(prepared.manifest.name, sizes, measured, rebuilt, notes))
-        written = tuple(_move(path, Path(folder)) for path in (*(file.path for file in proven), report))
+        written = tuple(_move(path, Path(folder)) for path in (*(file.path for file in proven), *code_paths, report))
     return Exported(written, measured, sizes, (*([rebuilt.describe()] if rebuilt else []), *notes))
 
 

@@ -94,7 +94,7 @@ def prove_source(
     compiled = CompiledStep(source, file.manifest, folder)
     progress(f"stepping the C: {steps} carried steps from two states, and {_SINGLE_STEPS} from given states")
     found = {start: compiled.trace(spec) for start, spec in specs.items()}
-    short = {start: _first(spec, _SANITIZED_STEPS) for start, spec in specs.items()}
+    short = {start: first_steps(spec, _SANITIZED_STEPS) for start, spec in specs.items()}
     sanitized = CompiledStep(source, file.manifest, folder, SANITIZED)
     for spec in short.values():
         sanitized.trace(spec)
@@ -192,7 +192,8 @@ def _random_inputs(manifest: Manifest, count: int, random: np.random.Generator) 
     return Inputs(random.integers(0, max(len(manifest.vocabulary), 1), count).astype(np.int32), features)
 
 
-def _first(spec: RunSpec, steps: int) -> RunSpec:
+def first_steps(spec: RunSpec, steps: int) -> RunSpec:
+    """Return the first `steps` of a run."""
     state = {name: array[:steps] if spec.each else array for name, array in spec.state.items()}
     return RunSpec(spec.inputs[slice(steps)], state, spec.each, spec.after_reset)
 

@@ -15,13 +15,20 @@ class ModelFormat(str, Enum):
 
     tflite = "tflite"
     onnx = "onnx"
+    c = "c"
+    js = "js"
+    html = "html"
 
 
 def export(
     source: Annotated[Path, opt.argument(
         "Run folder, or a model that Keras saved: .keras, .h5, SavedModel folder, or model.json with --weights.")],
     out: Annotated[Path, opt.output("Folder for the model files.")],
-    format: Annotated[list[ModelFormat] | None, opt.output("Format of the model files; repeatable.", "both")] = None,
+    format: Annotated[list[ModelFormat] | None, opt.output(
+        "Format of the files; repeatable. c, js and html are code, printed from the float32 file.",
+        "tflite and onnx")] = None,
+    name: Annotated[str | None, opt.output(
+        "Name of the model, which code and its files are called by.", "name of the run or file")] = None,
     quantize: Annotated[list[opt.Quantization] | None, opt.output(
         "Write smaller files with weights of this precision too; repeatable.", "float32 alone")] = None,
     sequence: Annotated[bool, opt.output(
@@ -56,6 +63,7 @@ def export(
     from ...runtime.common.atomic_write import check_folder
     from ...runtime.common.errors import OptionError
     from ...runtime.common.terminal import import_silently, print_table, print_text, status
+    from ...runtime.format.model_file import FORMATS
     from ...runtime.format.vocabulary import Vocabulary, read_vocabulary
     from ..parity.sample_file import check_sample
     from ..sources.custom_code import import_custom
@@ -80,8 +88,8 @@ def export(
 
     with status() as progress:
         exported = export_model(
-            read.model, out, vocabulary=read.vocabulary, labels=read.labels, name=read.name,
-            formats=[one.value for one in format or ModelFormat], quantize=[one.value for one in quantize or ()],
+            read.model, out, vocabulary=read.vocabulary, labels=read.labels, name=name or read.name,
+            formats=[one.value for one in format or ()] or FORMATS, quantize=[one.value for one in quantize or ()],
             allow_inaccurate=[one.value for one in allow_inaccurate or ()], sequence=sequence, one_hot=one_hot,
             values=values or read.values, training=read.training, sample=sample or read.sample,
             sample_features=None if sample else read.sample_features, initial_state=start, warm_up=warm_up, steps=steps,
@@ -91,7 +99,8 @@ def export(
         report = json.loads(exported.files[-1].read_bytes())
         print(json.dumps({**report, "files": [str(path) for path in exported.files]}))
         return
-    print_table(*comparison_table(exported.parity, exported.sizes))
+    if exported.sizes:
+        print_table(*comparison_table(exported.parity, exported.sizes))
     for sentence in (*exported.notes, *recommendations(exported.parity, exported.sizes)):
         print_text(sentence)
     print(f"written: {', '.join(map(str, exported.files))}")

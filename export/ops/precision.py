@@ -22,6 +22,7 @@ from ...runtime.format.model_file import FORMATS
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
 QUANTIZATIONS = (FLOAT16, INT8)  # float32 is always written
 SEQUENCE = "sequence.onnx"  # format: a graph of whole sequences; to containers and interpreters it is ONNX
+CODE_FORMATS = ("c", "js", "html")  # code that is printed from a float32 file
 BYTES_PER_WEIGHT = {FLOAT32: 4, FLOAT16: 2, INT8: 1}
 FEWEST_INT8 = 1024  # weights; the TFLite converter leaves smaller matrices alone, and so do we for ONNX
 FEWEST_HALF = 256  # weights; the operator that restores a smaller one takes as many bytes as it saves
@@ -86,8 +87,9 @@ def container_of(format: str) -> str:
 def check_formats(given: Sequence[str]) -> list[str]:
     """Return the formats once each, or raise WrongFormatError."""
     names = [given] if isinstance(given, str) else list(dict.fromkeys(given))
-    if not names or not set(names) <= set(FORMATS):
-        raise WrongFormatError(f"The formats are {names}; give one or both of {', '.join(FORMATS)}.")
+    known = (*FORMATS, *CODE_FORMATS)
+    if not names or not set(names) <= set(known):
+        raise WrongFormatError(f"The formats are {names}; give some of {', '.join(known)}.")
     return names
 
 

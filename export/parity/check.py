@@ -66,9 +66,16 @@ def measure(
 
 
 def compare(
-    expected: Expected, start: str, found: RunResult, backend: str, format: str, quantization: str = FLOAT32
+    expected: Expected,
+    start: str,
+    found: RunResult,
+    backend: str,
+    format: str,
+    quantization: str = FLOAT32,
+    *,
+    runtime: str | None = None,
 ) -> Parity:
-    """Compare the result of a file with the expected run `start`."""
+    """Compare the result of a file with the expected run `start`; `runtime` is the name of what is no interpreter."""
     run, tolerance = expected.runs[start], expected.tolerances[quantization]
     step_function, steps, exact = expected.step_function, len(run.spec.inputs), quantization == FLOAT32
     errors = errors_of(step_function, found, run.result, run.scales, quantization)
@@ -106,7 +113,7 @@ def compare(
     tenth = max(1, steps // 10)
     return Parity(
         backend=backend,
-        runtime=describe_backend(backend),
+        runtime=runtime or describe_backend(backend),
         format=format,
         start=start,
         steps=steps,

@@ -72,8 +72,9 @@ def choices(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[Choice]:
     """
     grouped: dict[str, dict[str, list[Parity]]] = {}  # runtime -> file -> entries
     for entry in parity:
-        files = grouped.setdefault(entry.runtime, {})
-        files.setdefault(file_name(entry.format, entry.quantization), []).append(entry)
+        name = file_name(entry.format, entry.quantization)
+        if name in sizes:  # code is no model file, and has a note of its own
+            grouped.setdefault(entry.runtime, {}).setdefault(name, []).append(entry)
     return [_choice(file, entries, sizes[file]) for files in grouped.values() for file, entries in files.items()]
 
 

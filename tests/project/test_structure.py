@@ -33,6 +33,7 @@ ROOMS = {
         "face": "the names that users import from stepcell.export",
         "files": "the exporter, its model files and its start state",
         "adopt": "a manifest for graphs that stepcell did not make",
+        "web": "JavaScript and pages printed from model files",
         "c": "C printed from model files, compiled and compared",
         "parity": "the proof: Keras, the float64 reference, replay on interpreters",
         "sources": "run folders and models in files of Keras 2 and 3; the proof of those that are rebuilt",

@@ -1,0 +1,46 @@
+"""Code in an export: C, JavaScript and a page, compared with Keras."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import keras
+import pytest
+
+from stepcell.export import export
+from stepcell.export.c.compiler import find_compiler
+from stepcell.runtime.common.errors import WrongFormatError
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(5)
+    layers = keras.layers
+    inputs = keras.Input((None,))
+    x = layers.GRU(6, return_sequences=True)(layers.Embedding(5, 4)(inputs))
+    return keras.Model(inputs, layers.Dense(5, activation="softmax")(x), name="tiny")
+
+
+def test_code_is_written_beside_model_files_and_stands_in_the_report(model, tmp_path):
+    exported = export(model, tmp_path, formats=["onnx", "c", "js", "html"], steps=200)
+    names = [path.name for path in exported.files]
+    assert names == ["model.onnx", "tiny.h", "tiny.c", "tiny.js", "tiny.html", "parity.json"]
+    report = json.loads((tmp_path / "parity.json").read_text())
+    assert {entry["format"] for entry in report["parity"]} == {"onnx", "c", "js"}
+    assert any(note.startswith("tiny.c: at most") for note in exported.notes)
+    program = tmp_path / "selftest"
+    command = [find_compiler().path, "-Dtiny_MAIN", str(tmp_path / "tiny.c"), "-lm", "-o", str(program)]
+    subprocess.run(command, check=True)
+    assert subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout.endswith("ok\n")
+
+
+def test_code_alone_is_code_alone(model, tmp_path):
+    exported = export(model, tmp_path, formats=["c"], name="cell", steps=200)
+    assert [path.name for path in exported.files] == ["cell.h", "cell.c", "parity.json"]
+    assert not list(tmp_path.glob("model.*"))
+
+
+def test_formats_that_do_not_exist_are_refused_with_those_that_do(model, tmp_path):
+    with pytest.raises(WrongFormatError, match="tflite, onnx, c, js, html"):
+        export(model, tmp_path, formats=["rust"])
