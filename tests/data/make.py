@@ -164,6 +164,18 @@ def make_log_mel() -> None:
     np.savez_compressed(DATA / "log_mel.npz", **arrays)
 
 
+def make_personal() -> None:
+    """Write personal.tflite and personal.onnx: symbols, and a static input of three numbers, `user`."""
+    symbol, user = keras.Input((None,), dtype="int32", name="symbol"), keras.Input((3,), name="user")
+    x = keras.layers.Embedding(5, 4)(symbol) + keras.layers.Reshape((1, 4))(keras.layers.Dense(4)(user))
+    x = keras.layers.LSTM(6, return_sequences=True)(x)
+    model = keras.Model([symbol, user], keras.layers.Dense(5, activation="softmax")(x))
+    random = np.random.default_rng(3)
+    model.set_weights([random.normal(0, 0.6, weight.shape) for weight in model.get_weights()])
+    for name, content in exported("personal", model, steps=300):
+        write(DATA / name, content)
+
+
 def make_level() -> None:
     """Write level.onnx: an adopted graph that reads chunks of samples and a rate."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -207,5 +219,7 @@ if __name__ == "__main__":
         make_answers()
         make_foreign()
         make_level()
+    if not named or "personal" in named:
+        make_personal()
     if not named or "log_mel" in named:
         make_log_mel()

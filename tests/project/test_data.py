@@ -10,15 +10,16 @@ from stepcell.runtime import load, read_model_file
 
 BACKENDS = {"tflite": ("litert", "tflite", "numpy"), "onnx": ("onnxruntime", "numpy")}
 MODELS = sorted({path.name for path in DATA.iterdir() if path.suffix[1:] in BACKENDS})
+OTHERS = ("memory", "earlier", "adopted", "level", "personal")
 PROVEN = [name for name in STANDARD if name not in ("latch", "biased") and not name.startswith("growing")]
 
 
 def test_every_file_is_in_the_table_and_all_are_small():
-    assert {name.split(".")[0] for name in MODELS} == {*STANDARD, "memory", "earlier", "adopted"}
+    assert {name.split(".")[0] for name in MODELS} == {*STANDARD, *OTHERS}
     assert all(path_of(name, format).exists() for name in STANDARD for format in BACKENDS)
     assert {path.name for path in FOREIGN.iterdir()} == set(FOREIGN_FILES)
     assert all(path.exists() for path in ADOPTED)
-    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 1_000_000
+    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 1_300_000
 
 
 @pytest.mark.parametrize("name", MODELS)

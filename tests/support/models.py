@@ -42,6 +42,7 @@ STANDARD = {
     "growing_sigmoid": "the same with sigmoids",
     "growing_two": "two such layers",
 }
+# personal: LSTM of 6 units, 5 symbols, and a static input `user` of 3 numbers.
 # Graphs without a manifest, made by other means: support/foreign.py.
 FOREIGN_FILES = {
     "positional.tflite": "an LSTM of 5 units without a signature: inputs x, h, c; 6 symbols",

@@ -12,6 +12,7 @@ from support.models import path_of
 from support.power import write_scaled
 
 from stepcell.runtime import SqliteStore, StateMismatchError, load
+from stepcell.runtime.tasks.lanes import FEWEST
 
 FOLDER = Path(mkdtemp())
 NUMBERS = [1.5, -2.0, 0.5, 3.0, 1.0, -1.0, 2.5, 0.25, -0.5, 4.0]
@@ -157,3 +158,64 @@ def test_members_of_a_fleet_begin_with_static_inputs_of_their_own(tmp_path):
     other = one.fleet()
     other.restore(tmp_path / "fleet.state")
     assert other.step({"d": None}, {"d": inputs(0.5)})["d"].values.tolist() == [9, 3]
+
+
+PERSONAL = [(b, "tflite") for b in ("litert", "tflite", "numpy")] + [(b, "onnx") for b in ("onnxruntime", "numpy")]
+USERS = [[0.5, -1.0, 2.0], [1.0, 1.0, -0.5], [-3.0, 0.0, 0.1]]
+SYMBOLS = "0123401234210432104321"
+
+
+@cache
+def personal(backend, format):
+    return load(path_of("personal", format), backend=backend)
+
+
+@cache
+def answers_to(user):
+    return personal("numpy", "onnx").stream(static={"user": USERS[user]}).run(SYMBOLS)
+
+
+@pytest.mark.parametrize(("backend", "format"), PERSONAL)
+def test_every_interpreter_answers_as_the_static_inputs_say(backend, format):
+    for user, numbers in enumerate(USERS):
+        stream = personal(backend, format).stream(static={"user": numbers})
+        for _ in range(2):
+            found = [stream.step(symbol).probabilities for symbol in SYMBOLS]
+            np.testing.assert_allclose(found, answers_to(user), atol=1e-5)
+            np.testing.assert_array_equal(stream.state["user"], [np.float32(numbers)])
+            stream.reset()
+        np.testing.assert_allclose(stream.run(SYMBOLS), answers_to(user), atol=1e-5)
+    assert np.abs(answers_to(0) - answers_to(1)).max() > 1e-2
+
+
+def test_a_low_latency_stream_has_static_inputs():
+    stream = personal("litert", "tflite").stream(low_latency=True, static={"user": USERS[1]})
+    for _ in range(2):
+        found = [stream.step(symbol).probabilities for symbol in SYMBOLS]
+        np.testing.assert_allclose(found, answers_to(1), atol=1e-5)
+        stream = stream.fork()
+        stream.reset()
+
+
+@pytest.mark.parametrize(("backend", "format"), PERSONAL)
+def test_many_streams_at_once_have_static_inputs_each(backend, format):
+    model = personal(backend, format)
+    streams, fleet = model.streams(3, static={"user": USERS}), model.fleet()
+    for user, numbers in enumerate(USERS):
+        fleet.add(str(user), {"user": numbers})
+    for step, symbol in enumerate(SYMBOLS):
+        expected = np.stack([answers_to(user)[step] for user in range(3)])
+        np.testing.assert_allclose(streams.step([symbol] * 3), expected, atol=1e-5)
+        np.testing.assert_allclose(fleet.step(dict.fromkeys("012", symbol)).probabilities, expected, atol=1e-5)
+
+
+def test_a_score_in_lanes_is_that_of_the_static_inputs():
+    symbols = np.random.default_rng(0).integers(0, 5, FEWEST)
+    text = [str(symbol) for symbol in symbols.tolist()]
+    plain, lanes = (
+        personal("litert", "tflite").stream(static={"user": USERS[0]}).score(text, in_lanes=in_lanes)
+        for in_lanes in (False, True)
+    )
+    assert lanes.lanes is not None
+    assert lanes.lanes.redone == 0
+    np.testing.assert_allclose(lanes.log_probabilities[1:], plain.log_probabilities[1:], atol=1e-4)
