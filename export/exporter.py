@@ -43,6 +43,7 @@ from .parity.window_reference import reference_of
 from .prepare import prepare
 from .sources.keras3 import in_float32
 from .sources.provenance import provenance_of
+from .step_function.window import describe_past
 
 _REPORT, _WORKDIR = "parity.json", ".stepcell-"  # the report, and the beginning of the name of a temporary folder
 
@@ -193,6 +194,7 @@ def export(
             *([change] if change else []),
             *(provenance.notes if provenance else ()),
             *(printed.notes if printed else ()),
+            describe_past(prepared.step_function),
         )
         code_paths = printed.paths if printed else ()
         report = workdir / _REPORT

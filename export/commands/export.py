@@ -53,6 +53,12 @@ def export(
         "Symbols to feed before the state after a reset is taken: with blanks between them, or without if each is one "
         "character.", "none", metavar="SYMBOLS")] = "",
     sample: opt.Sample = None,
+    window: Annotated[int | None, opt.model(
+        "An answer depends on the last N time steps alone. It comes from the N-th step on.",
+        "as the model was built", metavar="N")] = None,
+    carried: Annotated[bool, opt.model(
+        "Write an endless stream also of a model that was built for windows: its state is carried on.",
+        flag="--carried")] = False,
     steps: opt.Steps = 10_000,
     allow_inaccurate: opt.AllowInaccurate = None,
 ) -> None:  # fmt: skip
@@ -93,7 +99,7 @@ def export(
             allow_inaccurate=[one.value for one in allow_inaccurate or ()], sequence=sequence, one_hot=one_hot,
             values=values or read.values, training=read.training, sample=sample or read.sample,
             sample_features=None if sample else read.sample_features, initial_state=start, warm_up=warm_up, steps=steps,
-            progress=progress,
+            window=window, carried=carried, progress=progress,
         )  # fmt: skip
     if as_json:
         report = json.loads(exported.files[-1].read_bytes())

@@ -154,12 +154,14 @@ class GraphOutput:
         number: Number of its value.
         shape: Shape in a step: without batch and time.
         timed: It has a time axis in Keras.
+        values: Its numbers are values, whatever layer made them.
     """
 
     name: str
     number: int
     shape: Shape
     timed: bool
+    values: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,10 +208,12 @@ def read_graph(
         for number, tensor in enumerate(functional.inputs)
     ]  # fmt: skip
     names = (functional_of(model) or functional).output_names
-    outputs = [
-        GraphOutput(name, number, tuple(tensor.shape[2 if reader.timed[number] else 1 :]), reader.timed[number])
-        for name, number, tensor in zip(names, numbers, functional.outputs, strict=True)
-    ]
+    lengths = {each.shape[1] for each in inputs if len(each.shape) > 1}
+    outputs = []
+    for name, number, tensor in zip(names, numbers, functional.outputs, strict=True):
+        # A layer that is not known here may have summed the time up.
+        timed = reader.timed[number] and len(tensor.shape) > 1 and tensor.shape[1] in {*lengths, None}
+        outputs.append(GraphOutput(name, number, tuple(tensor.shape[2 if timed else 1 :]), timed))
     return Graph(tuple(reader.calls), tuple(inputs), tuple(outputs)), reader.problems
 
 

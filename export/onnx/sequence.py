@@ -48,7 +48,9 @@ def check_sequence_graph(step_function: StepFunction, name: str) -> None:
     Raises:
         NotSteppableError: It cannot; every layer in the way is named.
     """
-    problems = [f"  - it reads {feature.describe()} beside its symbols" for feature in step_function.features]
+    window = step_function.window
+    problems = [] if window is None else [f"  - each answer depends on a window of {window.length} time steps"]
+    problems += [f"  - it reads {feature.describe()} beside its symbols" for feature in step_function.features]
     problems += [
         f"  - it reads {each.describe()} once for each stream" for each in step_function.interface.static.values()
     ]

@@ -17,6 +17,7 @@ from ..ops import Ops, Value
 from .interface import Interface, OutputSpec, read_interface
 from .plan import Node, Plan, Steps, plan
 from .rates import read_rates
+from .recompute import WholeWindow, lookups_of, of_whole_window, trace_window
 from .rows import advance_rows, stacked
 from .stagger import Staggered
 from .window import window_length
@@ -25,6 +26,9 @@ from .window import window_length
 Advance: TypeAlias = Callable[
     [Ops, Mapping[str, Value], Mapping[str, Value]], tuple[dict[str, Value], dict[str, Value]]
 ]
+
+Translated: TypeAlias = list[tuple[LayerCall, Lookup | tuple[LayerStep, ...]]]
+Rule: TypeAlias = Callable[[LayerCall], Lookup | tuple[LayerStep, ...]]
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,10 @@ class StepFunction:
         advance: The computation.
         graph: The graph of the model.
         calls: Its calls, each with the result of its step rule.
-        nodes: The layers in the order of their computation.
         answers: The steps that answer; the outputs of the others are whatever is computed, and are never shown.
         window: The past that an answer depends on; None: all since the reset.
+        restart: Makes `advance` of the state after a reset, where it depends on that: rows begin anew in a step.
+        whole: The computation of a window that is computed anew.
     """
 
     interface: Interface
@@ -49,15 +54,14 @@ class StepFunction:
     advance: Advance
     graph: Graph
     calls: Steps
-    nodes: tuple[Node, ...]
     answers: AnswerTimes = EVERY_STEP
     window: Window | None = None
+    restart: Callable[[tuple[StateTensor, ...]], Advance] | None = None
+    whole: WholeWindow | None = None
 
     def starting_from(self, state: tuple[StateTensor, ...]) -> StepFunction:
         """Return it with the same state tensors that have other values after a reset."""
-        rows = self.window is not None
-        advance = _in_rows(self.interface, self.nodes, state) if rows else self.advance
-        return replace(self, state=state, advance=advance)
+        return replace(self, state=state, advance=self.restart(state) if self.restart else self.advance)
 
     def answer(self, a: Ops, values: Mapping[int, Value]) -> Value:
         """Return the main output, given all values of the graph by number."""
@@ -131,48 +135,114 @@ def build_step_function(
     """
     graph, problems = read_graph(model, lambda layer: registered_rule(layer) is not None)
     length = window_length(graph, problems, window, carried) if graph else None
-    rows = Staggered(graph, length) if graph and length else None
-    steps: list[tuple[LayerCall, Lookup | tuple[LayerStep, ...]]] = []
-    zeros: dict[int, int] = {}  # number of a value -> zeros before its sequence
+    _refuse_if(problems if length else (), model, name)
+    if graph is not None and length:
+        options = {"one_hot": one_hot, "values": values, "labelled": labelled}
+        return _of_window(model, graph, length, options, name)
     unknown: set[int] = set()  # numbers of the values behind a call that cannot be stepped
-    for call in graph.calls if graph else ():
-        if not unknown.isdisjoint(call.read):
-            unknown.add(call.output)
-            problems += _problems_of_layer(call)
-            continue
-        try:
-            padded = replace(call, padding=max(zeros.get(number, 0) for number in call.inputs) if call.inputs else 0)
-            steps.append((call, rows.steps_of(padded) if rows else apply_rule(padded)))
-            if call.timed and isinstance(call.layer, keras.layers.ZeroPadding1D | keras.layers.ZeroPadding2D):
-                zeros[call.output] = keras.tree.flatten(call.layer.padding)[0]
-        except CannotStepError as error:
-            unknown.add(call.output)
-            problems.append(f"{call.layer.name} ({type(call.layer).__name__}): {error}")
-    # In rows the steps at which a value is there are constants.
-    interface, rates = None, read_rates(graph, steps, problems) if graph and not problems and not rows else {}
+    steps = _translated(graph, apply_rule, problems, unknown) if graph else []
+    interface, rates = None, read_rates(graph, steps, problems) if graph and not problems else {}
     if graph is not None:
         interface = read_interface(
             graph, steps, problems, one_hot=one_hot, values=values, labelled=labelled, unknown=unknown
         )
-        if rows and not problems:
-            problems += rows.problems_of_outputs(graph)
-        if not problems and not any(step.state for _, found in steps for step in _layer_steps(found)):
-            problems.append("the model has no recurrent layer, so there is no state to step")
+        problems += _no_state(steps) if not problems else []
     _refuse_if(problems, model, name)
     assert graph is not None, "a model that cannot be read is a problem"
     assert interface is not None, "it is read where there is a graph"
     planned = plan(graph, steps, interface.tables, rates)
     static = tuple(interface.static.values())
     _refuse_if(interface.clashes((*planned.state, *static)), model, name)
-    made = StepFunction(
-        interface=interface, state=(*planned.state, *static), cells=planned.cells, advance=_carried(interface, planned),
-        graph=graph, calls=tuple(steps), nodes=planned.nodes,
+    return StepFunction(
+        interface=interface,
+        state=(*planned.state, *static),
+        cells=planned.cells,
+        advance=_carried(interface, planned),
+        graph=graph,
+        calls=tuple(steps),
         answers=rates.get(interface.outputs[0].number, EVERY_STEP),
-    )  # fmt: skip
-    if length is None:
-        return made
-    window_made = replace(made, window=Window(length, "rows"), answers=AnswerTimes(length))
-    return window_made.starting_from((*stacked(planned.state, length), *static))
+    )
+
+
+def _translated(graph: Graph, rule: Rule, problems: list[str], unknown: set[int]) -> Translated:
+    """Return the calls of `graph`, each with the result of `rule`.
+
+    A call that cannot be translated is appended to `problems`, and the numbers of all values behind it to `unknown`.
+    """
+    steps: Translated = []
+    zeros: dict[int, int] = {}  # number of a value -> zeros before its sequence
+    for call in graph.calls:
+        if not unknown.isdisjoint(call.read):
+            unknown.add(call.output)
+            problems += _problems_of_layer(call)
+            continue
+        try:
+            padded = replace(call, padding=max(zeros.get(number, 0) for number in call.inputs) if call.inputs else 0)
+            steps.append((call, rule(padded)))
+            if call.timed and isinstance(call.layer, keras.layers.ZeroPadding1D | keras.layers.ZeroPadding2D):
+                zeros[call.output] = keras.tree.flatten(call.layer.padding)[0]
+        except CannotStepError as error:
+            unknown.add(call.output)
+            problems.append(f"{call.layer.name} ({type(call.layer).__name__}): {error}")
+    return steps
+
+
+def _no_state(steps: Steps) -> list[str]:
+    """Return the problem that no layer has a state, if that is so."""
+    with_state = any(step.state for _, found in steps for step in _layer_steps(found))
+    return [] if with_state else ["the model has no recurrent layer, so there is no state to step"]
+
+
+def _of_window(
+    model: KerasModel, graph: Graph, length: int, options: Mapping[str, bool], name: str | None
+) -> StepFunction:
+    """Return the step function of a window of `length` time steps: in rows, or where they cannot do computed anew."""
+    problems: list[str] = []
+    rows = Staggered(graph, length)
+    steps = _translated(graph, rows.steps_of, problems, set())
+    problems += [] if problems else rows.problems_of_outputs(graph)
+    if not problems:
+        interface = read_interface(graph, steps, problems, **options)
+        problems += _no_state(steps) if not problems else []
+        _refuse_if(problems, model, name)
+        planned = plan(graph, steps, interface.tables)
+        static = tuple(interface.static.values())
+        _refuse_if(interface.clashes((*planned.state, *static)), model, name)
+        made = StepFunction(
+            interface=interface,
+            state=planned.state,
+            cells=planned.cells,
+            advance=_carried(interface, planned),
+            graph=graph,
+            calls=tuple(steps),
+            answers=AnswerTimes(length),
+            window=Window(length, "rows"),
+            restart=lambda state: _in_rows(interface, planned.nodes, state),
+        )
+        return made.starting_from((*stacked(planned.state, length), *static))
+    whole = of_whole_window(graph, model)
+    others: list[str] = []
+    interface = read_interface(whole, lookups_of(graph), others, **options)
+    _refuse_if(others, model, name)
+    try:
+        window = trace_window(model, whole, interface, length)
+    except CannotStepError as error:
+        carried = f"nor can the whole window of {length} time steps be computed anew: {error}"
+        _refuse_if([*problems, carried], model, name)
+        raise
+    state = (*window.state, *interface.static.values())
+    _refuse_if(interface.clashes(state), model, name)
+    return StepFunction(
+        interface=interface,
+        state=state,
+        cells=(),
+        advance=window.advance,
+        graph=whole,
+        calls=(),
+        answers=AnswerTimes(length),
+        window=Window(length, "recompute"),
+        whole=window,
+    )
 
 
 def _problems_of_layer(call: LayerCall) -> list[str]:

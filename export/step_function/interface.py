@@ -260,11 +260,12 @@ def _outputs(
             )
             continue
         kind, size = _kind(output.number, makers), output.shape[0] or 0
-        known = kind if kind in ("softmax", "sigmoid") and not (output is main and values) else None
+        as_values = output.values or (output is main and values)
+        known = kind if kind in ("softmax", "sigmoid") and not as_values else None
         # Logits are of labels or of symbols. A model that reads numbers and has no labels answers with numbers.
-        from_logits = output is main and not values and kind == _LOGITS and size != 1 and bool(symbols or labelled)
+        from_logits = output is main and not as_values and kind == _LOGITS and size != 1 and bool(symbols or labelled)
         activation = known or ("softmax" if from_logits else "linear")
-        if output is main and activation == "linear" and not values and (labelled or 1 < size == symbols):
+        if output is main and activation == "linear" and not as_values and (labelled or 1 < size == symbols):
             maker = makers[output.number].layer.name if output.number in makers else "its input"
             problems.append(
                 f"it ends in {maker!r}, whose output is no probabilities; end it in a Dense layer with softmax or "

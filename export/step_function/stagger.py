@@ -79,8 +79,10 @@ class Staggered:
 
     def _common_times(self, call: LayerCall) -> Times:
         """Return the time steps of all inputs of `call`."""
-        given = [self._times[number] for number in call.inputs if number not in self._static]
-        given += [] if call.mask is None else [self._times[call.mask]]
+        read = [*call.inputs, *([] if call.mask is None else [call.mask])]
+        if any(number not in self._times for number in read):
+            raise CannotStepError("it reads a layer that cannot be stepped in rows")
+        given = [self._times[number] for number in read if number not in self._static]
         timed = [times for times in given if times is not None]
         if not timed:
             return None
@@ -102,8 +104,8 @@ class Staggered:
         """Name the outputs of `graph` that are not there in the last step of the window."""
         missing = []
         for output in graph.outputs:
-            times = self._times[output.number]
-            if output.number in self._flat or (times is not None and not times[0]):
+            times = self._times.get(output.number)
+            if output.number not in self._times or output.number in self._flat or (times is not None and not times[0]):
                 missing.append(f"its output {output.name!r} is not made in the last step of the window")
         return missing
 

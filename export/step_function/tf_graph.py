@@ -39,7 +39,10 @@ def compiled(graph: Callable[[Tensors], dict[str, Value]], specs: Sequence[Any])
     return tf.function(flat, input_signature=specs, autograph=False)
 
 
-def step_graph(step_function: StepFunction, ops: TensorFlowOps) -> Any:
-    """Return the TensorFlow function `step`: inputs (B, ...) and state in, outputs (B, K) and next state out."""
-    symbol, features, states = input_specs(step_function, None)
+def step_graph(step_function: StepFunction, ops: TensorFlowOps, batch: int | None = None) -> Any:
+    """Return the TensorFlow function `step`: inputs (B, ...) and state in, outputs (B, K) and next state out.
+
+    None: it is for any number of streams B.
+    """
+    symbol, features, states = input_specs(step_function, batch)
     return compiled(lambda given: advance_named(step_function, ops, given), [*symbol, *features, *states])

@@ -59,7 +59,8 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     """
     ops = _EvenTables() if quantization == INT8 else TensorFlowOps(rounding_of(quantization))
     module = tf.Module()  # holds functions alone: with Keras layers in it, the file has no weights
-    module.step = step_graph(step_function, ops)
+    # A whole model has shapes that depend on the batch, which would move its tensors in memory at every step.
+    module.step = step_graph(step_function, ops, None if step_function.whole is None else 1)
     signatures = {_STEP_WHILE_CONVERTING: module.step.get_concrete_function()}
     if not step_function.features:
         module.absorb = _absorb_graph(step_function, ops)

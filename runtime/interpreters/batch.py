@@ -45,6 +45,8 @@ def _in_one_call(name: str, file: ModelFile, size: int) -> Batch | None:
         from .onnx_backend import open_interpreter as open_session
 
         return OnnxBatch(open_session(name, file.payload), name, file, size)
+    if file.manifest.window is not None and file.manifest.window.method == "recompute":
+        return None  # its graph is for one stream
     from .tflite_backend import open_interpreter
 
     interpreter = open_interpreter(name, file.payload)
