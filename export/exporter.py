@@ -40,10 +40,9 @@ from .parity.parity import STEPS, Parity
 from .parity.report import parity_report
 from .parity.sample_inputs import sample_inputs
 from .parity.window_reference import reference_of
-from .prepare import prepare
+from .prepare import describe_past, prepare
 from .sources.keras3 import in_float32
 from .sources.provenance import provenance_of
-from .step_function.window import describe_past
 
 _REPORT, _WORKDIR = "parity.json", ".stepcell-"  # the report, and the beginning of the name of a temporary folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from numpy.typing import ArrayLike
 from .. import __version__
 from ..runtime.common.arrays import Float32, Ids
 from ..runtime.common.errors import StateMismatchError, VocabularyError
-from ..runtime.format.manifest import Manifest
+from ..runtime.format.manifest import Manifest, StateTensor
 from ..runtime.format.tensor_specs import Inputs, Output
 from ..runtime.format.vocabulary import Vocabulary, read_symbols
 from ..runtime.interpreters.base import initial_state as initial_values
 from .layers.keras_graph import KerasModel
 from .step_function.build import StepFunction, build_step_function
 from .step_function.run import run_numpy
+from .step_function.window import fixed_length
 
 
 @dataclass(frozen=True)
@@ -203,3 +205,26 @@ def _checked(step_function: StepFunction, given: Mapping[str, ArrayLike]) -> dic
             f"The model cannot start from this state; it wants {shapes}:\n{listed}\nNothing was written."
         )
     return found
+
+
+def describe_past(step_function: StepFunction) -> str:
+    """Say in a sentence what an answer depends on, and what that costs."""
+    window, fixed = step_function.window, fixed_length(step_function.graph)
+    if window is None:
+        carried = "an endless stream: the state is carried from step to step"
+        if fixed is None:
+            return carried
+        return f"{carried}, also beyond the {fixed} time steps that the model was built for"
+    length = window.length
+    cost = (
+        f"{length} staggered rows, which are one batch" if window.method == "rows"
+        else f"the whole window is computed anew, which costs about {length} plain steps"
+    )  # fmt: skip
+    return (
+        f"a window: an answer depends on the last {length} time steps alone, and the first one comes at step {length}; "
+        f"{cost}; the state has {_bytes(step_function.state):,} bytes"
+    )
+
+
+def _bytes(state: tuple[StateTensor, ...]) -> int:
+    return 4 * sum(prod(tensor.shape) for tensor in state)

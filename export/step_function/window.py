@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
-from typing import TYPE_CHECKING
-
-from ...runtime.format.manifest import StateTensor
 from ..layers.keras_graph import Graph
-
-if TYPE_CHECKING:
-    from .build import StepFunction
 
 
 def window_length(graph: Graph, problems: list[str], asked: int | None, carried: bool) -> int | None:
@@ -47,26 +40,3 @@ def fixed_length(graph: Graph) -> int | None:
     """Return the number of time steps that a model is built for; None: any."""
     lengths = {each.shape[1] for each in graph.inputs if len(each.shape) > 1 and not each.static}
     return lengths.pop() if len(lengths) == 1 else None
-
-
-def describe_past(step_function: StepFunction) -> str:
-    """Say in a sentence what an answer depends on, and what that costs."""
-    window, fixed = step_function.window, fixed_length(step_function.graph)
-    if window is None:
-        carried = "an endless stream: the state is carried from step to step"
-        if fixed is None:
-            return carried
-        return f"{carried}, also beyond the {fixed} time steps that the model was built for"
-    length = window.length
-    cost = (
-        f"{length} staggered rows, which are one batch" if window.method == "rows"
-        else f"the whole window is computed anew, which costs about {length} plain steps"
-    )  # fmt: skip
-    return (
-        f"a window: an answer depends on the last {length} time steps alone, and the first one comes at step {length}; "
-        f"in {cost}; the state has {_bytes(step_function.state):,} bytes"
-    )
-
-
-def _bytes(state: tuple[StateTensor, ...]) -> int:
-    return 4 * sum(prod(tensor.shape) for tensor in state)
