@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 
@@ -194,7 +194,7 @@ def _no_state(steps: Steps) -> list[str]:
 
 
 def _of_window(
-    model: KerasModel, graph: Graph, length: int, options: Mapping[str, bool], name: str | None
+    model: KerasModel, graph: Graph, length: int, options: Mapping[str, Any], name: str | None
 ) -> StepFunction:
     """Return the step function of a window of `length` time steps: in rows, or where they cannot do computed anew."""
     problems: list[str] = []

@@ -83,7 +83,7 @@ def test_a_layer_that_cannot_be_stepped_is_refused_with_its_reason(layers, reaso
     source = keras.Input((8,), dtype="int32")
     model = keras.Sequential([source, *layers])
     with pytest.raises(NotSteppableError, match=reason):
-        build_step_function(model)
+        build_step_function(model, carried=True)
 
 
 def test_masked_steps_do_not_slip_into_a_nested_model():

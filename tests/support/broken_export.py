@@ -12,7 +12,7 @@ from stepcell.export.ops import NumpyOps
 from stepcell.export.ops.tensorflow_ops import TensorFlowOps
 from stepcell.export.parity.device_process import installed_backends
 from stepcell.export.parity.expected import expected_runs
-from stepcell.export.parity.reference import KerasReference
+from stepcell.export.parity.window_reference import reference_of
 
 
 def break_export(monkeypatch, format, change, quantization=None):
@@ -28,7 +28,7 @@ def break_export(monkeypatch, format, change, quantization=None):
 
 def expected_of(prepared, **options):
     """The expected runs of a prepared model."""
-    return expected_runs(prepared.step_function, KerasReference(prepared.model, prepared.step_function), **options)
+    return expected_runs(prepared.step_function, reference_of(prepared.model, prepared.step_function), **options)
 
 
 def build_broken(prepared, change, format, folder, precision="float32"):

@@ -36,6 +36,12 @@ def _reduced(a: Attributes) -> Mapping[str, Any]:
     return {"keep": bool(a.get("keepdims", 1)), "at": a.get("axes")}
 
 
+def _constant_only(a: Attributes) -> Mapping[str, Any]:
+    if a.get("mode", "constant") != "constant":
+        raise CalculationError("its Pad repeats what it pads")
+    return {}
+
+
 # Operators that are told more: the operation, and its options from their attributes.
 _TOLD: dict[str, tuple[str, Options]] = {
     "Cast": ("cast", lambda a: {"to": TYPES[a["to"]]}),
@@ -51,6 +57,7 @@ _TOLD: dict[str, tuple[str, Options]] = {
     "HardSigmoid": ("hard_sigmoid", lambda a: {"alpha": a.get("alpha", 0.2), "beta": a.get("beta", 0.5)}),
     "LeakyRelu": ("leaky_relu", lambda a: {"alpha": a.get("alpha", 0.01)}),
     "LogSoftmax": ("log_softmax", lambda a: {"axis": a.get("axis", -1)}),
+    "Pad": ("pad_around", _constant_only),
     "ReduceMax": ("max", _reduced),
     "ReduceMean": ("mean", _reduced),
     "ReduceMin": ("min", _reduced),

@@ -103,6 +103,8 @@ OPERATIONS: dict[str, Make] = {
     "not_equal": _of_all("not_equal"),
     "one_hot": products.one_hot,
     "or": _of_all("or"),
+    "pad": shaping.pad,
+    "pad_around": shaping.pad_around,
     "part": shaping.part,
     "power": _of_all("power"),
     "product": products.product,

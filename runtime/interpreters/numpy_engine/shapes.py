@@ -13,7 +13,7 @@ import numpy as np
 
 from ...common.arrays import AnyArray
 from .graph import CalculationError
-from .recorder import Tape, axes_of, axis_of, constant, known, shape_only
+from .recorder import Tape, axes_of, axis_of, constant, is_constant, known, shape_only
 
 
 def as_shape(t: Tape, x: AnyArray, shape: Sequence[int]) -> AnyArray:
@@ -67,6 +67,31 @@ def concatenate(t: Tape, *arrays: AnyArray, axis: int) -> AnyArray:
     size = sum(array.shape[axis] for array in arrays)
     out = t.new((*arrays[0].shape[:axis], size, *arrays[0].shape[axis + 1 :]), arrays[0].dtype)
     return t.record("concatenate", arrays, out, axis=axis)
+
+
+def pad(t: Tape, x: AnyArray, sizes: AnyArray, value: AnyArray | None = None) -> AnyArray:
+    """Return `x` with `value`, or zeros, around it: `sizes`, (axes, 2), are the numbers before and behind it."""
+    return _padded(t, x, known(sizes, "how far a tensor is padded"), value)
+
+
+def pad_around(t: Tape, x: AnyArray, sizes: AnyArray, value: AnyArray | None = None) -> AnyArray:
+    """Do what `pad` does for `sizes` of (2, axes)."""
+    given = known(sizes, "how far a tensor is padded")
+    return _padded(t, x, np.reshape(given, (2, -1)).T.reshape(-1).tolist(), value)
+
+
+def _padded(t: Tape, x: AnyArray, sizes: Sequence[int], value: AnyArray | None) -> AnyArray:
+    if min(sizes) < 0 or (value is not None and not is_constant(value)):
+        raise CalculationError("it pads a tensor with what depends on its input, or cuts it")
+    filling = 0 if value is None or not value.size else value.reshape(-1)[0]
+    for axis in range(x.ndim):
+        before, behind = (
+            constant(np.full((*x.shape[:axis], size, *x.shape[axis + 1 :]), filling), x.dtype)
+            for size in sizes[2 * axis : 2 * axis + 2]
+        )
+        parts = [part for part in (before, x, behind) if part.shape[axis] or part is x]
+        x = concatenate(t, *parts, axis=axis) if len(parts) > 1 else x
+    return x
 
 
 def stack(t: Tape, *arrays: AnyArray, axis: int) -> AnyArray:
