@@ -205,7 +205,7 @@ def _of_window(
         interface = read_interface(graph, steps, problems, **options)
         problems += _no_state(steps) if not problems else []
         _refuse_if(problems, model, name)
-        planned = plan(graph, steps, interface.tables)
+        planned = plan(graph, steps, interface.tables, {})  # in rows the steps at which a value is there are constants
         static = tuple(interface.static.values())
         _refuse_if(interface.clashes((*planned.state, *static)), model, name)
         made = StepFunction(

@@ -158,7 +158,9 @@ def trace_window(model: KerasModel, graph: Graph, interface: Interface, length: 
     for each in graph.inputs:
         is_one_hot = interface.one_hot and each.number == interface.symbol
         size = (interface.symbols,) if is_one_hot else tuple(s or 0 for s in each.shape[1 if each.static else 2 :])
-        shapes.append((size if each.static else (length, *size), "float32" if each.dtype.startswith("float") else each.dtype))
+        shapes.append(
+            (size if each.static else (length, *size), "float32" if each.dtype.startswith("float") else each.dtype)
+        )
     try:
         with _unrolled(model, length):
             traced = trace(call, shapes)

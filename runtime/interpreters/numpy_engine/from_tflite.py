@@ -27,7 +27,8 @@ _PLAIN = {
     "LOGICAL_NOT": "not", "LOGICAL_OR": "or", "LOGISTIC": "logistic", "LOG_SOFTMAX": "log_softmax",
     "MAXIMUM": "maximum", "MINIMUM": "minimum", "MUL": "multiply", "NEG": "negative", "NOT_EQUAL": "not_equal",
     "PAD": "pad", "PADV2": "pad", "POW": "power", "QUANTIZE": "same", "RELU": "relu", "RELU6": "relu6",
-    "RELU_0_TO_1": "relu_0_to_1", "RELU_N1_TO_1": "relu_n1_to_1", "RESHAPE": "reshape", "RSQRT": "rsqrt", "SELECT": "select", "SELECT_V2": "select",
+    "RELU_0_TO_1": "relu_0_to_1", "RELU_N1_TO_1": "relu_n1_to_1", "RESHAPE": "reshape", "RSQRT": "rsqrt",
+    "SELECT": "select", "SELECT_V2": "select",
     "SLICE": "part", "SQRT": "sqrt", "SQUARE": "square", "SQUARED_DIFFERENCE": "squared_difference", "SUB": "subtract",
     "TANH": "tanh", "TRANSPOSE": "transpose",
 }  # fmt: skip
