@@ -37,7 +37,7 @@ class Spotter:
     """
 
     labels: tuple[str, ...]
-    threshold: float = 0.6
+    threshold: float = 0.8
     answers: int = 6
     pause: float = 0.7
     _last: deque[np.ndarray] = field(default_factory=deque)
