@@ -141,15 +141,18 @@ class KerasReference:
             is_given = state is not None and state.keys() >= set(names)
             initial = [state[name] for name in names] if state is not None and is_given else None
             mask = None if call.mask is None else values[call.mask]
-            y, after = layer.run([values[number] for number in call.inputs], initial, mask)
+            found = (places[number] for number in call.inputs if places.get(number) is not None)
+            before = next(found, None)  # all sequences that it reads belong to the same steps
+            read = [
+                tf.gather(values[n], before, axis=1) if before is not None and n in call.static else values[n]
+                for n in call.inputs
+            ]
+            y, after = layer.run(read, initial, mask)
             values[call.output] = tf.identity(y)  # without the mask that Keras hangs on tensors: it is given where used
             last.update(zip(names, after, strict=True))
-            found = (places[number] for number in call.inputs if places.get(number) is not None)
-            places[call.output] = next(found, None)  # all sequences that it reads belong to the same steps
             if (layer.first, layer.every) != (1, 1):
-                before = places[call.output]
-                before = tf.range(tf.shape(values[call.inputs[0]])[1]) if before is None else before
-                places[call.output] = before[layer.first - 1 :: layer.every]
+                before = (tf.range(steps) if before is None else before)[layer.first - 1 :: layer.every]
+            places[call.output] = before
         answers = [(each, values[each.number]) for each in self._interface.outputs]
         outputs = [tf.nn.softmax(value) if each.from_logits else value for each, value in answers]
         return outputs, [places.get(each.number) for each in self._interface.outputs], last

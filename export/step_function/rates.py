@@ -23,7 +23,8 @@ def read_rates(graph: Graph, steps: Steps, problems: list[str]) -> dict[int, Ans
     """
     rates: dict[int, AnswerTimes] = {}
     for call, found in steps:
-        read = call.inputs if call.mask is None else (*call.inputs, call.mask)
+        read = [number for number in call.inputs if number not in call.static]  # those are there at every step
+        read += [] if call.mask is None else [call.mask]
         inputs = [rates.get(number, EVERY_STEP) for number in read]
         rate = inputs[0] if inputs else EVERY_STEP
         if len(set(inputs)) > 1:

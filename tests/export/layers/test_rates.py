@@ -151,6 +151,15 @@ def test_what_has_no_rate_that_a_step_can_follow_is_refused_with_its_cause(body,
     assert reason in refusal(body)
 
 
+def test_a_static_input_joins_at_the_steps_that_answer(device, tmp_path):
+    source, user = keras.Input((None, 4), name="x"), keras.Input((3,), name="user")
+    joined = L.Concatenate()([L.Dense(2)(user), L.GRU(3)(L.Conv1D(4, 3, strides=2)(source))])
+    prepared = prepare(with_random_weights(keras.Model([source, user], answer(joined))))
+    assert prepared.manifest.answers == AnswerTimes(3, 2)
+    built = build_file(prepared, "onnx", "float32", tmp_path)
+    assert max(parity.error for parity in prove(built, expected_of(prepared, steps=100), device).parity) <= 1e-5
+
+
 @pytest.fixture(scope="module")
 def rated():
     body = series(L.Conv1D(4, 3, strides=2), L.GRU(4, **SEQUENCES), L.MaxPooling1D(2), L.LSTM(3, **SEQUENCES))
