@@ -41,6 +41,25 @@ def case_R8(folder: Path) -> Row:  # noqa: N802
     return Row("evaluate, symbols [unk] [/b] ...", (0, ["[unk]", "[/b]", "[bold]"]), (code, names))
 
 
+def case_R5(folder: Path) -> Row:  # noqa: N802
+    """A key with half of a surrogate pair goes into a store and comes back, through an eviction and a restart."""
+    model, key = load(MEMORY), "\ud800"
+    seen = []
+    with closing(SqliteStore(folder / "store", model.file)) as store:
+        fleet = model.fleet(max_members=1, store=store)
+        for symbol in "40":
+            fleet.step({key: symbol})
+            fleet.step({"other": "3"})
+        fleet.flush()
+    with closing(SqliteStore(folder / "store", model.file)) as store:
+        fleet = model.fleet(max_members=1, store=store)
+        found = fleet.step({key: "1"})
+        seen += [key in list(store.keys()), found[key].symbol, fleet.snapshot(key).symbols_seen]
+    stream = model.stream()
+    stream.absorb("40")
+    return Row("a fleet with the key '\\ud800'", [True, stream.step("1").symbol, 3], seen)
+
+
 def case_R6(folder: Path) -> Row:  # noqa: N802
     """A fork while another thread steps."""
     model = load(MEMORY)

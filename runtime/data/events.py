@@ -62,6 +62,7 @@ class EventsReader(Reader):
         time_unit: Unit of an order column of numbers, one of `TIME_UNITS`; None: they have none, so that gaps have no
             unit either. "unstated": numbers are seconds, as in models of earlier versions.
         time_zone: Zone of times without a zone, like "Europe/Berlin"; None: UTC.
+        bad_lines: "stop": a row that cannot be read refuses the file; "skip": it is left out, and that is said.
 
     Raises:
         CorpusError: Values that do not go together; the message names all of them.
@@ -83,6 +84,7 @@ class EventsReader(Reader):
     join: str = "="
     time_unit: str | None = None
     time_zone: str | None = None
+    bad_lines: str = "stop"
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -105,6 +107,8 @@ class EventsReader(Reader):
         if self.order is None and (self.time_zone is not None or self.time_unit not in (None, UNSTATED)):
             problems.append("--time-unit and --time-zone need a column of times, --order")
         problems += [] if self.time_format is None else format_problems(self.time_format)
+        if self.bad_lines not in ("stop", "skip"):
+            problems.append(f"bad lines are to {self.bad_lines!r}, not to stop or skip")
         if self.format not in (None, *FORMATS):
             problems.append(f"the format is {self.format!r}, not one of {', '.join(FORMATS)}")
         if self.format == LINES and self.columns.by_option:
@@ -142,7 +146,7 @@ class EventsReader(Reader):
             CorpusError: It cannot be read like this; the message lists the problems, with their lines.
             MissingPackageError: It is Parquet, and pyarrow is not installed.
         """
-        format, errors = self._format_of(path), RowErrors(str(path))
+        format, errors = self._format_of(path), RowErrors(str(path), skip=self.bad_lines == "skip")
         parser = RowParser(self.columns if format != LINES else Columns(None, "line"), self.new_time_reader())
         builder = RecordingBuilder(str(path), errors, parser, lines=format == LINES, end=self.end)
         if format == PARQUET:

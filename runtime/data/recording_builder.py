@@ -97,6 +97,7 @@ class RecordingBuilder:
             f"left out: {count:,} without a {missing} (the first in line {first:,})"
             for missing, (count, first) in self._left_out.items()
         ]
+        remarks += self._errors.remarks()
         if not self._ids:
             raise CorpusError(f"{self._source} holds no events{'; ' if remarks else ''}{'; '.join(remarks)}.")
         ids, sequences = np.asarray(self._ids, np.int32), np.asarray(self._sequence_ids, np.int32)

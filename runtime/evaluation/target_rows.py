@@ -93,7 +93,7 @@ def read_whole_rows(path: Path, reader: EventsReader, option: str = "", columns:
                 message = message.replace(f"{column!r} {usual}", f"{column!r} ({option})")
         raise CorpusError(message) from error
     missing = [remark for remark in recording.remarks if remark.startswith("left out")]
-    if missing:
+    if missing and reader.bad_lines != "skip":
         named = (*reader.columns.symbols, *([reader.sequence] if reader.sequence else []))
         names = ", ".join(map(repr, named))
         raise CorpusError(

@@ -87,6 +87,8 @@ def series(
     time_format: opt.TimeFormat = None,
     time_unit: opt.TimeUnit = None,
     time_zone: opt.TimeZone = None,
+    bad_lines: Annotated[Literal["stop", "skip"], opt.data(
+        "At a row that cannot be read or lacks a number, stop or skip it.")] = "stop",
     held_out: _HeldOut = "0.1",
     split: _Split = None,
     loss: Annotated[Literal["mse", "mae", "huber"], opt.training(
@@ -108,7 +110,7 @@ def series(
     part, held_out_file = _held_out_part(held_out, split)
     reader = EventsReader(
         (), sequence, order, format, delimiter, header is not False, encoding or "utf-8", time_format,
-        features=features, time_unit=time_unit, time_zone=time_zone,
+        features=features, time_unit=time_unit, time_zone=time_zone, bad_lines=bad_lines,
     )  # fmt: skip
     return Series.from_file(file, reader, value, ahead=ahead, loss=loss, split=part, held_out_file=held_out_file)
 

@@ -217,3 +217,16 @@ def test_missing_numbers_are_refused_with_their_lines(tmp_path):
     assert result.exit_code == 1
     assert "line 11: nothing in the column 'watts'; fill in missing numbers" in result.stderr
     assert not (tmp_path / "run" / "run.json").exists()
+    corpus = Series.from_file(path, replace(READER, bad_lines="skip"), ["watts"], ahead=0).corpus
+    assert len(corpus.train.ids) + len(corpus.held_out.ids) == 99
+    assert (
+        "1 row that cannot be read was skipped (--bad-lines skip), the first: line 11: nothing"
+        in corpus.train.remarks[0]
+    )
+
+
+def test_a_file_may_be_held_out_whole(table, tmp_path):
+    other = write(tmp_path / "other.csv", power(100, 3))
+    corpus = Series.from_file(table, READER, ["watts"], ahead=0, held_out_file=other).corpus
+    assert (len(corpus.train.ids), len(corpus.held_out.ids)) == (1_500, 100)
+    assert corpus.to_json()["held_out_source"] == "other.csv"
