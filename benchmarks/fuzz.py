@@ -31,11 +31,12 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build"
 AT_ONCE = 250  # cases in one process
 LONGEST = 180.0  # seconds in which a process must say something; its trials have limits of their own
-MODELS, KERAS = "models", "keras models"
+MODELS, KERAS, KERAS2 = "models", "keras models", "keras 2 models"
 # Those of fuzz_kinds.KINDS, whose imports take a second.
 KINDS = (
     "thresholds", "vocabularies", "stores", "checkpoints", "run folders", "plans", "start states", "results", "trials",
     "tables", "json lines", "parquet", "texts", "live lines", "sessions", "inspected models", "hidden state",
+    "keras 2 files",
 )  # fmt: skip
 
 
@@ -118,17 +119,23 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000, help="of model files and states [%(default)s]")
     parser.add_argument("--damages", type=int, default=500, help="of each other kind [%(default)s]")
     parser.add_argument("--keras", type=int, default=60, help="of .keras files, loaded by Keras [%(default)s]")
-    parser.add_argument("--kind", choices=(MODELS, KERAS, *KINDS), action="append", help="only these kinds")
+    parser.add_argument("--keras2", type=int, default=2400, help="of Keras 2, rebuilt in Keras 3 [%(default)s]")
+    parser.add_argument("--kind", choices=(MODELS, KERAS, KERAS2, *KINDS), action="append", help="only these kinds")
     parser.add_argument("--seed", type=int, default=1, help="which damages [%(default)s]")
     parser.add_argument("--case", type=int, help="one of a kind, by its number")
     parser.add_argument("--files", type=Path, help="folder of valid model files [build/fuzz, made if missing]")
     parser.add_argument("--keep", type=Path, default=BUILD / "fuzz-findings", help="for findings [%(default)s]")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time [%(default)s]")
     arguments = parser.parse_args()
-    kinds = arguments.kind or (MODELS, *KINDS, *([KERAS] if arguments.keras else []))
+    kinds = arguments.kind or (
+        MODELS,
+        *KINDS,
+        *([KERAS] if arguments.keras else []),
+        *([KERAS2] if arguments.keras2 else []),
+    )
     needs_models = any(kind in (MODELS, KERAS) for kind in kinds)
     folder = arguments.files or (made(BUILD / "fuzz") if needs_models else BUILD / "fuzz")
-    counts = {MODELS: arguments.cases, KERAS: arguments.keras}
+    counts = {MODELS: arguments.cases, KERAS: arguments.keras, KERAS2: arguments.keras2}
     fuzz, start = Fuzz(folder, arguments.seed, arguments.keep), time.monotonic()
     if arguments.case is not None:
         shares: Iterable[tuple[str, int, int]] = [(kind, arguments.case, arguments.case + 1) for kind in kinds]

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import fuzz_data
 import fuzz_hidden
+import fuzz_keras2
 import fuzz_predict
 import fuzz_settings
 from fuzz_kind import Kind
 
-KINDS: dict[str, Kind] = {**fuzz_settings.KINDS, **fuzz_data.KINDS, **fuzz_predict.KINDS, **fuzz_hidden.KINDS}
+KINDS: dict[str, Kind] = {
+    **fuzz_settings.KINDS, **fuzz_data.KINDS, **fuzz_predict.KINDS, **fuzz_hidden.KINDS, **fuzz_keras2.KINDS,
+}  # fmt: skip

@@ -27,7 +27,7 @@ from stepcell.runtime.format.manifest import Manifest
 from stepcell.runtime.interpreters.probe import probe_backends
 from stepcell.runtime.interpreters.registry import NUMPY, backends_for
 
-MODELS, KERAS = "models", "keras models"  # kinds that are not in fuzz_kinds.py
+MODELS, KERAS, KERAS2 = "models", "keras models", "keras 2 models"  # kinds that are not in fuzz_kinds.py
 SUFFIXES = (".tflite", ".onnx", STATE_SUFFIX)
 SECONDS = 10
 MEMORY = 2**30  # bytes of address space for a trial, beyond what the process had before
@@ -40,7 +40,7 @@ class TooLongError(BaseException):
 def main() -> None:
     """Try the cases that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", help=f"{MODELS!r}, {KERAS!r} or one of fuzz_kinds.py")
+    parser.add_argument("kind", help=f"{MODELS!r}, {KERAS!r}, {KERAS2!r} or one of fuzz_kinds.py")
     parser.add_argument("files", type=Path, help="folder of valid model files and states")
     parser.add_argument("work", type=Path, help="folder for the files of trials")
     parser.add_argument("keep", type=Path, help="folder for the files of findings")
@@ -118,6 +118,10 @@ class Files(Trials):
             from fuzz_keras import keras_kind
 
             self._kind = keras_kind(arguments.files)
+        elif arguments.kind == KERAS2:
+            from fuzz_keras2 import keras2_kind
+
+            self._kind = keras2_kind()
         else:
             from fuzz_kinds import KINDS
 

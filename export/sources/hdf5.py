@@ -6,9 +6,10 @@ filters that HDF5 would load from a plugin. So are objects, which are pickles or
 
 from __future__ import annotations
 
+import importlib.util
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,41 @@ import numpy as np
 
 from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import MissingPackageError, SourceError
+from ...runtime.common.run_worker import WorkerProcess
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LARGEST_UNPACKED, _RATIO = 1 << 26, 100  # bytes of all arrays, unless the file holds this share of them
 _MOST_OBJECTS = 200_000
 _FILTERS = {1, 2, 3, 32000}  # deflate, shuffle, fletcher32, LZF: those inside h5py
 _NUMBERS = "fiub"
+_TEXTS, _LISTS = ("model_config", "keras_version"), ("layer_names", "weight_names")
+# Of a process; damaged files can make HDF5 go round in circles.
+_TIMEOUT, _SLOWEST = 20.0, 5e6  # seconds, and bytes a second
+# It starts with the first file and ends with this process.
+_PROCESS = WorkerProcess((sys.executable, "-m", "stepcell.export.sources.hdf5_worker"))
 
 
 class UnsafeHdf5Error(ValueError):
     """Something in an HDF5 file that is not read: what it is and where."""
 
 
-@contextmanager
-def open_hdf5(content: Path | bytes, name: str) -> Iterator[Any]:
-    """Open an HDF5 file, check all that is in it, and yield its root group.
+@dataclass(frozen=True)
+class Hdf5File:
+    """What Keras needs of an HDF5 file, all by paths inside it; that of the root is "".
+
+    Attributes:
+        texts: Path of a group -> its attributes that are texts.
+        lists: Path of a group -> its attributes that are lists of texts; `name0`, `name1`, ... are joined to `name`.
+        arrays: Path -> array.
+    """
+
+    texts: dict[str, dict[str, str]]
+    lists: dict[str, dict[str, list[str]]]
+    arrays: dict[str, AnyArray]
+
+
+def read_hdf5(content: Path | bytes, name: str) -> Hdf5File:
+    """Read an HDF5 file in a process of its own, in which a damaged one may hang or crash.
 
     Args:
         content: Path of the file, or its bytes.
@@ -40,25 +61,53 @@ def open_hdf5(content: Path | bytes, name: str) -> Iterator[Any]:
         SourceError: The file is damaged, or holds something that is not read.
         MissingPackageError: h5py is not installed.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise MissingPackageError(f"Reading {name} needs h5py. Install it: pip install 'stepcell[export]'") from None
-    try:
-        size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        with h5py.File(io.BytesIO(content) if isinstance(content, bytes) else content, "r") as file:
-            _require_plain(file, max(_LARGEST_UNPACKED, _RATIO * size))
-            yield file
-    except UnsafeHdf5Error as error:
-        raise SourceError(f"{name} is not read: {error}. Give a file as Keras saved it.") from None
-    except SourceError:
-        raise
-    except Exception as error:  # h5py raises whatever the damaged part ran into
-        raise SourceError(f"{name} is a damaged HDF5 file ({_first_line(error)}). Copy it again.") from error
+    if importlib.util.find_spec("h5py") is None:
+        raise MissingPackageError(f"Reading {name} needs h5py. Install it: pip install 'stepcell[export]'")
+    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    path, blobs = (None, [content]) if isinstance(content, bytes) else (str(content.resolve()), [])
+    found = _PROCESS.request("read", *blobs, timeout=_TIMEOUT + size / _SLOWEST, path=path)
+    if found.failure is not None:
+        raise SourceError(f"{name} is a damaged HDF5 file ({found.failure}). Copy it again.")
+    if "refused" in found.value:
+        raise SourceError(f"{name} is not read: {found.value['refused']}. Give a file as Keras saved it.")
+    if "damaged" in found.value:
+        raise SourceError(f"{name} is a damaged HDF5 file ({found.value['damaged']}). Copy it again.")
+    arrays = {
+        path: np.frombuffer(blob, dtype).reshape(shape)
+        for (path, dtype, shape), blob in zip(found.value["arrays"], found.blobs, strict=True)
+    }
+    return Hdf5File(found.value["texts"], found.value["lists"], arrays)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+def extract(content: str | bytes) -> Hdf5File:
+    """Read an HDF5 file in this process; `content` is its path or its bytes.
+
+    Raises:
+        UnsafeHdf5Error: It holds something that is not read.
+        Exception: Whatever h5py raises at a damaged part.
+    """
+    import h5py
+
+    size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
+    with h5py.File(io.BytesIO(content) if isinstance(content, bytes) else content, "r") as root:
+        _require_plain(root, max(_LARGEST_UNPACKED, _RATIO * size))
+        found = Hdf5File({}, {}, {})
+        pending, seen = [(root, "")], set()
+        while pending:
+            group, path = pending.pop()
+            address = h5py.h5o.get_info(group.id).addr
+            if address in seen or path == "optimizer_weights":
+                continue
+            seen.add(address)
+            found.texts[path] = {name: text for name in _TEXTS if (text := _text(group, name)) is not None}
+            found.lists[path] = {name: texts for name in _LISTS if (texts := _texts(group, name)) is not None}
+            for key, value in group.items():
+                inner = f"{path}/{key}".lstrip("/")
+                if isinstance(value, h5py.Dataset):
+                    found.arrays[inner] = value[()]
+                else:
+                    pending.append((value, inner))
+        return found
 
 
 def _require_plain(root: Any, most_bytes: int) -> None:
@@ -107,7 +156,7 @@ def _bytes_of(dataset: Any, where: str) -> int:
     return int(dataset.nbytes)
 
 
-def text_attribute(group: Any, name: str) -> str | None:
+def _text(group: Any, name: str) -> str | None:
     """Return the text attribute `name` of an HDF5 object; None: there is none.
 
     Raises:
@@ -123,7 +172,7 @@ def text_attribute(group: Any, name: str) -> str | None:
     return value
 
 
-def text_list(group: Any, name: str) -> list[str] | None:
+def _texts(group: Any, name: str) -> list[str] | None:
     """Return the attribute `name`, a list of texts; Keras cuts long ones into `name0`, `name1`, ... None: none."""
     names = [name] if name in group.attrs else []
     while f"{name}{len(names)}" in group.attrs and name not in group.attrs:
@@ -137,24 +186,4 @@ def text_list(group: Any, name: str) -> list[str] | None:
             if not isinstance(text, str):
                 raise UnsafeHdf5Error(f"its attribute {part} is no list of texts")
             found.append(str(text))
-    return found
-
-
-def arrays_of(group: Any) -> dict[str, AnyArray]:
-    """Return all arrays below an HDF5 group, by their paths inside it."""
-    import h5py
-
-    found: dict[str, AnyArray] = {}
-    pending, seen = [(group, "")], set()
-    while pending:
-        current, path = pending.pop()
-        address = h5py.h5o.get_info(current.id).addr
-        if address in seen:
-            continue
-        seen.add(address)
-        for key, value in current.items():
-            if isinstance(value, h5py.Dataset):
-                found[path + key] = value[()]
-            else:
-                pending.append((value, f"{path}{key}/"))
     return found

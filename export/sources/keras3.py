@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...runtime.common.errors import SourceError
 from .custom_code import how_to_import
-from .hdf5 import open_hdf5
 
 if TYPE_CHECKING:
     from ..layers.keras_graph import KerasModel
@@ -46,7 +45,7 @@ class KerasArchive:
     version: str | None
 
     def weights(self) -> bytes:
-        """Return the member with the weights, checked to be plain numbers.
+        """Return the member with the weights.
 
         Raises:
             SourceError: It is missing or damaged.
@@ -56,8 +55,7 @@ class KerasArchive:
                 content = archive.read(WEIGHTS)
         except Exception as error:  # zipfile raises whatever the damaged part ran into
             raise SourceError(f"{self.path} has no readable {WEIGHTS} ({error}). Save the model again.") from error
-        with open_hdf5(content, f"{WEIGHTS} in {self.path}"):
-            return content
+        return content
 
 
 def read_archive(path: Path) -> KerasArchive:

@@ -16,7 +16,7 @@ from ...runtime.common.errors import MissingPackageError, SourceError
 from . import hdf5, keras3
 from .keras2 import complete, notes_of, problems_of
 from .saved_model import CheckpointWeights, is_checkpoint, is_saved_model, read_saved_model
-from .saved_weights import Config, SavedWeights, read_hdf5_weights
+from .saved_weights import Config, SavedWeights, weights_in
 
 if TYPE_CHECKING:
     from ..layers.keras_graph import KerasModel
@@ -66,8 +66,9 @@ def read_model(path: Path, weights: Path | None = None) -> Load:
         return _from_hdf5(path)
     archive = keras3.read_archive(path)
     if _is_old(archive.version, archive.config):
-        with hdf5.open_hdf5(archive.weights(), f"{keras3.WEIGHTS} in {path}") as root:
-            return _old_model(path, archive.config, archive.version or _OLD, read_hdf5_weights(root))
+        name = f"{keras3.WEIGHTS} in {path}"
+        weights_found = weights_in(hdf5.read_hdf5(archive.weights(), name), name)
+        return _old_model(path, archive.config, archive.version or _OLD, weights_found)
     keras3.require_known(archive.config, path)
     return partial(keras3.load_archive, archive)
 
@@ -86,15 +87,15 @@ def _is_old(version: str | None, config: Any) -> bool:
 
 
 def _from_hdf5(path: Path) -> Load:
-    with hdf5.open_hdf5(path, str(path)) as root:
-        text = hdf5.text_attribute(root, "model_config")
-        if text is None:
-            raise SourceError(
-                f"{path} holds weights alone. Give the configuration of the model (model.to_json()) with them: "
-                f"stepcell export model.json --weights {path}"
-            )
-        version = hdf5.text_attribute(root, "keras_version") or "1"
-        return _with_weights(path, _parsed(text, path), version, read_hdf5_weights(root))
+    file = hdf5.read_hdf5(path, str(path))
+    text = file.texts[""].get("model_config")
+    if text is None:
+        raise SourceError(
+            f"{path} holds weights alone. Give the configuration of the model (model.to_json()) with them: "
+            f"stepcell export model.json --weights {path}"
+        )
+    version = file.texts[""].get("keras_version") or "1"
+    return _with_weights(path, _parsed(text, path), version, weights_in(file, str(path)))
 
 
 def _from_configuration(path: Path, weights: Path | None) -> Load:
@@ -112,8 +113,7 @@ def _from_configuration(path: Path, weights: Path | None) -> Load:
     if is_checkpoint(weights):
         stored = CheckpointWeights(weights)
     else:
-        with hdf5.open_hdf5(weights, str(weights)) as root:
-            stored = read_hdf5_weights(root)
+        stored = weights_in(hdf5.read_hdf5(weights, str(weights)), str(weights))
     return _with_weights(path, config, config.get("keras_version"), stored)
 
 

@@ -16,7 +16,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray
-from .hdf5 import UnsafeHdf5Error, arrays_of, text_list
+from ...runtime.common.errors import SourceError
+from .hdf5 import Hdf5File
 from .keras2 import MODELS, layers_of, name_of
 
 Config: TypeAlias = Mapping[str, Any]
@@ -153,22 +154,25 @@ def _in_order(path: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (_ATTENTION.get(part, -1), part) for part in path.split("/")]
 
 
-def read_hdf5_weights(root: Any) -> SavedWeights:
-    """Read the weights below the root of an HDF5 file of Keras: of a whole model, or alone.
+def weights_in(file: Hdf5File, name: str) -> SavedWeights:
+    """Return the weights in an HDF5 file of Keras: of a whole model, or alone.
 
     Raises:
-        UnsafeHdf5Error: There are none, or they are not as Keras writes them.
+        SourceError: There are none, or they are not as Keras writes them.
     """
-    group = root.get("model_weights", root)
-    names = text_list(group, "layer_names")
+    before = "model_weights" if "model_weights" in file.lists else ""
+    names = file.lists.get(before, {}).get("layer_names")
     if names is None:
-        arrays = arrays_of(root)
+        arrays = {path: a for path, a in file.arrays.items() if not path.startswith("optimizer/")}
         if not any("/vars/" in f"/{path}" for path in arrays):
-            raise UnsafeHdf5Error("it holds no weights of a Keras model")
-        return ByAttribute({path: array for path, array in arrays.items() if not path.startswith("optimizer/")})
+            raise SourceError(f"{name} holds no weights of a Keras model. Give the file that model.save_weights wrote.")
+        return ByAttribute(arrays)
     layers: LayerArrays = {}
-    for name in names:
-        stored = layers[name] = []
-        for path in text_list(group[name], "weight_names") or []:
-            stored.append(Stored(path, path.split("/")[-1], np.asarray(group[name][path])))
+    for layer in names:
+        group = f"{before}/{layer}".lstrip("/")
+        paths = file.lists.get(group, {}).get("weight_names", [])
+        missing = [path for path in paths if f"{group}/{path}" not in file.arrays]
+        if missing:
+            raise SourceError(f"{name} is a damaged HDF5 file ({', '.join(missing)} is missing). Copy it again.")
+        layers[layer] = [Stored(path, path.split("/")[-1], file.arrays[f"{group}/{path}"]) for path in paths]
     return ByLayer(layers)
