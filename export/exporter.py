@@ -190,6 +190,7 @@ def export(
         traced = prepared.step_function.traced
         notes = (
             *([f"Traced, not by a step rule: {', '.join(traced)}."] if traced else []),
+            *prepared.step_function.notes,
             *([change] if change else []),
             *(provenance.notes if provenance else ()),
             *(printed.notes if printed else ()),

@@ -46,7 +46,7 @@ def apply_rule(call: LayerCall) -> Lookup | tuple[LayerStep, ...]:
 
 def _require_plain(call: LayerCall, registered: Registered) -> None:
     layer = call.layer
-    if call.outputs != 1 or getattr(layer, "return_state", False):
+    if call.outputs != 1:
         raise CannotStepError(
             "it returns its state or other values beside its output; stepcell makes the state explicit by itself: "
             "set return_state=False"

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 
 from .opened import functional_of, opened
 from .packages import substitute
@@ -41,6 +42,8 @@ class LayerCall:
         mixed_masks: Some of its inputs carry a mask and some do not.
         dtypes: The dtypes of the inputs as Keras names them.
         arguments: All its positional and named arguments, nested as they are given, with an `Operand` for each input.
+        initial: The initial_state that a recurrent layer is given, flat: numbers of values, or arrays without the
+            batch; None: zeros.
         result: Which of the results of the layer it makes; those of a layer without a state are calls of their own.
         spread: It makes a sequence of a value that is the same at all time steps; see `static`.
         static: Numbers of its inputs that come from static inputs alone.
@@ -60,14 +63,16 @@ class LayerCall:
     mixed_masks: bool = False
     dtypes: tuple[str, ...] = ()
     arguments: tuple[tuple[Any, ...], dict[str, Any]] = field(default=((), {}), repr=False)
+    initial: tuple[Any, ...] = ()
     result: int = 0
     spread: bool = False
     static: tuple[int, ...] = ()
 
     @property
     def read(self) -> tuple[int, ...]:
-        """Numbers of all values that it reads, the mask among them."""
-        return self.inputs if self.mask is None else (*self.inputs, self.mask)
+        """Numbers of all values that it reads, mask and initial state among them."""
+        initial = tuple(each for each in self.initial if isinstance(each, int))
+        return (*self.inputs, *initial, *([] if self.mask is None else [self.mask]))
 
     @property
     def is_static(self) -> bool:
@@ -172,11 +177,13 @@ class Graph:
         calls: All calls, with those inside nested models and TimeDistributed in their places.
         inputs: The inputs of the model, in the order of Keras.
         outputs: Its outputs, likewise.
+        given: The states that were inputs or outputs of the model; see `explicit_state.py`.
     """
 
     calls: tuple[LayerCall, ...]
     inputs: tuple[GraphInput, ...]
     outputs: tuple[GraphOutput, ...]
+    given: tuple[Any, ...] = ()
 
 
 def read_graph(
@@ -251,8 +258,12 @@ class _Reader:
 
     def _node(self, node: Any, numbers: dict[int, int]) -> list[int]:
         layer = substitute(node.operation)
-        masks = [mask for mask in keras.tree.flatten(node.arguments.kwargs.get("mask")) if mask is not None]
-        tensors = [t for t in node.arguments.keras_tensors if not any(t is mask for mask in masks)]
+        recurrent = isinstance(layer, keras.layers.RNN)
+        masks = [mask for mask in _given(node, "mask", 2 if recurrent else None) if id(mask) in numbers]
+        states = _given(node, "initial_state", 1) if recurrent else []
+        self._check_constants(node, layer, numbers, states)
+        apart = [*masks, *states]
+        tensors = [t for t in node.arguments.keras_tensors if not any(t is each for each in apart)]
         inputs = [numbers[id(tensor)] for tensor in tensors]
         words = words_of(layer)
         if words is not None and len(inputs) == 1 and inputs[0] < self._inputs and inputs[0] not in self.words:
@@ -298,6 +309,7 @@ class _Reader:
                 arguments=_arguments(node, tensors),
                 spread=same and inner is None and spreads(stepped, shapes[0], output_shape, timed=timed),
                 static=static,
+                initial=tuple(numbers.get(id(each), _row(each)) for each in states),
             )
             for result, number in enumerate(made[:1] if alone else made):
                 output_shape = tuple(node.outputs[result].shape)
@@ -305,12 +317,44 @@ class _Reader:
                 each = replace(call, output=number, output_shape=output_shape, result=result)
                 self.calls.append(each)
                 self.timed[number] = (each.timed and each.whole) or each.spread
-            self.timed.update(dict.fromkeys(made[1:] if alone else (), call.timed and call.whole))
+            self.timed.update(dict.fromkeys(made[1:] if alone else (), False))
             self.static.update(made if call.is_static else ())
         self.timed.update(before)
         if inner is not None:
             self.timed.update(dict.fromkeys(made, True))
         return made
+
+    def _check_constants(self, node: Any, layer: KerasLayer, numbers: dict[int, int], states: list[Any]) -> None:
+        """Append to the problems a constant mask that leaves out steps, and constant states that differ by row."""
+        named = f"{layer.name} ({type(layer).__name__})"
+        masks = _given(node, "mask", 2 if isinstance(layer, keras.layers.RNN) else None)
+        if any(id(mask) not in numbers and not np.asarray(mask).all() for mask in masks):
+            self.problems.append(
+                f"{named}: its mask is a constant that leaves out time steps by their number, which a stream does not "
+                "have; leave the mask out"
+            )
+        constants = [np.asarray(each) for each in states if id(each) not in numbers]
+        if any(each.ndim > 1 and (each != each[:1]).any() for each in constants):
+            self.problems.append(
+                f"{named}: its constant initial_state has another row for each sequence of a batch; give it one row"
+            )
+
+
+def _given(node: Any, name: str, position: int | None) -> list[Any]:
+    """Return what a call is given as the argument `name`, flat; constants are among it."""
+    arguments = node.arguments
+    found = arguments.kwargs.get(name)
+    if found is None and position is not None and len(arguments.args) > position:
+        found = arguments.args[position]
+    return [each for each in keras.tree.flatten(found) if each is not None]
+
+
+def _row(constant: Any) -> Any:
+    """Return the first row of a constant, float32; None of a symbolic tensor."""
+    if isinstance(constant, keras.KerasTensor):
+        return None
+    array = np.array(constant, np.float32)
+    return array if array.ndim < 2 else array[0]
 
 
 def _arguments(node: Any, tensors: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

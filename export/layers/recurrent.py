@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import keras
+import numpy as np
 from keras import layers
 
 from ...runtime.format.manifest import Cell
@@ -129,6 +131,10 @@ def recurrent(layer: KerasLayer, call: LayerCall) -> list[LayerStep]:
     stacked = type(layer.cell) is layers.StackedRNNCells
     cells = layer.cell.cells if stacked else [layer.cell]
     start = layer.get_initial_state(1)
+    if any(each is not None for each in call.initial):
+        zeros = keras.tree.flatten(start)
+        given = [zero if row is None else row[None] for zero, row in zip(zeros, call.initial, strict=True)]
+        start = keras.tree.pack_sequence_as(start, given)
     (shape,) = shapes_of(call)
     steps: list[LayerStep] = []
     for cell, before in zip(cells, start if stacked else [start], strict=True):
@@ -148,7 +154,10 @@ def _cell_step(cell: KerasLayer, shape: tuple[int, ...], start: Any, call: Layer
     if type(cell) in _CELLS:
         with suppress(NoRuleError):  # an activation of its own: traced
             # Keras repeats the output before a masked step, which for all of these cells is h.
-            return replace(_CELLS[type(cell)](cell), held=lambda s: s["h"] * 0.0 if zeros else s["h"])
+            step = replace(_CELLS[type(cell)](cell), held=lambda s: s["h"] * 0.0 if zeros else s["h"])
+        rows = [np.array(each, np.float32)[0] for each in keras.tree.flatten(start)]
+        begin = {name: row for name, row in zip(step.state or (), rows, strict=True) if row.any()}
+        return replace(step, start=begin or None)
     step = traced_cell(cell, shape, start, masked=call.mask is not None)
     return replace(step, held=lambda s: s[OUTPUT] * 0.0) if zeros and step.held else step
 

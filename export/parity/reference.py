@@ -22,6 +22,7 @@ from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.base import initial_state
 from ...runtime.worker.messages import RunResult, State
 from ..layers.keras_graph import KerasLayer, KerasModel, as_given
+from ..ops.rounded_ops import UNIT
 from ..step_function.build import StepFunction
 from ..step_function.interface import Interface
 from .metrics import per_step
@@ -63,7 +64,17 @@ class KerasReference:
 
     def begins_in(self, state: State) -> bool:
         """Tell whether `run` from the initial state of all layers begins in `state`."""
-        return not any(array.any() for array in state.values())
+        given = self._constant_starts()
+        return all(np.array_equal(array[0], given.get(name, 0.0 * array[0])) for name, array in state.items())
+
+    def _constant_starts(self) -> dict[str, AnyArray]:
+        """Return the constants that layers are given as their initial_state, by the name of the state."""
+        return {
+            name: row
+            for call, names in zip(self._graph.calls, self._state_names(), strict=True)
+            for name, row in zip(names, call.initial, strict=False)
+            if row is not None
+        }
 
     def run(self, inputs: Inputs, state: State | None, kept: Ids | None = None) -> RunResult:
         """Return the outputs for the whole sequence `inputs` of T steps from `state`, and the last state.
@@ -164,6 +175,21 @@ class KerasReference:
             [f"{local}{n}" for group in layer.state for n in [next(number)] for local in group] for layer in self._calls
         ]
 
+    def _random_starts(self, batch: int) -> tuple[dict[str, AnyArray], dict[int, AnyArray]]:
+        """Return random states of the calls whose states are inputs of the model, by name and by number of the input."""
+        random, constants = np.random.default_rng(_SEED), self._constant_starts()
+        names = dict(zip((call.output for call in self._graph.calls), self._state_names(), strict=True))
+        shapes = {tensor.name: tensor.shape for tensor in self._step_function.state}
+        start: dict[str, AnyArray] = {}
+        inputs: dict[int, AnyArray] = {}
+        for each in (each for each in self._graph.given if each.input is not None):
+            for name in names[each.call]:
+                zeros = np.zeros((batch, *shapes[name]), np.float32)
+                start.setdefault(name, zeros + constants.get(name, np.float32(0)))
+            name = names[each.call][each.index]
+            start[name] = inputs[each.input.number] = random.uniform(-0.9, 0.9, start[name].shape).astype(np.float32)
+        return start, inputs
+
     def _compare_with(self, model: KerasModel) -> None:
         """Check on a short sequence that taking the model apart has not changed it."""
         shapes = [each.shape for each in self._graph.inputs if not each.static]
@@ -184,15 +210,21 @@ class KerasReference:
         static = random_static(self._interface, batch, _SEED)
         named = {number: static[tensor.name] for number, tensor in self._interface.static.items()}
         named |= {number: words[number].as_given(arrays[number]) for number in words if number in arrays}
-        given = [{**arrays, **named}[each.number] for each in self._graph.inputs]
+        start, states_given = self._random_starts(batch)
+        by_number = {**arrays, **named, **states_given}
+        given = [by_number[number] for number in sorted(by_number)]
         with _carried_state_kept([call.layer for call in self._graph.calls]):
             made = tf.nest.flatten(model(as_given(model, given), training=False))
-        whole = {output.number: value for output, value in zip(self._graph.outputs, made, strict=True)}
+        names = dict(zip((call.output for call in self._graph.calls), self._state_names(), strict=True))
+        gone = {each.output: names[each.call][each.index] for each in self._graph.given if each.output is not None}
+        after = {gone[index]: np.asarray(value) for index, value in enumerate(made) if index in gone}
+        left = [value for index, value in enumerate(made) if index not in gone]
+        whole = {output.number: value for output, value in zip(self._graph.outputs, left, strict=True)}
         states = {n: np.repeat(a, len(inputs), 0) for n, a in initial_state(self._step_function.state).items()}
         states.update({name: np.repeat(array, steps, 0) for name, array in static.items()})
         rounding = rounding_of_single_steps(self._step_function, inputs, states)
         difference = 0.0
-        apart_outputs, places, _ = self.outputs_and_state(arrays, static or None)
+        apart_outputs, places, last = self.outputs_and_state(arrays, {**static, **start} or None)
         answering = [step for step in range(steps) if self._answers.answers_at(step + 1)]
         if any(
             found is not None and not (np.asarray(found).tolist() == answering and len(answering) == value.shape[1])
@@ -207,6 +239,9 @@ class KerasReference:
             found = apart if expected.ndim == apart.ndim else apart[:, -1]
             scale = scale_of(apart.reshape(-1, each.size), rounding[each.name], bounded=each.activation != "linear")
             off = scale.relative(found.reshape(-1, each.size), expected.reshape(-1, each.size))
+            difference = max(difference, float(per_step(off).max()))
+        for name, expected in after.items():  # a state that is an output of the model
+            off = scale_of(expected, UNIT).relative(np.asarray(last[name]), expected)
             difference = max(difference, float(per_step(off).max()))
         if not difference <= _SELF_TOLERANCE:
             raise ParityError(

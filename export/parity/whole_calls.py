@@ -79,7 +79,7 @@ def _whole_call(call: LayerCall, steps: Sequence[LayerStep], zeros: int) -> Whol
         return WholeCall(lambda inputs, _, mask: (_reshaped(inputs[0], call.output_shape[2:]), []))
     if isinstance(layer, _L.RNN):
         known = type(layer) in _RECURRENT and all(type(cell) in _STATE_ORDER for cell in _cells(layer))
-        return _recurrent(call) if known else _recurrent_of_any_cell(layer, steps)
+        return _recurrent(call) if known else _recurrent_of_any_cell(call, steps)
     if call.timed and type(layer) in _CONVOLUTIONS:
         return _windowed(call, (layer.kernel_size[0] - 1) * layer.dilation_rate[0], zeros)
     if call.timed and type(layer) in _POOLING:
@@ -124,8 +124,18 @@ def _cells(layer: KerasLayer) -> list[KerasLayer]:
     return list(layer.cell.cells) if type(layer.cell) is _L.StackedRNNCells else [layer.cell]
 
 
-def _recurrent_of_any_cell(layer: KerasLayer, steps: Sequence[LayerStep]) -> WholeCall:
-    """Run the cell of `layer` itself: its class may not be one that can be made again from a configuration."""
+def _start_of(call: LayerCall, rows: Any) -> list[Any] | None:
+    """Return the constant initial_state that a layer is given, flat, for a batch of `rows`; None: it has its own."""
+    if all(each is None for each in call.initial):
+        return None
+    zeros = keras.tree.flatten(call.layer.get_initial_state(1))
+    given = [zero[0] if row is None else row for zero, row in zip(zeros, call.initial, strict=True)]
+    return [tf.repeat(tf.cast(each, tf.float32)[None], rows, 0) for each in given]
+
+
+def _recurrent_of_any_cell(call: LayerCall, steps: Sequence[LayerStep]) -> WholeCall:
+    """Run the cell of a layer itself: its class may not be one that can be made again from a configuration."""
+    layer = call.layer
     copy = _L.RNN(layer.cell, return_sequences=True, return_state=True, zero_output_for_mask=layer.zero_output_for_mask)
     structure = layer.get_initial_state(1)
     holds = len(steps) == 1 and OUTPUT in (steps[0].state or ()) and not layer.zero_output_for_mask
@@ -133,7 +143,11 @@ def _recurrent_of_any_cell(layer: KerasLayer, steps: Sequence[LayerStep]) -> Who
 
     def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
         rows = tf.shape(inputs[0])[0]
-        start = list(state or [tf.repeat(tf.cast(each, tf.float32), rows, 0) for each in keras.tree.flatten(structure)])
+        start = list(
+            state
+            or _start_of(call, rows)
+            or [tf.repeat(tf.cast(each, tf.float32), rows, 0) for each in keras.tree.flatten(structure)]
+        )
         before = start.pop() if holds and state is not None else None
         initial = keras.tree.pack_sequence_as(structure, start)
         y, *after = copy(inputs[0], initial_state=initial, mask=mask, training=False)
@@ -155,8 +169,9 @@ def _recurrent(call: LayerCall) -> WholeCall:
     names = tuple(_STATE_ORDER[type(cell)] for cell in _cells(layer))
 
     def run(inputs: list[Any], state: list[Any] | None, mask: Any) -> tuple[Any, list[Any]]:
-        remaining = iter(state or ())
-        nested = [[next(remaining) for _ in group] for group in names] if state is not None else None
+        begin = _start_of(call, tf.shape(inputs[0])[0]) if state is None else state
+        remaining = iter(begin or ())
+        nested = [[next(remaining) for _ in group] for group in names] if begin is not None else None
         initial = nested if stacked or nested is None else nested[0]
         y, *after = copy(inputs[0], initial_state=initial, mask=mask, training=False)
         if mask is not None and state is not None and not layer.zero_output_for_mask:

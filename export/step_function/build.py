@@ -12,6 +12,7 @@ from ...runtime.common.errors import NotSteppableError
 from ...runtime.format.manifest import Cell, StateTensor
 from ...runtime.format.tensor_specs import EVERY_STEP, AnswerTimes, Feature, Window
 from ..layers import CannotStepError, LayerStep, Lookup, apply_rule, registered_rule
+from ..layers.explicit_state import describe_given, with_explicit_states
 from ..layers.keras_graph import Graph, KerasModel, LayerCall, read_graph
 from ..ops import Ops, Value
 from .interface import Interface, OutputSpec, read_interface
@@ -67,6 +68,17 @@ class StepFunction:
         """Return the main output, given all values of the graph by number."""
         found = values[self.main.number]
         return a.activation("softmax", found) if self.main.from_logits else found
+
+    @property
+    def notes(self) -> list[str]:
+        """What else is to be known of it, in sentences."""
+        names: dict[int, list[str]] = {}
+        number = 0
+        for call, found in self.calls:
+            for step in (step for step in _layer_steps(found) if step.state):
+                names.setdefault(call.output, []).extend(f"{local}{number}" for local in step.state or ())
+                number += 1
+        return describe_given(self.graph, names)
 
     @property
     def symbols(self) -> int:
@@ -134,7 +146,10 @@ def build_step_function(
         NotSteppableError: Something in it cannot be stepped; everything in the way is named.
     """
     graph, problems = read_graph(model, lambda layer: registered_rule(layer) is not None)
-    length = window_length(graph, problems, window, carried) if graph else None
+    if graph is not None:
+        graph = with_explicit_states(graph, problems)
+    endless = carried or (graph is not None and any(each.input for each in graph.given))
+    length = window_length(graph, problems, window, endless) if graph else None
     _refuse_if(problems if length else (), model, name)
     if graph is not None and length:
         options = {"one_hot": one_hot, "values": values, "labelled": labelled}
