@@ -176,7 +176,7 @@ class KerasReference:
         ]
 
     def _random_starts(self, batch: int) -> tuple[dict[str, AnyArray], dict[int, AnyArray]]:
-        """Return random states of the calls whose states are inputs of the model, by name and by number of the input."""
+        """Return random states of the calls whose states are inputs of the model, by name and by number of input."""
         random, constants = np.random.default_rng(_SEED), self._constant_starts()
         names = dict(zip((call.output for call in self._graph.calls), self._state_names(), strict=True))
         shapes = {tensor.name: tensor.shape for tensor in self._step_function.state}

@@ -137,17 +137,16 @@ def test_attention_over_the_sequence_is_refused():
 
 def test_inputs_and_outputs_that_cannot_be_are_refused_together_with_everything_else():
     symbol = keras.Input((None,), dtype="int32", name="symbol")
-    counts, scalar = keras.Input((None, 3), dtype="int32", name="counts"), keras.Input((8,), name="scalar")
+    counts = keras.Input((None, 3), dtype="int32", name="counts")
     x = L.LSTM(5, return_sequences=True)(L.Embedding(6, 4)(symbol))
     more = L.Dense(5)(L.Rescaling(0.5)(counts))
-    x = L.Add()([x, more, L.Reshape((-1, 1))(scalar)])
+    x = L.Add()([x, more])
     flat = L.GlobalMaxPooling1D(name="flat")(x)
-    model = keras.Model([symbol, counts, scalar], [L.Dense(3, name="tall")(L.Reshape((-1, 5, 1))(x)), L.Dense(2)(flat)])
+    model = keras.Model([symbol, counts], [L.Dense(3, name="tall")(L.Reshape((-1, 5, 1))(x)), L.Dense(2)(flat)])
     with pytest.raises(NotSteppableError) as caught:
         build_step_function(model)
     for problem in (
         "'counts' of int32 is read as numbers; put an Embedding",
-        "'scalar' has the shape (None, 8); give it (batch, time steps, features)",
         "'tall' has the shape (5, 3) in a step; end it in one row of numbers",
         "flat (GlobalMaxPooling1D)",
     ):
