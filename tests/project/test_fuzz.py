@@ -40,7 +40,7 @@ def test_damaged_files_of_all_kinds_end_in_errors_of_our_own_or_in_a_valid_readi
         stream.absorb("3012")
         stream.save(files / f"{name}.state")
     options = ["--files", str(files), "--keep", str(tmp_path), "--seed", "3", "--jobs", "1"]
-    counts = ["--cases", str(CASES), "--damages", str(DAMAGES), "--keras", "0"]
+    counts = ["--cases", str(CASES), "--damages", str(DAMAGES), "--keras", "0", "--keras2", "0"]
     process = subprocess.run(
         [sys.executable, str(FUZZ), *options, *counts],
         capture_output=True,
@@ -51,7 +51,7 @@ def test_damaged_files_of_all_kinds_end_in_errors_of_our_own_or_in_a_valid_readi
     assert process.returncode == 0, process.stdout + process.stderr
     found = {
         kind: {result: int(count) for count, result in re.findall(r"(\d+) (\w+)", results)}
-        for kind, results in re.findall(r"^([a-z ]+): (.+)$", process.stdout, re.M)
+        for kind, results in re.findall(r"^([a-z0-9 ]+): (.+)$", process.stdout, re.M)
     }
     assert found.keys() >= set(READ)
     assert found["models"].keys() >= {"fine", "DamagedFileError", "DamagedStateError", "ForeignFileError"}
