@@ -1,4 +1,4 @@
-"""Convolutions and pooling along the time alone."""
+"""Convolutions and pooling of one dimension: along the time, or along a row that is made within one step."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from keras import layers
 
 from ...runtime.format.tensor_specs import AnswerTimes
 from ..ops import Ops, Value
+from . import convolution_2d
 from .keras_graph import KerasLayer, LayerCall
 from .past import PastInputs, past_inputs
 from .recurrent import activation_name
-from .rule import CannotStepError, LayerStep, shapes_of, step_rule, weights_of
+from .rule import CannotStepError, LayerStep, Steps, shapes_of, step_rule, weights_of
 
 
 def _window_of(layer: KerasLayer, call: LayerCall, size: int, dilation: int, strides: int) -> PastInputs:
-    if not call.timed or len(call.step_shapes[0]) != 1:
+    if len(call.step_shapes[0]) != 1:
         raise CannotStepError(f"it works along a sequence that is made within one step: {call.input_shapes[0]}")
     return past_inputs(layer, call, size, dilation, strides)
 
 
 @step_rule(layers.Conv1D, padded=True)
-def conv1d(layer: KerasLayer, call: LayerCall) -> LayerStep:
+def conv1d(layer: KerasLayer, call: LayerCall) -> Steps:
     """Multiply the window, as one row, by the kernel; group by group."""
+    if not call.timed:
+        return convolution_2d.conv2d(layer, call)
     window = _window_of(layer, call, layer.kernel_size[0], layer.dilation_rate[0], layer.strides[0])
     name = activation_name(layer.activation)
     kernel, *bias = weights_of(layer)  # (size, C / groups, filters)
@@ -38,8 +41,10 @@ def conv1d(layer: KerasLayer, call: LayerCall) -> LayerStep:
 
 
 @step_rule(layers.DepthwiseConv1D, layers.SeparableConv1D, padded=True)
-def depthwise(layer: KerasLayer, call: LayerCall) -> LayerStep:
+def depthwise(layer: KerasLayer, call: LayerCall) -> Steps:
     """Convolve each channel by itself; SeparableConv1D then mixes them at each step."""
+    if not call.timed:
+        return convolution_2d.depthwise(layer, call)
     window = _window_of(layer, call, layer.kernel_size[0], layer.dilation_rate[0], layer.strides[0])
     name = activation_name(layer.activation)
     kernel, *others = weights_of(layer)  # (size, C, multiplier)
@@ -56,8 +61,10 @@ def depthwise(layer: KerasLayer, call: LayerCall) -> LayerStep:
 
 
 @step_rule(layers.AveragePooling1D, layers.MaxPooling1D, padded=True)
-def pooling(layer: KerasLayer, call: LayerCall) -> LayerStep:
+def pooling(layer: KerasLayer, call: LayerCall) -> Steps:
     """Average or maximum of the window."""
+    if not call.timed:
+        return convolution_2d.pooling(layer, call)
     (size,), (strides,) = np.atleast_1d(layer.pool_size), np.atleast_1d(layer.strides)
     window = _window_of(layer, call, int(size), 1, int(strides))
     average = type(layer) is layers.AveragePooling1D
@@ -70,10 +77,12 @@ def pooling(layer: KerasLayer, call: LayerCall) -> LayerStep:
 
 
 @step_rule(layers.ZeroPadding1D)
-def zero_padding(layer: KerasLayer, call: LayerCall) -> LayerStep:
+def zero_padding(layer: KerasLayer, call: LayerCall) -> Steps:
     """Pass on; the zeros are the initial state of the layer that reads them, which checks their number."""
     before, after = layer.padding
-    if not call.timed or after:
+    if not call.timed:
+        return convolution_2d.zero_padding(layer, call)
+    if after:
         raise CannotStepError(
             f"it puts {after} zeros behind the sequence, whose end a step does not know; "
             f"use padding=({before + after}, 0)"
@@ -83,10 +92,12 @@ def zero_padding(layer: KerasLayer, call: LayerCall) -> LayerStep:
 
 
 @step_rule(layers.Cropping1D)
-def cropping(layer: KerasLayer, call: LayerCall) -> LayerStep:
+def cropping(layer: KerasLayer, call: LayerCall) -> Steps:
     """Pass on from the first step that is left."""
     before, after = layer.cropping
-    if not call.timed or after:
+    if not call.timed:
+        return convolution_2d.cropping(layer, call)
+    if after:
         raise CannotStepError(f"it cuts {after} steps off the end of the sequence, which a step does not know; "
                               f"use cropping=({before}, 0)")  # fmt: skip
     return LayerStep(lambda a, x, state: (x, {}), answers=AnswerTimes(before + 1))

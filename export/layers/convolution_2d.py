@@ -1,11 +1,14 @@
 """Convolutions and pooling over images: (time, frequency, channels), or (rows, columns, channels) within one step.
 
-A convolution is one product: the patches of the image, as rows, by the kernel, as a matrix.
+A convolution is one product: the patches of the image, as rows, by the kernel, as a matrix. A row of (places, channels)
+within one step, as the layers of one dimension have it inside of TimeDistributed, is an image of one row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 from keras import layers
@@ -22,7 +25,7 @@ from .rule import CannotStepError, LayerStep, shapes_of, stateless, step_rule, w
 def conv2d(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Multiply the patches by the kernel, group by group."""
     name = activation_name(layer.activation)
-    kernel, *bias = weights_of(layer)  # (rows, columns, C / groups, filters)
+    kernel, *bias = weights_of(layer)  # ([rows,] columns, C / groups, filters)
     groups = layer.groups
     matrices = [part.reshape(-1, part.shape[-1]).copy() for part in np.split(kernel, groups, axis=-1)]
 
@@ -41,10 +44,12 @@ def conv2d(layer: KerasLayer, call: LayerCall) -> LayerStep:
 def depthwise(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Convolve each channel by itself; SeparableConv2D then mixes them at each place."""
     name = activation_name(layer.activation)
-    kernel, *others = weights_of(layer)  # (rows, columns, C, multiplier)
-    mixing = others.pop(0)[0, 0].copy() if type(layer) is layers.SeparableConv2D else None  # (C multiplier, filters)
-    channels, multiplier = kernel.shape[2:]
-    places = prod(kernel.shape[:2])
+    kernel, *others = weights_of(layer)  # ([rows,] columns, C, multiplier)
+    mixed = isinstance(layer, layers.SeparableConv1D | layers.SeparableConv2D)
+    mixing = others.pop(0) if mixed else None
+    mixing = None if mixing is None else mixing.reshape(mixing.shape[-2:])  # (C multiplier, filters)
+    channels, multiplier = kernel.shape[-2:]
+    places = prod(kernel.shape[:-2])
     factors = kernel.reshape(places * channels, multiplier).copy()
 
     def convolve(a: Ops, patches: Patches, seen: Value) -> Value:
@@ -62,7 +67,7 @@ def depthwise(layer: KerasLayer, call: LayerCall) -> LayerStep:
 @step_rule(layers.AveragePooling2D, layers.MaxPooling2D, padded=True)
 def pooling(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Average or maximum of the patches; padding counts for neither."""
-    average = type(layer) is layers.AveragePooling2D
+    average = isinstance(layer, layers.AveragePooling1D | layers.AveragePooling2D)
 
     def pool(a: Ops, patches: Patches, seen: Value) -> Value:
         if average:
@@ -79,7 +84,7 @@ def pooling(layer: KerasLayer, call: LayerCall) -> LayerStep:
 def zero_padding(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Put zeros around the frequencies; those before the time are the initial state of the layer that reads them."""
     _require_channels_last(layer)
-    time, frequency = (tuple(pair) for pair in layer.padding)
+    time, frequency = _pairs(layer.padding)
     if call.timed and time[1]:
         raise CannotStepError(
             f"it puts {time[1]} zeros behind the sequence, whose end a step does not know; "
@@ -93,7 +98,7 @@ def zero_padding(layer: KerasLayer, call: LayerCall) -> LayerStep:
 def cropping(layer: KerasLayer, call: LayerCall) -> LayerStep:
     """Cut frequencies off, and pass on from the first step that is left."""
     _require_channels_last(layer)
-    time, frequency = (tuple(pair) for pair in layer.cropping)
+    time, frequency = _pairs(layer.cropping)
     if call.timed and time[1]:
         raise CannotStepError(f"it cuts {time[1]} steps off the end of the sequence, which a step does not know; "
                               f"use cropping=(({time[0]}, 0), {frequency})")  # fmt: skip
@@ -122,8 +127,15 @@ def global_pooling(layer: KerasLayer, call: LayerCall) -> LayerStep:
 
 
 def _require_channels_last(layer: KerasLayer) -> None:
-    if layer.data_format != "channels_last":
+    if getattr(layer, "data_format", "channels_last") != "channels_last":  # Cropping1D has none
         raise CannotStepError(f"its data_format is {layer.data_format!r}; channels_last can be stepped")
+
+
+def _pairs(zeros: Sequence[Any]) -> tuple[Pair, Pair]:
+    """Return what a layer puts before and behind the rows and the columns; one of one dimension has columns alone."""
+    pairs = [zeros] if isinstance(zeros[0], int) else zeros
+    before, behind = pairs[-1]
+    return (0, 0) if len(pairs) == 1 else (pairs[0][0], pairs[0][1]), (before, behind)
 
 
 def _image(call: LayerCall, rows: tuple[int, ...], columns: tuple[int, ...]) -> tuple[Pair, tuple[Pair, Pair]]:
@@ -131,12 +143,13 @@ def _image(call: LayerCall, rows: tuple[int, ...], columns: tuple[int, ...]) -> 
     shape = shapes_of(call)[0]
     if call.timed:
         return (1, shape[0]), ((0, 0), (columns[0], columns[1]))
-    return (shape[0], shape[1]), ((rows[0], rows[1]), (columns[0], columns[1]))
+    size = (1, shape[0]) if len(shape) == 2 else (shape[0], shape[1])
+    return size, ((rows[0], rows[1]), (columns[0], columns[1]))
 
 
 def _copied(patches: Patches, call: LayerCall, answers: AnswerTimes = EVERY_STEP) -> LayerStep:
     """Return the step that makes an image of patches of one place each."""
-    shape = patches.shape[1:] if call.timed else patches.shape
+    shape = patches.shape[1:] if call.timed or len(call.step_shapes[0]) == 2 else patches.shape
 
     def apply(a: Ops, x: Value, state: object) -> tuple[Value, dict[str, Value]]:
         y = patches.padded(a, patches.cut(a, x))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -93,14 +93,15 @@ def _along_axis(size: int, kernel: int, strides: int, dilation: int, zeros: Pair
 def step_of_patches(
     layer: KerasLayer,
     call: LayerCall,
-    kernel: Pair,
-    strides: Pair,
-    dilation: Pair,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
     function: Callable[[Ops, Patches, Value], Value],
 ) -> LayerStep:
     """Return the step of a convolution or pooling over an image.
 
-    The image is (time, frequency, channels), of which a step sees the last frames, or it is made within one step.
+    The image is (time, frequency, channels), of which a step sees the last frames, or it is made within one step, where
+    a layer of one dimension sees it as one row.
 
     Args:
         layer: The layer.
@@ -115,23 +116,23 @@ def step_of_patches(
     """
     if layer.data_format != "channels_last":
         raise CannotStepError(f"its data_format is {layer.data_format!r}; channels_last can be stepped")
+    (rows, columns), (down, right), (apart, beside) = (_pair(sizes) for sizes in (kernel, strides, dilation))
     if call.timed:
-        window = past_inputs(layer, call, kernel[0], dilation[0], strides[0])
-        frequencies = window.shape[0]
-        patches = patches_of((kernel[0], frequencies), kernel, (1, strides[1]), (1, dilation[1]),
-                             _along_frequency(layer, frequencies, kernel, strides, dilation))  # fmt: skip
+        window = past_inputs(layer, call, rows, apart, down)
+        size = rows, window.shape[0]
+        zeros = (0, 0), _zeros(size, (rows, columns), (1, right), (1, beside), layer.padding)[1]
+        patches = patches_of(size, (rows, columns), (1, right), (1, beside), zeros)  # the zeros before are in the past
         return window.step(lambda a, seen: _shaped(a, function(a, patches, patches.cut(a, seen)), patches.shape[1:]))
-    rows, columns, _ = shapes_of(call)[0]
-    patches = patches_of((rows, columns), kernel, strides, dilation, layer.padding)
-    return stateless(lambda a, x: _shaped(a, function(a, patches, patches.cut(a, x)), patches.shape))
+    *shape, _ = shapes_of(call)[0]
+    padding = ((0, 0), ((columns - 1) * beside, 0)) if layer.padding == "causal" else layer.padding
+    patches = patches_of(_pair(shape), (rows, columns), (down, right), (apart, beside), padding)
+    made = patches.shape[-len(shape) :]
+    return stateless(lambda a, x: _shaped(a, function(a, patches, patches.cut(a, x)), made))
 
 
-def _along_frequency(
-    layer: KerasLayer, frequencies: int, kernel: Pair, strides: Pair, dilation: Pair
-) -> tuple[Pair, Pair]:
-    """Return the zeros of the padding: none along the time, whose past has them."""
-    zeros = _zeros((1, frequencies), (1, kernel[1]), (1, strides[1]), (1, dilation[1]), layer.padding)
-    return (0, 0), zeros[1]
+def _pair(sizes: Sequence[int]) -> Pair:
+    """Return sizes along rows and columns; those of one dimension are along the columns of one row."""
+    return (1, int(sizes[0])) if len(sizes) == 1 else (int(sizes[0]), int(sizes[1]))
 
 
 def _shaped(a: Ops, y: Value, shape: tuple[int, ...]) -> Value:

@@ -179,6 +179,18 @@ LAYERS = {
         L.AveragePooling2D((1, 3), strides=(1, 2), padding="same"),
     ),
     "Cropping2D": lambda: over_frequency(L.Cropping2D(((0, 0), (2, 1)))),
+    "TimeDistributed on rows": lambda: series(
+        L.Dense(24),
+        L.Reshape((-1, 8, 3)),
+        L.TimeDistributed(L.Conv1D(4, 3, activation="relu", padding="causal", dilation_rate=2)),
+        L.TimeDistributed(L.MaxPooling1D(2, padding="same")),
+        L.TimeDistributed(L.ZeroPadding1D((2, 1))),
+        L.TimeDistributed(L.DepthwiseConv1D(2, depth_multiplier=2)),
+        L.TimeDistributed(L.Cropping1D((1, 1))),
+        L.TimeDistributed(L.SeparableConv1D(5, 2, strides=2, padding="same")),
+        L.TimeDistributed(L.AveragePooling1D(2, strides=1, padding="same")),
+        L.TimeDistributed(L.Flatten()),
+    ),
     "TimeDistributed on images": lambda: series(
         L.Dense(24),
         L.Reshape((-1, 4, 3, 2)),
