@@ -35,15 +35,23 @@ def bench(
     from ...runtime.bench.report import as_json as to_json
     from ...runtime.bench.report import as_rows, draw, machine
     from ...runtime.common.atomic_write import atomic_write, make_folder
-    from ...runtime.common.terminal import import_silently, print_table, silence_stderr, status
+    from ...runtime.common.errors import BackendError
+    from ...runtime.common.terminal import import_silently, print_table, print_text, silence_stderr, status
     from ...runtime.interpreters.probe import usable_backends
     from ..sources.source import read_source
 
     format = read_model_file(file).format
     with silence_stderr():
         names = backend or list(usable_backends(format))  # before TensorFlow, which tflite-runtime cannot follow
-        for name in names:
-            load(file, backend=name)  # or a file that does not load would be refused after minutes
+        left_out: list[str] = []
+        for name in tuple(names):  # or a file that does not load would be refused after minutes
+            try:
+                load(file, backend=name)
+            except BackendError as error:
+                if backend or len(names) == 1:
+                    raise
+                names.remove(name)
+                left_out.append(str(error))
     if plot is not None:
         make_folder(plot.parent)
     more = None
@@ -64,6 +72,8 @@ def bench(
         return
     print(machine())
     print_table(*as_rows(found))
+    for reason in left_out:
+        print_text(f"left out: {reason}", err=True)
 
 
 def keras_variants(keras_model: KerasModel, *, one_hot: bool = False) -> Any:
