@@ -2,6 +2,7 @@
 
     python benchmarks/architectures.py --count 300
     python benchmarks/architectures.py --count 50 --kind rate
+    python benchmarks/architectures.py --count 100 --kind window
 
 Each is exported (Keras on the whole sequence against the files one symbol at a time, carried from two states and step
 by step), and then absorbed in chunks and with its state taken out and put back in the middle. One line each, as JSON.

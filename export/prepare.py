@@ -147,14 +147,23 @@ def with_start_state(
     Args:
         step_function: The step function of a model.
         given: Name -> numbers of the shape of the state tensor, with a batch of 1 before it or without: a learned
-            state, or `Stream.state`. None: the state it has now.
+            state, or `Stream.state`; of a window in rows, that which each window begins with. None: the state it has
+            now.
         warm_up: Ids of shape (T,) that are stepped from there, in float64; the state after them, rounded to float32, is
             the start state.
 
     Raises:
         StateMismatchError: Names or shapes are not those of the state, or a number is not finite; all of that is named.
     """
-    state = step_function.state
+    state, window = step_function.state, step_function.window
+    if window is not None and (window.method == "recompute" or (warm_up is not None and len(warm_up))):
+        if given is not None or (warm_up is not None and len(warm_up)):
+            raise StateMismatchError(
+                f"Each window of {window.length} time steps begins anew, so nothing that comes before it can be its "
+                "start: leave out the warm-up, or write an endless stream (carried=True, --carried). A start state can "
+                "be given to windows in rows alone. Nothing was written."
+            )
+        return step_function
     start = {**initial_values(state), **({} if given is None else _checked(step_function, given))}
     if warm_up is not None and len(warm_up):
         if static := [tensor.describe() for tensor in step_function.interface.static.values()]:
@@ -180,7 +189,10 @@ def with_start_state(
 
 def _checked(step_function: StepFunction, given: Mapping[str, ArrayLike]) -> dict[str, Float32]:
     """Return `given` as float32 of shape (1, ...) by name, or refuse it."""
-    shapes = {tensor.name: tensor.shape for tensor in step_function.state if not tensor.given}
+    # A window in rows is told how one row begins.
+    rows = 0 if step_function.window is None else 1
+    shapes = {tensor.name: tensor.shape[rows:] for tensor in step_function.state if not tensor.given}
+    whole = {tensor.name: (1, *tensor.shape) for tensor in step_function.state}
     problems = [f"{name} is not given" for name in shapes if name not in given]
     found = {}
     for name, value in given.items():
@@ -198,7 +210,7 @@ def _checked(step_function: StepFunction, given: Mapping[str, ArrayLike]) -> dic
         elif not np.isfinite(array).all():
             problems.append(f"{name} is not finite everywhere")
         else:
-            found[name] = array.reshape((1, *shapes[name]))
+            found[name] = np.broadcast_to(array.reshape(shapes[name]), whole[name]).astype(np.float32)
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise StateMismatchError(

@@ -74,6 +74,10 @@ class Staggered:
         for step in found:
             made.append(replace(_hold(step, times), answers=EVERY_STEP))
             times = _made_at(step.answers, times)
+        if not times.any():
+            raise CannotStepError(
+                f"it has no output within a window of {self._length} time steps; make the window longer"
+            )
         self._times[call.output] = times if call.whole else None
         return tuple(made)
 

@@ -49,6 +49,7 @@ class Contents:
         if self.manifest is not None:
             times = self.manifest.answers
             parts += [] if times == EVERY_STEP else [f"answers {times.describe()}"]
+            parts += [] if self.manifest.window is None else [self.manifest.window.describe()]
             parts += ["sha256 verified", self.manifest.quantization, f"made by {self.manifest.producer or 'unknown'}"]
         elif self.foreign:
             parts.append("no stepcell manifest")

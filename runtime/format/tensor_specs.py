@@ -128,6 +128,11 @@ class Window:
     length: int
     method: str
 
+    def describe(self) -> str:
+        """Return it in words."""
+        how = f"in {self.length} staggered rows" if self.method == "rows" else "computed anew at each step"
+        return f"from a window of {self.length} time steps, {how}"
+
 
 @dataclass(frozen=True)
 class Output:

@@ -64,6 +64,44 @@ def rated_model(choose: Choose) -> keras.Model:
     return with_random_weights(keras.Model(source, L.Dense(symbols, activation=last)(x)), seed=choose(range(100)))
 
 
+def window_model(choose: Choose) -> keras.Model:
+    """A model of a fixed number of time steps that answers once."""
+    symbols, length = choose([2, 3, 5]), choose([5, 8, 13])
+    source = keras.Input((length,), dtype="int32")
+    x = L.Embedding(symbols, choose([3, 4]), mask_zero=choose([False, False, False, True]))(source)
+    masked = getattr(x, "_keras_mask", None) is not None
+    for _ in range(choose([0, 1, 2])):
+        kinds = [_recurrent, _per_step] if masked else [_recurrent, _window, _per_step, _window_layer]
+        x = choose(kinds)(x, choose)
+        masked = masked or getattr(x, "_keras_mask", None) is not None
+    ends = [lambda: _recurrent(x, choose, whole=False), lambda: _recurrent(x, choose, whole=False)]
+    if not masked:
+        ends += [
+            lambda: L.Dense(4, activation="tanh")(L.Dropout(0.1)(L.Flatten()(x))),
+            lambda: L.GlobalAveragePooling1D()(x),
+            lambda: L.GlobalMaxPooling1D()(_recurrent(x, choose)),
+            lambda: _recurrent(x, choose)[:, -1, :],
+            lambda: L.Bidirectional(L.GRU(3))(x),
+            lambda: L.Concatenate()([L.GRU(3)(x), L.GlobalMaxPooling1D()(x)]),
+            lambda: L.LSTM(3)(L.Add()([L.Dense(4)(x), L.MultiHeadAttention(2, 2)(x, x, x)[..., :1]])),
+        ]
+    last = choose(["softmax", "sigmoid", "linear"])
+    answer = L.Dense(symbols, activation=last)(choose(ends)())
+    return with_random_weights(keras.Model(source, answer), seed=choose(range(100)))
+
+
+def _window_layer(x: Any, choose: Choose) -> Any:
+    """A layer that shortens a window of time steps."""
+    layers = [
+        L.Conv1D(4, 2, activation=choose(_BOUNDED)),
+        L.Conv1D(3, 2, dilation_rate=2),
+        L.Conv1D(4, 3, strides=2),
+        L.MaxPooling1D(2),
+        L.AveragePooling1D(2, strides=1),
+    ]
+    return choose(layers)(x) if x.shape[1] > 4 else L.Dense(4)(x)
+
+
 def operations_model(choose: Choose) -> keras.Model:
     """A model with operations of keras.ops, most of them without a rule, around layers."""
     symbols = choose([2, 3, 5, 8])
@@ -93,7 +131,13 @@ def cells_model(choose: Choose) -> keras.Model:
     return with_random_weights(keras.Model(source, L.Dense(symbols, activation=last)(x)), seed=choose(range(100)))
 
 
-KINDS = {"plain": random_model, "rate": rated_model, "operations": operations_model, "cells": cells_model}
+KINDS = {
+    "plain": random_model,
+    "rate": rated_model,
+    "window": window_model,
+    "operations": operations_model,
+    "cells": cells_model,
+}
 
 
 def difference_of_ways(path: Path, backend: str, ids: Sequence[int], cut: int) -> float:
