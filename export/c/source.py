@@ -61,7 +61,12 @@ def c_source(file: ModelFile, name: str) -> CSource:
         plan = plan_step(file)
     except CalculationError as error:
         raise NotSteppableError(f"{file.name} cannot be written as C: {error}. Nothing was written.") from error
-    writer = _Writer(file.manifest, plan, name)
+    return print_source(plan, file.manifest, name)
+
+
+def print_source(plan: StepPlan, manifest: Manifest, name: str) -> CSource:
+    """Return the C source of a planned step of a model with `manifest`."""
+    writer = _Writer(manifest, plan, name)
     return CSource(name, writer.header(), writer.body(), plan)
 
 

@@ -19,6 +19,21 @@ def writers_of(statements: Sequence[Statement], memory: Memory) -> list[int]:
     return [n for n, each in enumerate(statements) if any(view.memory is memory for view in each.writes)]
 
 
+def needed_only(statements: Sequence[Statement], kept: Iterable[Memory]) -> list[Statement]:
+    """Leave out statements whose results nothing reads.
+
+    Args:
+        statements: The statements of a step.
+        kept: Memory that is read after the step.
+    """
+    needed, found = set(map(id, kept)), []
+    for statement in reversed(statements):
+        if any(id(view.memory) in needed for view in statement.writes):
+            found.append(statement)
+            needed.update(id(view.memory) for view in statement.reads)
+    return found[::-1]
+
+
 def with_starts(statements: Sequence[Statement], kept: Iterable[Memory]) -> list[Statement]:
     """Let products begin with what is added to them: a bias, another product, a row of a table.
 

@@ -12,7 +12,7 @@ from ...format.model_file import ModelFile
 from ...format.tensor_specs import SYMBOL
 from ..numpy_backend import step_program
 from ..numpy_engine import CalculationError, Program
-from .join import in_place, rows_first, with_joined_loops, with_starts
+from .join import in_place, needed_only, rows_first, with_joined_loops, with_starts
 from .statements import After, Loop, Matmul, Product, Row, Statement, loop, statements_of
 from .views import Memories, Memory, View
 
@@ -133,6 +133,7 @@ def plan_program(program: Program, manifest: Manifest) -> StepPlan:
         view.memory.port = name
         outputs[name] = view
     needed = [*kept, *(view.memory for view in outputs.values())]
+    statements = needed_only(statements, needed)
     statements = with_joined_loops(with_starts(rows_first(statements), needed))
     variables = _variables(statements, kept)
     # The memory of a next state may become part of another, so it is found again behind the statements.
