@@ -103,7 +103,10 @@ class ValueObjective:
         return ValuePredictions(streams, answers, self._scaling)
 
     def _base(self, features: Tensor) -> Tensor:
-        return tf.gather(features, list(self._scaling.bases), axis=-1) if self._scaling.bases else 0.0
+        bases = np.array(self._scaling.bases, np.int32)
+        if not bases.size:
+            return 0.0
+        return tf.gather(features, np.maximum(bases, 0), axis=-1) * (bases >= 0).astype(np.float32)
 
 
 def objective_of(network: BuiltNetwork) -> Objective:

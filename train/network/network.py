@@ -180,12 +180,12 @@ def _connect(
     for layer in following:
         x = layer(x)
     if values is not None:
-        x = _scale(x, [inputs[len(symbols) + index] for index in values.bases], values)
+        x = _scale(x, inputs[len(symbols) :], values)
     return keras.Model(inputs if len(inputs) > 1 else inputs[0], x, name=name)  # a list of one is warned about at calls
 
 
-def _scale(x: Any, bases: Sequence[Any], values: ValueScaling) -> Any:
-    """Return the values of which `x`, (B, T, K), are in standard deviations; `bases`, (B, T, 1) each, are added."""
+def _scale(x: Any, features: Sequence[Any], values: ValueScaling) -> Any:
+    """Return the values of which `x`, (B, T, K), are in standard deviations; their bases, `features`, are added."""
     import keras
 
     factors, offsets = values.deviations.tolist(), values.offsets.tolist()
@@ -193,7 +193,11 @@ def _scale(x: Any, bases: Sequence[Any], values: ValueScaling) -> Any:
     scaling = keras.layers.Rescaling(
         factors[0] if one else factors, offsets[0] if one else offsets, name=f"{PREFIX}values"
     )
-    if not bases:
+    if not values.bases:
         return scaling(x)
+    bases = [
+        features[index] if index >= 0 else keras.layers.Rescaling(0.0, name=f"{PREFIX}no_base_{number}")(features[0])
+        for number, index in enumerate(values.bases)
+    ]
     base = bases[0] if len(bases) == 1 else keras.layers.Concatenate(name=f"{PREFIX}bases")(bases)
     return keras.layers.Add(name=f"{PREFIX}with_bases")([base, scaling(x)])

@@ -34,7 +34,7 @@ class ValueScaling:
         means: Mean of each value, or of its change from the base.
         variances: Variance of the same.
         bases: For each value the index of a feature whose present number is its base: the network answers with the
-            change from it. (): there are none.
+            change from it. -1: it has none; (): none has.
         loss: One of `LOSSES`.
     """
 

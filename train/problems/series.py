@@ -36,7 +36,7 @@ class ValueCorpus(Corpus):
 
     @cached_property
     def scaling(self) -> ValueScaling:
-        """The scale of the values: of their changes, if these are smaller than the values and the network reads them.
+        """The scale of the values: of its changes, where these spread less than the value and the network reads it.
 
         Raises:
             CorpusError: A value is constant, or so far from 0 that float32 cannot tell its numbers apart.
@@ -48,16 +48,14 @@ class ValueCorpus(Corpus):
         reader, features = self.reader, self.encoded_train.features
         assert isinstance(reader, EventsReader)
         assert features is not None
-        bases = tuple(list(reader.features.values()).index(column) for column in self.columns)
-        changes = targets.astype(np.float64) - features.values[:, list(bases)]
-        variances, means = changes.var(axis=0), changes.mean(axis=0)
-        shares = [variance / stats.variance for variance, stats in zip(variances, of_values, strict=True)]
-        if sum(shares) >= len(shares) or not variances.all():
-            return _scaling(of_values, (), self.loss)
-        of_changes = [
-            FeatureStats(*each) for each in zip(self.columns, means.tolist(), variances.tolist(), strict=True)
-        ]
-        return _scaling(of_changes, bases, self.loss)
+        indices = [list(reader.features.values()).index(column) for column in self.columns]
+        changes = targets.astype(np.float64) - features.values[:, indices]
+        stats, bases = [], []
+        for column, index, change, of_value in zip(self.columns, indices, changes.T, of_values, strict=True):
+            is_slow = 0 < change.var() < of_value.variance
+            stats.append(FeatureStats(column, float(change.mean()), float(change.var())) if is_slow else of_value)
+            bases.append(index if is_slow else -1)
+        return _scaling(stats, tuple(bases) if max(bases) >= 0 else (), self.loss)
 
     def to_json(self) -> dict[str, Any]:
         """See `Corpus.to_json`; with the columns of the right answers, as `stepcell evaluate` reads them."""

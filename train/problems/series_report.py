@@ -47,7 +47,9 @@ class SeriesReport:
         rows = [self._row(name, part) for name, part in (("learned", corpus.train), ("held out", corpus.held_out))]
         rows_later = f"{self.ahead} row{'s' * (self.ahead > 1)} later"
         what = f"the value {rows_later}" if self.ahead else "the value of the row"
-        how = " as the change from the present one" if scaling.bases else ""
+        slow = [name for name, base in zip(scaling.names, scaling.bases, strict=False) if base >= 0]
+        which = f" of {', '.join(slow)}" if len(slow) < len(scaling.names) else ""
+        how = f", as the change from the present one{which}" if slow else ""
         notes = [
             f"{corpus.train.source}: {corpus.train.found}",
             f"answered: {', '.join(scaling.names)}, {what}{how}",

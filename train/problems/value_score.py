@@ -43,7 +43,8 @@ class ValueScore:
 
     def facts(self) -> dict[str, Any]:
         """Return the figures that a model file records."""
-        return {"mean_absolute_error": list(self.absolute), "mean_squared_error": list(self.squared)}
+        errors = {"mean_absolute_error": self.absolute, "mean_squared_error": self.squared}
+        return {name: [float(f"{error:.6g}") for error in each] for name, each in errors.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as a JSON object."""

@@ -85,10 +85,11 @@ def test_a_slow_series_is_answered_as_the_change_from_the_present_value(tmp_path
     reader = EventsReader((), features={"noise": "noise", "level": "level"})
     assert Series.from_file(path, reader, ["level"]).corpus.scaling.bases == (1,)
     assert Series.from_file(path, reader, ["noise"]).corpus.scaling.bases == ()  # its changes are larger
+    assert Series.from_file(path, reader, ["noise", "level"]).corpus.scaling.bases == (-1, 1)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("bases", [(), (1, 0)])
+@pytest.mark.parametrize("bases", [(), (1, 0), (-1, 1)])
 def test_what_is_trained_is_what_keras_computes(bases, loss):
     scales = (FeatureStats("volts", 230.0, 9.0), FeatureStats("amps", 3.0, 4.0))
     values = ValueScaling(("watts", "phase"), (500.0, 1.0), (90_000.0, 0.25), bases, loss)
