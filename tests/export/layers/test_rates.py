@@ -206,6 +206,19 @@ def test_a_wrong_rate_is_noticed(owner, name, wrong, rated, monkeypatch):
         expected_of(prepare(rated), steps=200)
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "wrong"),
+    [(plan, "Clock", Late), (plan.Node, "run", never_held)],
+    ids=["phase off by one", "state not held"],
+)
+def test_a_file_with_a_wrong_rate_is_refused(owner, name, wrong, rated, device, tmp_path, monkeypatch):
+    expected = expected_of(prepare(rated), steps=100)
+    monkeypatch.setattr(owner, name, wrong)
+    broken = build_file(prepare(rated), "onnx", "float32", tmp_path)
+    with pytest.raises(ParityError):
+        prove(broken, expected, device)
+
+
 @pytest.mark.slow
 def test_rates_over_frequency_in_a_file_equal_keras_on_every_interpreter(tmp_path):
     frames = keras.Input((None, 8))
