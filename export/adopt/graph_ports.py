@@ -12,7 +12,7 @@ from ...runtime.doctor.compatibility import file_incompatibilities
 from ...runtime.doctor.diagnosis import is_installed
 from ...runtime.format.flatbuffer import FlatbufferError
 from ...runtime.format.io_mapping import TENSOR_TYPES, TensorSpec
-from ...runtime.format.model_file import TFLITE
+from ...runtime.format.model_file import ONNX, TFLITE
 from ...runtime.format.onnx_graph import OnnxGraph, OnnxGraphError, OnnxValue, read_onnx_graph
 from ...runtime.format.tflite_graph import Tensor, TfliteGraph, likely_signature, read_tflite_graph, tensors_of
 from ...runtime.interpreters.mapped_backend import constant_of
@@ -79,7 +79,7 @@ def read_ports(
 def with_output_shapes(
     ports: GraphPorts, path: Path, constants: Mapping[str, tuple[float, ...]], worker: WorkerProcess
 ) -> GraphPorts:
-    """Return an ONNX graph with the shapes that its outputs have in a run, where the file leaves them open.
+    """Return a graph with the shapes that its outputs have in a run, where the file leaves them open.
 
     Args:
         ports: The graph.
@@ -87,15 +87,18 @@ def with_output_shapes(
         constants: Name of an input -> its numbers; all others are zeros.
         worker: The process to run it in. If the run fails, the shapes stay as they are.
     """
-    if not isinstance(ports.graph, OnnxGraph) or not any(_is_open(value) for value in ports.graph.outputs):
+    if not _has_open_outputs(ports):
         return ports
+    format = ONNX if isinstance(ports.graph, OnnxGraph) else TFLITE
     fed = {
         name: constant_of(port, value if len(value := constants.get(name, (0.0,))) == port.size else value[0])
         for name, port in ports.inputs.items()
         if port.dtype in TENSOR_TYPES
     }
-    for backend in drop_numpy_fallback(each for each in backends_for("onnx") if is_installed(each)):
-        found = worker.request("run_once", pack_arrays(fed), model=str(path), backend=backend)
+    for backend in drop_numpy_fallback(each for each in backends_for(format) if is_installed(each)):
+        found = worker.request(
+            "run_once", pack_arrays(fed), model=str(path), backend=backend, signature=ports.signature
+        )
         if found.failure is None:
             shapes = {name: tuple(shape) for name, shape in found.value.items()}
             outputs = {name: replace(port, shape=shapes.get(name, port.shape)) for name, port in ports.outputs.items()}
@@ -183,8 +186,11 @@ def _known_dimensions(ports: GraphPorts, input: str) -> list[int | None] | None:
     return [None if size < 0 else size for size in ports.graph.subgraphs[subgraph].tensors[inputs[input]].dynamic]
 
 
-def _is_open(value: OnnxValue) -> bool:
-    return value.shape is None or not all(map(_is_known, value.shape))
+def _has_open_outputs(ports: GraphPorts) -> bool:
+    if isinstance(ports.graph, OnnxGraph):
+        return any(value.shape is None or not all(map(_is_known, value.shape)) for value in ports.graph.outputs)
+    subgraph, _, outputs = tensors_of(ports.graph, ports.signature)
+    return any(-1 in ports.graph.subgraphs[subgraph].tensors[index].dynamic for index in outputs.values())
 
 
 def _is_known(size: int | str) -> bool:

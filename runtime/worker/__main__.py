@@ -61,9 +61,9 @@ def open_file(model: str, backend: str) -> Answer:
     return None, []
 
 
-def run_once(fed: bytes, model: str, backend: str) -> Answer:
+def run_once(fed: bytes, model: str, backend: str, signature: str = "") -> Answer:
     """Run the graph of the file `model`, with or without a manifest, once; return the shape of each output."""
-    run = raw_runner(backend, Path(model).read_bytes())
+    run = raw_runner(backend, Path(model).read_bytes(), signature)
     return {name: array.shape for name, array in run(unpack_arrays(fed)).items()}, []
 
 

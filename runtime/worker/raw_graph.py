@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..common.arrays import AnyArray
+from ..common.errors import BackendError
 from ..format.tflite_graph import read_tflite_graph, tensors_of
 from ..interpreters.graph_runners import Runner
 from ..interpreters.numpy_backend import read_calculation
@@ -18,8 +19,13 @@ from ..interpreters.registry import NUMPY, open_any_file
 _BEGINNING = "start/"  # of the names of arrays that are fed at the first step alone
 
 
-def raw_runner(backend: str, content: bytes) -> Runner:
+def raw_runner(backend: str, content: bytes, signature: str = "") -> Runner:
     """Return the function that runs the whole graph `content` on an interpreter.
+
+    Args:
+        backend: The interpreter.
+        content: A graph; of a TFLite file the first one is run.
+        signature: The TFLite signature that the names belong to; "": they are names of tensors.
 
     Raises:
         NoInterpreterError, BackendError: It cannot be loaded.
@@ -30,9 +36,19 @@ def raw_runner(backend: str, content: bytes) -> Runner:
     if backend == "onnxruntime":
         names = [node.name for node in interpreter.get_outputs()]
         return lambda fed: dict(zip(names, map(np.asarray, interpreter.run(names, dict(fed))), strict=True))
-    _, inputs, outputs = tensors_of(read_tflite_graph(content), "")
+    graph = read_tflite_graph(content)
+    subgraph, inputs, outputs = tensors_of(graph, signature)
+    if subgraph:
+        raise BackendError(f"The signature {signature!r} is not the first graph of the file.")
+    shapes = {name: graph.subgraphs[0].tensors[index].shape for name, index in inputs.items()}
 
     def run(fed: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
+        resized = [name for name, array in fed.items() if array.shape != shapes[name]]
+        for name in resized:
+            interpreter.resize_tensor_input(inputs[name], fed[name].shape)
+            shapes[name] = fed[name].shape
+        if resized:
+            interpreter.allocate_tensors()
         for name, array in fed.items():
             interpreter.set_tensor(inputs[name], array)
         interpreter.invoke()

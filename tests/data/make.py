@@ -194,6 +194,8 @@ def make_foreign() -> None:
         foreign.converted_onnx(folder / "converted.onnx")
     with tempfile.TemporaryDirectory() as temporary:
         foreign.signed_tflite(folder / "signed.tflite", temporary)
+    with tempfile.TemporaryDirectory() as temporary:
+        foreign.open_tflite(folder / "open.tflite", temporary)
     foreign.operators_tflite(folder / "operators.tflite")
     foreign.softmax_tflite(folder / "softmax.tflite")
     foreign.dense8_tflite(folder / "dense8.tflite")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support import number_graphs as graphs
 from support.manifests import schema_errors
+from support.models import DATA
 from typer.testing import CliRunner
 
 from stepcell.cli import app
@@ -37,6 +38,13 @@ def test_chunks_are_stepped_with_constants_and_open_shapes(folder):
         assert np.allclose([each.values[0] for each in found], 3e4 * expected, rtol=1e-6)
         assert [each.outputs["peak"].values.tolist() for each in found] == [[1.0], [2.0]]
         assert np.allclose(stream.state["kept"], expected[1])
+
+
+def test_open_shapes_of_a_tflite_file_are_set_too(tmp_path):
+    adopt(DATA / "foreign" / "open.tflite", tmp_path / "m.tflite", features=["chunk"], shapes={"chunk": (1, 5)})
+    for backend in ("litert", "tflite", "numpy"):
+        answer = load(tmp_path / "m.tflite", backend=backend).stream().step(features=CHUNK).values
+        assert np.allclose(answer, np.tanh(CHUNK.mean()) * CHUNK, atol=1e-6)
 
 
 def test_its_manifest_says_all_of_it(folder):
