@@ -31,6 +31,9 @@ _ACTIVATIONS = [
     "hard_silu",
 ]
 
+# Keras stacks no stacks, and no cells that return a state by itself.
+_IN_A_STACK = [name for name in CELLS if "stacked" not in name and name != "IndRNN"]
+
 
 def random_model(choose: Choose) -> keras.Model:
     """A model of a few random layers around at least one that has a state."""
@@ -122,10 +125,9 @@ def cells_model(choose: Choose) -> keras.Model:
     source = keras.Input((None,), dtype="int32")
     x = L.Embedding(symbols, choose([4, 6]), mask_zero=choose([False, False, True]))(source)
     for _ in range(choose([1, 1, 2])):
-        cells = [CELLS[choose(list(CELLS))]() for _ in range(choose([1, 1, 2]))]
-        if any(isinstance(cell, L.StackedRNNCells) for cell in cells):
-            cells = cells[:1]
-        x = L.RNN(cells if len(cells) > 1 else cells[0], zero_output_for_mask=choose([False, True]), **SEQUENCES)(x)
+        cells = [CELLS[choose(_IN_A_STACK)]() for _ in range(2)] if choose([False, False, True]) else None
+        cell = L.StackedRNNCells(cells) if cells else CELLS[choose(list(CELLS))]()
+        x = L.RNN(cell, zero_output_for_mask=choose([False, True]), **SEQUENCES)(x)
         x = L.LayerNormalization()(x)
     last = choose(["softmax", "sigmoid", "linear"])
     return with_random_weights(keras.Model(source, L.Dense(symbols, activation=last)(x)), seed=choose(range(100)))
@@ -177,7 +179,6 @@ def _operation(x: Any, choose: Choose) -> Any:
         lambda: ops.logsumexp(x, axis=-1, keepdims=True) * 0.1 + x,
         lambda: ops.rsqrt(ops.square(x) + 1.0) * x,
         lambda: keras.activations.gelu(x, approximate=choose([True, False])),
-        lambda: ops.maximum(x, ops.roll(x, 1, axis=-1)),
         lambda: ops.stack([x, -x], axis=-1)[..., 0],
         lambda: ops.reshape(ops.transpose(ops.reshape(L.Dense(6)(x), (-1, ops.shape(x)[1], 2, 3)), (0, 1, 3, 2)),
                             (-1, ops.shape(x)[1], 6)) if x.shape[1] else ops.floor(x * 4) / 4,

@@ -98,7 +98,11 @@ def states(model):
     return [tensor.name for tensor in build_step_function(model).state]
 
 
-@pytest.mark.parametrize("name", BODIES)
+FAST = ["blocks in a layer", "a layer that stays closed"]
+NAMES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in BODIES]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_layer_made_of_layers_steps_as_keras_runs_it(name):
     run_rule_test(model_around(BODIES[name]()))
 

@@ -21,7 +21,11 @@ def rnn_over(cell, **options):
     return model_around(L.RNN(cell, return_sequences=True, **options))
 
 
-@pytest.mark.parametrize("name", CELLS)
+FAST = ["leaky, from another state than zeros", "LRU"]
+NAMES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in CELLS]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_any_cell_steps_as_keras_runs_it(name):
     run_rule_test(rnn_over(CELLS[name]()))
 
@@ -33,8 +37,15 @@ def masked_around(cell, **options):
     return with_random_weights(keras.Model(source, L.Dense(SYMBOLS, activation="softmax")(x)))
 
 
-@pytest.mark.parametrize("options", [{}, {"zero_output_for_mask": True}])
-@pytest.mark.parametrize("name", ["selective, as in Mamba", "known and unknown cells stacked"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("known and unknown cells stacked", {}),
+        pytest.param("selective, as in Mamba", {}, marks=pytest.mark.slow),
+        pytest.param("selective, as in Mamba", {"zero_output_for_mask": True}, marks=pytest.mark.slow),
+        pytest.param("known and unknown cells stacked", {"zero_output_for_mask": True}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_masked_step_holds_the_states_and_the_output_of_any_cell(name, options):
     run_rule_test(masked_around(CELLS[name](), **options))
 
@@ -109,6 +120,17 @@ def test_a_step_rule_for_a_cell_is_used_inside_of_rnn():
 
 
 @pytest.mark.slow
+def test_a_cell_without_a_rule_is_written_in_every_precision(tmp_path):
+    keras.utils.set_random_seed(1)
+    source = keras.Input((None,), dtype="int32")
+    x = L.RNN(LeakyCell(64), return_sequences=True)(L.Embedding(40, 32)(source))
+    model = keras.Model(source, L.Dense(40, activation="softmax")(x))
+    exported = export(model, tmp_path, quantize=["float16", "int8"], steps=500)
+    assert exported.sizes["model.int8.tflite"] < exported.sizes["model.float16.tflite"] < exported.sizes["model.tflite"]
+    assert exported.notes == ("Traced, not by a step rule: rnn (RNN).",)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_any_cell_in_a_file_equals_keras_on_every_interpreter(name, tmp_path):
     exported = export(rnn_over(CELLS[name]()), tmp_path, steps=500)
@@ -116,6 +138,7 @@ def test_any_cell_in_a_file_equals_keras_on_every_interpreter(name, tmp_path):
     assert max(parity.error for parity in exported.parity) <= 1e-5
 
 
+@pytest.mark.slow
 def test_a_cell_from_a_state_of_its_own_is_proven_in_both_formats(device, tmp_path):
     prepared = prepare(rnn_over(LeakyCell(5)))
     expected = expected_of(prepared, steps=200)

@@ -86,7 +86,14 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
+FAST = ["own weights", "TensorFlow inside", "a recurrent layer with an activation of its own", "the last of a part"]
+
+
+def mostly_slow(names, fast):
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", mostly_slow(LAYERS, FAST))
 def test_a_layer_without_a_rule_steps_as_keras_runs_it(name):
     run_rule_test(model_around(LAYERS[name]()))
 
@@ -100,7 +107,7 @@ ALONG_THE_TIME = {
 }
 
 
-@pytest.mark.parametrize("name", ALONG_THE_TIME)
+@pytest.mark.parametrize("name", mostly_slow(ALONG_THE_TIME, ["mean over the time", "position"]))
 def test_a_layer_that_looks_along_the_time_is_refused_with_the_difference(name):
     model = model_around(L.Lambda(tf.function(ALONG_THE_TIME[name], autograph=False), output_shape=(None, 6)))
     with pytest.raises(NotSteppableError, match=r"\(Lambda\): it looks along the time: it differs by \d"):
@@ -119,7 +126,7 @@ def test_weights_that_are_not_finite_are_refused_where_there_is_no_rule():
         build_step_function(model)
 
 
-@pytest.mark.parametrize("last", [ops.softmax, keras.activations.softmax, ops.sigmoid, keras.activations.sigmoid])
+@pytest.mark.parametrize("last", [keras.activations.softmax, ops.sigmoid])
 def test_an_operation_at_the_end_answers_with_probabilities(last):
     source = keras.Input((None, 5))
     model = keras.Model(source, last(L.Dense(4)(L.GRU(6, **SEQUENCES)(source))))

@@ -27,13 +27,24 @@ def model_of(layer, dtype, shape=(None,), mask=False):
     ("model", "symbols", "unknown"),
     [
         (lambda: model_of(L.StringLookup(vocabulary=WORDS), "string"), ("[UNK]", *WORDS), "[UNK]"),
-        (lambda: model_of(L.StringLookup(vocabulary=WORDS, num_oov_indices=0), "string"), tuple(WORDS), None),
-        (
+        pytest.param(
+            lambda: model_of(L.StringLookup(vocabulary=WORDS, num_oov_indices=0), "string"),
+            tuple(WORDS),
+            None,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             lambda: model_of(L.StringLookup(vocabulary=WORDS, mask_token=""), "string", mask=True),
             ("[MASK]", "[UNK]", *WORDS),
             "[UNK]",
+            marks=pytest.mark.slow,
         ),
-        (lambda: model_of(L.IntegerLookup(vocabulary=[12, 36, 1138]), "int64"), ("-1", "12", "36", "1138"), "-1"),
+        pytest.param(
+            lambda: model_of(L.IntegerLookup(vocabulary=[12, 36, 1138]), "int64"),
+            ("-1", "12", "36", "1138"),
+            "-1",
+            marks=pytest.mark.slow,
+        ),
         (
             lambda: model_of(L.TextVectorization(vocabulary=WORDS), "string", (1,)),
             ("[MASK]", "[UNK]", *WORDS),

@@ -24,11 +24,13 @@ def test_an_operator_that_onnx_does_not_have_is_named():
         onnx_payload(model_with(lambda x: ops.erfinv(ops.tanh(x) * 0.5)))
 
 
+@pytest.mark.slow
 def test_an_operator_that_tflite_does_not_have_is_named():
     with pytest.raises(NotSteppableError, match=r"TFLite has no operator for Erfinv.*--format onnx"):
         tflite_payload(model_with(lambda x: ops.erfinv(ops.tanh(x) * 0.5)))
 
 
+@pytest.mark.slow
 def test_the_exact_gelu_is_one_operator_of_tflite():
     _, operators = tflite_payload(model_with(lambda x: L.Lambda(keras.activations.gelu)(x)))
     assert "GELU" in operators
