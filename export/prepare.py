@@ -14,7 +14,7 @@ from .. import __version__
 from ..runtime.common.arrays import Float32, Ids
 from ..runtime.common.errors import StateMismatchError, VocabularyError
 from ..runtime.format.manifest import Manifest, StateTensor
-from ..runtime.format.tensor_specs import Inputs, Output
+from ..runtime.format.tensor_specs import EVERY_STEP, Inputs, Output
 from ..runtime.format.vocabulary import Vocabulary, read_symbols
 from ..runtime.interpreters.base import initial_state as initial_values
 from .layers.keras_graph import KerasModel
@@ -224,9 +224,9 @@ def describe_past(step_function: StepFunction) -> str:
     window, fixed = step_function.window, fixed_length(step_function.graph)
     if window is None:
         carried = "an endless stream: the state is carried from step to step"
-        if fixed is None:
-            return carried
-        return f"{carried}, also beyond the {fixed} time steps that the model was built for"
+        carried += "" if fixed is None else f", also beyond the {fixed} time steps that the model was built for"
+        times = step_function.answers
+        return carried if times == EVERY_STEP else f"{carried}; it answers {times.describe()}"
     length = window.length
     cost = (
         f"{length} staggered rows, which are one batch" if window.method == "rows"

@@ -11,7 +11,7 @@ from support.layer_rules import model_around, run_rule_test
 
 from stepcell.export import NotSteppableError, ParityError, build_step_function, export
 from stepcell.export.model_files import build_file
-from stepcell.export.prepare import prepare
+from stepcell.export.prepare import describe_past, prepare
 from stepcell.export.step_function import clock, plan, rates
 from stepcell.export.step_function.run import run_numpy
 from stepcell.runtime.format.tensor_specs import AnswerTimes, Inputs
@@ -170,6 +170,7 @@ def test_a_file_of_rates_is_proven(rated, device, tmp_path):
     prepared = prepare(rated)
     assert prepared.manifest.answers == AnswerTimes(5, 4)
     assert prepared.manifest.format == 4
+    assert describe_past(prepared.step_function).endswith("it answers at every 4th step, first at step 5")
     built = build_file(prepared, "tflite", "float32", tmp_path)
     proven = prove(built, expected_of(prepared, steps=300), device).parity
     assert max(parity.error for parity in proven) <= 1e-5
