@@ -111,19 +111,20 @@ def adopt(
     path, out = Path(path), Path(out)
     if values and activation is not None:
         raise AdoptionError("Values have no activation: leave out --activation or --values. Nothing was written.")
-    payload, format, remarks = _read_payload(path)
+    payload, format, remarks, starts = _read_payload(path)
     given = GivenRoles(
         tuple(states), symbol, (output,) if isinstance(output, str) else tuple(output or ()), tuple(features),
         {each: tuple(np.asarray(value, float).reshape(-1).tolist()) for each, value in (constants or {}).items()},
         None if vocabulary is None else len(vocabulary),
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="stepcell-") as folder, WorkerProcess() as worker:
-        starts: dict[str, AnyArray] = {}
+        proven: set[str] = set()  # states of which stepping has nothing more to show
         if lift:
             lifted = _lifted(payload, format, path.name)
             remarks.append(prove_lift(lifted, Path(folder), path.name, worker))
             payload, starts = lifted.payload, {state.name: state.start for state in lifted.states}
             given = replace(given, states=(*(f"{name}=next_{name}" for name in starts), *given.states))
+            proven = set(starts)
         ports = read_ports(payload, format, path.name, signature, shapes)
         trial = Path(folder, path.name)
         trial.write_bytes(payload)
@@ -141,7 +142,7 @@ def adopt(
         first = next(iter(results.values()), None)
         if first is None:
             raise adoption_error(path.name, [*failures, _no_step(draft)])
-        unproven = tuple(each for each in draft.state if each.name not in starts)
+        unproven = tuple(each for each in draft.state if each.name not in proven)
         problems = problems_of(first, unproven, reads_symbols=mapping.symbol is not None)
         if problems:
             raise adoption_error(path.name, problems)
@@ -212,8 +213,8 @@ def _softmaxed(traces: Mapping[str, RunResult]) -> dict[str, RunResult]:
     }
 
 
-def _read_payload(path: Path) -> tuple[bytes, str, list[str]]:
-    """Return the graph's bytes, its format, and remarks."""
+def _read_payload(path: Path) -> tuple[bytes, str, list[str], dict[str, AnyArray]]:
+    """Return the graph's bytes, its format, remarks, and the start values that an earlier adoption found."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -226,13 +227,15 @@ def _read_payload(path: Path) -> tuple[bytes, str, list[str]]:
     else:
         if file.manifest.io_mapping is None:
             raise AdoptionError(f"{path.name} was made by 'stepcell export': every command works on it as it is.")
-        return file.payload, format, []
+        initial = {tensor.name: tensor.initial_value() for tensor in file.manifest.state}
+        states = file.manifest.io_mapping.state
+        return file.payload, format, [], {source.name: initial[name] for name, (source, _) in states.items()}
     # TFLite metadata keep files behind the graph where the manifest goes; the graph does not need them.
     entries = appended_files(content) if format == TFLITE else []
     if not entries:
-        return content, format, []
+        return content, format, [], {}
     names = ", ".join(entry.filename for entry in entries)
-    return content[: min(e.header_offset for e in entries)], format, [f"left out, behind the graph: {names}"]
+    return content[: min(e.header_offset for e in entries)], format, [f"left out, behind the graph: {names}"], {}
 
 
 def _doubts(manifest: Manifest, mapping: InferredMapping) -> list[str]:

@@ -41,7 +41,8 @@ def draft_manifest(
         name: Name of the model.
         vocabulary: The symbols; None: the ids themselves, if it reads symbols.
         labels: The symbols of the output; None: the next symbol, or none.
-        starts: Name of a state input -> its value after a reset, as the graph has it; zeros for all others.
+        starts: Name of a state input -> its value after a reset, as the graph has it; others start at 0, or at the
+            integer that stands for 0.
         values: The outputs are values.
         rate: Samples per second of sound; None: that of a constant which is called so.
 
@@ -156,7 +157,8 @@ def _state_ports(ports: GraphPorts, source: str, target: str) -> tuple[TensorSpe
 
 
 def _state_tensor(name: str, port: TensorSpec, start: AnyArray | None) -> StateTensor:
-    tensor = StateTensor(name, _without_batch(port.shape), dtype=port.dtype)
+    zero = float(port.zero_point) if port.scale else 0.0  # of a quantised state the integer that stands for 0
+    tensor = StateTensor(name, _without_batch(port.shape), zero, dtype=port.dtype)
     return tensor if start is None else tensor.starting_from(np.asarray(start).astype(np.float32))
 
 

@@ -117,6 +117,24 @@ def test_operator_codes_that_no_operator_uses_are_no_obstacle(folder, tmp_path):
         folder / "gru.tflite").manifest.state[0].name  # fmt: skip
 
 
+def test_a_second_adoption_keeps_the_start_values(folder, tmp_path):
+    again = adopt(folder / "ring.tflite", tmp_path / "again.tflite", name="again")
+    assert [tensor.initial for tensor in again.manifest.state] == [-128.0]
+
+
+def test_a_quantised_state_starts_at_the_integer_that_stands_for_0(folder, tmp_path):
+    path = tmp_path / "explicit.tflite"
+    path.write_bytes(read_model_file(folder / "ring.tflite").payload)
+    assert [tensor.initial for tensor in adopt(path, tmp_path / "out.tflite").manifest.state] == [-128.0]
+
+
+def test_the_contents_of_a_lifted_file_are_aligned(folder):
+    payload = np.frombuffer(read_model_file(folder / "lstm.tflite").payload, np.uint8)
+    graph = read_tflite_graph(payload.tobytes())
+    whole = payload.tobytes()
+    assert all(whole.find(bytes(content)) % 16 == 0 for content in graph.buffers if len(content) > 16)
+
+
 # The proof.
 
 
