@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.common.atomic_write import atomic_write, make_folder
+from ...runtime.common.errors import OptionError
 from ...runtime.format.model_file import read_model_file
 from .names import name_for
+from .packages import PACKAGES, package_files
 from .prove import STEPS, Comparison, prove_source
 from .source import CSource, c_source
 
@@ -35,6 +37,7 @@ def write_c(
     *,
     name: str | None = None,
     single_header: bool = False,
+    package: str | None = None,
     proven: bool = True,
     steps: int = STEPS,
     progress: Callable[[str], None] = lambda _: None,
@@ -49,6 +52,7 @@ def write_c(
         folder: Where to write; made if it is not there. Files of the same names are replaced.
         name: Begins the names of functions and files; None: that of the model.
         single_header: Write NAME.h alone, with the functions in it, for one source file to include.
+        package: Write the folder of a library instead: "arduino", "platformio", "zephyr" or "esp-idf".
         proven: Whether to compile and compare.
         steps: Steps that carry the state in the comparison.
         progress: Called with a text at the start of each piece of work.
@@ -56,7 +60,7 @@ def write_c(
     Raises:
         ModelFileError, ModelFileNotFoundError: The file cannot be read.
         NotSteppableError: There is no C for something in it; all of it is named.
-        OptionError: `name` is no identifier of C.
+        OptionError: `name` is no identifier of C, or there is no such package.
         CompilerError: There is no compiler, or it refuses the C.
         BackendError: The compiled program or an interpreter failed.
         ParityError: The C answers otherwise than the file.
@@ -64,25 +68,26 @@ def write_c(
 
         Whatever is raised, nothing has been written.
     """
+    if package is not None and (single_header or package not in PACKAGES):
+        wrong = "they do not go together: single_header, package" if single_header else f"there is no {package!r}"
+        raise OptionError(f"The package cannot be written ({wrong}). Give one of {', '.join(PACKAGES)}.")
     file = read_model_file(path)
     source = c_source(file, name_for(file.manifest.name) if name is None else name)
     comparisons: list[Comparison] = []
     if proven:
         with tempfile.TemporaryDirectory(prefix="stepcell-c-") as workdir:
             comparisons = prove_source(source, Path(path), Path(workdir), steps=steps, progress=progress)
-    return WrittenC(write_source(source, Path(folder), single_header=single_header), source, tuple(comparisons))
-
-
-def write_source(source: CSource, folder: Path, *, single_header: bool = False) -> tuple[Path, ...]:
-    """Write the files of `source` into `folder` and return their paths.
-
-    Raises:
-        OutputError: The folder cannot be written.
-    """
-    make_folder(folder)
     contents = {f"{source.name}.h": source.header, f"{source.name}.c": source.body}
     if single_header:
         contents = {f"{source.name}.h": source.single_header}
+    if package is not None:
+        contents = package_files(source, file.manifest, package)
+    return WrittenC(_write(contents, Path(folder)), source, tuple(comparisons))
+
+
+def _write(contents: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
+    for path in dict.fromkeys((folder / name).parent for name in contents):
+        make_folder(path)
     for name, text in contents.items():
         atomic_write(folder / name, text.encode())
     return tuple(folder / name for name in contents)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+
+import typer
 
 from ...runtime.commands import options as opt
 
@@ -16,6 +18,8 @@ def c(
         "Beginning of the names of functions and files.", "name of the model")] = None,
     single_header: Annotated[bool, opt.output(
         "Write one header with the functions in it, as for Arduino.", flag="--single-header")] = False,
+    package: Annotated[Literal["arduino", "platformio", "zephyr", "esp-idf"] | None, opt.output(
+        "Write the folder of a library, with an example, for this ecosystem.", "two files")] = None,
     unproven: Annotated[bool, opt.parity(
         "Write the files without compiling and comparing them.", flag="--unproven")] = False,
     steps: opt.Steps = 10_000,
@@ -32,10 +36,19 @@ def c(
     from ...runtime.common.terminal import print_table, status
     from ..c.write import comparison_rows, write_c
 
+    if package is not None and single_header:
+        raise typer.BadParameter("it does not go with --package.", param_hint="--single-header")
     check_folder(out)
     with status() as progress:
         written = write_c(
-            file, out, name=name, single_header=single_header, proven=not unproven, steps=steps, progress=progress
+            file,
+            out,
+            name=name,
+            single_header=single_header,
+            package=package,
+            proven=not unproven,
+            steps=steps,
+            progress=progress,
         )
     sizes = vars(written.source.plan.memory_use())
     if as_json:
