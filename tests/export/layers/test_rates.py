@@ -151,6 +151,7 @@ def test_what_has_no_rate_that_a_step_can_follow_is_refused_with_its_cause(body,
     assert reason in refusal(body)
 
 
+@pytest.mark.slow
 def test_a_static_input_joins_at_the_steps_that_answer(device, tmp_path):
     source, user = keras.Input((None, 4), name="x"), keras.Input((3,), name="user")
     joined = L.Concatenate()([L.Dense(2)(user), L.GRU(3)(L.Conv1D(4, 3, strides=2)(source))])
@@ -207,6 +208,7 @@ def test_a_wrong_rate_is_noticed(owner, name, wrong, rated, monkeypatch):
         expected_of(prepare(rated), steps=200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "wrong"),
     [(plan, "Clock", Late), (plan.Node, "run", never_held)],
