@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=400, help="recordings to learn from")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--units", type=int, default=32, help="units of the GRU")
-    parser.add_argument("--spoken", type=int, default=300, help="keywords, and sentences, of the test")
+    parser.add_argument("--spoken", type=int, default=200, help="keywords, and sentences, of the test")
     parser.add_argument("--seed", type=int, default=1)
     spot(**vars(parser.parse_args()))
 
