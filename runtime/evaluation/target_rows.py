@@ -32,7 +32,7 @@ def read_value_rows(
     """
     columns = list(dict.fromkeys([*features, *values]))
     names = {f"x{index}": column for index, column in enumerate(columns)}
-    rows = read_whole_rows(path, replace(reader, features=names), option, set(values) - set(features))
+    rows = read_whole_rows(path, replace(reader, features=names), option, set(values))
     assert rows.features is not None
     numbers = rows.features.values
     index = np.arange(len(rows.ids))

@@ -50,3 +50,21 @@ def test_the_training_file_is_no_file_to_evaluate_on(log, tmp_path):
     copy.write_text(ROWS)
     for kind in (["events", log, "--symbol", "state"], ["text", log]):
         assert "is to be held out and is" in refused(*kind, "--held-out", copy)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "Missing option '--value'"),
+        (["--value", "watt"], "no column 'watt' (--value)"),
+        (["--value", "time"], "'2024-01-01T00:00' in the column 'time' is not a number"),
+        (["--value", "day", "--ahead", "0"], "name them, --feature COLUMN"),
+        (["--value", "day", "--ahead", "-1"], "should be greater than or equal to 0"),
+        (["--value", "day", "--ahead", "90"], "no sequence of more than 90 rows"),
+        (["--value", "day", "--feature", "x=day", "--ahead", "0"], "read and answered in one row"),
+        (["--value", "day", "--held-out", "none.csv", "--split", "last"], "leave out --split last"),
+        (["--value", "day", "--loss", "mape"], "is not one of"),
+    ],
+)
+def test_a_series_that_cannot_be_learned_is_refused_before_training(log, options, message):
+    assert message in refused("series", log, *options)
