@@ -50,7 +50,8 @@ def _answers(manifest: Manifest) -> str:
     )  # fmt: skip
     extra = (f"{each.name} ({each.size} numbers, {each.activation})" for each in manifest.extra_outputs)
     times = () if manifest.answers == EVERY_STEP else (manifest.answers.describe(),)
-    return "; ".join([main, *extra, *times])
+    window = () if manifest.window is None else (manifest.window.describe(),)
+    return "; ".join([main, *extra, *times, *window])
 
 
 def _describe_start(tensor: StateTensor) -> str:

@@ -12,7 +12,8 @@ from stepcell.export import NotSteppableError, ParityError, export
 from stepcell.export.model_files import build_file
 from stepcell.export.prepare import describe_past, prepare
 from stepcell.export.step_function.run import run_numpy
-from stepcell.runtime import StateMismatchError, load
+from stepcell.runtime import StateMismatchError, load, read_model_file
+from stepcell.runtime.format.describe import describe_manifest
 from stepcell.runtime.format.tensor_specs import AnswerTimes, Inputs, Window
 from stepcell.runtime.interpreters.base import initial_state
 
@@ -96,6 +97,8 @@ def test_the_recipe_of_the_tutorials_predicts_what_keras_predicts(tmp_path):
     model = keras.Sequential([keras.Input((3, 1)), L.LSTM(8, activation="relu"), L.Dense(1)])
     exported = export(model, tmp_path, formats=["onnx"], steps=100)
     assert exported.notes[-1].startswith("a window: an answer depends on the last 3 time steps alone")
+    shown = describe_manifest(tmp_path / "model.onnx", read_model_file(tmp_path / "model.onnx").manifest)
+    assert "answers      1 values; from step 3 on; from a window of 3 time steps, in 3 staggered rows\n" in shown
     stream = load(tmp_path / "model.onnx", backend="onnxruntime").stream()
     answers = [stream.step(features=[number]) for number in (5.0, 70.0, 80.0, 90.0)]
     assert answers[:2] == [None, None]
