@@ -51,10 +51,14 @@ def with_explicit_states(graph: Graph, problems: list[str]) -> Graph:
             readers.setdefault(number, []).append(call)
     given: list[GivenState] = []
     calls: list[LayerCall] = []
+    static = {each.number for each in graph.inputs if each.static}
+    static.update(call.output for call in graph.calls if call.is_static)
     for call in graph.calls:
-        found = _states_of(call, inputs, outputs, readers, problems)
+        found = _states_of(call, inputs, outputs, readers, static, problems)
         given += found
-        initial = tuple(None if isinstance(each, int) else each for each in call.initial)
+        states = {each.input.number for each in found if each.input is not None}
+        begins = _is_static(call, static) and not states.intersection(call.begins_with)
+        initial = tuple(None if isinstance(each, int) and not begins else each for each in call.initial)
         calls.append(replace(call, outputs=1, initial=initial))
     gone = {each.output for each in given if each.output is not None}
     if len(gone) == len(graph.outputs):
@@ -78,6 +82,7 @@ def _states_of(
     inputs: dict[int, GraphInput],
     outputs: dict[int, int],
     readers: dict[int, list[LayerCall]],
+    static: set[int],
     problems: list[str],
 ) -> list[GivenState]:
     """Return the states of `call` that are inputs or outputs of the model."""
@@ -97,7 +102,7 @@ def _states_of(
         if given is not None and output is not None and len(readers.get(given.number, ())) == 1:
             found.append(GivenState(call.output, index, given, output))
             continue
-        if isinstance(initial, int):
+        if isinstance(initial, int) and not _is_static(call, static):
             problems.append(
                 f"{named}: its initial_state is {_origin(initial, given, readers)}; make it an input of its own and "
                 "its last state an output (return_state=True), or leave it out: a stream keeps the state and takes one"
@@ -105,6 +110,11 @@ def _states_of(
         if output is not None:
             found.append(GivenState(call.output, index, None, output))
     return found
+
+
+def _is_static(call: LayerCall, static: set[int]) -> bool:
+    """Tell whether the whole initial_state of a call is made of static inputs."""
+    return bool(call.initial) and len(call.begins_with) == len(call.initial) and static.issuperset(call.begins_with)
 
 
 def _origin(number: int, given: GraphInput | None, readers: dict[int, list[LayerCall]]) -> str:

@@ -75,6 +75,11 @@ class LayerCall:
         return (*self.inputs, *initial, *([] if self.mask is None else [self.mask]))
 
     @property
+    def begins_with(self) -> tuple[int, ...]:
+        """Numbers of the values, made of static inputs, that are its state before the first step; () of others."""
+        return tuple(each for each in self.initial if isinstance(each, int))
+
+    @property
     def is_static(self) -> bool:
         """Whether it makes the same at all time steps, for all its inputs come from static inputs."""
         same = bool(self.inputs) and len(self.static) == len(self.inputs)

@@ -119,6 +119,9 @@ _CELLS: dict[type, Callable[[KerasLayer], LayerStep]] = {
 }
 
 
+_BEGUN = "begun"
+
+
 @step_rule(layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN)
 def recurrent(layer: KerasLayer, call: LayerCall) -> list[LayerStep]:
     """Step the cell of the layer; stacked cells one after the other, each with a state of its own."""
@@ -133,14 +136,37 @@ def recurrent(layer: KerasLayer, call: LayerCall) -> list[LayerStep]:
     start = layer.get_initial_state(1)
     if any(each is not None for each in call.initial):
         zeros = keras.tree.flatten(start)
-        given = [zero if row is None else row[None] for zero, row in zip(zeros, call.initial, strict=True)]
+        given = [
+            zero if row is None or isinstance(row, int) else row[None]
+            for zero, row in zip(zeros, call.initial, strict=True)
+        ]
         start = keras.tree.pack_sequence_as(start, given)
     (shape,) = shapes_of(call)
     steps: list[LayerStep] = []
     for cell, before in zip(cells, start if stacked else [start], strict=True):
         steps.append(_cell_step(cell, shape, before, call, zeros=bool(layer.zero_output_for_mask)))
         shape = output_shape(steps[-1], shape) if cell is not cells[-1] else shape
+    if call.begins_with:
+        if len(steps) > 1:
+            raise CannotStepError(
+                "it is several cells whose initial_state comes from static inputs; make a layer of each"
+            )
+        return [_beginning_with_inputs(steps[0])]
     return steps
+
+
+def _beginning_with_inputs(step: LayerStep) -> LayerStep:
+    """Return a step whose further inputs are its state before the first step; the state `begun` is 1 after that."""
+    names = list(step.state or ())
+
+    def apply(a: Ops, values: list[Value], state: State) -> tuple[Value, State]:
+        x, *start = values
+        begun = state[_BEGUN]
+        before = {name: a.select(begun, state[name], first) for name, first in zip(names, start, strict=True)}
+        y, after = step.apply(a, x, before)
+        return y, {**after, _BEGUN: begun * 0.0 + 1.0}
+
+    return replace(step, apply=apply, state={**(step.state or {}), _BEGUN: (1,)}, recurrent=None)
 
 
 def _cell_step(cell: KerasLayer, shape: tuple[int, ...], start: Any, call: LayerCall, *, zeros: bool) -> LayerStep:

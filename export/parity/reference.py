@@ -73,7 +73,7 @@ class KerasReference:
             name: row
             for call, names in zip(self._graph.calls, self._state_names(), strict=True)
             for name, row in zip(names, call.initial, strict=False)
-            if row is not None
+            if row is not None and not isinstance(row, int)
         }
 
     def run(self, inputs: Inputs, state: State | None, kept: Ids | None = None) -> RunResult:
@@ -151,6 +151,8 @@ class KerasReference:
         for call, layer, names in zip(self._graph.calls, self._calls, self._state_names(), strict=True):
             is_given = state is not None and state.keys() >= set(names)
             initial = [state[name] for name in names] if state is not None and is_given else None
+            if initial is None and call.begins_with:
+                initial = [values[number][:, 0] for number in call.begins_with]
             mask = None if call.mask is None else values[call.mask]
             found = (places[number] for number in call.inputs if places.get(number) is not None)
             before = next(found, None)  # all sequences that it reads belong to the same steps

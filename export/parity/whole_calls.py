@@ -126,7 +126,7 @@ def _cells(layer: KerasLayer) -> list[KerasLayer]:
 
 def _start_of(call: LayerCall, rows: Any) -> list[Any] | None:
     """Return the constant initial_state that a layer is given, flat, for a batch of `rows`; None: it has its own."""
-    if all(each is None for each in call.initial):
+    if all(each is None or isinstance(each, int) for each in call.initial):
         return None
     zeros = keras.tree.flatten(call.layer.get_initial_state(1))
     given = [zero[0] if row is None else row for zero, row in zip(zeros, call.initial, strict=True)]

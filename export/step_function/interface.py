@@ -144,6 +144,13 @@ def read_interface(
         features[each.number] = Feature(name, () if each.number in found else shape, found.get(each.number))
     symbols = 0 if symbol is None else len(tables.get(symbol.number, ()))
     static = _static(graph, problems)
+    whole = [each.name for each in sequences if each.number in found and _is_one_id(each, sequences)]
+    if whole:  # that they have no time axis is the one cause of all other problems
+        problems[:] = [
+            f"its input {name!r} holds an id that is the same at all time steps, and a static input is made of "
+            "numbers: give it the row of its embedding, keras.Input((numbers,))"
+            for name in whole
+        ]
     return Interface(
         symbol=None if symbol is None else symbol.number,
         symbols=symbols,
@@ -154,6 +161,12 @@ def read_interface(
         spread=_spread(graph, {**features, **{n: Feature(tensor.name, tensor.shape) for n, tensor in static.items()}}),
         static=static,
     )
+
+
+def _is_one_id(given: GraphInput, sequences: Sequence[GraphInput]) -> bool:
+    """Tell whether an input of ids holds one for the whole sequence that other inputs hold."""
+    others = [each for each in sequences if each is not given]
+    return given.shape[1:] in ((), (1,)) and any(len(each.shape) > 1 and each.shape[1] != 1 for each in others)
 
 
 def _static(graph: Graph, problems: list[str]) -> dict[int, StateTensor]:

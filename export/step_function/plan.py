@@ -146,7 +146,7 @@ def plan(
             (number,) = call.inputs
             known[call.output] = Table(found.table[: len(tables[number])], number)
             continue
-        sources: list[Source] = [known.get(number, number) for number in call.inputs]
+        sources: list[Source] = [known.get(number, number) for number in (*call.inputs, *call.begins_with)]
         mask = None if call.mask is None else known.get(call.mask, call.mask)
         rate = next((rates[number] for number in call.inputs if number in rates), EVERY_STEP)
         for step in found:

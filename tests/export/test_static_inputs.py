@@ -60,7 +60,13 @@ def nested():
     return keras.Model([x, u], L.Dense(2)(L.Concatenate()([L.GRU(5)(x), inner(u)])))
 
 
-MODELS = [repeated, tiled, modulated, joined_at_the_end, added_to_symbols, nested]
+def conditioned():
+    x, u = sequence(), user()
+    start = [L.Dense(5, activation="tanh")(u), L.Dense(5)(u)]
+    return keras.Model([x, u], L.Dense(2)(L.LSTM(5, return_sequences=True)(x, initial_state=start)))
+
+
+MODELS = [repeated, tiled, modulated, joined_at_the_end, added_to_symbols, nested, conditioned]
 
 
 def given_to_keras(model, inputs, static):
@@ -119,6 +125,19 @@ def test_a_window_with_static_inputs_answers_as_keras_on_each_window(tmp_path):
     np.testing.assert_allclose(found[3:], model([windows, np.repeat(static[None], 6, 0)]), atol=2e-6)
 
 
+@pytest.mark.slow
+def test_a_state_that_begins_with_static_inputs_begins_so_after_each_reset(tmp_path):
+    model = with_random_weights(conditioned())
+    export(model, tmp_path, values=True, steps=200)
+    x = np.random.default_rng(1).normal(size=(STEPS, 4)).astype("f4")
+    static = {"user": np.array([1, -0.5, 2], "f4")}
+    for path in (tmp_path / "model.tflite", tmp_path / "model.onnx"):
+        stream = load(path).stream(static=static)
+        for _ in range(2):
+            np.testing.assert_allclose(stream.run(None, x)[-1], given_to_keras(model, {"x": x}, static), atol=2e-6)
+            stream.reset()
+
+
 def test_a_static_input_that_gets_lost_is_noticed(tmp_path, monkeypatch):
     model = with_random_weights(modulated())
 
@@ -139,6 +158,15 @@ def test_a_vector_beside_the_sequence_without_time_is_added_by_name():
     x, u = sequence(), user()
     with pytest.raises(NotSteppableError, match="static input"):
         build_step_function(keras.Model([x, u], L.LSTM(3, return_sequences=True)(x) + L.Dense(1)(u)), values=True)
+
+
+def test_ids_of_a_static_input_are_refused_with_the_one_cause():
+    symbol, who = keras.Input((None,), dtype="int32", name="symbol"), keras.Input((1,), dtype="int32", name="who")
+    known = L.Flatten()(L.Embedding(5, 3)(who))
+    y = L.Concatenate()([L.GRU(4)(L.Embedding(6, 4)(symbol)), known])
+    with pytest.raises(NotSteppableError, match="its input 'who' holds an id that is the same at all") as caught:
+        build_step_function(keras.Model([symbol, who], L.Dense(6, activation="softmax")(y)))
+    assert str(caught.value).count("\n  - ") == 1
 
 
 def test_a_model_with_static_inputs_has_no_graph_of_whole_sequences(tmp_path):

@@ -111,11 +111,15 @@ def refused(inputs, outputs, match):
     assert str(refusal.value).count("\n  - ") == 1
 
 
-def test_states_that_cannot_be_paired_are_refused_with_the_one_cause():
+def test_a_state_input_without_its_output_is_given_once_for_each_stream():
     source, h = keras.Input((None, 2)), keras.Input((4,), name="h")
-    gru = L.GRU(4, return_state=True, **SEQUENCES, name="gru")
-    y, _ = gru(source, initial_state=h)
-    refused([source, h], L.Dense(1)(y), r"gru \(GRU\): its initial_state is the input 'h', and its last state is no")
+    y, _ = L.GRU(4, return_state=True, **SEQUENCES)(source, initial_state=h)
+    state = build_step_function(keras.Model([source, h], L.Dense(1)(y))).state
+    assert [(tensor.name, tensor.given) for tensor in state] == [("h0", False), ("begun0", False), ("h", True)]
+
+
+def test_states_that_cannot_be_paired_are_refused_with_the_one_cause():
+    source = keras.Input((None, 2))
     encoder = L.LSTM(4, return_state=True, **SEQUENCES, name="encoder")
     _, *states = encoder(source)
     y = L.LSTM(4, **SEQUENCES, name="decoder")(source, initial_state=states)
