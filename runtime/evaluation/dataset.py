@@ -88,7 +88,7 @@ def read_evaluation_data(
     if is_training_file and not as_trained:
         notes.append("the model has seen that file in training: these are no figures for new data")
     if baseline_from is not None:
-        source, part = _data_of(baseline_from), ""
+        source, part = data_of(baseline_from), ""
         train = reader.reader.read(source)
         if sha256 and train.sha256 == sha256 and trained_split:
             train, part = HeldOut.from_json(trained_split).split(train)[0], ", the part that the network learned from"
@@ -112,7 +112,7 @@ def read_evaluation_data(
     return EvaluationData(reader.encode(test), encoded, unknown, tuple(notes), tuple(gaps))
 
 
-def _data_of(source: Path) -> Path:
+def data_of(source: Path) -> Path:
     """Return `source`, or the training file that a run folder names.
 
     Raises:

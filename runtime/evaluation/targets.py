@@ -16,6 +16,7 @@ from ..data.columns import GAP, feature_name
 from ..data.learned import LearnedData, without_learned
 from ..format.manifest import Manifest
 from ..format.tensor_specs import Feature, Inputs
+from .dataset import data_of
 from .target_rows import labelled, read_label_rows, read_value_rows
 
 _SHOWN = 10  # labels in a message
@@ -87,7 +88,8 @@ def read_target_data(
         targets: The column of the labels; or a column for each of the K values. None: as in training.
         features: NAME=COLUMN for each number that the model reads, repeated in order for a feature of several numbers;
             a feature that is not named is in the column of its name.
-        baseline_from: File of which baselines are made.
+        baseline_from: File of which baselines are made, of the training file the part that was learned from; or the run
+            folder, which names it.
         held_out: Fraction of `data` to evaluate on, baselines are made of the rest; None: the part that training held
             out of its file, all of another one.
         options: Attributes of `EventsReader`: "symbol", "sequence", "order" and the format.
@@ -120,8 +122,11 @@ def read_target_data(
     if is_training_file and not as_trained:
         notes.append("the model has seen that file in training: these are no figures for new data")
     if baseline_from is not None:
-        train = table.read(baseline_from)
-        notes.append(f"baselines are made of {baseline_from}")
+        source = data_of(baseline_from)
+        train, part = table.read(source), ""
+        if split and train.sha256 and train.sha256 == trained.get("sha256"):
+            train, part = HeldOut.from_json(split).split(train)[0], ", the part that the network learned from"
+        notes.append(f"baselines are made of {source}{part}")
     unknown = table.count_unknown(rows)
     notes += [f"{unknown:,} of its {len(rows.ids):,} symbols are unknown to the model"] if unknown else []
     if train is None:
