@@ -154,3 +154,12 @@ def test_options_that_cannot_be_read_are_wrong_usage(option, problem, tmp_path):
     result = CliRunner().invoke(app, ["adopt", "m.onnx", "--out", "x.onnx", *option])
     assert result.exit_code == 2
     assert problem in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.slow
+def test_bench_leaves_out_an_interpreter_that_cannot_load_the_file(tmp_path):
+    adopt(graphs.lstm(tmp_path / "lstm.onnx"), tmp_path / "out.onnx")  # numpy does not know the operator LSTM
+    result = CliRunner().invoke(app, ["bench", str(tmp_path / "out.onnx"), "--rounds", "1"])
+    assert result.exit_code == 0
+    assert "onnxruntime" in result.stdout
+    assert "left out: numpy" in result.stderr
