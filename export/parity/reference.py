@@ -21,6 +21,7 @@ from ...runtime.common.errors import ParityError
 from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.base import initial_state
 from ...runtime.worker.messages import RunResult, State
+from ..layers import Lookup
 from ..layers.keras_graph import KerasLayer, KerasModel, as_given
 from ..ops.rounded_ops import UNIT
 from ..step_function.build import StepFunction
@@ -64,8 +65,17 @@ class KerasReference:
 
     def begins_in(self, state: State) -> bool:
         """Tell whether `run` from the initial state of all layers begins in `state`."""
-        given = self._constant_starts()
+        given = {**self._own_starts(), **self._constant_starts()}
         return all(np.array_equal(array[0], given.get(name, 0.0 * array[0])) for name, array in state.items())
+
+    def _own_starts(self) -> dict[str, AnyArray]:
+        """Return the states that cells begin in by themselves, by the name of the state."""
+        steps = [step for _, found in self._step_function.calls if not isinstance(found, Lookup) for step in found]
+        return {
+            f"{local}{number}": value
+            for number, step in enumerate(step for step in steps if step.state)
+            for local, value in (step.start or {}).items()
+        }
 
     def _constant_starts(self) -> dict[str, AnyArray]:
         """Return the constants that layers are given as their initial_state, by the name of the state."""

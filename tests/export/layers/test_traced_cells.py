@@ -50,6 +50,13 @@ def test_a_masked_step_holds_the_states_and_the_output_of_any_cell(name, options
     run_rule_test(masked_around(CELLS[name](), **options))
 
 
+@pytest.mark.slow
+def test_a_masked_cell_in_a_stack_begins_where_it_says(device, tmp_path):
+    prepared = prepare(masked_around(L.StackedRNNCells([LeakyCell(3), MinGRUCell(4)]), zero_output_for_mask=True))
+    built = build_file(prepared, "onnx", "float32", tmp_path)
+    assert max(parity.error for parity in prove(built, expected_of(prepared, steps=100), device).parity) <= 1e-5
+
+
 def names_of(model):
     return [tensor.name for tensor in build_step_function(model).state]
 
