@@ -41,6 +41,7 @@ _MOST_STATE_NUMBERS = 8 << 20  # in the states of single steps
 _FEWEST_LARGE_STATES = 64  # single steps of a model with larger states
 _PREFIX = 200  # steps before the sequence that begins in the middle of a rollout
 _MOST_NUMBERS = 3 << 20  # in the outputs of a run that are kept; several of them are in memory at a time
+_STEPS_AT_ONCE = 256  # single steps
 _ALWAYS_KEPT = 32  # of the first steps
 _FIRST = 64  # steps over which step rules must equal Keras, however much rounding is magnified later
 
@@ -188,13 +189,19 @@ def kept_steps(step_function: StepFunction, steps: int, random: np.random.Genera
     Returns:
         Their indices; None: all steps.
     """
-    width = sum(output.size for output in step_function.interface.outputs)
     answered = np.flatnonzero(_answered(step_function.answers, np.arange(steps) + 1))
-    if len(answered) * width <= _MOST_NUMBERS:
-        return None if len(answered) == steps else answered.astype(np.int32)
-    count = min(len(answered), max(_MOST_NUMBERS // width, _ALWAYS_KEPT))
-    drawn = random.choice(answered, count, replace=False)
-    kept: Ids = np.unique(np.concatenate([answered[:_ALWAYS_KEPT], drawn, answered[-1:]])).astype(np.int32)
+    kept = _fitting(step_function, answered, random)
+    return None if len(kept) == steps else kept
+
+
+def _fitting(step_function: StepFunction, steps: AnyArray, random: np.random.Generator) -> Ids:
+    """Return those of the indices `steps` whose outputs fit into the memory, the first and the last among them."""
+    width = sum(output.size for output in step_function.interface.outputs)
+    if len(steps) * width <= _MOST_NUMBERS:
+        return steps.astype(np.int32)
+    count = min(len(steps), max(_MOST_NUMBERS // width, _ALWAYS_KEPT))
+    drawn = random.choice(steps, count, replace=False)
+    kept: Ids = np.unique(np.concatenate([steps[:_ALWAYS_KEPT], drawn, steps[-1:]])).astype(np.int32)
     return kept
 
 
@@ -262,15 +269,12 @@ def expected_from_rollout(
     each.update(random_static(step_function.interface, len(singles), random))
     made = len(next(iter(exact.states.values())))
     seen = prefix + len(carried) - made + 1 + np.resize(np.arange(made, dtype=np.int32), len(singles))
-    answered = np.flatnonzero(_answered(times, seen + 1)).astype(np.int32)
-    widened = {name: array.astype(np.float64) for name, array in each.items()}
-    outputs, following = step_function.advance(NumpyOps(), as_mapping(singles), widened)
-    outputs = {name: array[answered] for name, array in outputs.items()}
-    single_steps = RunResult(outputs.pop(step_function.main.name), following, None, outputs)
+    answered = _fitting(step_function, np.flatnonzero(_answered(times, seen + 1)), random)
+    single_steps = _steps_in_parts(step_function, singles, each, answered)
     rounding = rounding_of_single_steps(step_function, singles, each, answered)
     runs = {}
     for name, spec, whole, exact, rounded in computed:
-        scales = scales_of(step_function, whole, following, rounding, carried=True)
+        scales = scales_of(step_function, whole, single_steps.states, rounding, carried=True)
         if name == INITIAL:
             _require_rules_equal_keras(step_function, whole, exact, scales)
         last = {n: array[-1:] for n, array in exact.states.items()}
@@ -279,6 +283,25 @@ def expected_from_rollout(
     spec = RunSpec(singles, each, each=True, kept=kept_singles, seen=seen)
     runs[EACH] = _single_steps(step_function, spec, single_steps, rounding)
     return runs
+
+
+def _steps_in_parts(step_function: StepFunction, inputs: Inputs, states: Mapping[str, Any], kept: Ids) -> RunResult:
+    """Return the float64 outputs of the steps `kept` and the states after all steps, each from its own of `states`."""
+    ops = NumpyOps()
+    outputs: dict[str, list[Floats]] = {}
+    after: dict[str, list[Floats]] = {}
+    for begin in range(0, len(inputs), _STEPS_AT_ONCE):
+        part = slice(begin, begin + _STEPS_AT_ONCE)
+        given = {name: array[part].astype(np.float64) for name, array in states.items()}
+        made, following = step_function.advance(ops, as_mapping(inputs[part]), given)
+        wanted = kept[(kept >= begin) & (kept < begin + _STEPS_AT_ONCE)] - begin
+        for name, array in made.items():
+            outputs.setdefault(name, []).append(array[wanted])
+        for name, array in following.items():
+            after.setdefault(name, []).append(array)
+    joined = {name: np.concatenate(parts) for name, parts in outputs.items()}
+    states_after = {name: np.concatenate(parts) for name, parts in after.items()}
+    return RunResult(joined.pop(step_function.main.name), states_after, None, joined)
 
 
 def _require_rules_equal_keras(step_function: StepFunction, whole: RunResult, exact: RunResult, scales: Scales) -> None:

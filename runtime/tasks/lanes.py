@@ -24,6 +24,7 @@ FEWEST = LANES * BURN_IN * 8  # symbols; with fewer, the symbols that are steppe
 # Largest difference of a state between two ways to the same place, relative above 1. Rounding alone makes 2.4e-7 of it
 # (LSTM, 50 and 256 units, a million symbols), which changes a log-probability by 7e-6 at most.
 TOLERANCE = 1e-5
+_SMALLEST = 1e-30  # of a state, where it is all 0
 _PROBABILITIES_AT_A_TIME = 1 << 17  # scored together: they stay in the cache
 
 # (outputs (N, K), ids (N,) that followed) -> log-probabilities and ranks, (N,) each
@@ -133,7 +134,13 @@ def _states_of(batch: Batch) -> list[State]:
 
 
 def _mismatch(found: State, expected: State) -> float:
-    """Return the largest difference, relative above 1; infinite if one is not a number."""
-    differences = [np.abs(found[n] - array) / np.maximum(1, np.abs(array)) for n, array in expected.items()]
+    """Return the largest difference, relative above 1; infinite if one is not a number.
+
+    Of a tensor whose numbers are all small it is relative to the largest of them.
+    """
+    differences = [
+        np.abs(found[n] - array) / np.maximum(min(1.0, max(float(np.abs(array).max()), _SMALLEST)), np.abs(array))
+        for n, array in expected.items()
+    ]
     worst = float(max(np.max(difference) for difference in differences))
     return worst if np.isfinite(worst) else np.inf
