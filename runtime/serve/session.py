@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 from unicodedata import normalize
 
@@ -338,7 +339,9 @@ def _shown(text: str) -> str:
 def _are_forecasts(found: Any, count: int) -> bool:
     """Tell whether a note holds forecasts of `count` values each, or of none."""
     return isinstance(found, list) and all(
-        isinstance(each, list) and len(each) in (0, count) and all(type(value) is float for value in each)
+        isinstance(each, list)
+        and len(each) in (0, count)
+        and all(type(value) is float and isfinite(value) for value in each)
         for each in found
     )
 
