@@ -14,6 +14,7 @@ from stepcell.runtime import load
 
 L = keras.layers
 SEQUENCES = {"return_sequences": True}
+SLOW, KINDS = pytest.mark.slow, ("variable", "positional", "traced")
 
 
 def proven(model, device, folder, **options):
@@ -33,7 +34,7 @@ def decoder(*, sequences=True, swapped=False):
     return keras.Model([symbol, h, c], [L.Dense(5, "softmax")(y), *states])
 
 
-@pytest.mark.parametrize("sequences", [True, False])
+@pytest.mark.parametrize("sequences", [True, pytest.param(False, marks=SLOW)])
 def test_a_decoder_with_its_states_in_sight_is_stepped_by_them(sequences, device, tmp_path):
     model = decoder(sequences=sequences)
     opened = proven(model, device, tmp_path)
@@ -72,7 +73,7 @@ def test_states_that_nothing_reads_and_last_outputs_are_no_states_of_their_own(d
     assert opened.manifest.extra_outputs == ()
 
 
-@pytest.mark.parametrize("kind", ["constant", "variable", "positional", "traced"])
+@pytest.mark.parametrize("kind", ["constant", *(pytest.param(kind, marks=SLOW) for kind in KINDS)])
 def test_a_constant_initial_state_is_where_the_file_starts(kind, device, tmp_path):
     row = np.array([[0.5, -0.25, 0.125, 1.0]], np.float32)
     given = keras.Variable(row) if kind == "variable" else keras.ops.convert_to_tensor(row)
