@@ -12,6 +12,7 @@ from support.broken_export import expected_of, prove
 from support.keras_models import STANDARD, with_random_weights
 
 from stepcell.export import NotSteppableError, ParityError, build_step_function, check
+from stepcell.export.layers.keras2_activation import keras_activation
 from stepcell.export.model_files import build_file
 from stepcell.export.onnx.sequence import SEQUENCE_ACTIVATIONS, check_sequence_graph
 from stepcell.export.prepare import prepare
@@ -40,8 +41,9 @@ def stacked():
 
 def every_activation():
     names = ["tanh", "sigmoid", "relu", "softsign", "softplus", "linear", "hard_sigmoid", "elu", "leaky_relu"]
+    names.append("hard_sigmoid_keras2")
     assert set(names) == set(SEQUENCE_ACTIVATIONS)
-    layers = [L.SimpleRNN(3, activation=name, **SEQUENCES) for name in names]
+    layers = [L.SimpleRNN(3, activation=keras_activation(name), **SEQUENCES) for name in names]
     source = keras.Input((None,), dtype="int32")
     x = L.Embedding(7, 5)(source)
     return keras.Model(source, L.Dense(7, activation="sigmoid")(L.Concatenate()([layer(x) for layer in layers])))
