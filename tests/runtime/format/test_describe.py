@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.models import DATA
+from support.models import DATA, answering, path_of
 
 from stepcell.runtime import Feature, Output, StateTensor, Vocabulary, read_model_file
 from stepcell.runtime.format.describe import describe_manifest
@@ -63,3 +63,23 @@ def test_a_mapping_is_described_in_a_line():
     assert line.endswith(manifest.io_mapping.describe())
     assert f"symbol {manifest.io_mapping.symbol.name} " in line
     assert f"output {manifest.io_mapping.output.name} float32 " in line
+
+
+@pytest.mark.parametrize(
+    ("times", "shown"),
+    [
+        ((1, 1), "the next symbol"),
+        ((20, 1), "the next symbol; from step 20 on"),
+        ((3, 2), "the next symbol; at every 2nd step, first at step 3"),
+        ((1, 13), "the next symbol; at every 13th step, first at step 1"),
+    ],
+)
+def test_the_steps_that_answer_are_named(times, shown, tmp_path):
+    path = answering(tmp_path / "sparse.tflite", *times)
+    lines = describe_manifest(path, read_model_file(path).manifest).splitlines()
+    assert f"  answers      {shown}" in lines
+
+
+def test_static_inputs_are_named():
+    path = path_of("personal")
+    assert "  static       user [3]" in describe_manifest(path, read_model_file(path).manifest).splitlines()
