@@ -35,6 +35,14 @@ def case_M12_modulated(_: Path) -> Row:  # noqa: N802
     return _stepped("a gate of the vector, expand_dims", keras.Model([x, user], _last(seen)))
 
 
+def case_M12_initial_state(_: Path) -> Row:  # noqa: N802
+    """A recurrent layer that begins in a state made of the vector."""
+    keras, x, user = _inputs(None)
+    start = [keras.layers.Dense(8, "tanh")(user), keras.layers.Dense(8)(user)]
+    seen = keras.layers.LSTM(8, return_sequences=True)(x, initial_state=start)
+    return _stepped("initial_state=[Dense(8)(user), Dense(8)(user)]", keras.Model([x, user], _last(seen)))
+
+
 def case_M12_window(_: Path) -> Row:  # noqa: N802
     """A window of 20 time steps with a vector for each user."""
     keras, x, user = _inputs(_STEPS)
