@@ -84,7 +84,7 @@ def _whole_call(call: LayerCall, steps: Sequence[LayerStep], zeros: int) -> Whol
         return _windowed(call, (layer.kernel_size[0] - 1) * layer.dilation_rate[0], zeros)
     if call.timed and type(layer) in _POOLING:
         return _windowed(call, int(keras.tree.flatten(layer.pool_size)[0]) - 1, zeros)
-    if type(layer) is _L.ZeroPadding1D:
+    if call.timed and type(layer) is _L.ZeroPadding1D:
         return WholeCall(lambda inputs, _, mask: (inputs[0], []))
     if call.timed and type(layer) is _L.ZeroPadding2D:
         beside = _copy(call, {"padding": ((0, 0), layer.padding[1])})
