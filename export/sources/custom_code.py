@@ -20,8 +20,14 @@ _PACKAGES = {
 }
 
 
+_NOT_THE_USERS = {"keras", "builtins", "tensorflow", "numpy", "__future__"} | set(sys.stdlib_module_names)
+
+
 def import_custom(files: Sequence[Path]) -> None:
     """Import Python files, and let Keras know the classes and functions in them by their names.
+
+    Classes with a configuration in the packages that a file imports are known too: a wired cell of ncps refers to
+    `AutoNCP`, which ncps does not register.
 
     Raises:
         SourceError: A file is missing, or fails.
@@ -31,12 +37,29 @@ def import_custom(files: Sequence[Path]) -> None:
         import keras
 
         known = keras.saving.get_custom_objects()
+        packages = set()
         for name, value in vars(module).items():
-            own = getattr(value, "__module__", "").split(".")[0] not in ("keras", "builtins", "tensorflow", "numpy")
-            is_class = inspect.isclass(value) and hasattr(value, "get_config")
+            package = str(getattr(value, "__name__" if inspect.ismodule(value) else "__module__", "")).split(".")[0]
+            if package in _NOT_THE_USERS:
+                continue
+            packages.add(package)
             is_function = inspect.isfunction(value) and value.__module__ == module.__name__
-            if own and (is_class or is_function):
+            if is_function or (inspect.isclass(value) and hasattr(value, "get_config")):
                 known.setdefault(name, value)
+        for name, value in _configured_classes(packages - {"", module.__name__}):
+            if keras.saving.get_registered_name(value) == name:  # else it is registered under its package
+                known.setdefault(name, value)
+
+
+def _configured_classes(packages: set[str]) -> list[tuple[str, type]]:
+    """Return the classes that are defined in imported modules of packages and have a configuration, by their names."""
+    modules = [module for path, module in list(sys.modules.items()) if path.split(".")[0] in packages]
+    return [
+        (name, value)
+        for module in modules
+        for name, value in list(vars(module).items())
+        if inspect.isclass(value) and value.__module__ == module.__name__ and hasattr(value, "get_config")
+    ]
 
 
 def how_to_import(names: Sequence[str]) -> str:

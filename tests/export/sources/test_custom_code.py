@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import keras
+import ncps.keras
+import ncps.wirings
 import pytest
 
-from stepcell.export import SourceError
+from stepcell.export import SourceError, read_source
 from stepcell.export.sources.custom_code import how_to_import, import_custom
 
 CELLS = """
@@ -40,6 +42,14 @@ def test_classes_and_functions_of_the_file_are_known_to_keras(tmp_path):
     import_custom([tmp_path / "my_cells.py"])
     assert keras.saving.get_registered_object("KnownCell")(3).state_size == 3
     assert keras.saving.get_registered_object("known_twice")(2) == 4
+
+
+def test_one_line_makes_the_wirings_of_ncps_known_too(tmp_path):
+    (tmp_path / "with_ncps.py").write_text("import ncps.keras\n")
+    import_custom([tmp_path / "with_ncps.py"])
+    wired = ncps.keras.CfC(ncps.wirings.AutoNCP(10, 4))
+    keras.Sequential([keras.Input((None, 3)), wired]).save(tmp_path / "ncp.keras")
+    assert read_source(tmp_path / "ncp.keras").model.output_shape == (None, 4)
 
 
 def test_a_file_that_is_missing_or_fails_is_an_error_with_its_reason(tmp_path):
