@@ -181,9 +181,9 @@ def _cell_step(cell: KerasLayer, shape: tuple[int, ...], start: Any, call: Layer
         with suppress(NoRuleError):  # an activation of its own: traced
             # Keras repeats the output before a masked step, which for all of these cells is h.
             step = replace(_CELLS[type(cell)](cell), held=lambda s: s["h"] * 0.0 if zeros else s["h"])
-        rows = [np.array(each, np.float32)[0] for each in keras.tree.flatten(start)]
-        begin = {name: row for name, row in zip(step.state or (), rows, strict=True) if row.any()}
-        return replace(step, start=begin or None)
+            rows = [np.array(each, np.float32)[0] for each in keras.tree.flatten(start)]
+            begin = {name: row for name, row in zip(step.state or (), rows, strict=True) if row.any()}
+            return replace(step, start=begin or None)
     step = traced_cell(cell, shape, start, masked=call.mask is not None)
     return replace(step, held=lambda s: s[OUTPUT] * 0.0) if zeros and step.held else step
 

@@ -36,6 +36,7 @@ what was found, what was expected and what to do next.
         SourceError                     ValueError
         NotSteppableError               ValueError
         ParityError                     ArithmeticError
+        CompilerError                   RuntimeError
         AdoptionError                   ValueError
         # Training and data
         ProblemError                    ValueError

@@ -234,8 +234,17 @@ def test_values_are_compared_by_their_relative_error_and_not_by_answers(tmp_path
         keras.Model(inputs, values), tmp_path, values=True, steps=200, formats=["tflite"], quantize=["int8"]
     )
     header, rows, note = comparison_table(exported.parity, exported.sizes)
-    assert header == ["runtime", "file", "bytes", "us a step", "values", "growth", "relative error"]
-    assert "relative error: root mean square difference of a value over its standard deviation" in note
+    assert header == [
+        "runtime",
+        "file",
+        "bytes",
+        "us a step",
+        "values",
+        "growth",
+        "relative error",
+        "error in units, range",
+    ]
+    assert "relative error: root mean square difference over" in note
     assert {row[-1] for row in rows if "int8" in row[1]}.isdisjoint(row[-1] for row in rows if "int8" not in row[1])
     entries = json.loads(exported.files[-1].read_bytes())["parity"]
     assert all("value_noise" in entry and "argmax_agreement" not in entry for entry in entries)

@@ -47,6 +47,7 @@ STANDARD = {
 FOREIGN_FILES = {
     "positional.tflite": "an LSTM of 5 units without a signature: inputs x, h, c; 6 symbols",
     "signed.tflite": "the same with names of its own, logits, and a state with a time dimension",
+    "open.tflite": "a step on a chunk of any length, whose answer has that length too",
     "helper.onnx": "a recurrent network built with onnx.helper: int64 symbol (1, 1), one state, logits",
     "converted.onnx": "the LSTM as tf2onnx converts it",
     "operators.tflite": "34 outputs of operators that step functions do not have, of x and y, (1, 6) each",
