@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.common.arrays import AnyArray
+from ...runtime.common.arrays import AnyArray, Ids
 from ...runtime.common.errors import ParityError
 from ...runtime.common.run_worker import WorkerProcess
 from ...runtime.format.manifest import Manifest
 from ...runtime.format.model_file import ModelFile, read_model_file
-from ...runtime.format.tensor_specs import SYMBOL, Inputs
+from ...runtime.format.tensor_specs import EVERY_STEP, SYMBOL, AnswerTimes, Inputs
 from ...runtime.interpreters.base import initial_state
 from ...runtime.interpreters.golden import start_state
 from ...runtime.interpreters.numpy_backend import step_program
 from ...runtime.interpreters.numpy_engine import Program
 from ...runtime.interpreters.registry import NUMPY, describe_backend
-from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
+from ...runtime.worker.messages import RunResult, RunSpec, State, trace_in_worker
 from ..ops.precision import FLOAT32
 from ..parity.device_process import installed_backends
 from .compiler import SANITIZED, CompiledStep, find_compiler
@@ -27,6 +27,7 @@ from .source import CSource
 
 STEPS = 10_000
 _SINGLE_STEPS, _SANITIZED_STEPS = 2_000, 200
+_MOST_STATE_NUMBERS, _FEWEST_SINGLE_STEPS = 4_000_000, 100  # a window of many steps and units has a large state
 _SEED = 18
 TOLERANCE = 1e-5
 # Two right float32 computations may each be as far from float64 as numpy is, and more.
@@ -39,7 +40,8 @@ class Comparison:
 
     Attributes:
         runtime: What it is compared with.
-        start: The state before the first step: "initial", "ramp", or "each" (every step from a given state).
+        start: The state before the first step: "initial", "ramp", "reached" (after some steps, of a model that does not
+            answer at each), or "each" (every step from a given state).
         steps: Steps made.
         error: Largest difference of an output, relative for values above 1.
         state_error: Largest difference of a state, likewise: after every step for "each", else after the last.
@@ -162,18 +164,52 @@ def run_program(program: Program, manifest: Manifest, spec: RunSpec) -> RunResul
 
 
 def _runs(file: ModelFile, steps: int) -> dict[str, RunSpec]:
-    """Return two runs that carry the state, and one of single steps from the states on the way."""
+    """Return two runs that carry the state, and one of single steps from given states.
+
+    A model that does not answer at each step has a state that fits the number of steps before it. So its second run
+    begins where some steps lead, and its single steps begin in the states after them.
+    """
     manifest, random = file.manifest, np.random.default_rng(_SEED)
+    times = manifest.answers
+    steps = max(steps, times.first)  # one answer at least
     carried, singles = (_random_inputs(manifest, count, random) for count in (steps, _SINGLE_STEPS))
-    runs = {
-        "initial": RunSpec(carried, initial_state(manifest.state), after_reset=True),
-        "ramp": RunSpec(carried, start_state("ramp", manifest.state)),
+    start = initial_state(manifest.state)
+    if times == EVERY_STEP:
+        each = {
+            tensor.name: random.uniform(-0.9, 0.9, (_SINGLE_STEPS, *tensor.shape)).astype(np.float32)
+            for tensor in manifest.state
+        }
+        return {
+            "initial": RunSpec(carried, start, after_reset=True),
+            "ramp": RunSpec(carried, start_state("ramp", manifest.state)),
+            "each": RunSpec(singles, each, each=True),
+        }
+    before = -(-times.first // times.every) * times.every
+    size = sum(array.size for array in start.values())
+    singles = singles[slice(min(_SINGLE_STEPS, max(_FEWEST_SINGLE_STEPS, _MOST_STATE_NUMBERS // size)))]
+    seen = before + np.arange(len(singles), dtype=np.int32)
+    states = _states_on_the_way(file, _random_inputs(manifest, before + len(singles), random), start)
+    reached = {name: rows[before : before + 1] for name, rows in states.items()}
+    each = {name: rows[before:] for name, rows in states.items()}
+    made = np.arange(steps)
+    return {
+        "initial": RunSpec(carried, start, after_reset=True, kept=_answering(times, made)),
+        "reached": RunSpec(carried, reached, kept=_answering(times, made + before), seen=seen[:1]),
+        "each": RunSpec(singles, each, each=True, kept=_answering(times, seen), seen=seen),
     }
-    each = {
-        tensor.name: random.uniform(-0.9, 0.9, (_SINGLE_STEPS, *tensor.shape)).astype(np.float32)
-        for tensor in manifest.state
-    }
-    return {**runs, "each": RunSpec(singles, each, each=True)}
+
+
+def _answering(times: AnswerTimes, seen: AnyArray) -> Ids:
+    """Return the indices of the steps that answer, given how many steps came before each."""
+    return np.flatnonzero(times.which_answer(seen + 1)).astype(np.int32)
+
+
+def _states_on_the_way(file: ModelFile, inputs: Inputs, state: State) -> dict[str, AnyArray]:
+    """Return the state before each of T steps from `state`, (T, ...), computed by numpy."""
+    program, states = step_program(file), [state]
+    for step in range(len(inputs) - 1):
+        states.append(run_program(program, file.manifest, RunSpec(inputs[step : step + 1], states[-1])).states)
+    return {name: np.concatenate([each[name] for each in states]) for name in state}
 
 
 def _random_inputs(manifest: Manifest, count: int, random: np.random.Generator) -> Inputs:
@@ -193,7 +229,7 @@ def _random_inputs(manifest: Manifest, count: int, random: np.random.Generator) 
 
 
 def first_steps(spec: RunSpec, steps: int) -> RunSpec:
-    """Return the first `steps` of a run."""
+    """Return the first `steps` of a run, and the outputs of all of them."""
     state = {name: array[:steps] if spec.each else array for name, array in spec.state.items()}
     return RunSpec(spec.inputs[slice(steps)], state, spec.each, spec.after_reset)
 

@@ -121,6 +121,11 @@ class KeyedStreams:
                 f"forgotten and starts anew if it comes back ({self.forgotten:,} so far). --max-streams keeps more."
             )
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a state: of a line, or the initial one, where no static inputs are missing."""
+        return bool(self._snapshots) or self._start is not None
+
     def alone(self) -> Snapshot:
         """Return where the only stream is, without keys.
 

@@ -119,7 +119,8 @@ def predict_lines(
         def save() -> None:
             if sync is not None:
                 sync()
-            session.saved(lines.offset()).to_file(path)
+            if session.can_be_saved:
+                session.saved(lines.offset()).to_file(path)
 
         policy = CheckpointPolicy(
             save, io.save_every or SAVE_EVERY, SAVE_INTERVAL if io.save_interval is None else io.save_interval,

@@ -152,6 +152,11 @@ class Session:
         self._unknown.tell_total(f"Symbols that {self._model.file.name} does not know: {{}}, {use}.")
         self._bad.tell_total("Lines that could not be read: {}, skipped.")
 
+    @property
+    def can_be_saved(self) -> bool:
+        """Whether there is a state to save; not before the first line if that has the static inputs of the stream."""
+        return self._key is not None or self._stepper.streams.has_begun
+
     def saved(self, offset: InputOffset | None) -> SavedStreams:
         """Return the states and counts to go on from later.
 

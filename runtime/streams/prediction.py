@@ -196,9 +196,14 @@ def symbols_to_json(best: Sequence[tuple[str, float]]) -> dict[str, Any]:
     return answer
 
 
+def round_value(value: float) -> float:
+    """Return a value with six digits, and with two behind the point where these are more: 101,325.12 Pa."""
+    return round(value, 2) if abs(value) >= 1e4 else float(f"{value:.6g}")
+
+
 def _to_json(prediction: Prediction, top: int, offer_unknown: bool) -> dict[str, Any]:
     if not prediction.has_probabilities:
-        return {"values": [float(f"{value:.6g}") for value in prediction.values]}
+        return {"values": [round_value(value) for value in prediction.values.tolist()]}
     if prediction.is_nameless:
         return {"probability": round(prediction.probability, 6)}
     return symbols_to_json(prediction.top(top, offer_unknown=offer_unknown))
@@ -206,7 +211,7 @@ def _to_json(prediction: Prediction, top: int, offer_unknown: bool) -> dict[str,
 
 def _to_text(prediction: Prediction, top: int, offer_unknown: bool) -> str:
     if not prediction.has_probabilities:
-        return " ".join(f"{value:.6g}" for value in prediction.values)
+        return " ".join(f"{round_value(value):.9g}" for value in prediction.values.tolist())
     if prediction.is_nameless:
         return f"{prediction.probability:.4f}"
     best = prediction.top(top, offer_unknown=offer_unknown)

@@ -29,10 +29,10 @@ def require_next_symbols(file: ModelFile, purpose: str, *, with_features: bool =
     """
     manifest = file.manifest
     problems = []
-    if manifest.labels is not None:
-        problems.append(f"answers with labels ({manifest.labels.describe()})")
     if manifest.output == "linear":
         problems.append("answers with values")
+    elif manifest.labels is not None:
+        problems.append(f"answers with labels ({manifest.labels.describe()})")
     if not len(manifest.vocabulary):
         problems.append("reads no symbols")
     if manifest.features and not with_features:

@@ -9,6 +9,7 @@ from support.broken_export import build_broken, expected_of, prove
 from support.keras_models import with_random_weights
 
 from stepcell.export import NotSteppableError, ParityError, export
+from stepcell.export.c.write import write_c
 from stepcell.export.model_files import build_file
 from stepcell.export.prepare import describe_past, prepare
 from stepcell.export.step_function.run import run_numpy
@@ -104,6 +105,8 @@ def test_the_recipe_of_the_tutorials_predicts_what_keras_predicts(tmp_path):
     assert answers[:2] == [None, None]
     last = float(np.asarray(model(np.array([[[70.0], [80.0], [90.0]]], np.float32)))[0, 0])
     assert float(answers[-1].values[0]) == pytest.approx(last, rel=1e-5)
+    comparisons = write_c(tmp_path / "model.onnx", tmp_path / "c", steps=20).comparisons
+    assert {each.runtime.split(" ")[0] for each in comparisons} == {"numpy,", "onnxruntime"}
 
 
 def test_any_model_can_be_given_a_window_and_a_model_of_windows_can_be_carried():

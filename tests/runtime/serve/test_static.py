@@ -38,6 +38,12 @@ def test_the_first_line_of_a_stream_may_have_its_static_inputs(model, tmp_path):
     assert {key: one.state["gain"].item() for key, one in saved.items()} == {"a": 2, "b": 3}
 
 
+def test_the_first_line_may_have_them_where_the_only_stream_is_saved(model, tmp_path):
+    state = ("--json", "--state", tmp_path / "one.state")
+    assert values(predict(*state, model=model, input=lines({"gain": 2}, {}))) == [2, 4]
+    assert values(predict(*state, model=model, input=lines({}))) == [6]
+
+
 def test_static_inputs_change_after_a_reset_alone(model):
     rows = [{"gain": 2}, {"gain": 5, "reset": True}, {"gain": 4}]
     result = predict("--json", model=model, input=lines(*rows))
