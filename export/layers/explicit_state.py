@@ -49,17 +49,20 @@ def with_explicit_states(graph: Graph, problems: list[str]) -> Graph:
     for call in graph.calls:
         for number in call.read:
             readers.setdefault(number, []).append(call)
+    last_states = {call.output + 1 + index for call in graph.calls for index in range(call.outputs - 1)}
     given: list[GivenState] = []
     calls: list[LayerCall] = []
+    offences: list[str] = []
     static = {each.number for each in graph.inputs if each.static}
     static.update(call.output for call in graph.calls if call.is_static)
     for call in graph.calls:
-        found = _states_of(call, inputs, outputs, readers, static, problems)
+        found = _states_of(call, inputs, outputs, readers, static, last_states, offences)
         given += found
         states = {each.input.number for each in found if each.input is not None}
         begins = _is_static(call, static) and not states.intersection(call.begins_with)
         initial = tuple(None if isinstance(each, int) and not begins else each for each in call.initial)
         calls.append(replace(call, outputs=1, initial=initial))
+    problems += dict.fromkeys(offences)  # h and c of a layer have the same reason
     gone = {each.output for each in given if each.output is not None}
     if len(gone) == len(graph.outputs):
         problems.append(
@@ -83,6 +86,7 @@ def _states_of(
     outputs: dict[int, int],
     readers: dict[int, list[LayerCall]],
     static: set[int],
+    last_states: set[int],
     problems: list[str],
 ) -> list[GivenState]:
     """Return the states of `call` that are inputs or outputs of the model."""
@@ -102,7 +106,7 @@ def _states_of(
         if given is not None and output is not None and len(readers.get(given.number, ())) == 1:
             found.append(GivenState(call.output, index, given, output))
             continue
-        if isinstance(initial, int) and not _is_static(call, static):
+        if isinstance(initial, int) and initial not in last_states and not _is_static(call, static):
             problems.append(
                 f"{named}: its initial_state is {_origin(initial, given, readers)}; make it an input of its own and "
                 "its last state an output (return_state=True), or leave it out: a stream keeps the state and takes one"

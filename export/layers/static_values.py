@@ -18,13 +18,18 @@ def static_inputs(model: Any) -> frozenset[int]:
     table reads.
     """
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
-    ids = [any(_reads_ids(node) for node in _readers(model, tensor)) for tensor in model.inputs]
+    ids = inputs_of_ids(model)
     has_time = any(len(shape) > 2 or of_ids for shape, of_ids in zip(shapes, ids, strict=True))
     return frozenset(
         number
         for number, (tensor, of_ids) in enumerate(zip(model.inputs, ids, strict=True))
         if has_time and len(tensor.shape) == 2 and not of_ids and str(tensor.dtype).startswith("float")
     )
+
+
+def inputs_of_ids(model: Any) -> list[bool]:
+    """Tell for each input of `model` whether a layer with a table reads it, whatever its dtype."""
+    return [any(_reads_ids(node) for node in _readers(model, tensor)) for tensor in model.inputs]
 
 
 def _readers(model: Any, tensor: Any) -> Iterator[tuple[Any, int]]:

@@ -29,6 +29,7 @@ from typing import Any
 MODELS = ("Model", "Functional", "Sequential")
 OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
 HARD_SIGMOID = "hard_sigmoid"
+_LOOKUPS = frozenset(["StringLookup", "IntegerLookup", "TextVectorization"])
 _CODE = ("Lambda",)
 _POOLINGS = ("AveragePooling", "MaxPooling", "AvgPool", "MaxPool")
 _GLOBAL = ("GlobalAveragePooling", "GlobalMaxPooling", "GlobalAvgPool", "GlobalMaxPool")
@@ -128,6 +129,9 @@ def problems_of(config: Any) -> list[str]:
         if class_name in _CODE:
             problems.append(f"{where}: its Lambda layer holds arbitrary code, which is not run; put layers of Keras "
                             "in its place")  # fmt: skip
+        elif class_name in _LOOKUPS:
+            problems.append(f"{where}: its words are not read from files of Keras 2; save the model without it, so "
+                            "that it reads ids, and give the words: --vocabulary FILE")  # fmt: skip
         elif class_name not in LAYERS and class_name not in MODELS:
             problems.append(f"{where}: it needs code that is not known here, the class {class_name}")
         elif isinstance(options, dict):

@@ -23,6 +23,7 @@ from ...runtime.common.arrays import AnyArray
 from ...runtime.common.errors import ParityError, SourceError
 from ...runtime.common.run_worker import WorkerProcess
 from ..layers.keras_graph import KerasModel, as_given
+from ..layers.static_values import inputs_of_ids
 from .keras2 import entries
 from .provenance import Proof
 from .saved_weights import Config, SavedWeights
@@ -172,15 +173,21 @@ def random_sequences(model: KerasModel, config: Config) -> Iterator[list[AnyArra
     ids = min((size for size in sizes if isinstance(size, int)), default=2)
     masked = next((o.get("mask_value", 0.0) for name, o in options if name == "Masking"), None)
     open_ended = any(len(tensor.shape) > 1 and tensor.shape[1] is None for tensor in model.inputs)
+    of_ids = inputs_of_ids(model)  # keras.Input((None,)) is float32
     for length in _LENGTHS if open_ended else (0, 0):
-        yield [_random_input(tensor, length, ids, masked, random) for tensor in model.inputs]
+        yield [
+            _random_input(tensor, length, ids if table else None, masked, random)
+            for tensor, table in zip(model.inputs, of_ids, strict=True)
+        ]
 
 
-def _random_input(tensor: Any, length: int, ids: int, masked: float | None, random: np.random.Generator) -> AnyArray:
+def _random_input(
+    tensor: Any, length: int, ids: int | None, masked: float | None, random: np.random.Generator
+) -> AnyArray:
     batch, *rest = tensor.shape
     shape = (batch or _BATCH, *(size or length for size in rest))
-    if "int" in str(tensor.dtype):
-        ids_of_steps: AnyArray = random.integers(ids, size=shape).astype(str(tensor.dtype))
+    if ids is not None or "int" in str(tensor.dtype):
+        ids_of_steps: AnyArray = random.integers(ids or 2, size=shape).astype(str(tensor.dtype))
         return ids_of_steps
     scales = np.resize(_SCALES, shape[0]).reshape(-1, *[1] * len(rest))
     numbers: AnyArray = (random.standard_normal(shape) * scales).astype(np.float32)

@@ -124,5 +124,6 @@ def test_states_that_cannot_be_paired_are_refused_with_the_one_cause():
     encoder = L.LSTM(4, return_state=True, **SEQUENCES, name="encoder")
     _, *states = encoder(source)
     y = L.LSTM(4, **SEQUENCES, name="decoder")(source, initial_state=states)
-    with pytest.raises(NotSteppableError, match=r"encoder \(LSTM\): its last state is read by 'decoder'"):
+    with pytest.raises(NotSteppableError, match=r"encoder \(LSTM\): its last state is read by 'decoder'") as refused:
         build_step_function(keras.Model(source, L.Dense(1)(y)))
+    assert str(refused.value).count("\n  - ") == 1  # not once for h and once for c, and not the decoder too

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import keras
+import numpy as np
 import pytest
 
 from stepcell.export import ParityError, SourceError, export, read_source
 from stepcell.export.sources.provenance import Provenance, provenance_of, record
-from stepcell.export.sources.referee import one_process
+from stepcell.export.sources.referee import one_process, random_sequences
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,6 +38,16 @@ def test_a_rebuilt_model_equals_tf_keras(file, weights, keras2):
     assert proof.reference.startswith("tf_keras 2.")
     assert proof.sequences == 3
     assert proof.max_error <= 1e-6
+
+
+def test_an_input_of_floats_that_a_table_reads_gets_ids():
+    source = keras.Input((None,))  # float32, as people write it
+    model = keras.Model(source, keras.layers.Dense(2)(keras.layers.Embedding(7, 3)(source)))
+    table = {"class_name": "Embedding", "config": {"name": "e", "input_dim": 7}}
+    config = {"class_name": "Functional", "config": {"name": "m", "layers": [table]}}
+    drawn = np.concatenate([inputs[0].ravel() for inputs in random_sequences(model, config)])
+    assert set(drawn.tolist()) <= set(range(7))
+    assert len(set(drawn.tolist())) > 2
 
 
 def test_weights_in_the_wrong_places_are_found_and_the_layer_is_named(keras2):
