@@ -100,7 +100,7 @@ def _states_of(
         if reader is not None:
             problems.append(
                 f"{named}: its last state is read by {reader.layer.name!r}, which begins when the whole sequence has "
-                "been read; export the parts before and behind it as two models"
+                "been read; export the parts before and behind it as two models, or give a window (--window N)"
             )
         given = inputs.get(initial) if isinstance(initial, int) else None
         if given is not None and output is not None and len(readers.get(given.number, ())) == 1:

@@ -146,14 +146,18 @@ def build_step_function(
         NotSteppableError: Something in it cannot be stepped; everything in the way is named.
     """
     graph, problems = read_graph(model, lambda layer: registered_rule(layer) is not None)
+    read, unpaired = graph, list[str]()
     if graph is not None:
-        graph = with_explicit_states(graph, problems)
+        graph = with_explicit_states(graph, unpaired)
     endless = carried or (graph is not None and any(each.input for each in graph.given))
     length = window_length(graph, problems, window, endless) if graph else None
     _refuse_if(problems if length else (), model, name)
     if graph is not None and length:
         options = {"one_hot": one_hot, "values": values, "labelled": labelled}
+        if unpaired and read is not None:  # rows have no place for a state that another layer reads
+            return _computed_anew(model, read, length, options, name, unpaired)
         return _of_window(model, graph, length, options, name)
+    problems += unpaired
     unknown: set[int] = set()  # numbers of the values behind a call that cannot be stepped
     steps = _translated(graph, apply_rule, problems, unknown) if graph else []
     interface, rates = None, read_rates(graph, steps, problems) if graph and not problems else {}
@@ -235,6 +239,13 @@ def _of_window(
             restart=lambda state: _in_rows(interface, planned.nodes, state),
         )
         return made.starting_from((*stacked(planned.state, length), *static))
+    return _computed_anew(model, graph, length, options, name, problems)
+
+
+def _computed_anew(
+    model: KerasModel, graph: Graph, length: int, options: Mapping[str, Any], name: str | None, problems: Sequence[str]
+) -> StepFunction:
+    """Return the step function of a window that is computed anew, as rows have `problems`."""
     whole = of_whole_window(graph, model)
     others: list[str] = []
     interface = read_interface(whole, lookups_of(graph), others, **options)

@@ -19,6 +19,10 @@ def window_length(graph: Graph, problems: list[str], asked: int | None, carried:
     """
     fixed = fixed_length(graph)
     stateful = [call.layer.name for call in graph.calls if getattr(call.layer, "stateful", False)]
+    lengths = {each.name: each.shape[1] for each in graph.inputs if len(each.shape) > 1 and not each.static}
+    if len({length for length in lengths.values() if length}) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items() if length)
+        problems.append(f"its inputs have different numbers of time steps ({listed}); a step gives one to each of them")
     if asked is None:
         once = not any(output.timed for output in graph.outputs)
         return fixed if once and not stateful and not carried else None

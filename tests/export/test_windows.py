@@ -53,7 +53,17 @@ ROWS = {
     "the largest": lambda: window(L.Conv1D(4, 3), L.GlobalMaxPooling1D(), L.Dense(1)),
     "no recurrent layer": lambda: window(L.Flatten(), L.Dense(3)),
 }
+
+
+def encoder_and_decoder():
+    source = keras.Input((N, 3), name="x")
+    code, *states = L.LSTM(4, return_state=True)(source)
+    y = L.LSTM(4, **SEQUENCES)(L.RepeatVector(3)(code), initial_state=states)
+    return with_random_weights(keras.Model(source, L.TimeDistributed(L.Dense(2))(y)))
+
+
 ANEW = {
+    "the states of an encoder": encoder_and_decoder,
     "both ways": lambda: window(L.Bidirectional(L.LSTM(3)), L.Dense(1)),
     "backwards": lambda: window(L.GRU(3, go_backwards=True), L.Dense(1)),
     "the same length": lambda: window(L.Conv1D(3, 3, padding="same"), L.GRU(3), L.Dense(1)),
@@ -219,3 +229,10 @@ def test_every_file_of_a_window_equals_keras_over_ten_thousand_steps(name, tmp_p
         stream = load(path, backend="numpy").stream()
         answers = [stream.step(features=row) for row in inputs()]
         assert [answer is None for answer in answers] == [step < N - 1 for step in range(25)]
+
+
+def test_inputs_of_different_lengths_are_refused_with_both():
+    one, other = keras.Input((8, 2), name="one"), keras.Input((4, 1), name="other")
+    model = keras.Model([one, other], L.Dense(1)(L.Concatenate()([L.LSTM(3)(one), L.GRU(3)(other)])))
+    with pytest.raises(NotSteppableError, match=r"different numbers of time steps \(one 8, other 4\)"):
+        prepare(model)
