@@ -35,6 +35,7 @@ def test_code_is_written_beside_model_files_and_stands_in_the_report(model, tmp_
     assert subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout.endswith("ok\n")
 
 
+@pytest.mark.slow
 def test_code_alone_is_code_alone(model, tmp_path):
     exported = export(model, tmp_path, formats=["c"], name="cell", steps=200)
     assert [path.name for path in exported.files] == ["cell.h", "cell.c", "parity.json"]

@@ -64,6 +64,7 @@ export(source.model, sys.argv[1], vocabulary=source.vocabulary, name="m", sample
     assert reports[0] == reports[1]
 
 
+@pytest.mark.slow
 def test_a_graph_has_the_same_bytes_each_time_it_is_built(exported):
     step_function = build_step_function(STANDARD["lstm"].build())
     for path in exported("lstm").files[:-1]:
@@ -172,6 +173,7 @@ def test_a_wrong_file_is_not_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_refused_export_leaves_the_files_of_the_last_one_and_one_that_is_allowed_replaces_them(tmp_path):
     model = sharp_model("gru", 1, units=40, symbols=30, embedding=40)  # its likeliest answers are often nearly equal
     options = {"formats": ["onnx"], "quantize": ["int8"], "steps": 200}
@@ -271,6 +273,7 @@ def test_the_carried_state_of_a_nested_model_is_neither_used_nor_moved():
     assert all(np.array_equal(a, np.array(b)) for a, b in zip(before, lstm.states, strict=True))
 
 
+@pytest.mark.slow
 def test_a_file_without_the_bias_that_is_all_zero_is_not_refused_as_too_small():
     layers = [L.Embedding(3000, 4), L.LSTM(4), L.Dense(3000, "softmax")]
     model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
@@ -302,6 +305,7 @@ def test_formats_and_precisions_are_checked_and_count_once():
     assert check_quantizations("int8") == ["int8"]
 
 
+@pytest.mark.slow
 def test_one_sigmoid_unit_takes_two_labels(tmp_path):
     model = keras.Sequential(
         [keras.Input((None, 2), name="x"), keras.layers.GRU(3, return_sequences=True), keras.layers.Dense(1, "sigmoid")]

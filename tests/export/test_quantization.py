@@ -63,6 +63,7 @@ def exported(model, tmp_path_factory):
     return export(model, tmp_path_factory.mktemp("build"), sample=SAMPLE, steps=300, quantize=BOTH)
 
 
+@pytest.mark.slow
 def test_every_precision_of_every_cell_is_within_its_tolerance_on_every_runtime(exported):
     assert [path.name for path in exported.files] == [
         "model.tflite", "model.onnx", "model.float16.tflite", "model.float16.onnx", "model.int8.tflite",
@@ -165,6 +166,7 @@ def runs(model):
     return prepared, expected_of(prepared, steps=100, sample=sample_inputs(prepared.manifest, SAMPLE, None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "quantization", "factor", "problem"),
     [
@@ -203,6 +205,7 @@ def test_a_weight_beyond_float16_is_refused():
         onnx_payload(build_step_function(model), "float16")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "quantization"),
     [
@@ -227,6 +230,7 @@ def test_a_model_of_256_units_has_the_bytes_of_its_weights(format, quantization)
         assert requires["FULLY_CONNECTED"] <= 10
 
 
+@pytest.mark.slow
 def test_values_are_compared_by_their_relative_error_and_not_by_answers(tmp_path):
     inputs = keras.Input((None, 3), name="features")
     values = keras.layers.Dense(2)(keras.layers.GRU(40, return_sequences=True)(inputs))

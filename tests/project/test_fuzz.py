@@ -31,6 +31,7 @@ READ = (
 )
 
 
+@pytest.mark.slow
 def test_damaged_files_of_all_kinds_end_in_errors_of_our_own_or_in_a_valid_reading(tmp_path):
     files = tmp_path / "files"
     files.mkdir()

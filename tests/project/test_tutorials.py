@@ -24,7 +24,7 @@ from stepcell.cli import app
 
 RUN = ("python", "sh", "console")
 _TRAINS = re.compile(
-    r"stepcell (train|search|reproduce|demo|export|evaluate|score-)|\bfit\(|\bexport\(|import (keras|tensorflow)"
+    r"stepcell (train|search|reproduce|demo|export|evaluate|score-|c )|\bfit\(|\bexport\(|import (keras|tensorflow)"
 )
 # How many blocks of each page are marked as not run.
 NOT_RUN = {

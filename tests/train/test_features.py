@@ -248,6 +248,7 @@ def test_parity_is_measured_on_features_that_really_occur(run):
         assert set(singles.features[name].ravel()) <= set(array.ravel())
 
 
+@pytest.mark.slow
 def test_numbers_far_from_0_are_proven_without_a_sample(tmp_path):
     model = Network("gru", 6).build(4, 4, 0, scales=[FeatureStats("pressure", 1e6, 1e4)])
     model.set_weights([4 * weights for weights in model.get_weights()])

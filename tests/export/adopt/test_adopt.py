@@ -88,6 +88,7 @@ def test_an_adopted_file_can_be_checked_against_its_keras_model(adopted_file):
     assert max(each.error for each in results) < 1e-5
 
 
+@pytest.mark.slow
 def test_predict_inspect_and_doctor_work_on_an_adopted_file(adopted_file):
     run = CliRunner()
     lines = run.invoke(app, ["predict", str(adopted_file), "--json"], input="a\nd\n").stdout.splitlines()
@@ -245,6 +246,7 @@ def test_a_vocabulary_larger_than_the_table_is_noticed(tmp_path):
     assert load(adopted.path).stream().step("d").symbol in LETTERS
 
 
+@pytest.mark.slow
 def test_logits_and_sigmoids_are_recognised_and_can_be_named(tmp_path):
     sigmoid = foreign.helper_onnx(tmp_path / "m.onnx", more=[helper.make_node("Sigmoid", ["logits"], ["p"])],
                                   outputs=[helper.make_tensor_value_info("p", TensorProto.FLOAT, [1, 6])])  # fmt: skip

@@ -302,6 +302,7 @@ def test_all_layers_together_in_a_file_equal_keras_on_every_interpreter(make, tm
             assert np.abs(one - other).max() <= 2e-6
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
 def test_every_layer_in_float16_is_rounded_where_the_reference_rounds_and_nowhere_else(monkeypatch):
     monkeypatch.setattr(precision, "FEWEST_HALF", 1)  # these layers are small

@@ -167,6 +167,7 @@ def rated():
     return model_around(body)
 
 
+@pytest.mark.slow
 def test_a_file_of_rates_is_proven(rated, device, tmp_path):
     prepared = prepare(rated)
     assert prepared.manifest.answers == AnswerTimes(5, 4)

@@ -16,6 +16,7 @@ from stepcell.export.prepare import prepare
 L = keras.layers
 
 
+@pytest.mark.slow
 def test_every_output_is_proven_on_every_interpreter_and_at_each_single_step(exported):
     parity = exported("wide").parity
     assert {p.backend for p in parity} == {"litert", "tflite", "onnxruntime"}
@@ -98,6 +99,7 @@ def test_of_a_model_of_many_symbols_some_outputs_are_compared_and_all_steps_made
             np.testing.assert_allclose(run.result.states[tensor], array, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mistake_is_noticed_in_a_model_of_many_symbols(many_symbols, device, tmp_path):
     expected = expected_of(many_symbols, steps=600)
     right = prove(build_file(many_symbols, "onnx", "float32", tmp_path), expected, device)

@@ -31,7 +31,11 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize(("file", "weights"), FILES)
+FAST = "cudnn.h5"
+GRID = [pytest.param(*each, marks=() if each[0] == FAST else pytest.mark.slow) for each in FILES]
+
+
+@pytest.mark.parametrize(("file", "weights"), GRID)
 def test_a_rebuilt_model_equals_tf_keras(file, weights, keras2):
     source = read_source(keras2 / file, weights and keras2 / weights)
     proof = provenance_of(source.model).proof
@@ -50,6 +54,7 @@ def test_an_input_of_floats_that_a_table_reads_gets_ids():
     assert len(set(drawn.tolist())) > 2
 
 
+@pytest.mark.slow
 def test_weights_in_the_wrong_places_are_found_and_the_layer_is_named(keras2):
     model = read_source(keras2 / "functional.h5").model
     layer = model.get_layer("inner").layers[1]
@@ -77,6 +82,7 @@ def test_an_export_names_tf_keras_as_the_reference(keras2, tmp_path):
     assert "reference: tf_keras 2." in exported.notes[0]
 
 
+@pytest.mark.slow
 def test_nothing_is_written_of_a_model_that_tf_keras_contradicts(keras2, tmp_path):
     model = read_source(keras2 / "symbols.h5").model
     model.layers[-1].set_weights([w * 1.001 for w in model.layers[-1].get_weights()])

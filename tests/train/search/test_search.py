@@ -165,6 +165,7 @@ def test_trials_that_were_stored_lead_to_the_same_proposals_as_those_that_were_n
         storage.add(one)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_reported(tmp_path):
     storage = TrialStorage(tmp_path / "search.db", space())
     (tmp_path / "search.db").unlink()
