@@ -251,9 +251,10 @@ def _open_ends(
     ]
     free = [name for name in ports.outputs if name not in targets and name != output]
     if loose:
+        pair = "pair each state with the output that is its next value, --state IN=OUT, out of "
+        pair = f"{pair}{', '.join(free)}; " if free else ""
         problems.append(
-            f"the inputs {', '.join(loose)} are neither symbol nor state: pair each state with the output that is its "
-            f"next value, --state IN=OUT, out of {', '.join(free) or 'none that are left'}; give --feature NAME for "
+            f"the inputs {', '.join(loose)} are neither symbol nor state: {pair}give --feature NAME for "
             "numbers that come with each step, --constant NAME=VALUE for those that never change, --symbol NAME for "
             "the input of symbols"
         )

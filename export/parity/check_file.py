@@ -122,12 +122,16 @@ def _require_same_model(
     compared: dict[str, tuple[object, ...]] = {
         "symbols": (len(manifest.vocabulary), step_function.symbols),
         "outputs": (manifest.output_size, step_function.outputs),
-        "features": (manifest.features, step_function.features),
+        "features": tuple(
+            ", ".join(each.describe() for each in side.features) or "none" for side in (manifest, step_function)
+        ),
         "further outputs": tuple(
             [(each.name, each.size) for each in side.extra_outputs] for side in (manifest, step_function)
         ),
-        "window": (manifest.window, step_function.window),
-        "steps that answer": (manifest.answers, step_function.answers),
+        "window": tuple(
+            "none" if side.window is None else side.window.describe() for side in (manifest, step_function)
+        ),
+        "steps that answer": tuple(f"those {side.answers.describe()}" for side in (manifest, step_function)),
         "state": tuple({tensor.name: tensor.shape for tensor in side.state} for side in (manifest, step_function)),
     }
     for name, wanted, found in (("vocabulary", vocabulary, manifest.vocabulary), ("labels", labels, manifest.labels)):

@@ -8,7 +8,7 @@ import pytest
 from support.broken_export import build_broken, expected_of, prove
 from support.keras_models import with_random_weights
 
-from stepcell.export import NotSteppableError, ParityError, export
+from stepcell.export import NotSteppableError, ParityError, check, export
 from stepcell.export.c.write import write_c
 from stepcell.export.model_files import build_file
 from stepcell.export.prepare import describe_past, prepare
@@ -117,6 +117,9 @@ def test_the_recipe_of_the_tutorials_predicts_what_keras_predicts(tmp_path):
     assert float(answers[-1].values[0]) == pytest.approx(last, rel=1e-5)
     comparisons = write_c(tmp_path / "model.onnx", tmp_path / "c", steps=20).comparisons
     assert {each.runtime.split(" ")[0] for each in comparisons} == {"numpy,", "onnxruntime"}
+    with pytest.raises(StateMismatchError) as refused:
+        check(tmp_path / "model.onnx", window(L.LSTM(8), L.Dense(1), length=3), steps=20)
+    assert "features features [1] and not x [3]" in str(refused.value)
 
 
 def test_any_model_can_be_given_a_window_and_a_model_of_windows_can_be_carried():
