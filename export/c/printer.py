@@ -13,6 +13,7 @@ from ...runtime.format.tensor_specs import SYMBOL
 from ...runtime.interpreters.step_plan.plan import StepPlan
 from ...runtime.interpreters.step_plan.statements import (
     Assignment,
+    Gather,
     Loop,
     Matmul,
     Product,
@@ -190,6 +191,16 @@ class Printer:
         x, y = self.pointer(softmax.x), self.pointer(softmax.result)
         return [f"{self.name}_softmax({x}, {y}, {softmax.x.size});"]
 
+    def _gather(self, gather: Gather) -> list[str]:
+        axis, dimensions = gather.axis, len(gather.ids.shape)
+
+        def body(at: list[str]) -> list[str]:
+            place = self.element(gather.ids, at[axis : axis + dimensions])
+            source = self.element(gather.x, [*at[:axis], place, *at[axis + dimensions :]])
+            return [f"{self.element(gather.result, at)} = {source};"]
+
+        return self.language.nest(gather.result.shape, body)
+
     def _row(self, row: Row) -> list[str]:
         id, name = self.element(row.id, ["0"] * len(row.id.shape)), self._base(row.result.memory)
         line = self.language.row.format(
@@ -199,6 +210,7 @@ class Printer:
         return [line]
 
     _PRINTERS: ClassVar[dict[type, Callable[[Any, Any], list[str]]]] = {
+        Gather: _gather,
         Loop: _loop,
         Matmul: _matmul,
         Product: _product,

@@ -35,7 +35,7 @@ class RandomStep:
         self.shapes |= {name: (1, *shape) for name, shape in STATES.items()}
         for _ in range(count):
             choose((self.unary, self.binary, self.select, self.joined, self.turned, self.product, self.reduced,
-                    self.parts, self.softmax, self.stacked, self.slice))()  # fmt: skip
+                    self.parts, self.softmax, self.stacked, self.slice, self.gathered))()  # fmt: skip
         outputs = {"y": (1, OUTPUT)}
         outputs |= {f"next_{name}": (1, *shape) for name, shape in STATES.items()}
         for name, shape in outputs.items():
@@ -96,9 +96,9 @@ class RandomStep:
         self.add("select", [f"{name} t", x, y], shape)
 
     def joined(self) -> None:
-        x = self.any()
+        x = self.any(lambda s: len(s) > 1)
         shape = self.shapes[x]
-        axis = self.choose(range(1, len(shape))) if len(shape) > 1 else 0
+        axis = self.choose(range(1, len(shape)))
         rest = (*shape[:axis], None, *shape[axis + 1 :])
         y = self.any(lambda s: len(s) == len(shape) and (*s[:axis], None, *s[axis + 1 :]) == rest)
         total = shape[axis] + self.shapes[y][axis]
@@ -160,6 +160,15 @@ class RandomStep:
             begin, size = self.numbers(0, 1, *rest), self.numbers(1, shape[1] - 1, *shape[2:])
             part = self.add("part", [x, begin, size], (1, shape[1] - 1, *shape[2:]))
             self.add("negative", [part], self.shapes[part])
+
+    def gathered(self) -> None:
+        x = self.any(lambda s: len(s) > 1)
+        shape = self.shapes[x]
+        axis = int(self.choose(range(1, len(shape))))
+        places = self.random.integers(0, shape[axis], (2, 3))
+        name = f"n{len(self.constants)}"
+        self.constants[name] = places.astype(np.int32)
+        self.add("take", [x, name], (*shape[:axis], 2, 3, *shape[axis + 1 :]), axis=axis)
 
     def finish(self, name: str, shape: tuple[int, ...]) -> None:
         last = [n for n, s in self.shapes.items() if n.startswith("v")][-3:] or ["x"]

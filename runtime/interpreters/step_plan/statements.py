@@ -187,6 +187,37 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Gather:
+    """`result = x` at the places `ids` along an axis; the ids are the same in every step.
+
+    Attributes:
+        x: What is read.
+        ids: Places along the axis, each in its range.
+        axis: The axis of x, which the dimensions of `ids` replace.
+        result: Of the shape of x, with that of `ids` in the place of the axis.
+    """
+
+    x: View
+    ids: View
+    axis: int
+    result: View
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        """What is read."""
+        return self.x, self.ids
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        """What is written."""
+        return (self.result,)
+
+    def moved(self, move: Move) -> Gather:
+        """Return it with `move` applied to each view."""
+        return replace(self, x=move(self.x), ids=move(self.ids), result=move(self.result))
+
+
+@dataclass(frozen=True)
 class After:
     """Nothing is done; `view` is read after the step."""
 
@@ -207,7 +238,7 @@ class After:
         return After(move(self.view))
 
 
-Statement: TypeAlias = "Loop | Product | Matmul | Reduction | Softmax | Row | After"
+Statement: TypeAlias = "Loop | Product | Matmul | Reduction | Softmax | Row | Gather | After"
 
 
 def statements_of(
@@ -248,6 +279,9 @@ def _statements(
         yield Reduction(record.kind, operands[0], tuple(record.options["axes"]), result)
     elif record.kind == "take" and _is_row(record) and not operands[0].offset:
         yield Row(operands[0], operands[1], result)
+    elif record.kind == "take" and operands[1].memory.content is not None:
+        _require_places(record)
+        yield Gather(operands[0], operands[1], record.options["axis"], result)
     elif record.kind == "matmul":
         yield _product(record, operands, result)
     else:
@@ -278,6 +312,12 @@ def _is_one_row(record: Record) -> bool:
 def _is_row(record: Record) -> bool:
     table, ids = record.operands
     return ids.size == 1 and record.options["axis"] == 0 and table.flags.c_contiguous
+
+
+def _require_places(record: Record) -> None:
+    x, ids = record.operands
+    if ids.size and not (ids.min() >= 0 and ids.max() < x.shape[record.options["axis"]]):
+        raise CalculationError("it looks up what is beyond the end of a tensor")
 
 
 def _product(record: Record, operands: list[View], result: View) -> Product | Matmul:
