@@ -23,6 +23,7 @@ import numpy as np
 
 from stepcell.export.c.names import array
 from stepcell.export.c.prove import ROUNDING, TOLERANCE, run_program
+from stepcell.export.c.selftest import reset_call
 from stepcell.export.c.source import CSource, c_source
 from stepcell.runtime import read_model_file
 from stepcell.runtime.common.errors import StepcellError
@@ -198,7 +199,7 @@ def inputs_header(source: CSource, manifest: Manifest, inputs: Inputs) -> str:
             *lines,
             "static model_state state;",
             "static model_work work;",
-            "#define START model_reset(&state)",
+            f"#define START {reset_call(plan, 'model', 'model_zeros')}",
             "#define SELFTEST model_selftest()",
             "#define OUTPUT(i) output0[i]",
             f"#define OUTPUTS {outputs[0].size}",

@@ -9,6 +9,7 @@ repeats the last step N times, leaves the state as it was, and answers with the 
 from __future__ import annotations
 
 from ...runtime.format.manifest import Manifest
+from .selftest import reset_call
 from .source import CSource
 
 STATE, STEP, OUTPUTS, STATES, TIME = 1, 2, 4, 8, 16
@@ -43,7 +44,7 @@ def driver_source(source: CSource, manifest: Manifest) -> str:
         "{",
         "    int32_t flags, code, times;",
         *(["    int32_t symbol = 0;"] if plan.symbol else []),
-        f"    {n}_reset(&state);",
+        f"    {reset_call(plan, n, f'{n}_zeros')};",
         "    while (fread(&flags, sizeof flags, 1, stdin) == 1) {",
         f"        if (flags & {STATE}) get(&state, {size});",
         f"        if (flags & {STEP}) {{",

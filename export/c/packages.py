@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from ... import __version__
 from ...runtime.format.manifest import Manifest
+from .selftest import reset_call
 from .source import CSource
 
 # An Arduino version is three numbers; so is that of stepcell.
@@ -116,6 +117,10 @@ def _call(source: CSource) -> tuple[list[str], str]:
     buffers = [f"static {'float' if view.memory.dtype == 'float32' else 'int32_t'} in{number}[{view.size}];"
                for number, view in enumerate(plan.features.values())]  # fmt: skip
     buffers += [f"static float out{number}[{view.size}];" for number, view in enumerate(plan.outputs.values())]
+    if plan.static:
+        buffers.append(
+            f"static const float still[{max(each.before.size for each in plan.static)}] = {{0}}; /* static inputs */"
+        )
     given = [f"t % {n}_SYMBOLS"] if plan.symbol else []
     given += [f"in{number}" for number in range(len(plan.features))]
     given += [f"out{number}" for number in range(len(plan.outputs))]
@@ -136,7 +141,7 @@ def _sketch(source: CSource, manifest: Manifest) -> str:
         "",
         "void setup() {",
         "  Serial.begin(115200);",
-        f"  {n}_reset(&state);",
+        f"  {reset_call(source.plan, n, 'still')};",
         '  Serial.print("self-test, largest error: ");',
         f"  Serial.println({n}_selftest(), 8);",
         "}",
@@ -172,7 +177,7 @@ def _program(source: CSource, manifest: Manifest, head: str, end: str) -> str:
         head,
         "{",
         f'    printf("self-test, largest error: %g\\n", (double){n}_selftest());',
-        f"    {n}_reset(&state);",
+        f"    {reset_call(source.plan, n, 'still')};",
         "    for (int32_t t = 0; t < 10; t++) {",
         "        int best = 0;",
         f"        if ({call} != 0) continue;",

@@ -13,6 +13,11 @@ from .names import array, number
 from .printer import indented
 
 
+def reset_call(plan: StepPlan, name: str, zeros: str) -> str:
+    """Return the call that resets `state`, with `zeros` for static inputs."""
+    return f"{name}_reset({', '.join(['&state', *(zeros for _ in plan.static)])})"
+
+
 class SelfTest:
     """Prints the self-test of one model: its golden sequence, and the function that replays it."""
 
@@ -28,6 +33,9 @@ class SelfTest:
             raise NotSteppableError("A file without a golden sequence cannot be written as C. Nothing was written.")
         constants, lines = [], []
         outputs = list(self.plan.outputs.items())
+        if self.plan.static:  # a golden run that starts from the initial state has zeros there
+            widest = max(each.before.size for each in self.plan.static)
+            constants.append(array(f"{n}_zeros", np.zeros(widest, np.float32)))
         for number_of_run, run in enumerate(golden.runs):
             constants += self._golden_arrays(run, number_of_run)
         recorded = np.array(golden.outputs, np.int32)
@@ -75,7 +83,7 @@ class SelfTest:
         for name, rows in run.extra_outputs.items():
             widths.append(len(rows[0]))
             compared.append(f"{self.arguments[name]}[i] - {n}_{self.arguments[name]}[t * {len(rows[0])} + i]")
-        lines = self._ramp() if run.start == "ramp" else [f"{self.name}_reset(&state);"]
+        lines = self._ramp() if run.start == "ramp" else [f"{reset_call(self.plan, self.name, f'{self.name}_zeros')};"]
         lines += [
             f"for (int t = 0; t < {len(run.ids)}; t++) {{",
             f"    if ({self.name}_step(&state, &work, {', '.join(given)}) < 0) return INFINITY;",

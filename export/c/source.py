@@ -74,8 +74,6 @@ def _require_printable(file: ModelFile) -> None:
     manifest, problems = file.manifest, []
     if manifest.sequence:
         problems.append("it is a graph of whole sequences; take the file of a step")
-    if any(tensor.given for tensor in manifest.state):
-        problems.append("it has static inputs")
     if problems:
         raise NotSteppableError(f"{file.name} cannot be written as C: {'; '.join(problems)}. Nothing was written.")
 
@@ -94,6 +92,7 @@ class _Writer:
         main, *others = plan.outputs.items()
         sizes = [f"#define {n}_OUTPUTS {main[1].size} /* numbers in {self.arguments[main[0]]} */"]
         sizes += [f"#define {n}_OUTPUTS_{self.arguments[name]} {view.size}" for name, view in others]
+        sizes += [f"#define {n}_STATIC_{each.tensor.name} {each.before.size}" for each in plan.static]
         sizes += [f"#define {n}_FEATURES_{self.arguments[name]} {view.size}" for name, view in plan.features.items()]
         symbols = [
             f"#define {n}_SYMBOLS {len(manifest.vocabulary)}",
@@ -116,7 +115,7 @@ class _Writer:
                 "",
                 f"       {n}_state state;   the state of one stream: keep it",
                 f"       {n}_work work;     scratch memory, shared by all streams of one thread",
-                f"       {n}_reset(&state);",
+                f"       {n}_reset({', '.join(['&state', *(each.tensor.name for each in plan.static)])});",
                 f"       {n}_step(&state, &work, {self._call_example()});",
                 "*/",
                 f"#ifndef {n}_HEADER",
@@ -141,8 +140,10 @@ class _Writer:
                 *(work or ["    float unused;"]),
                 f"}} {n}_work;",
                 "",
-                "/* Set the state to that before the first step. */",
-                f"void {n}_reset({n}_state *state);",
+                "/* Set the state to that before the first step. */"
+                if not plan.static
+                else "/* Set the state to that before the first step of a stream with these static inputs. */",
+                f"{self._reset_head()};",
                 "",
                 "/* Step once: read the input, move the state, write the output.",
                 "   Returns 0; -1 if an id is out of range; -2 if a number is not finite.",
@@ -271,6 +272,10 @@ class _Writer:
     def _reset(self) -> list[str]:
         n, lines, constants = self.name, [], []
         for each in self.plan.state:
+            if each.tensor.given:
+                name, size = each.tensor.name, each.before.size
+                lines.append(f"for (int i = 0; i < {size}; i++) state->{name}[i] = {name}[i];")
+                continue
             start = each.tensor.initial_value().reshape(-1)
             value = number(start[0])
             if (start != start[0]).any():
@@ -278,7 +283,11 @@ class _Writer:
                 value = f"{n}_start_{each.tensor.name}[i]"
             lines.append(f"for (int i = 0; i < {start.size}; i++) state->{each.tensor.name}[i] = {value};")
         lines += ["state->steps = 0;"] if self.counts else []
-        return [*constants, f"void {n}_reset({n}_state *state)", "{", *indented(lines), "}"]
+        return [*constants, self._reset_head(), "{", *indented(lines), "}"]
+
+    def _reset_head(self) -> str:
+        static = [f"const float *{each.tensor.name}" for each in self.plan.static]
+        return f"void {self.name}_reset({', '.join([f'{self.name}_state *state', *static])})"
 
     def _about_answers(self) -> list[str]:
         times = self.manifest.answers

@@ -75,7 +75,8 @@ export function selftest() {
     let worst = 0;
     const compare = (found, right) => { worst = Math.max(worst, Math.abs(found - right)); };
     for (const run of golden.runs) {
-        const state = initialState(), {steps, ...tensors} = state;
+        const still = Object.fromEntries(Object.entries(statics).map(([key, size]) => [key, new Float32Array(size)]));
+        const state = initialState(still), {steps, ...tensors} = state;
         let place = 0;
         if (run.start === "ramp") {
             for (const tensor of Object.values(tensors)) {
@@ -153,8 +154,6 @@ def javascript_module(file: ModelFile) -> str:
     manifest, problems = file.manifest, []
     if manifest.sequence:
         problems.append("it is a graph of whole sequences; take the file of a step")
-    if any(tensor.given for tensor in manifest.state):
-        problems.append("it has static inputs")
     if manifest.golden is None:
         problems.append("it has no golden sequence")
     try:
@@ -207,6 +206,10 @@ def _facts(manifest: Manifest, plan: StepPlan) -> Iterator[str]:
         "symbols": (list(manifest.vocabulary.symbols), "the position of a symbol is its id"),
         "unknown": (manifest.vocabulary.unknown, "the symbol for all others"),
         "features": (features, "size of each feature, and the number of ids if it is an id"),
+        "statics": (
+            {each.tensor.name: each.before.size for each in plan.static},
+            "inputs of a stream, and their sizes",
+        ),
         "outputs": (list(plan.outputs), "the main one first"),
         "labels": (list(manifest.output_symbols), "of the main output; none: its numbers are values"),
         "answers": (vars(manifest.answers), "the steps that answer, counted from 1"),
@@ -219,9 +222,20 @@ def _facts(manifest: Manifest, plan: StepPlan) -> Iterator[str]:
 
 def _initial_state(plan: StepPlan) -> Iterator[str]:
     yield "// The state before the first step: arrays by name, and `steps`, the steps since then."
-    yield "export function initialState() {"
+    if plan.static:
+        yield "// `given` is an object of arrays: the static inputs by name."
+    yield f"export function initialState({'given' if plan.static else ''}) {{"
+    for each in plan.static:
+        name, size = _json(each.tensor.name), each.before.size
+        wrong = _json(f"the static input {each.tensor.name} is not {size} numbers")
+        yield f"    const {each.tensor.name} = Float32Array.from(given?.[{name}] ?? []);"
+        good = f"{each.tensor.name}.length === {size} && {each.tensor.name}.every(Number.isFinite)"
+        yield f"    if (!({good})) throw new RangeError({wrong});"
     yield "    return {"
     for each in plan.state:
+        if each.tensor.given:
+            yield f"        {each.tensor.name},"
+            continue
         start = each.tensor.initial_value().reshape(-1)
         same = f"new Float32Array({start.size})" + (f".fill({_literal(start[0], 'float32')})" if start[0] else "")
         yield f"        {each.tensor.name}: {same if (start == start[0]).all() else _numbers(start)},"

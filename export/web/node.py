@@ -21,7 +21,8 @@ _DRIVER = """\
 import * as model from "./model.mjs";
 import {readFileSync} from "node:fs";
 const {ids, features, states, each, kept, timed} = JSON.parse(readFileSync(0, "utf8"));
-const state = model.initialState(), wanted = new Set(kept), outputs = [], after = [];
+const still = Object.fromEntries(Object.entries(model.statics).map(([key, size]) => [key, new Float32Array(size)]));
+const state = model.initialState(still), wanted = new Set(kept), outputs = [], after = [];
 const advance = (t) => {
     state.steps = model.answers.first - 1;
     const given = Object.fromEntries(Object.entries(features).map(([key, rows]) => [key, rows[t]]));

@@ -130,8 +130,6 @@ def fit(path: Path, core: str, *, flash: str | None = None, ram: str | None = No
     given = {name: text for name, text in (("flash", flash), ("RAM", ram)) if text is not None}
     sizes = {name: _bytes_of(text, name) for name, text in given.items()}
     kind, file = CORES[core], read_model_file(path)
-    if file.manifest.static:
-        return Fit(path, kind, None, 0, 0, ("there is no C for it: it has static inputs",), sizes)
     try:
         plan = plan_step(file)
     except CalculationError as error:

@@ -73,6 +73,11 @@ class StepPlan:
     scratch: Mapping[str, int]
     variables: frozenset[int]
 
+    @property
+    def static(self) -> tuple[StateView, ...]:
+        """The states that are given for each stream: static inputs."""
+        return tuple(each for each in self.state if each.tensor.given)
+
     def offset_of(self, memory: Memory) -> int:
         """Return where scratch memory begins."""
         return self.offsets[id(memory)]

@@ -120,6 +120,28 @@ def test_a_feature_that_is_not_finite_is_refused_and_nothing_moves(tmp_path):
     assert run_c(tmp_path, source, FEATURES) == ["0", "-2", "0"]
 
 
+def test_static_inputs_are_given_at_the_reset(tmp_path):
+    path = path_of("personal", "tflite")
+    main = """
+#include <stdio.h>
+int main(void)
+{
+    static cell_state state;
+    static cell_work work;
+    const float user[cell_STATIC_user] = {0.5f, -1.0f, 2.0f};
+    float probabilities[cell_OUTPUTS];
+    cell_reset(&state, user);
+    for (int t = 0; t < 4; t++) cell_step(&state, &work, t, probabilities);
+    for (int i = 0; i < cell_OUTPUTS; i++) printf("%.7f ", (double)probabilities[i]);
+    return 0;
+}
+"""
+    found = run_c(tmp_path, c_source(read_model_file(path), "cell"), main)
+    stream = load(path, backend="numpy").stream(static={"user": [0.5, -1.0, 2.0]})
+    symbols = stream.file.manifest.vocabulary.symbols[:4]
+    assert np.abs(np.array(found, float) - stream.run(symbols)[-1]).max() < 2e-6
+
+
 def test_two_streams_share_scratch_memory(tmp_path):
     main = """
 #include <stdio.h>

@@ -70,6 +70,24 @@ console.log(JSON.stringify([codes, JSON.stringify(state) === before]));
     assert same
 
 
+def test_static_inputs_are_given_with_the_state(tmp_path):
+    path = path_of("personal", "tflite")
+    script = """
+const state = m.initialState({user: [0.5, -1, 2]});
+let found;
+for (let t = 0; t < 4; t++) found = m.step(state, t);
+let refused = 0;
+for (const given of [undefined, {}, {user: [1, 2]}, {user: [1, 2, NaN]}]) {
+    try { m.initialState(given); } catch { refused++; }
+}
+console.log(JSON.stringify([Array.from(found.probabilities), refused]));
+"""
+    found, refused = run_node(tmp_path, javascript_module(read_model_file(path)), script)
+    stream = load(path, backend="numpy").stream(static={"user": [0.5, -1.0, 2.0]})
+    assert np.abs(np.array(found) - stream.run(stream.file.manifest.vocabulary.symbols[:4])[-1]).max() < 2e-6
+    assert refused == 4
+
+
 def test_a_step_without_an_answer_returns_null(tmp_path):
     file = read_model_file(DATA / "memory.tflite")
     rare = replace(file, manifest=replace(file.manifest, answers=AnswerTimes(3, 2)))
