@@ -183,12 +183,14 @@ class Graph:
         inputs: The inputs of the model, in the order of Keras.
         outputs: Its outputs, likewise.
         given: The states that were inputs or outputs of the model; see `explicit_state.py`.
+        ordered: The outputs have an order of their own; a dictionary of them has none.
     """
 
     calls: tuple[LayerCall, ...]
     inputs: tuple[GraphInput, ...]
     outputs: tuple[GraphOutput, ...]
     given: tuple[Any, ...] = ()
+    ordered: bool = True
 
 
 def read_graph(
@@ -219,14 +221,17 @@ def read_graph(
         )
         for number, tensor in enumerate(functional.inputs)
     ]  # fmt: skip
-    names = (functional_of(model) or functional).output_names
+    structure = getattr(functional_of(model) or functional, "_outputs_struct", None)
+    ordered = not (isinstance(structure, dict) and len(structure) == len(functional.outputs))
+    # Keras flattens a dictionary in the order of its sorted keys, and names its outputs by their layers.
+    names = (functional_of(model) or functional).output_names if ordered else sorted(structure or {})
     lengths = {each.shape[1] for each in inputs if len(each.shape) > 1}
     outputs = []
     for name, number, tensor in zip(names, numbers, functional.outputs, strict=True):
         # A layer that is not known here may have summed the time up.
         timed = reader.timed[number] and len(tensor.shape) > 1 and tensor.shape[1] in {*lengths, None}
         outputs.append(GraphOutput(name, number, tuple(tensor.shape[2 if timed else 1 :]), timed))
-    return Graph(tuple(reader.calls), tuple(inputs), tuple(outputs)), reader.problems
+    return Graph(tuple(reader.calls), tuple(inputs), tuple(outputs), ordered=ordered), reader.problems
 
 
 def as_given(model: KerasModel, inputs: Sequence[Any]) -> Any:

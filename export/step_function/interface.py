@@ -13,7 +13,7 @@ from keras import layers
 from ...runtime.format.manifest import StateTensor
 from ...runtime.format.tensor_specs import PROBABILITIES, SYMBOL, VALUES, Feature
 from ..layers import Lookup
-from ..layers.keras_graph import Graph, GraphInput, LayerCall
+from ..layers.keras_graph import Graph, GraphInput, GraphOutput, LayerCall
 from ..ops import Value, Weights
 from .plan import Steps
 
@@ -262,7 +262,7 @@ def _outputs(
 ) -> list[OutputSpec]:
     """Return the outputs that are known, the main one first."""
     makers = {call.output: call for call in graph.calls}
-    main = next((each for each in graph.outputs if each.name == PROBABILITIES), graph.outputs[0])
+    main = _main_output(graph, makers, symbols)
     specs = []
     for output in sorted(graph.outputs, key=lambda each: each is not main):
         if output.number in unknown:
@@ -288,6 +288,13 @@ def _outputs(
         name = _identifier(output.name) if output is not main else VALUES if activation == "linear" else PROBABILITIES
         specs.append(OutputSpec(name, output.number, size, activation, from_logits))
     return specs
+
+
+def _main_output(graph: Graph, makers: Mapping[int, LayerCall], symbols: int) -> GraphOutput:
+    """Return the output called "probabilities"; of a dictionary that of the next symbol, else the first."""
+    named = [each for each in graph.outputs if each.name == PROBABILITIES]
+    likely = [each for each in graph.outputs if each.shape == (symbols,) and _kind(each.number, makers) == "softmax"]
+    return [*named, *([] if graph.ordered else likely), *graph.outputs][0]
 
 
 def _identifier(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stepcell.export import SourceError, export, read_source
+from stepcell.runtime import load
 
 L = keras.layers
 
@@ -66,3 +67,14 @@ def test_a_layer_of_ones_own_is_refused_without_keras(tmp_path):
         archive.writestr("config.json", json.dumps({"module": "keras", "config": {"layers": [layer]}}))
     with pytest.raises(SourceError, match="needs code that is not known here: MyLayer"):
         read_source(tmp_path / "own.keras")
+
+
+def test_of_outputs_by_name_the_next_symbol_is_the_main_one(tmp_path):
+    symbol = keras.Input((None,), dtype="int32", name="symbol")
+    x = L.GRU(4, return_sequences=True)(L.Embedding(5, 3)(symbol))
+    model = keras.Model(symbol, {"gap": L.Dense(1)(x), "next": L.Dense(5, "softmax")(x)})
+    exported = export(model, tmp_path, formats=["onnx"], steps=50)
+    prediction = load(exported.files[0]).stream().step("3")
+    right = model(np.array([[3]]))
+    assert np.allclose(prediction.probabilities, right["next"][0, 0], atol=1e-6)
+    assert np.allclose(prediction.outputs["gap"].values, right["gap"][0, 0], atol=1e-6)
