@@ -55,7 +55,7 @@ def case_D22(folder: Path) -> Row:  # noqa: N802
         "from types import SimpleNamespace as N; from stepcell.train import Score, score_table\n"
         "scores = {'carried': Score(209 / 227, 1.0, 227, 227), 'windowed': Score(75 / 80, 1.0, 80, 25, "
         "carried_accuracy=74 / 80, standard_error=0.0125)}\n"
-        "print(score_table(N(stopped='done', carried=1, scores=scores, history=[]), 25)[2])"
+        "print(score_table(N(stopped='done', carried=1, scores=scores, history=[], network=N(values=None)), 25)[2])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     return Row("209 of 227 carried, 75 of 80 in windows", ("", 0), (done.stdout.strip(), done.returncode))
