@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..common.errors import InputError
-from .input_offset import FileIdentity, InputOffset, compressed_after, find_rotated, following
+from .input_offset import FileIdentity, InputOffset, compressed_after, open_following, open_rotated
 from .lines import CHUNK, Line, LineBuffer, Lines
 from .signals import SignalGuard
 
@@ -118,10 +118,9 @@ class FileLines(Lines):
             self._buffer.finish()
             return
         before = FileIdentity.of(self._file)
-        later = following(self._path, before)
         for name in compressed_after(self._path, before):
             self._tell(f"{name} is compressed and has not been read.")
-        file = open(later[0], "rb", buffering=0) if later else self._open_when_there()  # noqa: SIM115
+        file = open_following(self._path, before) or self._open_when_there()
         self._file.close()  # not earlier: if that fails, the old file still tells its offset
         self._file, self._replaced_at = file, None
         self._start_again(f"{self._path} has been replaced by another file")
@@ -150,8 +149,8 @@ class FileLines(Lines):
             self._tell(f"{self._path} is another file than before ({offset.path}): going on at its beginning.")
             return self._open_when_there()
         identity = offset.identity
-        found = None if identity is None else find_rotated(self._path, identity)
-        file = self._open_when_there() if found is None else open(found, "rb", buffering=0)  # noqa: SIM115
+        rotated = None if identity is None else open_rotated(self._path, identity)
+        file, found = rotated or (self._open_when_there(), None)
         if offset.is_of(file) and offset.fits(file):
             self._buffer, self.begins_anew = self._new_buffer(offset.position, offset.line), False
             if found is not None and not _is_at(file, self._path):
@@ -161,10 +160,10 @@ class FileLines(Lines):
             f"{self._path} has changed since it was read: going on at its beginning. What followed line {offset.line} "
             "of the old content has not been read."
         )
-        later = [] if identity is None or found is not None else following(self._path, identity)
-        if later:
+        later = None if identity is None or found is not None else open_following(self._path, identity)
+        if later is not None:
             file.close()
-            file = open(later[0], "rb", buffering=0)  # noqa: SIM115
+            file = later
         return file
 
     def _open_when_there(self) -> BinaryIO:

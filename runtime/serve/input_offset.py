@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 _COMPARED = 4096  # bytes before an offset
+_TRIES = 100  # to look at a folder that is being rotated
 # logrotate and its like append a number or a date, before the suffix too.
 _ROTATED = re.compile(r"[.\-_]?\d[\dTZ:._\-]*")
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".Z")
@@ -115,27 +116,40 @@ class InputOffset:
         return os.fstat(file.fileno()).st_size >= self.position and self.before == _digest(file, self.position)
 
 
-def find_rotated(path: Path, identity: FileIdentity) -> Path | None:
-    """Return the path that a file has now: that of `path`, or another in its folder; None: it is in neither."""
-    current = _identity(path)
-    if current is not None and current.is_same(identity):
-        return path
-    return next((each for each, found in _siblings(path, any_name=True) if found.is_same(identity)), None)
+def open_rotated(path: Path, identity: FileIdentity) -> tuple[BinaryIO, Path] | None:
+    """Open a file by its identity, and return it with its path: `path`, or another in its folder; None: in neither."""
+    for _ in range(_TRIES):
+        current, siblings = _scan(path, any_name=True)
+        places = [(path, current)] if current is not None else []
+        found = next((each for each, one in [*places, *siblings] if one.is_same(identity)), None)
+        if found is None:
+            return None
+        file = _open_same(found, identity)
+        if file is not None:
+            return file, found
+    return None
 
 
-def following(path: Path, before: FileIdentity) -> list[Path]:
-    """Return the rotated files of the log `path` that were written after the file `before`, the oldest first.
+def open_following(path: Path, before: FileIdentity) -> BinaryIO | None:
+    """Open the first file of the log `path` that was written after the file `before`: a rotated one, or `path` itself.
 
-    The last of them is not `path` itself.
+    None: there is neither.
     """
-    current = _identity(path)
-    found = [
-        (identity.birth or 0, identity.modified, each)
-        for each, identity in _siblings(path)
-        if identity.is_after(before) and not identity.is_same(before)
-        and not (current is not None and identity.is_same(current))
-    ]  # fmt: skip
-    return [each for _, _, each in sorted(found) if each.suffix not in _COMPRESSED]
+    for _ in range(_TRIES):
+        current, siblings = _scan(path)
+        rotated = [
+            (identity.birth or 0, identity.modified, each, identity)
+            for each, identity in siblings
+            if identity.is_after(before) and not identity.is_same(before) and each.suffix not in _COMPRESSED
+            and not (current is not None and identity.is_same(current))
+        ]  # fmt: skip
+        first = min(rotated)[2:] if rotated else (path, current)
+        if first[1] is None:
+            return None
+        file = _open_same(first[0], first[1])
+        if file is not None:
+            return file
+    return None
 
 
 def compressed_after(path: Path, before: FileIdentity) -> list[str]:
@@ -143,6 +157,31 @@ def compressed_after(path: Path, before: FileIdentity) -> list[str]:
     return sorted(
         each.name for each, identity in _siblings(path) if each.suffix in _COMPRESSED and identity.is_after(before)
     )
+
+
+def _open_same(path: Path, identity: FileIdentity) -> BinaryIO | None:
+    """Open `path` if it is still the file with this identity: a rotation may have given its name to another one."""
+    try:
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the caller
+    except OSError:
+        return None
+    if FileIdentity.of(file).is_same(identity):
+        return file
+    file.close()
+    return None
+
+
+def _scan(path: Path, *, any_name: bool = False) -> tuple[FileIdentity | None, list[tuple[Path, FileIdentity]]]:
+    """Return the identity of `path`, and its siblings, found twice alike: a rotation in between hides files."""
+    before: list[tuple[Path, int, int | None]] = []
+    for _ in range(_TRIES):
+        current, found = _identity(path), list(_siblings(path, any_name=any_name))
+        now = [(each, one.inode, one.birth) for each, one in found]
+        now += [(path, current.inode, current.birth)] if current is not None else []
+        if now == before:
+            break
+        before = now
+    return current, found
 
 
 def _siblings(path: Path, *, any_name: bool = False) -> Iterator[tuple[Path, FileIdentity]]:
