@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -56,8 +56,30 @@ class Loop:
         return replace(self, body=tuple(body))
 
 
+class _OfViews:
+    """A statement whose views are fields: it writes `result`, if it has one, and reads the others."""
+
+    @property
+    def reads(self) -> tuple[View, ...]:
+        """What is read."""
+        return tuple(view for name, view in self._views() if name != "result")
+
+    @property
+    def writes(self) -> tuple[View, ...]:
+        """What is written."""
+        return tuple(view for name, view in self._views() if name == "result")
+
+    def moved(self, move: Move) -> Any:
+        """Return it with `move` applied to each view."""
+        return replace(self, **{name: move(view) for name, view in self._views()})  # type: ignore[type-var]
+
+    def _views(self) -> list[tuple[str, View]]:
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))  # type: ignore[arg-type]
+        return [(name, value) for name, value in values if isinstance(value, View)]
+
+
 @dataclass(frozen=True)
-class Product:
+class Product(_OfViews):
     """`result = start + x @ weights`, for one row x.
 
     Attributes:
@@ -72,47 +94,18 @@ class Product:
     result: View
     start: View | None = None
 
-    @property
-    def reads(self) -> tuple[View, ...]:
-        """What is read, without the weights."""
-        return (self.x,) if self.start is None else (self.x, self.start)
-
-    @property
-    def writes(self) -> tuple[View, ...]:
-        """What is written."""
-        return (self.result,)
-
-    def moved(self, move: Move) -> Product:
-        """Return it with `move` applied to each view."""
-        start = None if self.start is None else move(self.start)
-        return replace(self, x=move(self.x), result=move(self.result), start=start)
-
 
 @dataclass(frozen=True)
-class Matmul:
+class Matmul(_OfViews):
     """`result = x @ y`, of two matrices, or of many of them."""
 
     x: View
     y: View
     result: View
 
-    @property
-    def reads(self) -> tuple[View, ...]:
-        """What is read."""
-        return self.x, self.y
-
-    @property
-    def writes(self) -> tuple[View, ...]:
-        """What is written."""
-        return (self.result,)
-
-    def moved(self, move: Move) -> Matmul:
-        """Return it with `move` applied to each view."""
-        return Matmul(move(self.x), move(self.y), move(self.result))
-
 
 @dataclass(frozen=True)
-class Reduction:
+class Reduction(_OfViews):
     """`result = kind of x over axes`, where `kind` is "sum", "max" or "min"; the axes stay in `result`, with size 1."""
 
     kind: str
@@ -120,45 +113,17 @@ class Reduction:
     axes: tuple[int, ...]
     result: View
 
-    @property
-    def reads(self) -> tuple[View, ...]:
-        """What is read."""
-        return (self.x,)
-
-    @property
-    def writes(self) -> tuple[View, ...]:
-        """What is written."""
-        return (self.result,)
-
-    def moved(self, move: Move) -> Reduction:
-        """Return it with `move` applied to each view."""
-        return replace(self, x=move(self.x), result=move(self.result))
-
 
 @dataclass(frozen=True)
-class Softmax:
+class Softmax(_OfViews):
     """`result = softmax(x)` of N numbers that lie one after the other; it may be done in place."""
 
     x: View
     result: View
 
-    @property
-    def reads(self) -> tuple[View, ...]:
-        """What is read."""
-        return (self.x,)
-
-    @property
-    def writes(self) -> tuple[View, ...]:
-        """What is written."""
-        return (self.result,)
-
-    def moved(self, move: Move) -> Softmax:
-        """Return it with `move` applied to each view."""
-        return Softmax(move(self.x), move(self.result))
-
 
 @dataclass(frozen=True)
-class Row:
+class Row(_OfViews):
     """`result = table[id]`: N numbers.
 
     Attributes:
@@ -171,23 +136,9 @@ class Row:
     id: View
     result: View
 
-    @property
-    def reads(self) -> tuple[View, ...]:
-        """What is read."""
-        return self.table, self.id
-
-    @property
-    def writes(self) -> tuple[View, ...]:
-        """What is written."""
-        return (self.result,)
-
-    def moved(self, move: Move) -> Row:
-        """Return it with `move` applied to each view."""
-        return Row(move(self.table), move(self.id), move(self.result))
-
 
 @dataclass(frozen=True)
-class Gather:
+class Gather(_OfViews):
     """`result = x` at the places `ids` along an axis; the ids are the same in every step.
 
     Attributes:
@@ -202,40 +153,12 @@ class Gather:
     axis: int
     result: View
 
-    @property
-    def reads(self) -> tuple[View, ...]:
-        """What is read."""
-        return self.x, self.ids
-
-    @property
-    def writes(self) -> tuple[View, ...]:
-        """What is written."""
-        return (self.result,)
-
-    def moved(self, move: Move) -> Gather:
-        """Return it with `move` applied to each view."""
-        return replace(self, x=move(self.x), ids=move(self.ids), result=move(self.result))
-
 
 @dataclass(frozen=True)
-class After:
+class After(_OfViews):
     """Nothing is done; `view` is read after the step."""
 
     view: View
-
-    @property
-    def reads(self) -> tuple[View, ...]:
-        """What is read."""
-        return (self.view,)
-
-    @property
-    def writes(self) -> tuple[View, ...]:
-        """Nothing."""
-        return ()
-
-    def moved(self, move: Move) -> After:
-        """Return it with `move` applied to its view."""
-        return After(move(self.view))
 
 
 Statement: TypeAlias = "Loop | Product | Matmul | Reduction | Softmax | Row | Gather | After"
@@ -327,11 +250,3 @@ def _product(record: Record, operands: list[View], result: View) -> Product | Ma
     if of_one_row and y.memory.content is not None and x.is_plain and result.is_plain:
         return Product(x, np.ascontiguousarray(array), result)
     return Matmul(x, y, result)
-
-
-def port_names(ports: Mapping[str, AnyArray], memories: Memories) -> dict[str, View]:
-    """Name the memory behind inputs or outputs by their names; return their views."""
-    views = {name: memories.view(array) for name, array in ports.items()}
-    for name, view in views.items():
-        view.memory.port = view.memory.port or name
-    return views
