@@ -122,6 +122,7 @@ def test_the_report_compares_the_files_and_recommends_one_for_each_runtime(expor
     assert len(choices(exported.parity, exported.sizes)) == 9
 
 
+@pytest.mark.slow
 def test_checking_a_quantized_file_holds_it_against_its_own_tolerance_and_draws_the_error(model, exported, tmp_path):
     results = check(exported.files[4], model, sample=SAMPLE, steps=300, plot=tmp_path / "error.png")
     assert {parity.quantization for parity in results} == {"int8"}
@@ -129,6 +130,7 @@ def test_checking_a_quantized_file_holds_it_against_its_own_tolerance_and_draws_
     assert (tmp_path / "error.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_command_line_quantizes_compares_and_draws(memory_run, tmp_path):
     def run(*arguments):
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
