@@ -1,0 +1,1 @@
+"""Sources of records and outputs of answers of `stepcell serve`."""
