@@ -56,6 +56,9 @@ def predict(
     threshold: Annotated[Path | None, output(
         "Mark surprising symbols by this file of stepcell calibrate; of a model of values, rows whose value is far "
         "from the answer.", "no marks")] = None,
+    alert_below: Annotated[float | None, output(
+        "Mark symbols that come with a probability below this: no file of stepcell calibrate is needed.", "no marks",
+        metavar="P")] = None,
     top: Annotated[int, output("Number of most likely symbols to print.", min=1)] = 1,
     offer_unknown: Annotated[bool, output(
         "Name the unknown symbol, and the end symbol of a text, among them.", flag="--offer-unknown")] = False,
@@ -84,7 +87,7 @@ def predict(
     marks = None if threshold is None else read(threshold, model.file)
     options = LineOptions(
         symbol_field, key, unknown, bad_lines, format, reset_on, middle, top, offer_unknown, as_json, marks,
-        rate, overlap,
+        rate, overlap, alert_below,
     )  # fmt: skip
     stdin = None if sys.stdin is None else sys.stdin.buffer
 

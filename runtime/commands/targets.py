@@ -143,6 +143,6 @@ def _label_lines(rows: TargetData, scores: SymbolScores, numbers: list[int] | No
         numbered = {} if numbers is None else {"sequence": numbers[index]}
         names = {"right": rows.names[right], "answered": rows.names[answered]}
         if as_json:
-            yield printable_json({**numbered, **names, "bits": round(surprise, 4)})
+            yield printable_json({**numbered, **names, "surprise": round(surprise, 4)})
         else:
             yield "\t".join([*map(str, numbered.values()), *names.values(), f"{surprise:.4f}"])

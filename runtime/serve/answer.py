@@ -15,8 +15,8 @@ from .residual_watch import Residual
 
 # Names of an answer; another field of the line that has one of them is called in_NAME.
 _TAKEN = frozenset((
-    "stream", "seen", "input", "unknown", "reset", "error", "bits", "rank", "surprising", "alarm", "symbol",
-    "probability", "top", "values", "gap", "gap_probability", "residuals",
+    "stream", "seen", "input", "unknown", "reset", "error", "surprise", "rank", "alert", "alarm", "line",
+    "symbol", "probability", "top", "values", "gap", "gap_probability", "residuals",
 ))  # fmt: skip
 
 
@@ -34,6 +34,7 @@ class Answer:
         fields: Other fields of the line.
         reset: Whether the line only resets its stream.
         residual: The residual of the row; None: none is watched.
+        line: The line, for an alert or alarm.
         silent: The model has no answer at this step: the field that is null then; see `main_field`.
     """
 
@@ -47,6 +48,7 @@ class Answer:
     reset: bool = False
     silent: str | None = None
     residual: Residual | None = None
+    line: str | None = None
 
     def to_json(self, top: int, *, offer_unknown: bool = False) -> str:
         """Return it as a JSON object; `top` is the number of likeliest symbols to name."""
@@ -72,11 +74,16 @@ class Answer:
         if self.surprise is not None:
             one = self.surprise
             bits, rank = (None, None) if isnan(one.bits) else (round(one.bits, 4), one.rank)
-            answer |= {"bits": bits, "rank": rank, "surprising": one.surprising, "alarm": one.alarm}
+            answer |= {"surprise": bits, "rank": rank}
         if self.residual is not None:
             found = self.residual.residuals
             rounded = None if found is None else [float(f"{each:.6g}") for each in found]
-            answer |= {"residuals": rounded, "surprising": self.residual.surprising, "alarm": self.residual.alarm}
+            answer["residuals"] = rounded
+        marked = self.surprise or self.residual
+        if marked is not None:
+            answer |= {"alert": marked.alert, "alarm": marked.alarm}
+            if self.line is not None and (marked.alert or marked.alarm):
+                answer["line"] = self.line
         return printable_json(answer)
 
     def to_text(self, top: int, *, offer_unknown: bool = False) -> str:
@@ -87,12 +94,10 @@ class Answer:
             columns.append(key if key.isprintable() else printable_json(key))
         if self.surprise is not None:
             one = self.surprise
-            mark = " alarm" if one.alarm else " surprising" if one.surprising else ""
-            columns += [show_symbol(self.given), "-" if isnan(one.bits) else f"{one.bits:.2f}{mark}"]
+            columns += [show_symbol(self.given), "-" if isnan(one.bits) else f"{one.bits:.2f}{_mark(one)}"]
         if self.residual is not None:
-            mark = " alarm" if self.residual.alarm else " surprising" if self.residual.surprising else ""
             found = self.residual.residuals
-            columns.append("-" if found is None else " ".join(f"{each:.6g}" for each in found) + mark)
+            columns.append("-" if found is None else " ".join(f"{each:.6g}" for each in found) + _mark(self.residual))
         if self.events is not None:
             best, gap = self.events
             names = [show_symbol(symbol) for symbol, _ in best]
@@ -103,3 +108,7 @@ class Answer:
         else:
             columns.append(prediction_to_text(self.prediction, top, offer_unknown=offer_unknown))
         return "\t".join(columns)
+
+
+def _mark(one: Surprise | Residual) -> str:
+    return " alarm" if one.alarm else " alert" if one.alert else ""

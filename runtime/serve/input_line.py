@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.errors import InputError
@@ -12,7 +12,7 @@ from ..format.tensor_specs import SYMBOL
 from ..format.vocabulary import json_text, read_symbol
 
 _SHOWN = 60  # characters of a line in a message
-RESET = "reset"
+_STARTS, _END = ("start", "reset"), "end"  # fields of the bounds of a sequence; both of the first say the same
 _NO_FIELDS: Mapping[str, Any] = {}
 
 
@@ -20,26 +20,28 @@ class Event(NamedTuple):
     """The content of a line.
 
     Attributes:
-        symbol: Its symbol; None: the model reads none, or the line only resets its stream.
+        symbol: Its symbol; None: the model reads none, or the line only starts or ends a sequence.
         features: Features that the model reads beside it, as `Stream.step` takes them.
         key: The key of its stream; "": there is one stream.
-        reset: Whether the stream is reset first.
+        start: Whether a sequence starts: the stream is reset before.
         is_event: Whether there is something to step; else the line only resets its stream.
         time: Its time, in nanoseconds or in the unit of its column; None: not known.
         fields: Other fields of the line, for the answer.
         static: Static inputs of the model, for the stream of the line.
         right: Cells of the columns that residuals are about, in their order.
+        end: Whether the sequence ends: the stream is reset after.
     """
 
     symbol: str | None
     features: Mapping[str, Any] | None = None
     key: str = ""
-    reset: bool = False
+    start: bool = False
     is_event: bool = True
     time: int | float | None = None
     fields: Mapping[str, Any] = _NO_FIELDS
     static: Mapping[str, Any] = _NO_FIELDS
     right: Sequence[Any] = ()
+    end: bool = False
 
 
 def parse_line(line: str, manifest: Manifest, right: Sequence[str] = ()) -> Event:
@@ -47,7 +49,8 @@ def parse_line(line: str, manifest: Manifest, right: Sequence[str] = ()) -> Even
 
     For a model that reads symbols alone the line is a symbol (newline, tab and backslash as `\n`, `\t`, `\\`). For any
     other it is a JSON object, {"symbol": "3", "speed": [0.1, 0.2]}, or the array of the only feature; or
-    {"reset": true}, alone or with the others. `right` names further fields, of the values that residuals are about.
+    {"start": true} or {"end": true}, alone or with the others. `right` names further fields, of the values that
+    residuals are about.
 
     Raises:
         InputError: The line is no JSON object, or lacks its symbol. `Stream.step` checks the features.
@@ -59,14 +62,14 @@ def parse_line(line: str, manifest: Manifest, right: Sequence[str] = ()) -> Even
     if not isinstance(found, dict) and len(manifest.vocabulary) + len(manifest.features) == 1:
         found = {manifest.features[0].name: found}
     found = _object(found, line, expected)
-    reset = takes_reset(found, manifest)
     names = {feature.name for feature in manifest.features}
+    start, end = take_bounds(found, names)
     values = tuple(found.get(name) if name in names else found.pop(name, None) for name in right)
     static = {tensor.name: found.pop(tensor.name) for tensor in manifest.static if tensor.name in found}
-    if reset and not found:
-        return Event(None, reset=True, is_event=False, static=static)
+    if (start or end) and not found:
+        return Event(None, start=start, end=end, is_event=False, static=static)
     symbol = _symbol(found.pop(SYMBOL, None), line, expected) if len(manifest.vocabulary) else None
-    return Event(symbol, found, reset=reset, static=static, right=values)
+    return Event(symbol, found, start=start, end=end, static=static, right=values)
 
 
 def parse_json_line(
@@ -90,14 +93,15 @@ def parse_json_line(
     expected = _expected(manifest, symbol_field, key_field)
     found = _object(read_json(line, expected), line, expected)
     key = key_of(found, key_field, line, expected)
-    reset = takes_reset(found, manifest)
+    names = {feature.name for feature in manifest.features}
+    start, end = take_bounds(found, {*names, symbol_field, key_field})
     features = {feature.name: found[feature.name] for feature in manifest.features if feature.name in found}
     static = {tensor.name: found[tensor.name] for tensor in manifest.static if tensor.name in found}
-    if reset and not features and symbol_field not in found:
-        return Event(None, key=key, reset=True, is_event=False, static=static)
+    if (start or end) and not features and symbol_field not in found:
+        return Event(None, key=key, start=start, end=end, is_event=False, static=static)
     symbol = _symbol(found.get(symbol_field), line, expected) if len(manifest.vocabulary) else None
     values = tuple(found.get(name) for name in right)
-    return Event(symbol, features or None, key, reset, static=static, right=values)
+    return Event(symbol, features or None, key, start, static=static, right=values, end=end)
 
 
 def read_json(line: str, expected: str) -> Any:
@@ -112,12 +116,17 @@ def read_json(line: str, expected: str) -> Any:
         raise InputError(f"{line[:_SHOWN]!r} is not JSON ({error}); {expected}") from None
 
 
-def takes_reset(found: dict[str, Any], manifest: Manifest) -> bool:
-    """Return whether a JSON object resets its stream, and remove that field, which is never a feature then."""
-    if found.get(RESET) is not True or any(feature.name == RESET for feature in manifest.features):
-        return False
-    del found[RESET]
-    return True
+def take_bounds(found: dict[str, Any], taken: Container[str | None]) -> tuple[bool, bool]:
+    """Return whether a JSON object starts and ends a sequence, and remove these fields from it.
+
+    Args:
+        found: The object.
+        taken: Names of fields that are something else.
+    """
+    names = [name for name in (*_STARTS, _END) if found.get(name) is True and name not in taken]
+    for name in names:
+        del found[name]
+    return any(name in names for name in _STARTS), _END in names
 
 
 def key_of(found: Mapping[str, Any], key_field: str | None, line: str, expected: str) -> str:

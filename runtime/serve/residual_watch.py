@@ -21,12 +21,12 @@ class Residual(NamedTuple):
 
     Attributes:
         residuals: For each value answer - right value; None: there is no answer to compare with, or no right value.
-        surprising: One of them is above the threshold of rows.
+        alert: One of them is above the threshold of rows.
         alarm: One of them is above the threshold of sequences.
     """
 
     residuals: tuple[float, ...] | None = None
-    surprising: bool = False
+    alert: bool = False
     alarm: bool = False
 
 
@@ -83,5 +83,5 @@ class ResidualWatch:
         if right is None or not due:
             return Residual(), pending
         residuals = tuple(answer - value for answer, value in zip(due, right, strict=True))
-        above = self._threshold.is_surprising(residuals), self._threshold.is_alarm(residuals)
+        above = self._threshold.is_alert(residuals), self._threshold.is_alarm(residuals)
         return Residual(residuals, any(above[0]), any(above[1])), pending

@@ -16,7 +16,7 @@ from ..data.events import CSV, JSON_LINES, EventsReader
 from ..data.for_model import reader_for_model
 from ..data.time_bins import TimeBins
 from ..format.manifest import Manifest
-from .input_line import RESET, Event, read_json, takes_reset
+from .input_line import Event, read_json, take_bounds
 
 ROW_FORMATS = (CSV, JSON_LINES)
 _SHOWN = 60
@@ -64,6 +64,7 @@ class RowLines:
         self._key_index: int | None = None
         self._others: list[tuple[str, int]] = []
         self._right_indices: list[int] = []
+        self._read = {self.key_name, *(name for _, name in reader.columns.by_option), *right}
         self._left_out = {*reader.columns.symbols, self.key_name}  # of the other fields: the answer has them
 
     def parse(self, line: str) -> Event | None:
@@ -168,12 +169,12 @@ class RowLines:
         found = read_json(line, expected)
         if not isinstance(found, dict):
             raise InputError(f"{line[:_SHOWN]!r} is not a JSON object; {expected}")
-        reset = RESET not in self._left_out and takes_reset(found, self._manifest)
+        start, end = take_bounds(found, self._read)
         given = found.get(self.key_name) if self.key_name is not None else None
         key = given if given is None or isinstance(given, str) else json.dumps(given)
         columns = self._reader.columns
-        if reset and not any(name in found for name in columns.symbols or columns.features.values()):
-            return Event(None, key=key or "", reset=True, is_event=False)
+        if (start or end) and not any(name in found for name in columns.symbols or columns.features.values()):
+            return Event(None, key=key or "", start=start, end=end, is_event=False)
         try:
             row = self._rows.parse_mapping(found)
         except ValueError as error:
@@ -182,7 +183,7 @@ class RowLines:
             _require_unicode(text)
         others = {name: value for name, value in found.items() if name not in self._left_out}
         event = self._event(row, key if self._has_own_key else row.sequence, others)
-        return event._replace(reset=reset, right=[found.get(name) for name in self._right])
+        return event._replace(start=start, end=end, right=[found.get(name) for name in self._right])
 
     def _event(self, row: EventRow, key: str | None, others: Mapping[str, Any]) -> Event:
         if row.missing:

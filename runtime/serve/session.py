@@ -56,7 +56,8 @@ class LineOptions:
         top: How many of the likeliest symbols to name.
         offer_unknown: Name the unknown symbol, and the end symbol of a text, among them.
         as_json: Answer with JSON objects.
-        threshold: Marks surprising symbols, or rows whose value is far from the answer; None: nothing is marked.
+        threshold: Marks surprising symbols, or rows whose value is far from the answer; None: none does.
+        alert_below: Mark symbols that come with a probability below this; None: none is.
         rate: Samples per second of chunks; None: that of the model.
         overlap: Samples of the chunk before that begin each chunk.
     """
@@ -74,6 +75,7 @@ class LineOptions:
     threshold: Threshold | ResidualThreshold | None = None
     rate: int | None = None
     overlap: int = 0
+    alert_below: float | None = None
 
 
 class Session:
@@ -94,7 +96,7 @@ class Session:
 
         Raises:
             OptionError: The options do not fit the model, or one another.
-            TargetError: The model does not predict its next symbol, and there is a threshold.
+            TargetError: The model does not predict its next symbol, and symbols are to be marked.
         """
         self._model, self._options, self._tell, self._vocabulary = model, options, tell, model.vocabulary
         self._policy, limit = _checked(options, model), options.threshold
@@ -267,13 +269,16 @@ class Session:
                 used = f"is read as {self._vocabulary.unknown!r}"
                 answer = self._stepper.answer(event, _shown(given), self._rows)
                 self._unknown.count(line.number, used, f"the symbol {_shown(event.symbol)!r} is unknown")
+                answer.line = text
                 return self._written(answer)
-        return self._written(self._stepper.answer(event, given, self._rows))
+        answer = self._stepper.answer(event, given, self._rows)
+        answer.line = text
+        return self._written(answer)
 
     def _skip_unknown(self, number: int, event: Event) -> str:
         symbol = str(event.symbol)
         self._unknown.count(number, "is skipped", self._unknown_text(symbol))
-        answer = Answer(_shown(symbol), unknown=True, stream=self._stepper.seen(event.key), fields=event.fields)
+        answer = Answer(_shown(symbol), unknown=True, stream=self._stepper.skip(event), fields=event.fields)
         return self._written(answer)
 
     def _unknown_text(self, symbol: str) -> str:
@@ -310,9 +315,8 @@ class Session:
         surprising = options.threshold if isinstance(options.threshold, Threshold) else None
         return Stepper(
             self._model, 1 if self._key is None else self._max_streams, self._tell, threshold=surprising,
-            residuals=self._residuals, reset_on=options.reset_on, middle=options.middle, top=options.top,
-            offer_unknown=options.offer_unknown,
-            keyed=self._key is not None,
+            alert_below=options.alert_below, residuals=self._residuals, reset_on=options.reset_on,
+            middle=options.middle, top=options.top, offer_unknown=options.offer_unknown, keyed=self._key is not None,
         )  # fmt: skip
 
 
@@ -323,8 +327,16 @@ def _checked(options: LineOptions, model: Model) -> str:
         raise OptionError(f"{name} reads no symbols but features: leave out --symbol-field.")
     if options.symbol_field is not None and options.format is not None:
         raise OptionError("--format reads the columns of the training: leave out --symbol-field.")
-    if options.format in SOUND_FORMATS and (options.key_field or options.threshold):
-        raise OptionError("Chunks of samples are one stream without marks: leave out --key and --threshold.")
+    marks = options.threshold is not None or options.alert_below is not None
+    if options.format in SOUND_FORMATS and (options.key_field or marks):
+        raise OptionError(
+            "Chunks of samples are one stream without marks: leave out --key, --threshold and --alert-below."
+        )
+    if options.alert_below is not None and model.manifest.labels is not None:
+        raise OptionError(
+            f"--alert-below is about the probability of the symbol that comes; {name} answers with "
+            f"{'values' if model.manifest.output == 'linear' else 'labels'}."
+        )
     if options.overlap and options.format not in SOUND_FORMATS:
         raise OptionError("--overlap is for chunks of samples: it needs --format f32 or --format wav.")
     if options.unknown == USE and vocabulary.unknown is None:

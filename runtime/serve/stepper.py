@@ -28,9 +28,8 @@ class Stepper:
 
     def __init__(
         self, model: Model, max_streams: int, tell: Callable[[str], None], *, threshold: Threshold | None = None,
-        residuals: ResidualWatch | None = None, reset_on: str | None = None, middle: bool = False, top: int = 1,
-        offer_unknown: bool = False,
-        keyed: bool = False,
+        alert_below: float | None = None, residuals: ResidualWatch | None = None, reset_on: str | None = None,
+        middle: bool = False, top: int = 1, offer_unknown: bool = False, keyed: bool = False,
     ) -> None:  # fmt: skip
         """Begin with nothing read.
 
@@ -38,7 +37,9 @@ class Stepper:
             model: The model.
             max_streams: How many streams to keep.
             tell: Takes remarks for the user.
-            threshold: Marks surprising symbols; None: no surprise in the answers.
+            threshold: Marks surprising symbols; None: none does.
+            alert_below: Symbols are alerts below this probability; None: there is none. Without both there is no
+                surprise in the answers.
             residuals: Compares the values of rows with the answers; None: nothing does.
             reset_on: Symbol after which a stream is reset; None: there is none.
             middle: Fresh streams begin in the middle of a sequence.
@@ -47,12 +48,15 @@ class Stepper:
             keyed: Answers name the key of their stream.
 
         Raises:
-            TargetError: The model does not predict its next symbol, and there is a threshold.
+            TargetError: The model does not predict its next symbol, and its symbols are watched.
+            OptionError: `alert_below` is no probability.
         """
         self.streams = KeyedStreams(model, max_streams, tell)
         self.symbols = 0
         self._vocabulary, self._tell = model.vocabulary, tell
-        self._watch = None if threshold is None else Watch(self.streams.stream, threshold, begin=not middle)
+        self._watch = None
+        if threshold is not None or alert_below is not None:
+            self._watch = Watch(self.streams.stream, threshold, begin=not middle, alert_below=alert_below)
         self._residuals = residuals
         self._reset_on, self._begins, self._keyed = reset_on, not middle, keyed
         self._resets_unfed = reset_on is not None and reset_on not in model.vocabulary
@@ -75,7 +79,7 @@ class Stepper:
         """
         key, streams = event.key, self.streams
         is_reset_alone = not event.is_event or (self._resets_unfed and event.symbol == self._reset_on)
-        stream = streams.select(key, event.static, reset=event.reset or is_reset_alone)
+        stream = streams.select(key, event.static, reset=event.start or is_reset_alone)
         if is_reset_alone:
             streams.keep(key)
             return Answer(given, reset=True, stream=self._seen(key))
@@ -86,7 +90,7 @@ class Stepper:
             streams.pending[key] = pending
         if self._keyed:
             answer.stream = key, stream.symbols_seen
-        if event.symbol == self._reset_on and self._reset_on is not None:
+        if event.end or (event.symbol == self._reset_on and self._reset_on is not None):
             streams.reset(key)
         elif event.time is not None:
             streams.times[key] = event.time
@@ -94,10 +98,17 @@ class Stepper:
         self.symbols += 1
         return answer
 
-    def seen(self, key: str) -> tuple[str, int] | None:
-        """Return a key and the number of symbols its stream has seen; None: answers name no keys."""
-        self.streams.select(key)
-        return self._seen(key)
+    def skip(self, event: Event) -> tuple[str, int] | None:
+        """Leave out the step of an event: its sequence starts or ends all the same.
+
+        Returns:
+            Its key and the number of symbols its stream has seen; None: answers name no keys.
+        """
+        resets = event.start or event.end
+        self.streams.select(event.key, event.static, reset=resets)
+        if resets or event.static:
+            self.streams.keep(event.key)
+        return self._seen(event.key)
 
     def _seen(self, key: str) -> tuple[str, int] | None:
         return (key, self.streams.stream.symbols_seen) if self._keyed else None
@@ -151,6 +162,4 @@ def _together(event: Surprise | None, gap: Surprise | None) -> Surprise | None:
     """Return the surprise of an event and of the gap before it: the bits of both, the marks of either."""
     if event is None or gap is None:
         return event
-    return Surprise(
-        event.bits, event.rank, event.surprising or gap.surprising, event.alarm or gap.alarm, gap.prediction
-    )
+    return Surprise(event.bits, event.rank, event.alert or gap.alert, event.alarm or gap.alarm, gap.prediction)

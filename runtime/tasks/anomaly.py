@@ -37,7 +37,7 @@ class Threshold:
 
     Attributes:
         fingerprint: Fingerprint of the model file it was calibrated with.
-        symbol_bits: A symbol is surprising above this.
+        symbol_bits: A symbol is an alert above this.
         sequence_bits: A sequence is an alarm from its first symbol above this on; None: too few sequences to tell.
         false_alarms: The share of normal symbols, and of normal sequences, that may be above.
         symbols: Number of normal symbols with a prediction.
@@ -186,35 +186,43 @@ class Surprise:
     Attributes:
         bits: Negative log-probability, base 2, given all before it; nan for a symbol that no answer came before.
         rank: 1 for the likeliest symbol, and so on; 0 if `bits` is nan.
-        surprising: `bits` is above the threshold of symbols.
+        alert: `bits` is above the threshold of symbols, or the probability below the one that was asked for.
         alarm: `bits` is above the threshold of sequences.
         prediction: The answer of the model to the symbol; None where it has none at this step.
     """
 
     bits: float
     rank: int
-    surprising: bool
+    alert: bool
     alarm: bool
     prediction: Prediction | MaybeNone
 
 
 class Watch:
-    """Steps a stream and reports how surprising each symbol was. Without a threshold nothing is surprising."""
+    """Steps a stream and reports how surprising each symbol was."""
 
-    def __init__(self, stream: Stream, threshold: Threshold | None = None, *, begin: bool = True) -> None:
+    def __init__(
+        self, stream: Stream, threshold: Threshold | None = None, *, begin: bool = True,
+        alert_below: float | None = None,
+    ) -> None:  # fmt: skip
         """Watch `stream`, which may be stepped otherwise too.
 
         Args:
             stream: The stream.
-            threshold: What is surprising; None: nothing.
+            threshold: Surprise above which a symbol is an alert or an alarm; None: there is none.
             begin: Feed the end symbol first to a fresh stream of a model of whole sequences; see `begin_sequence`.
+            alert_below: Probability below which a symbol is an alert, too; None: there is none.
 
         Raises:
             TargetError: The model answers with labels.
+            OptionError: `alert_below` is no probability.
         """
         require_next_symbols(stream.file, "none is surprising", with_features=True)
+        if alert_below is not None and not 0 < alert_below <= 1:
+            raise OptionError(f"Symbols are alerts below a probability between 0 and 1, not {alert_below}.")
         self.stream = stream
         self.threshold = threshold
+        self.alert_below = alert_below
         self._begin = begin
 
     def step(self, symbol: str, features: Features | None = None) -> Surprise:
@@ -231,26 +239,25 @@ class Watch:
         Raises:
             UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: The state has not moved.
         """
-        stream, threshold = self.stream, self.threshold
+        stream = self.stream
         id = stream.pool.encoder.id_of(symbol)
         has_begun = self._begin and not stream.symbols_seen and begin_sequence(stream, symbol)
         try:
-            return self._measure(stream, threshold, id, symbol, features)
+            return self._measure(stream, id, symbol, features)
         except BaseException:
             if has_begun:
                 stream.reset()
             raise
 
-    @staticmethod
-    def _measure(
-        stream: Stream, threshold: Threshold | None, id: int, symbol: str, features: Features | None
-    ) -> Surprise:
+    def _measure(self, stream: Stream, id: int, symbol: str, features: Features | None) -> Surprise:
         before = stream.prediction
-        bits, rank = nan, 0
+        threshold = self.threshold
+        bits, rank, alert = nan, 0, False
         if before is not None:
             logarithm, rank = log_probability_and_rank(before.probabilities, id, stream.file)
             bits = -logarithm / log(2)
+            alert = self.alert_below is not None and logarithm < log(self.alert_below)
         prediction = stream.step(symbol, features)
-        surprising = threshold is not None and bits - threshold.symbol_bits > _ROUNDING
+        alert |= threshold is not None and bits - threshold.symbol_bits > _ROUNDING
         limit = None if threshold is None else threshold.sequence_bits
-        return Surprise(bits, rank, surprising, limit is not None and bits - limit > _ROUNDING, prediction)
+        return Surprise(bits, rank, alert, limit is not None and bits - limit > _ROUNDING, prediction)

@@ -35,7 +35,7 @@ class ResidualThreshold:
     Attributes:
         fingerprint: Fingerprint of the model file it was calibrated with.
         columns: Names of the K values; of labels their column, K is 1.
-        residuals: For each of them: a row is surprising above this residual.
+        residuals: For each of them: a row is an alert above this residual.
         sequence_residuals: For each: a sequence is an alarm from its first row above this on; None: too few sequences.
         false_alarms: The share of normal rows, and of normal sequences, that may be above; for each value.
         rows: Number of normal rows.
@@ -50,7 +50,7 @@ class ResidualThreshold:
     rows: int
     sequences: int
 
-    def is_surprising(self, residuals: ArrayLike) -> tuple[bool, ...]:
+    def is_alert(self, residuals: ArrayLike) -> tuple[bool, ...]:
         """Return for each of K residuals, the differences of an answer from what was right, whether it is too large.
 
         Args:

@@ -137,7 +137,7 @@ class Score:
         for symbol, bits, rank in zip(symbols, self.bits.tolist(), self.ranks.tolist(), strict=True):
             if as_json:
                 numbered = {} if sequence is None else {"sequence": sequence}
-                found = {"bits": round(bits, 4), "rank": rank} if rank else {"bits": None, "rank": None}
+                found = {"surprise": round(bits, 4), "rank": rank} if rank else {"surprise": None, "rank": None}
                 yield printable_json({**numbered, "symbol": symbol, **found})
             else:
                 columns = [] if sequence is None else [str(sequence)]

@@ -315,7 +315,7 @@ def test_the_commands_read_the_columns_of_the_training_again(exported, log, tmp_
     rows = [{"symbol": symbol, "speed": FAST, "pressure": FAR, "gap": 9.0} for symbol in ("go", "A", "B")]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     marked = stepcell("predict", file, "--threshold", threshold, "--json", input=lines).stdout.splitlines()
-    assert [json.loads(line)["surprising"] for line in marked] == [False, False, True]
+    assert [json.loads(line)["alert"] for line in marked] == [False, False, True]
     other = tmp_path / "other.csv"
     other.write_text(log.read_text().replace("Speed (km/h)", "v"))
     refused = stepcell("score", file, other)

@@ -58,7 +58,7 @@ def test_each_symbol_is_printed_with_its_surprise_and_rank(memory):
     assert "bits per symbol" in result.stderr
     result = stepcell("score", TFLITE, "--per-symbol", "--json", input="3\n0\n")
     first, second = map(json.loads, result.stdout.splitlines())
-    assert first == {"symbol": "3", "bits": None, "rank": None}
+    assert first == {"symbol": "3", "surprise": None, "rank": None}
     assert (second["symbol"], second["rank"]) == ("0", 1)
     assert json.loads(result.stderr.splitlines()[-1])["scored"] == 1
 

@@ -58,7 +58,7 @@ def test_a_threshold_of_residuals_is_exceeded_as_rarely_as_asked_for(folder):
     threshold = read_residual_threshold("t", file)
     product = values[:, 0] * values[:, 1]
     residuals = (product + np.concatenate([[0], product[:-1]])) / 2 - values[:, 2]
-    surprising = [threshold.is_surprising([residual])[0] for residual in residuals]
+    surprising = [threshold.is_alert([residual])[0] for residual in residuals]
     assert 0.08 < np.mean(surprising) <= 0.1
     assert (threshold.columns, threshold.rows, threshold.sequence_residuals) == (("watts",), 400, None)
     with pytest.raises(OtherModelError, match="t was calibrated with a model of fingerprint"):

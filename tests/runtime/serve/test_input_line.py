@@ -32,9 +32,18 @@ def test_a_line_is_a_symbol_an_object_or_the_array_of_the_only_feature():
     assert parse_line("[1, 2, 3, 4]", SENSOR) == Event(None, {"features": [1, 2, 3, 4]})
 
 
+def test_an_object_may_start_or_end_a_sequence_with_its_symbol_or_alone():
+    line = json.dumps({"symbol": "a", "start": True, "end": True, **FEATURES})
+    assert parse_line(line, WIDE) == Event("a", FEATURES, start=True, end=True)
+    assert parse_line('{"end": true}', WIDE) == Event(None, end=True, is_event=False)
+    assert parse_line('{"start": true}', WIDE) == parse_line('{"reset": true}', WIDE)
+    assert parse_json_line('{"k": 1, "end": true, "e": 2}', MEMORY, "e", "k") == Event("2", None, "1", end=True)
+    assert parse_json_line('{"end": true, "start": true}', MEMORY, "start", "end") == Event("true", None, "true")
+
+
 def test_an_object_may_reset_its_stream_before_its_symbol_or_alone():
-    assert parse_line(json.dumps({"symbol": "a", "reset": True, **FEATURES}), WIDE) == Event("a", FEATURES, reset=True)
-    assert parse_line('{"reset": true}', WIDE) == Event(None, reset=True, is_event=False)
+    assert parse_line(json.dumps({"symbol": "a", "reset": True, **FEATURES}), WIDE) == Event("a", FEATURES, start=True)
+    assert parse_line('{"reset": true}', WIDE) == Event(None, start=True, is_event=False)
     assert parse_json_line('{"k": 1, "reset": true}', MEMORY, "e", "k") == Event(None, None, "1", True, False)
     assert parse_json_line('{"k": 1, "reset": false, "e": 2}', MEMORY, "e", "k") == Event("2", None, "1")
 

@@ -124,3 +124,21 @@ def test_streams_by_key_read_features():
     assert answers[4]["probability"] == answers[5]["probability"] != answers[2]["probability"]
     result = predict("--key", "k", input='{"k": "x", "symbol": "a", "speed": [1, 0, 1]}\n', model=str(wide))
     assert "hour is missing" in result.output
+
+
+def test_a_line_may_start_and_end_the_sequence_of_its_stream():
+    lines = [{"machine": "a", "event": symbol} for symbol in "4012401"]
+    lines[2] |= {"end": True}
+    lines[5] |= {"start": True}
+    lines.insert(5, {"machine": "a", "end": True})
+    result = predict(*KEYED, "--json", input="".join(json.dumps(line) + "\n" for line in lines))
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["seen"] for one in answers] == [1, 2, 3, 1, 2, 0, 1, 2]
+    assert [one.get("reset") for one in answers] == [None] * 5 + [True] + [None] * 2
+
+
+@pytest.mark.parametrize("bound", ["start", "end", "reset"])
+def test_a_sequence_starts_and_ends_at_a_symbol_that_is_skipped_too(bound):
+    lines = records(("a", 4), ("a", 0)) + records(("a", "x"), **{bound: True}) + records(("a", 0))
+    answers = predict(*KEYED, "--json", "--unknown", "skip", input=lines).stdout.splitlines()
+    assert [json.loads(line)["seen"] for line in answers] == [1, 2, 0, 1]

@@ -163,11 +163,45 @@ def test_surprising_symbols_are_marked(memory, tmp_path):
     assert float(lines[1][1]) < 0.1
     assert lines[-1][1].endswith(" alarm")
     last = json.loads(predict("--threshold", threshold, "--json", input="4\n0\n1\n2\n3\n").stdout.splitlines()[-1])
-    assert last["bits"] > 5
-    assert (last["surprising"], last["alarm"]) == (True, True)
+    assert last["surprise"] > 5
+    assert (last["alert"], last["alarm"], last["line"]) == (True, True, "3")
     assert last["rank"] > 1
     first = json.loads(predict("--threshold", threshold, "--json", input="4\n").stdout)
-    assert (first["bits"], first["rank"], first["surprising"]) == (None, None, False)
+    assert (first["surprise"], first["rank"], first["alert"]) == (None, None, False)
+    assert "line" not in first
+
+
+def test_symbols_that_come_with_a_low_probability_are_alerts_without_a_calibrated_file():
+    lines = [
+        json.loads(line)
+        for line in predict("--alert-below", "0.1", "--json", input=on_lines("40123")).stdout.splitlines()
+    ]
+    assert [one["alert"] for one in lines] == [False] * 4 + [True]
+    assert not any(one["alarm"] for one in lines)
+    assert lines[-1]["surprise"] > 5
+    assert (
+        predict("--alert-below", "0.1", input=on_lines("40123"))
+        .stdout.splitlines()[-1]
+        .split("\t")[1]
+        .endswith(" alert")
+    )
+    assert 2 ** -lines[1]["surprise"] > 0.96
+    strict = predict("--alert-below", "1", "--json", input=on_lines("40")).stdout.splitlines()
+    assert [json.loads(line)["alert"] for line in strict] == [False, True]  # 0.967 is below 1
+
+
+def test_an_alert_has_its_line_with_all_its_fields():
+    lines = [json.dumps({"machine": "a", "event": symbol, "at": "12:00"}) for symbol in "40123"]
+    options = ("--key", "machine", "--symbol-field", "event", "--alert-below", "0.1", "--json")
+    answers = [json.loads(line) for line in predict(*options, input="\n".join(lines) + "\n").stdout.splitlines()]
+    assert [one.get("line") for one in answers] == [None] * 4 + [lines[-1]]
+
+
+@pytest.mark.parametrize("probability", ["0", "1.5", "nan"])
+def test_a_bound_that_is_no_probability_is_refused(probability):
+    result = predict("--alert-below", probability, input="4\n")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Symbols are alerts below a probability between 0 and 1" in result.stderr
 
 
 def test_a_model_whose_symbols_have_no_probability_is_refused_before_anything_is_read(memory, tmp_path):

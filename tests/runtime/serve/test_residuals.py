@@ -35,7 +35,7 @@ def predicted(model, *arguments, input):
 
 
 def residuals(answers):
-    return [(one["residuals"] and one["residuals"][0], one["surprising"], one["alarm"]) for one in answers]
+    return [(one["residuals"] and one["residuals"][0], one["alert"], one["alarm"]) for one in answers]
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
@@ -56,7 +56,7 @@ def test_the_value_of_a_row_is_compared_with_the_answer_to_it(tmp_path):
     answers = predicted(model, "--format", "csv", "--threshold", threshold, input=HEADER + "".join(ROWS))
     assert residuals(answers) == [(-4, True, False), (-4.5, True, False), (0, False, False), (-29, True, True)]
     result = stepcell("predict", model, "--format", "csv", "--threshold", threshold, input=HEADER + ROWS[0])
-    assert result.stdout == "a\t-4 surprising\t3\n"
+    assert result.stdout == "a\t-4 alert\t3\n"
 
 
 @pytest.mark.parametrize("ahead", [1, 2])

@@ -45,7 +45,7 @@ def test_a_watch_tells_what_a_score_finds_and_answers_what_a_step_does(model):
         surprise = watch.step(symbol)
         assert surprise.bits == pytest.approx(float(score.bits[number]), nan_ok=True)
         assert surprise.rank == score.ranks[number]
-        assert not surprise.surprising
+        assert not surprise.alert
         assert np.array_equal(surprise.prediction.probabilities, other.step(symbol).probabilities)
 
 
@@ -53,10 +53,10 @@ def test_the_first_symbol_of_a_fresh_stream_surprises_nobody(onnx):
     threshold = Threshold(onnx.manifest.fingerprint, 0.0, 0.0, 0.01, 1, 1)
     first, second = (Watch(onnx.stream(), threshold).step("2") for _ in range(2))
     assert isnan(first.bits)
-    assert (first.rank, first.surprising, first.alarm, second.surprising) == (0, False, False, False)
+    assert (first.rank, first.alert, first.alarm, second.alert) == (0, False, False, False)
     stream = onnx.stream()
     stream.absorb("301")
-    assert Watch(stream, threshold).step("4").surprising
+    assert Watch(stream, threshold).step("4").alert
 
 
 def test_symbols_above_the_thresholds_are_marked(onnx):
@@ -64,7 +64,7 @@ def test_symbols_above_the_thresholds_are_marked(onnx):
     assert bits[4] > bits[5] > 1
     threshold = Threshold(onnx.manifest.fingerprint, float(bits[5]) - 0.1, float(bits[5]) + 0.1, 0.01, 1, 1)
     watch = Watch(onnx.stream(), threshold)
-    marks = [(one.surprising, one.alarm) for one in map(watch.step, "301242")]
+    marks = [(one.alert, one.alarm) for one in map(watch.step, "301242")]
     assert marks == [(False, False)] * 4 + [(True, True), (True, False)]
     watch.threshold = replace(threshold, sequence_bits=None)
     assert [watch.step(symbol).alarm for symbol in "444"] == [False] * 3
@@ -75,13 +75,13 @@ def test_what_always_comes_alike_is_no_alarm_when_it_comes_again(model, share):
     threshold = calibrate(model, ["30123", "40124"] * 60, share)
     for sequence in ("30123", "40124"):
         watch = Watch(model.stream(), replace(threshold, symbol_bits=threshold.sequence_bits))
-        assert not any(one.surprising or one.alarm for one in map(watch.step, sequence))
+        assert not any(one.alert or one.alarm for one in map(watch.step, sequence))
 
 
 def test_a_symbol_at_the_threshold_is_not_above_it(onnx):
     bits = [one.bits for one in map(Watch(onnx.stream()).step, "301242")]
     watch = Watch(onnx.stream(), Threshold(onnx.manifest.fingerprint, bits[4], bits[4], 0.01, 1, 1))
-    assert not any(one.surprising or one.alarm for one in map(watch.step, "301242"))
+    assert not any(one.alert or one.alarm for one in map(watch.step, "301242"))
 
 
 def test_an_unknown_symbol_is_refused_and_moves_nothing(onnx):
