@@ -1,0 +1,90 @@
+"""systemd is told how the service is: by datagrams to a real socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+import pytest
+
+from stepcell.runtime.serve.service.notify import Notifier
+
+
+@pytest.fixture(params=["path", "abstract"])
+def systemd(request, tmp_path):
+    """A socket as that of systemd, and the address of it as NOTIFY_SOCKET has it."""
+    name = f"stepcell-{os.getpid()}-{time.monotonic_ns()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
+        found.settimeout(5)
+        address = str(tmp_path / "notify") if request.param == "path" else f"@{name}"
+        found.bind(address.replace("@", "\0", 1))
+        yield found, address
+
+
+def received(receiver):
+    """All messages that have come, each as its lines."""
+    found = []
+    receiver.setblocking(False)
+    while True:
+        try:
+            found.append(receiver.recv(4096).decode().split("\n"))
+        except BlockingIOError:
+            return found
+
+
+def test_systemd_is_told_when_the_service_is_ready_reloads_and_stops(systemd):
+    receiver, address = systemd
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    before = time.monotonic_ns() // 1000
+    notifier.ready("3 streams")
+    notifier.reloading("a new model")
+    notifier.ready("3 streams")
+    notifier.stopping("SIGTERM")
+    ready, reloading, again, stopping = received(receiver)
+    assert ready == again == ["READY=1", "STATUS=3 streams"]
+    assert reloading[::2] == ["RELOADING=1", "STATUS=a new model"]
+    name, _, microseconds = reloading[1].partition("=")
+    assert name == "MONOTONIC_USEC"
+    assert before <= int(microseconds) <= time.monotonic_ns() // 1000
+    assert stopping == ["STOPPING=1", "STATUS=SIGTERM"]
+
+
+def test_a_status_is_one_line_and_said_when_it_changes(systemd):
+    receiver, address = systemd
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    notifier.ready("one")
+    for status in ("one", "two", "two", "three\nREADY=1"):
+        notifier.status(status)
+    assert received(receiver)[1:] == [["STATUS=two"], ["STATUS=three READY=1"]]
+
+
+def test_the_watchdog_hears_a_loop_at_half_of_its_time(systemd, monkeypatch):
+    receiver, address = systemd
+    notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getpid())})
+    assert notifier.interval == 1.5
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for seconds in (0.0, 1.4, 0.2, 1.4, 0.1):  # since the call before
+        now += seconds
+        notifier.beat()
+    assert received(receiver) == [["WATCHDOG=1"]] * 3
+
+
+@pytest.mark.parametrize("more", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "x"},
+                                  {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}])  # fmt: skip
+def test_without_a_watchdog_for_this_process_no_beat_is_sent(systemd, more):
+    receiver, address = systemd
+    notifier = Notifier({"NOTIFY_SOCKET": address, **more})
+    assert notifier.interval is None
+    notifier.beat()
+    assert received(receiver) == []
+
+
+@pytest.mark.parametrize("address", [None, "", "vsock:2:1234", "relative", "/no/such/socket"])
+def test_a_service_without_systemd_goes_on(address):
+    notifier = Notifier({} if address is None else {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "3000000"})
+    for call in (notifier.ready, notifier.status, notifier.reloading, notifier.stopping):
+        call("a status")
+    notifier.beat()
+    assert notifier.interval == (1.5 if address == "/no/such/socket" else None)
