@@ -137,7 +137,7 @@ def key_of(found: Mapping[str, Any], key_field: str | None, line: str, expected:
     """
     if key_field is None:
         return ""
-    key = _text(found.get(key_field), repr(key_field), line, expected)
+    key = text_of(found.get(key_field), repr(key_field), line, expected)
     if key is None:
         raise InputError(f"{line[:_SHOWN]!r} has no {key_field!r}; {expected}")
     return key
@@ -150,13 +150,13 @@ def _object(found: Any, line: str, expected: str) -> dict[str, Any]:
 
 
 def _symbol(value: Any, line: str, expected: str) -> str:
-    symbol = _text(value, "its symbol", line, expected)
+    symbol = text_of(value, "its symbol", line, expected)
     if symbol is None:
         raise InputError(f"{line[:_SHOWN]!r} has no symbol; {expected}")
     return symbol
 
 
-def _text(value: Any, what: str, line: str, expected: str) -> str | None:
+def text_of(value: Any, what: str, line: str, expected: str) -> str | None:
     """Return a JSON value as the text of a symbol or key; None for null."""
     try:
         text = json_text(value)

@@ -16,7 +16,7 @@ from ..streams.stream import Stream
 from .residual_watch import Pending
 
 _NONE: Static = {}
-_IN_STREAM = Snapshot({})  # of the selected key: its state is in the stream
+IN_STREAM = Snapshot({})  # of the selected key: its state is in the stream
 
 
 class KeyedStreams:
@@ -30,6 +30,7 @@ class KeyedStreams:
         times: Key -> the time of its last event, where times are read.
         pending: Key -> forecasts of which the value has not come yet, where residuals are watched.
         forgotten: Number of keys whose state has been dropped.
+        limit: Maximal number of keys.
     """
 
     def __init__(self, model: Model, limit: int, tell: Callable[[str], None]) -> None:
@@ -47,7 +48,7 @@ class KeyedStreams:
         self.times: dict[str, int | float] = {}
         self.pending: dict[str, Pending] = {}
         self.forgotten = 0
-        self._limit, self._tell = limit, tell
+        self.limit, self._tell = limit, tell
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()  # that of the selected key may be older
         self._selected: str | None = None
 
@@ -107,9 +108,9 @@ class KeyedStreams:
 
     def keep(self, key: str) -> None:
         """Note a step of the selected `key`; drop the key that was stepped longest ago if there are too many."""
-        self._snapshots.setdefault(key, _IN_STREAM)
+        self._snapshots.setdefault(key, IN_STREAM)
         self._snapshots.move_to_end(key)
-        if len(self._snapshots) <= self._limit:
+        if len(self._snapshots) <= self.limit:
             return
         dropped, _ = self._snapshots.popitem(last=False)
         self.times.pop(dropped, None)
@@ -117,7 +118,7 @@ class KeyedStreams:
         self.forgotten += 1
         if str(self.forgotten).strip("0") == "1":
             self._tell(
-                f"There are more than {self._limit:,} streams: {dropped!r}, not seen for the longest time, is "
+                f"There are more than {self.limit:,} streams: {dropped!r}, not seen for the longest time, is "
                 f"forgotten and starts anew if it comes back ({self.forgotten:,} so far). --max-streams keeps more."
             )
 

@@ -67,8 +67,12 @@ class RowLines:
         self._read = {self.key_name, *(name for _, name in reader.columns.by_option), *right}
         self._left_out = {*reader.columns.symbols, self.key_name}  # of the other fields: the answer has them
 
-    def parse(self, line: str) -> Event | None:
+    def parse(self, line: str, key: str | None = None) -> Event | None:
         """Return the event of a line; None: it is the header.
+
+        Args:
+            line: The line.
+            key: The key of its stream; None: the row says it.
 
         Raises:
             InputError: It cannot be read, or lacks a column.

@@ -144,7 +144,7 @@ def test_a_store_says_what_it_is(path):
 
 def test_a_store_of_a_later_schema_is_refused_and_left_as_it_is(path):
     execute(path, (f"PRAGMA user_version = {VERSION + 1}",))
-    with pytest.raises(NewerStateError, match="has schema 3; this stepcell reads schema 2 and older"):
+    with pytest.raises(NewerStateError, match="has schema 4; this stepcell reads schema 3 and older"):
         SqliteStore(path, MODEL.file)
     execute(path, (f"PRAGMA user_version = {VERSION}",))
     with SqliteStore(path, MODEL.file) as store:

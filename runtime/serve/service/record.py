@@ -1,0 +1,198 @@
+"""Read a record: its stream, its number, and the event to step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from unicodedata import normalize
+
+from ...common.errors import InputError, OptionError
+from ...data.text import has_normal_words
+from ...format.manifest import Manifest
+from ...format.vocabulary import read_symbol
+from ..adapters.base import Incoming, Json
+from ..input_line import END, RESET, START, Event, read_json, text_of
+from ..rows import RowLines
+from .options import ServeOptions
+
+_MOST = 2**62  # of a number of a record
+_SHOWN = 60  # characters of a line in a message
+
+
+class Record(NamedTuple):
+    """A record.
+
+    Attributes:
+        event: What to step, with the key of its stream.
+        seq: Its number; None: it has none.
+        start: Whether it begins a sequence.
+        end: Whether it ends one.
+        line: The line it was read from.
+    """
+
+    event: Event
+    seq: int | None
+    start: bool
+    end: bool
+    line: str
+
+
+class RecordError(InputError):
+    """A record cannot be read; as far as it was: its stream and its number."""
+
+    def __init__(self, message: str, stream: str | None = None, seq: int | None = None) -> None:
+        """Keep what is known of the record."""
+        super().__init__(message)
+        self.stream, self.seq = stream, seq
+
+
+class RecordReader:
+    """Reads the records of one source.
+
+    A line is a JSON object, or a symbol by itself; with a format it is a row of a table as in training.
+    """
+
+    def __init__(self, manifest: Manifest, options: ServeOptions, right: tuple[str, ...] = ()) -> None:
+        """Begin at the first line of the source.
+
+        Args:
+            manifest: Manifest of the model.
+            options: The names of the fields, and the format.
+            right: Fields of the values that residuals are about.
+
+        Raises:
+            OptionError: The model was not trained on a table, and there is a format.
+        """
+        self._manifest, self._right = manifest, right
+        self._stream, self._seq = options.stream_field, options.seq_field
+        self._symbol = options.symbol_field
+        self._has_symbols = len(manifest.vocabulary) > 0
+        self._features = [feature.name for feature in manifest.features]
+        self._static = [tensor.name for tensor in manifest.static]
+        taken = {*self._features, *self._static}
+        self._start, self._end, self._reset = (None if name in taken else name for name in (START, END, RESET))
+        self._plain = self._has_symbols and not self._features
+        self._normalises = has_normal_words(manifest.trained_data)
+        self._rows = None if options.format is None else RowLines(manifest, options.format, None, right)
+        wanted = [self._stream, self._seq, *([self._symbol] if self._has_symbols else []), *self._features]
+        self._expected = "expected is {" + ", ".join(f'"{name}": ...' for name in wanted) + "}."
+
+    @property
+    def note(self) -> Json:
+        """What is needed to go on in the middle of the source; None: nothing."""
+        return None if self._rows is None else self._rows.header
+
+    def restore(self, note: Json) -> None:
+        """Go on where `note` was taken."""
+        if self._rows is not None and isinstance(note, str):
+            self._rows.restore_header(note)
+
+    def read(self, incoming: Incoming) -> Record | None:
+        """Return the record; None: the line is empty, or the header of a table.
+
+        Raises:
+            RecordError: It cannot be read.
+        """
+        if incoming.error is not None:
+            raise RecordError(incoming.error, incoming.stream)
+        try:
+            text = incoming.content.decode("utf-8-sig" if incoming.number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise RecordError(
+                f"The record is not UTF-8: byte {error.start + 1} is 0x{incoming.content[error.start]:02x}.",
+                incoming.stream,
+            ) from None
+        if not text or text.isspace():
+            return None
+        if self._rows is not None:
+            return self._read_row(text, incoming.stream)
+        if self._plain and (text[0] != "{" or text in self._manifest.vocabulary):
+            return Record(Event(self._normal(read_symbol(text, self._manifest.vocabulary)), key=incoming.stream or ""),
+                          None, False, False, text)  # fmt: skip
+        return self._read_object(text, incoming.stream)
+
+    def _read_object(self, text: str, named: str | None) -> Record:
+        stream, seq = named, None
+        try:
+            found = read_json(text, self._expected)
+            if not isinstance(found, dict):
+                raise InputError(f"{text[:_SHOWN]!r} is not a JSON object; {self._expected}")
+            stream, seq, start, end = self._taken(found, text, named)
+            key = stream or ""
+            symbol = found.pop(self._symbol, None) if self._has_symbols else None
+            features = {name: found.pop(name) for name in self._features if name in found}
+            static = {name: found.pop(name) for name in self._static if name in found} if self._static else {}
+            right = tuple(features[name] if name in features else found.pop(name, None) for name in self._right)
+            if symbol is None and not features:
+                if start:
+                    return Record(Event(None, key=key, is_event=False, static=static), seq, start, end, text)
+                what = "no symbol" if self._has_symbols else f"none of {', '.join(self._features)}"
+                raise InputError(f"{text[:_SHOWN]!r} has {what}; {self._expected}")
+            if self._has_symbols:
+                symbol = text_of(symbol, "its symbol", text, self._expected)
+                if symbol is None:
+                    raise InputError(f"{text[:_SHOWN]!r} has no symbol; {self._expected}")
+            event = Event(self._normal(symbol), features or None, key, fields=found, static=static, right=right)
+            return Record(event, seq, start, end, text)
+        except RecordError:
+            raise
+        except InputError as error:
+            raise RecordError(str(error), stream, seq) from error
+
+    def _taken(self, found: dict[str, Any], text: str, named: str | None) -> tuple[str | None, int | None, bool, bool]:
+        """Take stream, number, start and end out of the fields of a record."""
+        stream = text_of(found.pop(self._stream, None), "its stream", text, self._expected)
+        if named is not None:
+            if stream not in (None, named):
+                raise RecordError(f"The record is of the stream {stream!r}, and was sent as one of {named!r}.", named)
+            stream = named
+        seq = found.pop(self._seq, None)
+        if seq is not None and (type(seq) is not int or not 0 <= seq < _MOST):
+            raise RecordError(
+                f"{self._seq} is {str(seq)[:_SHOWN]!r}, and numbers the records of a stream: an integer from 0 on.",
+                stream,
+            )
+        flags = []
+        for names in ((self._start, self._reset), (self._end,)):
+            values = [found.pop(name) for name in names if name is not None and name in found]
+            if any(type(value) is not bool for value in values):
+                raise RecordError(f"{names[0]} is {values[0]!r}; it is true or false.", stream, seq)
+            flags.append(any(values))
+        return stream, seq, flags[0], flags[1]
+
+    def _read_row(self, text: str, named: str | None) -> Record | None:
+        assert self._rows is not None, "the caller has looked"
+        try:
+            event = self._rows.parse(text, named)
+        except InputError as error:
+            raise RecordError(str(error), named) from error
+        if event is None:
+            return None
+        fields = dict(event.fields)
+        cells = fields.get(self._seq)
+        if isinstance(cells, str) and cells.isascii() and cells.isdigit():
+            fields[self._seq] = int(cells)
+        for name in (self._start, self._end):
+            if name is not None and isinstance(fields.get(name), str):
+                fields[name] = _flag(fields[name])
+        _, seq, start, end = self._taken(fields, text, event.key)
+        event = event._replace(symbol=self._normal(event.symbol), fields=fields)
+        return Record(event, seq, start or event.reset, end, text)
+
+    def _normal(self, symbol: str | None) -> str | None:
+        return normalize("NFC", symbol) if self._normalises and symbol is not None else symbol
+
+
+def _flag(text: str) -> Any:
+    """Return the value of a cell of a flag; other text stays, and is refused."""
+    return {"": False, "0": False, "false": False, "1": True, "true": True}.get(text.lower(), text)
+
+
+def checked_fields(options: ServeOptions) -> None:
+    """Check that fields have names of their own.
+
+    Raises:
+        OptionError: Two have one name.
+    """
+    names = (options.stream_field, options.seq_field, options.symbol_field)
+    if len(set(names)) < len(names):
+        raise OptionError(f"Stream, number and symbol stand in fields of their own, not in {', '.join(names)}.")
