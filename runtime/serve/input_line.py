@@ -12,7 +12,7 @@ from ..format.tensor_specs import SYMBOL
 from ..format.vocabulary import json_text, read_symbol
 
 _SHOWN = 60  # characters of a line in a message
-_STARTS, _END = ("start", "reset"), "end"  # fields of the bounds of a sequence; both of the first say the same
+STARTS, END = ("start", "reset"), "end"  # fields of the bounds of a sequence; both of the first say the same
 _NO_FIELDS: Mapping[str, Any] = {}
 
 
@@ -123,10 +123,10 @@ def take_bounds(found: dict[str, Any], taken: Container[str | None]) -> tuple[bo
         found: The object.
         taken: Names of fields that are something else.
     """
-    names = [name for name in (*_STARTS, _END) if found.get(name) is True and name not in taken]
+    names = [name for name in (*STARTS, END) if found.get(name) is True and name not in taken]
     for name in names:
         del found[name]
-    return any(name in names for name in _STARTS), _END in names
+    return any(name in names for name in STARTS), END in names
 
 
 def key_of(found: Mapping[str, Any], key_field: str | None, line: str, expected: str) -> str:

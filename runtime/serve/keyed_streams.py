@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,14 @@ from .residual_watch import Pending
 
 _NONE: Static = {}
 IN_STREAM = Snapshot({})  # of the selected key: its state is in the stream
+
+
+class Place(NamedTuple):
+    """Where a stream is, with the time of its last event and the forecasts that are pending."""
+
+    snapshot: Snapshot
+    time: int | float | None
+    pending: Pending | None
 
 
 class KeyedStreams:
@@ -99,6 +108,23 @@ class KeyedStreams:
                 'once, or after {"reset": true}'
             )
         self.stream.go_to(Snapshot(start))
+
+    def place(self, key: str) -> Place | None:
+        """Select `key` and return where it is, for `go_back`; None: it is new."""
+        if key not in self._snapshots:
+            return None
+        return Place(self.select(key).snapshot(), self.times.get(key), self.pending.get(key))
+
+    def go_back(self, key: str, place: Place | None) -> None:
+        """Let `key` be where it was."""
+        if place is None:
+            self._selected = None
+            return
+        self.select(key).go_to(place.snapshot)
+        if place.time is not None:
+            self.times[key] = place.time
+        if place.pending is not None:
+            self.pending[key] = place.pending
 
     def reset(self, key: str) -> None:
         """Reset the stream of the selected `key`."""

@@ -67,18 +67,18 @@ class RowLines:
         self._read = {self.key_name, *(name for _, name in reader.columns.by_option), *right}
         self._left_out = {*reader.columns.symbols, self.key_name}  # of the other fields: the answer has them
 
-    def parse(self, line: str, key: str | None = None) -> Event | None:
+    def parse(self, line: str, named: str | None = None) -> Event | None:
         """Return the event of a line; None: it is the header.
 
         Args:
             line: The line.
-            key: The key of its stream; None: the row says it.
+            named: The key of its stream, from where the line comes from; None: the row says it.
 
         Raises:
             InputError: It cannot be read, or lacks a column.
         """
         if not self._is_csv:
-            return self._parse_json(line)
+            return self._parse_json(line, named)
         if not self._names and self._take_header(line):
             return None
         if line == self.header:
@@ -93,7 +93,7 @@ class RowLines:
         except ValueError as error:
             raise InputError(str(error)) from None
         key = row.sequence if self._key_index is None else cells[self._key_index]
-        event = self._event(row, key, {name: cells[index] for name, index in self._others})
+        event = self._event(row, self._same(key, named), {name: cells[index] for name, index in self._others})
         return event._replace(right=[cells[index] for index in self._right_indices]) if self._right else event
 
     def is_header(self, line: str) -> bool:
@@ -168,14 +168,16 @@ class RowLines:
                 "same line, and within a field it is doubled"
             ) from None
 
-    def _parse_json(self, line: str) -> Event:
+    def _parse_json(self, line: str, named: str | None) -> Event:
         expected = f"expected is an object with {', '.join(name for _, name in self._reader.columns.by_option)}."
         found = read_json(line, expected)
         if not isinstance(found, dict):
             raise InputError(f"{line[:_SHOWN]!r} is not a JSON object; {expected}")
         start, end = take_bounds(found, self._read)
         given = found.get(self.key_name) if self.key_name is not None else None
-        key = given if given is None or isinstance(given, str) else json.dumps(given)
+        key = self._same(given if given is None or isinstance(given, str) else json.dumps(given), named)
+        if named is not None and self.key_name is not None:
+            found.setdefault(self.key_name, named)
         columns = self._reader.columns
         if (start or end) and not any(name in found for name in columns.symbols or columns.features.values()):
             return Event(None, key=key or "", start=start, end=end, is_event=False)
@@ -186,8 +188,15 @@ class RowLines:
         for text in (key or "", row.symbol or ""):
             _require_unicode(text)
         others = {name: value for name, value in found.items() if name not in self._left_out}
-        event = self._event(row, key if self._has_own_key else row.sequence, others)
+        event = self._event(row, key if self._has_own_key or named is not None else row.sequence, others)
         return event._replace(start=start, end=end, right=[found.get(name) for name in self._right])
+
+    @staticmethod
+    def _same(key: str | None, named: str | None) -> str | None:
+        """Return the key of a row, which is not that of another stream than the line was sent to."""
+        if key and named is not None and key != named:
+            raise InputError(f"The row is of the stream {key!r}, and was sent as one of {named!r}")
+        return key or named
 
     def _event(self, row: EventRow, key: str | None, others: Mapping[str, Any]) -> Event:
         if row.missing:

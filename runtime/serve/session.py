@@ -27,6 +27,7 @@ from .answer import Answer
 from .chunks import SOUND_FORMATS, Chunks
 from .input_line import Event, parse_json_line, parse_line
 from .input_offset import InputOffset
+from .keyed_streams import KeyedStreams
 from .lines import Line
 from .residual_watch import ResidualWatch
 from .rows import RowLines, reader_of_rows
@@ -313,8 +314,9 @@ class Session:
     def _new_stepper(self) -> Stepper:
         options = self._options
         surprising = options.threshold if isinstance(options.threshold, Threshold) else None
+        streams = KeyedStreams(self._model, 1 if self._key is None else self._max_streams, self._tell)
         return Stepper(
-            self._model, 1 if self._key is None else self._max_streams, self._tell, threshold=surprising,
+            self._model, streams, threshold=surprising,
             alert_below=options.alert_below, residuals=self._residuals, reset_on=options.reset_on,
             middle=options.middle, top=options.top, offer_unknown=options.offer_unknown, keyed=self._key is not None,
         )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..streams.model import Model
@@ -27,7 +26,7 @@ class Stepper:
     """
 
     def __init__(
-        self, model: Model, max_streams: int, tell: Callable[[str], None], *, threshold: Threshold | None = None,
+        self, model: Model, streams: KeyedStreams, *, threshold: Threshold | None = None,
         alert_below: float | None = None, residuals: ResidualWatch | None = None, reset_on: str | None = None,
         middle: bool = False, top: int = 1, offer_unknown: bool = False, keyed: bool = False,
     ) -> None:  # fmt: skip
@@ -35,8 +34,7 @@ class Stepper:
 
         Args:
             model: The model.
-            max_streams: How many streams to keep.
-            tell: Takes remarks for the user.
+            streams: Its streams.
             threshold: Marks surprising symbols; None: none does.
             alert_below: Symbols are alerts below this probability; None: there is none. Without both there is no
                 surprise in the answers.
@@ -51,12 +49,12 @@ class Stepper:
             TargetError: The model does not predict its next symbol, and its symbols are watched.
             OptionError: `alert_below` is no probability.
         """
-        self.streams = KeyedStreams(model, max_streams, tell)
+        self.streams = streams
         self.symbols = 0
-        self._vocabulary, self._tell = model.vocabulary, tell
+        self._vocabulary = model.vocabulary
         self._watch = None
         if threshold is not None or alert_below is not None:
-            self._watch = Watch(self.streams.stream, threshold, begin=not middle, alert_below=alert_below)
+            self._watch = Watch(streams.stream, threshold, begin=not middle, alert_below=alert_below)
         self._residuals = residuals
         self._reset_on, self._begins, self._keyed = reset_on, not middle, keyed
         self._resets_unfed = reset_on is not None and reset_on not in model.vocabulary
@@ -77,6 +75,16 @@ class Stepper:
             UnknownSymbolError, FeatureMismatchError, BackendError, NotFiniteError: As `Stream.step` does. No state has
                 moved.
         """
+        if not event.start:
+            return self._answer(event, given, rows)
+        before = self.streams.place(event.key)
+        try:
+            return self._answer(event, given, rows)
+        except BaseException:
+            self.streams.go_back(event.key, before)
+            raise
+
+    def _answer(self, event: Event, given: str, rows: RowLines | None) -> Answer:
         key, streams = event.key, self.streams
         is_reset_alone = not event.is_event or (self._resets_unfed and event.symbol == self._reset_on)
         stream = streams.select(key, event.static, reset=event.start or is_reset_alone)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
-from ...common.errors import InputError, OptionError
+from ...common.errors import InputError
 from ...data.text import has_normal_words
 from ...format.manifest import Manifest
 from ...format.vocabulary import read_symbol
 from ..adapters.base import Incoming, Json
-from ..input_line import END, RESET, START, Event, read_json, text_of
+from ..input_line import Event, read_json, take_bounds, text_of
 from ..rows import RowLines
 from .options import ServeOptions
 
@@ -24,15 +24,11 @@ class Record(NamedTuple):
     Attributes:
         event: What to step, with the key of its stream.
         seq: Its number; None: it has none.
-        start: Whether it begins a sequence.
-        end: Whether it ends one.
         line: The line it was read from.
     """
 
     event: Event
     seq: int | None
-    start: bool
-    end: bool
     line: str
 
 
@@ -68,8 +64,7 @@ class RecordReader:
         self._has_symbols = len(manifest.vocabulary) > 0
         self._features = [feature.name for feature in manifest.features]
         self._static = [tensor.name for tensor in manifest.static]
-        taken = {*self._features, *self._static}
-        self._start, self._end, self._reset = (None if name in taken else name for name in (START, END, RESET))
+        self._read = {*self._features, *self._static, self._stream, self._seq, self._symbol, *right}
         self._plain = self._has_symbols and not self._features
         self._normalises = has_normal_words(manifest.trained_data)
         self._rows = None if options.format is None else RowLines(manifest, options.format, None, right)
@@ -106,8 +101,8 @@ class RecordReader:
         if self._rows is not None:
             return self._read_row(text, incoming.stream)
         if self._plain and (text[0] != "{" or text in self._manifest.vocabulary):
-            return Record(Event(self._normal(read_symbol(text, self._manifest.vocabulary)), key=incoming.stream or ""),
-                          None, False, False, text)  # fmt: skip
+            symbol = self._normal(read_symbol(text, self._manifest.vocabulary))
+            return Record(Event(symbol, key=incoming.stream or ""), None, text)
         return self._read_object(text, incoming.stream)
 
     def _read_object(self, text: str, named: str | None) -> Record:
@@ -116,30 +111,34 @@ class RecordReader:
             found = read_json(text, self._expected)
             if not isinstance(found, dict):
                 raise InputError(f"{text[:_SHOWN]!r} is not a JSON object; {self._expected}")
-            stream, seq, start, end = self._taken(found, text, named)
+            start, end = take_bounds(found, self._read)
+            stream, seq = self._taken(found, text, named)
             key = stream or ""
             symbol = found.pop(self._symbol, None) if self._has_symbols else None
             features = {name: found.pop(name) for name in self._features if name in found}
             static = {name: found.pop(name) for name in self._static if name in found} if self._static else {}
             right = tuple(features[name] if name in features else found.pop(name, None) for name in self._right)
             if symbol is None and not features:
-                if start:
-                    return Record(Event(None, key=key, is_event=False, static=static), seq, start, end, text)
+                if start or end:
+                    event = Event(None, key=key, start=start, end=end, is_event=False, static=static)
+                    return Record(event, seq, text)
                 what = "no symbol" if self._has_symbols else f"none of {', '.join(self._features)}"
                 raise InputError(f"{text[:_SHOWN]!r} has {what}; {self._expected}")
             if self._has_symbols:
                 symbol = text_of(symbol, "its symbol", text, self._expected)
                 if symbol is None:
                     raise InputError(f"{text[:_SHOWN]!r} has no symbol; {self._expected}")
-            event = Event(self._normal(symbol), features or None, key, fields=found, static=static, right=right)
-            return Record(event, seq, start, end, text)
+            event = Event(
+                self._normal(symbol), features or None, key, start, fields=found, static=static, right=right, end=end
+            )
+            return Record(event, seq, text)
         except RecordError:
             raise
         except InputError as error:
             raise RecordError(str(error), stream, seq) from error
 
-    def _taken(self, found: dict[str, Any], text: str, named: str | None) -> tuple[str | None, int | None, bool, bool]:
-        """Take stream, number, start and end out of the fields of a record."""
+    def _taken(self, found: dict[str, Any], text: str, named: str | None) -> tuple[str | None, int | None]:
+        """Take stream and number out of the fields of a record."""
         stream = text_of(found.pop(self._stream, None), "its stream", text, self._expected)
         if named is not None:
             if stream not in (None, named):
@@ -151,13 +150,7 @@ class RecordReader:
                 f"{self._seq} is {str(seq)[:_SHOWN]!r}, and numbers the records of a stream: an integer from 0 on.",
                 stream,
             )
-        flags = []
-        for names in ((self._start, self._reset), (self._end,)):
-            values = [found.pop(name) for name in names if name is not None and name in found]
-            if any(type(value) is not bool for value in values):
-                raise RecordError(f"{names[0]} is {values[0]!r}; it is true or false.", stream, seq)
-            flags.append(any(values))
-        return stream, seq, flags[0], flags[1]
+        return stream, seq
 
     def _read_row(self, text: str, named: str | None) -> Record | None:
         assert self._rows is not None, "the caller has looked"
@@ -168,31 +161,11 @@ class RecordReader:
         if event is None:
             return None
         fields = dict(event.fields)
-        cells = fields.get(self._seq)
-        if isinstance(cells, str) and cells.isascii() and cells.isdigit():
-            fields[self._seq] = int(cells)
-        for name in (self._start, self._end):
-            if name is not None and isinstance(fields.get(name), str):
-                fields[name] = _flag(fields[name])
-        _, seq, start, end = self._taken(fields, text, event.key)
-        event = event._replace(symbol=self._normal(event.symbol), fields=fields)
-        return Record(event, seq, start or event.reset, end, text)
+        cell = fields.get(self._seq)
+        if isinstance(cell, str) and cell.isascii() and cell.isdigit():
+            fields[self._seq] = int(cell)
+        stream, seq = self._taken(fields, text, event.key or None)
+        return Record(event._replace(symbol=self._normal(event.symbol), key=stream or "", fields=fields), seq, text)
 
     def _normal(self, symbol: str | None) -> str | None:
         return normalize("NFC", symbol) if self._normalises and symbol is not None else symbol
-
-
-def _flag(text: str) -> Any:
-    """Return the value of a cell of a flag; other text stays, and is refused."""
-    return {"": False, "0": False, "false": False, "1": True, "true": True}.get(text.lower(), text)
-
-
-def checked_fields(options: ServeOptions) -> None:
-    """Check that fields have names of their own.
-
-    Raises:
-        OptionError: Two have one name.
-    """
-    names = (options.stream_field, options.seq_field, options.symbol_field)
-    if len(set(names)) < len(names):
-        raise OptionError(f"Stream, number and symbol stand in fields of their own, not in {', '.join(names)}.")

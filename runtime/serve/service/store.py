@@ -1,4 +1,4 @@
-"""The store of a service: states, positions of sources, and answers that have not been delivered, in one transaction."""
+"""The store of a service: states, positions of sources and undelivered answers, kept in one transaction."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class ServiceStore(SqliteStore):
         """Forget the cursors of all outputs but these, so that no answer is kept for an output that has gone."""
         marks = ", ".join("?" * len(names))
         with self.usable():
-            self.database.execute(f"DELETE FROM outputs WHERE name NOT IN ({marks})", list(names))  # noqa: S608 - marks
+            self.database.execute(f"DELETE FROM outputs WHERE name NOT IN ({marks})", list(names))
             if not names:
                 self.database.execute("DELETE FROM outbox")
 
