@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..common.errors import InputError
-from .input_offset import FileIdentity, InputOffset, compressed_after, open_following, open_rotated
+from .input_offset import (
+    FileContent,
+    FileIdentity,
+    FilePart,
+    InputOffset,
+    compressed_after,
+    open_following,
+    open_rotated,
+)
 from .lines import CHUNK, Line, LineBuffer, Lines
 from .signals import SignalGuard
 
@@ -51,17 +59,34 @@ class FileLines(Lines):
         self._path, self._tell, self._follow, self._whole_lines = path, tell, follow, whole_lines
         self._replaced_at: float | None = None
         self._read_to, self._remembered, self._has_shrunk = 0, b"", False
+        self._read_last = b""  # the bytes of the last read, and those remembered before it
         self._size = 0  # at the last look
         self._file = self._open_first(offset)
+        self._content = FileContent(path, self._file)
         self._seek(self._buffer.position)
 
     def next(self, timeout: float | None) -> Line | None:
         """See `Lines.next`."""
-        if self._follow and not self._has_shrunk:  # before it has grown again: the same lines may come again
-            size = os.fstat(self._file.fileno()).st_size
-            self._has_shrunk = size < max(self._read_to, self._size)
-            self._size = size
+        self._look()
         return super().next(timeout)
+
+    def next_part(self) -> tuple[FilePart, list[tuple[int, bytes, int]]] | None:
+        """Wait for lines and return all that were read at once, as `LineBuffer.take` does, with their part of the file.
+
+        None: no line will follow. Lines of any length are returned.
+
+        Raises:
+            InputError: The file cannot be read.
+            InterruptedSessionError: A signal has come.
+        """
+        while True:
+            self._look()
+            lines = self._buffer.take()
+            if lines:
+                return self._content.part(self._read_last, self._read_to), lines
+            if self.has_ended:
+                return None
+            self._read_on(None)
 
     def offset(self) -> InputOffset:
         """See `Lines.offset`."""
@@ -72,6 +97,13 @@ class FileLines(Lines):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _look(self) -> None:
+        """Note that a followed file has shrunk, before it has grown again: the same lines may come again."""
+        if self._follow and not self._has_shrunk:
+            size = os.fstat(self._file.fileno()).st_size
+            self._has_shrunk = self._content.has_changed = size < max(self._read_to, self._size)
+            self._size = size
 
     def _read_on(self, timeout: float | None) -> bool:
         content = self._read()
@@ -96,10 +128,13 @@ class FileLines(Lines):
         if self._follow:
             is_shorter = self._has_shrunk or os.fstat(self._file.fileno()).st_size < self._read_to
             if is_shorter or self._remembered != self._bytes_before(self._read_to, len(self._remembered)):
+                self._content.has_changed = True
                 self._start_again(f"{self._path} has been {'truncated' if is_shorter else 'overwritten'}")
         content = self._file.read(CHUNK)
-        self._read_to += len(content)
-        self._remembered = (self._remembered + content)[-_REMEMBERED:]
+        if content:
+            self._read_to += len(content)
+            self._read_last = self._remembered + content
+            self._remembered = self._read_last[-_REMEMBERED:]
         return content
 
     def _is_replaced(self) -> bool:
@@ -129,6 +164,7 @@ class FileLines(Lines):
         lost = f", {self._buffer.unfinished} bytes of an unfinished line are lost" if self._buffer.unfinished else ""
         self._tell(f"{why} (line {self._buffer.number} was the last{lost}): going on at its beginning.")
         self._buffer, self._has_shrunk, self._size = self._new_buffer(0, 0), False, 0
+        self._content = FileContent(self._path, self._file)
         self._seek(0)
         self.on_new_content()
 

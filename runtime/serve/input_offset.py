@@ -116,6 +116,40 @@ class InputOffset:
         return os.fstat(file.fileno()).st_size >= self.position and self.before == _digest(file, self.position)
 
 
+class FileContent:
+    """Content of an open file, until it is truncated or overwritten.
+
+    Attributes:
+        path: The name that is read, absolute.
+        has_changed: Whether it has been truncated or overwritten: its offsets are those of no content any more.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        """Take the open file as it is now."""
+        self.path, self.has_changed = str(path.absolute()), False
+        self._file, self._identity = file, FileIdentity.of(file)
+
+    def part(self, content: bytes, end: int) -> FilePart:
+        """Return a part that was read: `content` up to the offset `end`, with the 4096 bytes before its first line."""
+        modified = os.fstat(self._file.fileno()).st_mtime_ns
+        return FilePart(self, self._identity._replace(modified=modified), content, end)
+
+
+class FilePart(NamedTuple):
+    """A part of a file that was read. It tells offsets in any thread, and after the file has been closed."""
+
+    of: FileContent
+    identity: FileIdentity
+    content: bytes
+    end: int
+
+    def offset(self, position: int, line: int) -> InputOffset:
+        """Return the offset `position` of the line after `line`, one of the part."""
+        last = len(self.content) - (self.end - position)
+        before = "" if self.of.has_changed else sha256(self.content[max(0, last - _COMPARED) : last]).hexdigest()
+        return InputOffset(self.of.path, position, line, before, *self.identity)
+
+
 def open_rotated(path: Path, identity: FileIdentity) -> tuple[BinaryIO, Path] | None:
     """Open a file by its identity, and return it with its path: `path`, or another in its folder; None: in neither."""
     for _ in range(_TRIES):

@@ -14,7 +14,7 @@ from .input_offset import InputOffset
 from .signals import SignalGuard
 
 CHUNK = 1 << 16  # bytes that are read at once
-_LONGEST = 2**20  # bytes; a longer line is none, and would fill the memory of a small machine
+LONGEST = 2**20  # bytes; a longer line is none, and would fill the memory of a small machine
 _PATIENCE = 1.0  # seconds for the end of a line that was taken in part
 
 
@@ -89,8 +89,8 @@ class LineBuffer:
         Raises:
             LongLineError: It is too long. It counts as not read.
         """
-        if len(self._lines[0][0] if self._lines else self._rest) > _LONGEST:
-            raise LongLineError(f"Line {self.number + 1} is longer than {_LONGEST:,} bytes. Is this a file of lines?")
+        if len(self._lines[0][0] if self._lines else self._rest) > LONGEST:
+            raise LongLineError(f"Line {self.number + 1} is longer than {LONGEST:,} bytes. Is this a file of lines?")
         if not self._lines:
             return None
         content, size = self._lines.popleft()
@@ -98,6 +98,17 @@ class LineBuffer:
         self.position += size
         self.number += 1
         return Line(self.number, content.removesuffix(b"\r"))
+
+    def take(self) -> list[tuple[int, bytes, int]]:
+        """Return all finished lines, also long ones: number, content, and offset of the end of each."""
+        position, number, found = self.position, self.number, []
+        for content, size in self._lines:
+            position += size
+            number += 1
+            found.append((number, content.removesuffix(b"\r"), position))
+        self._lines.clear()
+        self.position, self.number = position, number
+        return found
 
     def take_back(self) -> None:
         """Count the last line that was returned as not read."""

@@ -30,7 +30,8 @@ class Incoming(NamedTuple):
         content: A line, without its end: a JSON object, a plain symbol, or a row.
         stream: The stream that the transport names (topic, address); None: the record says it.
         number: Number of the line in its source, for messages; 0: there is none.
-        position: Where the source goes on behind it, JSON; it is kept with the state. None: there is no such thing.
+        position: Where the source goes on behind it, JSON; it is kept with the state. If it takes time, a function that
+            returns it: called for the last record of a group alone. None: there is no such thing.
         token: Whatever the source needs to acknowledge it.
         error: Why the source could not read it, in place of the content; the code of such an error is "too-long".
     """
@@ -38,7 +39,7 @@ class Incoming(NamedTuple):
     content: bytes
     stream: str | None = None
     number: int = 0
-    position: Json = None
+    position: Json | Callable[[], Json] = None
     token: Any = None
     error: str | None = None
 
