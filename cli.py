@@ -42,6 +42,7 @@ _COMMANDS = {  # name -> (panel of the help, module that has it under this name)
     "calibrate": (_JUDGE, "runtime.commands.score"),
     "bench": (_JUDGE, "export.commands.bench"),
     "predict": (_USE, "runtime.commands.predict"),
+    "serve": (_USE, "runtime.commands.serve"),
     "generate": (_USE, "runtime.commands.generate"),
     "inspect": (_USE, "runtime.commands.doctor"),
     "doctor": (_USE, "runtime.commands.doctor"),

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from ..common.lock import lock
 from ..format.model_file import ModelFile
 from .saved_state import SavedStreams, parse_saved_streams
 from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 APPLICATION_ID = int.from_bytes(b"step", "big")
 VERSION = 3
@@ -145,7 +148,7 @@ class SqliteStore:
         self.database.close()
         self._lock.release()
 
-    def __enter__(self) -> SqliteStore:
+    def __enter__(self) -> Self:
         """Return the store; it is closed at the end of the block."""
         return self
 

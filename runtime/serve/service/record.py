@@ -45,6 +45,9 @@ class RecordReader:
     """Reads the records of one source.
 
     A line is a JSON object, or a symbol by itself; with a format it is a row of a table as in training.
+
+    Attributes:
+        rows: Reads rows of a table; None: there is no format.
     """
 
     def __init__(self, manifest: Manifest, options: ServeOptions, right: tuple[str, ...] = ()) -> None:
@@ -67,19 +70,19 @@ class RecordReader:
         self._read = {*self._features, *self._static, self._stream, self._seq, self._symbol, *right}
         self._plain = self._has_symbols and not self._features
         self._normalises = has_normal_words(manifest.trained_data)
-        self._rows = None if options.format is None else RowLines(manifest, options.format, None, right)
+        self.rows = None if options.format is None else RowLines(manifest, options.format, None, right)
         wanted = [self._stream, self._seq, *([self._symbol] if self._has_symbols else []), *self._features]
         self._expected = "expected is {" + ", ".join(f'"{name}": ...' for name in wanted) + "}."
 
     @property
     def note(self) -> Json:
         """What is needed to go on in the middle of the source; None: nothing."""
-        return None if self._rows is None else self._rows.header
+        return None if self.rows is None else self.rows.header
 
     def restore(self, note: Json) -> None:
         """Go on where `note` was taken."""
-        if self._rows is not None and isinstance(note, str):
-            self._rows.restore_header(note)
+        if self.rows is not None and isinstance(note, str):
+            self.rows.restore_header(note)
 
     def read(self, incoming: Incoming) -> Record | None:
         """Return the record; None: the line is empty, or the header of a table.
@@ -98,7 +101,7 @@ class RecordReader:
             ) from None
         if not text or text.isspace():
             return None
-        if self._rows is not None:
+        if self.rows is not None:
             return self._read_row(text, incoming.stream)
         if self._plain and (text[0] != "{" or text in self._manifest.vocabulary):
             symbol = self._normal(read_symbol(text, self._manifest.vocabulary))
@@ -153,9 +156,9 @@ class RecordReader:
         return stream, seq
 
     def _read_row(self, text: str, named: str | None) -> Record | None:
-        assert self._rows is not None, "the caller has looked"
+        assert self.rows is not None, "the caller has looked"
         try:
-            event = self._rows.parse(text, named)
+            event = self.rows.parse(text, named)
         except InputError as error:
             raise RecordError(str(error), named) from error
         if event is None:

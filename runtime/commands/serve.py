@@ -1,0 +1,77 @@
+"""The command `stepcell serve`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from .options import Backend, ModelFile, data, output, panel
+
+saving = panel("Store")
+
+
+def serve(
+    file: ModelFile,
+    store: Annotated[Path, saving("File of the store: the states of all streams and what is kept with them.")],
+    format: Annotated[Literal["csv", "jsonl"] | None, data(
+        "Records are rows of a table with the columns of the training.", "JSON objects, or symbols")] = None,
+    stream_field: Annotated[str, data("Field of the stream of a record.", metavar="FIELD")] = "stream",
+    seq_field: Annotated[str, data("Field of the number of a record.", metavar="FIELD")] = "seq",
+    symbol_field: Annotated[str, data("Field of the symbol of a record.", metavar="FIELD")] = "symbol",
+    on_gap: Annotated[Literal["wait", "reset", "continue"], data(
+        "At a number above the expected one wait for that, reset the stream, or continue.")] = "wait",
+    require_start: Annotated[bool, data(
+        "Refuse records of a stream in which no sequence has been started.", flag="--require-start")] = False,
+    unknown: Annotated[Literal["stop", "skip", "use"] | None, data(
+        "At a symbol that the model does not know, stop, skip it with an error, or use the unknown symbol of the "
+        "vocabulary.", "use where there is an unknown symbol, else skip")] = None,
+    bad_lines: Annotated[Literal["stop", "skip"], data(
+        "At a record that cannot be read, stop, or skip it with an error.")] = "skip",
+    reset_on: Annotated[str | None, data(
+        "Symbol after which the stream is reset: the next record begins a new sequence.", "none",
+        metavar="SYMBOL")] = None,
+    middle: Annotated[bool, data(
+        "Begin in the middle of a sequence, without the end symbol.", flag="--middle")] = False,
+    commit_records: Annotated[int, saving("Most records of a transaction.", min=1)] = 32,
+    commit_interval: Annotated[float, saving(
+        "Seconds from the first record of a transaction until it ends, at most. It ends at once when no record "
+        "waits.", min=0)] = 0.05,
+    max_streams: Annotated[int, saving("Streams to keep in memory; all of them are in the store.", min=1)] = 10_000,
+    backend: Backend = None,
+    threshold: Annotated[Path | None, output(
+        "Mark surprising symbols by this file of stepcell calibrate.", "no marks")] = None,
+    alert_below: Annotated[float | None, output(
+        "Mark symbols that come with a probability below this.", "none", metavar="P")] = None,
+    top: Annotated[int, output("Number of most likely symbols to name.", min=1)] = 1,
+    offer_unknown: Annotated[bool, output(
+        "Name the unknown symbol, and the end symbol of a text, among them.", flag="--offer-unknown")] = False,
+) -> None:  # fmt: skip
+    r"""Step each record of each stream once, keep the states in a store, and answer.
+
+    Records are JSON lines from stdin, {"stream": "press", "seq": 7, "symbol": "open"}, and answers go to stdout. A
+    record is answered when its state is kept: a kill or a power failure loses nothing.
+
+    Example: tail -F events.jsonl | stepcell serve model.tflite --store state.db
+    """
+    from .. import load
+    from ..common.terminal import print_text, silence_stderr
+    from ..serve.service.options import ServeOptions
+    from ..serve.service.start import serve as run
+
+    options = ServeOptions(
+        store=store, format=format, stream_field=stream_field, seq_field=seq_field, symbol_field=symbol_field,
+        on_gap=on_gap, require_start=require_start, unknown=unknown, bad_lines=bad_lines, reset_on=reset_on,
+        middle=middle, top=top, offer_unknown=offer_unknown, threshold=threshold, alert_below=alert_below,
+        commit_records=commit_records, commit_interval=commit_interval, max_streams=max_streams,
+    )  # fmt: skip
+    with silence_stderr():
+        model = load(file, backend=backend)
+    stopped_by = run(model, options, partial(print_text, err=True))
+    if stopped_by == signal.SIGINT:
+        raise KeyboardInterrupt
+    if stopped_by:
+        signal.signal(stopped_by, signal.SIG_DFL)  # so that the exit status names the signal
+        os.kill(os.getpid(), stopped_by)

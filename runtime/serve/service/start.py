@@ -1,0 +1,74 @@
+"""Put a service together from its options, and run it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from ...common.errors import OptionError
+from ...streams.model import Model
+from ...tasks.anomaly import Threshold, read_threshold
+from ...tasks.residuals import ResidualThreshold, read_residual_threshold
+from ..adapters.base import Output, Source
+from ..adapters.stdio import Stdin, Stdout
+from .engine import Engine
+from .options import ServeOptions
+from .service import Service
+from .store import ServiceStore
+
+
+def serve(model: Model, options: ServeOptions, tell: Callable[[str], None]) -> int:
+    """Serve a model until its sources end, or a signal comes.
+
+    Args:
+        model: The model.
+        options: Sources, outputs, store, and how records are answered.
+        tell: Takes remarks for the user.
+
+    Returns:
+        The number of the signal; 0: all sources have ended.
+
+    Raises:
+        OptionError: The options do not fit the model, or one another.
+        OtherModelError, NewerStateError, DamagedStateError: The store cannot be used with this model.
+        OutputError: The store or an output cannot be written. What was acknowledged is kept.
+        InputError, UnknownSymbolError: A source cannot be read, or a record came at which to stop.
+    """
+    threshold = read_threshold_of(model, options.threshold)
+    with ExitStack() as stack:
+        store = stack.enter_context(ServiceStore(options.store, model.file))
+        engine = Engine(model, store, options, threshold, tell)
+        service = Service(engine, store, options, sources_of(options, tell), outputs_of(options, tell), tell)
+        tell(f"{options.store}: {store.count():,} streams. Serving {model.file.name}.")
+        return service.run()
+
+
+def read_threshold_of(model: Model, path: Path | None) -> Threshold | ResidualThreshold | None:
+    """Return the threshold in a file; None: there is no file.
+
+    Raises:
+        ThresholdError, OtherModelError: It cannot be read, or belongs to another model.
+    """
+    if path is None:
+        return None
+    return (read_threshold if model.manifest.labels is None else read_residual_threshold)(path, model.file)
+
+
+def sources_of(options: ServeOptions, tell: Callable[[str], None]) -> list[Source]:
+    """Return the sources that options name; stdin where they name none."""
+    sources: list[Source] = []
+    if options.reads_stdin:
+        if sys.stdin is None:
+            raise OptionError("There is no stdin to read records from. Name another source: --file, --mqtt, --http.")
+        sources.append(Stdin(sys.stdin.buffer))
+    return sources
+
+
+def outputs_of(options: ServeOptions, tell: Callable[[str], None]) -> list[Output]:
+    """Return the outputs that options name; stdout where records come from stdin."""
+    outputs: list[Output] = []
+    if options.reads_stdin:
+        outputs.append(Stdout(sys.stdout.buffer))
+    return outputs
