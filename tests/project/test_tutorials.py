@@ -35,7 +35,7 @@ NOT_RUN = {
     "docs/export.md": 1,
     "docs/gallery.md": 7,  # docs/make_gallery.py runs them
     "docs/raspberry-pi.md": 2,
-    "docs/serve.md": 2,
+    "docs/predict.md": 1,
     "docs/step.md": 1,
     "docs/train.md": 3,
     "docs/your-own-keras-model.md": 2,
