@@ -44,6 +44,7 @@ _COMMANDS = {  # name -> (panel of the help, module that has it under this name)
     "predict": (_USE, "runtime.commands.predict"),
     "serve": (_USE, "runtime.commands.serve"),
     "generate": (_USE, "runtime.commands.generate"),
+    "store": (_USE, "runtime.commands.store"),
     "inspect": (_USE, "runtime.commands.doctor"),
     "doctor": (_USE, "runtime.commands.doctor"),
 }

@@ -44,6 +44,37 @@ def lock(path: Path, taken: str) -> BaseFileLock:
     return found
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether some process has locked `path` with `lock`. Nothing is written.
+
+    A process that locks it in the same instant may find it taken.
+    """
+    path = path.resolve()
+    beside = path.with_name(f".{path.name}.lock")
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return beside.exists() and not _can_lock(beside)
+    try:
+        with open(beside, "rb") as file:  # needs no right to write
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _can_lock(beside: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(beside, timeout=0):
+            return True
+    except (Timeout, OSError):
+        return False
+
+
 LOCK_FILE = ".stepcell.lock"
 
 
