@@ -78,9 +78,14 @@ def remove_partial_files(folder: Path, name: str | None = None) -> None:
 def atomic_rename(temporary: Path, path: Path) -> None:
     """Rename the finished file `temporary` to `path` (same folder or file system) and make the new name durable."""
     os.replace(temporary, path)
-    if os.name == "posix":  # elsewhere a folder cannot be opened, and the rename is durable by itself
-        folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of the files in `folder` durable."""
+    if os.name == "posix":  # elsewhere a folder cannot be opened, and a rename is durable by itself
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)

@@ -16,6 +16,7 @@ from .input_offset import (
     FilePart,
     InputOffset,
     compressed_after,
+    is_at,
     open_following,
     open_rotated,
 )
@@ -139,7 +140,7 @@ class FileLines(Lines):
 
     def _is_replaced(self) -> bool:
         """Return whether another file has the name, long enough for the writers of the old file to notice."""
-        replaced = self._path.exists() and not _is_at(self._file, self._path)  # without a new file the old one counts
+        replaced = self._path.exists() and not is_at(self._file, self._path)  # without a new file the old one counts
         if not self._follow:
             return replaced
         now = self._guard.now()
@@ -189,7 +190,7 @@ class FileLines(Lines):
         file, found = rotated or (self._open_when_there(), None)
         if offset.is_of(file) and offset.fits(file):
             self._buffer, self.begins_anew = self._new_buffer(offset.position, offset.line), False
-            if found is not None and not _is_at(file, self._path):
+            if found is not None and not is_at(file, self._path):
                 self._tell(f"{self._path} has been rotated: going on in {found.name}, after line {offset.line}.")
             return file
         self._tell(
@@ -223,11 +224,3 @@ class FileLines(Lines):
                 self._tell(f"Waiting for {self._path}.")
                 is_told = True
             self._guard.sleep(_PAUSE)
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Return whether `path` is that of the open file."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except OSError:
-        return False

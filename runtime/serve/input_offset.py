@@ -150,6 +150,14 @@ class FilePart(NamedTuple):
         return InputOffset(self.of.path, position, line, before, *self.identity)
 
 
+def is_at(file: BinaryIO, path: Path) -> bool:
+    """Return whether `path` is that of the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except OSError:
+        return False
+
+
 def open_rotated(path: Path, identity: FileIdentity) -> tuple[BinaryIO, Path] | None:
     """Open a file by its identity, and return it with its path: `path`, or another in its folder; None: in neither."""
     for _ in range(_TRIES):
