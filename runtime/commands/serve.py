@@ -16,6 +16,11 @@ saving = panel("Store")
 def serve(
     file: ModelFile,
     store: Annotated[Path, saving("File of the store: the states of all streams and what is kept with them.")],
+    file_: Annotated[list[Path] | None, data(
+        "File to read records from, one per line; may be given several times.", "stdin", flag="--file",
+        metavar="FILE")] = None,
+    follow: Annotated[bool, data(
+        "Wait for more at the end of these files, also where they are rotated.", flag="--follow")] = False,
     format: Annotated[Literal["csv", "jsonl"] | None, data(
         "Records are rows of a table with the columns of the training.", "JSON objects, or symbols")] = None,
     stream_field: Annotated[str, data("Field of the stream of a record.", metavar="FIELD")] = "stream",
@@ -41,6 +46,10 @@ def serve(
         "waits.", min=0)] = 0.05,
     max_streams: Annotated[int, saving("Streams to keep in memory; all of them are in the store.", min=1)] = 10_000,
     backend: Backend = None,
+    out: Annotated[Path | None, output("Append the answers to this file, each of them once.", "none")] = None,
+    out_rotate: Annotated[str | None, output(
+        "Begin a new file once it has this size (100MB), or each day (day).", "never",
+        metavar="SIZE|day")] = None,
     threshold: Annotated[Path | None, output(
         "Mark surprising symbols by this file of stepcell calibrate.", "no marks")] = None,
     alert_below: Annotated[float | None, output(
@@ -62,7 +71,8 @@ def serve(
     from ..serve.service.start import serve as run
 
     options = ServeOptions(
-        store=store, format=format, stream_field=stream_field, seq_field=seq_field, symbol_field=symbol_field,
+        store=store, file=tuple(file_ or ()), follow=follow, out=out, out_rotate=out_rotate,
+        format=format, stream_field=stream_field, seq_field=seq_field, symbol_field=symbol_field,
         on_gap=on_gap, require_start=require_start, unknown=unknown, bad_lines=bad_lines, reset_on=reset_on,
         middle=middle, top=top, offer_unknown=offer_unknown, threshold=threshold, alert_below=alert_below,
         commit_records=commit_records, commit_interval=commit_interval, max_streams=max_streams,

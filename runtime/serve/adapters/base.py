@@ -147,11 +147,16 @@ class Output(Protocol):
         Called in the thread of the service.
 
         Raises:
+            OutputError: None of them can be delivered. The service calls again, and takes no records meanwhile.
             StepcellError, OSError: They cannot be delivered. The service stops, and a later one delivers them.
         """
 
     def cursor(self) -> Cursor:
-        """Return how far all answers have been delivered for good."""
+        """Return how far all answers have been delivered for good.
+
+        Raises:
+            OutputError: The output has failed. The service stops; a second call returns the cursor as it was before.
+        """
 
     def close(self) -> None:
         """Deliver what there is, and end; `cursor` is asked once more afterwards."""

@@ -89,7 +89,8 @@ class FileOutput:
             is_due = self._next_name is None and self._rotation.is_due(self._size, self._day)
             if is_due:
                 self._next_name = self._rotation.name(self._path, self._day)
-            if is_due or self._now() - self._synced_at >= SYNC_INTERVAL:
+            is_durable = self._cursor.group == self._group
+            if is_due or (not is_durable and self._now() - self._synced_at >= SYNC_INTERVAL):
                 self._sync()
         return self._cursor
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...common.errors import OptionError
+from ..rotation import Rotation
 
 WAIT, RESET, CONTINUE = "wait", "reset", "continue"
 
@@ -35,6 +36,7 @@ class ServeOptions:
         threshold: File of calibrated thresholds; None: there is none.
         alert_below: Mark symbols that come with a probability below this; None: none is.
         out: File that answers are appended to; None: there is none.
+        out_rotate: The size ("100MB") or "day" after which this file is rotated; None: it never is.
         commit_records: Most records of a transaction.
         commit_interval: Seconds from the first record of a transaction until it ends, at most.
         max_streams: How many streams are kept in memory.
@@ -61,6 +63,7 @@ class ServeOptions:
     threshold: Path | None = None
     alert_below: float | None = None
     out: Path | None = None
+    out_rotate: str | None = None
     commit_records: int = 32
     commit_interval: float = 0.05
     max_streams: int = 10_000
@@ -73,6 +76,10 @@ class ServeOptions:
             problems.append(f"stream, number and symbol stand in fields of their own, not in {', '.join(names)}")
         if self.follow and not self.file:
             problems.append("--follow needs --file")
+        if self.out_rotate is not None:
+            Rotation.parse(self.out_rotate)
+            if self.out is None:
+                problems.append("--out-rotate needs --out")
         if self.commit_records < 1 or self.commit_interval < 0 or self.max_streams < 1 or self.top < 1:
             problems.append("--commit-records, --max-streams and --top are 1 or more, --commit-interval is 0 or more")
         if problems:

@@ -6,9 +6,10 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from threading import current_thread, main_thread
 from types import FrameType
@@ -82,6 +83,7 @@ class Service:
         self._failure: StepcellError | None = None
         self._ended: set[str] = set()
         self._notes: dict[str, Json] = {}
+        self._kept_cursors: Mapping[str, Cursor] = {}
         self._number = store.last_group()
         self._outcomes: list[Outcome] = []
         self._of: list[Source] = []  # the source of each outcome
@@ -145,9 +147,12 @@ class Service:
 
     def _loop(self) -> None:
         while not self._stopped_by and self._failure is None:
-            entry = self.inbox.take(self._patience())
+            patience = self._patience()
+            entry = self.inbox.take(patience)
             if entry is None:
                 self._commit()
+                if patience:
+                    self._keep_cursors()
             else:
                 self._take(*entry)
             self._do_tasks()
@@ -201,19 +206,21 @@ class Service:
         outcomes, of = self._outcomes, self._of
         if not outcomes and not self.statements:
             return
+        cursors = self._cursors()
         answers = [
             Answered(outcome.stream or "", outcome.answer)
             for outcome, source in zip(outcomes, of, strict=True)
             if outcome.answer is not None and _is_public(outcome, source)
         ]
         positions = {
-            source.name: (self._notes.get(source.name), outcome.incoming.position)
+            source.name: outcome.incoming.position
             for outcome, source in zip(outcomes, of, strict=True)
             if outcome.incoming.position is not None
         }
         group = Group(
-            self._number + 1, self.engine.moved(), positions,
-            [text for _, text in answers] if self.outputs else (), self._cursors(), tuple(self.statements),
+            self._number + 1, self.engine.moved(),
+            {name: (self._notes.get(name), each() if callable(each) else each) for name, each in positions.items()},
+            [text for _, text in answers] if self.outputs else (), cursors, tuple(self.statements),
         )  # fmt: skip
         if not self._keep(group):
             return
@@ -231,29 +238,36 @@ class Service:
             function(outcomes)
 
     def _keep(self, group: Group) -> bool:
-        """Keep a group, however often that takes; return False if the service is stopped before."""
+        """Keep a group; return False if the service is stopped before that is possible."""
+        began = time.perf_counter()
+        if not self._insist(lambda: self.store.commit(group)):
+            return False
+        self._kept_cursors = group.cursors
+        self.status.groups += 1
+        self.status.commit_seconds += time.perf_counter() - began
+        self.status.last_commit = time.time()
+        return True
+
+    def _insist(self, write: Callable[[], None]) -> bool:
+        """Call a function until it can write, however often that takes; return False if the service is stopped."""
         seconds, is_told = 0.05, False
         while True:
-            began = time.perf_counter()
             try:
-                self.store.commit(group)
+                write()
             except OutputError as error:
                 self.status.ready, self.status.reason = False, str(error)
-                if not is_told:
-                    self.tell(f"{error} Nothing is accepted or answered until the store can be written.")
-                    is_told = True
-                if self._stopped_by:
+                if self._stopped_by or self._failure is not None:
                     self._failure = self._failure or error
                     return False
+                if not is_told:
+                    self.tell(f"{error} Nothing is accepted or answered until that is possible.")
+                    is_told = True
                 time.sleep(seconds)  # a signal does not end it, and is seen after it
                 seconds = min(2 * seconds, _SLOWEST_RETRY)
                 continue
             if is_told:
-                self.tell("The store can be written again: going on. Nothing is lost.")
+                self.tell("Writing is possible again: going on. Nothing is lost.")
                 self.status.ready, self.status.reason = True, ""
-            self.status.groups += 1
-            self.status.commit_seconds += time.perf_counter() - began
-            self.status.last_commit = time.time()
             return True
 
     def _deliver(self, number: int, answers: Sequence[Answered]) -> None:
@@ -261,15 +275,28 @@ class Service:
             return
         for output in self.outputs:
             try:
-                output.deliver(number, answers)
+                self._insist(partial(output.deliver, number, answers))
             except (StepcellError, OSError) as error:
                 self._failure = error if isinstance(error, StepcellError) else OutputError(f"{output.name}: {error}")
 
     def _cursors(self) -> dict[str, Cursor]:
-        cursors = {output.name: output.cursor() for output in self.outputs}
+        """Return how far outputs have delivered; where one fails, the service ends, and that one does not move."""
+        cursors = {}
+        for output in self.outputs:
+            try:
+                cursors[output.name] = output.cursor()
+            except OutputError as error:
+                self._failure = self._failure or error
+                cursors[output.name] = output.cursor()
         if cursors:
             self.status.undelivered = self._number - min(cursor.group for cursor in cursors.values())
         return cursors
+
+    def _keep_cursors(self) -> None:
+        """Keep how far outputs have delivered while nothing comes, so that the store forgets what they have."""
+        cursors = self._cursors()
+        if cursors != self._kept_cursors:
+            self._keep(Group(self._number, cursors=cursors))
 
     def _start_outputs(self) -> None:
         """Deliver again what outputs may not have delivered."""

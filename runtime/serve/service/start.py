@@ -12,7 +12,10 @@ from ...streams.model import Model
 from ...tasks.anomaly import Threshold, read_threshold
 from ...tasks.residuals import ResidualThreshold, read_residual_threshold
 from ..adapters.base import Output, Source
+from ..adapters.files import FileSource
+from ..adapters.out_file import FileOutput
 from ..adapters.stdio import Stdin, Stdout
+from ..rotation import Rotation
 from .engine import Engine
 from .options import ServeOptions
 from .service import Service
@@ -63,6 +66,7 @@ def sources_of(options: ServeOptions, tell: Callable[[str], None]) -> list[Sourc
         if sys.stdin is None:
             raise OptionError("There is no stdin to read records from. Name another source: --file, --mqtt, --http.")
         sources.append(Stdin(sys.stdin.buffer))
+    sources += [FileSource(path, tell, follow=options.follow) for path in options.file]
     return sources
 
 
@@ -71,4 +75,7 @@ def outputs_of(options: ServeOptions, tell: Callable[[str], None]) -> list[Outpu
     outputs: list[Output] = []
     if options.reads_stdin:
         outputs.append(Stdout(sys.stdout.buffer))
+    if options.out is not None:
+        rotation = None if options.out_rotate is None else Rotation.parse(options.out_rotate)
+        outputs.append(FileOutput(options.out, tell, rotation))
     return outputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ class Group:
     Attributes:
         number: Number of the group, one more than that of the group before.
         streams: Key -> where the stream is, and its note.
-        positions: Name of a source -> where it goes on, or a function that returns that.
+        positions: Name of a source -> where it goes on.
         answers: Texts of the answers, in order.
         cursors: Name of an output -> how far it has delivered.
         statements: Further statements of the same transaction.
@@ -31,7 +31,7 @@ class Group:
 
     number: int
     streams: Mapping[str, tuple[Snapshot, Mapping[str, Any]]] = field(default_factory=dict)
-    positions: Mapping[str, Json | Callable[[], Json]] = field(default_factory=dict)
+    positions: Mapping[str, Json] = field(default_factory=dict)
     answers: Sequence[str] = ()
     cursors: Mapping[str, Cursor] = field(default_factory=dict)
     statements: Sequence[Statement] = ()
@@ -52,10 +52,7 @@ class ServiceStore(SqliteStore):
             StateMismatchError: A number is not finite. Likewise.
         """
         streams = [self.row(key, snapshot, note) for key, (snapshot, note) in group.streams.items()]
-        positions = [
-            (source, *_checked(json.dumps(position() if callable(position) else position)))
-            for source, position in group.positions.items()
-        ]
+        positions = [(source, *_checked(json.dumps(position))) for source, position in group.positions.items()]
         cursors = [
             (name, cursor.group, *_checked(json.dumps(cursor.position))) for name, cursor in group.cursors.items()
         ]
