@@ -1,0 +1,228 @@
+"""Records that come by MQTT, and answers that go by it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .base import NOT_STARTED, REFUSED, REPEATED, Answered, Cursor, Inbox, Incoming, Json, Outcome
+from .mqtt_connection import RECEIVE_MAXIMUM, MqttConnection
+from .mqtt_topics import TopicTemplate, encode_name
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
+
+MOST_HELD = RECEIVE_MAXIMUM // 2  # messages behind a gap; more, and there is no room for the one that is missing
+_RETRY = 5.0  # seconds after which the first message behind a gap is tried again, though its stream has not moved here
+_FULL = 0.01  # seconds until a full inbox is tried again
+
+
+class _Delivery:
+    """A message that the broker has not been told of; `mid` is its number in the connection of `client`."""
+
+    __slots__ = ("client", "is_done", "mid")
+
+    def __init__(self, client: Any, mid: int) -> None:
+        self.client, self.mid, self.is_done = client, mid, False
+
+
+class MqttSource:
+    """Reads the topics of a template. A message is acknowledged after its state and answer have been kept.
+
+    A refused message is neither acknowledged nor lost: it is kept here, and tried again. One behind a gap is tried when
+    its stream has moved to its number. What is not public runs in the thread of the connection.
+    """
+
+    can_wait = True
+
+    def __init__(self, connection: MqttConnection, template: TopicTemplate) -> None:
+        """Read the topics of `template`."""
+        self.name = f"mqtt:{template.text}"
+        self.subscription, self.matches = template.subscription, template.matches
+        self._connection, self._template = connection, template
+        self._inbox: Inbox | None = None
+        self._stopped = False
+        self._arrived: deque[Incoming] = deque()  # what the inbox has not taken yet
+        self._open: dict[int, _Delivery] = {}  # by number of the message: what the broker keeps for us
+        self._held: dict[str, dict[int, Incoming]] = {}  # stream -> seq -> message that was refused
+        self._later: deque[Incoming] = deque()  # refused messages without a number
+        self._held_count = 0
+        self._said: dict[str | None, tuple[str | None, int | None, bool]] = {}  # stream -> the last error of it
+        self._watermarks: dict[str, int] = {}
+        self._retry_at = 0.0
+        connection.add(self)
+
+    def start(self, inbox: Inbox, position: Json) -> None:
+        """See `Source.start`; the broker knows where to go on."""
+        self._inbox = inbox
+        self._connection.open(partial(inbox.fail, self))
+
+    def committed(self, outcomes: Sequence[Outcome]) -> None:
+        """See `Source.committed`."""
+        self._connection.post(partial(self._settle, outcomes))
+
+    def stop(self) -> None:
+        """See `Source.stop`; what comes from now on is not acknowledged, and comes again."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._connection.close()
+
+    def connected(self, session_present: bool) -> None:
+        """See `Subscriber.connected`."""
+        if not session_present:  # numbers of messages begin anew, and the retained watermarks may be gone
+            self._open.clear()
+            for stream, seq in self._watermarks.items():
+                self._publish_watermark(stream, seq)
+
+    def received(self, message: MQTTMessage) -> None:
+        """See `Subscriber.received`."""
+        if self._stopped:
+            return
+        client, delivery = self._connection.client, None
+        if message.qos:
+            known = self._open.get(message.mid) if message.dup else None
+            if known is not None:  # it is here already, or has been stepped and could not be acknowledged
+                known.client = client
+                if known.is_done:
+                    self._acknowledge(known)
+                return
+            delivery = self._open[message.mid] = _Delivery(client, message.mid)
+        content = bytes(message.payload).rstrip(b"\r\n")
+        self._arrived.append(Incoming(content, self._template.stream(message.topic), token=delivery))
+        self._put()
+
+    def tick(self) -> float:
+        """See `Subscriber.tick`."""
+        now = time.monotonic()
+        if self._held_count and now >= self._retry_at:  # another source may have moved the stream, or it was forgotten
+            self._retry_at = now + _RETRY
+            for stream, held in list(self._held.items()):
+                self._release(stream, min(held))
+            self._held_count -= len(self._later)
+            self._arrived.extend(self._later)
+            self._later.clear()
+        self._put()
+        return _FULL if self._arrived else 1.0
+
+    def _put(self) -> None:
+        assert self._inbox is not None
+        while self._arrived and self._inbox.try_put(self, (self._arrived[0],)):
+            self._arrived.popleft()
+
+    def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        moved: dict[str, int] = {}
+        for outcome in outcomes:
+            stream, seq = outcome.stream, outcome.seq
+            if outcome.kind == REFUSED:
+                self._hold(outcome)
+                continue
+            self._acknowledge(outcome.incoming.token)
+            if stream is not None and seq is not None:
+                if outcome.kind != REPEATED:
+                    moved[stream] = seq
+                if stream in self._held:
+                    self._release(stream, seq + 1)
+        for stream, seq in moved.items():
+            self._watermarks[stream] = seq
+            self._said.pop(stream, None)
+            self._publish_watermark(stream, seq)
+        self._put()
+
+    def _hold(self, outcome: Outcome) -> None:
+        """Keep a refused message, and say so once."""
+        stream, seq, incoming = outcome.stream, outcome.seq, outcome.incoming
+        # Without an acknowledgement to wait with, or where waiting does not help, it is over. Nor may the window of
+        # the broker fill with held messages: then the one that is missing could not come.
+        is_over = incoming.token is None or outcome.code == NOT_STARTED or self._held_count >= MOST_HELD
+        said = (outcome.code, outcome.expected, is_over)
+        if self._said.get(stream) != said:
+            self._said[stream] = said
+            self._connection.say_error(json.dumps({**outcome.values, "dropped": is_over}, ensure_ascii=False))
+        if is_over:
+            self._acknowledge(incoming.token)
+        elif stream is None or seq is None:
+            self._later.append(incoming)
+            self._held_count += 1
+        else:
+            before = self._held.setdefault(stream, {}).get(seq)
+            self._held[stream][seq] = incoming
+            if before is None:
+                self._held_count += 1
+            elif before.token is not incoming.token:  # its sender has sent it again
+                self._acknowledge(before.token)
+
+    def _release(self, stream: str, seq: int) -> None:
+        """Try messages of a stream again: those up to `seq`, and the ones that follow without a gap."""
+        held = self._held[stream]
+        for number in sorted(held):
+            if number > seq:
+                break
+            self._arrived.append(held.pop(number))
+            self._held_count -= 1
+            seq = max(seq, number + 1)
+        if not held:
+            del self._held[stream]
+
+    def _acknowledge(self, delivery: _Delivery | None) -> None:
+        if delivery is None:
+            return
+        delivery.is_done = True
+        if self._connection.acknowledge(delivery.client, delivery.mid) and self._open.get(delivery.mid) is delivery:
+            del self._open[delivery.mid]
+
+    def _publish_watermark(self, stream: str, seq: int) -> None:
+        topic = f"{self._connection.status}/watermarks/{encode_name(stream)}"
+        self._connection.sender.publish_latest(topic, json.dumps({"stream": stream, "seq": seq}).encode())
+
+
+class MqttOutput:
+    """Publishes answers with QoS 1. All answers of a group are delivered when the broker has acknowledged them."""
+
+    name = "mqtt-out"
+
+    def __init__(self, connection: MqttConnection, template: TopicTemplate) -> None:
+        """Publish the answer of a stream on its topic of `template`."""
+        self._connection, self._template = connection, template
+        self._cursor = Cursor(0)
+        self._groups: deque[list[int]] = deque()  # number of each group, and of its answers that are on their way
+
+    def start(self, cursor: Cursor) -> None:
+        """See `Output.start`."""
+        self._cursor = cursor
+        self._connection.open()
+
+    def deliver(self, group: int, answers: Sequence[Answered]) -> None:
+        """See `Output.deliver`; an answer that the broker does not take stays in the store."""
+        if self._connection.failure is not None:
+            raise self._connection.failure
+        self._connection.post(partial(self._publish, group, answers))
+
+    def cursor(self) -> Cursor:
+        """See `Output.cursor`."""
+        return self._cursor
+
+    def close(self) -> None:
+        """See `Output.close`; waits for the broker for a few seconds."""
+        self._connection.close()
+
+    def _publish(self, group: int, answers: Sequence[Answered]) -> None:
+        entry = [group, len(answers)]
+        self._groups.append(entry)
+        for answer in answers:
+            done = partial(self._published, entry)
+            self._connection.sender.publish(self._template.topic(answer.stream), answer.text.encode(), done=done)
+        self._advance()
+
+    def _published(self, entry: list[int]) -> None:
+        entry[1] -= 1
+        self._advance()
+
+    def _advance(self) -> None:
+        while self._groups and self._groups[0][1] == 0:
+            self._cursor = Cursor(self._groups.popleft()[0])
