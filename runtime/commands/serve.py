@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from .options import Backend, ModelFile, data, output, panel
 
-saving = panel("Store")
+saving, mqtt_panel = map(panel, ("Store", "MQTT"))
 
 
 def serve(
@@ -40,6 +40,21 @@ def serve(
         metavar="SYMBOL")] = None,
     middle: Annotated[bool, data(
         "Begin in the middle of a sequence, without the end symbol.", flag="--middle")] = False,
+    mqtt: Annotated[str | None, mqtt_panel(
+        "Broker: mqtt://HOST, mqtt://HOST:PORT, or mqtts://HOST for TLS.", "none", metavar="URL")] = None,
+    mqtt_in: Annotated[str | None, mqtt_panel(
+        "Topics to read records from: {stream} is one level, {stream:path} all that follow.", "none",
+        metavar="TOPIC")] = None,
+    mqtt_out: Annotated[str | None, mqtt_panel("Topics of the answers, likewise.", "none", metavar="TOPIC")] = None,
+    mqtt_status: Annotated[str | None, mqtt_panel(
+        "Topic under which status, watermarks and errors stand.", "stepcell/CLIENT_ID", metavar="TOPIC")] = None,
+    mqtt_client_id: Annotated[str | None, mqtt_panel(
+        "Name of the session that the broker keeps.", "one that the store keeps", metavar="NAME")] = None,
+    mqtt_user: Annotated[str | None, mqtt_panel("Name to log in with.", "STEPCELL_MQTT_USER", metavar="NAME")] = None,
+    mqtt_password_file: Annotated[Path | None, mqtt_panel(
+        "File of the password.", "STEPCELL_MQTT_PASSWORD")] = None,
+    mqtt_ca: Annotated[Path | None, mqtt_panel(
+        "File of the certificates to verify the broker with.", "those of the system")] = None,
     commit_records: Annotated[int, saving("Most records of a transaction.", min=1)] = 32,
     commit_interval: Annotated[float, saving(
         "Seconds from the first record of a transaction until it ends, at most. It ends at once when no record "
@@ -75,6 +90,8 @@ def serve(
         format=format, stream_field=stream_field, seq_field=seq_field, symbol_field=symbol_field,
         on_gap=on_gap, require_start=require_start, unknown=unknown, bad_lines=bad_lines, reset_on=reset_on,
         middle=middle, top=top, offer_unknown=offer_unknown, threshold=threshold, alert_below=alert_below,
+        mqtt=mqtt, mqtt_in=mqtt_in, mqtt_out=mqtt_out, mqtt_status=mqtt_status, mqtt_client_id=mqtt_client_id,
+        mqtt_user=mqtt_user, mqtt_password_file=mqtt_password_file, mqtt_ca=mqtt_ca,
         commit_records=commit_records, commit_interval=commit_interval, max_streams=max_streams,
     )  # fmt: skip
     with silence_stderr():

@@ -143,9 +143,10 @@ class MqttConnection:
 
     def acknowledge(self, client: Any, mid: int) -> bool:
         """Acknowledge the message `mid` that came by `client`; return False if that connection has gone."""
-        if client is None or client is not self._client or not self.is_connected:
+        current = self._client
+        if current is None or client is not current or not self.is_connected:
             return False
-        client.ack(mid, 1)
+        current.ack(mid, 1)
         return True
 
     def say_error(self, text: str) -> None:

@@ -69,7 +69,7 @@ class MqttOptions:
         if not problems:
             problems += self._read_again()
         if problems:
-            raise OptionError(f"MQTT cannot be used so: {'; '.join(problems)}.")
+            raise OptionError(f"{'; '.join(problems)}.")
 
     @property
     def is_tls(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...common.errors import OptionError
+from ..adapters.mqtt_options import MqttOptions
 from ..rotation import Rotation
 
 WAIT, RESET, CONTINUE = "wait", "reset", "continue"
@@ -37,6 +38,14 @@ class ServeOptions:
         alert_below: Mark symbols that come with a probability below this; None: none is.
         out: File that answers are appended to; None: there is none.
         out_rotate: The size ("100MB") or "day" after which this file is rotated; None: it never is.
+        mqtt: Address of an MQTT broker; None: there is none. `MqttOptions` explains this and the following.
+        mqtt_in: Topics of records.
+        mqtt_out: Topics of answers.
+        mqtt_status: Topic under which status, watermarks and errors stand; None: stepcell/CLIENT_ID.
+        mqtt_client_id: Names the session at the broker; None: one that the store keeps.
+        mqtt_user: Name to log in with; None: that of the environment, if there is one.
+        mqtt_password_file: File of the password; None: that of the environment, if there is one.
+        mqtt_ca: File of the certificates for the broker's; None: those of the system.
         commit_records: Most records of a transaction.
         commit_interval: Seconds from the first record of a transaction until it ends, at most.
         max_streams: How many streams are kept in memory.
@@ -64,6 +73,14 @@ class ServeOptions:
     alert_below: float | None = None
     out: Path | None = None
     out_rotate: str | None = None
+    mqtt: str | None = None
+    mqtt_in: str | None = None
+    mqtt_out: str | None = None
+    mqtt_status: str | None = None
+    mqtt_client_id: str | None = None
+    mqtt_user: str | None = None
+    mqtt_password_file: Path | None = None
+    mqtt_ca: Path | None = None
     commit_records: int = 32
     commit_interval: float = 0.05
     max_streams: int = 10_000
@@ -80,6 +97,7 @@ class ServeOptions:
             Rotation.parse(self.out_rotate)
             if self.out is None:
                 problems.append("--out-rotate needs --out")
+        problems += self._problems_of_mqtt()
         if self.commit_records < 1 or self.commit_interval < 0 or self.max_streams < 1 or self.top < 1:
             problems.append("--commit-records, --max-streams and --top are 1 or more, --commit-interval is 0 or more")
         if problems:
@@ -88,4 +106,29 @@ class ServeOptions:
     @property
     def reads_stdin(self) -> bool:
         """Whether records come from stdin: no other source is named."""
-        return not self.file
+        return not self.file and self.mqtt_in is None
+
+    def mqtt_options(self) -> MqttOptions | None:
+        """Return the connection to a broker; None: there is none.
+
+        Raises:
+            OptionError: It cannot be used so; the message names all problems.
+        """
+        if self.mqtt is None:
+            return None
+        return MqttOptions(
+            self.mqtt, self.mqtt_in, self.mqtt_out, self.mqtt_client_id or "", self.mqtt_status or "",
+            self.mqtt_user or "", self.mqtt_password_file, self.mqtt_ca,
+        )  # fmt: skip
+
+    def _problems_of_mqtt(self) -> list[str]:
+        if self.mqtt is None:
+            names = [name for name, value in vars(self).items() if name.startswith("mqtt_") and value is not None]
+            return [f"--{name.replace('_', '-')} needs --mqtt" for name in names]
+        if self.mqtt_in is None and self.mqtt_out is None:
+            return ["--mqtt needs --mqtt-in or --mqtt-out"]
+        try:
+            self.mqtt_options()
+        except OptionError as error:
+            return [str(error).rstrip(".")]
+        return []

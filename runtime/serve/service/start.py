@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,13 +14,16 @@ from ...tasks.anomaly import Threshold, read_threshold
 from ...tasks.residuals import ResidualThreshold, read_residual_threshold
 from ..adapters.base import Output, Source
 from ..adapters.files import FileSource
+from ..adapters.mqtt import MqttOutput, MqttSource
+from ..adapters.mqtt_connection import MqttConnection
+from ..adapters.mqtt_topics import TopicTemplate
 from ..adapters.out_file import FileOutput
 from ..adapters.stdio import Stdin, Stdout
 from ..rotation import Rotation
 from .engine import Engine
 from .options import ServeOptions
 from .service import Service
-from .store import ServiceStore
+from .store import Group, ServiceStore
 
 
 def serve(model: Model, options: ServeOptions, tell: Callable[[str], None]) -> int:
@@ -43,7 +47,9 @@ def serve(model: Model, options: ServeOptions, tell: Callable[[str], None]) -> i
     with ExitStack() as stack:
         store = stack.enter_context(ServiceStore(options.store, model.file))
         engine = Engine(model, store, options, threshold, tell)
-        service = Service(engine, store, options, sources_of(options, tell), outputs_of(options, tell), tell)
+        sources, outputs = sources_of(options, tell), outputs_of(options, tell)
+        add_mqtt(options, store, sources, outputs, tell)
+        service = Service(engine, store, options, sources, outputs, tell)
         tell(f"{options.store}: {store.count():,} streams. Serving {model.file.name}.")
         return service.run()
 
@@ -79,3 +85,34 @@ def outputs_of(options: ServeOptions, tell: Callable[[str], None]) -> list[Outpu
         rotation = None if options.out_rotate is None else Rotation.parse(options.out_rotate)
         outputs.append(FileOutput(options.out, tell, rotation))
     return outputs
+
+
+def add_mqtt(
+    options: ServeOptions,
+    store: ServiceStore,
+    sources: list[Source],
+    outputs: list[Output],
+    tell: Callable[[str], None],
+) -> None:
+    """Add source and output by MQTT, if options name them.
+
+    Raises:
+        MissingPackageError, InputError, OptionError: paho-mqtt, the password or the certificates are missing.
+    """
+    chosen = options.mqtt_options()
+    if chosen is None:
+        return
+    connection = MqttConnection(chosen, chosen.client_id or client_id(store), tell)
+    if chosen.topic_in is not None:
+        sources.append(MqttSource(connection, TopicTemplate(chosen.topic_in, "--mqtt-in", wildcards=True)))
+    if chosen.topic_out is not None:
+        outputs.append(MqttOutput(connection, TopicTemplate(chosen.topic_out, "--mqtt-out")))
+
+
+def client_id(store: ServiceStore) -> str:
+    """Return the name of the session of a store at brokers; it is made once, for a broker keeps messages for it."""
+    kept = store.position("mqtt client")
+    if kept is None:
+        kept = f"stepcell-{secrets.token_hex(4)}"
+        store.commit(Group(store.last_group(), positions={"mqtt client": kept}))
+    return str(kept)
