@@ -1,0 +1,403 @@
+"""What docs/serve.md promises: records, numbers, sequences, answers, durability."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.models import DATA
+from support.serving import ListOutput, ListSource, new_service, serve_records, serve_source, serve_texts
+
+from stepcell.runtime import OtherModelError, UnknownSymbolError, load
+from stepcell.runtime.common.errors import InputError, OptionError, OutputError
+from stepcell.runtime.serve.adapters.base import REFUSED, REPEATED, SKIPPED, STEPPED, Incoming
+from stepcell.runtime.serve.service.options import ServeOptions
+from stepcell.runtime.serve.service.store import ServiceStore
+
+MODEL = load(DATA / "memory.tflite", backend="numpy")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "state.db"
+
+
+def numbered(symbols, stream="press", first=0):
+    return [{"stream": stream, "seq": first + place, "symbol": symbol} for place, symbol in enumerate(symbols)]
+
+
+def predicted(symbols, model=MODEL):
+    """What one stream predicts after each symbol."""
+    stream = model.stream()
+    return [stream.step(symbol).symbol for symbol in symbols]
+
+
+def symbols_of(answers):
+    return [answer.get("symbol") for answer in answers]
+
+
+# Records
+
+
+def test_a_record_is_an_object_with_stream_number_and_symbol(store):
+    (answer,) = serve_records(store, ['{"stream": "press", "seq": 7, "symbol": "3"}'], MODEL)
+    assert list(answer) == ["stream", "seq", "input", "symbol", "probability", "model"]
+    assert (answer["stream"], answer["seq"], answer["input"]) == ("press", 7, "3")
+    assert answer["model"] == MODEL.manifest.fingerprint
+
+
+def test_a_stream_may_be_a_number_and_may_be_missing(store):
+    answers = serve_records(store, [{"stream": 12, "symbol": "3"}, {"symbol": 3}], MODEL)
+    assert [answer["stream"] for answer in answers] == ["12", ""]
+    assert symbols_of(answers) == predicted("3") * 2
+
+
+def test_the_fields_of_a_record_can_have_other_names(store):
+    fields = {"stream_field": "machine", "seq_field": "n", "symbol_field": "event"}
+    (answer,) = serve_records(store, [{"machine": "saw", "n": 3, "event": "4"}], MODEL, **fields)
+    assert (answer["stream"], answer["seq"], answer["symbol"]) == ("saw", 3, *predicted("4"))
+
+
+def test_a_line_that_is_no_object_is_a_symbol(store):
+    assert symbols_of(serve_records(store, ["3", "0", "1"], MODEL)) == predicted("301")
+
+
+def test_a_line_without_content_is_no_record(store):
+    assert len(serve_records(store, ["3", "", " ", "0"], MODEL)) == 2
+
+
+@pytest.mark.parametrize(
+    ("record", "code"), [('{"stream": "b", "symbol": "3"}', "bad-record"), ('{"symbol": "3"}', None)]
+)
+def test_a_record_of_another_stream_than_its_transport_names_is_an_error(store, record, code):
+    (answer,) = serve_records(store, [Incoming(record.encode(), stream="a")], MODEL)
+    assert (answer["stream"], answer.get("code")) == ("a", code)
+
+
+def test_other_fields_stand_in_the_answer(store):
+    (answer,) = serve_records(store, [{"symbol": "3", "place": "hall", "probability": 1, "seq": 0}], MODEL)
+    assert (answer["place"], answer["in_probability"]) == ("hall", 1)
+
+
+# Numbers
+
+
+def test_only_the_next_number_is_stepped(store):
+    source = ListSource(numbered("301", first=5) + numbered("30", first=5) + numbered("2", first=8))
+    output = ListOutput()
+    serve_source(store, source, MODEL, output)
+    assert [outcome.kind for outcome in source.outcomes] == [STEPPED] * 3 + [REPEATED] * 2 + [STEPPED]
+    assert symbols_of(map(json.loads, output.texts)) == predicted("3012")
+
+
+def test_the_last_number_gets_its_answer_again(store):
+    source = ListSource([*numbered("30"), numbered("30")[1], numbered("30")[0]])
+    output = ListOutput()
+    serve_source(store, source, MODEL, output)
+    assert source.outcomes[2].answer == output.texts[1]
+    assert source.outcomes[3].answer is None
+    again = ListSource(numbered("30")[1:])
+    serve_source(store, again, MODEL)
+    assert again.outcomes[0].answer == output.texts[1]
+
+
+def test_a_number_behind_a_gap_is_refused_and_stepped_when_it_comes_again(store):
+    records = numbered("3012")
+    source = ListSource([records[0], records[2], records[1], records[2], records[3]], can_wait=True)
+    output = ListOutput()
+    serve_source(store, source, MODEL, output)
+    assert [outcome.kind for outcome in source.outcomes] == [STEPPED, REFUSED, STEPPED, STEPPED, STEPPED]
+    assert (source.outcomes[1].code, source.outcomes[1].expected) == ("gap", 1)
+    assert symbols_of(map(json.loads, output.texts)) == predicted("3012")
+
+
+def test_a_refused_record_of_a_source_that_cannot_wait_is_an_error_among_the_answers(store):
+    answers = serve_records(store, [numbered("3")[0], *numbered("12", first=2)], MODEL)
+    assert [answer.get("code") for answer in answers] == [None, "gap", "gap"]
+    assert [answer.get("expected") for answer in answers] == [None, 1, 1]
+
+
+def test_a_gap_resets_if_asked(store):
+    answers = serve_records(store, [*numbered("30"), *numbered("40", first=7)], MODEL, on_gap="reset")
+    assert symbols_of(answers) == predicted("30") + predicted("40")
+    assert [answer.get("gap") for answer in answers] == [None, None, 5, None]
+
+
+def test_a_gap_is_continued_if_asked(store):
+    answers = serve_records(store, [*numbered("30"), *numbered("1", first=7)], MODEL, on_gap="continue")
+    assert symbols_of(answers) == predicted("301")
+    assert answers[-1]["gap"] == 5
+
+
+def test_a_start_behind_a_gap_is_stepped(store):
+    records = [*numbered("30"), {"stream": "press", "seq": 9, "symbol": "4", "start": True}]
+    answers = serve_records(store, records, MODEL)
+    assert symbols_of(answers) == predicted("30") + predicted("4")
+    assert answers[-1]["gap"] == 7
+
+
+def test_a_start_with_a_lower_number_is_not_stepped_again(store):
+    records = [*numbered("30"), {"stream": "press", "seq": 0, "symbol": "4", "start": True}, *numbered("1", first=2)]
+    assert symbols_of(serve_records(store, records, MODEL)) == predicted("301")
+
+
+def test_records_without_number_are_stepped_each_time(store):
+    assert symbols_of(serve_records(store, [{"symbol": "3"}, {"symbol": "3"}], MODEL)) == predicted("33")
+
+
+@pytest.mark.parametrize("seq", [True, 1.0, "1", -1, 2**70, [1], {}])
+def test_a_number_is_an_integer_from_0_on(store, seq):
+    answers = serve_records(store, [{"stream": "a", "seq": seq, "symbol": "3"}, {"stream": "a", "symbol": "3"}], MODEL)
+    assert answers[0]["code"] == "bad-record"
+    assert symbols_of(answers[1:]) == predicted("3")
+
+
+# Sequences
+
+
+def test_start_resets_before_and_end_after(store):
+    records = [{"symbol": "3"}, {"symbol": "4", "start": True}, {"symbol": "0", "end": True}, {"symbol": "3"}]
+    assert symbols_of(serve_records(store, records, MODEL)) == predicted("3") + predicted("40") + predicted("3")
+
+
+def test_start_and_end_alone_reset(store):
+    records = [{"symbol": "3"}, {"start": True}, {"symbol": "4"}, {"end": True}, {"symbol": "3"}]
+    answers = serve_records(store, records, MODEL)
+    assert symbols_of(answers[::2]) == predicted("3") + predicted("4") + predicted("3")
+    assert answers[1]["reset"] is True
+
+
+def test_a_sequence_can_be_required_to_start(store):
+    records = [
+        {"symbol": "3"}, {"symbol": "3", "start": True}, {"symbol": "0", "end": True}, {"symbol": "1"},
+        {"symbol": "4", "start": True},
+    ]  # fmt: skip
+    answers = serve_records(store, records, MODEL, require_start=True)
+    assert [answer.get("code") for answer in answers] == ["not-started", None, None, "not-started", None]
+    assert symbols_of([answers[1], answers[2], answers[4]]) == predicted("30") + predicted("4")
+
+
+def test_a_sequence_that_was_started_is_open_after_a_restart(store):
+    serve_records(store, [{"symbol": "3", "start": True}], MODEL, require_start=True)
+    (answer,) = serve_records(store, [{"symbol": "0"}], MODEL, require_start=True)
+    assert answer["symbol"] == predicted("30")[1]
+
+
+def test_a_symbol_can_end_a_sequence(store):
+    answers = serve_records(store, ["3", "1", "4"], MODEL, reset_on="1")
+    assert symbols_of(answers) == predicted("31") + predicted("4")
+
+
+def test_a_start_that_fails_leaves_the_stream_where_it_was(store):
+    records = [{"symbol": "3"}, {"symbol": "?", "start": True}, {"symbol": "0"}]
+    answers = serve_records(store, records, MODEL)
+    assert answers[1]["code"] == "unknown-symbol"
+    assert answers[2]["symbol"] == predicted("30")[1]
+
+
+# Answers
+
+
+def test_answers_of_streams_do_not_depend_on_one_another(store, tmp_path):
+    one, other = numbered("30123", "one"), numbered("40124", "other")
+    mixed = [record for pair in zip(one, other, strict=True) for record in pair]
+    together = serve_texts(store, mixed, MODEL, max_streams=1)
+    assert together[::2] == serve_texts(tmp_path / "one.db", one, MODEL)
+    assert together[1::2] == serve_texts(tmp_path / "other.db", other, MODEL)
+
+
+def test_an_alert_has_the_line_as_it_came(store):
+    line = '{"stream": "a",  "symbol": "3"}'
+    answers = serve_records(store, [line, line], MODEL, alert_below=0.01)
+    assert answers[0]["surprise"] is None
+    assert (answers[1]["alert"], answers[1]["line"]) == (True, line)
+    assert answers[1]["surprise"] > 6
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"{bad", "bad-record"),
+        (b'{"stream": "a"}', "bad-record"),
+        (b'{"symbol": null}', "bad-record"),
+        (b'{"symbol": ["3"]}', "bad-record"),
+        (b'{"symbol": "\\ud800"}', "bad-record"),
+        (b"[" * 2000, "unknown-symbol"),
+        (b'{"a":' * 20000, "bad-record"),
+        (b"\xff\xfe\x00", "bad-record"),
+        (b'{"symbol": "?"}', "unknown-symbol"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_and_moves_nothing(store, content, code):
+    source, output = ListSource([b"3", content, b"0"]), ListOutput()
+    serve_source(store, source, MODEL, output)
+    answers = [json.loads(text) for text in output.texts]
+    assert answers[1]["code"] == code
+    assert source.outcomes[1].kind == SKIPPED
+    assert symbols_of([answers[0], answers[2]]) == predicted("30")
+
+
+def test_an_acknowledged_error_with_the_expected_number_counts(store):
+    records = [*numbered("3"), {"stream": "press", "seq": 1, "symbol": "?"}, *numbered("0", first=2)]
+    answers = serve_records(store, records, MODEL)
+    assert [answer.get("code") for answer in answers] == [None, "unknown-symbol", None]
+    assert answers[2]["symbol"] == predicted("30")[1]
+
+
+def test_an_unknown_symbol_is_used_where_the_vocabulary_has_one(store):
+    (answer,) = serve_records(store, ["\U0001f600\U0001f600"], load(DATA / "text.tflite", backend="numpy"))
+    assert answer["unknown"] is True
+
+
+@pytest.mark.parametrize(
+    ("options", "bad", "error"),
+    [({"unknown": "stop"}, "?", UnknownSymbolError), ({"bad_lines": "stop"}, "{", InputError)],
+)
+def test_the_service_stops_at_a_record_if_asked_and_keeps_what_came_before(store, options, bad, error):
+    source = ListSource(["3", bad, "0"])
+    with pytest.raises(error):
+        serve_source(store, source, MODEL, **options)
+    assert [outcome.kind for outcome in source.outcomes] == [STEPPED]
+    assert serve_records(store, ["0"], MODEL)[0]["symbol"] == predicted("30")[1]
+
+
+def test_options_that_do_not_fit_the_model_are_refused(store):
+    with pytest.raises(OptionError, match="has no unknown symbol to use"):
+        serve_records(store, [], MODEL, unknown="use")
+    with pytest.raises(OptionError, match="do not go together"):
+        ServeOptions(store=store, follow=True)
+
+
+# Durability
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_after_a_kill_at_any_moment_the_answers_are_those_of_an_undisturbed_run(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("kill")
+    streams = {name: numbered(data.draw(st.text("01234", max_size=12)), name) for name in "abc"}
+    order = data.draw(st.permutations([name for name, records in streams.items() for _ in records]))
+    waiting = {name: iter(records) for name, records in streams.items()}
+    records = [next(waiting[name]) for name in order]
+    expected = serve_texts(folder / "whole.db", records, MODEL)
+
+    most = data.draw(st.integers(1, 5))
+    with ServiceStore(folder / "killed.db", MODEL.file) as store:
+        output, moments = ListOutput(delivers=False), []
+        service = new_service(MODEL, store, [ListSource(records)], [output], commit_records=most)
+
+        def copy(outcomes):
+            moment = folder / f"{len(moments)}.db"
+            for end in ("", "-wal"):
+                if (folder / f"killed.db{end}").exists():
+                    shutil.copy(folder / f"killed.db{end}", folder / f"{moment.name}{end}")
+            moments.append((moment, list(output.texts)))
+
+        service.subscribe(copy)
+        service.run()
+    if not moments:
+        return
+    moment, before = data.draw(st.sampled_from(moments))
+    seen = data.draw(st.integers(0, len(before)))  # how much of it left the process
+    after = ListOutput()
+    serve_source(moment, ListSource(records), MODEL, after)  # its sender repeats all of it
+    assert after.texts[: len(before)] == before  # they were not known to be delivered
+    merged = list(dict.fromkeys([*before[:seen], *after.texts]))
+    assert merged == expected
+
+
+def test_answers_that_were_delivered_do_not_come_again(store):
+    serve_texts(store, numbered("301"), MODEL)
+    assert serve_texts(store, numbered("301"), MODEL) == []
+
+
+def test_an_answer_is_delivered_and_acknowledged_after_it_is_kept(store):
+    class Looking(ListOutput):
+        def deliver(self, group, answers):
+            assert service.store.find("press")[1]["serve"]["next_seq"] == 3
+            super().deliver(group, answers)
+
+    with ServiceStore(store, MODEL.file) as opened:
+        source, output = ListSource(numbered("301")), Looking()
+        service = new_service(MODEL, opened, [source], [output])
+        service.run()
+    assert len(source.outcomes) == len(output.texts) == 3
+
+
+def test_a_group_ends_at_its_number_of_records(store):
+    records = [Incoming(str(place % 5).encode()) for place in range(100)]
+
+    class AtOnce(ListSource):
+        def start(self, inbox, position):
+            inbox.put(self, records)
+            inbox.end(self)
+
+    output = ListOutput()
+    service = serve_source(store, AtOnce([]), MODEL, output, commit_records=32, commit_interval=60.0)
+    assert service.status.groups - 1 in (4, 3)  # the last one keeps how far it was delivered
+    assert len(output.texts) == 100
+
+
+def test_positions_are_kept_with_the_states(store):
+    source = ListSource([Incoming(b"3", position={"at": 10}), Incoming(b"0", position={"at": 20})])
+    serve_source(store, source, MODEL)
+    again = ListSource([])
+    serve_source(store, again, MODEL)
+    assert again.position == {"at": 20}
+
+
+def test_a_store_that_cannot_be_written_is_tried_again_and_nothing_is_lost(store):
+    with ServiceStore(store, MODEL.file) as opened:
+        source, output = ListSource(numbered("3012")), ListOutput()
+        service = new_service(MODEL, opened, [source], [output], commit_records=1)
+        commit, failures = opened.commit, iter([False, True, True, False])
+
+        def failing(group):
+            if next(failures, False):
+                assert not source.outcomes or len(source.outcomes) == len(output.texts)
+                raise OutputError("Cannot use the store: disk full.")
+            commit(group)
+
+        opened.commit = failing
+        service.run()
+    assert [outcome.kind for outcome in source.outcomes] == [STEPPED] * 4
+    assert symbols_of(map(json.loads, output.texts)) == predicted("3012")
+    assert "Nothing is accepted or answered until the store can be written" in service.told[0]
+    assert "going on" in service.told[1]
+
+
+def test_a_store_belongs_to_one_service_and_one_model(store):
+    serve_records(store, ["3"], MODEL)
+    with ServiceStore(store, MODEL.file), pytest.raises(OutputError, match="is in use"):
+        serve_records(store, ["3"], MODEL)
+    with pytest.raises(OtherModelError):
+        serve_records(store, ["3"], load(DATA / "lstm.tflite", backend="numpy"))
+
+
+def test_more_streams_than_memory_are_served(store):
+    records = [{"stream": f"s{place % 50}", "seq": place // 50, "symbol": str(place // 50)} for place in range(200)]
+    answers = serve_records(store, records, MODEL, max_streams=7)
+    expected = predicted("0123")
+    assert symbols_of(answers) == [expected[place // 50] for place in range(200)]
+
+
+def test_a_second_output_begins_behind_what_was_answered_before(store):
+    serve_texts(store, numbered("30"), MODEL)
+    with ServiceStore(store, MODEL.file) as opened:
+        first, second = ListOutput("out"), ListOutput("second")
+        new_service(MODEL, opened, [ListSource(numbered("1", first=2))], [first, second]).run()
+    assert first.texts == second.texts
+    assert len(first.texts) == 1
+
+
+def test_a_call_runs_between_two_groups(store):
+    with ServiceStore(store, MODEL.file) as opened:
+        source = ListSource([*numbered("301")], ends=False)
+        service = new_service(MODEL, opened, [source], [ListOutput()])
+        seen = service.inbox.call(lambda service: service.engine.steps)
+        service.inbox.call(lambda service: source.inbox.end(source))
+        service.run()
+    assert seen.result(0) in (0, 3)
