@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from .options import Backend, ModelFile, data, output, panel
 
-saving, mqtt_panel = map(panel, ("Store", "MQTT"))
+saving, mqtt_panel, http_panel = map(panel, ("Store", "MQTT", "HTTP"))
 
 
 def serve(
@@ -21,6 +21,11 @@ def serve(
         metavar="FILE")] = None,
     follow: Annotated[bool, data(
         "Wait for more at the end of these files, also where they are rotated.", flag="--follow")] = False,
+    http: Annotated[str | None, http_panel(
+        "Take records by HTTP at this address, with a page to look at, metrics and events.", "no HTTP",
+        metavar="HOST:PORT")] = None,
+    http_token_file: Annotated[Path | None, http_panel(
+        "File of the token that requests need; needed where other machines reach the address.", "no token")] = None,
     format: Annotated[Literal["csv", "jsonl"] | None, data(
         "Records are rows of a table with the columns of the training.", "JSON objects, or symbols")] = None,
     stream_field: Annotated[str, data("Field of the stream of a record.", metavar="FIELD")] = "stream",
@@ -87,6 +92,7 @@ def serve(
 
     options = ServeOptions(
         store=store, file=tuple(file_ or ()), follow=follow, out=out, out_rotate=out_rotate,
+        http=http, http_token_file=http_token_file,
         format=format, stream_field=stream_field, seq_field=seq_field, symbol_field=symbol_field,
         on_gap=on_gap, require_start=require_start, unknown=unknown, bad_lines=bad_lines, reset_on=reset_on,
         middle=middle, top=top, offer_unknown=offer_unknown, threshold=threshold, alert_below=alert_below,

@@ -31,6 +31,7 @@ DATA_FILES = {
     "runtime/interpreters/probe.tflite",
     "runtime/interpreters/probe.onnx",
     "export/web/page.html",
+    *(f"runtime/serve/page/{name}" for name in ("index.html", "page.css", "page.js", "connection.js", "draw.js")),
 }
 RUNTIME_WITH_NUMPY_ALONE = """
 import sys
@@ -126,6 +127,7 @@ def test_every_extra_brings_the_command_line(extra):
 def test_every_package_that_is_imported_is_declared():
     declared = BASE.union(*map(packages_of, EXTRAS))
     names = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-litert", "tf_keras": "tf-keras"}
+    names |= {"paho": "paho-mqtt", "prometheus_client": "prometheus-client"}
     imported = {each.module.partition(".")[0] for file in source_files() for each in imports_of(file)}
     # A layer of keras_lmu can only come from that package, which is imported then.
     foreign = imported - set(sys.stdlib_module_names) - {"stepcell", "_typeshed", "keras_lmu"}

@@ -21,6 +21,8 @@ class ServeOptions:
         store: File of the store.
         file: Files to read records from.
         follow: Wait for more at the end of these files.
+        http: HOST:PORT of a server of HTTP; None: there is none.
+        http_token_file: File of the token that its requests need; None: they need none, from this machine.
         format: "csv" or "jsonl": records are rows of a table like that of the training; None: JSON objects or symbols.
         stream_field: Field of the stream of a record.
         seq_field: Field of its number.
@@ -57,6 +59,8 @@ class ServeOptions:
     store: Path
     file: tuple[Path, ...] = ()
     follow: bool = False
+    http: str | None = None
+    http_token_file: Path | None = None
     format: Literal["csv", "jsonl"] | None = None
     stream_field: str = "stream"
     seq_field: str = "seq"
@@ -98,6 +102,8 @@ class ServeOptions:
             if self.out is None:
                 problems.append("--out-rotate needs --out")
         problems += self._problems_of_mqtt()
+        if self.http_token_file is not None and self.http is None:
+            problems.append("--http-token-file needs --http")
         if self.commit_records < 1 or self.commit_interval < 0 or self.max_streams < 1 or self.top < 1:
             problems.append("--commit-records, --max-streams and --top are 1 or more, --commit-interval is 0 or more")
         if problems:
@@ -106,7 +112,7 @@ class ServeOptions:
     @property
     def reads_stdin(self) -> bool:
         """Whether records come from stdin: no other source is named."""
-        return not self.file and self.mqtt_in is None
+        return not self.file and self.mqtt_in is None and self.http is None
 
     def mqtt_options(self) -> MqttOptions | None:
         """Return the connection to a broker; None: there is none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from .store import Group, ServiceStore, Statement, forget_statement
 
 _IDLE = 1.0  # seconds between two looks at what is due while nothing comes
 _SLOWEST_RETRY = 5.0  # seconds between two tries to keep a group
+COMMIT_BOUNDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -35,6 +37,7 @@ class Status:
         records: (name of the source, what became of it, code of an error or "") -> number of records.
         groups: Number of groups that were kept.
         commit_seconds: What keeping them took, in all.
+        commit_buckets: How many of them took up to each of `COMMIT_BOUNDS` seconds, and longer than all.
         last_commit: When the last one was kept, seconds since 1970; None: none was.
         undelivered: Groups that an output has not delivered yet.
     """
@@ -44,6 +47,7 @@ class Status:
     records: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     groups: int = 0
     commit_seconds: float = 0.0
+    commit_buckets: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS) + 1))
     last_commit: float | None = None
     undelivered: int = 0
 
@@ -169,10 +173,14 @@ class Service:
             if content is not None:
                 self._commit()  # a call sees what is kept
                 function, future = content
+                if not future.set_running_or_notify_cancel():  # it has waited too long
+                    return
                 try:
-                    future.set_result(function(self))
+                    found = function(self)
                 except Exception as error:
                     future.set_exception(error)
+                else:
+                    future.set_result(found)
         elif content is None:
             self._ended.add(source.name)
         elif isinstance(content, StepcellError):
@@ -242,9 +250,11 @@ class Service:
         began = time.perf_counter()
         if not self._insist(lambda: self.store.commit(group)):
             return False
+        took = time.perf_counter() - began
         self._kept_cursors = group.cursors
         self.status.groups += 1
-        self.status.commit_seconds += time.perf_counter() - began
+        self.status.commit_seconds += took
+        self.status.commit_buckets[bisect_left(COMMIT_BOUNDS, took)] += 1
         self.status.last_commit = time.time()
         return True
 

@@ -14,6 +14,8 @@ from ...tasks.anomaly import Threshold, read_threshold
 from ...tasks.residuals import ResidualThreshold, read_residual_threshold
 from ..adapters.base import Output, Source
 from ..adapters.files import FileSource
+from ..adapters.http import HttpSource
+from ..adapters.http_guard import parse_address, read_token
 from ..adapters.mqtt import MqttOutput, MqttSource
 from ..adapters.mqtt_connection import MqttConnection
 from ..adapters.mqtt_topics import TopicTemplate
@@ -73,6 +75,9 @@ def sources_of(options: ServeOptions, tell: Callable[[str], None]) -> list[Sourc
             raise OptionError("There is no stdin to read records from. Name another source: --file, --mqtt, --http.")
         sources.append(Stdin(sys.stdin.buffer))
     sources += [FileSource(path, tell, follow=options.follow) for path in options.file]
+    if options.http is not None:
+        token = None if options.http_token_file is None else read_token(options.http_token_file)
+        sources.append(HttpSource(parse_address(options.http), token, tell))
     return sources
 
 

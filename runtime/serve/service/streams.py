@@ -106,11 +106,14 @@ class StoredStreams(KeyedStreams):
             self._selected = None
 
     def known(self, key: str) -> tuple[Snapshot, StreamNote] | None:
-        """Return where a stream is, with its note; None: it is not known."""
+        """Return where a stream is, with its note; None: it is not known, and is not remembered either."""
         note = self.note(key)
         self._store()
         snapshot = self._snapshots.get(key)
-        return None if snapshot is None else (snapshot, note)
+        if snapshot is None:
+            self.drop(key)
+            return None
+        return snapshot, note
 
     def _bring(self, key: str) -> StreamNote:
         note = StreamNote(self._head(key))
