@@ -117,6 +117,11 @@ class ServiceStore(SqliteStore):
         """Return the number of streams."""
         return int(self._select("SELECT count(*) FROM streams")[0][0])
 
+    def some_keys(self, most: int, after: str) -> list[str]:
+        """Return at most so many keys of streams behind `after`, in the order of their bytes."""
+        rows = self._select("SELECT key FROM streams WHERE key > ? ORDER BY key LIMIT ?", to_bytes(after), most)
+        return [bytes(key).decode(errors="surrogatepass") for (key,) in rows]
+
     def _select(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self.usable():
             return self.database.execute(sql, values).fetchall()

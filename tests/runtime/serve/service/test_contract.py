@@ -401,3 +401,18 @@ def test_a_call_runs_between_two_groups(store):
         service.inbox.call(lambda service: source.inbox.end(source))
         service.run()
     assert seen.result(0) in (0, 3)
+
+
+def test_a_service_tells_where_its_streams_are(store):
+    with ServiceStore(store, MODEL.file) as opened:
+        source = ListSource([*numbered("30", "b"), *numbered("4", "a"), {"stream": "", "symbol": "1"}], ends=False)
+        service = new_service(MODEL, opened, [source], [ListOutput()], commit_records=1)
+        streams = service.inbox.call(lambda service: service.streams())
+        state = service.inbox.call(lambda service: service.state("b"))
+        none = service.inbox.call(lambda service: service.state("c"))
+        service.inbox.call(lambda service: source.inbox.end(source))
+        service.run()
+    assert none.result(0) is None
+    if state.result(0) is not None:
+        assert streams.result(0) == ["a", "b"]
+        assert state.result(0)["next_seq"] == 2
