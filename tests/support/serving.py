@@ -17,16 +17,17 @@ from stepcell.runtime.serve.service.store import ServiceStore
 
 
 class ListSource:
-    """Puts records, then ends.
+    """Puts records, makes calls, then ends.
 
     Attributes:
+        calls: Functions of the service to call behind the records.
+        results: What they returned.
         outcomes: What became of them, in the order in which they were acknowledged.
     """
 
-    def __init__(
-        self, records: Sequence[Any], name: str = "list", *, can_wait: bool = False, ends: bool = True
-    ) -> None:
-        self.name, self.can_wait, self._ends = name, can_wait, ends
+    def __init__(self, records: Sequence[Any], name: str = "list", *, can_wait: bool = False, calls: Any = ()) -> None:
+        self.name, self.can_wait, self.calls = name, can_wait, calls
+        self.results: list[Any] = []
         self._records = [one if isinstance(one, Incoming) else Incoming(content_of(one)) for one in records]
         self.outcomes: list[Outcome] = []
         self.position: Any = None
@@ -37,8 +38,8 @@ class ListSource:
         self.position, self.inbox = position, inbox
         for record in self._records:
             inbox.put(self, [record])
-        if self._ends:
-            inbox.end(self)
+        self.results = [inbox.call(function) for function in self.calls]
+        inbox.end(self)
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         self.outcomes += outcomes

@@ -393,26 +393,26 @@ def test_a_second_output_begins_behind_what_was_answered_before(store):
     assert len(first.texts) == 1
 
 
-def test_a_call_runs_between_two_groups(store):
-    with ServiceStore(store, MODEL.file) as opened:
-        source = ListSource([*numbered("301")], ends=False)
-        service = new_service(MODEL, opened, [source], [ListOutput()])
-        seen = service.inbox.call(lambda service: service.engine.steps)
-        service.inbox.call(lambda service: source.inbox.end(source))
-        service.run()
-    assert seen.result(0) in (0, 3)
+def test_a_call_sees_what_is_kept(store):
+    source = ListSource(numbered("301"), calls=[lambda service: service.store.find("press")[1]["serve"]["next_seq"]])
+    serve_source(store, source, MODEL)
+    assert source.results[0].result(0) == 3
 
 
 def test_a_service_tells_where_its_streams_are(store):
-    with ServiceStore(store, MODEL.file) as opened:
-        source = ListSource([*numbered("30", "b"), *numbered("4", "a"), {"stream": "", "symbol": "1"}], ends=False)
-        service = new_service(MODEL, opened, [source], [ListOutput()], commit_records=1)
-        streams = service.inbox.call(lambda service: service.streams())
-        state = service.inbox.call(lambda service: service.state("b"))
-        none = service.inbox.call(lambda service: service.state("c"))
-        service.inbox.call(lambda service: source.inbox.end(source))
-        service.run()
-    assert none.result(0) is None
-    if state.result(0) is not None:
-        assert streams.result(0) == ["a", "b"]
-        assert state.result(0)["next_seq"] == 2
+    calls = [lambda service: service.streams(), lambda service: service.state("b"), lambda service: service.state("c")]
+    source = ListSource([*numbered("30", "b"), *numbered("4", "a")], calls=calls)
+    serve_source(store, source, MODEL)
+    streams, state, none = (result.result(0) for result in source.results)
+    assert (streams, none) == (["a", "b"], None)
+    assert (state["next_seq"], state["symbols_seen"], state["answer"]["seq"]) == (2, 2, 1)
+    assert {name: len(numbers) for name, numbers in state["state"].items()} == {
+        tensor.name: tensor.shape[0] for tensor in MODEL.manifest.state
+    }
+
+
+def test_a_stream_that_was_forgotten_begins_anew(store):
+    source = ListSource(numbered("30"), calls=[lambda service: service.forget(["press", "nobody"])])
+    serve_source(store, source, MODEL)
+    assert source.results[0].result(0) == 1
+    assert symbols_of(serve_records(store, numbered("4", first=17), MODEL)) == predicted("4")
