@@ -74,7 +74,10 @@ class FileSource:
                 self._path, SignalGuard(sleep=self._sleep), self._tell, follow=self._follow, whole_lines=True,
                 offset=offset, new_buffer=CutLineBuffer,
             )  # fmt: skip
+            lines.on_new_content = partial(self._keep_beginning, inbox, lines)
             with closing(lines):
+                if offset is None or lines.begins_anew:
+                    self._keep_beginning(inbox, lines)
                 while (found := lines.next_part()) is not None:
                     records = [_record(found[0], *line) for line in found[1]]
                     for first in range(0, len(records), _AT_ONCE):
@@ -87,6 +90,10 @@ class FileSource:
             inbox.fail(self, InputError(f"Cannot read {self._path}: {error.strerror or error}."))
         else:
             inbox.end(self)
+
+    def _keep_beginning(self, inbox: Inbox, lines: FileLines) -> None:
+        """Let the store know of a file before its first line: a kill and a rotation may come earlier than that."""
+        inbox.put(self, [Incoming(b"", position=dict(vars(lines.offset())))])
 
     def _sleep(self, seconds: float) -> None:
         if self._is_stopped.wait(seconds):

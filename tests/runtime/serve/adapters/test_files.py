@@ -22,7 +22,7 @@ class Reading:
     """A source of a file, and what it delivers."""
 
     def __init__(self, path, position=None, **options):
-        self.inbox, self.told = Inbox(), []
+        self.inbox, self.told, self.beginnings = Inbox(), [], []
         self.source = FileSource(path, self.told.append, **options)
         self.source.start(self.inbox, position)
 
@@ -32,17 +32,26 @@ class Reading:
         while len(found) < count:
             source, records = self.inbox.take(10.0)
             assert source is self.source
-            self.inbox.taken(len(records))
-            found += records
+            found += self.lines_of(records)
         return found
 
     def all(self):
         """All records to the end, and the error behind them."""
         found = []
         while isinstance(entry := self.inbox.take(10.0)[1], list):
-            self.inbox.taken(len(entry))
-            found += entry
+            found += self.lines_of(entry)
         return found, entry
+
+    def lines_of(self, records):
+        """Records that are lines, and not the beginning of a file."""
+        self.inbox.taken(len(records))
+        self.beginnings += [each.position for each in records if not each.number]
+        return [each for each in records if each.number]
+
+    def all_waiting(self):
+        """What is in the inbox of a source that was stopped."""
+        while (entry := self.inbox.take(0)) is not None:
+            self.lines_of(entry[1])
 
     def stop(self):
         self.source.stop()
@@ -124,7 +133,7 @@ def test_a_partly_written_line_waits_for_its_end(tmp_path):
     assert [each.content for each in records] == [b"4"]
     reading = Reading(tmp_path / "in", kept(records[0]), follow=True)
     time.sleep(0.1)
-    assert reading.inbox.waiting == 0
+    assert reading.inbox.take(0) is None
     with open(tmp_path / "in", "a") as file:
         file.write("12\n")
     assert [each.content for each in reading.take(1)] == [b"012"]
@@ -146,6 +155,23 @@ def test_a_followed_file_is_rotated_and_no_line_is_left_out(tmp_path):
     assert reading.told[0] == f"Waiting for {log}."
     assert "has been replaced by another file" in reading.told[1]
     assert contents(all_of(log, kept(records[0]))) == contents(records[1:])
+
+
+def test_the_beginning_of_a_file_is_known_before_its_first_line(tmp_path):
+    log = tmp_path / "log"
+    log.touch()
+    reading = Reading(log, follow=True)
+    while not reading.inbox.waiting:
+        time.sleep(0.01)
+    reading.stop()
+    reading.all_waiting()
+    log.write_text("0\n")
+    log.rename(tmp_path / "log.1")
+    log.write_text("1\n")
+    assert [each.content for each in all_of(log, *reading.beginnings)] == [b"0", b"1"]
+    again = Reading(log, *reading.beginnings)
+    again.all()
+    assert [each["position"] for each in again.beginnings] == [0]  # of the second file
 
 
 def test_positions_of_lines_that_were_read_before_a_truncation_fit_no_later_content(tmp_path):
