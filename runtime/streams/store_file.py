@@ -148,7 +148,8 @@ class StoreFile:
 
     def positions(self) -> dict[str, Any]:
         """Return where the sources of a service go on, by name."""
-        return {name: _json(text) for name, text in self._rows_of("positions", "source, position")}
+        found = {name: _json(text) for name, text in self._rows_of("positions", "source, position")}
+        return {name: each[1] if isinstance(each, list) and len(each) == 2 else each for name, each in found.items()}
 
     def outputs(self) -> dict[str, tuple[int, Any]]:
         """Return how far the outputs of a service have delivered, by name: number of the group, and position."""

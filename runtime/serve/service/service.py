@@ -19,6 +19,7 @@ from typing import Any
 from ...common.errors import OptionError, OutputError, StepcellError
 from ..adapters.base import REFUSED, REPEATED, SKIPPED, Answered, Cursor, Inbox, Incoming, Json, Outcome, Output, Source
 from .engine import Engine
+from .notify import Notifier
 from .options import ServeOptions
 from .store import Group, ServiceStore, Statement, forget_statement
 
@@ -26,6 +27,8 @@ _IDLE = 1.0  # seconds between two looks at what is due while nothing comes
 _SLOWEST_RETRY = 5.0  # seconds between two tries to keep a group
 COMMIT_BOUNDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PROBE: Statement = ("UPDATE model SET fingerprint = fingerprint", [()])  # writes, and changes nothing
+_STATUS_INTERVAL = 10.0  # seconds between two looks at what systemd shows
 
 
 @dataclass
@@ -51,6 +54,14 @@ class Status:
     last_commit: float | None = None
     undelivered: int = 0
 
+    def describe(self) -> str:
+        """Return it in a sentence."""
+        refused = sum(count for (_, kind, _), count in self.records.items() if kind == REFUSED)
+        parts = [f"{sum(self.records.values()):,} records"]
+        parts += [f"{refused:,} of them refused"] if refused else []
+        parts += [f"{self.undelivered:,} groups of answers not delivered"] if self.undelivered else []
+        return ", ".join(parts) if self.ready else f"{self.reason} ({', '.join(parts)})"
+
 
 class Service:
     """Streams that are stepped by the records of sources, with answers to outputs.
@@ -63,6 +74,7 @@ class Service:
         inbox: Takes them.
         status: What was done.
         sources, outputs: Where records come from and answers go to.
+        notifier: Tells systemd how the service is.
     """
 
     def __init__(
@@ -80,7 +92,7 @@ class Service:
                 raise OptionError(f"Each source and output is given once, not as in {', '.join(names)}.")
         self.engine, self.store, self.options, self.tell = engine, store, options, tell
         self.sources, self.outputs = tuple(sources), tuple(outputs)
-        self.inbox, self.status = Inbox(), Status()
+        self.inbox, self.status, self.notifier = Inbox(), Status(), Notifier()
         self._subscribers: list[Callable[[Sequence[Outcome]], None]] = []
         self._tasks: list[tuple[float, float, Callable[[], None]]] = []  # when it is due, seconds between, what
         self._stopped_by = 0  # number of a signal
@@ -122,6 +134,7 @@ class Service:
             started: list[Source] = []
             try:
                 self._start_outputs()
+                self.store.commit(Group(self._number, cursors=self._cursors(), statements=[_PROBE]))
                 for source in self.sources:
                     kept = self.store.position(source.name)
                     note, position = (None, None) if kept is None else kept
@@ -129,9 +142,12 @@ class Service:
                     started.append(source)
                     source.start(self.inbox, position)
                 self.status.ready, self.status.reason = True, ""
+                self.notifier.ready(self.status.describe())
+                self.every(_STATUS_INTERVAL, lambda: self.notifier.status(self.status.describe()))
                 self._loop()
             finally:
                 self.status.ready, self.status.reason = False, "stopping"
+                self.notifier.stopping(self.status.describe())
                 self._end(started)
         if self._failure is not None:
             raise self._failure
@@ -183,6 +199,7 @@ class Service:
 
     def _loop(self) -> None:
         while not self._stopped_by and self._failure is None:
+            self.notifier.beat()
             patience = self._patience()
             entry = self.inbox.take(patience)
             if entry is None:
@@ -197,7 +214,7 @@ class Service:
 
     def _patience(self) -> float:
         """Return how long to wait for a record: not at all before a group is kept."""
-        return 0.0 if self._outcomes or self._records else _IDLE
+        return 0.0 if self._outcomes or self._records else min(_IDLE, self.notifier.interval or _IDLE)
 
     def _take(self, source: Source | None, content: Any) -> None:
         """Deal with an entry of the inbox."""
@@ -298,6 +315,8 @@ class Service:
                 write()
             except OutputError as error:
                 self.status.ready, self.status.reason = False, str(error)
+                self.notifier.beat()  # to be started again would not help
+                self.notifier.status(self.status.describe())
                 if self._stopped_by or self._failure is not None:
                     self._failure = self._failure or error
                     return False
@@ -305,7 +324,7 @@ class Service:
                     self.tell(f"{error} Nothing is accepted or answered until that is possible.")
                     is_told = True
                 time.sleep(seconds)  # a signal does not end it, and is seen after it
-                seconds = min(2 * seconds, _SLOWEST_RETRY)
+                seconds = min(2 * seconds, _SLOWEST_RETRY, self.notifier.interval or _SLOWEST_RETRY)
                 continue
             if is_told:
                 self.tell("Writing is possible again: going on. Nothing is lost.")

@@ -31,7 +31,11 @@ def path(tmp_path):
         streams = {"press": (stream_after("301"), press), "saw": (stream_after("4"), {"serve": {}})}
         store.commit(
             Group(
-                1, streams, {"file:/in": {"offset": 7}}, ["one", "two"], {"out": Cursor(0, None), "gone": Cursor(0, 9)}
+                1,
+                streams,
+                {"file:/in": (None, {"offset": 7})},
+                ["one", "two"],
+                {"out": Cursor(0, None), "gone": Cursor(0, 9)},
             )
         )
     return tmp_path / "state.db"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
 
 import pytest
+from support.models import DATA
 
 from stepcell.runtime.serve.service.notify import Notifier
 
@@ -88,3 +93,46 @@ def test_a_service_without_systemd_goes_on(address):
         call("a status")
     notifier.beat()
     assert notifier.interval == (1.5 if address == "/no/such/socket" else None)
+
+
+@contextmanager
+def served(address, store, **more):
+    """A process that serves, with the environment that systemd gives it."""
+    command = [sys.executable, "-m", "stepcell.cli", "serve", DATA / "memory.tflite", "--store", store]
+    environment = {**os.environ, "NOTIFY_SOCKET": address, **more}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, "--backend", "numpy"], env=environment, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_service_is_ready_beats_as_long_as_its_loop_runs_and_says_that_it_stops(systemd, tmp_path):
+    receiver, address = systemd
+    receiver.settimeout(30)
+    with served(address, tmp_path / "state.db", WATCHDOG_USEC="400000") as process:
+        assert receiver.recv(4096).decode().split("\n") == ["READY=1", "STATUS=0 records"]
+        assert [receiver.recv(4096) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+        process.send_signal(signal.SIGSTOP)  # as if the loop hung
+        time.sleep(0.3)
+        received(receiver)
+        time.sleep(0.4)
+        assert received(receiver) == []
+        process.send_signal(signal.SIGCONT)
+        receiver.settimeout(30)
+        assert receiver.recv(4096) == b"WATCHDOG=1"
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        assert process.returncode == -signal.SIGTERM
+        assert received(receiver)[-1] == ["STOPPING=1", "STATUS=stopping (0 records)"]
+
+
+def test_a_service_whose_store_cannot_be_used_is_never_ready(systemd, tmp_path):
+    receiver, address = systemd
+    (tmp_path / "state.db").write_bytes(b"no store" * 100)
+    with served(address, tmp_path / "state.db") as process:
+        _, said = process.communicate()
+        assert process.returncode == 1
+        assert "Traceback" not in said
+        assert not any("READY=1" in lines for lines in received(receiver))
