@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from threading import current_thread, main_thread
@@ -21,46 +18,14 @@ from ..adapters.base import REFUSED, REPEATED, SKIPPED, Answered, Cursor, Inbox,
 from .engine import Engine
 from .notify import Notifier
 from .options import ServeOptions
+from .status import Status
 from .store import Group, ServiceStore, Statement, forget_statement
 
 _IDLE = 1.0  # seconds between two looks at what is due while nothing comes
 _SLOWEST_RETRY = 5.0  # seconds between two tries to keep a group
-COMMIT_BOUNDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PROBE: Statement = ("UPDATE model SET fingerprint = fingerprint", [()])  # writes, and changes nothing
 _STATUS_INTERVAL = 10.0  # seconds between two looks at what systemd shows
-
-
-@dataclass
-class Status:
-    """What a service has done since it was started.
-
-    Attributes:
-        ready: Whether records are taken and kept; `reason` says why not.
-        records: (name of the source, what became of it, code of an error or "") -> number of records.
-        groups: Number of groups that were kept.
-        commit_seconds: What keeping them took, in all.
-        commit_buckets: How many of them took up to each of `COMMIT_BOUNDS` seconds, and longer than all.
-        last_commit: When the last one was kept, seconds since 1970; None: none was.
-        undelivered: Groups that an output has not delivered yet.
-    """
-
-    ready: bool = False
-    reason: str = "starting"
-    records: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    groups: int = 0
-    commit_seconds: float = 0.0
-    commit_buckets: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS) + 1))
-    last_commit: float | None = None
-    undelivered: int = 0
-
-    def describe(self) -> str:
-        """Return it in a sentence."""
-        refused = sum(count for (_, kind, _), count in self.records.items() if kind == REFUSED)
-        parts = [f"{sum(self.records.values()):,} records"]
-        parts += [f"{refused:,} of them refused"] if refused else []
-        parts += [f"{self.undelivered:,} groups of answers not delivered"] if self.undelivered else []
-        return ", ".join(parts) if self.ready else f"{self.reason} ({', '.join(parts)})"
 
 
 class Service:
@@ -301,10 +266,7 @@ class Service:
             return False
         took = time.perf_counter() - began
         self._kept_cursors = group.cursors
-        self.status.groups += 1
-        self.status.commit_seconds += took
-        self.status.commit_buckets[bisect_left(COMMIT_BOUNDS, took)] += 1
-        self.status.last_commit = time.time()
+        self.status.kept(took)
         return True
 
     def _insist(self, write: Callable[[], None]) -> bool:

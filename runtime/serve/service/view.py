@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ...common.errors import NoProbabilitiesError
 from ...streams.sqlite_store import to_bytes
 from ...tasks.anomaly import Threshold
-from .service import COMMIT_BOUNDS, Service
+from .service import Service
+from .status import COMMIT_BOUNDS
 
 if TYPE_CHECKING:
     from ..answer import Answer

@@ -365,7 +365,7 @@ def test_a_store_that_cannot_be_written_is_tried_again_and_nothing_is_lost(store
         service.run()
     assert [outcome.kind for outcome in source.outcomes] == [STEPPED] * 4
     assert symbols_of(map(json.loads, output.texts)) == predicted("3012")
-    assert "Nothing is accepted or answered until the store can be written" in service.told[0]
+    assert "Nothing is accepted or answered until that is possible" in service.told[0]
     assert "going on" in service.told[1]
 
 
