@@ -158,6 +158,8 @@ def _symbol(value: Any, line: str, expected: str) -> str:
 
 def text_of(value: Any, what: str, line: str, expected: str) -> str | None:
     """Return a JSON value as the text of a symbol or key; None for null."""
+    if type(value) is str and value.isascii():
+        return value
     try:
         text = json_text(value)
         if text is not None:

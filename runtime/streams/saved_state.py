@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from math import prod
 from pathlib import Path
@@ -35,6 +36,7 @@ MAGIC, VERSION = b"stepsave", 1
 _MOST = 2**63 - 1  # symbols that a stream can have seen
 STATE, ANSWER = 0, 1  # kinds of tensors
 DTYPE = "<f4"
+_encode_note = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -88,28 +90,22 @@ class SavedStreams:
         Raises:
             StateMismatchError: A number is not finite: no stream can go on from there.
         """
-        tensors = [(STATE, *entry) for entry in self.state.items()] + [
-            (ANSWER, *entry) for entry in self.answers.items()
-        ]
-        pieces = [struct.pack("<8sI32sH", MAGIC, VERSION, bytes.fromhex(self.fingerprint), len(tensors))]
-        for role, name, shape in tensors:
-            pieces += [bytes([role]), _with_length(name, "H"), _with_length(DTYPE, "B")]
-            pieces.append(struct.pack(f"<B{len(shape)}I", len(shape), *shape))
-        note = json.dumps(dict(self.note), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        pieces += [_with_length(note, "I"), struct.pack("<Q", len(self.streams))]
+        tensors = [(STATE, *entry) for entry in self.state.items()]
+        tensors += [(ANSWER, *entry) for entry in self.answers.items()]
+        note = _encode_note(dict(self.note))
+        head = _head(self.fingerprint, tuple(tensors))
+        pieces = [head, _with_length(note, "I"), struct.pack("<Q", len(self.streams))]
         for key, snapshot in self.streams.items():
             arrays = [snapshot.state[name] for name in self.state]
             arrays += [] if snapshot.answers is None else [snapshot.answers[name] for name in self.answers]
-            if not all(np.isfinite(array).all() for array in arrays):
+            numbers = b"".join([np.asarray(array, DTYPE).tobytes() for array in arrays])
+            if not np.isfinite(np.frombuffer(numbers, DTYPE)).all():
                 raise StateMismatchError(
                     f"The stream {key!r} has a state or answer that is not finite, so nothing was saved. "
                     "Go on from an earlier save, or reset it."
                 )
-            pieces += [
-                _with_length(key, "I"),
-                struct.pack("<QB", snapshot.symbols_seen, snapshot.answers is not None),
-                *(np.asarray(array, DTYPE).tobytes() for array in arrays),
-            ]
+            count = struct.pack("<QB", snapshot.symbols_seen, snapshot.answers is not None)
+            pieces += [_with_length(key, "I"), count, numbers]
         content = b"".join(pieces)
         return content + sha256(content).digest()
 
@@ -144,6 +140,16 @@ class SavedStreams:
             key: Snapshot(checked_state(one.state, file), one.symbols_seen, one.answers)
             for key, one in self.streams.items()
         }
+
+
+@lru_cache(maxsize=16)
+def _head(fingerprint: str, tensors: tuple[tuple[int, str, tuple[int, ...]], ...]) -> bytes:
+    """Return what stands before the note: it is the same for all streams of a model."""
+    pieces = [struct.pack("<8sI32sH", MAGIC, VERSION, bytes.fromhex(fingerprint), len(tensors))]
+    for role, name, shape in tensors:
+        pieces += [bytes([role]), _with_length(name, "H"), _with_length(DTYPE, "B")]
+        pieces.append(struct.pack(f"<B{len(shape)}I", len(shape), *shape))
+    return b"".join(pieces)
 
 
 def _with_length(text: str, length_format: str) -> bytes:

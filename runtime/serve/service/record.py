@@ -118,9 +118,9 @@ class RecordReader:
             stream, seq = self._taken(found, text, named)
             key = stream or ""
             symbol = found.pop(self._symbol, None) if self._has_symbols else None
-            features = {name: found.pop(name) for name in self._features if name in found}
+            features = {name: found.pop(name) for name in self._features if name in found} if self._features else None
             static = {name: found.pop(name) for name in self._static if name in found} if self._static else {}
-            right = tuple(features[name] if name in features else found.pop(name, None) for name in self._right)
+            right = self._right_of(found, features or {}) if self._right else ()
             if symbol is None and not features:
                 if start or end:
                     event = Event(None, key=key, start=start, end=end, is_event=False, static=static)
@@ -139,6 +139,10 @@ class RecordReader:
             raise
         except InputError as error:
             raise RecordError(str(error), stream, seq) from error
+
+    def _right_of(self, found: dict[str, Any], features: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the values that residuals are about; those that are no features leave the record."""
+        return tuple(features[name] if name in features else found.pop(name, None) for name in self._right)
 
     def _taken(self, found: dict[str, Any], text: str, named: str | None) -> tuple[str | None, int | None]:
         """Take stream and number out of the fields of a record."""
