@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from ..runtime.common.atomic_write import atomic_rename, atomic_write, make_folder
 from ..runtime.common.errors import OutputError, ParityError
 from ..runtime.common.lock import FolderLock
+from ..runtime.format.describe import describe_memory
 from ..runtime.format.model_file import FORMATS
 from ..runtime.format.vocabulary import Vocabulary
 from .code_files import build_code, code_file_names
@@ -36,6 +37,7 @@ from .ops.precision import (
 )
 from .parity.device_process import DeviceProcesses, installed_backends
 from .parity.expected import Expected, expected_runs
+from .parity.memory import memory_of
 from .parity.parity import STEPS, Parity
 from .parity.report import parity_report
 from .parity.sample_inputs import sample_inputs
@@ -164,6 +166,7 @@ def export(
         progress(f"running Keras over {steps} steps from two states")
         with DeviceProcesses() as device, _ThreadPool() as pool:  # a file is stepped while the next is converted
             expected = pool.submit(expect)
+            memory = pool.submit(lambda: memory_of(expected.result()))
             proof = pool.submit(lambda: provenance.proof) if provenance else None
 
             def build_and_submit(format: str, precision: str) -> Future[ProvenFile]:
@@ -171,7 +174,13 @@ def export(
                 built = build_file(prepared, format, precision, workdir, given)
                 return pool.submit(
                     lambda: prove_file(
-                        built, expected.result(), backends[format], device, allow_inaccurate=allowed, progress=progress
+                        built,
+                        expected.result(),
+                        backends[format],
+                        device,
+                        allow_inaccurate=allowed,
+                        memory=memory.result(),
+                        progress=progress,
                     )
                 )
 
@@ -194,6 +203,7 @@ def export(
             *([change] if change else []),
             *(provenance.notes if provenance else ()),
             *(printed.notes if printed else ()),
+            f"{describe_memory(memory.result())}: a stream that begins anew is right again then",
             describe_past(prepared.step_function),
         )
         code_paths = printed.paths if printed else ()

@@ -92,9 +92,12 @@ def prove_file(
     device: DeviceProcesses,
     *,
     allow_inaccurate: Collection[str] = (),
+    memory: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> ProvenFile:
     """Step `built` on all `backends`, compare it with Keras, write the measurements into it and load it once more.
+
+    `memory` is how many steps the model remembers.
 
     Raises:
         ParityError: A float32 file is beyond its tolerance. (Other precisions are returned with a refusal, so that all
@@ -114,7 +117,8 @@ def prove_file(
     if manifest.quantization == INT8:
         worst = max(device.replay(built.path, backend) for backend in backends)
         manifest = replace(manifest, golden=with_measured_tolerance(manifest.golden, worst))
-    replace(built, manifest=replace(manifest, parity=tuple(entry.to_json() for entry in parity))).write()
+    manifest = replace(manifest, parity=tuple(entry.to_json() for entry in parity), memory=memory)
+    replace(built, manifest=manifest).write()
     for backend in backends:
         device.replay(built.path, backend)
     return ProvenFile(built.path, tuple(parity))

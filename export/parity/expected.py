@@ -118,7 +118,7 @@ def expected_runs(
     with np.errstate(over="ignore", invalid="ignore"), one_thread():
         carried = typical_inputs(step_function, steps, random, sample)
         # Every symbol once or more, later in the states of the carried sequence.
-        count = min(max(_most_states(step_function), step_function.symbols), _MOST_SINGLE_STEPS)
+        count = min(max(recorded_states(step_function), step_function.symbols), _MOST_SINGLE_STEPS)
         singles = every_symbol(step_function, count, random, sample)
         every_step = step_function.answers == EVERY_STEP
         carries = reference.carries(tensor.name for tensor in step_function.state)
@@ -146,7 +146,7 @@ def _from_keras(
     kept, kept_singles = (kept_steps(step_function, len(inputs), random) for inputs in (carried, singles))
 
     def in_numpy(dtype: type[np.floating[Any]]) -> list[RunResult]:
-        recorded = _most_states(step_function)
+        recorded = recorded_states(step_function)
         return run_numpy(step_function, carried, list(starts.values()), dtype, recorded=recorded, kept=kept)
 
     with ThreadPoolExecutor() as pool:  # numpy and Keras at the same time
@@ -211,7 +211,7 @@ def _answered(times: AnswerTimes, numbers: AnyArray) -> AnyArray:
     return answered
 
 
-def _most_states(step_function: StepFunction) -> int:
+def recorded_states(step_function: StepFunction) -> int:
     """Return the number of states that are kept of a run, from which single steps begin."""
     size = sum(prod(tensor.shape) for tensor in step_function.state)
     return max(_FEWEST_LARGE_STATES, min(_FEWEST_SINGLE_STEPS, _MOST_STATE_NUMBERS // max(size, 1)))
@@ -254,7 +254,7 @@ def expected_from_rollout(
     longer = carried[np.concatenate([np.resize(steps[::-1], prefix), steps])]
     reached = run_numpy(step_function, longer[:prefix], [initial], recorded=1)[0].states
     middle = {name: array.astype(np.float32) for name, array in reached.items()}
-    kept, recorded = kept_steps(step_function, len(carried), random), _most_states(step_function)
+    kept, recorded = kept_steps(step_function, len(carried), random), recorded_states(step_function)
     computed = []
     for name, start, skipped in ((INITIAL, initial, 0), (RANDOM, middle, prefix)):
         exact, rounded = (

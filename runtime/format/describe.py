@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .manifest import Manifest, StateTensor
+from .manifest import LONGEST_MEMORY, Manifest, StateTensor
 from .tensor_specs import EVERY_STEP
 
 
@@ -26,6 +26,8 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         "requires": ", ".join(f"{name} {value}" for name, value in manifest.requires.items()),
         "producer": manifest.producer,
     }
+    if manifest.memory is not None:
+        lines["memory"] = describe_memory(manifest.memory)
     if not manifest.static:
         del lines["static"]
     if manifest.sequence:
@@ -40,6 +42,12 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
     ]
     rows = [*lines.items(), *(("parity", entry) for entry in parity)]
     return "\n".join([str(file), *(f"  {name:<12} {value}" for name, value in rows)])
+
+
+def describe_memory(length: int) -> str:
+    """Return how long a network remembers in a sentence without its end."""
+    steps = f"{length:,} step{'' if length == 1 else 's'}"
+    return f"remembers {steps} or more" if length >= LONGEST_MEMORY else f"remembers about {steps}"
 
 
 def _answers(manifest: Manifest) -> str:

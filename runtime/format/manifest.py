@@ -19,6 +19,7 @@ from .trained_data import TEXT, OutputSymbols, TrainedData
 from .vocabulary import Vocabulary
 
 Json = Mapping[str, Any]
+LONGEST_MEMORY = 4_096  # steps that `Manifest.memory` says at most
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,8 @@ class Manifest:
         answers: The steps that answer.
         window: The past that an answer depends on; None: all since the reset.
         binary: The main output is one number, the probability of the second of two labels.
+        memory: How many steps the network remembers, as `tasks.memory_length` measures it; `LONGEST_MEMORY`: as many
+            or more; None: not measured.
     """
 
     name: str
@@ -172,6 +175,7 @@ class Manifest:
     answers: AnswerTimes = EVERY_STEP
     window: Window | None = None
     binary: bool = False
+    memory: int | None = None
 
     @computed_once
     def static(self) -> tuple[StateTensor, ...]:

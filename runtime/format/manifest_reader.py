@@ -88,7 +88,7 @@ def _make_vocabularies(entries: dict[str, Any], sound: set[str]) -> list[str]:
 
 
 def _build(entries: Json) -> Manifest:
-    same = ("name", "fingerprint", "vocabulary", "training", "quantization", "parity", "requires", "producer")
+    same = ("name", "fingerprint", "vocabulary", "training", "quantization", "parity", "requires", "producer", "memory")
     golden = entries["golden"]
     return Manifest(
         labels=_labels(entries),

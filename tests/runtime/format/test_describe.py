@@ -43,6 +43,9 @@ def test_a_manifest_is_described_in_a_line_for_each_part():
         ({"vocabulary": Vocabulary.none(), "labels": Vocabulary(("a",))}, "symbols", "none"),
         ({"cells": ()}, "cells", "none known"),
         ({"training": {"data": {"reading": "csv"}}}, "training", "unknown"),
+        ({"memory": 37}, "memory", "remembers about 37 steps"),
+        ({"memory": 1}, "memory", "remembers about 1 step"),
+        ({"memory": 4096}, "memory", "remembers 4,096 steps or more"),
         ({"sequence": True}, "graph", "whole sequences, of any length"),
         ({"state": (StateTensor("h0", (2,), 0.5),)}, "start", "h0 0.5"),
         (
