@@ -8,7 +8,7 @@ EXTRAS := tflite,litert,onnx,plot,export,search,parquet,serve
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope  # each module on one worker: its fixtures are made once
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all coverage test-matrix faults lint smoke docs bench pi mcu fuzz soak constraints clean
+.PHONY: help wheels demo test test-slow test-all coverage test-matrix faults lint smoke docs bench native pi mcu fuzz soak constraints clean
 
 help:                     ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ test-all: test test-slow  ## the whole test suite
 coverage: $(READY)        ## branch coverage of `make test`; fails below the floor in pyproject.toml
 	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
-test-matrix: $(READY)     ## one wheel, tested on every supported Python of this machine
+test-matrix: $(READY)     ## the abi3 wheel, tested on every supported Python of this machine
 	$(BIN)/python tests/matrix.py $(VERSIONS)
 
 faults: $(READY)          ## ten faults put in on purpose, and how many tests notice each
@@ -67,7 +67,13 @@ constraints: $(READY)     ## resolve the versions in constraints.txt anew
 	$(BIN)/uv pip compile --universal --python-version 3.10 --all-extras --group dev --no-header --no-annotate --upgrade \
 	  pyproject.toml --output-file constraints.txt
 
-$(READY): pyproject.toml constraints.txt
+native:                   ## compile the engine beside its source, for imports from the tree; `make` compiles it too
+	$(or $(wildcard $(BIN)/python),python3) -c "import setuptools; setuptools.setup()" --quiet build_ext --inplace
+
+wheels: $(READY)          ## two wheels in dist/: for Python 3.10 and later on this kind of machine, and for all machines
+	$(BIN)/python tests/wheels.py
+
+$(READY): pyproject.toml constraints.txt $(wildcard runtime/interpreters/native/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]' --group dev
@@ -76,5 +82,6 @@ $(READY): pyproject.toml constraints.txt
 
 clean:                    ## remove the environments and caches; models in build/ and runs/ stay
 	rm -rf $(VENV) .venv-matrix dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	find runtime -name "_engine.*.so" -delete
 	rm -rf build/docs build/doctrees build/lint build/lib build/bdist.* build/coverage build/mypy
 	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +

@@ -31,7 +31,7 @@ import numpy as np
 from support.architectures import KINDS, difference_of_ways
 
 from stepcell.export import export
-from stepcell.export.parity.device_process import installed_backends
+from stepcell.export.parity.device_process import installed_backends, those_that_take
 from stepcell.runtime.common.errors import StepcellError
 
 TOLERANCE = 1e-5
@@ -53,7 +53,7 @@ def try_one(seed: int, steps: int, kind: str) -> dict[str, object]:
         ways = [
             difference_of_ways(path, backend, ids, cut)
             for path in exported.files[:-1]
-            for backend in installed_backends(path.suffix[1:])
+            for backend in those_that_take(path, installed_backends(path.suffix[1:]))
         ]
     proven = all(parity.holds for parity in exported.parity) and max(ways) <= TOLERANCE
     return {

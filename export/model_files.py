@@ -15,7 +15,7 @@ from .onnx.convert import onnx_payload
 from .onnx.sequence import sequence_payload
 from .ops.precision import FLOAT32, INT8, SEQUENCE, container_of, file_name
 from .parity.check import measure, require
-from .parity.device_process import DeviceProcesses
+from .parity.device_process import DeviceProcesses, those_that_take
 from .parity.expected import Expected
 from .parity.golden import golden_of, with_measured_tolerance
 from .parity.parity import Parity
@@ -105,6 +105,7 @@ def prove_file(
         BackendError: An interpreter fails on the file, or does not repeat its golden sequence.
     """
     manifest, exact = built.manifest, built.manifest.quantization == FLOAT32
+    backends = those_that_take(built.path, backends)
     parity = measure(expected, built.path, built.format, manifest.quantization, backends, device, progress)
     try:
         require(expected, built.path, parity, manifest.vocabulary, "Nothing was written." if exact else "")

@@ -1,4 +1,4 @@
-"""Test one wheel on every Python of the classifiers that this machine has: make test-matrix
+"""Test the abi3 wheel on every Python of the classifiers that this machine has: make test-matrix
 
 Only tests/runtime, in environments without TensorFlow: the wheel with the interpreters that have wheels for that
 Python. The environments stay in .venv-matrix for the next time. Exit code 1 where a test fails; a Python that is not
@@ -7,7 +7,6 @@ there is named, and is no failure.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,10 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from wheels import ENVIRONMENT, ROOT, build_wheel
+
 ENVIRONMENTS = ROOT / ".venv-matrix"
 EXTRAS = "tflite,litert,onnx,plot,parquet"
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 
 def run(*command: str | Path) -> bool:
@@ -42,23 +41,6 @@ def interpreter(version: str) -> Path | None:
     return None
 
 
-def build_wheel(folder: Path) -> Path:
-    """Build the wheel from the files of the project alone: a build/ that lies about would end up in it."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / "source" / name)
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
-    subprocess.run([*pip, str(folder / "source")], env=ENVIRONMENT, check=True)
-    return next(folder.glob("stepcell-*.whl"))
-
-
 def test(version: str, python: Path, wheel: Path) -> bool:
     """Install `wheel` for one Python and run the tests of the runtime against it."""
     folder = ENVIRONMENTS / version
@@ -78,7 +60,7 @@ def main(wanted: list[str]) -> int:
     """Test all Pythons, or those that are `wanted`; print a line for each."""
     results = {}
     with tempfile.TemporaryDirectory() as folder:
-        wheel = build_wheel(Path(folder))
+        wheel = build_wheel(Path(folder), pure=False)
         for version in wanted or versions():
             python = interpreter(version)
             if python is None:

@@ -31,10 +31,13 @@ from stepcell.runtime.doctor.packages import INTERPRETERS, availability, find_ta
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.base import initial_state
 from stepcell.runtime.interpreters.probe import usable_backends
-from stepcell.runtime.interpreters.registry import NUMPY, backends_for
+from stepcell.runtime.interpreters.registry import NUMPY, interpreters_for
 from stepcell.runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))
+from wheels import build_wheel  # noqa: E402
+
 FILES = (ROOT / "tests/data/memory.tflite", ROOT / "tests/data/memory.onnx")
 STEPS = 2000
 # Largest allowed differences between processors, of probabilities and states. Interpreters have other kernels for
@@ -72,7 +75,7 @@ def main() -> int:
         wanted = [system for system in SYSTEMS if system.name in (arguments.systems or [s.name for s in SYSTEMS])]
         userlands = [Userland(system, ROOT / "build/pi" / system.name) for system in wanted]
         with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-            wheel = build_wheel(Path(folder))
+            wheel = build(Path(folder))
             for userland in userlands:
                 print(f"{userland.system.name}: unpacking", file=sys.stderr, flush=True)
                 userland.make(wheel)
@@ -112,7 +115,7 @@ def step_there(userland: Userland, problems: list[str]) -> Iterator[tuple[str, .
     if found != expected:
         problems.append(f"{system.name}: {sorted(found)} work there, the doctor says {sorted(expected)}")
     for path in FILES:
-        for backend in backends_for(path.suffix[1:]):
+        for backend in interpreters_for(path.suffix[1:]):
             name, problem = probed[backend]
             if problem is not None:
                 yield (system.name, python, name, path.name, "does not exist there", "", "", "", "")
@@ -157,20 +160,12 @@ def trace(worker: WorkerProcess, path: Path, backend: str) -> RunResult:
         raise RuntimeError(f"{path.name} on {backend}: {error}") from error
 
 
-def build_wheel(folder: Path) -> Path:
-    """Build the wheel of the tracked files into `folder` (a build/ that lies about would end up in it)."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    source = folder / "source"
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        target = source / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
-    process = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    if process.returncode:
-        raise NotPossibleHereError(f"the wheel cannot be built: {process.stderr.strip().splitlines()[-1:]}")
-    return next(folder.glob("stepcell-*.whl"))
+def build(folder: Path) -> Path:
+    """Build the wheel for all machines into `folder`."""
+    try:
+        return build_wheel(folder, pure=True)
+    except SystemExit as error:
+        raise NotPossibleHereError(str(error)) from error
 
 
 def install_tools() -> None:

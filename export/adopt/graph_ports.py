@@ -16,7 +16,7 @@ from ...runtime.format.model_file import ONNX, TFLITE
 from ...runtime.format.onnx_graph import OnnxGraph, OnnxGraphError, OnnxValue, read_onnx_graph
 from ...runtime.format.tflite_graph import Tensor, TfliteGraph, likely_signature, read_tflite_graph, tensors_of
 from ...runtime.interpreters.mapped_backend import constant_of
-from ...runtime.interpreters.registry import backends_for, drop_numpy_fallback
+from ...runtime.interpreters.registry import drop_numpy_fallback, interpreters_for
 from ...runtime.worker.messages import pack_arrays
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -95,7 +95,7 @@ def with_output_shapes(
         for name, port in ports.inputs.items()
         if port.dtype in TENSOR_TYPES
     }
-    for backend in drop_numpy_fallback(each for each in backends_for(format) if is_installed(each)):
+    for backend in drop_numpy_fallback(each for each in interpreters_for(format) if is_installed(each)):
         found = worker.request(
             "run_once", pack_arrays(fed), model=str(path), backend=backend, signature=ports.signature
         )

@@ -21,7 +21,7 @@ from ...runtime.interpreters.numpy_engine import Program
 from ...runtime.interpreters.registry import NUMPY, describe_backend
 from ...runtime.worker.messages import RunResult, RunSpec, State, trace_in_worker
 from ..ops.precision import FLOAT32
-from ..parity.device_process import installed_backends
+from ..parity.device_process import installed_backends, those_that_take
 from .compiler import SANITIZED, CompiledStep, find_compiler
 from .source import CSource
 
@@ -109,7 +109,7 @@ def prove_source(
         results.append(
             Comparison("numpy, float64", start, len(specs[start].inputs), *errors, allowed, result.microseconds)
         )
-    named = backends if backends is not None else installed_backends(file.format)
+    named = backends if backends is not None else those_that_take(path, installed_backends(file.format))
     for backend in (name for name in named if name != NUMPY):
         progress(f"comparing with {describe_backend(backend)}")
         worker = WorkerProcess()

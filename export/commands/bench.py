@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def bench(
     file: opt.ModelFile,
     backend: Annotated[list[str] | None, opt.model(
-        "Interpreter: litert, tflite, onnxruntime or numpy; repeatable.", "all that step it")] = None,
+        "Interpreter: litert, tflite, onnxruntime, numpy or native; repeatable.", "all that step it")] = None,
     keras: Annotated[Path | None, opt.model("Keras file or run folder to measure too.", "none")] = None,
     rounds: Annotated[int, opt.output("Number of rounds; each variant has a turn in each.", min=1)] = 9,
     plot: opt.Plot = None,

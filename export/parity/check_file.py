@@ -18,7 +18,7 @@ from ..sources.keras3 import in_float32
 from ..sources.provenance import provenance_of
 from ..step_function.build import StepFunction, build_step_function
 from .check import measure, require
-from .device_process import DeviceProcesses, installed_backends
+from .device_process import DeviceProcesses, installed_backends, those_that_take
 from .expected import expected_runs
 from .parity import STEPS, Parity
 from .report import draw_errors
@@ -88,7 +88,7 @@ def check(
         model, one_hot=one_hot, values=linear, labelled=not linear, window=length, carried=length is None
     )
     _require_same_model(path.name, manifest, model.name, step_function, vocabulary, labels)
-    backends = installed_backends(file.format)
+    backends = those_that_take(path, installed_backends(file.format))
     progress(f"running Keras over {steps} steps from two states")
     step_function = step_function.starting_from(manifest.state)  # from where the file starts
     reference = reference_of(model, step_function)

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 
 from ...runtime.common.errors import BackendError, NoInterpreterError
 from ...runtime.common.run_worker import WorkerProcess, run_worker
-from ...runtime.interpreters.registry import NUMPY, backends_for, describe_backend, drop_numpy_fallback
+from ...runtime.format.model_file import read_model_file
+from ...runtime.interpreters.native_backend import refusal
+from ...runtime.interpreters.registry import NATIVE, NUMPY, backends_for, describe_backend, drop_numpy_fallback
 from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 from ..ops.precision import INT8
 
@@ -92,12 +94,19 @@ def installed_backends(
             f"No interpreter for .{format} files works here, so nothing can be proven:\n{reasons}\n"
             "Or export the other format alone (--format)."
         )
-    if working == (NUMPY,) and INT8 in quantizations:
+    if set(working) <= {NUMPY, NATIVE} and INT8 in quantizations:
         raise NoInterpreterError(
             f"The cost of {INT8} is measured on an interpreter, which rounds the inputs of products; numpy does not. "
             f"Install one for .{format} files (stepcell doctor says which), or leave out --quantize {INT8}."
         )
     return working
+
+
+def those_that_take(path: Path, backends: Sequence[str]) -> tuple[str, ...]:
+    """Return `backends` without the compiled engine, if the file at `path` has an operation that it lacks."""
+    if NATIVE not in backends or refusal(read_model_file(path)) is None:
+        return tuple(backends)
+    return tuple(name for name in backends if name != NATIVE)
 
 
 @lru_cache

@@ -19,7 +19,7 @@ from ...runtime.worker.messages import RunSpec
 from ..ops.precision import FLOAT32, file_name
 from ..sources.provenance import Proof
 from .comparison import answer_columns, recommendations
-from .device_process import DeviceProcesses, installed_backends
+from .device_process import DeviceProcesses, installed_backends, those_that_take
 from .parity import EACH, Parity
 from .tolerance import TOLERANCES, Tolerance
 
@@ -51,7 +51,7 @@ def answers_table(files: Sequence[Path], sequences: Sequence[Sequence[str]]) -> 
                 )
                 for number, symbols in enumerate(sequences)
             }
-            for backend in installed_backends(path.suffix[1:]):
+            for backend in those_that_take(path, installed_backends(path.suffix[1:])):
                 last = [found.probabilities[-1] for found in device.trace(path, backend, specs).values()]
                 made = [Prediction(answer, manifest.output_symbols) for answer in last]
                 answers = [f"{one.symbol}  ({one.probability:.3f})" for one in made]

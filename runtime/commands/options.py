@@ -48,7 +48,8 @@ class Quantization(str, Enum):
 
 ModelFile = Annotated[Path, argument("Model file (.tflite or .onnx).")]
 Backend = Annotated[str | None, model(
-    "Interpreter that steps the file: litert, tflite, onnxruntime or numpy.", "the fastest installed")]  # fmt: skip
+    "What steps the file: litert, tflite, onnxruntime, numpy, or native, the compiled engine.",
+    "STEPCELL_BACKEND, or the best interpreter")]  # fmt: skip
 Static = Annotated[list[str] | None, model(
     "Static input of the model, which each stream is given once; repeatable.", "none", flag="--static",
     metavar="NAME=NUMBERS")]  # fmt: skip

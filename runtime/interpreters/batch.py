@@ -17,7 +17,7 @@ from ..format.tensor_specs import STEP, SYMBOL
 from .base import Backend, initial_state
 from .finite import not_finite, outputs_to_check, require_finite
 from .memory import allocate, as_records, copy_all
-from .registry import NUMPY, describe_backend, open_backend
+from .registry import NATIVE, NUMPY, describe_backend, open_backend
 from .tflite_signature import SignatureView, supports_views
 
 _NOTHING: Mapping[str, AnyArray] = MappingProxyType({})
@@ -39,7 +39,7 @@ def open_batch(backend_name: str, file: ModelFile, size: int) -> Batch:
 
 def _in_one_call(name: str, file: ModelFile, size: int) -> Batch | None:
     """Return a batch that the interpreter steps in one call; None: it cannot, or not this file."""
-    if name == NUMPY or file.manifest.io_mapping is not None or file.manifest.sequence:
+    if name in (NUMPY, NATIVE) or file.manifest.io_mapping is not None or file.manifest.sequence:
         return None
     if name == "onnxruntime":
         from .onnx_backend import open_interpreter as open_session

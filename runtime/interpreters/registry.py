@@ -1,4 +1,4 @@
-"""The backends by name, and how each is opened: interpreters, and numpy where there is none."""
+"""The backends by name, and how each is opened: interpreters, numpy where there is none, and the compiled engine."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
+from ... import __version__
 from ..common.errors import BackendError, NoInterpreterError, StepcellError, WrongBackendError
 from ..format.model_file import ONNX, TFLITE, ModelFile
 from .base import Backend
 from .forks import opening
 
-NUMPY = "numpy"
+NUMPY, NATIVE = "numpy", "native"
 # Backend name -> (model formats, module of the backend here, distribution that must be installed, extra of stepcell).
 # Within a format the first usable one is taken: ai-edge-litert is the faster interpreter (1.2x at 256 units float32,
 # 3x with int8), and it does not mind a TensorFlow imported before it. numpy is always there, and slower than they are.
+# The compiled engine is the fastest and the newest: it is taken if it is asked for by name.
 _BACKENDS = {
     "litert": ((TFLITE,), ".tflite_backend", "ai-edge-litert", "stepcell[litert]"),
     "tflite": ((TFLITE,), ".tflite_backend", "tflite-runtime", "stepcell[tflite]"),
     "onnxruntime": ((ONNX,), ".onnx_backend", "onnxruntime", "stepcell[onnx]"),
     NUMPY: ((TFLITE, ONNX), ".numpy_backend", "numpy", "stepcell"),
+    NATIVE: ((TFLITE, ONNX), ".native_backend", "compiled engine", "stepcell"),
 }
 BACKEND_NAMES = tuple(_BACKENDS)
 BACKEND_FORMATS = {name: formats for name, (formats, *_) in _BACKENDS.items()}
@@ -31,8 +34,15 @@ def backends_for(format: str) -> tuple[str, ...]:
     return tuple(name for name, (formats, *_) in _BACKENDS.items() if format in formats)
 
 
+def interpreters_for(format: str) -> tuple[str, ...]:
+    """Return the names of those that run any graph, with a manifest or without: all but the compiled engine."""
+    return tuple(name for name in backends_for(format) if name != NATIVE)
+
+
 def describe_backend(name: str) -> str:
     """Return distribution and version of the backend `name`, "ai-edge-litert 2.3.0" for example."""
+    if name == NATIVE:
+        return f"{_BACKENDS[name][2]} {__version__}"
     return f"{_BACKENDS[name][2]} {installed_version(_BACKENDS[name][2]) or ''}".rstrip()
 
 
@@ -88,7 +98,7 @@ def open_two_phase_backend(name: str, file: ModelFile, shared: object = None) ->
         NoInterpreterError, BackendError: As `open_backend` does.
         WrongBackendError: The interpreter or the file cannot do that.
     """
-    if file.format != TFLITE:
+    if file.format != TFLITE and name != NATIVE:
         raise WrongBackendError(f"{file.name} has one graph: steps in two phases need a .tflite file. Export one.")
     if name == NUMPY:
         raise WrongBackendError("numpy has no steps in two phases: install an interpreter, or leave out low_latency.")
@@ -137,20 +147,20 @@ def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
     """
     failures = []
     missing = 0
-    for name in backends_for(file.format):
+    for name in interpreters_for(file.format):
         try:
             return name, open_backend(name, file)
         except NoInterpreterError:
             missing += 1
         except BackendError as error:
             failures.append(str(error))
-    if missing + 1 < len(backends_for(file.format)):
+    if missing + 1 < len(interpreters_for(file.format)):
         raise BackendError("\n".join(failures))
     extra = {TFLITE: "stepcell[tflite]", ONNX: "stepcell[onnx]"}[file.format]
     raise NoInterpreterError("\n".join([*failures, f"It needs an interpreter. Install one: pip install '{extra}'"]))
 
 
 def drop_numpy_fallback(names: Iterable[str]) -> tuple[str, ...]:
-    """Return `names` of backends without numpy, unless it is the only one."""
+    """Return `names` of backends without numpy, unless no interpreter is among them."""
     given = tuple(names)
-    return tuple(name for name in given if name != NUMPY) or given
+    return tuple(name for name in given if name != NUMPY) if set(given) - {NUMPY, NATIVE} else given

@@ -53,7 +53,7 @@ class KeyedStreams:
         self._file, self._static = model.file, model.static or {}
         needs_static = bool(model.manifest.static) and model.static is None  # each stream gets its own
         self._start = None if needs_static else model.initial_state()
-        self.stream = Stream(model.pool, Snapshot(self._start or initial_state(model.manifest.state)))
+        self.stream = model.stream_from(self._start or initial_state(model.manifest.state))
         self.times: dict[str, int | float] = {}
         self.pending: dict[str, Pending] = {}
         self.forgotten = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from ..format.vocabulary import Vocabulary
 from ..interpreters.base import initial_state
 from ..interpreters.forks import Unpicklable
 from ..interpreters.golden import replay_golden
-from ..interpreters.registry import describe_backend, open_any_backend, open_backend
+from ..interpreters.registry import NATIVE, describe_backend, open_any_backend, open_backend
 from .low_latency_stream import LowLatencyStream
 from .pool import InterpreterPool, Spare
 from .prediction import Prediction
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # else when they are asked for
     from .lockstep import Streams
     from .state_table import Store
 
+_BACKEND = "STEPCELL_BACKEND"  # the environment variable
+
 
 def load(path: str | Path, *, backend: str | None = None, golden: bool = True, static: Static | None = None) -> Model:
     """Load a model file made by `stepcell export`.
@@ -40,8 +43,9 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True, s
 
     Args:
         path: A .tflite or .onnx file.
-        backend: "litert", "tflite", "onnxruntime" or "numpy"; None takes the first interpreter that is installed and
-            loads the file, and numpy where there is none.
+        backend: "litert", "tflite", "onnxruntime", "numpy" or "native" (the compiled engine); None takes what the
+            environment variable STEPCELL_BACKEND says, or else the first interpreter that is installed and loads the
+            file, and numpy where there is none.
         golden: Replay the golden sequence.
         static: Static inputs of all streams; see `Model.with_static`.
 
@@ -51,12 +55,14 @@ def load(path: str | Path, *, backend: str | None = None, golden: bool = True, s
         NoInterpreterError: `backend` is not installed; or no interpreter is, and numpy alone does not do.
         BackendError: The interpreter cannot load it.
         GoldenMismatchError: The interpreter's answers are not the recorded ones.
-        WrongBackendError: There is no backend of this name for this kind of file.
+        WrongBackendError: There is no backend of this name for this kind of file, or the compiled engine lacks an
+            operation of it.
         StateMismatchError: `static` are not the static inputs of the model.
     """
     file = read_model_file(path)
     if static is not None:
         start_of(file, static)
+    backend = backend or os.environ.get(_BACKEND) or None
     if backend is None:
         backend, opened = open_any_backend(file)
     else:
@@ -82,7 +88,7 @@ class Model(Unpicklable):
     def __init__(self, pool: InterpreterPool, static: Static | None = None) -> None:
         """Wrap the interpreters of a file. Use `load` instead."""
         self.pool, self.static = pool, static
-        self._pure = Spare(lambda: Stream(self.pool, Snapshot(initial_state(self.manifest.state))))
+        self._pure = Spare(lambda: self.stream_from(initial_state(self.manifest.state)))
 
     @property
     def file(self) -> ModelFile:
@@ -176,7 +182,7 @@ class Model(Unpicklable):
             WrongBackendError: `low_latency` is not possible with this file or interpreter.
             GoldenMismatchError: The answers in two phases are not the recorded ones.
         """
-        return self._stream(self.initial_state(static=static), low_latency=low_latency)
+        return self.stream_from(self.initial_state(static=static), low_latency=low_latency)
 
     def restore(
         self, saved: str | Path | bytes, *, low_latency: bool = False, ignore_fingerprint: bool = False
@@ -192,17 +198,21 @@ class Model(Unpicklable):
             StateNotFoundError, SavedStateError, StateMismatchError: As `Stream.restore` does. There is no stream.
             WrongBackendError, GoldenMismatchError: As `stream` does.
         """
-        stream = self._stream(initial_state(self.manifest.state), low_latency=low_latency)
+        stream = self.stream_from(initial_state(self.manifest.state), low_latency=low_latency)
         if isinstance(saved, bytes):
             stream.from_bytes(saved, ignore_fingerprint=ignore_fingerprint)
         else:
             stream.restore(saved, ignore_fingerprint=ignore_fingerprint)
         return stream
 
-    def _stream(self, start: State, *, low_latency: bool) -> Stream:
-        if not low_latency:
-            return Stream(self.pool, Snapshot(start))
-        return LowLatencyStream(self._two_phase_pool, Snapshot(start))
+    def stream_from(self, start: State, *, low_latency: bool = False) -> Stream:
+        """Return a new stream that starts from a state, which belongs to it from now on and is not checked."""
+        kind, pool = (LowLatencyStream, self._two_phase_pool) if low_latency else (Stream, self.pool)
+        if pool.backend_name == NATIVE:
+            from .native_stream import NativeLowLatencyStream, NativeStream
+
+            kind = NativeLowLatencyStream if low_latency else NativeStream
+        return kind(pool, Snapshot(start))
 
     def streams(self, count: int, *, static: Static | None = None) -> Streams:
         """Return new streams that are stepped together, a symbol for each at every step.

@@ -19,7 +19,7 @@ from ..common.run_worker import read_message, write_message
 from ..format.model_file import TFLITE, read_model_file
 from ..interpreters.golden import replay_golden
 from ..interpreters.probe import probe_backends
-from ..interpreters.registry import NUMPY, open_any_file, open_backend, open_public_backend
+from ..interpreters.registry import NATIVE, NUMPY, open_any_file, open_backend, open_public_backend
 from ..streams.model import load
 from .measure import measure
 from .messages import RunSpec, unpack_arrays
@@ -39,7 +39,7 @@ def replay(model: str, backend: str) -> Answer:
     """Replay the golden sequence of the file `model` through every API of `backend`; return the largest difference."""
     file = read_model_file(model)
     opened = [open_backend(backend, file)]
-    if file.format == TFLITE and backend != NUMPY:
+    if file.format == TFLITE and backend not in (NUMPY, NATIVE):
         opened.append(open_public_backend(backend, file))
     return max(replay_golden(one, file, backend) for one in opened), []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ DATA_FILES = {
     "py.typed",
     "runtime/interpreters/probe.tflite",
     "runtime/interpreters/probe.onnx",
+    "runtime/interpreters/native/_engine.pyi",
     "export/web/page.html",
     *(f"runtime/serve/page/{name}" for name in ("index.html", "page.css", "page.js", "connection.js", "draw.js")),
 }
@@ -43,6 +45,8 @@ assert all(name in globals() for name in stepcell.runtime.__all__)
 found = {name for name in set(sys.modules) - before if getattr(sys.modules[name], "__spec__", None)}
 print(*{name.partition(".")[0] for name in found} - set(sys.stdlib_module_names))
 """
+
+NO_COMPILER = os.environ | {"CC": "no-such-compiler"}
 
 
 def tracked_files():
@@ -76,14 +80,16 @@ GROUPS = PROJECT["dependency-groups"]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The names in a wheel that is built from the tracked files, and its metadata."""
+    """The names in a wheel that is built from the tracked files without a C compiler, and its metadata."""
     folder = tmp_path_factory.mktemp("wheel")
     for path in tracked_files():
         target = folder / "source" / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     code = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", code], cwd=folder / "source", capture_output=True, check=True)
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=folder / "source", env=NO_COMPILER, capture_output=True, check=True
+    )
     (path,) = folder.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from stepcell.runtime import load, read_model_file
 from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.format.tensor_specs import AnswerTimes
+from stepcell.runtime.interpreters import native
 
 DATA = Path(__file__).parent.parent / "data"
 FOREIGN = DATA / "foreign"
@@ -57,8 +59,10 @@ FOREIGN_FILES = {
 ADOPTED = (DATA / "adopted.tflite", DATA / "adopted.onnx")  # positional.tflite and helper.onnx with a manifest
 # (backend, file) for every interpreter, all of which are installed with the extra `dev`, and for numpy.
 INTERPRETERS = [("litert", "memory.tflite"), ("tflite", "memory.tflite"), ("onnxruntime", "memory.onnx")]
-RUNTIMES = [*INTERPRETERS, ("numpy", "memory.tflite"), ("numpy", "memory.onnx")]
-WAYS = [*RUNTIMES, ("litert", "memory.tflite", "low latency")]
+# The compiled engine, wherever it could be compiled; tests/project/test_packaging.py sees to it that it was.
+ENGINE = [("native", "memory.tflite"), ("native", "memory.onnx")] if find_spec(f"{native.__name__}._engine") else []
+RUNTIMES = [*INTERPRETERS, ("numpy", "memory.tflite"), ("numpy", "memory.onnx"), *ENGINE]
+WAYS = [*RUNTIMES, *((*way, "low latency") for way in [("litert", "memory.tflite"), *ENGINE[:1]])]
 
 
 def path_of(name: str, format: str = "tflite", precision: str = "float32") -> Path:

@@ -13,6 +13,7 @@ from ...format.tensor_specs import SYMBOL
 from ..numpy_backend import step_program
 from ..numpy_engine import CalculationError, Program
 from .join import in_place, needed_only, rows_first, with_joined_loops, with_starts
+from .phases import handed_on, in_two_phases
 from .statements import After, Loop, Matmul, Product, Row, Statement, loop, statements_of
 from .views import Memories, Memory, View
 
@@ -55,23 +56,26 @@ class StepPlan:
 
     Attributes:
         statements: What it does, in order.
-        symbol: Whether it reads a symbol.
+        symbol: The view of the id of the symbol; None: it reads none.
         features: Name -> the view of a feature, in the order of the manifest.
         outputs: Name -> the view of an output, all of its memory; the main one first.
         state: The tensors of the state, in the order of the manifest.
         offsets: Scratch memory -> where it begins, in elements, among that of its dtype.
         scratch: Dtype -> elements of scratch memory that a step needs.
         variables: Memory of which a loop needs one element at a time.
+        prepared: How many of the statements, the first ones, depend on the state alone; 0 unless two phases were
+            asked for. What they have computed stays until the end of the step.
     """
 
     statements: tuple[Statement, ...]
-    symbol: bool
+    symbol: View | None
     features: Mapping[str, View]
     outputs: Mapping[str, View]
     state: tuple[StateView, ...]
     offsets: Mapping[int, int]
     scratch: Mapping[str, int]
     variables: frozenset[int]
+    prepared: int = 0
 
     @property
     def static(self) -> tuple[StateView, ...]:
@@ -117,8 +121,8 @@ def plan_step(file: ModelFile) -> StepPlan:
     return plan_program(step_program(file, merge=False), file.manifest)
 
 
-def plan_program(program: Program, manifest: Manifest) -> StepPlan:
-    """Return the plan of `program`, a step of a model with `manifest`; see `plan_step`."""
+def plan_program(program: Program, manifest: Manifest, *, two_phases: bool = False) -> StepPlan:
+    """Return the plan of `program`, a step of a model with `manifest`; see `plan_step` and `StepPlan.prepared`."""
     memories = Memories()
     inputs = {name: memories.view(array) for name, array in program.inputs.items()}
     for name, view in inputs.items():
@@ -138,25 +142,34 @@ def plan_program(program: Program, manifest: Manifest) -> StepPlan:
         view.memory.port = name
         outputs[name] = view
     needed = [*kept, *(view.memory for view in outputs.values())]
-    statements = needed_only(statements, needed)
-    statements = with_joined_loops(with_starts(rows_first(statements), needed))
-    variables = _variables(statements, kept)
+    statements = with_starts(rows_first(needed_only(statements, needed)), needed)
+    first: list[Statement] = []
+    if two_phases:
+        read = [view.memory for name, view in inputs.items() if name not in {tensor.name for tensor in manifest.state}]
+        first, statements = in_two_phases(statements, read, [view.memory for view in outputs.values()])
+        first = with_joined_loops(first)
+    statements = with_joined_loops(statements)
+    stays = handed_on(first, statements)
+    statements = [*first, *statements]
+    variables = _variables(statements, [*kept, *(view.memory for view in stays)])
     # The memory of a next state may become part of another, so it is found again behind the statements.
     count = len(statements)
-    statements = in_place([*statements, *map(After, after.values())], variables)
-    states = {name: each.view for name, each in zip(after, statements[count:], strict=True) if isinstance(each, After)}
+    statements = in_place([*statements, *map(After, [*after.values(), *stays])], variables)
+    found = [each.view for each in statements[count:] if isinstance(each, After)]
+    states = dict(zip(after, found, strict=False))
     del statements[count:]
-    offsets, scratch = _layout(statements, list(states.values()), variables)
+    offsets, scratch = _layout(statements, found, variables)
     answers = [name for name in manifest.graph_outputs() if name in outputs]
     return StepPlan(
         statements=tuple(statements),
-        symbol=SYMBOL in inputs,
+        symbol=inputs.get(SYMBOL),
         features={feature.name: inputs[feature.name] for feature in manifest.features},
         outputs={name: outputs[name] for name in answers},
         state=tuple(StateView(t, inputs[t.name], states[t.next]) for t in manifest.state),
         offsets=offsets,
         scratch=scratch,
         variables=frozenset(variables),
+        prepared=len(first),
     )
 
 

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from support.faults import Fault, with_fault
-from support.models import DATA, WAYS, changed_memory, path_of
+from support.models import DATA, ENGINE, WAYS, changed_memory, path_of
 
 from stepcell.runtime import GoldenMismatchError, NotFiniteError, Snapshot, Stream, load, read_model_file
 from stepcell.runtime.format.manifest import Golden, GoldenRun
@@ -19,6 +19,7 @@ from stepcell.runtime.streams.model import Model
 from stepcell.runtime.streams.pool import InterpreterPool
 
 BACKENDS = [("litert", "tflite"), ("tflite", "tflite"), ("numpy", "tflite"), ("onnxruntime", "onnx"), ("numpy", "onnx")]
+BACKENDS += [(backend, name.partition(".")[2]) for backend, name in ENGINE]
 
 
 # (Activation of the output, format) -> a file whose state doubles at each step: after 128 of them it is infinite.
@@ -99,7 +100,7 @@ def test_the_other_ways_to_step_a_tflite_file_refuse_it_too(activation):
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")  # numpy's own
 def test_two_states_are_both_where_they_were():
-    for backend in ("litert", "numpy"):
+    for backend in ("litert", "numpy", *(name for name, _ in ENGINE[:1])):
         stream = load(path_of("growing_two"), backend=backend, golden=False).stream()
         before = step_to_the_end(stream)
         assert before.keys() == {"h0", "h1"}
@@ -141,7 +142,7 @@ def test_the_first_number_of_a_softmax_tells_of_all_of_them(backend, format, tmp
         assert np.isnan(opened.answer()).all()
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way[0] != "onnxruntime"], ids="-".join)
+@pytest.mark.parametrize("way", [way for way in WAYS if way[0] not in ("onnxruntime", "native")], ids="-".join)
 @pytest.mark.parametrize("by_id", [False, True])
 def test_a_step_in_place_looks_at_that_number(way, by_id):
     backend, name, *low_latency = way

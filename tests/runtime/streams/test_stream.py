@@ -200,7 +200,7 @@ def test_a_copy_of_a_stream_is_a_fork(way):
 def test_a_stream_says_what_it_is(way):
     stream = way.stream()
     stream.step("3")
-    assert re.fullmatch(r"(LowLatency)?Stream\(memory\.\w+, symbols_seen=1\)", repr(stream))
+    assert re.fullmatch(r"(Native)?(LowLatency)?Stream\(memory\.\w+, symbols_seen=1\)", repr(stream))
 
 
 def test_settling_any_other_stream_does_nothing(model):

@@ -1,0 +1,332 @@
+/* The operations, for one kind of processor. Included once for each, with
+ *   NAMED(x)  a name of its own for x
+ *   LANES     numbers in a vector; 1: no vectors
+ *   FOR       attributes of functions that are compiled for it
+ *   HALVES    it converts float16, by FROM_HALF(p), a vector of the LANES float16 at p; undefined: it does not
+ *   FROM_BYTES(p) likewise of int8
+ * Vectors are those of GCC and Clang. All sums have a fixed order, so that a processor always answers the same. */
+
+#define vf NAMED(Float)
+#define vi NAMED(Int)
+#define near NAMED(Near)
+#if LANES > 1
+typedef float vf __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef float near __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* wherever it lies */
+#define LOAD(p) ((vf)*(const near *)(p))
+#define STORE(p, x) (*(near *)(p) = (x))
+#define ALL(x) ((vf){0} + (x))
+#define AS_INT(x) ((vi)(x))
+#define AS_FLOAT(x) ((vf)(x))
+#define WHERE(mask, x, y) ((vf)(((mask) & (vi)(x)) | (~(mask) & (vi)(y))))
+#else
+typedef float vf;
+typedef int32_t vi;
+#define LOAD(p) (*(p))
+#define STORE(p, x) (*(p) = (x))
+#define ALL(x) (x)
+#define AS_INT(x) NAMED(as_int)(x)
+#define AS_FLOAT(x) NAMED(as_float)(x)
+#define WHERE(mask, x, y) ((mask) ? (x) : (y))
+static INLINE vi NAMED(as_int)(vf x) { vi i; memcpy(&i, &x, 4); return i; }
+static INLINE vf NAMED(as_float)(vi i) { vf x; memcpy(&x, &i, 4); return x; }
+#endif
+
+/* Cephes' expf, to 2 units in the last place; 0 below -87.3, infinity above 88.7. What is not a number stays none. */
+static INLINE FOR vf NAMED(exp)(vf x) {
+    x = WHERE(x > 89.0f, ALL(89.0f), x);
+    x = WHERE(x < -87.3f, ALL(-87.3f), x);
+    vf n = x * 1.44269504088896341f + 12582912.0f; /* rounded to a whole number, in the lowest bits */
+    const vi bits = AS_INT(n);
+    n -= 12582912.0f;
+    const vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    vf y = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    y = y * (r * r) + r + 1.0f;
+    return y * AS_FLOAT((bits + 126) << 23) * 2.0f;
+}
+
+static INLINE FOR vf NAMED(logistic)(vf x) { return 1.0f / (1.0f + NAMED(exp)(-x)); }
+
+/* A rational function (that of Eigen), to 3.4e-7. */
+static INLINE FOR vf NAMED(tanh)(vf x) {
+    x = WHERE(x > 7.90531110763549805f, ALL(7.90531110763549805f), x);
+    x = WHERE(x < -7.90531110763549805f, ALL(-7.90531110763549805f), x);
+    const vf s = x * x;
+    vf p = s * -2.76076847742355e-16f + 2.00018790482477e-13f;
+    p = p * s + -8.60467152213735e-11f;
+    p = p * s + 5.12229709037114e-08f;
+    p = p * s + 1.48572235717979e-05f;
+    p = p * s + 6.37261928875436e-04f;
+    p = p * s + 4.89352455891786e-03f;
+    vf q = s * 1.19825839466702e-06f + 1.18534705686654e-04f;
+    q = q * s + 2.26843463243900e-03f;
+    q = q * s + 4.89352518554385e-03f;
+    return x * p / q;
+}
+
+static INLINE FOR vf NAMED(copy)(vf x) { return x; }
+static INLINE FOR vf NAMED(negative)(vf x) { return -x; }
+static INLINE FOR vf NAMED(square)(vf x) { return x * x; }
+static INLINE FOR vf NAMED(reciprocal)(vf x) { return 1.0f / x; }
+static INLINE FOR vf NAMED(absolute)(vf x) { return AS_FLOAT(AS_INT(x) & 0x7fffffff); }
+static INLINE FOR vf NAMED(add)(vf x, vf y) { return x + y; }
+static INLINE FOR vf NAMED(subtract)(vf x, vf y) { return x - y; }
+static INLINE FOR vf NAMED(multiply)(vf x, vf y) { return x * y; }
+static INLINE FOR vf NAMED(divide)(vf x, vf y) { return x / y; }
+/* As numpy's: not a number if one of both is none. */
+static INLINE FOR vf NAMED(maximum)(vf x, vf y) { return WHERE((x > y) | (x != x), x, y); }
+static INLINE FOR vf NAMED(minimum)(vf x, vf y) { return WHERE((x < y) | (x != x), x, y); }
+
+/* Functions of one vector at a time, by the C library. */
+#define BY_LIBRARY(name, function) \
+    static INLINE FOR vf NAMED(name)(vf x) { \
+        float t[LANES]; \
+        STORE(t, x); \
+        for (int k = 0; k < LANES; k++) t[k] = function(t[k]); \
+        return LOAD(t); \
+    }
+BY_LIBRARY(sqrt, sqrtf)
+BY_LIBRARY(log, logf)
+BY_LIBRARY(erf, erff)
+#undef BY_LIBRARY
+static INLINE FOR vf NAMED(power)(vf x, vf y) {
+    float t[LANES], u[LANES];
+    STORE(t, x);
+    STORE(u, y);
+    for (int k = 0; k < LANES; k++) t[k] = powf(t[k], u[k]);
+    return LOAD(t);
+}
+
+/* Elements that do not lie one after the other, or are fewer than a vector: vector by vector through memory. */
+#define GATHERED(VALUE) \
+    for (int32_t i = 0; i < n; i += LANES) { \
+        const int32_t width = n - i < LANES ? n - i : LANES; \
+        float t[LANES] = {0}, u[LANES] = {0}; \
+        for (int32_t k = 0; k < width; k++) { \
+            t[k] = a[(int64_t)(i + k) * sa]; \
+            if (b) u[k] = b[(int64_t)(i + k) * sb]; \
+        } \
+        const vf x = LOAD(t), y = LOAD(u); \
+        (void)y; \
+        STORE(t, VALUE); \
+        for (int32_t k = 0; k < width; k++) out[(int64_t)(i + k) * so] = t[k]; \
+    }
+/* The last vector ends where the elements end, so it may have some in common with the one before it. It is computed
+ * first, because the result may lie where an operand is. */
+#define STRAIGHT(X, Y, VALUE) \
+    do { \
+        int32_t i = n - LANES; \
+        vf x = X, y = Y; \
+        const vf last = VALUE; \
+        (void)y; \
+        for (i = 0; i + LANES <= n; i += LANES) { \
+            x = X; \
+            y = Y; \
+            STORE(out + i, VALUE); \
+        } \
+        STORE(out + n - LANES, last); \
+    } while (0)
+#define UNARY(name) \
+    static FOR void NAMED(name##_all)(float *out, const float *a, int32_t n, int32_t so, int32_t sa) { \
+        const float *const b = NULL; \
+        const int32_t sb = 0; \
+        if (so == 1 && sa == 1 && n >= LANES) STRAIGHT(LOAD(a + i), x, NAMED(name)(x)); \
+        else GATHERED(NAMED(name)(x)) \
+    }
+#define BINARY(name) \
+    static FOR void NAMED(name##_all)( \
+        float *out, const float *a, const float *b, int32_t n, int32_t so, int32_t sa, int32_t sb) { \
+        const int straight = so == 1 && n >= LANES; \
+        if (straight && sa == 1 && sb == 1) STRAIGHT(LOAD(a + i), LOAD(b + i), NAMED(name)(x, y)); \
+        else if (straight && sa == 1 && sb == 0) { \
+            const vf every = ALL(*b); \
+            STRAIGHT(LOAD(a + i), every, NAMED(name)(x, y)); \
+        } else if (straight && sa == 0 && sb == 1) { \
+            const vf every = ALL(*a); \
+            STRAIGHT(every, LOAD(b + i), NAMED(name)(x, y)); \
+        } else GATHERED(NAMED(name)(x, y)) \
+    }
+UNARY(copy) UNARY(absolute) UNARY(negative) UNARY(square) UNARY(reciprocal) UNARY(sqrt)
+UNARY(exp) UNARY(logistic) UNARY(tanh) UNARY(log) UNARY(erf)
+BINARY(add) BINARY(subtract) BINARY(multiply) BINARY(divide) BINARY(maximum) BINARY(minimum) BINARY(power)
+#undef UNARY
+#undef BINARY
+
+/* Fold n elements into one; `name` folds two of them. */
+#define FOLD(fold, name) \
+    static FOR float NAMED(fold)(const float *a, int32_t n, int32_t sa, float start) { \
+        float lanes[LANES]; \
+        int32_t i = 0; \
+        if (sa == 1 && n >= LANES) { \
+            vf all = LOAD(a); \
+            for (i = LANES; i + LANES <= n; i += LANES) all = NAMED(name)(all, LOAD(a + i)); \
+            STORE(lanes, all); \
+            for (int width = LANES / 2; width; width /= 2) \
+                for (int k = 0; k < width; k++) lanes[k] = base_##name(lanes[k], lanes[k + width]); \
+            start = base_##name(start, lanes[0]); \
+        } \
+        for (; i < n; i++) start = base_##name(start, a[(int64_t)i * sa]); \
+        return start; \
+    }
+FOLD(sum_of, add) FOLD(max_of, maximum) FOLD(min_of, minimum)
+#undef FOLD
+
+static FOR void NAMED(softmax)(float *out, const float *a, int32_t n) {
+    const float top = NAMED(max_of)(a, n, 1, -INFINITY);
+    NAMED(subtract_all)(out, a, &top, n, 1, 1, 0);
+    NAMED(exp_all)(out, out, n, 1, 1);
+    const float scale = 1.0f / NAMED(sum_of)(out, n, 1, 0.0f);
+    NAMED(multiply_all)(out, out, &scale, n, 1, 1, 0);
+}
+
+/* One block of COLUMNS columns of a product: several rows at a time, each with sums of its own, so that no sum waits
+ * for the one before it. LOADED(w) makes a vector of the weights at w; EACH is their type. */
+#define BLOCK_OF(COLUMNS, EACH, LOADED) \
+    do { \
+        enum { WIDTH = COLUMNS / LANES, ROWS = WIDTH >= 8 ? 1 : 8 / WIDTH }; \
+        const EACH *w = (const EACH *)weights; \
+        vf sums[ROWS][WIDTH]; \
+        int32_t i = 0; \
+        EVERY(r, ROWS) EVERY(k, WIDTH) sums[r][k] = ALL(0.0f); \
+        for (; i + ROWS <= m; i += ROWS, w += ROWS * COLUMNS) \
+            EVERY(r, ROWS) { \
+                const vf each = ALL(x[i + r]); \
+                EVERY(k, WIDTH) sums[r][k] += each * LOADED(w + r * COLUMNS + k * LANES); \
+            } \
+        for (; i < m; i++, w += COLUMNS) { \
+            const vf each = ALL(x[i]); \
+            EVERY(k, WIDTH) sums[0][k] += each * LOADED(w + k * LANES); \
+        } \
+        for (int r = 1; r < ROWS; r++) EVERY(k, WIDTH) sums[0][k] += sums[r][k]; \
+        weights = (const char *)w; \
+        const int32_t left = n - j; \
+        if (left >= COLUMNS) { \
+            EVERY(k, WIDTH) { \
+                const int32_t at = j + k * LANES; \
+                const vf sum = scales ? sums[0][k] * LOAD(scales + at) : sums[0][k]; \
+                STORE(y + at, start ? sum + LOAD(start + at) : sum); \
+            } \
+        } else { \
+            float all[COLUMNS]; \
+            EVERY(k, WIDTH) STORE(all + k * LANES, sums[0][k]); \
+            for (int32_t k = 0; k < left; k++) \
+                y[j + k] = (scales ? all[k] * scales[j + k] : all[k]) + (start ? start[j + k] : 0.0f); \
+        } \
+        j += COLUMNS; \
+    } while (0)
+#define PRODUCT_OF(name, EACH, LOADED) \
+    static FOR void NAMED(name)( \
+        float *y, const float *x, const float *start, const char *weights, const float *scales, int32_t m, int32_t n) { \
+        int32_t j = 0; \
+        while (n - j > WIDE - NARROW) BLOCK_OF(WIDE, EACH, LOADED); \
+        while (n > j) BLOCK_OF(NARROW, EACH, LOADED); \
+    }
+PRODUCT_OF(product, float, LOAD)
+#ifdef FROM_HALF
+PRODUCT_OF(product_of_halves, uint16_t, FROM_HALF)
+#endif
+#ifdef FROM_BYTES
+PRODUCT_OF(product_of_bytes, int8_t, FROM_BYTES)
+#endif
+#undef PRODUCT_OF
+#undef BLOCK_OF
+
+static FOR void NAMED(product_all)(const Operation *o, float *y, const float *x, const float *start, const char *w) {
+    switch (o->type) {
+#ifdef FROM_HALF
+    case HALF: NAMED(product_of_halves)(y, x, start, w, NULL, o->m, o->n); break;
+#endif
+#ifdef FROM_BYTES
+    case BYTES: NAMED(product_of_bytes)(y, x, start, w, (const float *)(w + (int64_t)o->m * ROUNDED(o->n)), o->m, o->n); break;
+#endif
+    default: NAMED(product)(y, x, start, w, NULL, o->m, o->n);
+    }
+}
+
+/* y = x @ b, of a row of a matrix: stride[A] of x, stride[C] from row to row of b, stride[B] within a row. */
+static FOR void NAMED(matmul)(const Operation *o, float *y, const float *x, const float *b) {
+    const int64_t sx = o->stride[A], down = o->stride[C], along = o->stride[B], so = o->stride[OUT];
+    int32_t j = 0;
+    if (along == 1 && so == 1)
+        for (; j + LANES <= o->n; j += LANES) {
+            vf sum = ALL(0.0f);
+            for (int32_t i = 0; i < o->m; i++) sum += ALL(x[i * sx]) * LOAD(b + i * down + j);
+            STORE(y + j, sum);
+        }
+    for (; j < o->n; j++) {
+        float sum = 0.0f;
+        for (int32_t i = 0; i < o->m; i++) sum += x[i * sx] * b[i * down + j * along];
+        y[j * so] = sum;
+    }
+}
+
+static FOR int NAMED(do_one)(const Operation *o, char *to, const char *at, const char *bt, const char *ct) {
+    float *const out = (float *)to;
+    const float *const a = (const float *)at, *const b = (const float *)bt;
+    const int32_t n = o->n, so = o->stride[OUT], sa = o->stride[A], sb = o->stride[B];
+#define CASE1(CODE, name) case CODE: NAMED(name##_all)(out, a, n, so, sa); break;
+#define CASE2(CODE, name) case CODE: NAMED(name##_all)(out, a, b, n, so, sa, sb); break;
+    switch (o->code) {
+    CASE1(COPY, copy) CASE1(ABSOLUTE, absolute) CASE1(NEGATIVE, negative) CASE1(SQUARE, square)
+    CASE1(RECIPROCAL, reciprocal) CASE1(SQRT, sqrt) CASE1(EXP, exp) CASE1(LOGISTIC, logistic) CASE1(TANH, tanh)
+    CASE1(LOG, log) CASE1(ERF, erf)
+    CASE2(ADD, add) CASE2(SUBTRACT, subtract) CASE2(MULTIPLY, multiply) CASE2(DIVIDE, divide)
+    CASE2(MAXIMUM, maximum) CASE2(MINIMUM, minimum) CASE2(POWER, power)
+    case PRODUCT: NAMED(product_all)(o, out, a, b, ct); break;
+    case MATMUL: NAMED(matmul)(o, out, a, b); break;
+    case SUM: *out = NAMED(sum_of)(a, n, sa, 0.0f); break;
+    case MAX: *out = NAMED(max_of)(a, n, sa, -INFINITY); break;
+    case MIN: *out = NAMED(min_of)(a, n, sa, INFINITY); break;
+    case SOFTMAX: NAMED(softmax)(out, a, n); break;
+    case ROW: return row(o, to, at, bt);
+    case CHECK: { /* 0 times a number is 0, and 0 times anything else is not */
+        float sum = 0.0f;
+        for (int32_t i = 0; i < n; i++) sum += a[i] * 0.0f;
+        return sum == 0.0f ? DONE : NOT_FINITE;
+    }
+    default: typed(o, to, at, bt, ct);
+    }
+#undef CASE1
+#undef CASE2
+    return DONE;
+}
+
+static FOR int NAMED(run)(const Operation *o, const Operation *end) {
+    for (; o < end; o++) {
+        const Repeated *const r = o->repeated;
+        int status;
+        if (!r) {
+            if ((status = NAMED(do_one)(o, o->out, o->a, o->b, o->c))) return status;
+            continue;
+        }
+        int64_t at[MOST_DIMENSIONS] = {0};
+        int64_t moved[4] = {0};
+        for (int64_t axis = 0; axis >= 0;) {
+            status = NAMED(do_one)(
+                o, o->out + moved[OUT], o->a + moved[A], o->b ? o->b + moved[B] : NULL, o->c ? o->c + moved[C] : NULL);
+            if (status) return status;
+            for (axis = r->dimensions - 1; axis >= 0; axis--) {
+                for (int k = 0; k < 4; k++) moved[k] += r->strides[k][axis];
+                if (++at[axis] < r->shape[axis]) break;
+                for (int k = 0; k < 4; k++) moved[k] -= r->strides[k][axis] * r->shape[axis];
+                at[axis] = 0;
+            }
+        }
+    }
+    return DONE;
+}
+#undef vf
+#undef vi
+#undef near
+#undef LOAD
+#undef STORE
+#undef ALL
+#undef AS_INT
+#undef AS_FLOAT
+#undef WHERE
+#undef GATHERED
+#undef STRAIGHT

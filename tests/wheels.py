@@ -1,0 +1,89 @@
+"""Build the two wheels, from the files of the project alone: make wheels
+
+One is for Python 3.10 and later on this kind of machine (abi3) and has the compiled engine inside, or is not there;
+the other one is pure, for all machines.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+ENGINE = "stepcell/runtime/interpreters/native/_engine."
+_TABLE = re.compile(r"\[\[tool\.setuptools\.ext-modules\]\]\n(?:.+\n)+")  # of the engine in pyproject.toml
+_LIMITED = "--config-settings=--build-option=--py-limited-api=cp310"
+
+
+def copy_source(folder: Path) -> Path:
+    """Copy the files of the project and return where they are: a build/ that lies about would end up in a wheel."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    return folder
+
+
+def build_wheel(folder: Path, *, pure: bool) -> Path:
+    """Build a wheel into `folder`, and return its path.
+
+    Args:
+        folder: An existing folder.
+        pure: The one without the engine.
+
+    Raises:
+        SystemExit: It cannot be built, or its name does not say what is inside. There is no wheel then.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        source, made = copy_source(Path(work) / "source"), Path(work) / "wheel"
+        project = source / "pyproject.toml"
+        text = project.read_text(encoding="utf-8")
+        table = _TABLE.search(text)
+        assert table is not None, "pyproject.toml has no table of the engine"
+        required = table[0].replace("optional = true", "optional = false")
+        assert required != table[0], "the engine is not optional"
+        project.write_text(text.replace(table[0], "" if pure else required), encoding="utf-8")
+        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(made)]
+        options = [] if pure else [_LIMITED]
+        if subprocess.run([*pip, *options, str(source)], env=ENVIRONMENT, check=False).returncode:
+            raise SystemExit("There is no wheel: it could not be built.")
+        (path,) = made.glob("*.whl")
+        problem = problem_of(path)
+        if problem or pure != path.name.endswith("-py3-none-any.whl"):
+            raise SystemExit(f"There is no wheel: {problem or 'it is of the other kind'}.")
+        return Path(shutil.move(path, folder / path.name))
+
+
+def problem_of(wheel: Path) -> str:
+    """Return what is wrong with the name of a wheel, "" if it is right."""
+    with zipfile.ZipFile(wheel) as archive:
+        engines = [name for name in archive.namelist() if name.startswith(ENGINE) and not name.endswith(".pyi")]
+    tag = wheel.name.removesuffix(".whl").split("-", 2)[-1]
+    if tag == "py3-none-any":
+        return f"{wheel.name} is for all machines and has {engines[0]} inside" if engines else ""
+    if not tag.startswith("cp310-abi3-"):
+        return f"{wheel.name} is for one version of Python"
+    if [Path(name).name.split(".")[1] for name in engines] not in (["abi3"], ["pyd"]):
+        return f"{wheel.name} has no engine by the stable interface inside, but {engines or 'none'}"
+    return ""
+
+
+def main() -> None:
+    """Build both into dist/."""
+    folder = ROOT / "dist"
+    folder.mkdir(exist_ok=True)
+    for pure in (False, True):
+        print(build_wheel(folder, pure=pure).relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
