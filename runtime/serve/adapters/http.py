@@ -99,6 +99,7 @@ class HttpSource:
         self._thread.join(END_SECONDS + 3)
 
     def _watch(self, service: Any) -> None:
+        self._requests.service = service
         service.subscribe(self._observe)
 
     def _observe(self, outcomes: Sequence[Outcome]) -> None:

@@ -108,7 +108,9 @@ def make_app(requests: Requests, events: EventStream, metrics: Metrics) -> App:
         try:
             metrics.status = await requests.call(status_of)
         except UnavailableError as error:
-            metrics.status = {**metrics.status, "ready": False, "reason": str(error)}
+            status = requests.service and requests.service.status
+            reason = status.reason if status and not status.ready else str(error)
+            metrics.status = {**metrics.status, "ready": False, "reason": reason}
         metrics.readers, metrics.dropped = events.readers, events.dropped
 
     async def show_status(_: Request) -> Any:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ...common.printable import printable_json
 from .base import BACKEND, BAD_RECORD, GAP, NOT_FINITE, NOT_STARTED, REFUSED, TOO_LONG, UNKNOWN_SYMBOL, Outcome
 
-STOPPING, FULL, TIMEOUT = "stopping", "full", "timeout"
+NOT_READY, STOPPING, FULL, TIMEOUT = "not-ready", "stopping", "full", "timeout"
 _STATUS = {
     BAD_RECORD: HTTPStatus.BAD_REQUEST,
     UNKNOWN_SYMBOL: HTTPStatus.UNPROCESSABLE_ENTITY,

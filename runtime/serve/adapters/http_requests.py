@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from .base import Inbox, InboxClosedError, Incoming, Outcome, Source
-from .http_records import FULL, STOPPING, TIMEOUT
+from .http_records import FULL, NOT_READY, STOPPING, TIMEOUT
 
 _T = TypeVar("_T")
 ANSWER_SECONDS = 30.0  # that a record may take until it is kept
@@ -19,7 +19,7 @@ class UnavailableError(Exception):
     """The service takes no record now, or did not answer in time.
 
     Attributes:
-        code: "stopping", "full" or "timeout".
+        code: "not-ready", "stopping", "full" or "timeout".
     """
 
     def __init__(self, code: str, text: str) -> None:
@@ -43,6 +43,9 @@ class Requests:
     """Puts the records of requests into an inbox and wakes the requests once their records are kept.
 
     One wake-up for each group of records, however many requests it answers.
+
+    Attributes:
+        service: The service; None until it has begun to take records.
     """
 
     def __init__(self, source: Source, inbox: Inbox, loop: asyncio.AbstractEventLoop) -> None:
@@ -56,6 +59,7 @@ class Requests:
         self._source, self._inbox, self._loop = source, inbox, loop
         self._open: dict[Waiting, None] = {}  # in the order of their deadlines
         self._is_stopping = False
+        self.service: Any = None
 
     async def step(self, stream: str, contents: Sequence[bytes]) -> list[Outcome]:
         """Have records stepped; return what became of each once all are kept.
@@ -65,6 +69,8 @@ class Requests:
         """
         if self._is_stopping:
             raise _stopping()
+        if self.service is not None and not self.service.status.ready:
+            raise UnavailableError(NOT_READY, f"{self.service.status.reason} Nothing was stepped. Send this again later.")
         waiting = Waiting(self._loop.create_future(), len(contents), self._loop.time() + ANSWER_SECONDS)
         records = [Incoming(content, stream, token=waiting) for content in contents]
         try:

@@ -1,6 +1,7 @@
 // What the page asks the server, and the events that come from it. Text alone passes: nothing here is markup.
 
 const KEY = "stepcell-token";
+const SILENCE = 40_000; // milliseconds: the server gives a sign of life every 15 s
 let token = sessionStorage.getItem(KEY) ?? "";
 
 export class TokenWanted extends Error {}
@@ -31,8 +32,11 @@ export const streamPath = (name) => `v1/streams/${encodeURIComponent(name)}`;
 export async function follow(last, take, tell) {
     let lastId = "", pause = 250;
     for (;;) {
+        const ending = new AbortController();
+        let alarm = setTimeout(() => ending.abort(), SILENCE);
         try {
-            const response = await ask(`v1/answers?newest&last=${last}`, lastId ? { "last-event-id": lastId } : {});
+            const headers = lastId ? { "last-event-id": lastId } : {};
+            const response = await ask(`v1/answers?newest&last=${last}`, headers, ending.signal);
             if (!response.ok) throw new Error(String(response.status));
             await tell("live");
             pause = 250;
@@ -41,6 +45,8 @@ export async function follow(last, take, tell) {
             for (;;) {
                 const { value, done } = await reader.read();
                 if (done) break;
+                clearTimeout(alarm);
+                alarm = setTimeout(() => ending.abort(), SILENCE);
                 text += value;
                 const events = text.split("\n\n");
                 text = events.pop();
@@ -56,6 +62,7 @@ export async function follow(last, take, tell) {
         } catch (error) {
             if (error instanceof TokenWanted) throw error;
         }
+        clearTimeout(alarm);
         await tell("lost");
         await new Promise((resolve) => setTimeout(resolve, pause));
         pause = Math.min(pause * 2, 3000);

@@ -54,7 +54,11 @@ export function drawSurprise(canvas, points, threshold) {
     context.setLineDash([]);
     context.textAlign = "left";
     context.textBaseline = "bottom";
-    context.fillText(`threshold ${threshold.toFixed(1)}`, left + 4, y(threshold) - 2);
+    const label = `threshold ${threshold.toFixed(1)}`, { width: wide } = context.measureText(label);
+    context.fillStyle = style("--card");
+    context.fillRect(left + 2, y(threshold) - 17, wide + 6, 15); // the bars behind the label
+    context.fillStyle = style("--high");
+    context.fillText(label, left + 5, y(threshold) - 3);
 }
 
 /** Draw columns of numbers: low-end colour below 0, high-end colour above, by the largest of all. */

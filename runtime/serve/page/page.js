@@ -54,8 +54,11 @@ function announce(text) { // a screen reader must not be flooded
     element("news").textContent = text;
 }
 
+let atEnd = true; // the newest symbol stays in view, unless one has scrolled back to others
+
 function select(name) {
     selected = name;
+    atEnd = true;
     known(name);
     element("stream").hidden = false;
     dirty = true;
@@ -140,13 +143,17 @@ function showStreams() {
         put(seq, stream.seq === null ? "" : `#${number.format(stream.seq)}`);
         put(last.firstChild, stream.points.slice(-LAST).map((each) => shown(each.input)).join(" › ") || "–");
         button.classList.toggle("unusual", stream.points.slice(-LAST).some((each) => each.alert));
-        if (stream.name === selected) button.setAttribute("aria-current", "true");
-        else button.removeAttribute("aria-current");
+        if (stream.name !== selected) button.removeAttribute("aria-current");
+        else if (!button.hasAttribute("aria-current")) {
+            button.setAttribute("aria-current", "true");
+            const list = item.parentElement, top = item.offsetTop;
+            if (top < list.scrollTop || top + item.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top;
+        }
     });
 }
 
 function showSymbols(stream) {
-    const list = element("symbols"), atEnd = list.scrollLeft + list.clientWidth > list.scrollWidth - 40;
+    const list = element("symbols");
     reconcile(list, stream.points.slice(-SHOWN), () => made("li", "", null), (item, point) => {
         put(item, shown(point.input));
         item.className = point.error ? "error" : point.alert ? "alert" : "";
@@ -235,8 +242,8 @@ function showCounters(status) {
         ["Per second", rate === null || rate < 0 ? "–" : number.format(rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate)), ""],
         ["Unusual", number.format(status.alerts ?? 0), "", (status.alerts ?? 0) > 0],
         ["Errors", number.format(status.errors ?? 0), "", (status.errors ?? 0) > 0],
-        ["Undelivered", number.format(status.undelivered ?? 0), "answers"],
-        ["Last commit", ago, unit],
+        ["Undelivered", number.format(status.undelivered ?? 0), ""],
+        ["Commit", ago, unit],
     ];
     reconcile(element("counters"), counters, () => {
         const item = made("div", "", null);
@@ -291,6 +298,9 @@ element("token-form").addEventListener("submit", (event) => {
     setToken(element("token").value);
     put(element("token-problem"), "");
     begin();
+});
+element("symbols").addEventListener("scroll", ({ target }) => {
+    atEnd = target.scrollLeft + target.clientWidth > target.scrollWidth - 40;
 });
 element("streams").addEventListener("click", (event) => {
     const button = event.target.closest("button");
