@@ -130,38 +130,6 @@ class Service:
             self.engine.streams.drop(key)
         return len(known)
 
-    def state(self, stream: str) -> dict[str, Any] | None:
-        """Return where a stream is, as JSON: its next number, symbols seen, last answer and state; None: not known.
-
-        For `Inbox.call`.
-
-        Raises:
-            OutputError, DamagedStateError: The store cannot be read, or does not hold what was put there.
-        """
-        known = self.engine.streams.known(stream)
-        if known is None:
-            return None
-        snapshot, note = known
-        return {
-            "stream": stream,
-            "next_seq": note.next_seq,
-            "symbols_seen": snapshot.symbols_seen,
-            "open": note.is_open,
-            "answer": None if note.answer is None else json.loads(note.answer),
-            "state": {name: array[0].tolist() for name, array in snapshot.state.items()},
-            "model": self.engine.model.manifest.fingerprint,
-        }
-
-    def streams(self, most: int = 1000, after: str = "") -> list[str]:
-        """Return the keys of streams in the store, in the order of their bytes: at most so many, behind `after`.
-
-        For `Inbox.call`.
-
-        Raises:
-            OutputError: The store cannot be read.
-        """
-        return self.store.some_keys(most, after)
-
     def _loop(self) -> None:
         while not self._stopped_by and self._failure is None:
             self.notifier.beat()

@@ -117,10 +117,19 @@ class ServiceStore(SqliteStore):
         """Return the number of streams."""
         return int(self._select("SELECT count(*) FROM streams")[0][0])
 
-    def some_keys(self, most: int, after: str) -> list[str]:
-        """Return at most so many keys of streams behind `after`, in the order of their bytes."""
-        rows = self._select("SELECT key FROM streams WHERE key > ? ORDER BY key LIMIT ?", to_bytes(after), most)
-        return [bytes(key).decode(errors="surrogatepass") for (key,) in rows]
+    def some_streams(self, most: int, after: str | None) -> list[tuple[str, int, float]]:
+        """Return streams with symbols seen and time of the last step, in the order of the bytes of their keys.
+
+        Args:
+            most: How many at most.
+            after: Begin behind this key; None: with the first.
+        """
+        compare, begin = (">=", b"") if after is None else (">", to_bytes(after))
+        sql = f"SELECT key, symbols_seen, used FROM streams WHERE key {compare} ? ORDER BY key LIMIT ?"
+        return [
+            (bytes(key).decode(errors="surrogatepass"), seen, used)
+            for key, seen, used in self._select(sql, begin, most)
+        ]
 
     def _select(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self.usable():

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ...common.errors import NoProbabilitiesError
-from ...streams.sqlite_store import to_bytes
 from ...tasks.anomaly import Threshold
 from .service import Service
 from .status import COMMIT_BOUNDS
@@ -34,9 +33,11 @@ def stream_of(service: Service, stream: str) -> dict[str, Any] | None:
         "stream": stream,
         "seq": None if note.next_seq is None else note.next_seq - 1,
         "symbols_seen": snapshot.symbols_seen,
+        "open": note.is_open,
         "answer": None if note.answer is None else json.loads(note.answer),
         "next": _likeliest(engine.watch(stream)),
         "state": {name: values[0].tolist() for name, values in snapshot.state.items()},
+        "model": engine.model.manifest.fingerprint,
     }
 
 
@@ -51,14 +52,9 @@ def streams_of(service: Service, limit: int, after: str | None) -> dict[str, Any
     Raises:
         OutputError: The store cannot be read.
     """
-    begin = b"" if after is None else to_bytes(after)
-    compare = ">=" if after is None else ">"
-    sql = f"SELECT key, symbols_seen, used FROM streams WHERE key {compare} ? ORDER BY key LIMIT ?"
-    with service.store.usable():
-        rows = service.store.database.execute(sql, (begin, limit)).fetchall()
     found = [
-        {"stream": key.decode(errors="surrogatepass"), "symbols_seen": seen, "used": round(used, 3)}
-        for key, seen, used in rows
+        {"stream": key, "symbols_seen": seen, "used": round(used, 3)}
+        for key, seen, used in service.store.some_streams(limit, after)
     ]
     return {"streams": found, "next": found[-1]["stream"] if len(found) == limit else None}
 

@@ -113,7 +113,9 @@ def test_without_a_token_the_names_of_this_machine_are_answered(local, host):
     assert local.ask("GET", "/readyz", host=host)[0] == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "127.evil.example", "localhost.", "[::2]"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:80", "127.evil.example", "localhost.", "[::2]"]
+)
 def test_another_name_of_this_machine_is_refused(local, host):
     status, found = local.ask("GET", "/v1/streams", host=host)
     assert (status, found["code"]) == (403, "host")

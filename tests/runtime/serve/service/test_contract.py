@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from stepcell.runtime.common.errors import InputError, OptionError, OutputError
 from stepcell.runtime.serve.adapters.base import REFUSED, REPEATED, SKIPPED, STEPPED, Incoming
 from stepcell.runtime.serve.service.options import ServeOptions
 from stepcell.runtime.serve.service.store import ServiceStore
+from stepcell.runtime.serve.service.view import stream_of, streams_of
 
 MODEL = load(DATA / "memory.tflite", backend="numpy")
 
@@ -400,12 +402,12 @@ def test_a_call_sees_what_is_kept(store):
 
 
 def test_a_service_tells_where_its_streams_are(store):
-    calls = [lambda service: service.streams(), lambda service: service.state("b"), lambda service: service.state("c")]
+    calls = [lambda service: streams_of(service, 9, None), *(partial(stream_of, stream=name) for name in "bc")]
     source = ListSource([*numbered("30", "b"), *numbered("4", "a")], calls=calls)
     serve_source(store, source, MODEL)
     streams, state, none = (result.result(0) for result in source.results)
-    assert (streams, none) == (["a", "b"], None)
-    assert (state["next_seq"], state["symbols_seen"], state["answer"]["seq"]) == (2, 2, 1)
+    assert ([each["stream"] for each in streams["streams"]], none) == (["a", "b"], None)
+    assert (state["seq"], state["symbols_seen"], state["answer"]["seq"]) == (1, 2, 1)
     assert {name: len(numbers) for name, numbers in state["state"].items()} == {
         tensor.name: tensor.shape[0] for tensor in MODEL.manifest.state
     }
