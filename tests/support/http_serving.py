@@ -27,8 +27,8 @@ class HttpService:
     """
 
     def __init__(
-        self, store: Path, model: Any, *, address: Address = LOCAL, token: str | None = None, sources: Sequence[Any] = (),
-        outputs: Sequence[Any] = (), **options: Any,
+        self, store: Path, model: Any, *, address: Address = LOCAL, token: str | None = None,
+        sources: Sequence[Any] = (), outputs: Sequence[Any] = (), **options: Any,
     ) -> None:  # fmt: skip
         self._store, self._model, self._sources, self._outputs = store, model, sources, outputs
         self._options = options

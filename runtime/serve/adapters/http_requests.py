@@ -69,10 +69,9 @@ class Requests:
         """
         if self._is_stopping:
             raise _stopping()
-        if self.service is not None and not self.service.status.ready:
-            raise UnavailableError(
-                NOT_READY, f"{self.service.status.reason} Nothing was stepped. Send this again later."
-            )
+        status = None if self.service is None else self.service.status
+        if status is not None and not status.ready:
+            raise UnavailableError(NOT_READY, f"{status.reason} Nothing was stepped. Send this again later.")
         waiting = Waiting(self._loop.create_future(), len(contents), self._loop.time() + ANSWER_SECONDS)
         records = [Incoming(content, stream, token=waiting) for content in contents]
         try:

@@ -28,7 +28,7 @@ def samples_of(text):
 
 def test_metrics_count_what_a_service_has_done(tmp_path):
     lines = [{"stream": "pipe", "symbol": symbol} for symbol in "30"]
-    source = ListSource(lines, "pipe", ends=False)
+    source = ListSource(lines, "pipe")
     with HttpService(tmp_path / "state.db", MODEL, sources=[source], alert_below=0.01) as served:
         for seq, symbol in enumerate("30124"):
             served.step("press", {"seq": seq, "symbol": symbol})

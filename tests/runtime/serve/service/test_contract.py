@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +16,6 @@ from stepcell.runtime.common.errors import InputError, OptionError, OutputError
 from stepcell.runtime.serve.adapters.base import REFUSED, REPEATED, SKIPPED, STEPPED, Incoming
 from stepcell.runtime.serve.service.options import ServeOptions
 from stepcell.runtime.serve.service.store import ServiceStore
-from stepcell.runtime.serve.service.view import stream_of, streams_of
 
 MODEL = load(DATA / "memory.tflite", backend="numpy")
 
@@ -393,28 +391,3 @@ def test_a_second_output_begins_behind_what_was_answered_before(store):
         new_service(MODEL, opened, [ListSource(numbered("1", first=2))], [first, second]).run()
     assert first.texts == second.texts
     assert len(first.texts) == 1
-
-
-def test_a_call_sees_what_is_kept(store):
-    source = ListSource(numbered("301"), calls=[lambda service: service.store.find("press")[1]["serve"]["next_seq"]])
-    serve_source(store, source, MODEL)
-    assert source.results[0].result(0) == 3
-
-
-def test_a_service_tells_where_its_streams_are(store):
-    calls = [lambda service: streams_of(service, 9, None), *(partial(stream_of, stream=name) for name in "bc")]
-    source = ListSource([*numbered("30", "b"), *numbered("4", "a")], calls=calls)
-    serve_source(store, source, MODEL)
-    streams, state, none = (result.result(0) for result in source.results)
-    assert ([each["stream"] for each in streams["streams"]], none) == (["a", "b"], None)
-    assert (state["seq"], state["symbols_seen"], state["answer"]["seq"]) == (1, 2, 1)
-    assert {name: len(numbers) for name, numbers in state["state"].items()} == {
-        tensor.name: tensor.shape[0] for tensor in MODEL.manifest.state
-    }
-
-
-def test_a_stream_that_was_forgotten_begins_anew(store):
-    source = ListSource(numbered("30"), calls=[lambda service: service.forget(["press", "nobody"])])
-    serve_source(store, source, MODEL)
-    assert source.results[0].result(0) == 1
-    assert symbols_of(serve_records(store, numbered("4", first=17), MODEL)) == predicted("4")
