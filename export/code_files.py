@@ -11,7 +11,7 @@ from ..runtime.common.atomic_write import atomic_write
 from ..runtime.format.model_file import ModelFile, read_model_file
 from .c.compiler import SANITIZED, CompiledStep, find_compiler
 from .c.names import check_name, name_for
-from .c.prove import first_steps
+from .c.runs import first_steps
 from .c.source import c_source
 from .ops.precision import FLOAT32
 from .parity.check import compare, require
@@ -88,7 +88,7 @@ def build_code(
             for run in expected.runs.values():
                 sanitized.trace(first_steps(run.spec, _SANITIZED_STEPS))
             found = _compare(file, expected, compiled, "c", f"C, {version}")
-        use = source.plan.memory_use()
+        use = source.memory_use
         notes.append(
             f"{name}.c: {_worst(found)} from Keras, compiled by {version}; {use.constants:,} bytes of constants, "
             f"{use.state:,} of state, {use.work:,} of scratch memory"

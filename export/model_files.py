@@ -13,11 +13,12 @@ from ..runtime.format.model_file import ONNX, TFLITE, pack, unpack
 from ..runtime.format.tensor_specs import Inputs
 from .onnx.convert import onnx_payload
 from .onnx.sequence import sequence_payload
+from .ops.golden import with_measured_tolerance
 from .ops.precision import FLOAT32, INT8, SEQUENCE, container_of, file_name
 from .parity.check import measure, require
 from .parity.device_process import DeviceProcesses, those_that_take
 from .parity.expected import Expected
-from .parity.golden import golden_of, with_measured_tolerance
+from .parity.golden import golden_of
 from .parity.parity import Parity
 from .prepare import PreparedModel
 from .tflite.convert import tflite_payload

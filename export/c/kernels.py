@@ -6,6 +6,8 @@ tangent 3.4e-7 absolute. What is not a number stays none.
 
 from __future__ import annotations
 
+from .tables import TABLE_KERNELS
+
 # Coefficients: Cephes, expf (S. Moshier).
 _EXP = """\
 /* e to the power of x, between e^-87 and e^88. */
@@ -73,7 +75,8 @@ static void NAME_softmax(const float *x, float *y, int n)
     for (int i = 0; i < n; i++) y[i] /= sum;
 }
 """
-# Four columns in four variables: compilers for small cores keep these in registers, and an array of four not.
+# Four columns in four variables: compilers for small cores keep these in registers, and an array of four not. Two rows
+# at a time take an eighth less instructions on a Cortex-M4.
 _PRODUCT = """\
 /* y = start + x w, for m numbers x, n numbers y, and w in blocks of 4 columns: (n / 4, m, 4). start may be y, or 0. */
 static void NAME_product(const float *x, int m, const float *w, const float *start, float *y, int n)
@@ -81,12 +84,25 @@ static void NAME_product(const float *x, int m, const float *w, const float *sta
     for (int j = 0; j < n; j += 4) {
         float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
         const int width = n - j;
-        for (const float *p = x, *end = x + m; p < end; p++, w += 4) {
+        const float *p = x;
+        for (const float *end = x + m - 1; p < end; p += 2, w += 8) {
+            const float v = p[0], next = p[1];
+            a += v * w[0];
+            b += v * w[1];
+            c += v * w[2];
+            d += v * w[3];
+            a += next * w[4];
+            b += next * w[5];
+            c += next * w[6];
+            d += next * w[7];
+        }
+        if (m % 2) {
             const float v = *p;
             a += v * w[0];
             b += v * w[1];
             c += v * w[2];
             d += v * w[3];
+            w += 4;
         }
         if (start) {
             a += start[j];
@@ -101,6 +117,52 @@ static void NAME_product(const float *x, int m, const float *w, const float *sta
     }
 }
 """
+_PRODUCT8 = """\
+/* y = start + x (w scales), for m numbers x, n numbers y, and int8 w in blocks of 4 columns. x is brought to integers q
+   up to `levels`, which the weights allow: no sum is beyond 32 bits. start may be y, or 0. */
+static void NAME_product8(const float *x, int m, float levels, int16_t *q, const int8_t *w, const float *scales,
+                          const float *start, float *y, int n)
+{
+    uint32_t largest = 0;
+    float top, to, back;
+    for (int i = 0; i < m; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= 0x7FFFFFFFu;
+        largest = largest < bits ? bits : largest;
+    }
+    memcpy(&top, &largest, sizeof top);
+    if (largest >= 0x7F800000u) { /* not finite, which the caller finds in y */
+        for (int j = 0; j < n; j++) y[j] = NAN;
+        return;
+    }
+    to = top > 1e-30f ? levels / top : 0.0f;
+    back = top / levels;
+    for (int i = 0; i < m; i++) q[i] = (int16_t)(x[i] * to + (x[i] < 0.0f ? -0.5f : 0.5f));
+    for (int j = 0; j < n; j += 4) {
+        int32_t a = 0, b = 0, c = 0, d = 0;
+        const int width = n - j;
+        for (const int16_t *p = q, *end = q + m; p < end; p++, w += 4) {
+            const int32_t v = *p;
+            a += v * w[0];
+            b += v * w[1];
+            c += v * w[2];
+            d += v * w[3];
+        }
+        y[j] = (start ? start[j] : 0.0f) + (float)a * (back * scales[j]);
+        if (width > 1) y[j + 1] = (start ? start[j + 1] : 0.0f) + (float)b * (back * scales[j + 1]);
+        if (width > 2) y[j + 2] = (start ? start[j + 2] : 0.0f) + (float)c * (back * scales[j + 2]);
+        if (width > 3) y[j + 3] = (start ? start[j + 3] : 0.0f) + (float)d * (back * scales[j + 3]);
+    }
+}
+"""
+_ROW8 = """\
+/* y = row scales */
+static void NAME_row8(const int8_t *row, const float *scales, float *y, int n)
+{
+    for (int i = 0; i < n; i++) y[i] = (float)row[i] * scales[i];
+}
+"""
 # Name -> the function, and those that it calls. In an order in which each comes after these.
 KERNELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "exp": (_EXP, ()),
@@ -108,12 +170,15 @@ KERNELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tanh": (_TANH, ()),
     "softmax": (_SOFTMAX, ("exp",)),
     "product": (_PRODUCT, ()),
+    "product8": (_PRODUCT8, ()),
+    "row8": (_ROW8, ()),
 }
 
 
-def kernels_text(used: set[str], name: str) -> str:
-    """Return the functions that `used` ones need, those of a model called `name`."""
+def kernels_text(used: set[str], name: str, *, tables: bool = False) -> str:
+    """Return the functions that `used` ones need, those of a model called `name`; `tables`: those of `tables.py`."""
+    kernels = {**TABLE_KERNELS, **KERNELS, **TABLE_KERNELS} if tables else KERNELS
     needed = set(used)
     for kernel in used:
-        needed.update(KERNELS[kernel][1])
-    return "\n".join(text for kernel, (text, _) in KERNELS.items() if kernel in needed).replace("NAME_", f"{name}_")
+        needed.update(kernels[kernel][1])
+    return "\n".join(text for kernel, (text, _) in kernels.items() if kernel in needed).replace("NAME_", f"{name}_")

@@ -26,10 +26,12 @@ _ON_A_LINE = 12
 TYPES = {
     "float32": "float",
     "int8": "int8_t",
+    "int16": "int16_t",
     "int32": "int32_t",
     "int64": "int64_t",
     "bool": "uint8_t",
     "uint8": "uint8_t",
+    "uint16": "uint16_t",
 }
 
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...runtime.common.arrays import AnyArray, Float32
+from ...runtime.common.arrays import AnyArray
 from ...runtime.format.tensor_specs import SYMBOL
+from ...runtime.interpreters.step_plan.int8 import Int8Product, Int8Row
 from ...runtime.interpreters.step_plan.plan import StepPlan
 from ...runtime.interpreters.step_plan.statements import (
     Assignment,
@@ -26,7 +27,7 @@ from ...runtime.interpreters.step_plan.views import Memory, View
 from .language import TRUTHS, C, Language
 from .names import TYPES
 
-_SCRATCH = {"float32": "f", "int32": "i", "int64": "l", "bool": "b"}
+_SCRATCH = {"float32": "f", "int32": "i", "int64": "l", "bool": "b", "int16": "q"}
 _COLUMNS = 4  # in a block of the weights of a product
 _FOLDS = {
     "sum": "sum += {};",
@@ -96,6 +97,11 @@ class Printer:
             return self.constant("k", memory.content, id(memory))
         return self._names.setdefault(id(memory), f"row{len(self._names)}")
 
+    def check(self, number: str) -> str:
+        """Return the statement that notes if `number` is not finite."""
+        self.kernels.update(filter(None, [self.language.checks]))
+        return self.language.check.format(number).replace("NAME_", f"{self.name}_")
+
     def constant(self, kind: str, content: AnyArray, key: int | None = None) -> str:
         """Return the name of a constant array with `content`; the same for the same `key`."""
         key = id(content) if key is None else key
@@ -127,7 +133,7 @@ class Printer:
         values[_key(each.result)] = name
         self.checked.update(map(id, states))
         stored = [] if variable else [f"{self.element(each.result, at)} = {name};"]
-        checks = [f"check += {name} * {self.zero};"] if states else []
+        checks = [self.check(name)] if states else []
         return [f"{self.language.constant(dtype)} {name} = {value};", *stored, *checks]
 
     def _value(self, each: Assignment, operands: list[str]) -> str:
@@ -151,6 +157,23 @@ class Printer:
         start = self.language.nowhere if product.start is None else self.pointer(product.start)
         x, y = self.pointer(product.x), self.pointer(product.result)
         return [f"{self.name}_product({x}, {m}, {weights}, {start}, {y}, {n});"]
+
+    def _int8_product(self, product: Int8Product) -> list[str]:
+        self.kernels.add("product8")
+        m, n = product.weights.shape
+        weights = self.constant("w", in_blocks(product.weights), id(product.weights))
+        scales = self.constant("s", product.scales)
+        start = self.language.nowhere if product.start is None else self.pointer(product.start)
+        x, y, rounded = self.pointer(product.x), self.pointer(product.result), self.pointer(product.rounded)
+        levels = self.language.literal(product.levels, "float32")
+        return [f"{self.name}_product8({x}, {m}, {levels}, {rounded}, {weights}, {scales}, {start}, {y}, {n});"]
+
+    def _int8_row(self, row: Int8Row) -> list[str]:
+        self.kernels.add("row8")
+        table, scales = self.constant("t", row.numbers), self.constant("s", row.scales)
+        id, y = self.element(row.id, ["0"] * len(row.id.shape)), self.pointer(row.result)
+        n = row.scales.size
+        return [f"{self.name}_row8({table} + (size_t){id} * {n}, {scales}, {y}, {n});"]
 
     def _matmul(self, product: Matmul) -> list[str]:
         lead = product.result.shape[:-2]
@@ -211,6 +234,8 @@ class Printer:
 
     _PRINTERS: ClassVar[dict[type, Callable[[Any, Any], list[str]]]] = {
         Gather: _gather,
+        Int8Product: _int8_product,
+        Int8Row: _int8_row,
         Loop: _loop,
         Matmul: _matmul,
         Product: _product,
@@ -224,7 +249,7 @@ def _key(view: View) -> Any:
     return id(view.memory), view.offset, tuple((n, s) for n, s in zip(view.shape, view.strides, strict=True) if n > 1)
 
 
-def in_blocks(weights: Float32) -> Float32:
+def in_blocks(weights: AnyArray) -> AnyArray:
     """Return weights (M, N) in blocks of 4 columns, (N / 4, M, 4), the last one filled up with zeros."""
     rows, columns = weights.shape
     filled = np.zeros((rows, -(-columns // _COLUMNS) * _COLUMNS), weights.dtype)

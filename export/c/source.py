@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...runtime.common.errors import NotSteppableError
 from ...runtime.format.manifest import Manifest
 from ...runtime.format.model_file import ModelFile
 from ...runtime.format.tensor_specs import EVERY_STEP
 from ...runtime.interpreters.numpy_engine import CalculationError
-from ...runtime.interpreters.step_plan.plan import StepPlan, plan_step
+from ...runtime.interpreters.step_plan.plan import MemoryUse, StepPlan, plan_step
 from ...runtime.interpreters.step_plan.views import View, joined_dimensions
 from ...runtime.streams.raw_state import raw_size
+from .arithmetic import EXACT, Arithmetic
+from .golden import measured_golden
 from .kernels import kernels_text
-from .language import C
+from .language import C_WITHOUT_FPU, C
 from .names import argument_names, array, check_name, number, string
 from .printer import Printer, indented
 from .saved import save_and_load
 from .selftest import SelfTest
+from .tables import table_bytes
 
-_SCRATCH = {"float32": ("float", "f"), "int32": ("int32_t", "i"), "int64": ("int64_t", "l"), "bool": ("uint8_t", "b")}
+_SCRATCH = {"float32": ("float", "f"), "int32": ("int32_t", "i"), "int64": ("int64_t", "l"), "bool": ("uint8_t", "b"),
+            "int16": ("int16_t", "q")}  # fmt: skip
+
+_NOT_FINITE = "if (!(check == 0)) return -2;"
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,18 @@ class CSource:
         header: The content of NAME.h.
         body: The content of NAME.c, which includes NAME.h.
         plan: The step that it is made of.
+        memory_use: The memory that it takes.
+        arithmetic: How it computes.
+        tolerance: The largest error of its self-test.
     """
 
     name: str
     header: str
     body: str
     plan: StepPlan
+    memory_use: MemoryUse
+    arithmetic: Arithmetic
+    tolerance: float
 
     @property
     def single_header(self) -> str:
@@ -48,7 +60,7 @@ class CSource:
         return f"{self.header}\n{guard}{self.body.replace(include, '')}#endif\n"
 
 
-def c_source(file: ModelFile, name: str) -> CSource:
+def c_source(file: ModelFile, name: str, arithmetic: Arithmetic = EXACT) -> CSource:
     """Return the C source of a step of `file`, whose functions are called `name`_step and so on.
 
     Raises:
@@ -58,16 +70,23 @@ def c_source(file: ModelFile, name: str) -> CSource:
     check_name(name)
     _require_printable(file)
     try:
-        plan = plan_step(file)
+        plan = plan_step(file, int8=arithmetic.int8)
     except CalculationError as error:
         raise NotSteppableError(f"{file.name} cannot be written as C: {error}. Nothing was written.") from error
-    return print_source(plan, file.manifest, name)
+    manifest = file.manifest
+    if not arithmetic.is_exact and manifest.golden is not None:
+        manifest = replace(manifest, golden=measured_golden(file, arithmetic))
+    return print_source(plan, manifest, name, arithmetic)
 
 
-def print_source(plan: StepPlan, manifest: Manifest, name: str) -> CSource:
+def print_source(plan: StepPlan, manifest: Manifest, name: str, arithmetic: Arithmetic = EXACT) -> CSource:
     """Return the C source of a planned step of a model with `manifest`."""
-    writer = _Writer(manifest, plan, name)
-    return CSource(name, writer.header(), writer.body(), plan)
+    writer = _Writer(manifest, plan, name, arithmetic)
+    tolerance = manifest.golden.tolerance if manifest.golden else 0.0
+    body, use = writer.body(), plan.memory_use()
+    if arithmetic.tables:
+        use = replace(use, constants=use.constants + table_bytes(writer.kernels))
+    return CSource(name, writer.header(), body, plan, use, arithmetic, tolerance)
 
 
 def _require_printable(file: ModelFile) -> None:
@@ -81,10 +100,11 @@ def _require_printable(file: ModelFile) -> None:
 class _Writer:
     """Writes header and functions of one model."""
 
-    def __init__(self, manifest: Manifest, plan: StepPlan, name: str) -> None:
-        self.manifest, self.plan, self.name = manifest, plan, name
+    def __init__(self, manifest: Manifest, plan: StepPlan, name: str, arithmetic: Arithmetic) -> None:
+        self.manifest, self.plan, self.name, self.arithmetic = manifest, plan, name, arithmetic
         self.arguments = argument_names([*plan.features, *plan.outputs])
         self.features = {feature.name: feature for feature in manifest.features}
+        self.kernels: set[str] = set()  # those that are called, once the body is made
         self.counts = manifest.answers != EVERY_STEP
 
     def header(self) -> str:
@@ -173,14 +193,17 @@ class _Writer:
 
     def body(self) -> str:
         n = self.name
-        printer = Printer(self.plan, n, self.arguments)
-        lines = printer.lines()
+        tables = self.arithmetic.tables
+        printer = Printer(self.plan, n, self.arguments, C_WITHOUT_FPU if tables else C)
+        checks, lines = self._checks(printer), printer.lines()
         commits, check = self._commit(printer)
+        self.kernels = printer.kernels
+        declared = "uint32_t check = 0;" if tables else "float check = 0.0f;"
         step = [
             f"int {n}_step({self._parameters()})",
             "{",
-            "    float check = 0.0f; /* what is not finite makes it NaN */",
-            *indented([*self._checks(), *lines, *check, *commits, *self._answered()]),
+            f"    {declared} /* a number that is not finite changes it */",
+            *indented([*checks, *lines, *check, *commits, *self._answered()]),
             "}",
         ]
         reset = self._reset()
@@ -189,7 +212,7 @@ class _Writer:
         parts = [
             f'#include "{n}.h"',
             "\n#include <math.h>\n#include <stddef.h>\n#include <string.h>\n",
-            kernels_text(printer.kernels, n),
+            kernels_text(printer.kernels, n, tables=tables),
             *constants,
             "",
             *self._names(),
@@ -234,7 +257,7 @@ class _Writer:
                 found += [f"const char *const {n}_{kind}[{len(symbols)}] = {{\n    {listed}\n}};", ""]
         return found
 
-    def _checks(self) -> list[str]:
+    def _checks(self, printer: Printer) -> list[str]:
         """Return the lines that refuse inputs; nothing has moved then."""
         found = ["(void)work;"] if not self.plan.scratch else []
         if self.plan.symbol:
@@ -244,11 +267,9 @@ class _Writer:
             if ids is not None:
                 found.append(f"if ({argument}[0] < 0 || {argument}[0] >= {ids}) return -1;")
             else:
-                found += [
-                    f"for (int i = 0; i < {view.size}; i++) {{",
-                    f"    if (!({argument}[i] * 0.0f == 0.0f)) return -2;",
-                    "}",
-                ]
+                found += C.nest((view.size,), lambda at, a=argument: [printer.check(f"{a}[{at[0]}]")])  # type: ignore[misc]
+        if any(each.ids is None for each in self.features.values()):
+            found.append(_NOT_FINITE)
         return found
 
     def _commit(self, printer: Printer) -> tuple[list[str], list[str]]:
@@ -258,8 +279,8 @@ class _Writer:
         checked = [*self.plan.outputs.values(), *rest]
         for view in _neighbours_joined(checked):
             (joined,) = joined_dimensions([view])
-            check += C.nest(joined.shape, lambda at, v=joined: [f"check += {printer.element(v, at)} * 0.0f;"])  # type: ignore[misc]
-        check.append("if (!(check == 0.0f)) return -2;")
+            check += C.nest(joined.shape, lambda at, v=joined: [printer.check(printer.element(v, at))])  # type: ignore[misc]
+        check.append(_NOT_FINITE)
         commits = []
         for each in self.plan.state:
             after, before = joined_dimensions([each.after, each.before])

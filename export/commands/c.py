@@ -20,6 +20,14 @@ def c(
         "Write one header with the functions in it, as for Arduino.", flag="--single-header")] = False,
     package: Annotated[Literal["arduino", "platformio", "zephyr", "esp-idf"] | None, opt.output(
         "Write the folder of a library, with an example, for this ecosystem.", "two files")] = None,
+    quantize: Annotated[Literal["int8"] | None, opt.output(
+        "Store the weights in 8 bits: a quarter of the flash, and faster on cores without FPU.", "float32")] = None,
+    no_fpu: Annotated[bool, opt.output(
+        "For a core without floating point unit: look up tanh, sigmoid and softmax in tables.",
+        flag="--no-fpu")] = False,
+    allow_inaccurate: Annotated[bool, opt.parity(
+        "With --quantize or --no-fpu: write the files even if the answers change more than those of an int8 file may.",
+        flag="--allow-inaccurate")] = False,
     unproven: Annotated[bool, opt.parity(
         "Write the files without compiling and comparing them.", flag="--unproven")] = False,
     steps: opt.Steps = 10_000,
@@ -46,11 +54,14 @@ def c(
             name=name,
             single_header=single_header,
             package=package,
+            quantize=quantize,
+            fpu=not no_fpu,
+            allow_inaccurate=allow_inaccurate,
             proven=not unproven,
             steps=steps,
             progress=progress,
         )
-    sizes = vars(written.source.plan.memory_use())
+    sizes = vars(written.source.memory_use)
     if as_json:
         figures = [{**vars(each), "holds": each.holds} for each in written.comparisons]
         print(json.dumps({"files": [str(path) for path in written.files], "bytes": sizes, "comparisons": figures}))

@@ -20,12 +20,7 @@ from .metrics import outputs_of
 from .sample_inputs import random_inputs
 
 _MOST_OUTPUTS = {FLOAT32: 32, FLOAT16: 16, INT8: 8}  # columns recorded: few enough for a file of 1 byte a weight
-# For int8 the right outputs are those of the weights before they were quantised, and interpreters differ from them and
-# from each other in how they bring activations to 8 bits. So the tolerance is taken from the interpreters here, doubled
-# for those elsewhere; until it is known, nothing is refused but NaN.
-_INTERPRETERS_ALLOWED = 2
-_SMALLEST_INT8_TOLERANCE = 1e-3
-_NOT_KNOWN_YET = 1e6
+_NOT_KNOWN_YET = 1e6  # the tolerance of int8, until `with_measured_tolerance` sets it: nothing is refused but NaN
 _DIGITS_OF_VALUES = 9  # as many as float32 has, for values that change little
 _DECIMALS_INT8 = 4  # of probabilities: a tenth of the smallest tolerance
 _SEED = 16
@@ -111,11 +106,6 @@ def _tolerance_and_scales(
     tolerance = float(f"{1.05 * worst:.1e}") if allowed else worst
     scales = {name: tuple(float(f"{n:.2e}") for n in numbers / tolerance) for name, numbers in allowed.items()}
     return tolerance, scales
-
-
-def with_measured_tolerance(golden: Golden, worst: float) -> Golden:
-    """Return the `golden` sequence of an int8 file, off by `worst` at most on the interpreters here."""
-    return replace(golden, tolerance=float(f"{max(_INTERPRETERS_ALLOWED * worst, _SMALLEST_INT8_TOLERANCE):.1e}"))
 
 
 def _short(array: AnyArray) -> AnyArray:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Floats
 from ...runtime.worker.messages import RunResult, RunSpec
 from ..ops.precision import FLOAT32
-from ..step_function.build import StepFunction
 from .parity import InUnits
 from .scale import Scale, Scales
+
+if TYPE_CHECKING:  # it needs Keras, and the figures of C are taken without
+    from ..step_function.build import StepFunction
 
 _MOST_NUMBERS = 16  # of an output whose errors are all reported
 
@@ -50,7 +53,7 @@ def deviation(
         if output.activation == "linear":
             noisy = max(noisy, noise(one, other, scales[output.name]))
             continue
-        one, other = _both_labels(one), _both_labels(other)
+        one, other = both_labels(one), both_labels(other)
         best = other.argmax(axis=1)
         same = min(same, float((one.argmax(axis=1) == best).mean()))
         if output is step_function.main:
@@ -60,7 +63,7 @@ def deviation(
     return Deviation(error, same, changed, noisy)
 
 
-def _both_labels(probabilities: Floats) -> Floats:
+def both_labels(probabilities: Floats) -> Floats:
     """Return probabilities of (T, K), of two labels where a single sigmoid unit tells them apart."""
     return np.concatenate([1 - probabilities, probabilities], axis=1) if probabilities.shape[1] == 1 else probabilities
 

@@ -54,6 +54,7 @@ JAVASCRIPT = Language(
     address=lambda base, begin: f"{base}, {begin}",
     nowhere="null, 0",
     row="const {name} = {base}.subarray({id} * {width}, ({id} + 1) * {width});",
+    check="check += {} * 0.0;",
 )  # fmt: skip
 _NUMBERS = """\
 function numbers(kind, text) {

@@ -12,6 +12,7 @@ from ...format.model_file import ModelFile
 from ...format.tensor_specs import SYMBOL
 from ..numpy_backend import step_program
 from ..numpy_engine import CalculationError, Program
+from .int8 import Int8Product, Int8Row, with_int8_weights
 from .join import in_place, needed_only, rows_first, with_joined_loops, with_starts
 from .phases import handed_on, in_two_phases
 from .statements import After, Loop, Matmul, Product, Row, Statement, loop, statements_of
@@ -93,6 +94,8 @@ class StepPlan:
     def memory_use(self) -> MemoryUse:
         """Return the bytes that it needs."""
         weights = sum(each.weights.nbytes for each in self.statements if isinstance(each, Product))
+        weights += sum(each.numbers.nbytes for each in self.statements if isinstance(each, Int8Row))
+        weights += sum(each.scales.nbytes for each in self.statements if isinstance(each, (Int8Product, Int8Row)))
         constants = sum(memory.content.nbytes for memory in self.constants() if memory.content is not None)
         work = sum(np.dtype(dtype).itemsize * size for dtype, size in self.scratch.items())
         return MemoryUse(weights + constants, sum(4 * each.before.size for each in self.state), work)
@@ -109,19 +112,24 @@ class StepPlan:
         return list(found.values())
 
 
-def plan_step(file: ModelFile) -> StepPlan:
+def plan_step(file: ModelFile, *, int8: bool = False) -> StepPlan:
     """Return the plan of one step of a file, for one stream.
 
+    Args:
+        file: The file.
+        int8: Bring the weights of products and tables to 8 bits; see `int8.py`.
+
     Raises:
-        CalculationError: It has operations that no statement does; they are named.
+        CalculationError: It has operations that no statement does; they are named. Or it has too large products for
+            int8 weights.
         DamagedFileError, FlatbufferError, OnnxGraphError: As `step_program`.
     """
     if file.manifest.io_mapping is not None:
         raise CalculationError("its graph has names of its own; export it with stepcell")
-    return plan_program(step_program(file, merge=False), file.manifest)
+    return plan_program(step_program(file, merge=False), file.manifest, int8=int8)
 
 
-def plan_program(program: Program, manifest: Manifest, *, two_phases: bool = False) -> StepPlan:
+def plan_program(program: Program, manifest: Manifest, *, two_phases: bool = False, int8: bool = False) -> StepPlan:
     """Return the plan of `program`, a step of a model with `manifest`; see `plan_step` and `StepPlan.prepared`."""
     memories = Memories()
     inputs = {name: memories.view(array) for name, array in program.inputs.items()}
@@ -142,7 +150,9 @@ def plan_program(program: Program, manifest: Manifest, *, two_phases: bool = Fal
         view.memory.port = name
         outputs[name] = view
     needed = [*kept, *(view.memory for view in outputs.values())]
-    statements = with_starts(rows_first(needed_only(statements, needed)), needed)
+    statements = needed_only(statements, needed)
+    statements = with_int8_weights(statements) if int8 else statements
+    statements = with_starts(rows_first(statements), needed)
     first: list[Statement] = []
     if two_phases:
         read = [view.memory for name, view in inputs.items() if name not in {tensor.name for tensor in manifest.state}]

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...common.arrays import AnyArray, Float32
+from ...common.arrays import AnyArray
 from ..numpy_engine.calls import ELEMENTWISE
 from ..numpy_engine.graph import CalculationError
-from ..numpy_engine.recorder import Record
+from ..numpy_engine.recorder import Record, is_constant
 from .views import Memories, View, joined_dimensions
 
 REDUCTIONS = ("sum", "max", "min")
@@ -56,7 +56,7 @@ class Loop:
         return replace(self, body=tuple(body))
 
 
-class _OfViews:
+class ViewFields:
     """A statement whose views are fields: it writes `result`, if it has one, and reads the others."""
 
     @property
@@ -79,24 +79,24 @@ class _OfViews:
 
 
 @dataclass(frozen=True)
-class Product(_OfViews):
+class Product(ViewFields):
     """`result = start + x @ weights`, for one row x.
 
     Attributes:
         x: M numbers, one after the other.
-        weights: float32 of shape (M, N).
+        weights: float32 of shape (M, N); int8 in an `Int8Product`.
         result: N numbers, one after the other.
         start: N numbers, one after the other; None: zeros.
     """
 
     x: View
-    weights: Float32 = field(compare=False)
+    weights: AnyArray = field(compare=False)
     result: View
     start: View | None = None
 
 
 @dataclass(frozen=True)
-class Matmul(_OfViews):
+class Matmul(ViewFields):
     """`result = x @ y`, of two matrices, or of many of them."""
 
     x: View
@@ -105,7 +105,7 @@ class Matmul(_OfViews):
 
 
 @dataclass(frozen=True)
-class Reduction(_OfViews):
+class Reduction(ViewFields):
     """`result = kind of x over axes`, where `kind` is "sum", "max" or "min"; the axes stay in `result`, with size 1."""
 
     kind: str
@@ -115,7 +115,7 @@ class Reduction(_OfViews):
 
 
 @dataclass(frozen=True)
-class Softmax(_OfViews):
+class Softmax(ViewFields):
     """`result = softmax(x)` of N numbers that lie one after the other; it may be done in place."""
 
     x: View
@@ -123,7 +123,7 @@ class Softmax(_OfViews):
 
 
 @dataclass(frozen=True)
-class Row(_OfViews):
+class Row(ViewFields):
     """`result = table[id]`: N numbers.
 
     Attributes:
@@ -138,7 +138,7 @@ class Row(_OfViews):
 
 
 @dataclass(frozen=True)
-class Gather(_OfViews):
+class Gather(ViewFields):
     """`result = x` at the places `ids` along an axis; the ids are the same in every step.
 
     Attributes:
@@ -155,13 +155,13 @@ class Gather(_OfViews):
 
 
 @dataclass(frozen=True)
-class After(_OfViews):
+class After(ViewFields):
     """Nothing is done; `view` is read after the step."""
 
     view: View
 
 
-Statement: TypeAlias = "Loop | Product | Matmul | Reduction | Softmax | Row | Gather | After"
+Statement: TypeAlias = "Loop | ViewFields"
 
 
 def statements_of(
@@ -200,7 +200,7 @@ def _statements(
         yield from _joined(record, memories)
     elif record.kind in REDUCTIONS:
         yield Reduction(record.kind, operands[0], tuple(record.options["axes"]), result)
-    elif record.kind == "take" and _is_row(record) and not operands[0].offset:
+    elif record.kind == "take" and is_row_of_table(record) and not operands[0].offset:
         yield Row(operands[0], operands[1], result)
     elif record.kind == "take" and operands[1].memory.content is not None:
         _require_places(record)
@@ -232,9 +232,17 @@ def _is_one_row(record: Record) -> bool:
     return x.shape[axis] == x.size and x.flags.c_contiguous and record.result.flags.c_contiguous
 
 
-def _is_row(record: Record) -> bool:
+def is_row_of_table(record: Record) -> bool:
+    """Tell whether a "take" looks up one row of a table."""
     table, ids = record.operands
-    return ids.size == 1 and record.options["axis"] == 0 and table.flags.c_contiguous
+    return bool(ids.size == 1 and record.options["axis"] == 0 and table.flags.c_contiguous)
+
+
+def is_product_of_row(record: Record) -> bool:
+    """Tell whether a "matmul" multiplies one row with weights that are the same in every step."""
+    x, y = record.operands
+    in_order = x.flags.c_contiguous and record.result.flags.c_contiguous
+    return bool(x.ndim == y.ndim == 2 and len(x) == 1 and y.dtype.kind == "f" and is_constant(y) and in_order)
 
 
 def _require_places(record: Record) -> None:
@@ -245,8 +253,6 @@ def _require_places(record: Record) -> None:
 
 def _product(record: Record, operands: list[View], result: View) -> Product | Matmul:
     x, y = operands
-    array: AnyArray = record.operands[1]
-    of_one_row = len(x.shape) == len(y.shape) == 2 and x.shape[0] == 1 and array.dtype == np.float32
-    if of_one_row and y.memory.content is not None and x.is_plain and result.is_plain:
-        return Product(x, np.ascontiguousarray(array), result)
+    if is_product_of_row(record):
+        return Product(x, np.ascontiguousarray(record.operands[1]), result)
     return Matmul(x, y, result)

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.random_steps import RandomStep
 
+from stepcell.export.c.arithmetic import run_program
 from stepcell.export.c.compiler import CompiledStep
-from stepcell.export.c.prove import run_program
 from stepcell.export.c.source import print_source
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.base import initial_state
