@@ -6,17 +6,26 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from .options import Backend, ModelFile, data, output, panel
+import typer
+
+from .options import Backend, argument, data, output, panel
+
+if TYPE_CHECKING:
+    from ..serve.service.options import ServeOptions
 
 saving, mqtt_panel, http_panel = map(panel, ("Store", "MQTT", "HTTP"))
 
 
 def serve(
-    file: ModelFile,
-    store: Annotated[Path, saving("File of the store: the states of all streams and what is kept with them.")],
-    file_: Annotated[list[Path] | None, data(
+    context: typer.Context,
+    model: Annotated[Path | None, argument("Model file (.tflite or .onnx).")] = None,
+    store: Annotated[Path | None, saving(
+        "File of the store: the states of all streams and what is kept with them.", "that of --config")] = None,
+    config: Annotated[Path | None, saving(
+        "File of TOML with options by their names; those of the command line win.", "none")] = None,
+    file: Annotated[list[Path] | None, data(
         "File to read records from, one per line; may be given several times.", "stdin", flag="--file",
         metavar="FILE")] = None,
     follow: Annotated[bool, data(
@@ -85,26 +94,30 @@ def serve(
 
     Example: tail -F events.jsonl | stepcell serve model.tflite --store state.db
     """
+    options = _chosen(context, dict(locals()))
     from .. import load
     from ..common.terminal import print_text, silence_stderr
-    from ..serve.service.options import ServeOptions
     from ..serve.service.start import serve as run
 
-    options = ServeOptions(
-        store=store, file=tuple(file_ or ()), follow=follow, out=out, out_rotate=out_rotate,
-        http=http, http_token_file=http_token_file,
-        format=format, stream_field=stream_field, seq_field=seq_field, symbol_field=symbol_field,
-        on_gap=on_gap, require_start=require_start, unknown=unknown, bad_lines=bad_lines, reset_on=reset_on,
-        middle=middle, top=top, offer_unknown=offer_unknown, threshold=threshold, alert_below=alert_below,
-        mqtt=mqtt, mqtt_in=mqtt_in, mqtt_out=mqtt_out, mqtt_status=mqtt_status, mqtt_client_id=mqtt_client_id,
-        mqtt_user=mqtt_user, mqtt_password_file=mqtt_password_file, mqtt_ca=mqtt_ca,
-        commit_records=commit_records, commit_interval=commit_interval, max_streams=max_streams,
-    )  # fmt: skip
+    assert options.model is not None, "read_options has looked"
     with silence_stderr():
-        model = load(file, backend=backend)
-    stopped_by = run(model, options, partial(print_text, err=True))
+        loaded = load(options.model, backend=options.backend)
+    stopped_by = run(loaded, options, partial(print_text, err=True))
     if stopped_by == signal.SIGINT:
         raise KeyboardInterrupt
     if stopped_by:
         signal.signal(stopped_by, signal.SIG_DFL)  # so that the exit status names the signal
         os.kill(os.getpid(), stopped_by)
+
+
+def _chosen(context: typer.Context, parameters: dict[str, Any]) -> ServeOptions:
+    """Return the options of the configuration file and the command line."""
+    from ..serve.service.configuration import read_options
+
+    sources = {name: context.get_parameter_source(name) for name in parameters}
+    given = {
+        name: tuple(parameters[name]) if name == "file" else parameters[name]
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE" and name != "config"
+    }
+    return read_options(parameters["config"], given)

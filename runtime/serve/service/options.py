@@ -19,6 +19,8 @@ class ServeOptions:
 
     Attributes:
         store: File of the store.
+        model: The model file; None: it is given otherwise.
+        backend: Interpreter that steps it; None: the fastest that is installed.
         file: Files to read records from.
         follow: Wait for more at the end of these files.
         http: HOST:PORT of a server of HTTP; None: there is none.
@@ -57,6 +59,8 @@ class ServeOptions:
     """
 
     store: Path
+    model: Path | None = None
+    backend: str | None = None
     file: tuple[Path, ...] = ()
     follow: bool = False
     http: str | None = None
