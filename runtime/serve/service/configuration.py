@@ -32,7 +32,7 @@ def read_options(file: Path | None, given: Mapping[str, Any]) -> ServeOptions:
         OptionError: It is not TOML, has unknown keys or values of a wrong type, or options are missing or do not go
             together. All problems of the file are named at once.
     """
-    problems, values = ([], {}) if file is None else _checked(_read(file), file.absolute().parent)
+    problems, values = ([], {}) if file is None else _checked(_read(file), file.parent)
     values |= given
     missing = [option for option in _NEEDED if option not in values]
     if file is not None:
