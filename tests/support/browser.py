@@ -117,7 +117,7 @@ class Browser:
     def wait(self, script: str, seconds: float = 20.0) -> float:
         """Wait until an expression is true; return how long it took."""
         begin = time.monotonic()
-        while not self.value(script):
+        while not self.value(f"(() => {{ try {{ return {script}; }} catch {{ return false; }} }})()"):
             if time.monotonic() - begin > seconds:
                 raise AssertionError(f"not within {seconds} s: {script}; {self.messages}")
             time.sleep(0.02)

@@ -47,7 +47,7 @@ from .streams import StoredStreams, StreamNote
 
 STOP, SKIP, USE = "stop", "skip", "use"
 DAMAGED = "damaged"  # code of the error where the store does not hold what was put there
-_WATCHED = 64  # streams that are looked at: the last ones
+_LAST = 256  # streams whose last answers are remembered
 _SHOWN = 80  # characters of a symbol or line in an answer
 
 
@@ -81,7 +81,7 @@ class Engine:
             TargetError: The model does not predict its next symbol, and symbols are to be marked.
         """
         self.model, self._options, self.steps, self.threshold = model, options, 0, threshold
-        self._watched: dict[str, Answer | None] = {}  # the last answers of streams that are looked at
+        self._last: dict[str, Answer] = {}  # the answers of the streams that were stepped last
         self._vocabulary, self._policy = model.vocabulary, _policy(options, model)
         residuals = ResidualWatch(model.manifest, threshold) if isinstance(threshold, ResidualThreshold) else None
         self._right = () if residuals is None else tuple(residuals.columns)
@@ -148,13 +148,9 @@ class Engine:
             return self._error(REFUSED, incoming, NOT_STARTED, message, key, seq)
         return self._step(reader, incoming, record, note, missed)
 
-    def watch(self, stream: str) -> Answer | None:
-        """Return the last answer of a stream, if it was stepped since it was asked for first; remember the next one."""
-        answer = self._watched.pop(stream, None)
-        self._watched[stream] = answer
-        if len(self._watched) > _WATCHED:
-            self._watched.pop(next(iter(self._watched)))
-        return answer
+    def last_answer(self, stream: str) -> Answer | None:
+        """Return the last answer of a stream; None: it is not one of those that were stepped last."""
+        return self._last.get(stream)
 
     def moved(self) -> dict[str, tuple[Snapshot, dict[str, Any]]]:
         """Return the streams that have moved since `settle`, with their notes as JSON."""
@@ -184,8 +180,11 @@ class Engine:
         except BackendError as error:
             return self._error(REFUSED, incoming, BACKEND, str(error), key, seq)
         self.steps += 1
-        if key in self._watched:
-            self._watched[key] = answer
+        last = self._last
+        last.pop(key, None)
+        last[key] = answer
+        if len(last) > _LAST:
+            del last[next(iter(last))]
         answer.line = record.line
         text = self._written(
             note, seq, missed, answer.to_json(self._options.top, offer_unknown=self._options.offer_unknown)

@@ -19,7 +19,7 @@ _BARS = 8  # likeliest symbols
 
 
 def stream_of(service: Service, stream: str) -> dict[str, Any] | None:
-    """Return where a stream is, as JSON; None: it is not known. From now on its likeliest symbols are remembered.
+    """Return where a stream is, as JSON, with its likeliest symbols if it was stepped lately; None: it is not known.
 
     Raises:
         OutputError, DamagedStateError: As `SqliteStore.get` does.
@@ -35,7 +35,7 @@ def stream_of(service: Service, stream: str) -> dict[str, Any] | None:
         "symbols_seen": snapshot.symbols_seen,
         "open": note.is_open,
         "answer": None if note.answer is None else json.loads(note.answer),
-        "next": _likeliest(engine.watch(stream)),
+        "next": _likeliest(engine.last_answer(stream)),
         "state": {name: values[0].tolist() for name, values in snapshot.state.items()},
         "model": engine.model.manifest.fingerprint,
     }
