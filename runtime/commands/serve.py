@@ -69,6 +69,10 @@ def serve(
         "File of the password.", "STEPCELL_MQTT_PASSWORD")] = None,
     mqtt_ca: Annotated[Path | None, mqtt_panel(
         "File of the certificates to verify the broker with.", "those of the system")] = None,
+    home_assistant: Annotated[bool, mqtt_panel(
+        "Show the streams in Home Assistant, which finds them by itself.", flag="--home-assistant")] = False,
+    home_assistant_expire: Annotated[int, mqtt_panel(
+        "Seconds without an event after which its sensors become unavailable; 0: never.", min=0)] = 86_400,
     commit_records: Annotated[int, saving("Most records of a transaction.", min=1)] = 32,
     commit_interval: Annotated[float, saving(
         "Seconds from the first record of a transaction until it ends, at most. It ends at once when no record "

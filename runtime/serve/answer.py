@@ -50,6 +50,13 @@ class Answer:
     residual: Residual | None = None
     line: str | None = None
 
+    def best(self, count: int) -> list[tuple[str, float]]:
+        """Return the likeliest symbols with their probabilities, at most `count`; [] where there are none."""
+        if self.events is not None:
+            return self.events[0][:count]
+        found = self.prediction
+        return found.top(count) if found is not None and found.has_probabilities and not found.is_nameless else []
+
     def to_json(self, top: int, *, offer_unknown: bool = False) -> str:
         """Return it as a JSON object; `top` is the number of likeliest symbols to name."""
         answer: dict[str, Any] = {} if self.stream is None else {"stream": self.stream[0], "seen": self.stream[1]}
@@ -64,7 +71,7 @@ class Answer:
             answer["unknown"] = True
         if self.events is not None:
             best, gap = self.events
-            answer |= symbols_to_json(best)
+            answer |= symbols_to_json(best[:top])
             if gap is not None:
                 answer |= {"gap": gap[0], "gap_probability": round(gap[1], 6)}
         elif self.prediction is not None:

@@ -36,6 +36,7 @@ NOT_RUN = {
     "docs/gallery.md": 7,  # docs/make_gallery.py runs them
     "docs/raspberry-pi.md": 2,
     "docs/predict.md": 1,
+    "docs/serve.md": 1,
     "docs/step.md": 1,
     "docs/train.md": 3,
     "docs/your-own-keras-model.md": 2,

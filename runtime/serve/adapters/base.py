@@ -58,6 +58,7 @@ class Outcome:
         seq: Its number, if it has one.
         code: Code of the error; None: there is none.
         expected: The number that is expected, where the code is "gap".
+        content: The answer before it was written, an `Answer`; None: nothing was stepped.
     """
 
     incoming: Incoming
@@ -67,6 +68,7 @@ class Outcome:
     seq: int | None = None
     code: str | None = None
     expected: int | None = None
+    content: Any = None
 
     @property
     def values(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..lines import LONGEST
 from .base import NOT_STARTED, REFUSED, REPEATED, Answered, Cursor, Inbox, Incoming, Json, Outcome
 from .mqtt_connection import RECEIVE_MAXIMUM, MqttConnection
 from .mqtt_topics import TopicTemplate, encode_name
@@ -93,8 +94,10 @@ class MqttSource:
                     self._acknowledge(known)
                 return
             delivery = self._open[message.mid] = _Delivery(client, message.mid)
-        content = bytes(message.payload).rstrip(b"\r\n")
-        self._arrived.append(Incoming(content, self._template.stream(message.topic), token=delivery))
+        content, error = bytes(message.payload).rstrip(b"\r\n"), None
+        if len(content) > LONGEST:
+            content, error = b"", f"The message is longer than {LONGEST:,} bytes."
+        self._arrived.append(Incoming(content, self._template.stream(message.topic), token=delivery, error=error))
         self._put()
 
     def tick(self) -> float:
@@ -111,8 +114,7 @@ class MqttSource:
         return _FULL if self._arrived else 1.0
 
     def _put(self) -> None:
-        assert self._inbox is not None
-        while self._arrived and self._inbox.try_put(self, (self._arrived[0],)):
+        while self._arrived and self._inbox is not None and self._inbox.try_put(self, (self._arrived[0],)):
             self._arrived.popleft()
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -126,11 +128,11 @@ class MqttSource:
             if stream is not None and seq is not None:
                 if outcome.kind != REPEATED:
                     moved[stream] = seq
+                    self._said.pop(stream, None)
                 if stream in self._held:
                     self._release(stream, seq + 1)
         for stream, seq in moved.items():
             self._watermarks[stream] = seq
-            self._said.pop(stream, None)
             self._publish_watermark(stream, seq)
         self._put()
 

@@ -100,6 +100,8 @@ class MqttConnection:
         """Begin, or count another user of the connection; `fail` takes the error if there can be no connection."""
         self._users += 1
         self._fail = fail or self._fail
+        if fail is not None and self.failure is not None:
+            fail(self.failure)
         if self._thread is None:
             self._thread = Thread(target=self._run, name="stepcell-mqtt", daemon=True)
             self._thread.start()
@@ -165,6 +167,8 @@ class MqttConnection:
                 began = time.monotonic()
                 try:
                     self._serve(self._connect())
+                except StepcellError:
+                    raise
                 except OSError as error:  # those of TLS and of names are of this kind
                     self._lose(str(error.strerror or error))
                 self._lose(self.problem)
@@ -179,7 +183,9 @@ class MqttConnection:
         self._told = str(error)
         self._lose(str(error))
         self.failure = error
-        if self._fail is not None:
+        if self._fail is None:  # there are outputs alone; the next answer ends the service
+            self._tell(str(error))
+        else:
             self._fail(error)
 
     def _connect(self) -> Client:

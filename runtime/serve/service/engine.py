@@ -89,7 +89,7 @@ class Engine:
         self._stepper = Stepper(
             model, self.streams, threshold=threshold if isinstance(threshold, Threshold) else None,
             alert_below=options.alert_below, residuals=residuals, reset_on=options.reset_on, middle=options.middle,
-            top=options.top, offer_unknown=options.offer_unknown,
+            top=max(options.top, 3 if options.home_assistant else 1), offer_unknown=options.offer_unknown,
         )  # fmt: skip
         self._readers: dict[str, RecordReader] = {}
         self._tail = f', "model": "{model.manifest.fingerprint}"}}'
@@ -192,7 +192,7 @@ class Engine:
         note.is_open = not (event.end or (self._options.reset_on is not None and symbol == self._options.reset_on))
         if seq is not None:
             note.next_seq, note.answer = seq + 1, text
-        return Outcome(incoming, STEPPED, text, key, seq)
+        return Outcome(incoming, STEPPED, text, key, seq, content=answer)
 
     def _written(self, note: StreamNote, seq: int | None, missed: int, answer: str) -> str:
         number = "" if seq is None else f', "seq": {seq}'

@@ -50,6 +50,8 @@ class ServeOptions:
         mqtt_user: Name to log in with; None: that of the environment, if there is one.
         mqtt_password_file: File of the password; None: that of the environment, if there is one.
         mqtt_ca: File of the certificates for the broker's; None: those of the system.
+        home_assistant: Show the streams in Home Assistant, with the three likeliest symbols at least.
+        home_assistant_expire: Seconds without an event after which its sensors become unavailable; 0: they never do.
         commit_records: Most records of a transaction.
         commit_interval: Seconds from the first record of a transaction until it ends, at most.
         max_streams: How many streams are kept in memory.
@@ -89,6 +91,8 @@ class ServeOptions:
     mqtt_user: str | None = None
     mqtt_password_file: Path | None = None
     mqtt_ca: Path | None = None
+    home_assistant: bool = False
+    home_assistant_expire: int = 86_400
     commit_records: int = 32
     commit_interval: float = 0.05
     max_streams: int = 10_000
@@ -134,9 +138,10 @@ class ServeOptions:
     def _problems_of_mqtt(self) -> list[str]:
         if self.mqtt is None:
             names = [name for name, value in vars(self).items() if name.startswith("mqtt_") and value is not None]
+            names += ["home_assistant"] if self.home_assistant else []
             return [f"--{name.replace('_', '-')} needs --mqtt" for name in names]
-        if self.mqtt_in is None and self.mqtt_out is None:
-            return ["--mqtt needs --mqtt-in or --mqtt-out"]
+        if self.mqtt_in is None and self.mqtt_out is None and not self.home_assistant:
+            return ["--mqtt needs --mqtt-in, --mqtt-out or --home-assistant"]
         try:
             self.mqtt_options()
         except OptionError as error:

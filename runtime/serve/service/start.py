@@ -10,10 +10,12 @@ from pathlib import Path
 
 from ...common.errors import OptionError
 from ...streams.model import Model
+from ...streams.prediction import main_field
 from ...tasks.anomaly import Threshold, read_threshold
 from ...tasks.residuals import ResidualThreshold, read_residual_threshold
 from ..adapters.base import Output, Source
 from ..adapters.files import FileSource
+from ..adapters.home_assistant import HomeAssistant
 from ..adapters.http import HttpSource
 from ..adapters.http_guard import parse_address, read_token
 from ..adapters.mqtt import MqttOutput, MqttSource
@@ -45,15 +47,27 @@ def serve(model: Model, options: ServeOptions, tell: Callable[[str], None]) -> i
         OutputError: The store or an output cannot be written. What was acknowledged is kept.
         InputError, UnknownSymbolError: A source cannot be read, or a record came at which to stop.
     """
-    threshold = read_threshold_of(model, options.threshold)
     with ExitStack() as stack:
         store = stack.enter_context(ServiceStore(options.store, model.file))
-        engine = Engine(model, store, options, threshold, tell)
-        sources, outputs = sources_of(options, tell), outputs_of(options, tell)
-        add_mqtt(options, store, sources, outputs, tell)
-        service = Service(engine, store, options, sources, outputs, tell)
+        service = new_service(model, options, store, tell)
         tell(f"{options.store}: {store.count():,} streams. Serving {model.file.name}.")
         return service.run()
+
+
+def new_service(model: Model, options: ServeOptions, store: ServiceStore, tell: Callable[[str], None]) -> Service:
+    """Return a service with the sources and outputs that options name; it has not begun.
+
+    Raises:
+        OptionError, ThresholdError, MissingPackageError, InputError: As `serve` says.
+    """
+    engine = Engine(model, store, options, read_threshold_of(model, options.threshold), tell)
+    sources, outputs = sources_of(options, tell), outputs_of(options, tell)
+    home_assistant = add_mqtt(model, options, store, sources, outputs, tell)
+    service = Service(engine, store, options, sources, outputs, tell)
+    if home_assistant is not None:
+        service.subscribe(home_assistant.take)
+        home_assistant.announce(store.keys())
+    return service
 
 
 def read_threshold_of(model: Model, path: Path | None) -> Threshold | ResidualThreshold | None:
@@ -93,25 +107,34 @@ def outputs_of(options: ServeOptions, tell: Callable[[str], None]) -> list[Outpu
 
 
 def add_mqtt(
-    options: ServeOptions,
-    store: ServiceStore,
-    sources: list[Source],
-    outputs: list[Output],
+    model: Model, options: ServeOptions, store: ServiceStore, sources: list[Source], outputs: list[Output],
     tell: Callable[[str], None],
-) -> None:
-    """Add source and output by MQTT, if options name them.
+) -> HomeAssistant | None:  # fmt: skip
+    """Add source and output by MQTT, if options name them; return Home Assistant, if it is asked for.
 
     Raises:
-        MissingPackageError, InputError, OptionError: paho-mqtt, the password or the certificates are missing.
+        MissingPackageError, InputError, OptionError: paho-mqtt, the password or the certificates are missing, or the
+            model has no symbols to show.
     """
     chosen = options.mqtt_options()
     if chosen is None:
-        return
+        return None
     connection = MqttConnection(chosen, chosen.client_id or client_id(store), tell)
     if chosen.topic_in is not None:
         sources.append(MqttSource(connection, TopicTemplate(chosen.topic_in, "--mqtt-in", wildcards=True)))
     if chosen.topic_out is not None:
         outputs.append(MqttOutput(connection, TopicTemplate(chosen.topic_out, "--mqtt-out")))
+    if not options.home_assistant:
+        return None
+    if main_field(model.manifest) != "symbol":
+        raise OptionError(f"--home-assistant shows the next event, and {model.file.name} answers without symbols.")
+    home_assistant = HomeAssistant(
+        connection, model.manifest.name, model.manifest.fingerprint,
+        has_threshold=options.threshold is not None or options.alert_below is not None,
+        expire_after=options.home_assistant_expire,
+    )  # fmt: skip
+    outputs.append(home_assistant)
+    return home_assistant
 
 
 def client_id(store: ServiceStore) -> str:

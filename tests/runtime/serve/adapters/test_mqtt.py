@@ -1,0 +1,263 @@
+"""Records and answers by a real broker, which is restarted, killed, frozen and forgetful."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.models import DATA
+from support.mosquitto import Broker, wait_for
+from support.served import Served
+
+from stepcell.runtime import load
+from stepcell.runtime.common.errors import InputError
+
+MODEL = load(DATA / "memory.tflite", backend="numpy")
+IN, OUT = "machines/{stream}/events", "machines/{stream}/predictions"
+PRESS, ANSWERS = "machines/press/events", "machines/press/predictions"
+STATUS = "plant/stepcell"
+
+
+def serving(tmp_path, broker, **options):
+    options = {"mqtt_in": IN, "mqtt_out": OUT, "mqtt_status": STATUS, **options}
+    return Served(tmp_path / "state.db", MODEL, mqtt=broker.url, **options)
+
+
+def record(seq, symbol, **more):
+    return json.dumps({"seq": seq, "symbol": symbol, **more})
+
+
+def records(symbols, first=1):
+    return [(PRESS, record(seq, symbol)) for seq, symbol in enumerate(symbols, first)]
+
+
+def predicted(symbols):
+    stream = MODEL.stream()
+    return [stream.step(symbol).symbol for symbol in symbols]
+
+
+def answers_of(payloads):
+    """Answers by number, each of which may have come several times, but always the same."""
+    found = {}
+    for payload in payloads:
+        answer = json.loads(payload)
+        assert found.setdefault(answer["seq"], payload) == payload
+    return {seq: json.loads(payload)["symbol"] for seq, payload in found.items()}
+
+
+def numbered(symbols):
+    return dict(enumerate(predicted(symbols), 1))
+
+
+def wait_for_answers(peer, symbols):
+    wait_for(lambda: len(answers_of(peer.payloads(ANSWERS))) >= len(symbols), f"answers: {peer.messages[-3:]}")
+    assert answers_of(peer.payloads(ANSWERS)) == numbered(symbols)
+
+
+def is_connected(peer):
+    return wait_for(lambda: peer.payloads(f"{STATUS}/status")[-1:] == [b"online"], "the service is online")
+
+
+def test_a_record_is_answered_on_the_topic_of_its_stream(tmp_path, broker):
+    with broker.client(f"{STATUS}/status", "machines/+/predictions") as peer, serving(tmp_path, broker):
+        is_connected(peer)
+        peer.publish(PRESS, record(7, "0"))
+        peer.publish("machines/saw/events", "1")
+        (answer,) = map(json.loads, peer.wait(ANSWERS))
+        assert list(answer) == ["stream", "seq", "input", "symbol", "probability", "model"]
+        assert (answer["stream"], answer["seq"], answer["symbol"]) == ("press", 7, *predicted("0"))
+        (answer,) = map(json.loads, peer.wait("machines/saw/predictions"))
+        assert (answer["stream"], answer["symbol"]) == ("saw", *predicted("1"))
+
+
+def test_a_stream_of_several_levels_is_read_where_the_template_says_so(tmp_path, broker):
+    options = {"mqtt_in": "hall/events/{stream:path}", "mqtt_out": "hall/answers/{stream:path}"}
+    with broker.client(f"{STATUS}/status", "hall/answers/#") as peer, serving(tmp_path, broker, **options):
+        is_connected(peer)
+        peer.publish("hall/events/line 2/press", "0")
+        assert json.loads(peer.wait("hall/answers/line 2/press")[0])["stream"] == "line 2/press"
+
+
+def test_a_topic_without_a_stream_leaves_it_to_the_record(tmp_path, broker):
+    with (
+        broker.client(f"{STATUS}/status", "answers/#") as peer,
+        serving(tmp_path, broker, mqtt_in="events", mqtt_out="answers/{stream}"),
+    ):
+        is_connected(peer)
+        peer.publish("events", json.dumps({"stream": "a/b+c#", "symbol": "0"}))
+        assert json.loads(peer.wait("answers/a%2Fb%2Bc%23")[0])["stream"] == "a/b+c#"
+
+
+def test_the_watermark_is_retained_and_is_the_last_number_that_was_kept(tmp_path, broker):
+    with broker.client(f"{STATUS}/#", ANSWERS) as peer, serving(tmp_path, broker):
+        is_connected(peer)
+        peer.publish_all(records("01234"))
+        wait_for(lambda: peer.payloads(f"{STATUS}/watermarks/press")[-1:] == [b'{"stream": "press", "seq": 5}'])
+        assert len(peer.payloads(ANSWERS)) == 5
+    with broker.client(f"{STATUS}/#") as later:
+        assert later.wait(f"{STATUS}/watermarks/press") == [b'{"stream": "press", "seq": 5}']
+        assert later.messages[0].retain
+
+
+def test_the_status_is_online_while_the_service_is_and_offline_when_it_ends(tmp_path, broker):
+    with broker.client(f"{STATUS}/status") as peer:
+        with serving(tmp_path, broker):
+            is_connected(peer)
+        assert peer.wait(f"{STATUS}/status", 2) == [b"online", b"offline"]
+    with broker.client(f"{STATUS}/status") as later:
+        assert later.wait(f"{STATUS}/status") == [b"offline"]
+
+
+def test_records_that_come_while_the_service_is_away_are_answered_when_it_is_back(tmp_path, broker):
+    with broker.client(f"{STATUS}/status", ANSWERS) as peer:
+        with serving(tmp_path, broker):
+            is_connected(peer)
+            peer.publish_all(records("012"))
+            peer.wait(ANSWERS, 3)
+        peer.publish_all(records("34012", 4))
+        with serving(tmp_path, broker):
+            wait_for_answers(peer, "01234012")
+
+
+def test_repeated_records_are_acknowledged_and_not_stepped_again(tmp_path, broker):
+    with broker.client(f"{STATUS}/status", ANSWERS) as peer, serving(tmp_path, broker):
+        is_connected(peer)
+        peer.publish_all([*records("012"), *records("012"), *records("34", 4)])
+        wait_for_answers(peer, "01234")
+        assert len(peer.payloads(ANSWERS)) == 5
+
+
+def test_a_record_behind_a_gap_is_said_once_and_answered_when_the_gap_is_filled(tmp_path, broker):
+    with broker.client(f"{STATUS}/#", ANSWERS) as peer, serving(tmp_path, broker):
+        is_connected(peer)
+        peer.publish_all([*records("01"), *records("3401", 4)])
+        (error,) = map(json.loads, peer.wait(f"{STATUS}/errors"))
+        assert (error["stream"], error["code"], error["seq"], error["expected"]) == ("press", "gap", 4, 3)
+        assert not error["dropped"]
+        peer.publish_all(records("2", 3))
+        wait_for_answers(peer, "0123401")
+        assert len(peer.payloads(f"{STATUS}/errors")) == 1
+
+
+def test_a_record_behind_a_gap_survives_a_restart_of_the_service(tmp_path, broker):
+    with broker.client(f"{STATUS}/#", ANSWERS) as peer:
+        with serving(tmp_path, broker):
+            is_connected(peer)
+            peer.publish_all([*records("01"), *records("34", 4)])
+            peer.wait(f"{STATUS}/errors")
+        with serving(tmp_path, broker):
+            peer.wait(f"{STATUS}/errors", 2)
+            peer.publish_all(records("2", 3))
+            wait_for_answers(peer, "01234")
+
+
+@pytest.mark.slow
+def test_records_behind_a_gap_do_not_shut_out_the_one_that_is_missing(tmp_path):
+    symbols = "01234" * 300
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with (
+        Broker(folder, "max_queued_messages 10000") as broker,
+        broker.client(f"{STATUS}/#", ANSWERS) as peer,
+        serving(tmp_path, broker),
+    ):
+        is_connected(peer)
+        peer.publish_all(records(symbols[1:2], 2))  # the first record of a stream sets the number
+        peer.publish_all(records(symbols[3:], 4))
+        wait_for(lambda: any(json.loads(each)["dropped"] for each in peer.payloads(f"{STATUS}/errors")), "dropped")
+        peer.publish_all(records(symbols[2:], 3))  # as the watermark says: all behind 2
+        wait_for(lambda: peer.payloads(f"{STATUS}/watermarks/press")[-1:] == [b'{"stream": "press", "seq": 1500}'])
+        assert answers_of(peer.payloads(ANSWERS)) == dict(enumerate(predicted(symbols[1:]), 2))
+
+
+def test_a_broker_that_is_restarted_loses_nothing(tmp_path, broker):
+    with serving(tmp_path, broker):
+        for part in range(2):
+            with broker.client(f"{STATUS}/status", ANSWERS) as peer:
+                is_connected(peer)
+                peer.publish_all(records("01234", 1 + 5 * part))
+                peer.wait(ANSWERS, 5)
+            broker.stop()
+            broker.start()
+        with broker.client(f"{STATUS}/status", f"{STATUS}/watermarks/press") as peer:
+            is_connected(peer)
+            assert json.loads(peer.wait(f"{STATUS}/watermarks/press")[0])["seq"] == 10
+
+
+def test_a_broker_that_forgets_everything_gets_subscription_and_watermark_again(tmp_path, broker):
+    with serving(tmp_path, broker) as served:
+        with broker.client(f"{STATUS}/status", ANSWERS) as peer:
+            is_connected(peer)
+            peer.publish_all(records("012"))
+            wait_for_answers(peer, "012")
+        broker.kill()
+        wait_for(lambda: any("no connection" in each for each in served.told), "the loss is said")
+        broker.start()
+        with broker.client(f"{STATUS}/#", ANSWERS) as peer:
+            is_connected(peer)
+            assert json.loads(peer.wait(f"{STATUS}/watermarks/press")[0])["seq"] == 3
+            peer.publish_all(records("34", 4))
+            assert answers_of(peer.wait(ANSWERS, 2)) == {seq: numbered("01234")[seq] for seq in (4, 5)}
+
+
+def test_a_message_that_comes_again_after_the_connection_was_lost_is_stepped_once(tmp_path, broker):
+    """Without numbers: the broker's own mark tells that it is the same message."""
+    with broker.client(f"{STATUS}/status", ANSWERS) as peer, serving(tmp_path, broker) as served:
+        is_connected(peer)
+        held = served.service.inbox.call(lambda service: broker.freeze())  # what was stepped cannot be acknowledged
+        held.result(10)
+        broker.thaw()
+        peer.publish_all([(PRESS, symbol) for symbol in "01234"])
+        wait_for(lambda: len(peer.payloads(ANSWERS)) == 5)
+        assert [json.loads(each)["symbol"] for each in peer.payloads(ANSWERS)] == predicted("01234")
+
+
+def test_answers_wait_for_a_broker_that_is_away(tmp_path):
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Broker(folder) as broker:
+        events = tmp_path / "events.jsonl"
+        events.write_text("".join(record(seq, symbol, stream="press") + "\n" for seq, symbol in enumerate("01234", 1)))
+        broker.stop()
+        with serving(tmp_path, broker, mqtt_in=None, file=(events,), follow=True) as served:
+            wait_for(lambda: served.service.status.groups, "a group")
+            broker.start()
+            with broker.client(ANSWERS, f"{STATUS}/status") as peer:
+                wait_for_answers(peer, "01234")
+
+
+def test_answers_that_a_broker_did_not_take_are_sent_by_the_next_service(tmp_path, broker):
+    events = tmp_path / "events.jsonl"
+    events.write_text("".join(record(seq, symbol, stream="press") + "\n" for seq, symbol in enumerate("01234", 1)))
+    broker.stop()
+    with serving(tmp_path, broker, mqtt_in=None, file=(events,)) as served:
+        served.join()
+    broker.start()
+    with broker.client(ANSWERS) as peer, serving(tmp_path, broker, mqtt_in=None, file=(events,), follow=True):
+        wait_for_answers(peer, "01234")
+
+
+def test_a_user_and_a_password_are_read_from_the_environment_or_a_file(tmp_path, monkeypatch):
+    import subprocess
+
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    passwords = folder / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "pi", "secret ü"], check=True)
+    with Broker(folder, "allow_anonymous false", f"password_file {passwords}") as broker:
+        with serving(tmp_path, broker) as served:
+            served.join()
+            assert "refuses the client" in str(served.error)
+            assert isinstance(served.error, InputError)
+            served.error = None
+        monkeypatch.setenv("STEPCELL_MQTT_USER", "pi")
+        monkeypatch.setenv("STEPCELL_MQTT_PASSWORD", "secret ü")
+        with serving(tmp_path, broker), broker.client(f"{STATUS}/status", user="pi", password="secret ü") as peer:
+            is_connected(peer)
+        monkeypatch.setenv("STEPCELL_MQTT_PASSWORD", "another")
+        (tmp_path / "password").write_text("secret ü\n")
+        with (
+            serving(tmp_path, broker, mqtt_user="pi", mqtt_password_file=tmp_path / "password"),
+            broker.client(f"{STATUS}/status", user="pi", password="secret ü") as peer,
+        ):
+            is_connected(peer)
