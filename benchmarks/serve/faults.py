@@ -4,7 +4,8 @@
     python benchmarks/serve/faults.py --records 20 --kind kill --every 3
 
 Records come from a file, answers go to a file that is rotated by size. A small library (faults.c, made by the C
-compiler of the machine and preloaded) counts each write, pwrite, fsync and fdatasync of a file in the folder of the trial:
+compiler of the machine and preloaded) counts each write, pwrite, fsync and fdatasync of a file in the folder of the
+trial:
 
 - error: one call fails with "Input/output error".
 - full: a write is done by half, then all fail for 0.2 seconds with "No space left on device".
