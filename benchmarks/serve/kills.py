@@ -2,9 +2,11 @@
 
     python benchmarks/serve/kills.py                              # 200 kills with a file
     python benchmarks/serve/kills.py --source rotated --kills 50
+    python benchmarks/serve/kills.py --source http --kills 100
 
 - file: a log grows; its answers are appended to a file, which is rotated by size. Some lines are no records.
 - rotated: the same, and the log is renamed while it is read and while nothing reads it; lines have no numbers.
+- http: a sender for each stream repeats its record until it is answered; two send several at a time.
 
 The answers have to be byte-identical: none missing, none wrong, none out of order; none twice in a file of answers.
 Prints a row for each source; the exit code is 1 if a number is not 0.
@@ -19,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from http_trial import HttpTrial
 from trial import STREAMS, Server, compare, make_record, size, to_line, undisturbed, wait_for
 
 
@@ -109,7 +112,11 @@ class FileTrial:
         return self._content().count("\n")
 
 
-TRIALS = {"file": FileTrial, "rotated": lambda folder, seed: FileTrial(folder, seed, rotates=True)}
+TRIALS = {
+    "file": FileTrial,
+    "rotated": lambda folder, seed: FileTrial(folder, seed, rotates=True),
+    "http": HttpTrial,
+}
 
 
 def run(source: str, kills: int, seed: int) -> bool:
