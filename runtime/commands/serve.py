@@ -78,6 +78,9 @@ def serve(
         "Seconds from the first record of a transaction until it ends, at most. It ends at once when no record "
         "waits.", min=0)] = 0.05,
     max_streams: Annotated[int, saving("Streams to keep in memory; all of them are in the store.", min=1)] = 10_000,
+    forget_after: Annotated[str | None, saving(
+        "Forget streams that are not used for this time, like 12h or 30d; they begin anew if they come back.", "never",
+        metavar="TIME")] = None,
     backend: Backend = None,
     out: Annotated[Path | None, output("Append the answers to this file, each of them once.", "none")] = None,
     out_rotate: Annotated[str | None, output(

@@ -49,7 +49,7 @@ class TimeBins:
     @property
     def seconds(self) -> list[float]:
         """The limits in seconds; a limit without a unit is in the unit of the order column."""
-        return [_seconds(limit) for limit in self.limits]
+        return [seconds_of(limit) for limit in self.limits]
 
     @property
     def have_unit(self) -> bool:
@@ -97,8 +97,13 @@ class TimeBins:
         return np.array([id for id, symbol in enumerate(symbols) if symbol in self.symbols], np.int32)
 
 
-def _seconds(limit: str) -> float:
+def seconds_of(limit: str, *, needs_unit: bool = False) -> float:
+    """Return a time like "10min" in seconds; without a unit, if it needs none, the number.
+
+    Raises:
+        CorpusError: It is no time.
+    """
     found = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([a-z]*)", limit)
-    if not found or (found[2] and found[2] not in _SECONDS):
+    if not found or (found[2] and found[2] not in _SECONDS) or (needs_unit and not found[2]):
         raise CorpusError(f"{limit!r} is no time. Write it as {', '.join('10' + unit for unit in _SECONDS)}.")
     return float(Decimal(found[1]) * _SECONDS.get(found[2], Decimal(1)))

@@ -100,6 +100,9 @@ class Metrics:
             "stepcell_commit_seconds", "Seconds until a group was kept.",
             _buckets(status["commit_bounds"], status["commit_buckets"]), status["commit_seconds"],
         )  # fmt: skip
+        yield CounterMetricFamily(
+            "stepcell_streams_forgotten", "Streams that were not used for a long time.", status["forgotten"]
+        )
         streams = GaugeMetricFamily("stepcell_streams", "Streams in the store, and in memory.", labels=("where",))
         streams.add_metric(("store",), status["streams_known"])
         streams.add_metric(("memory",), status["streams_in_memory"])

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ...common.errors import OptionError
+from ...common.errors import CorpusError, OptionError
+from ...data.time_bins import seconds_of
 from ..adapters.mqtt_options import MqttOptions
 from ..rotation import Rotation
 
@@ -55,6 +56,7 @@ class ServeOptions:
         commit_records: Most records of a transaction.
         commit_interval: Seconds from the first record of a transaction until it ends, at most.
         max_streams: How many streams are kept in memory.
+        forget_after: Time ("30d") after which a stream that is not used is forgotten; None: none is.
 
     Raises:
         OptionError: Options do not go together; the message names all problems.
@@ -96,6 +98,7 @@ class ServeOptions:
     commit_records: int = 32
     commit_interval: float = 0.05
     max_streams: int = 10_000
+    forget_after: str | None = None
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -109,6 +112,10 @@ class ServeOptions:
             Rotation.parse(self.out_rotate)
             if self.out is None:
                 problems.append("--out-rotate needs --out")
+        try:
+            _ = self.forget_after_seconds
+        except CorpusError as error:
+            problems.append(f"--forget-after: {str(error).rstrip('.')}")
         problems += self._problems_of_mqtt()
         if self.http_token_file is not None and self.http is None:
             problems.append("--http-token-file needs --http")
@@ -121,6 +128,15 @@ class ServeOptions:
     def reads_stdin(self) -> bool:
         """Whether records come from stdin: no other source is named."""
         return not self.file and self.mqtt_in is None and self.http is None
+
+    @property
+    def forget_after_seconds(self) -> float | None:
+        """`forget_after` in seconds.
+
+        Raises:
+            CorpusError: It is no time.
+        """
+        return None if self.forget_after is None else seconds_of(self.forget_after, needs_unit=True)
 
     def mqtt_options(self) -> MqttOptions | None:
         """Return the connection to a broker; None: there is none.

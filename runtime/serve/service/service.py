@@ -125,10 +125,18 @@ class Service:
             OutputError: The store cannot be written. Nothing has been forgotten.
         """
         known = [key for key in streams if self.engine.streams.known(key) is not None]
-        self.store.commit(Group(self._number, statements=forget_statement(known)))
+        self.write(forget_statement(known))
         for key in known:
             self.engine.streams.drop(key)
         return len(known)
+
+    def write(self, statements: Sequence[Statement]) -> None:
+        """Execute statements in a transaction of their own, between two groups.
+
+        Raises:
+            OutputError: The store cannot be written. None of them has had an effect.
+        """
+        self.store.commit(Group(self._number, statements=statements))
 
     def _loop(self) -> None:
         while not self._stopped_by and self._failure is None:

@@ -25,6 +25,7 @@ from ..adapters.out_file import FileOutput
 from ..adapters.stdio import Stdin, Stdout
 from ..rotation import Rotation
 from .engine import Engine
+from .expiry import LOOK_EVERY, Expiry
 from .options import ServeOptions
 from .service import Service
 from .store import Group, ServiceStore
@@ -67,6 +68,8 @@ def new_service(model: Model, options: ServeOptions, store: ServiceStore, tell: 
     if home_assistant is not None:
         service.subscribe(home_assistant.take)
         home_assistant.announce(store.keys())
+    if options.forget_after_seconds is not None:
+        service.every(LOOK_EVERY, Expiry(service, options.forget_after_seconds).look)
     return service
 
 

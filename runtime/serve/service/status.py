@@ -24,6 +24,7 @@ class Status:
         commit_buckets: How many of them took up to each of `COMMIT_BOUNDS` seconds, and longer than all.
         last_commit: When the last one was kept, seconds since 1970; None: none was.
         undelivered: Groups that an output has not delivered yet.
+        forgotten: Number of streams that were forgotten because they were not used for a long time.
     """
 
     ready: bool = False
@@ -34,6 +35,7 @@ class Status:
     commit_buckets: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS) + 1))
     last_commit: float | None = None
     undelivered: int = 0
+    forgotten: int = 0
 
     def kept(self, seconds: float) -> None:
         """Count a group that was kept, in so many seconds."""

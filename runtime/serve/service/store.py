@@ -113,6 +113,11 @@ class ServiceStore(SqliteStore):
             if not names:
                 self.database.execute("DELETE FROM outbox")
 
+    def unused_since(self, moment: float) -> list[str]:
+        """Return the streams that were put last before a moment, in seconds since 1970."""
+        rows = self._select("SELECT key FROM streams WHERE used < ?", moment)
+        return [key.decode(errors="surrogatepass") for (key,) in rows if isinstance(key, bytes)]
+
     def count(self) -> int:
         """Return the number of streams."""
         return int(self._select("SELECT count(*) FROM streams")[0][0])

@@ -88,6 +88,10 @@ class StoredStreams(KeyedStreams):
         self._store()
         return {key: (self._snapshots[key], self._to_json(key)) for key in self._moved}
 
+    def has_moved(self, key: str) -> bool:
+        """Return whether a stream has moved since `settle`."""
+        return key in self._moved
+
     def settle(self) -> None:
         """Say that what has moved is kept, and drop the streams that were stepped longest ago from memory."""
         for key in self._moved:
