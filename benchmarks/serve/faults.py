@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from trial import MODEL, make_record, to_line
@@ -101,7 +102,7 @@ class Trials:
 
         disk = folder / "disk"
         answers = b"".join(file.read_bytes() for file in [*sorted(disk.glob("out.*")), disk / "out"])
-        with sqlite3.connect(disk / "state.db") as database:
+        with closing(sqlite3.connect(disk / "state.db")) as database:
             rows = database.execute("SELECT key, state, symbols_seen FROM streams ORDER BY key")
             return answers, list(rows)
 
