@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..runtime.common.atomic_write import atomic_write
 from ..runtime.format.model_file import ModelFile, read_model_file
+from ..runtime.worker.messages import RunResult
+from .c.arithmetic import EXACT, Arithmetic
 from .c.compiler import SANITIZED, CompiledStep, find_compiler
 from .c.names import check_name, name_for
+from .c.prove import against_numpy, require_all
 from .c.runs import first_steps
-from .c.source import c_source
-from .ops.precision import FLOAT32
+from .c.source import CSource, c_source
+from .ops.precision import FLOAT32, INT8, file_name
 from .parity.check import compare, require
 from .parity.expected import Expected
 from .parity.parity import EACH, Parity
@@ -40,7 +43,7 @@ class CodeFiles:
     notes: tuple[str, ...]
 
 
-def code_file_names(formats: Sequence[str], name: str) -> list[str]:
+def code_file_names(formats: Sequence[str], name: str, quantize: Sequence[str] = ()) -> list[str]:
     """Return the names of the files of the `formats` that are code, of a model called `name`.
 
     Raises:
@@ -52,11 +55,23 @@ def code_file_names(formats: Sequence[str], name: str) -> list[str]:
     if {"js", "html"} & set(formats):
         node_version()
     stem = check_name(name_for(name))
-    return [f"{stem}{suffix}" for format, suffixes in _SUFFIXES.items() if format in formats for suffix in suffixes]
+    names = [f"{stem}{suffix}" for format, suffixes in _SUFFIXES.items() if format in formats for suffix in suffixes]
+    return names + ([f"{stem}_{INT8}{suffix}" for suffix in _SUFFIXES["c"]] if _has_int8(formats, quantize) else [])
+
+
+def _has_int8(formats: Sequence[str], quantize: Sequence[str]) -> bool:
+    return "c" in formats and INT8 in quantize
 
 
 def build_code(
-    path: Path, formats: Sequence[str], expected: Expected, workdir: Path, progress: Callable[[str], None]
+    path: Path,
+    formats: Sequence[str],
+    expected: Expected,
+    workdir: Path,
+    progress: Callable[[str], None],
+    *,
+    quantize: Sequence[str] = (),
+    allow_inaccurate: Sequence[str] = (),
 ) -> CodeFiles:
     """Write the model file at `path` as code into `workdir`, and compare it with the expected runs.
 
@@ -66,6 +81,8 @@ def build_code(
         expected: The runs of its model.
         workdir: A folder.
         progress: Called with a text at the start of each piece of work.
+        quantize: With "int8" there is C with int8 weights beside that of float32.
+        allow_inaccurate: Precisions that are written even beyond their tolerance.
 
     Raises:
         NotSteppableError: There is no code for something in the file.
@@ -77,20 +94,18 @@ def build_code(
     texts: dict[str, str] = {}
     parity: list[Parity] = []
     notes: list[str] = []
-    if "c" in formats:
-        source = c_source(file, name)
-        texts |= {f"{name}.h": source.header, f"{name}.c": source.body}
+    arithmetics = {name: EXACT} if "c" in formats else {}
+    if _has_int8(formats, quantize):
+        arithmetics[f"{name}_{INT8}"] = Arithmetic(int8=True)
+    for stem, arithmetic in arithmetics.items():
+        source = c_source(file, stem, arithmetic)
+        texts |= {f"{stem}.h": source.header, f"{stem}.c": source.body}
         version = find_compiler().version
-        progress(f"stepping the C of it, compiled by {version}")
-        with tempfile.TemporaryDirectory(prefix="stepcell-c-") as folder:
-            compiled = CompiledStep(source, file.manifest, Path(folder))
-            sanitized = CompiledStep(source, file.manifest, Path(folder), SANITIZED)
-            for run in expected.runs.values():
-                sanitized.trace(first_steps(run.spec, _SANITIZED_STEPS))
-            found = _compare(file, expected, compiled, "c", f"C, {version}")
+        progress(f"stepping {stem}.c, compiled by {version}")
+        found = _proven_c(file, source, expected, INT8 in allow_inaccurate)
         use = source.memory_use
         notes.append(
-            f"{name}.c: {_worst(found)} from Keras, compiled by {version}; {use.constants:,} bytes of constants, "
+            f"{stem}.c: {_worst(found)} from Keras, compiled by {version}; {use.constants:,} bytes of constants, "
             f"{use.state:,} of state, {use.work:,} of scratch memory"
         )
         parity += found
@@ -99,7 +114,9 @@ def build_code(
         progress("stepping the JavaScript of it in Node")
         with tempfile.TemporaryDirectory(prefix="stepcell-js-") as folder:
             runtime = f"JavaScript, Node {node_version()}"
-            found = _compare(file, expected, NodeStep(module, file.manifest, Path(folder)), "js", runtime)
+            step = NodeStep(module, file.manifest, Path(folder))
+            traces = {start: step.trace(run.spec) for start, run in expected.runs.items()}
+            found = _compare(file, expected, traces, "js", runtime)
         if "js" in formats:
             texts[f"{name}.js"] = module
         if "html" in formats:
@@ -112,14 +129,41 @@ def build_code(
     return CodeFiles(tuple(workdir / each for each in texts), tuple(parity), tuple(notes))
 
 
+def _proven_c(file: ModelFile, source: CSource, expected: Expected, allow_inaccurate: bool) -> list[Parity]:
+    """Compile C, compare it with Keras, and, where it rounds more than the file, with numpy that rounds alike."""
+    specs = {start: run.spec for start, run in expected.runs.items()}
+    with tempfile.TemporaryDirectory(prefix="stepcell-c-") as folder:
+        compiled = CompiledStep(source, file.manifest, Path(folder))
+        sanitized = CompiledStep(source, file.manifest, Path(folder), SANITIZED)
+        for spec in specs.values():
+            sanitized.trace(first_steps(spec, _SANITIZED_STEPS))
+        traces = {start: compiled.trace(spec) for start, spec in specs.items()}
+    runtime = f"C, {find_compiler().version}"
+    if source.arithmetic.is_exact:
+        return _compare(file, expected, traces, "c", runtime)
+    require_all(source, f"{source.name}.c", against_numpy(file, source.arithmetic, specs, traces))
+    return _compare(file, expected, traces, "c", runtime, INT8, allow_inaccurate=allow_inaccurate)
+
+
 def _compare(
-    file: ModelFile, expected: Expected, step: CompiledStep | NodeStep, format: str, runtime: str
+    file: ModelFile,
+    expected: Expected,
+    traces: Mapping[str, RunResult],
+    format: str,
+    runtime: str,
+    quantization: str = FLOAT32,
+    *,
+    allow_inaccurate: bool = False,
 ) -> list[Parity]:
     results = [
-        compare(expected, start, step.trace(run.spec), format, format, FLOAT32, runtime=runtime)
-        for start, run in expected.runs.items()
+        compare(expected, start, trace, format, format, quantization, runtime=runtime)
+        for start, trace in traces.items()
     ]
-    require(expected, Path(f"model.{format}"), results, file.manifest.vocabulary, "Nothing was written.")
+    remedy = "Nothing was written."
+    if quantization != FLOAT32:
+        remedy += f" Leave out --quantize {quantization}, or have it as it is with: --allow-inaccurate {quantization}"
+    if not allow_inaccurate:
+        require(expected, Path(file_name(format, quantization)), results, file.manifest.vocabulary, remedy)
     return results
 
 

@@ -102,7 +102,8 @@ def export(
         name: Name of the model; None: its name in Keras.
         formats: "tflite", "onnx"; and "c", "js", "html": code that is printed from the float32 file. Default: the first
             two.
-        quantize: "float16", "int8" or both: files with smaller weights, beside those of float32.
+        quantize: "float16", "int8" or both: files with smaller weights, beside those of float32. C there is in int8:
+            NAME_int8.h and NAME_int8.c.
         allow_inaccurate: Precisions of `quantize` that are written even beyond their tolerance; the figures stand in
             the file.
         sequence: Write model.sequence.onnx too, a graph of whole sequences.
@@ -143,7 +144,7 @@ def export(
     allowed = check_quantizations(allow_inaccurate)
     formats = [format for format in given_formats if format in FORMATS]
     code = [format for format in given_formats if format in CODE_FORMATS]
-    code_names = code_file_names(code, name or model.name) if code else []
+    code_names = code_file_names(code, name or model.name, quantizations) if code else []
     kinds = [(format, FLOAT32) for format in (*formats, *([SEQUENCE] if sequence else []))]
     kinds += [(format, precision) for precision in quantizations for format in formats]
     with _output_folder(Path(folder), [*(file_name(*kind) for kind in kinds), *code_names, _REPORT]) as workdir:
@@ -191,7 +192,10 @@ def export(
                 if base not in formats:
                     progress(f"converting to {FLOAT32} {base}, of which code is made")
                     build_file(prepared, base, FLOAT32, workdir, given)
-                printed = build_code(workdir / file_name(base, FLOAT32), code, expected.result(), workdir, progress)
+                printed = build_code(
+                    workdir / file_name(base, FLOAT32), code, expected.result(), workdir, progress,
+                    quantize=quantizations, allow_inaccurate=allowed,
+                )  # fmt: skip
         rebuilt = proof.result() if proof else None
         _require_all(proven, {file_name(*kind): kind[1] for kind in kinds})
         measured = tuple(entry for file in proven for entry in file.parity) + (printed.parity if printed else ())

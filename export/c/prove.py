@@ -21,7 +21,7 @@ from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 from ..ops.precision import FLOAT16, FLOAT32, INT8
 from ..parity.device_process import installed_backends, those_that_take
 from ..parity.tolerance import TOLERANCES
-from .arithmetic import exact_program, rounded_program, run_program
+from .arithmetic import Arithmetic, exact_program, rounded_program, run_program
 from .compiler import SANITIZED, CompiledStep, find_compiler
 from .quality import quality_of
 from .runs import first_steps, runs_of
@@ -113,16 +113,7 @@ def prove_source(
     sanitized = CompiledStep(source, file.manifest, folder, SANITIZED)
     for spec in short.values():
         sanitized.trace(spec)
-    exact, rounded = (
-        {start: run_program(program, file.manifest, spec) for start, spec in specs.items()}
-        for program in (exact_program(file, arithmetic), rounded_program(file, arithmetic))
-    )
-    results = []
-    title = "numpy, float64 with int8 weights" if arithmetic.int8 else "numpy, float64"
-    for start, result in found.items():
-        allowed = max(TOLERANCE, ROUNDING * max(_differences(rounded[start], exact[start])))
-        errors = _differences(result, exact[start])
-        results.append(Comparison(title, start, len(specs[start].inputs), *errors, allowed, result.microseconds))
+    results = against_numpy(file, arithmetic, specs, found)
     others: dict[str, Traces] = {}
     named = backends if backends is not None else those_that_take(path, installed_backends(file.format))
     for backend in (name for name in named if name != NUMPY):
@@ -137,7 +128,24 @@ def prove_source(
             results += _against_interpreter(file.manifest, results, runtime, traced, found)
     else:
         results += _costs(file, specs, others, found)
-    _require_all(source, path, [each for each in results if not (allow_inaccurate and each.missed)])
+    require_all(source, path.name, [each for each in results if not (allow_inaccurate and each.missed)])
+    return results
+
+
+def against_numpy(
+    file: ModelFile, arithmetic: Arithmetic, specs: Mapping[str, RunSpec], found: Traces
+) -> list[Comparison]:
+    """Return the comparisons of C with numpy in float64, which has the same weights."""
+    exact, rounded = (
+        {start: run_program(program, file.manifest, spec) for start, spec in specs.items()}
+        for program in (exact_program(file, arithmetic), rounded_program(file, arithmetic))
+    )
+    results = []
+    title = "numpy, float64 with int8 weights" if arithmetic.int8 else "numpy, float64"
+    for start, result in found.items():
+        allowed = max(TOLERANCE, ROUNDING * max(_differences(rounded[start], exact[start])))
+        errors = _differences(result, exact[start])
+        results.append(Comparison(title, start, len(specs[start].inputs), *errors, allowed, result.microseconds))
     return results
 
 
@@ -204,7 +212,8 @@ def _allowed_of_interpreter(manifest: Manifest, own: Comparison) -> float:
     return max(own.allowed, 10 * manifest.golden.tolerance)
 
 
-def _require_all(source: CSource, path: Path, results: Sequence[Comparison]) -> None:
+def require_all(source: CSource, name: str, results: Sequence[Comparison]) -> None:
+    """Raise ParityError unless all comparisons of the C of the file `name` hold."""
     wrong = [each for each in results if not each.holds]
     if not wrong:
         return
@@ -214,5 +223,5 @@ def _require_all(source: CSource, path: Path, results: Sequence[Comparison]) -> 
         option = "--quantize int8" if source.arithmetic.int8 else "--no-fpu"
         remedy += f" Leave out {option}, or have it as it is with: --allow-inaccurate"
     raise ParityError(
-        f"The C of {path.name} answers otherwise than the file, within {wrong[0].steps} steps:\n{listed}\n{remedy}"
+        f"The C of {name} answers otherwise than the file, within {wrong[0].steps} steps:\n{listed}\n{remedy}"
     )

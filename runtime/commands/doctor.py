@@ -37,8 +37,12 @@ def doctor(
     target: Annotated[TargetName, model("Machine that the file is to run on.")] = "this",
     flash: Annotated[str | None, model("Flash of a microcontroller, like 256K.", "not checked")] = None,
     ram: Annotated[str | None, model("RAM of a microcontroller, like 64K.", "not checked")] = None,
+    quantize: Annotated[Literal["int8"] | None, model(
+        "Of a microcontroller: C with weights of this precision.", "float32")] = None,
+    no_fpu: Annotated[bool, model(
+        "Of a microcontroller: C with tables in the place of functions.", flag="--no-fpu")] = False,
     as_json: AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """Check whether a model file will load and run on a machine, and say what to install there.
 
     The exit code is 0 if it runs. On this machine every installed interpreter loads the file, replays its golden
@@ -65,13 +69,14 @@ def doctor(
     if target in CORES:
         if file is None:
             raise typer.BadParameter(f"a model file is needed for {target}.", param_hint="FILE")
-        found = fit(file, target, flash=flash, ram=ram)
+        found = fit(file, target, flash=flash, ram=ram, int8=quantize == "int8", tables=no_fpu)
         print_text(printable_json(found.to_json()) if as_json else found.as_text())
         if found.problems:
             raise SystemExit(1)
         return
-    if flash is not None or ram is not None:
-        raise typer.BadParameter(f"they are of a microcontroller ({', '.join(CORES)}).", param_hint="--flash, --ram")
+    if flash is not None or ram is not None or quantize is not None or no_fpu:
+        hint = "--flash, --ram, --quantize, --no-fpu"
+        raise typer.BadParameter(f"they are of a microcontroller ({', '.join(CORES)}).", param_hint=hint)
     diagnosis = diagnose(file, find_target(target))
     print_text(printable_json(diagnosis_as_json(diagnosis)) if as_json else as_text(diagnosis))
     if not diagnosis.runs:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..common.errors import OptionError
 from ..format.model_file import read_model_file
 from ..interpreters.numpy_engine import CalculationError
+from ..interpreters.step_plan.int8 import Int8Product
 from ..interpreters.step_plan.plan import MemoryUse, StepPlan, plan_step
 from ..interpreters.step_plan.statements import Loop
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 # Code of a step in bytes, from `make mcu`: kernels, and for each assignment of a loop.
-_KERNELS, _ASSIGNMENT = 700, 26
+_KERNELS, _INT8, _ASSIGNMENT = 850, 350, 26
+_TABLES = 644  # bytes of the tables of `--no-fpu`
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Fit:
         multiplications: Of a step.
         problems: Why it does not fit; empty if it does, as far as sizes are given.
         sizes: "flash" and "RAM" of the chip, those that are given.
+        options: Of `stepcell c`, for the C that is meant.
     """
 
     path: Path
@@ -65,6 +68,7 @@ class Fit:
     multiplications: int
     problems: tuple[str, ...]
     sizes: Mapping[str, int]
+    options: tuple[str, ...] = ()
 
     @property
     def flash(self) -> int:
@@ -82,7 +86,10 @@ class Fit:
             return f"does not run on {self.core.title}: {'; '.join(self.problems)}"
         fits = "does not fit on" if self.problems else "fits on" if self.sizes else "needs this on"
         given = {name: f" of {size:,}" for name, size in self.sizes.items()}
-        speed = "" if self.core.has_fpu else " in software, for want of an FPU"
+        int8 = "--quantize int8" in self.options
+        speed = (
+            "" if self.core.has_fpu or int8 else " in software, for want of an FPU (better: --quantize int8 --no-fpu)"
+        )
         lines = [
             f"{fits} {self.core.title}{': ' if self.problems else ''}{'; '.join(self.problems)}",
             "",
@@ -93,7 +100,7 @@ class Fit:
             f"        each further stream: {self.use.state:,} bytes",
             f"a step  {self.multiplications:,} multiplications{speed}",
             "",
-            f"the C of it: stepcell c {self.path} --out build/c",
+            f"the C of it: {' '.join(['stepcell', 'c', str(self.path), *self.options])} --out build/c",
         ]
         return "\n".join(lines)
 
@@ -114,7 +121,15 @@ class Fit:
         }
 
 
-def fit(path: Path, core: str, *, flash: str | None = None, ram: str | None = None) -> Fit:
+def fit(
+    path: Path,
+    core: str,
+    *,
+    flash: str | None = None,
+    ram: str | None = None,
+    int8: bool = False,
+    tables: bool = False,
+) -> Fit:
     """Find out whether the file at `path` fits on a core; nothing is compiled.
 
     Args:
@@ -122,6 +137,8 @@ def fit(path: Path, core: str, *, flash: str | None = None, ram: str | None = No
         core: A key of `CORES`.
         flash: Size of the flash, like "256K"; None: not known.
         ram: Size of the RAM, likewise.
+        int8: Of C with int8 weights.
+        tables: Of C that looks up functions in tables.
 
     Raises:
         ModelFileError, ModelFileNotFoundError: The file cannot be read.
@@ -131,20 +148,24 @@ def fit(path: Path, core: str, *, flash: str | None = None, ram: str | None = No
     sizes = {name: _bytes_of(text, name) for name, text in given.items()}
     kind, file = CORES[core], read_model_file(path)
     try:
-        plan = plan_step(file)
+        plan = plan_step(file, int8=int8)
     except CalculationError as error:
         return Fit(path, kind, None, 0, 0, (f"there is no C for it: {error}",), sizes)
-    found = Fit(path, kind, plan.memory_use(), _code_of(plan, kind), plan.multiplications(), (), sizes)
+    use, code = plan.memory_use(), _code_of(plan, kind)
+    use = replace(use, constants=use.constants + _TABLES) if tables else use
+    options = (*(["--quantize int8"] if int8 else []), *(["--no-fpu"] if tables else []))
+    found = Fit(path, kind, use, code, plan.multiplications(), (), sizes, options)
     wanted = {"flash": found.flash, "RAM": found.ram}
     problems = [
         f"it takes {wanted[n]:,} bytes of {n}, there are {size:,}" for n, size in sizes.items() if wanted[n] > size
     ]
-    return Fit(path, kind, found.use, found.code, found.multiplications, tuple(problems), sizes)
+    return replace(found, problems=tuple(problems))
 
 
 def _code_of(plan: StepPlan, core: Core) -> int:
+    kernels = _KERNELS + (_INT8 if any(isinstance(each, Int8Product) for each in plan.statements) else 0)
     assignments = sum(len(each.body) if isinstance(each, Loop) else 2 for each in plan.statements)
-    return int(core.code * (_KERNELS + _ASSIGNMENT * assignments))
+    return int(core.code * (kernels + _ASSIGNMENT * assignments))
 
 
 def _bytes_of(text: str, name: str) -> int:

@@ -42,6 +42,14 @@ def test_code_alone_is_code_alone(model, tmp_path):
     assert not list(tmp_path.glob("model.*"))
 
 
+@pytest.mark.slow
+def test_c_with_int8_weights_stands_beside_that_of_float32(model, tmp_path):
+    exported = export(model, tmp_path, formats=["c"], quantize=["int8"], name="cell", steps=200)
+    assert [path.name for path in exported.files] == ["cell.h", "cell.c", "cell_int8.h", "cell_int8.c", "parity.json"]
+    assert {(entry.format, entry.quantization) for entry in exported.parity} == {("c", "float32"), ("c", "int8")}
+    assert "static const int8_t cell_int8_w" in (tmp_path / "cell_int8.c").read_text()
+
+
 def test_formats_that_do_not_exist_are_refused_with_those_that_do(model, tmp_path):
     with pytest.raises(WrongFormatError, match="tflite, onnx, c, js, html"):
         export(model, tmp_path, formats=["rust"])

@@ -50,6 +50,18 @@ def test_the_figures_are_there_as_json():
     assert found["multiplications"] == 20 * 80 + 20 * 5
 
 
+def test_int8_weights_and_tables_are_counted():
+    plain, small = fit(MEMORY, "cortex-m0"), fit(MEMORY, "cortex-m0", int8=True, tables=True)
+    assert small.use.constants == 2780 + 644
+    assert small.flash < 0.7 * plain.flash
+    assert "--quantize int8 --no-fpu" in plain.as_text()
+    assert "in software" not in small.as_text()
+    assert f"stepcell c {MEMORY} --quantize int8 --no-fpu --out" in small.as_text()
+    found = json.loads(doctor(MEMORY, "--target", "cortex-m0", "--quantize", "int8", "--json").stdout)
+    assert (found["constants"], found["work"]) == (2780, 360)
+    assert doctor(MEMORY, "--quantize", "int8").exit_code == 2
+
+
 def test_sizes_and_files_that_make_no_sense_are_wrong_usage():
     with pytest.raises(OptionError, match="2x.*256K"):
         fit(MEMORY, "cortex-m4", ram="2x")
