@@ -102,10 +102,11 @@ def backup(file: File, to: Annotated[Path, argument("File of the copy; an earlie
     Example: stepcell store backup state.db state-monday.db
     """
     from ..common.terminal import print_text
+    from ..streams.store_backup import back_up
     from ..streams.store_file import StoreFile
 
     with StoreFile(file) as found:
-        found.backup(to)
+        back_up(found, to)
     with StoreFile(to) as copy:
         print_text(f"written to {to}: {_counted(copy.count(), 'stream')}, {copy.bytes:,} bytes")
 

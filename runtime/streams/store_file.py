@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..common.atomic_write import atomic_rename, remove_partial_files
 from ..common.errors import (
     DamagedStateError,
     ForeignStateError,
@@ -29,7 +28,6 @@ from ..common.lock import is_locked, lock
 from .saved_state import SavedStreams, parse_saved_streams
 from .sqlite_store import APPLICATION_ID, VERSION, to_bytes
 
-_BESIDE = ("-wal", "-shm", "-journal")  # files of SQLite beside a database that is open
 _ALONE = ""  # the key of a stream that is saved by itself
 
 
@@ -79,6 +77,8 @@ class StoreFile:
         version: Its schema.
         fingerprint: Fingerprint of the model that its streams belong to.
         in_use: Whether another process has it open.
+        is_closed: Whether it is read as a file that does not change, because nothing has it open.
+        database: The connection.
     """
 
     def __init__(self, path: str | Path, *, to_write: bool = False) -> None:
@@ -105,11 +105,13 @@ class StoreFile:
             )
         self.in_use = not to_write and is_locked(self.path)
         try:
-            self._database = _connect(self.path, to_write=to_write)
+            # A store that is closed is read as a file that does not change: nothing is written beside it.
+            self.is_closed = not to_write and not self.in_use and not has_log(self.path)
+            self.database = _connect(self.path, to_write=to_write, is_closed=self.is_closed)
             try:
                 self.version, self.fingerprint = self._checked()
             except BaseException:
-                self._database.close()
+                self.database.close()
                 raise
         except BaseException:
             self._release()
@@ -167,7 +169,7 @@ class StoreFile:
             StateNotFoundError: There is no such stream.
             OutputError: The store cannot be written. The stream is still there.
         """
-        with _usable(self.path), self._database as database:
+        with usable(self.path), self.database as database:
             database.execute("BEGIN IMMEDIATE")
             removed = database.execute("DELETE FROM streams WHERE key = ?", (to_bytes(key),)).rowcount
             if "recent" in self._tables():
@@ -181,40 +183,13 @@ class StoreFile:
         Raises:
             OutputError: The store cannot be written. Nothing has changed.
         """
-        with _usable(self.path):
-            self._database.execute("VACUUM")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def backup(self, to: str | Path) -> None:
-        """Write a copy, as the store is at one moment, whole or not at all. An earlier copy there is replaced.
-
-        Raises:
-            OutputError: It cannot be written, or the file there is in use or no store. What stood there still does.
-        """
-        to = Path(to)
-        self._check_place(to)
-        temporary = to.with_name(f".{to.name}.{os.getpid()}.part")
-        remove_partial_files(to.parent, to.name)
-        try:
-            with _usable(to):
-                self._copy(temporary)
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            for end in _BESIDE:
-                Path(f"{to}{end}").unlink(missing_ok=True)
-            atomic_rename(temporary, to)
-        except OSError as error:
-            if isinstance(error, OutputError):
-                raise
-            raise OutputError(f"Cannot write {to}: {error.strerror or error}. Nothing was written.") from error
-        finally:
-            for end in ("", *_BESIDE):
-                with suppress(OSError):
-                    Path(f"{temporary}{end}").unlink(missing_ok=True)
+        with usable(self.path):
+            self.database.execute("VACUUM")
+            self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        self.database.close()
         self._release()
 
     def __enter__(self) -> StoreFile:
@@ -228,8 +203,8 @@ class StoreFile:
     def _checked(self) -> tuple[int, str]:
         """Return schema and fingerprint of a sound store."""
         try:
-            (application,) = self._database.execute("PRAGMA application_id").fetchone()
-            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            (application,) = self.database.execute("PRAGMA application_id").fetchone()
+            (version,) = self.database.execute("PRAGMA user_version").fetchone()
             tables = self._tables()
         except sqlite3.OperationalError as error:  # it cannot be opened, is locked, ...
             raise OutputError(f"Cannot read {self.path}: {error}.{_remedy(self.path)}") from error
@@ -244,8 +219,8 @@ class StoreFile:
             raise ForeignStateError(f"{self.path} is an SQLite file of another program, and no store of streams.")
         check_version(version, VERSION, str(self.path), NewerStateError, called="schema")
         try:
-            (owner,) = self._database.execute("SELECT fingerprint FROM model").fetchone() or ("none",)
-            (problem,) = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+            (owner,) = self.database.execute("SELECT fingerprint FROM model").fetchone() or ("none",)
+            (problem,) = self.database.execute("PRAGMA integrity_check(1)").fetchone()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             problem, owner = str(error), ""
         if problem != "ok":
@@ -276,63 +251,39 @@ class StoreFile:
         shown = ", ".join(map(repr, names)) + (", ..." if self.count() > len(names) else "")
         return f"{self.path} has no stream {key!r}. It has {shown or 'none'}."
 
-    def _check_place(self, to: Path) -> None:
-        if to.resolve() == self.path.resolve():
-            raise OutputError(f"{to} is the store itself: give the copy another name. Nothing was written.")
-        if not to.exists():
-            return
-        try:
-            with StoreFile(to) as found:
-                problem = "is a store that is in use" if found.in_use else ""
-        except (StateNotFoundError, ForeignStateError):
-            problem = "is there already, and is no store of streams"
-        except SavedStateError:  # a damaged copy, or one of another version, may be replaced
-            problem = ""
-        logs = [log for log in (Path(f"{to}-wal"), Path(f"{to}-journal")) if log.exists() and log.stat().st_size]
-        if not problem and logs:  # they would be applied to the copy
-            problem = f"is a store that was not closed (there is {logs[0].name})"
-        if problem:
-            raise OutputError(f"{to} {problem}: give the copy another name. Nothing was written.")
-
-    def _copy(self, to: Path) -> None:
-        copy = sqlite3.connect(to, isolation_level=None)
-        try:
-            self._database.backup(copy)  # in one step, so that it is the store at one moment
-            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without others beside it
-            (problem,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
-        finally:
-            copy.close()
-        if problem != "ok":
-            raise OutputError(f"The copy of {self.path} is damaged: {problem}. Nothing was written.")
-
     def _tables(self) -> set[str]:
         query = "SELECT name FROM sqlite_master WHERE type = 'table'"
-        return {name for (name,) in self._database.execute(query)}
+        return {name for (name,) in self.database.execute(query)}
 
     def _rows_of(self, table: str, columns: str) -> list[tuple[Any, ...]]:
         """Return the columns of a table; none if a store of this schema does not have it."""
         return self._select(f"SELECT {columns} FROM {table}") if table in self._tables() else []
 
     def _select(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with _usable(self.path):
-            return self._database.execute(sql, values).fetchall()
+        with usable(self.path):
+            return self.database.execute(sql, values).fetchall()
 
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
 
 
-def _connect(path: Path, *, to_write: bool) -> sqlite3.Connection:
-    """Return a connection; one that only reads needs no right to write, if the store was closed."""
+def has_log(path: Path) -> bool:
+    """Return whether some of a store is in its write-ahead log alone."""
+    log = Path(f"{path}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _connect(path: Path, *, to_write: bool, is_closed: bool) -> sqlite3.Connection:
     if to_write:
         return sqlite3.connect(path, isolation_level=None)
-    closed = not Path(f"{path}-wal").exists() and not os.access(path.absolute().parent, os.W_OK)
-    address = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if closed else ''}"
+    address = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if is_closed else ''}"
     return sqlite3.connect(address, uri=True, isolation_level=None)
 
 
 @contextmanager
-def _usable(path: Path) -> Iterator[None]:
+def usable(path: Path) -> Iterator[None]:
+    """Let what SQLite raises be an OutputError about `path`."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
