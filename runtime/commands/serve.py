@@ -25,6 +25,9 @@ def serve(
         "File of the store: the states of all streams and what is kept with them.", "that of --config")] = None,
     config: Annotated[Path | None, saving(
         "File of TOML with options by their names; those of the command line win.", "none")] = None,
+    check: Annotated[bool, saving(
+        "Look whether the service would start, say what is right and wrong, and end; nothing is changed.",
+        flag="--check")] = False,
     file: Annotated[list[Path] | None, data(
         "File to read records from, one per line; may be given several times.", "stdin", flag="--file",
         metavar="FILE")] = None,
@@ -101,11 +104,15 @@ def serve(
 
     Example: tail -F events.jsonl | stepcell serve model.tflite --store state.db
     """
-    options = _chosen(context, dict(locals()))
+    parameters = dict(locals())
     from .. import load
     from ..common.terminal import print_text, silence_stderr
     from ..serve.service.start import serve as run
 
+    if check:
+        _check(context, parameters)
+        return
+    options = _chosen(context, parameters)
     assert options.model is not None, "read_options has looked"
     with silence_stderr():
         loaded = load(options.model, backend=options.backend)
@@ -125,6 +132,27 @@ def _chosen(context: typer.Context, parameters: dict[str, Any]) -> ServeOptions:
     given = {
         name: tuple(parameters[name]) if name == "file" else parameters[name]
         for name, source in sources.items()
-        if source is not None and source.name == "COMMANDLINE" and name != "config"
+        if source is not None and source.name == "COMMANDLINE" and name not in ("config", "check")
     }
     return read_options(parameters["config"], given)
+
+
+def _check(context: typer.Context, parameters: dict[str, Any]) -> None:
+    """Print what is right and wrong; exit with 1 if something is wrong."""
+    from ..common.errors import StepcellError
+    from ..common.terminal import print_table, silence_stderr
+
+    try:
+        options = _chosen(context, parameters)
+    except StepcellError as error:
+        print_table(["checked", "", "found"], [["configuration", "wrong", str(error)]])
+        raise SystemExit(1) from None
+    from ..serve.service.check import check_service
+
+    with silence_stderr():
+        found = list(check_service(options))
+    print_table(
+        ["checked", "", "found"], [[what, "right" if is_right else "wrong", text] for what, is_right, text in found]
+    )
+    if not all(one.is_right for one in found):
+        raise SystemExit(1)

@@ -209,6 +209,8 @@ class StoreFile:
         except sqlite3.OperationalError as error:  # it cannot be opened, is locked, ...
             raise OutputError(f"Cannot read {self.path}: {error}.{_remedy(self.path)}") from error
         except (sqlite3.Error, UnicodeDecodeError) as error:
+            if "malformed" in str(error):
+                raise DamagedStateError(f"{self.path} is damaged: {error}. Go on from a backup of it.") from error
             raise ForeignStateError(f"{self.path} is no store of streams: {error}.") from error
         if (application, version, tables) == (0, 0, {"model", "members"}):
             raise SavedStateError(

@@ -66,7 +66,7 @@ class HttpSource:
                 f"--http needs starlette, uvicorn and prometheus-client ({error}). Install them: "
                 "pip install 'stepcell[serve]'"
             ) from error
-        listener = _listen(self.address)
+        listener = listen(self.address)
         self.address = self.address._replace(port=listener.getsockname()[1])
         self._loop = asyncio.new_event_loop()
         self._requests, self._events = Requests(self, inbox, self._loop), EventStream(self._loop)
@@ -135,7 +135,7 @@ class HttpSource:
             self._requests.expire()
 
 
-def _listen(address: Address) -> socket.socket:
+def listen(address: Address) -> socket.socket:
     """Return a socket that listens.
 
     Raises:
