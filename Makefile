@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-EXTRAS := tflite,litert,onnx,plot,export,search,parquet,serve
+EXTRAS := tflite,litert,onnx,plot,export,search,parquet,serve,tflm
 
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope  # each module on one worker: its fixtures are made once
 

@@ -34,8 +34,10 @@ from .ops.precision import (
     check_quantizations,
     container_of,
     file_name,
+    format_of_target,
+    quantizations_of,
 )
-from .parity.device_process import DeviceProcesses, installed_backends
+from .parity.device_process import DeviceProcesses, installed_backends, micro_backends
 from .parity.expected import Expected, expected_runs
 from .parity.memory import memory_of
 from .parity.parity import STEPS, Parity
@@ -73,7 +75,8 @@ def export(
     vocabulary: Vocabulary | Iterable[str] | None = None,
     labels: Vocabulary | Iterable[str] | None = None,
     name: str | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] | None = None,
+    target: str | None = None,
     quantize: Sequence[str] = (),
     allow_inaccurate: Sequence[str] = (),
     sequence: bool = False,
@@ -100,10 +103,11 @@ def export(
         vocabulary: The symbols by id; None: the ids themselves ("0", "1", ...).
         labels: The symbols of the output, if the model does not predict the next symbol.
         name: Name of the model; None: its name in Keras.
-        formats: "tflite", "onnx"; and "c", "js", "html": code that is printed from the float32 file. Default: the first
-            two.
+        formats: "tflite", "onnx"; and "c", "js", "html": code that is printed from the float32 file. None: the first
+            two, or none beside a target.
+        target: "tflm": write model.tflm.tflite for TensorFlow Lite Micro, and a C header beside it.
         quantize: "float16", "int8" or both: files with smaller weights, beside those of float32. C there is in int8:
-            NAME_int8.h and NAME_int8.c.
+            NAME_int8.h and NAME_int8.c. For a target "int8", "int16" or both.
         allow_inaccurate: Precisions of `quantize` that are written even beyond their tolerance; the figures stand in
             the file.
         sequence: Write model.sequence.onnx too, a graph of whole sequences.
@@ -140,14 +144,19 @@ def export(
 
         Whatever is raised, nothing has been written.
     """
-    given_formats, quantizations = check_formats(formats), check_quantizations(quantize)
-    allowed = check_quantizations(allow_inaccurate)
-    formats = [format for format in given_formats if format in FORMATS]
+    micro = None if target is None else format_of_target(target)
+    given_formats = [] if micro and not formats else check_formats(formats or FORMATS)
+    formats = [*(format for format in given_formats if format in FORMATS), *([micro] if micro else [])]
+    quantizations = check_quantizations(quantize, formats or FORMATS)
+    allowed = check_quantizations(allow_inaccurate, formats or FORMATS)
     code = [format for format in given_formats if format in CODE_FORMATS]
     code_names = code_file_names(code, name or model.name, quantizations) if code else []
     kinds = [(format, FLOAT32) for format in (*formats, *([SEQUENCE] if sequence else []))]
-    kinds += [(format, precision) for precision in quantizations for format in formats]
-    with _output_folder(Path(folder), [*(file_name(*kind) for kind in kinds), *code_names, _REPORT]) as workdir:
+    kinds += [(f, precision) for precision in quantizations for f in formats if precision in quantizations_of(f)]
+    names = [file_name(*kind) for kind in kinds]
+    headers = [str(Path(name).with_suffix(".h")) for name in names if micro and name.endswith(micro)]
+    of_micro = micro_backends() if micro else ()
+    with _output_folder(Path(folder), [*names, *headers, *code_names, _REPORT]) as workdir:
         progress("reading the model")
         provenance = provenance_of(model)
         model, change = in_float32(model)
@@ -157,7 +166,10 @@ def export(
         )  # fmt: skip
         if sequence:
             check_sequence_graph(prepared.step_function, prepared.manifest.name)
-        backends = {format: installed_backends(container_of(format), quantizations) for format, _ in kinds}
+        backends = {
+            format: of_micro if format == micro else installed_backends(container_of(format), quantizations)
+            for format, _ in kinds
+        }
         given = sample_inputs(prepared.manifest, sample, sample_features)
 
         def expect() -> Expected:
@@ -188,7 +200,7 @@ def export(
             proven = [proof.result() for proof in [build_and_submit(*kind) for kind in kinds]]
             printed = None
             if code:  # of a file that is written, or of one that is not
-                base = FORMATS[0] if FORMATS[0] in formats or not formats else formats[0]
+                base = next((format for format in FORMATS if format in formats), FORMATS[0])
                 if base not in formats:
                     progress(f"converting to {FLOAT32} {base}, of which code is made")
                     build_file(prepared, base, FLOAT32, workdir, given)
@@ -206,6 +218,7 @@ def export(
             *prepared.step_function.notes,
             *([change] if change else []),
             *(provenance.notes if provenance else ()),
+            *(note for file in proven for note in file.notes),
             *(printed.notes if printed else ()),
             f"{describe_memory(memory.result())}: a stream that begins anew is right again then",
             describe_past(prepared.step_function),
@@ -213,7 +226,9 @@ def export(
         code_paths = printed.paths if printed else ()
         report = workdir / _REPORT
         atomic_write(report, parity_report(prepared.manifest.name, sizes, measured, rebuilt, notes))
-        written = tuple(_move(path, Path(folder)) for path in (*(file.path for file in proven), *code_paths, report))
+        headers_of = [file.header for file in proven if file.header]
+        paths = [*(file.path for file in proven), *headers_of, *code_paths, report]
+        written = tuple(_move(path, Path(folder)) for path in paths)
     return Exported(written, measured, sizes, (*([rebuilt.describe()] if rebuilt else []), *notes))
 
 

@@ -6,25 +6,32 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ..runtime.common.atomic_write import atomic_write
 from ..runtime.common.errors import ParityError
 from ..runtime.format.manifest import Manifest
-from ..runtime.format.model_file import ONNX, TFLITE, pack, unpack
-from ..runtime.format.tensor_specs import Inputs
+from ..runtime.format.model_file import ONNX, TFLITE, pack, read_model_file, unpack
+from ..runtime.format.tensor_specs import Inputs, MicroGraph
+from .c.micro_header import micro_header
 from .onnx.convert import onnx_payload
 from .onnx.sequence import sequence_payload
 from .ops.golden import with_measured_tolerance
-from .ops.precision import FLOAT32, INT8, SEQUENCE, container_of, file_name
+from .ops.precision import FEW_BITS, FLOAT32, SEQUENCE, TFLM, container_of, file_name
 from .parity.check import measure, require
 from .parity.device_process import DeviceProcesses, those_that_take
 from .parity.expected import Expected
 from .parity.golden import golden_of
 from .parity.parity import Parity
+from .parity.sample_inputs import typical_inputs
 from .prepare import PreparedModel
 from .tflite.convert import tflite_payload
+from .tflite.micro import micro_payload
 
 # Format -> function of step function and precision that returns the graph and the operators it requires.
 CONVERTERS = {TFLITE: tflite_payload, ONNX: onnx_payload, SEQUENCE: sequence_payload}
+_TYPICAL_STEPS = 1_000  # over which the range of each integer is measured
+_SEED = 18
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class BuiltFile:
 
     Attributes:
         path: Where it is.
-        format: "tflite", "onnx" or "sequence.onnx".
+        format: "tflite", "onnx", "sequence.onnx" or "tflm.tflite".
         payload: The graph.
         manifest: Its manifest, without measurements; its golden sequence is that of the float64 reference.
     """
@@ -58,11 +65,15 @@ class ProvenFile:
         path: Where it is.
         parity: The measurements, one entry per runtime and start state.
         refusal: Why its precision is refused; None: it is complete, with the measurements in its manifest.
+        header: The C header beside it; None: it needs none.
+        notes: What else is to be known of it, in sentences.
     """
 
     path: Path
     parity: tuple[Parity, ...]
     refusal: str | None = None
+    header: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 def build_file(
@@ -73,13 +84,19 @@ def build_file(
     Raises:
         NotSteppableError: The converter makes no file that interpreters can run.
     """
-    payload, requires = CONVERTERS[format](prepared.step_function, precision)
+    micro = None
+    if format == TFLM:
+        payload, requires = micro_payload(prepared.step_function, precision, _typical(prepared, sample))
+        micro = MicroGraph(0, tuple(prepared.manifest.graph_inputs()), tuple(prepared.manifest.graph_outputs()))
+    else:
+        payload, requires = CONVERTERS[format](prepared.step_function, precision)
     manifest = replace(
         prepared.manifest,
         golden=golden_of(prepared.step_function, precision, sample),
         quantization=precision,
         requires=requires,
         sequence=format == SEQUENCE,
+        micro=micro,
     )
     built = BuiltFile(workdir / file_name(format, precision), format, payload, manifest)
     built.write()
@@ -115,12 +132,30 @@ def prove_file(
             raise
         if manifest.quantization not in allow_inaccurate:
             return ProvenFile(built.path, tuple(parity), str(error))
+    if manifest.micro is not None:
+        manifest = replace(manifest, micro=replace(manifest.micro, arena=device.smallest_arena(built.path)))
     assert manifest.golden is not None, "a built file has one"
-    if manifest.quantization == INT8:
+    if manifest.quantization in FEW_BITS:
         worst = max(device.replay(built.path, backend) for backend in backends)
         manifest = replace(manifest, golden=with_measured_tolerance(manifest.golden, worst))
     manifest = replace(manifest, parity=tuple(entry.to_json() for entry in parity), memory=memory)
     replace(built, manifest=manifest).write()
     for backend in backends:
         device.replay(built.path, backend)
-    return ProvenFile(built.path, tuple(parity))
+    if manifest.micro is None:
+        return ProvenFile(built.path, tuple(parity))
+    header = built.path.with_suffix(".h")
+    atomic_write(header, micro_header(read_model_file(built.path)).encode())
+    return ProvenFile(built.path, tuple(parity), header=header, notes=(_describe_micro(built, manifest.micro),))
+
+
+def _typical(prepared: PreparedModel, sample: Inputs | None) -> Inputs:
+    """Return inputs as the model may meet them, of which the scales of integers are made."""
+    return typical_inputs(prepared.step_function, _TYPICAL_STEPS, np.random.default_rng(_SEED), sample)
+
+
+def _describe_micro(built: BuiltFile, micro: MicroGraph) -> str:
+    return (
+        f"{built.path.name}: {len(built.payload):,} bytes of graph; TensorFlow Lite Micro steps it in an arena of "
+        f"{micro.arena:,} bytes on this machine"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import platform
 import shutil
 import signal
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # There are no wheels of tflite-runtime elsewhere; here it must be installed.
+HAS_TFLITE_MICRO = sys.platform == "linux" and platform.machine() == "x86_64" and (3, 11) <= sys.version_info < (3, 14)
 HAS_TFLITE_RUNTIME = sys.platform == "linux" and sys.version_info < (3, 12)
 if HAS_TFLITE_RUNTIME:
     # Once TensorFlow has been imported, it can no longer build an interpreter in the same process.
@@ -129,10 +131,12 @@ def model(request) -> Model:
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Leave out the tests that step on tflite-runtime where there is none."""
+    """Leave out the tests that step on tflite-runtime or tflite-micro where there is none."""
+    without = [item for item in items if item.get_closest_marker("tflite_micro") and not HAS_TFLITE_MICRO]
     if HAS_TFLITE_RUNTIME:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
         return
-    without = []
     for item in items:
         values = getattr(getattr(item, "callspec", None), "params", {})
         backends = [values.get("backend"), values.get("runtime"), *(v[0] for v in values.values() if is_way(v))]

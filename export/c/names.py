@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import numpy as np
 
@@ -55,12 +56,12 @@ def name_for(text: str) -> str:
     return words if words[:1].isalpha() and words not in _KEYWORDS else f"model_{words}".rstrip("_")
 
 
-def argument_names(names: list[str]) -> dict[str, str]:
-    """Return name of a feature or output -> the name of its argument, each another one."""
+def argument_names(names: list[str], taken: Collection[str] = _TAKEN) -> dict[str, str]:
+    """Return name of an input or output -> an identifier, each another one and none of those that are `taken`."""
     found: dict[str, str] = {}
     for name in names:
         argument = name_for(name)
-        while argument in _TAKEN or argument in found.values():
+        while argument in taken or argument in found.values():
             argument += "_"
         found[name] = argument
     return found
@@ -74,6 +75,12 @@ def string(text: str) -> str:
         plain = 32 <= byte < 127 and char not in '"\\?'
         shown.append(char if plain else f"\\{byte:03o}")
     return f'"{"".join(shown)}"'
+
+
+def comment(text: str) -> str:
+    """Return `text` as it may stand in a comment."""
+    plain = "".join(char if 32 <= ord(char) < 127 else "?" for char in text)
+    return plain.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
 
 
 def number(value: float) -> str:

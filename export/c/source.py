@@ -17,7 +17,7 @@ from .arithmetic import EXACT, Arithmetic
 from .golden import measured_golden
 from .kernels import kernels_text
 from .language import C_WITHOUT_FPU, C
-from .names import argument_names, array, check_name, number, string
+from .names import argument_names, array, check_name, comment, number, string
 from .printer import Printer, indented
 from .saved import save_and_load
 from .selftest import SelfTest
@@ -130,8 +130,8 @@ class _Writer:
         ]
         return "\n".join(
             [
-                f"/* {_comment(manifest.name)}: one step of a recurrent model with explicit state.",
-                f"   Written by {_comment(manifest.producer or 'stepcell')}.",
+                f"/* {comment(manifest.name)}: one step of a recurrent model with explicit state.",
+                f"   Written by {comment(manifest.producer or 'stepcell')}.",
                 "",
                 f"       {n}_state state;   the state of one stream: keep it",
                 f"       {n}_work work;     scratch memory, shared by all streams of one thread",
@@ -340,9 +340,3 @@ def _neighbours_joined(views: Sequence[View]) -> list[View]:
         else:
             found.append(view)
     return found
-
-
-def _comment(text: str) -> str:
-    """Return `text` as it may stand in a comment."""
-    plain = "".join(char if 32 <= ord(char) < 127 else "?" for char in text)
-    return plain.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")

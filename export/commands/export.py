@@ -10,6 +10,12 @@ from typing import Annotated
 from ...runtime.commands import options as opt
 
 
+class ExportTarget(str, Enum):
+    """Interpreters of microcontrollers."""
+
+    tflm = "tflm"
+
+
 class ModelFormat(str, Enum):
     """Formats of model files."""
 
@@ -26,11 +32,15 @@ def export(
     out: Annotated[Path, opt.output("Folder for the model files.")],
     format: Annotated[list[ModelFormat] | None, opt.output(
         "Format of the files; repeatable. c, js and html are code, printed from the float32 file.",
-        "tflite and onnx")] = None,
+        "tflite and onnx, or none beside --target")] = None,
+    target: Annotated[ExportTarget | None, opt.output(
+        "Write model.tflm.tflite for TensorFlow Lite Micro, and a C header of its inputs and outputs.", "none")
+    ] = None,
     name: Annotated[str | None, opt.output(
         "Name of the model, which code and its files are called by.", "name of the run or file")] = None,
     quantize: Annotated[list[opt.Quantization] | None, opt.output(
-        "Write smaller files with weights of this precision too; repeatable.", "float32 alone")] = None,
+        "Write smaller files with weights of this precision too; repeatable. int16, of --target tflm alone: weights "
+        "of 8 bits, products of 16.", "float32 alone")] = None,
     sequence: Annotated[bool, opt.output(
         "Write model.sequence.onnx too, which is faster on long histories.", flag="--sequence")] = False,
     as_json: opt.AsJson = False,
@@ -69,8 +79,8 @@ def export(
     from ...runtime.common.atomic_write import check_folder
     from ...runtime.common.errors import OptionError
     from ...runtime.common.terminal import import_silently, print_table, print_text, status
-    from ...runtime.format.model_file import FORMATS
     from ...runtime.format.vocabulary import Vocabulary, read_vocabulary
+    from ..parity.device_process import micro_backends
     from ..parity.sample_file import check_sample
     from ..sources.custom_code import import_custom
     from ..sources.run_folder import read_state_file
@@ -88,6 +98,8 @@ def export(
     if sample is not None:
         check_sample(sample)
     check_folder(out)
+    if target is not None:
+        micro_backends()
     import_silently("tensorflow")
     from ..exporter import export as export_model
     from ..parity.comparison import comparison_table, recommendations
@@ -95,7 +107,8 @@ def export(
     with status() as progress:
         exported = export_model(
             read.model, out, vocabulary=read.vocabulary, labels=read.labels, name=name or read.name,
-            formats=[one.value for one in format or ()] or FORMATS, quantize=[one.value for one in quantize or ()],
+            formats=[one.value for one in format or ()] or None, target=target and target.value,
+            quantize=[one.value for one in quantize or ()],
             allow_inaccurate=[one.value for one in allow_inaccurate or ()], sequence=sequence, one_hot=one_hot,
             values=values or read.values, training=read.training, sample=sample or read.sample,
             sample_features=None if sample else read.sample_features, initial_state=start, warm_up=warm_up, steps=steps,

@@ -5,7 +5,9 @@
   rounding is done here, before any converter sees the weights, so that the reference rounds alike. Vectors and
   matrices of less than 256 weights stay float32, and so do numbers that a converter computes from weights.
 - int8: 8 bits a weight and a float32 scale for each column of a matrix; its other factor is quantised to 8 bits at
-  every step (dynamic range). Matrices of less than 1,024 weights, biases and the state stay float32.
+  every step (dynamic range). Matrices of less than 1,024 weights, biases and the state stay float32. For TensorFlow
+  Lite Micro the scale of that factor is fixed, and the product has 8 bits too.
+- int16: for TensorFlow Lite Micro alone: weights as with int8; their factors and products have 16 bits.
 """
 
 from __future__ import annotations
@@ -19,11 +21,15 @@ from ...runtime.common.arrays import Float32
 from ...runtime.common.errors import NotSteppableError, WrongFormatError
 from ...runtime.format.model_file import FORMATS
 
-FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
+FLOAT32, FLOAT16, INT8, INT16 = "float32", "float16", "int8", "int16"
 QUANTIZATIONS = (FLOAT16, INT8)  # float32 is always written
 SEQUENCE = "sequence.onnx"  # format: a graph of whole sequences; to containers and interpreters it is ONNX
+TFLM = "tflm.tflite"  # format: a graph for TensorFlow Lite Micro; to containers it is TFLite
+TARGETS = {"tflm": TFLM}  # target -> the format for it
+_QUANTIZATIONS_OF = {TFLM: (INT8, INT16)}  # formats with other precisions
 CODE_FORMATS = ("c", "js", "html")  # code that is printed from a float32 file
-BYTES_PER_WEIGHT = {FLOAT32: 4, FLOAT16: 2, INT8: 1}
+FEW_BITS = (INT8, INT16)  # precisions whose products are rounded too
+BYTES_PER_WEIGHT = {FLOAT32: 4, FLOAT16: 2, INT8: 1, INT16: 1}
 FEWEST_INT8 = 1024  # weights; the TFLite converter leaves smaller matrices alone, and so do we for ONNX
 FEWEST_HALF = 256  # weights; the operator that restores a smaller one takes as many bytes as it saves
 
@@ -93,12 +99,27 @@ def check_formats(given: Sequence[str]) -> list[str]:
     return names
 
 
-def check_quantizations(given: Sequence[str]) -> list[str]:
-    """Return the quantisations once each, or raise WrongFormatError."""
+def format_of_target(target: str) -> str:
+    """Return the format of the files for a target, or raise WrongFormatError."""
+    if target not in TARGETS:
+        raise WrongFormatError(f"There is no target {target!r} to export for; give {' or '.join(TARGETS)}.")
+    return TARGETS[target]
+
+
+def check_quantizations(given: Sequence[str], formats: Sequence[str] = FORMATS) -> list[str]:
+    """Return the quantisations once each, for files of `formats`, or raise WrongFormatError."""
     names = [given] if isinstance(given, str) else list(dict.fromkeys(given))
-    if not set(names) <= set(QUANTIZATIONS):
+    known = dict.fromkeys(each for format in formats for each in quantizations_of(format))
+    if not set(names) <= set(known):
+        listed = ", ".join(map(repr, names))
+        alone = f" {INT16} is of --target tflm alone." if INT16 in names and INT16 not in known else ""
         raise WrongFormatError(
-            f"Weights cannot be stored as {', '.join(map(repr, names))}; give one or both of "
-            f"{', '.join(QUANTIZATIONS)}. float32 is always written."
+            f"Weights of these files cannot be stored as {listed}; give one or both of {', '.join(known)}. float32 is "
+            f"always written.{alone}"
         )
-    return [name for name in QUANTIZATIONS if name in names]
+    return [name for name in (FLOAT16, INT8, INT16) if name in names]
+
+
+def quantizations_of(format: str) -> tuple[str, ...]:
+    """Return the precisions that files of `format` have beside float32."""
+    return _QUANTIZATIONS_OF.get(format, QUANTIZATIONS)

@@ -20,7 +20,7 @@ from ...runtime.common.errors import ParityError
 from ...runtime.format.vocabulary import Vocabulary
 from ...runtime.interpreters.registry import describe_backend
 from ...runtime.worker.messages import RunResult
-from ..ops.precision import FLOAT32, INT8
+from ..ops.precision import FEW_BITS, FLOAT32
 from .device_process import DeviceProcesses
 from .expected import Expected, ExpectedRun
 from .metrics import deviation, errors_of, in_units, outputs_of
@@ -107,7 +107,7 @@ def compare(
     other_ways = {
         name: errors_of(step_function, alternate, found, run.scales) for name, alternate in found.alternates.items()
     }
-    if counts or quantization != INT8:
+    if counts or quantization not in FEW_BITS:
         missed += _missed_by_alternates(expected, run, found, other_ways, quantization)
     are_values = {output.activation == "linear" for output in step_function.interface.outputs}
     tenth = max(1, steps // 10)
@@ -152,9 +152,10 @@ def _missed_by_alternates(
     """
     problems: list[str] = []
     for name, alternate in found.alternates.items():
-        if quantization == INT8:
-            figures = deviation(expected.step_function, run.spec, alternate, run.result, run.scales, INT8)
-            problems += [f"in {name} {p}" for p in expected.tolerances[INT8].missed(replace(figures, error=0.0))]
+        if quantization in FEW_BITS:
+            figures = deviation(expected.step_function, run.spec, alternate, run.result, run.scales, quantization)
+            missed = expected.tolerances[quantization].missed(replace(figures, error=0.0))
+            problems += [f"in {name} {problem}" for problem in missed]
             continue
         for tensor, errors in differences[name].items():
             beyond = errors[~(errors <= run.limits[tensor][-len(errors) :])]

@@ -12,8 +12,9 @@ from ...runtime.common.errors import StateMismatchError, WrongFormatError
 from ...runtime.format.manifest import Manifest
 from ...runtime.format.model_file import read_model_file
 from ...runtime.format.vocabulary import Vocabulary
+from ...runtime.interpreters.registry import interpreted_format
 from ..layers.keras_graph import KerasModel
-from ..ops.precision import FLOAT32, SEQUENCE, check_quantizations
+from ..ops.precision import FLOAT32, SEQUENCE, TFLM, check_quantizations
 from ..sources.keras3 import in_float32
 from ..sources.provenance import provenance_of
 from ..step_function.build import StepFunction, build_step_function
@@ -79,7 +80,8 @@ def check(
             f"{path.name} has weights of {quantization!r}; what can be checked is {', '.join(TOLERANCES)}. "
             "A later version may know more: pip install -U stepcell"
         )
-    allowed = quantization in check_quantizations(allow_inaccurate)
+    format = SEQUENCE if manifest.sequence else TFLM if manifest.micro else file.format
+    allowed = quantization in check_quantizations(allow_inaccurate, [format])
     provenance = provenance_of(model)
     model, _ = in_float32(model)
     length = None if manifest.window is None else manifest.window.length
@@ -88,13 +90,12 @@ def check(
         model, one_hot=one_hot, values=linear, labelled=not linear, window=length, carried=length is None
     )
     _require_same_model(path.name, manifest, model.name, step_function, vocabulary, labels)
-    backends = those_that_take(path, installed_backends(file.format))
+    backends = those_that_take(path, installed_backends(interpreted_format(file)))
     progress(f"running Keras over {steps} steps from two states")
     step_function = step_function.starting_from(manifest.state)  # from where the file starts
     reference = reference_of(model, step_function)
     given = sample_inputs(manifest, sample, sample_features)
     expected = expected_runs(step_function, reference, steps=steps, sample=given)
-    format = SEQUENCE if manifest.sequence else file.format
     if provenance:
         progress(f"comparing with {provenance.proof.reference}")
     with DeviceProcesses() as device:

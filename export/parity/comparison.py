@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..ops.precision import FLOAT32, SEQUENCE, file_name
+from ...runtime.interpreters.registry import MICRO
+from ..ops.precision import FLOAT32, SEQUENCE, TFLM, file_name
 from .parity import EACH, InUnits, Parity
 
 # A less exact file has to earn its place: by speed that is more than noise, or by size without a loss of speed.
@@ -73,7 +74,8 @@ def choices(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[Choice]:
     grouped: dict[str, dict[str, list[Parity]]] = {}  # runtime -> file -> entries
     for entry in parity:
         name = file_name(entry.format, entry.quantization)
-        if name in sizes:  # code is no model file, and has a note of its own
+        # Code is no model file, and has a note of its own; a file for a microcontroller is not for other interpreters.
+        if name in sizes and (entry.format != TFLM or entry.backend == MICRO):
             grouped.setdefault(entry.runtime, {}).setdefault(name, []).append(entry)
     return [_choice(file, entries, sizes[file]) for files in grouped.values() for file, entries in files.items()]
 

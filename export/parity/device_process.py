@@ -15,7 +15,7 @@ from ...runtime.common.errors import BackendError, NoInterpreterError
 from ...runtime.common.run_worker import WorkerProcess, run_worker
 from ...runtime.format.model_file import read_model_file
 from ...runtime.interpreters.native_backend import refusal
-from ...runtime.interpreters.registry import NATIVE, NUMPY, backends_for, describe_backend, drop_numpy_fallback
+from ...runtime.interpreters.registry import MICRO, NATIVE, NUMPY, backends_for, describe_backend, drop_numpy_fallback
 from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 from ..ops.precision import INT8
 
@@ -67,6 +67,18 @@ class DeviceProcesses:
             raise _failed(describe_backend(backend), found.failure)
         return float(found.value)
 
+    def smallest_arena(self, path: Path) -> int:
+        """Return the bytes of the smallest arena in which TensorFlow Lite Micro steps the file at `path`.
+
+        Raises:
+            BackendError: It crashed, or does not step the file.
+        """
+        with _AT_ONCE:
+            found = self._worker(MICRO).request("arena", timeout=_TIMEOUT, model=str(path))
+        if found.failure is not None:
+            raise _failed(describe_backend(MICRO), found.failure)
+        return int(found.value)
+
     def _worker(self, backend: str) -> WorkerProcess:
         with self._lock:
             return self._workers.setdefault(backend, WorkerProcess())
@@ -107,6 +119,20 @@ def those_that_take(path: Path, backends: Sequence[str]) -> tuple[str, ...]:
     if NATIVE not in backends or refusal(read_model_file(path)) is None:
         return tuple(backends)
     return tuple(name for name in backends if name != NATIVE)
+
+
+def micro_backends() -> tuple[str, ...]:
+    """Return the names of the backends for files of TensorFlow Lite Micro, itself among them.
+
+    Raises:
+        NoInterpreterError: It does not work here, so that nothing can be proven.
+    """
+    if probe()[MICRO] is not None:
+        raise NoInterpreterError(
+            f"A file for TensorFlow Lite Micro is proven on it, and it does not work here: {probe()[MICRO]}. Nothing "
+            "was written."
+        )
+    return installed_backends(MICRO)
 
 
 @lru_cache

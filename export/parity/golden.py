@@ -13,14 +13,15 @@ from ...runtime.format.tensor_specs import Inputs
 from ...runtime.interpreters.golden import start_state
 from ...runtime.worker.messages import RunResult
 from ..ops.golden import GOLDEN_RUNS, allowed_difference, as_rows, golden_tolerance, recorded_outputs
-from ..ops.precision import FLOAT16, FLOAT32, INT8, rounding_of
+from ..ops.precision import FEW_BITS, FLOAT16, FLOAT32, INT8, INT16, rounding_of
 from ..step_function.build import StepFunction
 from ..step_function.run import run_numpy
 from .metrics import outputs_of
 from .sample_inputs import random_inputs
 
-_MOST_OUTPUTS = {FLOAT32: 32, FLOAT16: 16, INT8: 8}  # columns recorded: few enough for a file of 1 byte a weight
-_NOT_KNOWN_YET = 1e6  # the tolerance of int8, until `with_measured_tolerance` sets it: nothing is refused but NaN
+# Columns recorded: few enough for a file of 1 byte a weight.
+_MOST_OUTPUTS = {FLOAT32: 32, FLOAT16: 16, INT8: 8, INT16: 8}
+_NOT_KNOWN_YET = 1e6  # the tolerance of few bits, until `with_measured_tolerance` sets it: nothing is refused but NaN
 _DIGITS_OF_VALUES = 9  # as many as float32 has, for values that change little
 _DECIMALS_INT8 = 4  # of probabilities: a tenth of the smallest tolerance
 _SEED = 16
@@ -58,13 +59,13 @@ def golden_of(step_function: StepFunction, quantization: str = FLOAT32, sample: 
     def recorded(array: Floats, activation: str) -> tuple[tuple[float, ...], ...]:
         if activation == "linear":
             return as_rows(array, _DIGITS_OF_VALUES)
-        return as_rows(array.round(_DECIMALS_INT8), 4) if quantization == INT8 else as_rows(array)
+        return as_rows(array.round(_DECIMALS_INT8), 4) if quantization in FEW_BITS else as_rows(array)
 
     kept = {each.name: list(range(min(each.size, most))) for each in step_function.interface.outputs}
     kept[step_function.main.name] = columns
     tolerance, scales = _tolerance_and_scales(step_function, [exact for _, _, exact in runs], kept, rounding)
     return Golden(
-        tolerance=_NOT_KNOWN_YET if quantization == INT8 else tolerance,
+        tolerance=_NOT_KNOWN_YET if quantization in FEW_BITS else tolerance,
         outputs=tuple(columns),
         runs=tuple(
             GoldenRun(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 from ..ops.golden import FLOAT32_TOLERANCE
-from ..ops.precision import FLOAT16, FLOAT32, INT8
+from ..ops.precision import FLOAT16, FLOAT32, INT8, INT16
 from .metrics import Deviation
 
 
@@ -61,4 +61,5 @@ TOLERANCES = {
     FLOAT32: Tolerance(error=FLOAT32_TOLERANCE, state=FLOAT32_TOLERANCE),
     FLOAT16: Tolerance(error=2e-3, state=1e-2, agreement=0.999, noise=0.01),
     INT8: Tolerance(state=0.3, agreement=0.98, nll=0.01, noise=0.05),
+    INT16: Tolerance(state=0.3, agreement=0.98, nll=0.01, noise=0.05),  # the same weights, and products of more bits
 }

@@ -57,7 +57,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     Raises:
         NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
     """
-    ops = _EvenTables() if quantization == INT8 else TensorFlowOps(rounding_of(quantization))
+    ops = EvenTables() if quantization == INT8 else TensorFlowOps(rounding_of(quantization))
     module = tf.Module()  # holds functions alone: with Keras layers in it, the file has no weights
     # A whole model has shapes that depend on the batch, which would move its tensors in memory at every step.
     module.step = step_graph(step_function, ops, None if step_function.whole is None else 1)
@@ -73,7 +73,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
         if quantization == INT8:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        payload = repack(_converted(converter), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
+        payload = repack(converted(converter), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
     operators = operator_versions(payload)
     forbidden = [name for name in _FORBIDDEN_OPERATORS if name in operators]
     weight_bytes = ops.bytes_used() * BYTES_PER_WEIGHT[quantization] // BYTES_PER_WEIGHT[FLOAT32]
@@ -87,7 +87,7 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     return payload, operators
 
 
-def _converted(converter: Any) -> bytes:
+def converted(converter: Any) -> bytes:
     """Convert, or raise NotSteppableError that names the operators that TFLite does not have."""
     from tensorflow.lite.python.convert import ConverterError
 
@@ -103,7 +103,7 @@ def _converted(converter: Any) -> bytes:
     return converted
 
 
-class _EvenTables(TensorFlowOps):
+class EvenTables(TensorFlowOps):
     """Looks rows up in tables whose columns reach equally far: the converter gives a table one scale for all of it."""
 
     def __init__(self) -> None:

@@ -26,11 +26,11 @@ from ..ops.precision import half_scales, is_half
 _DEQUANTIZE_VERSION = 3  # the first that reads float16
 _FULLY_CONNECTED_VERSION = 9  # dynamic range with inputs quantised asymmetrically
 _COMPUTED = 0  # the buffer of tensors that are computed (schema.fbs)
-_NO_TENSOR = -1
+NO_TENSOR = -1
 _Operator = schema.BuiltinOperator
 
 
-def _operator(model: Any, name: str, inputs: list[int], output: int, version: int = 1) -> Any:
+def new_operator(model: Any, name: str, inputs: list[int], output: int, version: int = 1) -> Any:
     """Return a new operator, "Dequantize" for example, without options of its own."""
     operator = schema.OperatorT()
     operator.opcodeIndex = operator_code(model, getattr(_Operator, name.upper()), version)
@@ -91,7 +91,7 @@ def store_as_half(model: Any) -> None:
             tensor.buffer = _COMPUTED
             subgraph.tensors.append(stored)
             source = len(subgraph.tensors) - 1
-            restoring.append(_operator(model, "Dequantize", [source], index, _DEQUANTIZE_VERSION))
+            restoring.append(new_operator(model, "Dequantize", [source], index, _DEQUANTIZE_VERSION))
         subgraph.operators = [*restoring, *subgraph.operators]
 
 
@@ -123,17 +123,17 @@ def move_scales_behind_products(model: Any) -> None:
 def _rewritten(model: Any, subgraph: Any, operator: Any, scales: Any) -> list[Any]:
     """Return x @ W, times `scales`, plus the bias where there is one, in place of `operator`."""
     inputs, target = list(operator.inputs), int(operator.outputs[0])
-    bias = inputs[2] if len(inputs) > 2 else _NO_TENSOR
+    bias = inputs[2] if len(inputs) > 2 else NO_TENSOR
     activation = operator.builtinOptions.fusedActivationFunction
     operator.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
-    operator.inputs = [*inputs[:2], _NO_TENSOR]
-    product = _computed(subgraph, target)
+    operator.inputs = [*inputs[:2], NO_TENSOR]
+    product = computed_like(subgraph, target)
     operator.outputs = [product]
-    factor = _constant(model, subgraph, scales)
-    scaled = target if bias == _NO_TENSOR else _computed(subgraph, target)
-    operators = [operator, _operator(model, "Mul", [product, factor], scaled)]
-    if bias != _NO_TENSOR:
-        operators.append(_operator(model, "Add", [scaled, bias], target))
+    factor = constant(model, subgraph, scales)
+    scaled = target if bias == NO_TENSOR else computed_like(subgraph, target)
+    operators = [operator, new_operator(model, "Mul", [product, factor], scaled)]
+    if bias != NO_TENSOR:
+        operators.append(new_operator(model, "Add", [scaled, bias], target))
     operators[-1].builtinOptions.fusedActivationFunction = activation
     return operators
 
@@ -144,13 +144,13 @@ def _column_scales(tensor: Any) -> Any:
     return None if scales is None or len(scales) < 2 else scales
 
 
-def _computed(subgraph: Any, like: int) -> int:
+def computed_like(subgraph: Any, like: int) -> int:
     """Append a tensor of the shape and type of the computed tensor `like`; return its index."""
     subgraph.tensors.append(copy.deepcopy(subgraph.tensors[like]))
     return len(subgraph.tensors) - 1
 
 
-def _constant(model: Any, subgraph: Any, values: Any) -> int:
+def constant(model: Any, subgraph: Any, values: Any) -> int:
     """Append a float32 constant of shape (N,); return its index."""
     tensor = schema.TensorT()
     tensor.shape, tensor.type, tensor.buffer = [len(values)], schema.TensorType.FLOAT32, constant_buffer(model, values)

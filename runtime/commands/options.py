@@ -44,11 +44,12 @@ class Quantization(str, Enum):
 
     float16 = "float16"
     int8 = "int8"
+    int16 = "int16"
 
 
 ModelFile = Annotated[Path, argument("Model file (.tflite or .onnx).")]
 Backend = Annotated[str | None, model(
-    "What steps the file: litert, tflite, onnxruntime, numpy, or native, the compiled engine.",
+    "What steps the file: litert, tflite, tflm, onnxruntime, numpy, or native, the compiled engine.",
     "STEPCELL_BACKEND, or the best interpreter")]  # fmt: skip
 Static = Annotated[list[str] | None, model(
     "Static input of the model, which each stream is given once; repeatable.", "none", flag="--static",

@@ -9,11 +9,12 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from threading import current_thread, main_thread
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from .printable import printable
 
@@ -78,13 +79,32 @@ def import_silently(package: str) -> None:
 @contextmanager
 def silence_stderr() -> Iterator[None]:
     """Drop what C++ libraries write to stderr during the block. Exceptions pass."""
+    with open(os.devnull, "wb") as nowhere, _stderr_into(nowhere):
+        yield
+
+
+@contextmanager
+def capture_stderr() -> Iterator[Callable[[], list[str]]]:
+    """Yield a function that returns the lines that C++ libraries have written to stderr. Exceptions pass."""
+    with tempfile.TemporaryFile() as file:
+
+        def lines() -> list[str]:
+            file.seek(0)
+            return file.read().decode(errors="replace").splitlines()
+
+        with _stderr_into(file):
+            yield lines
+
+
+@contextmanager
+def _stderr_into(file: IO[bytes]) -> Iterator[None]:
+    """Let file descriptor 2 be that of `file` until the block ends."""
     try:
         kept = os.dup(2)
     except OSError:  # this process was started without a stderr
         yield
         return
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    os.dup2(file.fileno(), 2)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..format.onnx_graph import OnnxGraph
 from ..format.tflite_graph import CUSTOM, HIGHEST_VERSIONS, VARIABLE_OPERATORS, Operator, Subgraph, TfliteGraph, runs
 from ..interpreters.numpy_engine import calculation_of
+from ..interpreters.registry import MICRO
 from .packages import Interpreter, version_of
 
 # Version of onnxruntime -> the newest IR version and opset it takes. 1.31: measured. 1.21, which Debian 13 has with
@@ -30,6 +31,8 @@ def incompatibilities(
         except (ValueError, KeyError, IndexError) as error:
             return [str(error)]
         return []
+    if interpreter.backend == MICRO:
+        return []  # the file was exported for it, and proven on it
     if isinstance(graph, TfliteGraph):
         return [*_operator_incompatibilities(graph, interpreter), *_type_incompatibilities(graph, interpreter.backend)]
     return _onnx_incompatibilities(graph, version)

@@ -12,6 +12,7 @@ from ..format.model_file import TFLITE, format_of, unpack
 from ..format.onnx_graph import OnnxGraph, OnnxGraphError, read_onnx_graph
 from ..format.tensor_specs import EVERY_STEP
 from ..format.tflite_graph import TfliteGraph, likely_signature, read_tflite_graph, tensors_of
+from ..interpreters.registry import MICRO
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Contents:
     foreign: bool = False
 
     @property
+    def formats(self) -> tuple[str | None, ...]:
+        """The formats that interpreters step it as: that of TensorFlow Lite Micro too, if it was exported for it."""
+        micro = self.manifest is not None and self.manifest.micro is not None
+        return (self.format, MICRO) if micro else (self.format,)
+
+    @property
     def signature(self) -> str | None:
         """The signature of a TFLite graph that is the step, None without a manifest."""
         if self.manifest is None:
@@ -50,6 +57,8 @@ class Contents:
             times = self.manifest.answers
             parts += [] if times == EVERY_STEP else [f"answers {times.describe()}"]
             parts += [] if self.manifest.window is None else [self.manifest.window.describe()]
+            micro = self.manifest.micro
+            parts += [] if micro is None else [f"for TensorFlow Lite Micro in an arena of {micro.arena:,} bytes"]
             parts += ["sha256 verified", self.manifest.quantization, f"made by {self.manifest.producer or 'unknown'}"]
         elif self.foreign:
             parts.append("no stepcell manifest")

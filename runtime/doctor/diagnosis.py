@@ -9,13 +9,19 @@ from pathlib import Path
 from ..common.run_worker import run_worker
 from ..format.model_file import FORMATS
 from ..format.tflite_graph import VARIABLE_OPERATORS, TfliteGraph
-from ..interpreters import probe
+from ..interpreters.probe import probe_file
 from ..interpreters.registry import installed_version
 from .compatibility import file_incompatibilities, incompatibilities
 from .contents import Contents, read_contents
 from .packages import INTERPRETERS, Interpreter, Target, availability, numpy_problem, text_of
 
-_MODULES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnxruntime": "onnxruntime", "numpy": "numpy"}
+_MODULES = {
+    "litert": "ai_edge_litert",
+    "tflite": "tflite_runtime",
+    "tflm": "tflite_micro",
+    "onnxruntime": "onnxruntime",
+    "numpy": "numpy",
+}
 _OLDEST_PYTHON = (3, 10)
 
 
@@ -166,7 +172,7 @@ class Diagnosis:
     def _other_format(self, format: str | None) -> list[str]:
         """Return the advice to export another format than `format`, for each interpreter that the target can have."""
         faster = "for speed, " if any(finding.takes_it for finding in self.findings) else ""
-        others = [one for one in INTERPRETERS if one.format != format and not one.is_fallback]
+        others = [one for one in INTERPRETERS if one.format in FORMATS and one.format != format and not one.is_fallback]
         versions = [(one, availability(one, self.target).version) for one in others]
         return [
             f"{faster}export the model with --format {one.format}: {one.distribution} {version} steps that there"
@@ -187,11 +193,13 @@ def diagnose(path: Path | None, target: Target) -> Diagnosis:
     problems = []
     if target.python < _OLDEST_PYTHON:
         problems.append(f"stepcell needs Python {text_of(_OLDEST_PYTHON)}, there is {text_of(target.python)}")
-    interpreters = INTERPRETERS
+    # Without a file the question is for .tflite and .onnx; that of microcontrollers is shown if it is there.
+    here = target.is_this_machine
+    interpreters = tuple(o for o in INTERPRETERS if o.format in FORMATS or (here and is_installed(o.backend)))
     if contents is not None:
         problems += file_incompatibilities(contents.graph) if contents.graph else []
         problems += [contents.problem] if contents.problem else []
-        interpreters = tuple(one for one in INTERPRETERS if contents.graph and one.format == contents.format)
+        interpreters = tuple(one for one in INTERPRETERS if contents.graph and one.format in contents.formats)
     return Diagnosis(target, contents, tuple(_find(one, target, contents) for one in interpreters), tuple(problems))
 
 
@@ -208,7 +216,7 @@ def smoke_test(interpreter: Interpreter, contents: Contents | None) -> SmokeTest
         contents: The file to replay and to step, or only to load if it has no manifest; None: a tiny model that comes
             with the runtime.
     """
-    path = Path(probe.__file__).with_name(f"probe.{interpreter.format}") if contents is None else contents.path
+    path = probe_file(interpreter.format) if contents is None else contents.path
     command = "open" if contents is not None and contents.manifest is None else "measure"
     found = run_worker(command, model=str(path), backend=interpreter.backend)
     return SmokeTest(found.failure or "", **(found.value or {}))

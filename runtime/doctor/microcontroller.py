@@ -10,6 +10,7 @@ from typing import Any
 
 from ..common.errors import OptionError
 from ..format.model_file import read_model_file
+from ..format.tensor_specs import MicroGraph
 from ..interpreters.numpy_engine import CalculationError
 from ..interpreters.step_plan.int8 import Int8Product
 from ..interpreters.step_plan.plan import MemoryUse, StepPlan, plan_step
@@ -59,6 +60,8 @@ class Fit:
         problems: Why it does not fit; empty if it does, as far as sizes are given.
         sizes: "flash" and "RAM" of the chip, those that are given.
         options: Of `stepcell c`, for the C that is meant.
+        micro: Of a file for TensorFlow Lite Micro, what that needs.
+        graph: Bytes of the graph.
     """
 
     path: Path
@@ -69,6 +72,8 @@ class Fit:
     problems: tuple[str, ...]
     sizes: Mapping[str, int]
     options: tuple[str, ...] = ()
+    micro: MicroGraph | None = None
+    graph: int = 0
 
     @property
     def flash(self) -> int:
@@ -102,6 +107,11 @@ class Fit:
             "",
             f"the C of it: {' '.join(['stepcell', 'c', str(self.path), *self.options])} --out build/c",
         ]
+        if self.micro is not None:
+            lines += [
+                f"in TensorFlow Lite Micro, whose code comes on top: {self.graph:,} bytes of graph in flash, an arena",
+                f"of {self.micro.arena:,} bytes in RAM, as measured on a 64-bit machine",
+            ]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -117,6 +127,7 @@ class Fit:
             "code": self.code,
             "stack": self.core.stack,
             **use,
+            **({} if self.micro is None else {"tflm": {"graph": self.graph, "arena": self.micro.arena}}),
             "multiplications": self.multiplications,
         }
 
@@ -159,7 +170,7 @@ def fit(
     problems = [
         f"it takes {wanted[n]:,} bytes of {n}, there are {size:,}" for n, size in sizes.items() if wanted[n] > size
     ]
-    return replace(found, problems=tuple(problems))
+    return replace(found, problems=tuple(problems), micro=file.manifest.micro, graph=len(file.payload))
 
 
 def _code_of(plan: StepPlan, core: Core) -> int:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 
 from ..format.model_file import FORMATS, ONNX, TFLITE
-from ..interpreters.registry import NUMPY, installed_version
+from ..interpreters.registry import MICRO, NUMPY, installed_version
 
 Version = tuple[int, ...]
 THIS = "this"
@@ -140,6 +140,7 @@ INTERPRETERS = (
         "onnxruntime", ONNX, "onnxruntime", "1.31", "onnx", ((3, 10), None),
         {"x86_64": (2, 28), "aarch64": (2, 28)}, apt="python3-onnxruntime",
     ),
+    Interpreter("tflm", MICRO, "tflite-micro", "", "tflm", ((3, 11), (3, 13)), {"x86_64": (2, 28)}),
     *(Interpreter(NUMPY, format, NUMPY, "", "", ((3, 10), None), {}) for format in FORMATS),
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from ..common.lazy import computed_once
 from .io_mapping import IOMapping
 from .json_fields import write
 from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT, WIDE_FORMAT
-from .tensor_specs import EVERY_STEP, PROBABILITIES, SYMBOL, VALUES, AnswerTimes, Feature, Output, Window
+from .tensor_specs import EVERY_STEP, PROBABILITIES, SYMBOL, VALUES, AnswerTimes, Feature, MicroGraph, Output, Window
 from .trained_data import TEXT, OutputSymbols, TrainedData
 from .vocabulary import Vocabulary
 
@@ -138,7 +138,8 @@ class Manifest:
         cells: The recurrent layers, first to last.
         golden: The known answer; None while a file is being made.
         training: The training data and its success: problem, framing, longest_length, accuracy.
-        quantization: Precision of the weights: "float32", "float16" or "int8" (dynamic range).
+        quantization: Precision of the weights: "float32", "float16", "int8" (dynamic range; with `micro` products of
+            8 bits with fixed scales), "int16" (weights of 8 bits, products of 16).
         parity: The differences from Keras, measured before the file was written, an entry for each interpreter.
         requires: Requirements on an interpreter: operator name -> version, or `opset` and `ir_version`.
         producer: Program and version that wrote the file.
@@ -153,6 +154,8 @@ class Manifest:
         binary: The main output is one number, the probability of the second of two labels.
         memory: How many steps the network remembers, as `tasks.memory_length` measures it; `LONGEST_MEMORY`: as many
             or more; None: not measured.
+        micro: Of a graph for TensorFlow Lite Micro, which has the signature `step` alone and steps one stream; None: it
+            is none.
     """
 
     name: str
@@ -176,6 +179,7 @@ class Manifest:
     window: Window | None = None
     binary: bool = False
     memory: int | None = None
+    micro: MicroGraph | None = None
 
     @computed_once
     def static(self) -> tuple[StateTensor, ...]:
@@ -192,7 +196,7 @@ class Manifest:
         """The lowest format number that describes it, so that readers of older formats refuse no file without need."""
         if self.answers != EVERY_STEP or self.window is not None or any(tensor.given for tensor in self.state):
             return NEWEST_FORMAT
-        if self.binary:
+        if self.binary or self.micro is not None:
             return NEWEST_FORMAT
         if self.io_mapping is not None and self.io_mapping.needs_format_4:
             return NEWEST_FORMAT

@@ -148,6 +148,11 @@ _WINDOW = object_of(
     Field("length", _SIZE, "The number of steps that an answer depends on, N."),
     Field("method", _one_of(*WINDOW_METHODS), "`rows`: N staggered states; `recompute`: the last N - 1 inputs."),
 )
+_MICRO = object_of(
+    Field("arena", _COUNT, "Bytes of memory that TensorFlow Lite Micro needs for it; 0: not measured."),
+    Field("inputs", array_of(_TEXT, least=1), "The names of the inputs by position."),
+    Field("outputs", array_of(_TEXT, least=1), "The names of the outputs by position."),
+)
 _TARGET = object_of(
     Field("kind", _one_of("next", "label"), "`next`: the model predicts its next symbol; `label`: it names labels."),
     Field("vocabulary", _vocabulary(), "Of `label`: the symbols of the main output.", None),
@@ -198,7 +203,7 @@ MANIFEST = object_of(
     Field("cells", array_of(_CELL), "The recurrent layers, first to last, as they were in Keras."),
     Field("golden", _GOLDEN, "A known answer, replayed at every load; null: none.", None),
     Field("training", _ANYTHING, "How the model was trained; under `data`, how its file was read."),
-    Field("quantization", _TEXT, "The precision of the weights: `float32`, `float16` or `int8`."),
+    Field("quantization", _TEXT, "The precision of the weights: `float32`, `float16`, `int8` or `int16`."),
     Field("parity", array_of(_ANYTHING), "The differences from Keras, for each interpreter and start."),
     Field("requires", _ANYTHING, "What an interpreter must have: operator versions, or `opset` and `ir_version`."),
     Field("producer", _TEXT, "The program and version that wrote the file."),
@@ -215,4 +220,5 @@ MANIFEST = object_of(
         "4,096: as many or more; missing: not measured.",
         None,
     ),
+    Field("micro", _MICRO, "A graph for TensorFlow Lite Micro: one stream, and the signature `step` alone.", None, 4),
 )

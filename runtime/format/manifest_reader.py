@@ -12,7 +12,7 @@ from .io_mapping import Constant, IOMapping, TensorSpec
 from .json_fields import field_problems, parse
 from .manifest import Cell, Golden, GoldenRun, Json, Manifest, StateTensor
 from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT, WIDE_FORMAT
-from .tensor_specs import AnswerTimes, Feature, Output, Window
+from .tensor_specs import AnswerTimes, Feature, MicroGraph, Output, Window
 from .vocabulary import Vocabulary
 
 # Far above any real file, far below what fills the memory or the day of a small machine.
@@ -66,7 +66,8 @@ def _read(top: Json) -> tuple[Manifest | None, list[str]]:
     manifest = _build(entries)
     if manifest.format > top["format"]:
         return None, [f"it holds what came with format {manifest.format}"]
-    return manifest, []
+    problems = list(_problems_of_positions(manifest))
+    return (None, problems) if problems else (manifest, [])
 
 
 def _make_vocabularies(entries: dict[str, Any], sound: set[str]) -> list[str]:
@@ -103,8 +104,20 @@ def _build(entries: Json) -> Manifest:
         answers=_answer_times(entries["answers"]),
         window=entries["window"] and Window(**entries["window"]),
         binary=_is_binary(entries),
+        micro=entries["micro"] and MicroGraph(**entries["micro"]),
         **{name: entries[name] for name in same},
     )
+
+
+def _problems_of_positions(manifest: Manifest) -> Iterator[str]:
+    """Name what is wrong with the positions of a graph for TensorFlow Lite Micro."""
+    if manifest.micro is None:
+        return
+    if manifest.sequence or manifest.io_mapping is not None:
+        yield "micro cannot be beside graph or sequence"
+    for side, names in (("inputs", manifest.graph_inputs()), ("outputs", manifest.graph_outputs())):
+        if sorted(getattr(manifest.micro, side)) != sorted(names):
+            yield f"micro.{side} are not the {side} of the model"
 
 
 def _answer_times(entry: Any) -> AnswerTimes:

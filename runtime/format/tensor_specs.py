@@ -135,6 +135,21 @@ class Window:
 
 
 @dataclass(frozen=True)
+class MicroGraph:
+    """A graph for TensorFlow Lite Micro, which knows inputs and outputs by their positions alone.
+
+    Attributes:
+        arena: Bytes of the memory that it needs, measured on a 64-bit machine; 0: not measured.
+        inputs: The names of the inputs by position.
+        outputs: The names of the outputs by position.
+    """
+
+    arena: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Output:
     """An output beside the main one.
 

@@ -39,13 +39,15 @@ def open_batch(backend_name: str, file: ModelFile, size: int) -> Batch:
 
 def _in_one_call(name: str, file: ModelFile, size: int) -> Batch | None:
     """Return a batch that the interpreter steps in one call; None: it cannot, or not this file."""
-    if name in (NUMPY, NATIVE) or file.manifest.io_mapping is not None or file.manifest.sequence:
+    manifest = file.manifest
+    special = manifest.io_mapping is not None or manifest.sequence or manifest.micro is not None
+    if name in (NUMPY, NATIVE) or special:
         return None
     if name == "onnxruntime":
         from .onnx_backend import open_interpreter as open_session
 
         return OnnxBatch(open_session(name, file.payload), name, file, size)
-    if file.manifest.window is not None and file.manifest.window.method == "recompute":
+    if manifest.window is not None and manifest.window.method == "recompute":
         return None  # its graph is for one stream
     from .tflite_backend import open_interpreter
 

@@ -8,7 +8,12 @@ from pathlib import Path
 from ..common.errors import StepcellError
 from ..format.model_file import read_model_file
 from .golden import replay_golden
-from .registry import BACKEND_FORMATS, backends_for, open_backend
+from .registry import BACKEND_FORMATS, MICRO, backends_for, open_backend
+
+
+def probe_file(format: str) -> Path:
+    """Return the tiny model for a format of `BACKEND_FORMATS`."""
+    return Path(__file__).with_name(f"probe.{format}.tflite" if format == MICRO else f"probe.{format}")
 
 
 @lru_cache
@@ -22,7 +27,7 @@ def probe_backends() -> dict[str, str | None]:
     for name, formats in BACKEND_FORMATS.items():
         try:
             for format in formats:
-                file = read_model_file(Path(__file__).with_name(f"probe.{format}"))
+                file = read_model_file(probe_file(format))
                 replay_golden(open_backend(name, file), file, name)
             found[name] = None
         except StepcellError as error:

@@ -14,16 +14,18 @@ from .base import Backend
 from .forks import opening
 
 NUMPY, NATIVE = "numpy", "native"
+MICRO = "tflm"  # the format of .tflite files for TensorFlow Lite Micro, which the interpreters of .tflite step too
 # Backend name -> (model formats, module of the backend here, distribution that must be installed, extra of stepcell).
 # Within a format the first usable one is taken: ai-edge-litert is the faster interpreter (1.2x at 256 units float32,
 # 3x with int8), and it does not mind a TensorFlow imported before it. numpy is always there, and slower than they are.
 # The compiled engine is the fastest and the newest: it is taken if it is asked for by name.
 _BACKENDS = {
-    "litert": ((TFLITE,), ".tflite_backend", "ai-edge-litert", "stepcell[litert]"),
-    "tflite": ((TFLITE,), ".tflite_backend", "tflite-runtime", "stepcell[tflite]"),
+    "litert": ((TFLITE, MICRO), ".tflite_backend", "ai-edge-litert", "stepcell[litert]"),
+    "tflite": ((TFLITE, MICRO), ".tflite_backend", "tflite-runtime", "stepcell[tflite]"),
+    "tflm": ((MICRO,), ".tflm_backend", "tflite-micro", "stepcell[tflm]"),
     "onnxruntime": ((ONNX,), ".onnx_backend", "onnxruntime", "stepcell[onnx]"),
-    NUMPY: ((TFLITE, ONNX), ".numpy_backend", "numpy", "stepcell"),
-    NATIVE: ((TFLITE, ONNX), ".native_backend", "compiled engine", "stepcell"),
+    NUMPY: ((TFLITE, ONNX, MICRO), ".numpy_backend", "numpy", "stepcell"),
+    NATIVE: ((TFLITE, ONNX, MICRO), ".native_backend", "compiled engine", "stepcell"),
 }
 BACKEND_NAMES = tuple(_BACKENDS)
 BACKEND_FORMATS = {name: formats for name, (formats, *_) in _BACKENDS.items()}
@@ -37,6 +39,11 @@ def backends_for(format: str) -> tuple[str, ...]:
 def interpreters_for(format: str) -> tuple[str, ...]:
     """Return the names of those that run any graph, with a manifest or without: all but the compiled engine."""
     return tuple(name for name in backends_for(format) if name != NATIVE)
+
+
+def interpreted_format(file: ModelFile) -> str:
+    """Return the format of a file as `backends_for` takes it: `MICRO` for one of TensorFlow Lite Micro."""
+    return file.format if file.manifest.micro is None else MICRO
 
 
 def describe_backend(name: str) -> str:
@@ -69,8 +76,11 @@ def open_backend(name: str, file: ModelFile, shared: object = None) -> Backend:
         BackendError: It is installed and cannot load the file.
         WrongBackendError: There is no backend of this name, or it is for another format.
     """
-    if name not in backends_for(file.format):
-        names = ", ".join(repr(known) for known in backends_for(file.format))
+    able = backends_for(interpreted_format(file))
+    if name == MICRO and name not in able and file.format == TFLITE:
+        raise WrongBackendError(f"{file.name} is not for TensorFlow Lite Micro. Export the model with: --target tflm")
+    if name not in able:
+        names = ", ".join(map(repr, able))
         raise WrongBackendError(f"Backend {name!r} does not step .{file.format} files; these do: {names}.")
     backend: Backend = _call(name, file.name, "open_backend", file, shared)
     return backend
@@ -100,8 +110,10 @@ def open_two_phase_backend(name: str, file: ModelFile, shared: object = None) ->
     """
     if file.format != TFLITE and name != NATIVE:
         raise WrongBackendError(f"{file.name} has one graph: steps in two phases need a .tflite file. Export one.")
-    if name == NUMPY:
-        raise WrongBackendError("numpy has no steps in two phases: install an interpreter, or leave out low_latency.")
+    if name in (NUMPY, MICRO):
+        raise WrongBackendError(
+            f"{_BACKENDS[name][2]} has no steps in two phases: install another interpreter, or leave out low_latency."
+        )
     backend: Backend = _call(name, file.name, "open_two_phase_backend", file, shared)
     return backend
 
@@ -147,14 +159,15 @@ def open_any_backend(file: ModelFile) -> tuple[str, Backend]:
     """
     failures = []
     missing = 0
-    for name in interpreters_for(file.format):
+    able = interpreters_for(interpreted_format(file))
+    for name in able:
         try:
             return name, open_backend(name, file)
         except NoInterpreterError:
             missing += 1
         except BackendError as error:
             failures.append(str(error))
-    if missing + 1 < len(interpreters_for(file.format)):
+    if missing + 1 < len(able):
         raise BackendError("\n".join(failures))
     extra = {TFLITE: "stepcell[tflite]", ONNX: "stepcell[onnx]"}[file.format]
     raise NoInterpreterError("\n".join([*failures, f"It needs an interpreter. Install one: pip install '{extra}'"]))

@@ -56,6 +56,7 @@ def open_backend(name: str, file: ModelFile, shared: InputCache | None = None, p
     # tflite-runtime 2.14 runs XNNPACK in `step` alone: there `absorb` takes 1.4 to 1.7 times as long as stepping, and
     # rounds differently. With float16 weights both interpreters turn all of them to float32 anew at each symbol.
     absorbs = name != "tflite" and file.manifest.quantization != "float16" and not file.manifest.features
+    absorbs = absorbs and file.manifest.micro is None
     if public or not supports_views(interpreter):
         return SignatureRunnerBackend(interpreter, file.manifest, absorbs=absorbs)
     # For the same reason a step from the row is the shorter one on ai-edge-litert alone.
@@ -125,7 +126,7 @@ def _check_signatures(interpreter: Any, file: ModelFile) -> None:
         raise DamagedFileError(f"{file.name} says that it holds a graph of sequences, which .tflite files never do.")
     inputs, outputs = file.manifest.graph_inputs(), file.manifest.graph_outputs()
     expected: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {STEP: (inputs, outputs)}
-    if not file.manifest.features:  # those are stepped
+    if not file.manifest.features and file.manifest.micro is None:  # those are stepped
         expected[ABSORB] = ({"symbols" if name == SYMBOL else name: kind for name, kind in inputs.items()}, outputs)
     found = interpreter.get_signature_list()
     for signature, sides in expected.items():

@@ -19,7 +19,8 @@ from ..common.run_worker import read_message, write_message
 from ..format.model_file import TFLITE, read_model_file
 from ..interpreters.golden import replay_golden
 from ..interpreters.probe import probe_backends
-from ..interpreters.registry import NATIVE, NUMPY, open_any_file, open_backend, open_public_backend
+from ..interpreters.registry import MICRO, NATIVE, NUMPY, open_any_file, open_backend, open_public_backend
+from ..interpreters.tflm_backend import smallest_arena
 from ..streams.model import load
 from .measure import measure
 from .messages import RunSpec, unpack_arrays
@@ -39,7 +40,7 @@ def replay(model: str, backend: str) -> Answer:
     """Replay the golden sequence of the file `model` through every API of `backend`; return the largest difference."""
     file = read_model_file(model)
     opened = [open_backend(backend, file)]
-    if file.format == TFLITE and backend not in (NUMPY, NATIVE):
+    if file.format == TFLITE and backend not in (NUMPY, NATIVE, MICRO):
         opened.append(open_public_backend(backend, file))
     return max(replay_golden(one, file, backend) for one in opened), []
 
@@ -53,6 +54,11 @@ def trace(*specs: bytes, model: str, backend: str) -> Answer:
 def measure_steps(model: str, backend: str) -> Answer:
     """Load the file `model`, replay its golden sequence and time its steps; see `measure`."""
     return measure(Path(model), backend), []
+
+
+def arena(model: str) -> Answer:
+    """Return the bytes of the smallest arena in which TensorFlow Lite Micro steps the file `model`."""
+    return smallest_arena(read_model_file(model)), []
 
 
 def open_file(model: str, backend: str) -> Answer:
@@ -73,7 +79,7 @@ def step_raw(fed: bytes, model: str, backend: str, carried: dict[str, str]) -> A
 
 
 COMMANDS: dict[str, Callable[..., Answer]] = {
-    "probe": probe, "replay": replay, "trace": trace, "measure": measure_steps, "open": open_file,
+    "probe": probe, "replay": replay, "trace": trace, "measure": measure_steps, "arena": arena, "open": open_file,
     "run_once": run_once, "step_raw": step_raw,
 }  # fmt: skip
 

@@ -36,9 +36,11 @@ from stepcell.export.adopt import adopt
 from stepcell.export.parity.golden import golden_of
 from stepcell.export.parity.sample_inputs import random_inputs
 from stepcell.export.step_function.run import run_numpy
+from stepcell.export.tflite.micro import micro_payload
 from stepcell.runtime import Manifest, Vocabulary, read_model_file
 from stepcell.runtime.format.model_file import ModelFile, pack, unpack
 from stepcell.runtime.format.onnx_graph import read_onnx_graph
+from stepcell.runtime.format.tensor_specs import Inputs, MicroGraph
 from stepcell.runtime.interpreters.base import initial_state
 
 # Of log_mel.npz: frame length, hop, FFT size, bands, lowest and highest frequency, power.
@@ -66,7 +68,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def make_probe() -> None:
-    """Write probe.tflite and probe.onnx: two symbols, one unit."""
+    """Write probe.tflite, probe.onnx and probe.tflm.tflite: two symbols, one unit."""
     layers = [
         keras.layers.Embedding(2, 1),
         keras.layers.SimpleRNN(1, return_sequences=True),
@@ -81,6 +83,9 @@ def make_probe() -> None:
     for format, payload in PAYLOADS.items():
         content = pack(payload(step_function, "float32")[0], manifest, format)
         write(ROOT / f"runtime/interpreters/probe.{format}", content)
+    micro = MicroGraph(0, tuple(manifest.graph_inputs()), tuple(manifest.graph_outputs()))
+    payload, _ = micro_payload(step_function, "float32", Inputs(np.zeros(1, np.int32)))
+    write(ROOT / "runtime/interpreters/probe.tflm.tflite", pack(payload, replace(manifest, micro=micro), "tflite"))
 
 
 def make_memory() -> None:
@@ -184,6 +189,16 @@ def make_level() -> None:
         adopt(source, DATA / "level.onnx", output="level", values=True, **given)
 
 
+def make_micro() -> None:
+    """Write lstm40.int8.tflm.tflite and sensor.tflm.tflite, for TensorFlow Lite Micro."""
+    for name, quantize in (("lstm40", ["int8"]), ("sensor", [])):
+        standard = STANDARD[name]
+        options = {**standard.options, "quantize": quantize, "allow_inaccurate": quantize}
+        for file, content in exported(name, standard.build(), steps=300, target="tflm", **options):
+            if file.endswith(".tflite") and file != "lstm40.tflm.tflite":
+                write(DATA / file, content)
+
+
 def make_foreign() -> None:
     """Write foreign/: graphs with names of their own, and operators that no step function of stepcell has."""
     folder = DATA / "foreign"
@@ -221,6 +236,8 @@ if __name__ == "__main__":
         make_answers()
         make_foreign()
         make_level()
+    if not named or "micro" in named:
+        make_micro()
     if not named or "personal" in named:
         make_personal()
     if not named or "log_mel" in named:

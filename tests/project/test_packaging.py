@@ -32,6 +32,7 @@ DATA_FILES = {
     "runtime/interpreters/probe.tflite",
     "runtime/interpreters/probe.onnx",
     "runtime/interpreters/native/_engine.pyi",
+    "runtime/interpreters/probe.tflm.tflite",
     "export/web/page.html",
     *(f"runtime/serve/page/{name}" for name in ("index.html", "page.css", "page.js", "connection.js", "draw.js")),
 }
@@ -132,7 +133,12 @@ def test_every_extra_brings_the_command_line(extra):
 
 def test_every_package_that_is_imported_is_declared():
     declared = BASE.union(*map(packages_of, EXTRAS))
-    names = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-litert", "tf_keras": "tf-keras"}
+    names = {
+        "tflite_runtime": "tflite-runtime",
+        "tflite_micro": "tflite-micro",
+        "ai_edge_litert": "ai-edge-litert",
+        "tf_keras": "tf-keras",
+    }
     names |= {"paho": "paho-mqtt", "prometheus_client": "prometheus-client"}
     imported = {each.module.partition(".")[0] for file in source_files() for each in imports_of(file)}
     # A layer of keras_lmu can only come from that package, which is imported then.

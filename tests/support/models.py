@@ -44,6 +44,7 @@ STANDARD = {
     "growing_sigmoid": "the same with sigmoids",
     "growing_two": "two such layers",
 }
+# lstm40.int8.tflm.tflite and sensor.tflm.tflite: for TensorFlow Lite Micro.
 # personal: LSTM of 6 units, 5 symbols, and a static input `user` of 3 numbers.
 # Graphs without a manifest, made by other means: support/foreign.py.
 FOREIGN_FILES = {

@@ -11,6 +11,7 @@ import pytest
 from support.models import DATA, RUNTIMES, path_of
 
 from stepcell.runtime import (
+    BACKEND_NAMES,
     BackendError,
     DamagedFileError,
     GoldenMismatchError,
@@ -45,7 +46,7 @@ def without_interpreters(monkeypatch):
 
 @pytest.mark.tflite_runtime
 def test_every_interpreter_of_the_development_environment_works():
-    assert probe_backends() == dict.fromkeys(("litert", "tflite", "onnxruntime", "numpy", "native"))
+    assert probe_backends() == dict.fromkeys(BACKEND_NAMES)
 
 
 @pytest.mark.parametrize("name", ["memory.tflite", "memory.onnx"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.models import DATA, RUNTIMES
 
-from stepcell.runtime import BackendError, load
+from stepcell.runtime import BACKEND_NAMES, BackendError, load
 from stepcell.runtime.common.run_worker import WorkerProcess, run_worker
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.worker.messages import RunSpec, trace_in_worker
@@ -139,7 +139,7 @@ def test_a_worker_replays_measures_and_steps_files(worker, backend, name):
 
 @pytest.mark.tflite_runtime
 def test_a_worker_without_tensorflow_finds_every_installed_interpreter(worker):
-    assert worker.request("probe").value == dict.fromkeys(("litert", "tflite", "onnxruntime", "numpy", "native"))
+    assert worker.request("probe").value == dict.fromkeys(BACKEND_NAMES)
 
 
 def test_a_file_that_is_not_there_is_a_failure_with_the_message_of_the_runtime(tmp_path):
