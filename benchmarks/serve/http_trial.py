@@ -130,6 +130,9 @@ class HttpTrial:
         print(f"http: {repeated} records of arrays were only said to be repeated; their answers are in the file")
         return found
 
+    def close(self) -> None:
+        """End what it has started: nothing."""
+
     def expected(self) -> list[str]:
         """Return the answers of a quiet run."""
         lines = [

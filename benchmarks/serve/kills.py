@@ -3,10 +3,12 @@
     python benchmarks/serve/kills.py                              # 200 kills with a file
     python benchmarks/serve/kills.py --source rotated --kills 50
     python benchmarks/serve/kills.py --source http --kills 100
+    python benchmarks/serve/kills.py --source mqtt --kills 50     # the broker is restarted too
 
 - file: a log grows; its answers are appended to a file, which is rotated by size. Some lines are no records.
 - rotated: the same, and the log is renamed while it is read and while nothing reads it; lines have no numbers.
 - http: a sender for each stream repeats its record until it is answered; two send several at a time.
+- mqtt: records and answers go by a broker, which is restarted at random too.
 
 The answers have to be byte-identical: none missing, none wrong, none out of order; none twice in a file of answers.
 Prints a row for each source; the exit code is 1 if a number is not 0.
@@ -22,13 +24,14 @@ import time
 from pathlib import Path
 
 from http_trial import HttpTrial
+from mqtt_trial import MqttTrial
 from trial import STREAMS, Server, compare, make_record, size, to_line, undisturbed, wait_for
 
 
 class FileTrial:
     """A log that grows, and the file of its answers.
 
-    A trial of another source has the same four methods.
+    A trial of another source has the same public methods.
     """
 
     may_repeat = False
@@ -80,6 +83,9 @@ class FileTrial:
         """Return the answers of a quiet run."""
         return undisturbed(self.lines, self.folder / "quiet")
 
+    def close(self) -> None:
+        """End what it has started: nothing."""
+
     def _line(self, number: int) -> str:
         record = make_record(number)
         if self.rotates:  # the answers tell each other apart by a field that is passed on
@@ -116,6 +122,7 @@ TRIALS = {
     "file": FileTrial,
     "rotated": lambda folder, seed: FileTrial(folder, seed, rotates=True),
     "http": HttpTrial,
+    "mqtt": MqttTrial,
 }
 
 
@@ -144,6 +151,7 @@ def run(source: str, kills: int, seed: int) -> bool:
         trial.send()
         found = trial.answers(server)
         server.stop()
+        trial.close()
         expected = trial.expected()
         counts = compare(found, expected)
         if trial.may_repeat:

@@ -14,6 +14,8 @@ from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 WAIT = 20.0  # seconds for what takes milliseconds
 
@@ -102,22 +104,35 @@ class Broker:
 class Peer:
     """Somebody else at a broker: it notes what is published, and publishes."""
 
-    def __init__(self, port: int, *topics: str, user: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self, port: int, *topics: str, user: str | None = None, password: str | None = None, client_id: str = ""
+    ) -> None:
         self.messages: list[MQTTMessage] = []
         self._ready = 0
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.username_pw_set(user, password)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_message = lambda client, data, message: self.messages.append(message)
         self._client.on_connect = lambda client, *_: [client.subscribe(topic, qos=1) for topic in topics]
         self._client.on_subscribe = self._subscribed
         self._client.max_inflight_messages = 20
-        self._client.connect("127.0.0.1", port)
+        properties = Properties(PacketTypes.CONNECT)
+        if client_id:  # the broker keeps messages for it
+            properties.SessionExpiryInterval = 3_600
+        self._client.connect("127.0.0.1", port, clean_start=not client_id, properties=properties)
         self._client.loop_start()
         wait_for(lambda: self._client.is_connected() and self._ready >= len(topics), "a connection of the test")
 
     def _subscribed(self, *_: object) -> None:
         self._ready += 1
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self._client.is_connected())
+
+    def send(self, topic: str, payload: bytes | str) -> None:
+        """Publish as soon as there is a connection."""
+        self._client.publish(topic, payload, qos=1)
 
     def publish(self, topic: str, payload: bytes | str, qos: int = 1, retain: bool = False) -> None:
         """Publish, and wait until the broker has it."""

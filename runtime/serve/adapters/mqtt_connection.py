@@ -207,6 +207,8 @@ class MqttConnection:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_message, client.on_publish = self._on_message, self._on_publish
         client.on_subscribe = self._on_subscribe
+        # With this callback paho writes in `loop_write` alone: a connection is never lost in the middle of `publish`.
+        client.on_socket_register_write = lambda *_: None
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval, properties.ReceiveMaximum = SESSION_EXPIRY, RECEIVE_MAXIMUM
         client.connect(self.options.host, self.options.port, KEEPALIVE, clean_start=False, properties=properties)
@@ -228,6 +230,10 @@ class MqttConnection:
                 if self._stopping:
                     self._take_leave(client)
                     return
+                if client.want_write():
+                    client.loop_write()
+                    if not self._is_current(client):
+                        return
                 events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.want_write() else 0)
                 if selector.get_key(found).events != events:
                     selector.modify(found, events)
