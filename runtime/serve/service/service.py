@@ -60,6 +60,7 @@ class Service:
         self.inbox, self.status, self.notifier = Inbox(), Status(), Notifier()
         self._subscribers: list[Callable[[Sequence[Outcome]], None]] = []
         self._tasks: list[tuple[float, float, Callable[[], None]]] = []  # when it is due, seconds between, what
+        self.every(_IDLE, self._keep_cursors)
         self._stopped_by = 0  # number of a signal
         self._failure: StepcellError | None = None
         self._ended: set[str] = set()
@@ -141,12 +142,9 @@ class Service:
     def _loop(self) -> None:
         while not self._stopped_by and self._failure is None:
             self.notifier.beat()
-            patience = self._patience()
-            entry = self.inbox.take(patience)
+            entry = self.inbox.take(self._patience())
             if entry is None:
                 self._commit()
-                if patience:
-                    self._keep_cursors()
             else:
                 self._take(*entry)
             self._do_tasks()
@@ -293,6 +291,8 @@ class Service:
 
     def _keep_cursors(self) -> None:
         """Keep how far outputs have delivered while nothing comes, so that the store forgets what they have."""
+        if self._outcomes:  # their group has the cursors too
+            return
         cursors = self._cursors()
         if cursors != self._kept_cursors:
             self._keep(Group(self._number, cursors=cursors))
