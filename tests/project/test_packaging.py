@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.imports import ROOT, imports_of, source_files
+from support.wheel import build_wheel, tracked_files
 
 import stepcell
 
@@ -47,13 +46,6 @@ found = {name for name in set(sys.modules) - before if getattr(sys.modules[name]
 print(*{name.partition(".")[0] for name in found} - set(sys.stdlib_module_names))
 """
 
-NO_COMPILER = os.environ | {"CC": "no-such-compiler"}
-
-
-def tracked_files():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
-
 
 def run_isolated(code):
     """Run `code` in a fresh process that sees installed packages alone."""
@@ -82,16 +74,7 @@ GROUPS = PROJECT["dependency-groups"]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The names in a wheel that is built from the tracked files without a C compiler, and its metadata."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for path in tracked_files():
-        target = folder / "source" / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    code = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
-    subprocess.run(
-        [sys.executable, "-c", code], cwd=folder / "source", env=NO_COMPILER, capture_output=True, check=True
-    )
-    (path,) = folder.glob("*.whl")
+    path = build_wheel(tmp_path_factory.mktemp("wheel"))
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
