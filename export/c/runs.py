@@ -26,8 +26,8 @@ def runs_of(file: ModelFile, steps: int, *, own: bool = False) -> dict[str, RunS
 
     The symbols of carried runs are random; with `own`, a model of next symbols writes them itself.
 
-    A model that does not answer at each step has a state that fits the number of steps before it. So its second run
-    begins where some steps lead, and its single steps begin in the states after them.
+    A model that does not answer at each step has a state that fits the number of steps before it, and one of integers
+    may count. So its second run begins where some steps lead, and its single steps begin in the states after them.
     """
     manifest, random = file.manifest, np.random.default_rng(_SEED)
     times = manifest.answers
@@ -35,7 +35,7 @@ def runs_of(file: ModelFile, steps: int, *, own: bool = False) -> dict[str, RunS
     carried, singles = (_random_inputs(manifest, count, random) for count in (steps, _SINGLE_STEPS))
     carried = _as_the_model_writes(file, carried, random) if own else carried
     start = initial_state(manifest.state)
-    if times == EVERY_STEP:
+    if times == EVERY_STEP and all(tensor.dtype == "float32" for tensor in manifest.state):
         each = {
             tensor.name: random.uniform(-0.9, 0.9, (_SINGLE_STEPS, *tensor.shape)).astype(np.float32)
             for tensor in manifest.state

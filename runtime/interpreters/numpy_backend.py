@@ -23,6 +23,7 @@ from .base import Backend
 from .graph_runners import Runner, io_mapping_of, require_ports
 from .in_place import InPlaceBackend, InputCache, InputSlot
 from .mapped_backend import MappedBackend
+from .mapped_calculation import with_step_around
 from .memory import as_bytes
 from .numpy_engine import Calculation, Program, build_program, calculation_of
 
@@ -71,6 +72,8 @@ def step_program(file: ModelFile, floats: Any = np.float32, *, merge: bool = Tru
 
 
 def _step_of(file: ModelFile) -> Calculation:
+    if file.manifest.io_mapping is not None:
+        return with_step_around(read_calculation(file.payload, file.manifest.io_mapping.signature), file)
     try:
         return read_calculation(file.payload, STEP)
     except KeyError as error:

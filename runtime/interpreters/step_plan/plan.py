@@ -11,7 +11,7 @@ from ...format.manifest import Manifest, StateTensor
 from ...format.model_file import ModelFile
 from ...format.tensor_specs import SYMBOL
 from ..numpy_backend import step_program
-from ..numpy_engine import CalculationError, Program
+from ..numpy_engine import Program
 from .int8 import Int8Product, Int8Row, with_int8_weights
 from .join import in_place, needed_only, rows_first, with_joined_loops, with_starts
 from .phases import handed_on, in_two_phases
@@ -124,8 +124,6 @@ def plan_step(file: ModelFile, *, int8: bool = False) -> StepPlan:
             int8 weights.
         DamagedFileError, FlatbufferError, OnnxGraphError: As `step_program`.
     """
-    if file.manifest.io_mapping is not None:
-        raise CalculationError("its graph has names of its own; export it with stepcell")
     return plan_program(step_program(file, merge=False), file.manifest, int8=int8)
 
 

@@ -18,8 +18,10 @@ from stepcell.cli import app
 from stepcell.export.adopt import adopt
 from stepcell.export.adopt.lift import lift
 from stepcell.export.adopt.prove_lift import prove_lift
+from stepcell.export.c.prove import prove_source
+from stepcell.export.c.source import c_source
 from stepcell.runtime import load, read_model_file
-from stepcell.runtime.common.errors import AdoptionError
+from stepcell.runtime.common.errors import AdoptionError, NotSteppableError
 from stepcell.runtime.common.run_worker import WorkerProcess
 from stepcell.runtime.doctor import diagnose, find_target
 from stepcell.runtime.format.tflite_graph import read_tflite_graph
@@ -120,6 +122,14 @@ def test_operator_codes_that_no_operator_uses_are_no_obstacle(folder, tmp_path):
 def test_a_second_adoption_keeps_the_start_values(folder, tmp_path):
     again = adopt(folder / "ring.tflite", tmp_path / "again.tflite", name="again")
     assert [tensor.initial for tensor in again.manifest.state] == [-128.0]
+
+
+def test_a_lifted_file_that_counts_is_written_as_c_and_one_of_8_bits_is_refused(folder, tmp_path):
+    path = folder / "counter.tflite"
+    results = prove_source(c_source(read_model_file(path), "cell"), path, tmp_path, steps=50, backends=["numpy"])
+    assert max(each.error for each in results) < 2e-6
+    with pytest.raises(NotSteppableError, match=r"rounded to few bits.*past_states \(int8\)"):
+        c_source(read_model_file(folder / "ring.tflite"), "cell")
 
 
 def test_a_quantised_state_starts_at_the_integer_that_stands_for_0(folder, tmp_path):

@@ -237,13 +237,21 @@ def test_the_scratch_memory_of_an_lstm_is_that_of_its_gates():
     assert vars(source.plan.memory_use()) == {"constants": 8420, "state": 160, "work": 320}
 
 
-def test_what_has_no_c_is_named_and_nothing_is_written(tmp_path):
+@pytest.mark.parametrize("path", ADOPTED)
+def test_an_adopted_file_is_proven_like_any_other(tmp_path, path):
+    source = c_source(read_model_file(path), "cell")
+    results = prove_source(source, path, tmp_path, steps=50, backends=["numpy"])
+    assert max(each.error for each in results) < 2e-6
+
+
+def test_what_has_no_c_is_named_and_nothing_is_written(tmp_path, monkeypatch):
     with pytest.raises(NotSteppableError, match="whole sequences"):
         write_c(DATA / "lstm.sequence.onnx", tmp_path / "out")
-    with pytest.raises(NotSteppableError, match="names of its own"):
-        write_c(ADOPTED[0], tmp_path / "out")
     with pytest.raises(OptionError, match="'int'"):
         write_c(DATA / "memory.tflite", tmp_path / "out", name="int")
+    monkeypatch.setattr("stepcell.runtime.interpreters.numpy_engine.from_tflite.KNOWN", frozenset(["SPLIT"]))
+    with pytest.raises(NotSteppableError, match="does not know the operators .*LOGISTIC"):
+        write_c(DATA / "memory.tflite", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
