@@ -37,14 +37,15 @@ def main() -> None:
         content = (WORK / path).read_bytes()
         if number:
             content = b64decode(re.findall(rb'src="data:image/png;base64,([^"]+)"', content)[int(number) - 1])
-        small = _small(content)
+        small = smaller(content)
         (DOCS / "pictures" / name).write_bytes(small)
         print(f"{name}: {len(content):,} bytes, {len(small):,} with {COLOURS} colours")
         if len(small) > LARGEST:
             raise SystemExit(f"{name} is larger than {LARGEST:,} bytes. Make it smaller.")
 
 
-def _small(content: bytes) -> bytes:
+def smaller(content: bytes) -> bytes:
+    """Return a picture with few colours."""
     file = io.BytesIO()
     Image.open(io.BytesIO(content)).convert("RGB").quantize(COLOURS).save(file, "PNG", optimize=True)
     return file.getvalue()
