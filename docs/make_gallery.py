@@ -34,6 +34,8 @@ def main() -> None:
         subprocess.run(["bash", "-euc", path + commands], cwd=WORK, check=True, stdout=subprocess.DEVNULL)
     for name, source in re.findall(r"!\[[^\]]*\]\(pictures/([\w.-]+)\)\n<!-- from (\S+) -->", page):
         path, _, number = source.partition("#")
+        if path.endswith(".py"):  # makes its pictures itself
+            continue
         content = (WORK / path).read_bytes()
         if number:
             content = b64decode(re.findall(rb'src="data:image/png;base64,([^"]+)"', content)[int(number) - 1])
@@ -44,10 +46,10 @@ def main() -> None:
             raise SystemExit(f"{name} is larger than {LARGEST:,} bytes. Make it smaller.")
 
 
-def smaller(content: bytes) -> bytes:
+def smaller(content: bytes, colours: int = COLOURS) -> bytes:
     """Return a picture with few colours."""
     file = io.BytesIO()
-    Image.open(io.BytesIO(content)).convert("RGB").quantize(COLOURS).save(file, "PNG", optimize=True)
+    Image.open(io.BytesIO(content)).convert("RGB").quantize(colours).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 

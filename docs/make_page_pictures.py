@@ -1,7 +1,7 @@
 """Makes the pictures of the page of `stepcell serve` anew, from a real run: python docs/make_page_pictures.py.
 
-A log of presses is written and learned from, the network is served by HTTP, and records of several presses are sent, some
-of them out of order; a headless Chromium takes the pictures, wide and as on a phone. Two minutes on two cores.
+A log of presses is written and learned from, the network is served by HTTP, and records of several presses are sent,
+some of them wrong; a headless Chromium takes the pictures, wide and as on a phone. Two minutes on two cores.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent / "tests")]
@@ -55,7 +56,8 @@ def learn() -> None:
     run("train", "events", "learn.csv", "--symbol", "event", "--units", "24", "--max-updates", "500", "--seed", "1",
         "--out", "run")  # fmt: skip
     run("export", "run", "--format", "tflite", "--steps", "1000", "--out", "press")
-    run("calibrate", "press/model.tflite", "normal.csv", "--false-alarms", "0.001", "--out", "threshold.json")
+    (WORK / "press" / "model.tflite").rename(WORK / "press.tflite")
+    run("calibrate", "press.tflite", "normal.csv", "--false-alarms", "0.001", "--out", "threshold.json")
 
 
 def send(port: int, streams: dict[str, Iterator[str]], count: int) -> None:
@@ -64,8 +66,8 @@ def send(port: int, streams: dict[str, Iterator[str]], count: int) -> None:
     for number in range(count):
         for place, (stream, source) in enumerate(streams.items()):
             symbol = next(source)
-            if place == 0 and number in (count - 95, count - 60, count - 21):
-                symbol = "eject" if number != count - 60 else "clean"
+            if place == 0 and number in (count - 121, count - 78, count - 46):
+                symbol = "eject"
             elif place and chance.random() < 0.004:
                 symbol = "release"
             path = f"/v1/streams/{stream}/step"
@@ -78,10 +80,8 @@ def main() -> None:
     """Make the pictures."""
     learn()
     (WORK / "state.db").unlink(missing_ok=True)
-    command = [*STEPCELL, "serve", "press/model.tflite", "--store", "state.db", "--http", "127.0.0.1:0"]
-    server = subprocess.Popen(
-        [*command, "--threshold", "threshold.json"], cwd=WORK, stderr=subprocess.PIPE, text=True
-    )
+    command = [*STEPCELL, "serve", "press.tflite", "--store", "state.db", "--http", "127.0.0.1:0"]
+    server = subprocess.Popen([*command, "--threshold", "threshold.json"], cwd=WORK, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stderr is not None
         port = next(int(found[1]) for line in server.stderr if (found := re.search(r"127\.0\.0\.1:(\d+)", line)))
@@ -89,13 +89,15 @@ def main() -> None:
         with Browser(WORK) as browser:
             browser.size(1200, 800)
             browser.go(f"http://127.0.0.1:{port}/")
-            send(port, streams, 400)
-            time.sleep(2.5)
+            sender = Thread(target=send, args=(port, streams, 440))
+            sender.start()
+            browser.wait("Number(document.querySelector('#streams .seq').textContent.slice(1)) >= 400", 120)
             for name, (width, height, dark) in SIZES.items():
                 browser.size(width, height, dark=dark)
-                time.sleep(0.8)
-                (DOCS / "pictures" / name).write_bytes(smaller(browser.picture()))
+                time.sleep(0.4)
+                (DOCS / "pictures" / name).write_bytes(smaller(browser.picture(), 128))
                 print(name)
+            sender.join()
     finally:
         server.terminate()
         server.wait()

@@ -37,7 +37,7 @@ NOT_RUN = {
     "docs/microcontroller.md": 1,
     "docs/raspberry-pi.md": 4,
     "docs/predict.md": 1,
-    "docs/serve.md": 1,
+    "docs/serve.md": 2,
     "docs/step.md": 1,
     "docs/train.md": 3,
     "docs/your-own-keras-model.md": 2,

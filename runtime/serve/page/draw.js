@@ -45,20 +45,13 @@ export function drawSurprise(canvas, points, threshold) {
         context.fillRect(begin + index * pitch, from, pitch - 2, bottom - from);
     });
     if (!threshold) return;
-    context.strokeStyle = context.fillStyle = style("--high");
+    context.strokeStyle = style("--high");
     context.setLineDash([5, 4]);
     context.beginPath();
     context.moveTo(left, y(threshold));
     context.lineTo(width, y(threshold));
     context.stroke();
     context.setLineDash([]);
-    context.textAlign = "left";
-    context.textBaseline = "bottom";
-    const label = `threshold ${threshold.toFixed(1)}`, { width: wide } = context.measureText(label);
-    context.fillStyle = style("--card");
-    context.fillRect(left + 2, y(threshold) - 17, wide + 6, 15); // the bars behind the label
-    context.fillStyle = style("--high");
-    context.fillText(label, left + 5, y(threshold) - 3);
 }
 
 /** Draw columns of numbers: low-end colour below 0, high-end colour above, by the largest of all. */

@@ -21,7 +21,7 @@ const made = (tag, text, parent, kind) => {
 /** Show spaces and line ends as signs. */
 const shown = (text) => text === "" ? "(empty)" : String(text).replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ +$/, (spaces) => "␣".repeat(spaces.length));
 const titled = (name) => name === "" ? "(no name)" : name;
-const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 2 : 1)} %`;
+const percent = (share) => share > 0 && share < 0.0001 ? "< 0.01 %" : `${(100 * share).toFixed(share < 0.0995 ? 2 : 1)} %`;
 
 function known(name) {
     if (!streams.has(name)) streams.set(name, { name, seq: null, points: [], answer: null, tensors: new Map(), touched: 0 });
@@ -193,7 +193,10 @@ function showSurprise(stream) {
     if (!has) return;
     drawSurprise(element("surprise"), stream.points, threshold);
     const unusual = measured.filter((each) => each.alert).length;
-    put(element("surprise-about"), last ? `bits, of each symbol when it came; now ${last.surprise.toFixed(2)}` : "bits, of each symbol when it came");
+    const words = ["bits of each symbol", ...(last ? [`last ${last.surprise.toFixed(2)}`] : [])];
+    put(element("surprise-about"), words.join(", "));
+    element("threshold").hidden = threshold === null;
+    put(element("threshold"), threshold === null ? "" : `threshold ${threshold.toFixed(2)}`);
     put(element("surprise-text"), last ? `Last ${last.surprise.toFixed(1)} bits. Of ${measured.length} symbols ${unusual} unusual.` : "None yet.");
 }
 
@@ -260,7 +263,7 @@ function showCounters(status) {
     before = { ...status, at: now };
     threshold = status.threshold ?? null;
     put(element("model"), status.model ?? "");
-    element("about").replaceChildren("model ", made("span", String(status.fingerprint ?? "").slice(0, 12), null), status.ready ? "" : ` · not ready: ${status.reason}`);
+    element("about").replaceChildren("fingerprint ", made("span", String(status.fingerprint ?? "").slice(0, 12), null), status.ready ? "" : ` · not ready: ${status.reason}`);
     dirty = true;
 }
 
