@@ -84,6 +84,11 @@ def serve(
     forget_after: Annotated[str | None, saving(
         "Forget streams that are not used for this time, like 12h or 30d; they begin anew if they come back.", "never",
         metavar="TIME")] = None,
+    keep: Annotated[int | None, saving(
+        "Inputs of each stream to keep, with which a new model is caught up; 0: none, and no model can take over.",
+        "as many as the model remembers", min=0)] = None,
+    shadow: Annotated[int, saving(
+        "Records for which a new model is stepped beside the old one before it takes over.", min=0)] = 256,
     backend: Backend = None,
     out: Annotated[Path | None, output("Append the answers to this file, each of them once.", "none")] = None,
     out_rotate: Annotated[str | None, output(

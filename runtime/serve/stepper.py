@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
+from ..format.tensor_specs import Features
 from ..streams.model import Model
 from ..streams.prediction import Prediction, main_field
 from ..streams.stream import Stream
@@ -16,6 +18,8 @@ from .keyed_streams import KeyedStreams
 from .residual_watch import ResidualWatch
 from .rows import RowLines
 
+Input: TypeAlias = "tuple[str | None, Features | None]"  # a symbol with its features
+
 
 class Stepper:
     """Streams of a model that answer events, one by one.
@@ -23,6 +27,8 @@ class Stepper:
     Attributes:
         streams: The streams by key.
         symbols: Number of symbols that were given; those that begin a sequence, and gaps, are not counted.
+        on_step: Called behind each event that was stepped, with its key, the inputs that were fed, those that begin a
+            sequence and gaps among them, and the answer to the last one; None: nothing is.
     """
 
     def __init__(
@@ -51,7 +57,8 @@ class Stepper:
         """
         self.streams = streams
         self.symbols = 0
-        self._vocabulary = model.vocabulary
+        self.on_step: Callable[[str, Sequence[Input], Prediction | None], None] | None = None
+        self._vocabulary, self._boundary = model.vocabulary, model.manifest.trained_data.boundary or None
         self._watch = None
         if threshold is not None or alert_below is not None:
             self._watch = Watch(streams.stream, threshold, begin=not middle, alert_below=alert_below)
@@ -144,6 +151,13 @@ class Stepper:
             elif has_begun:
                 stream.reset()
             raise
+        if self.on_step is not None:
+            inputs: list[Input] = [(event.symbol, features)]
+            if has_begun:
+                inputs.insert(0, (self._end, self._boundary))
+            if gap_symbol is not None:
+                inputs.append((gap_symbol, features))
+            self.on_step(event.key, inputs, prediction)
         silent = prediction is None and self._field
         return Answer(given, prediction, unknown, None, surprise, events, event.fields or None, silent=silent or None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...common.errors import (
@@ -41,8 +41,9 @@ from ..answer import Answer
 from ..residual_watch import ResidualWatch
 from ..stepper import Stepper
 from .options import RESET, WAIT, ServeOptions
+from .recent import recent_of
 from .record import Record, RecordError, RecordReader
-from .store import ServiceStore
+from .store import ServiceStore, Statement
 from .streams import StoredStreams, StreamNote
 
 STOP, SKIP, USE = "stop", "skip", "use"
@@ -85,12 +86,14 @@ class Engine:
         self._vocabulary, self._policy = model.vocabulary, _policy(options, model)
         residuals = ResidualWatch(model.manifest, threshold) if isinstance(threshold, ResidualThreshold) else None
         self._right = () if residuals is None else tuple(residuals.columns)
-        self.streams = StoredStreams(model, store, options.max_streams, tell, self._head)
+        recent = recent_of(model, options.keep)
+        self.streams = StoredStreams(model, store, options.max_streams, tell, self._head, recent)
         self._stepper = Stepper(
             model, self.streams, threshold=threshold if isinstance(threshold, Threshold) else None,
             alert_below=options.alert_below, residuals=residuals, reset_on=options.reset_on, middle=options.middle,
             top=max(options.top, 3 if options.home_assistant else 1), offer_unknown=options.offer_unknown,
         )  # fmt: skip
+        self._stepper.on_step = None if recent is None else self.streams.feed
         self._readers: dict[str, RecordReader] = {}
         self._tail = f', "model": "{model.manifest.fingerprint}"}}'
         self._has_gaps = "gaps" in model.manifest.trained_data.reading  # their answers name a gap in time
@@ -151,6 +154,11 @@ class Engine:
     def last_answer(self, stream: str) -> Answer | None:
         """Return the last answer of a stream; None: it is not one of those that were stepped last."""
         return self._last.get(stream)
+
+    @property
+    def statements(self) -> Sequence[Statement]:
+        """What the transaction that keeps `moved` is to do beside that."""
+        return self.streams.statements
 
     def moved(self) -> dict[str, tuple[Snapshot, dict[str, Any]]]:
         """Return the streams that have moved since `settle`, with their notes as JSON."""

@@ -57,6 +57,9 @@ class ServeOptions:
         commit_interval: Seconds from the first record of a transaction until it ends, at most.
         max_streams: How many streams are kept in memory.
         forget_after: Time ("30d") after which a stream that is not used is forgotten; None: none is.
+        keep: How many inputs of each stream are kept, with which a new model is caught up; None: as many as the model
+            remembers, 0: none, and no other model can take over.
+        shadow: How many records a new model is stepped beside the old one before it takes over; 0: it does at once.
 
     Raises:
         OptionError: Options do not go together; the message names all problems.
@@ -99,6 +102,8 @@ class ServeOptions:
     commit_interval: float = 0.05
     max_streams: int = 10_000
     forget_after: str | None = None
+    keep: int | None = None
+    shadow: int = 256
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -119,6 +124,8 @@ class ServeOptions:
         problems += self._problems_of_mqtt()
         if self.http_token_file is not None and self.http is None:
             problems.append("--http-token-file needs --http")
+        if (self.keep or 0) < 0 or self.shadow < 0:
+            problems.append("--keep and --shadow are 0 or more")
         if self.commit_records < 1 or self.commit_interval < 0 or self.max_streams < 1 or self.top < 1:
             problems.append("--commit-records, --max-streams and --top are 1 or more, --commit-interval is 0 or more")
         if problems:

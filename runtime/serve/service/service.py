@@ -216,7 +216,8 @@ class Service:
         group = Group(
             self._number + 1, self.engine.moved(),
             {name: (self._notes.get(name), each() if callable(each) else each) for name, each in positions.items()},
-            [text for _, text in answers] if self.outputs else (), cursors, tuple(self.statements),
+            [text for _, text in answers] if self.outputs else (), cursors,
+            (*self.engine.statements, *self.statements),
         )  # fmt: skip
         if not self._keep(group):
             return

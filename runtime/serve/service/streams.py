@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...common.errors import DamagedStateError
 from ...streams.model import Model
+from ...streams.prediction import Prediction
 from ...streams.snapshot import Snapshot
 from ..keyed_streams import IN_STREAM, KeyedStreams
-from .store import ServiceStore
+from ..stepper import Input
+from .recent import FORGET_ALL, Recent, Tail
+from .store import ServiceStore, Statement
 
 
 class StreamNote:
@@ -20,12 +23,14 @@ class StreamNote:
         answer: The answer to the last record with a number; None: there is none.
         is_open: Whether a sequence has begun and not ended.
         head: The beginning of each of its answers.
+        tail: Its last inputs, where they are kept.
     """
 
-    __slots__ = ("answer", "head", "is_open", "next_seq")
+    __slots__ = ("answer", "head", "is_open", "next_seq", "tail")
 
     def __init__(self, head: str) -> None:
         """Begin as the note of a new stream."""
+        self.tail = Tail()
         self.next_seq: int | None = None
         self.answer: str | None = None
         self.is_open = False
@@ -36,11 +41,16 @@ class StoredStreams(KeyedStreams):
     """Streams by key, of which a limited number is in memory; the others come back from the store.
 
     A stream that was stepped since the last commit is never dropped from memory.
+
+    Attributes:
+        recent: Keeps what was fed to them; None: nothing does.
+        statements: What the next transaction is to do for that.
     """
 
     def __init__(
-        self, model: Model, store: ServiceStore, limit: int, tell: Callable[[str], None], head: Callable[[str], str]
-    ) -> None:
+        self, model: Model, store: ServiceStore, limit: int, tell: Callable[[str], None], head: Callable[[str], str],
+        recent: Recent | None = None,
+    ) -> None:  # fmt: skip
         """Begin with nothing in memory.
 
         Args:
@@ -49,8 +59,13 @@ class StoredStreams(KeyedStreams):
             limit: How many streams are kept in memory.
             tell: Takes remarks for the user.
             head: Returns the beginning of the answers of a stream.
+            recent: Keeps what is fed to them; None: nothing does.
         """
         super().__init__(model, limit, tell)
+        self.recent = recent
+        if recent is not None:
+            self._record = recent.records.of
+        self.statements: list[Statement] = [FORGET_ALL if recent is None else recent.interface_statement()]
         self._store_file, self._head = store, head
         self._notes: dict[str, StreamNote] = {}
         self._moved: dict[str, None] = {}  # in the order of their last step
@@ -83,9 +98,18 @@ class StoredStreams(KeyedStreams):
         self.select(key)
         self.keep(key)
 
+    def feed(self, key: str, inputs: Sequence[Input], prediction: Prediction | None) -> None:
+        """Note what was fed to the stream of `key`, which has a note; see `Stepper.on_step`."""
+        content = self._notes[key].tail.content
+        for symbol, features in inputs:
+            content += self._record(symbol, features)
+
     def moved(self) -> dict[str, tuple[Snapshot, dict[str, Any]]]:
         """Return the streams that have moved since `settle`, with their notes as JSON."""
         self._store()
+        if self.recent is not None:
+            for key in self._moved:
+                self.statements += self.recent.settle(key, self._notes[key].tail, self._snapshots[key].symbols_seen)
         return {key: (self._snapshots[key], self._to_json(key)) for key in self._moved}
 
     def has_moved(self, key: str) -> bool:
@@ -97,6 +121,7 @@ class StoredStreams(KeyedStreams):
         for key in self._moved:
             self._snapshots.move_to_end(key)
         self._moved.clear()
+        self.statements.clear()
         if len(self._snapshots) <= self.limit:
             return
         for key in list(self._snapshots)[: len(self._snapshots) - self.limit + self.limit // 8]:
@@ -125,6 +150,8 @@ class StoredStreams(KeyedStreams):
         if found is not None:
             self._snapshots[key], saved = found
             self._restore(key, note, saved.get("serve"))
+            if self.recent is not None:
+                note.tail = self.recent.tail_of(saved, found[0].symbols_seen)
         self._notes[key] = note
         return note
 
@@ -140,6 +167,8 @@ class StoredStreams(KeyedStreams):
             found["time"] = self.times[key]
         if key in self.pending:
             found["pending"] = self.pending[key]
+        if self.recent is not None and note.tail.content:
+            found["recent"] = self.recent.tail_to_json(note.tail)
         return {"serve": found}
 
     def _restore(self, key: str, note: StreamNote, found: Any) -> None:
