@@ -26,6 +26,8 @@ def describe_manifest(file: Path, manifest: Manifest) -> str:
         "requires": ", ".join(f"{name} {value}" for name, value in manifest.requires.items()),
         "producer": manifest.producer,
     }
+    if manifest.micro is not None:
+        lines["graph"] = manifest.micro.describe()
     if manifest.memory is not None:
         lines["memory"] = describe_memory(manifest.memory)
     if not manifest.static:

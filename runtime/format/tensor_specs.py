@@ -148,6 +148,14 @@ class MicroGraph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
+    def describe(self) -> str:
+        """Return arena and positions in words."""
+        inputs, outputs = (
+            ", ".join(f"{position} {name}" for position, name in enumerate(names))
+            for names in (self.inputs, self.outputs)
+        )
+        return f"for TensorFlow Lite Micro in an arena of {self.arena:,} bytes; inputs {inputs}; outputs {outputs}"
+
 
 @dataclass(frozen=True)
 class Output:
