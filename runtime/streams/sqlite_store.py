@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,8 +35,7 @@ from ..format.model_file import ModelFile
 from .saved_state import SavedStreams, parse_saved_streams
 from .snapshot import Snapshot
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+_Store = TypeVar("_Store", bound="SqliteStore")
 
 APPLICATION_ID = int.from_bytes(b"step", "big")
 VERSION = 3
@@ -148,7 +147,7 @@ class SqliteStore:
         self.database.close()
         self._lock.release()
 
-    def __enter__(self) -> Self:
+    def __enter__(self: _Store) -> _Store:
         """Return the store; it is closed at the end of the block."""
         return self
 
