@@ -18,6 +18,7 @@ typedef float near __attribute__((vector_size(4 * LANES), aligned(4), may_alias)
 #define ALL(x) ((vf){0} + (x))
 #define AS_INT(x) ((vi)(x))
 #define AS_FLOAT(x) ((vf)(x))
+#define COUNTED (*(const vi *)counted)
 #define WHERE(mask, x, y) ((vf)(((mask) & (vi)(x)) | (~(mask) & (vi)(y))))
 #else
 typedef float vf;
@@ -27,6 +28,7 @@ typedef int32_t vi;
 #define ALL(x) (x)
 #define AS_INT(x) NAMED(as_int)(x)
 #define AS_FLOAT(x) NAMED(as_float)(x)
+#define COUNTED 0
 #define WHERE(mask, x, y) ((mask) ? (x) : (y))
 static INLINE vi NAMED(as_int)(vf x) { vi i; memcpy(&i, &x, 4); return i; }
 static INLINE vf NAMED(as_float)(vi i) { vf x; memcpy(&x, &i, 4); return x; }
@@ -68,6 +70,24 @@ static INLINE FOR vf NAMED(tanh)(vf x) {
     return x * p / q;
 }
 
+/* Likewise, to 4e-7. */
+static INLINE FOR vf NAMED(erf)(vf x) {
+    x = WHERE(x > 4.0f, ALL(4.0f), x);
+    x = WHERE(x < -4.0f, ALL(-4.0f), x);
+    const vf s = x * x;
+    vf p = s * -2.72614225801306e-10f + 2.77068142495902e-08f;
+    p = p * s + -2.10102402082508e-06f;
+    p = p * s + -5.69250639462346e-05f;
+    p = p * s + -7.34990630326855e-04f;
+    p = p * s + -2.95459980854025e-03f;
+    p = p * s + -1.60960333262415e-02f;
+    vf q = s * -1.45660718464996e-05f + -2.13374055278905e-04f;
+    q = q * s + -1.68282697438203e-03f;
+    q = q * s + -7.37332916720468e-03f;
+    q = q * s + -1.42647390514189e-02f;
+    return x * p / q;
+}
+
 static INLINE FOR vf NAMED(copy)(vf x) { return x; }
 static INLINE FOR vf NAMED(negative)(vf x) { return -x; }
 static INLINE FOR vf NAMED(square)(vf x) { return x * x; }
@@ -91,7 +111,6 @@ static INLINE FOR vf NAMED(minimum)(vf x, vf y) { return WHERE((x < y) | (x != x
     }
 BY_LIBRARY(sqrt, sqrtf)
 BY_LIBRARY(log, logf)
-BY_LIBRARY(erf, erff)
 #undef BY_LIBRARY
 static INLINE FOR vf NAMED(power)(vf x, vf y) {
     float t[LANES], u[LANES];
@@ -101,7 +120,17 @@ static INLINE FOR vf NAMED(power)(vf x, vf y) {
     return LOAD(t);
 }
 
-/* Elements that do not lie one after the other, or are fewer than a vector: vector by vector through memory. */
+/* The first numbers of a vector. */
+static INLINE FOR void NAMED(store_first)(float *out, vf x, int32_t count) {
+#ifdef STORE_FIRST
+    STORE_FIRST(out, x, count);
+#else
+    float t[LANES];
+    STORE(t, x);
+    for (int32_t k = 0; k < count && k < LANES; k++) out[k] = t[k];
+#endif
+}
+/* Elements that do not lie one after the other: vector by vector through memory. */
 #define GATHERED(VALUE) \
     for (int32_t i = 0; i < n; i += LANES) { \
         const int32_t width = n - i < LANES ? n - i : LANES; \
@@ -115,34 +144,36 @@ static INLINE FOR vf NAMED(power)(vf x, vf y) {
         STORE(t, VALUE); \
         for (int32_t k = 0; k < width; k++) out[(int64_t)(i + k) * so] = t[k]; \
     }
-/* The last vector ends where the elements end, so it may have some in common with the one before it. It is computed
- * first, because the result may lie where an operand is. */
+/* What is read behind the last element is not used: behind all memory is room for a vector. */
 #define STRAIGHT(X, Y, VALUE) \
     do { \
-        int32_t i = n - LANES; \
-        vf x = X, y = Y; \
-        const vf last = VALUE; \
-        (void)y; \
-        for (i = 0; i + LANES <= n; i += LANES) { \
-            x = X; \
-            y = Y; \
+        int32_t i = 0; \
+        for (; i + LANES <= n; i += LANES) { \
+            const vf x = X, y = Y; \
+            (void)y; \
             STORE(out + i, VALUE); \
         } \
-        STORE(out + n - LANES, last); \
+        if (i < n) { \
+            const vf x = X, y = Y; \
+            (void)y; \
+            NAMED(store_first)(out + i, VALUE, n - i); \
+        } \
     } while (0)
 #define UNARY(name) \
     static FOR void NAMED(name##_all)(float *out, const float *a, int32_t n, int32_t so, int32_t sa) { \
         const float *const b = NULL; \
         const int32_t sb = 0; \
-        if (so == 1 && sa == 1 && n >= LANES) STRAIGHT(LOAD(a + i), x, NAMED(name)(x)); \
-        else GATHERED(NAMED(name)(x)) \
+        if (so == 1 && sa == 1) { \
+            STRAIGHT(LOAD(a + i), x, NAMED(name)(x)); \
+        } else GATHERED(NAMED(name)(x)) \
     }
 #define BINARY(name) \
     static FOR void NAMED(name##_all)( \
         float *out, const float *a, const float *b, int32_t n, int32_t so, int32_t sa, int32_t sb) { \
-        const int straight = so == 1 && n >= LANES; \
-        if (straight && sa == 1 && sb == 1) STRAIGHT(LOAD(a + i), LOAD(b + i), NAMED(name)(x, y)); \
-        else if (straight && sa == 1 && sb == 0) { \
+        const int straight = so == 1; \
+        if (straight && sa == 1 && sb == 1) { \
+            STRAIGHT(LOAD(a + i), LOAD(b + i), NAMED(name)(x, y)); \
+        } else if (straight && sa == 1 && sb == 0) { \
             const vf every = ALL(*b); \
             STRAIGHT(LOAD(a + i), every, NAMED(name)(x, y)); \
         } else if (straight && sa == 0 && sb == 1) { \
@@ -156,18 +187,21 @@ BINARY(add) BINARY(subtract) BINARY(multiply) BINARY(divide) BINARY(maximum) BIN
 #undef UNARY
 #undef BINARY
 
-/* Fold n elements into one; `name` folds two of them. */
+/* Fold the numbers of a vector into one, and n elements into one; `name` folds two of them. */
 #define FOLD(fold, name) \
-    static FOR float NAMED(fold)(const float *a, int32_t n, int32_t sa, float start) { \
+    static INLINE FOR float NAMED(across_##name)(vf x) { \
         float lanes[LANES]; \
+        STORE(lanes, x); \
+        for (int width = LANES / 2; width; width /= 2) \
+            EVERY(k, width) lanes[k] = base_##name(lanes[k], lanes[k + width]); \
+        return lanes[0]; \
+    } \
+    static FOR float NAMED(fold)(const float *a, int32_t n, int32_t sa, float start) { \
         int32_t i = 0; \
         if (sa == 1 && n >= LANES) { \
             vf all = LOAD(a); \
             for (i = LANES; i + LANES <= n; i += LANES) all = NAMED(name)(all, LOAD(a + i)); \
-            STORE(lanes, all); \
-            for (int width = LANES / 2; width; width /= 2) \
-                for (int k = 0; k < width; k++) lanes[k] = base_##name(lanes[k], lanes[k + width]); \
-            start = base_##name(start, lanes[0]); \
+            start = base_##name(start, NAMED(across_##name)(all)); \
         } \
         for (; i < n; i++) start = base_##name(start, a[(int64_t)i * sa]); \
         return start; \
@@ -175,12 +209,22 @@ BINARY(add) BINARY(subtract) BINARY(multiply) BINARY(divide) BINARY(maximum) BIN
 FOLD(sum_of, add) FOLD(max_of, maximum) FOLD(min_of, minimum)
 #undef FOLD
 
+/* Powers of e above the largest number, over their sum. The last vector is filled up with what changes nothing. */
 static FOR void NAMED(softmax)(float *out, const float *a, int32_t n) {
-    const float top = NAMED(max_of)(a, n, 1, -INFINITY);
-    NAMED(subtract_all)(out, a, &top, n, 1, 1, 0);
-    NAMED(exp_all)(out, out, n, 1, 1);
-    const float scale = 1.0f / NAMED(sum_of)(out, n, 1, 0.0f);
-    NAMED(multiply_all)(out, out, &scale, n, 1, 1, 0);
+    const int32_t whole = n / LANES * LANES, left = n - whole;
+    const vi is_there = COUNTED < left;
+    vf tops = WHERE(is_there, LOAD(a + whole), ALL(-INFINITY)), sums = ALL(0.0f);
+    for (int32_t i = 0; i < whole; i += LANES) tops = NAMED(maximum)(tops, LOAD(a + i));
+    const float top = NAMED(across_maximum)(tops);
+    const vf last = WHERE(is_there, NAMED(exp)(LOAD(a + whole) - top), ALL(0.0f));
+    for (int32_t i = 0; i < whole; i += LANES) {
+        const vf powers = NAMED(exp)(LOAD(a + i) - top);
+        sums += powers;
+        STORE(out + i, powers);
+    }
+    const float scale = 1.0f / NAMED(across_add)(sums + last);
+    for (int32_t i = 0; i < whole; i += LANES) STORE(out + i, LOAD(out + i) * scale);
+    NAMED(store_first)(out + whole, last * scale, left);
 }
 
 /* One block of COLUMNS columns of a product: several rows at a time, each with sums of its own, so that no sum waits
@@ -203,18 +247,13 @@ static FOR void NAMED(softmax)(float *out, const float *a, int32_t n) {
         } \
         for (int r = 1; r < ROWS; r++) EVERY(k, WIDTH) sums[0][k] += sums[r][k]; \
         weights = (const char *)w; \
-        const int32_t left = n - j; \
-        if (left >= COLUMNS) { \
-            EVERY(k, WIDTH) { \
-                const int32_t at = j + k * LANES; \
-                const vf sum = scales ? sums[0][k] * LOAD(scales + at) : sums[0][k]; \
-                STORE(y + at, start ? sum + LOAD(start + at) : sum); \
-            } \
-        } else { \
-            float all[COLUMNS]; \
-            EVERY(k, WIDTH) STORE(all + k * LANES, sums[0][k]); \
-            for (int32_t k = 0; k < left; k++) \
-                y[j + k] = (scales ? all[k] * scales[j + k] : all[k]) + (start ? start[j + k] : 0.0f); \
+        EVERY(k, WIDTH) { \
+            const int32_t at = j + k * LANES; \
+            if (at >= n) break; \
+            vf sum = scales ? sums[0][k] * LOAD(scales + at) : sums[0][k]; \
+            if (start) sum += LOAD(start + at); \
+            if (at + LANES <= n) STORE(y + at, sum); \
+            else NAMED(store_first)(y + at, sum, n - at); \
         } \
         j += COLUMNS; \
     } while (0)
@@ -328,5 +367,6 @@ static FOR int NAMED(run)(const Operation *o, const Operation *end) {
 #undef AS_INT
 #undef AS_FLOAT
 #undef WHERE
+#undef COUNTED
 #undef GATHERED
 #undef STRAIGHT

@@ -27,9 +27,10 @@ NOWHERE = Address(0, True)
 
 
 def aligned(content: AnyArray) -> AnyArray:
-    """Return a copy of `content`, its bytes in one piece that begins at a multiple of `_ALIGNED`."""
+    """Return a copy of `content`, its bytes in one piece that begins at a multiple of `_ALIGNED`; as many are behind it."""
     raw = np.ascontiguousarray(content).reshape(-1).view(np.uint8)
-    room = np.zeros(raw.size + _ALIGNED, np.uint8)
+    room = np.empty(raw.size + 2 * _ALIGNED, np.uint8)
+    room[-2 * _ALIGNED :] = 0
     start = -room.ctypes.data % _ALIGNED
     room[start : start + raw.size] = raw
     return room[start : start + raw.size]

@@ -16,6 +16,10 @@
 #define NARROW 16 /* likewise at their end */
 #define ROUNDED(n) (((n) + NARROW - 1) / NARROW * NARROW)
 
+#if defined(__GNUC__)
+static const int32_t counted[16] __attribute__((aligned(64))) = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#endif
+
 static INLINE float base_add(float x, float y) { return x + y; }
 static INLINE float base_maximum(float x, float y) { return x > y || x != x ? x : y; }
 static INLINE float base_minimum(float x, float y) { return x < y || x != x ? x : y; }
@@ -128,6 +132,7 @@ static int row(const Operation *o, char *out, const char *table, const char *num
 #define NAMED(x) avx512_##x
 #define FOR __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512")))
 #define LANES 16
+#define STORE_FIRST(p, x, count) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (count)) - 1), (__m512)(x))
 #define FROM_HALF(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
 #define FROM_BYTES(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #include "kernels.h"
