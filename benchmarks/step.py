@@ -44,6 +44,9 @@ KINDS = [
     ("tflite", "litert", "int8"),
     ("tflite", "tflite", "float32"),
     ("onnx", "onnxruntime", "float32"),
+    ("tflite", "native", "float32"),
+    ("tflite", "native", "float16"),
+    ("tflite", "native", "int8"),
     ("tflite", "numpy", "float32"),
 ]
 
@@ -75,7 +78,7 @@ def measure_shape(symbols: int, units: int, rounds: int, scored: int) -> list[tu
         for format, backend, precision in KINDS:
             path = write(step_function, format, precision, Path(folder))
             peers = {"more": keras_variants(model)} if (backend, precision) == ("litert", "float32") else {}
-            in_lanes = {} if backend == "numpy" else {"scored": scored}  # it has no batches
+            in_lanes = {} if backend in ("numpy", "native") else {"scored": scored}  # it has no batches
             measured = measure_variants(path, backend, rounds=rounds, **in_lanes, **peers)
             found.append((f"{measured.runtime}, {precision}", measured))
     return found

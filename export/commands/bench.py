@@ -35,7 +35,7 @@ def bench(
     from ...runtime.bench.report import as_json as to_json
     from ...runtime.bench.report import as_rows, draw, machine
     from ...runtime.common.atomic_write import atomic_write, make_folder
-    from ...runtime.common.errors import BackendError
+    from ...runtime.common.errors import BackendError, WrongBackendError
     from ...runtime.common.terminal import import_silently, print_table, print_text, silence_stderr, status
     from ...runtime.interpreters.probe import usable_backends
     from ..sources.source import read_source
@@ -47,7 +47,7 @@ def bench(
         for name in tuple(names):  # or a file that does not load would be refused after minutes
             try:
                 load(file, backend=name)
-            except BackendError as error:
+            except (BackendError, WrongBackendError) as error:
                 if backend or len(names) == 1:
                     raise
                 names.remove(name)

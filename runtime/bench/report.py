@@ -10,6 +10,7 @@ from typing import Any
 
 from ..common.errors import MissingPackageError
 from ..common.plotting import new_figure, to_png
+from ..interpreters.registry import NATIVE, describe_backend
 from .measurement import Measurement
 from .variants import REFERENCE
 
@@ -43,7 +44,22 @@ def as_rows(found: Sequence[Measurement]) -> tuple[list[str], list[list[str]], s
         "the last lines are wall time"
     )
     notes = [f"{one.runtime}: {text}" for one in found for text in one.notes]
+    notes += engine_notes(found)
     return ["variant", *(one.runtime for one in found)], rows, "\n".join([note, *notes])
+
+
+def engine_notes(found: Sequence[Measurement]) -> list[str]:
+    """Return in a line how a step of the compiled engine compares with the fastest other one, if it was measured."""
+    name = "Stream.step_id"
+    engine = describe_backend(NATIVE)
+    steps = {one.runtime: one.microseconds[name] for one in found if name in one.microseconds}
+    mine = steps.pop(engine, None)
+    if mine is None or not steps:
+        return []
+    other = min(steps, key=lambda runtime: steps[runtime])
+    if mine >= steps[other]:
+        return [f"{engine}: a step takes {mine / steps[other]:.2f} of that on {other}"]
+    return [f"{engine}: a step takes {mine / steps[other]:.2f} of that on {other}; ask for it with --backend native"]
 
 
 def as_json(found: Sequence[Measurement]) -> list[dict[str, Any]]:

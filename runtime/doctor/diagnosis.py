@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from ... import __version__
 from ..common.run_worker import run_worker
 from ..format.model_file import FORMATS
 from ..format.tflite_graph import VARIABLE_OPERATORS, TfliteGraph
+from ..interpreters import native_backend
 from ..interpreters.probe import probe_file
-from ..interpreters.registry import installed_version
+from ..interpreters.registry import NATIVE, installed_version
 from .compatibility import file_incompatibilities, incompatibilities
 from .contents import Contents, read_contents
-from .packages import INTERPRETERS, Interpreter, Target, availability, numpy_problem, text_of
+from .packages import ENGINES, INTERPRETERS, Interpreter, Target, availability, numpy_problem, text_of
 
 _MODULES = {
     "litert": "ai_edge_litert",
@@ -22,6 +24,7 @@ _MODULES = {
     "onnxruntime": "onnxruntime",
     "numpy": "numpy",
 }
+ASK_FOR_IT = "--backend native, load(..., backend='native') or STEPCELL_BACKEND=native"
 _OLDEST_PYTHON = (3, 10)
 
 
@@ -160,6 +163,17 @@ class Diagnosis:
             lines += self._other_format(self.contents.format)[:1]
         return tuple(lines)
 
+    @property
+    def faster(self) -> str:
+        """How much faster the compiled engine steps the file than the best interpreter; "" if it does not."""
+        times = {f.interpreter.backend: (f.smoke_test.us_per_step, f.name) for f in self.running}
+        mine, _ = times.pop(NATIVE, (None, ""))
+        others = [(time, name) for time, name in times.values() if time is not None]
+        if mine is None or not others or min(others)[0] <= mine:
+            return ""
+        time, name = min(others)
+        return f"faster  the compiled engine takes {mine / time:.2f} of the time of a step on {name}: {ASK_FOR_IT}"
+
     def _capabilities(self, where: str) -> str:
         if not self.running:
             return f"no model file runs {where}{' yet' if any(f.takes_it for f in self.findings) else ''}"
@@ -200,7 +214,10 @@ def diagnose(path: Path | None, target: Target) -> Diagnosis:
         problems += file_incompatibilities(contents.graph) if contents.graph else []
         problems += [contents.problem] if contents.problem else []
         interpreters = tuple(one for one in INTERPRETERS if contents.graph and one.format in contents.formats)
-    return Diagnosis(target, contents, tuple(_find(one, target, contents) for one in interpreters), tuple(problems))
+    findings = [_find(one, target, contents) for one in interpreters]
+    if target.is_this_machine and contents is not None and contents.manifest is not None and not problems:
+        findings += _find_engine(contents)
+    return Diagnosis(target, contents, tuple(findings), tuple(problems))
 
 
 def is_installed(backend: str) -> bool:
@@ -246,9 +263,18 @@ def _find(interpreter: Interpreter, target: Target, contents: Contents | None) -
     return Finding(interpreter, source.version, installed, tuple(known(source.version)), source.commands)
 
 
+def _find_engine(contents: Contents) -> list[Finding]:
+    if native_backend.PROCESSOR is None or contents.format is None:
+        return []
+    engine = ENGINES[contents.format]
+    tried = smoke_test(engine, contents)
+    return [Finding(engine, __version__, True, (tried.failure,) if tried.failure else (), (), tried)]
+
+
 def _preferred(findings: list[Finding]) -> list[Finding]:
-    """Return `findings` without numpy, unless it is the only one."""
-    return [finding for finding in findings if not finding.interpreter.is_fallback] or findings
+    """Return `findings` without the compiled engine, and without numpy unless no interpreter is left."""
+    named = [finding for finding in findings if finding.interpreter.backend != NATIVE]
+    return [finding for finding in named if not finding.interpreter.is_fallback] or named
 
 
 def _listed(findings: list[Finding]) -> str:

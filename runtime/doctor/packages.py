@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 
 from ..format.model_file import FORMATS, ONNX, TFLITE
-from ..interpreters.registry import MICRO, NUMPY, installed_version
+from ..interpreters.registry import MICRO, NATIVE, NUMPY, installed_version
 
 Version = tuple[int, ...]
 THIS = "this"
@@ -122,8 +122,8 @@ class Interpreter:
 
     @property
     def is_fallback(self) -> bool:
-        """Whether it is numpy, which steps files without an interpreter."""
-        return self.backend == NUMPY
+        """Whether it is no interpreter: numpy, or the compiled engine, which are never taken before one."""
+        return self.backend in (NUMPY, NATIVE)
 
 
 # From the tags of the wheels on PyPI. tflite-runtime was built against numpy 1, and its metadata do not say so: with
@@ -143,6 +143,9 @@ INTERPRETERS = (
     Interpreter("tflm", MICRO, "tflite-micro", "", "tflm", ((3, 11), (3, 13)), {"x86_64": (2, 28)}),
     *(Interpreter(NUMPY, format, NUMPY, "", "", ((3, 10), None), {}) for format in FORMATS),
 )  # fmt: skip
+
+# The compiled engine; of this machine alone, since nothing tells where else there is a compiler.
+ENGINES = {format: Interpreter(NATIVE, format, "compiled engine", "", "", ((3, 10), None), {}) for format in FORMATS}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ def as_text(diagnosis: Diagnosis) -> str:
         rows = [_row(finding, diagnosis) for finding in diagnosis.findings]
         kept = [c for c in range(len(_HEADER)) if any(row[c] for row in rows)]
         lines += ["", *format_table([_HEADER[c] for c in kept], [[row[c] for c in kept] for row in rows])]
+    lines += ["", diagnosis.faster] if diagnosis.faster else []
     reasons = [*diagnosis.problems, *(reason for finding in diagnosis.findings for reason in finding.reasons())]
     lines += ["", *(f"  - {reason}" for reason in reasons)] if reasons else []
     lines += ["", "what to do", *(f"  {line}" for line in diagnosis.advice)] if diagnosis.advice else []
@@ -53,6 +54,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
             for finding in diagnosis.findings
         ],
         "advice": diagnosis.advice,
+        "faster": diagnosis.faster,
     }
 
 

@@ -39,9 +39,11 @@ def open_batch(backend_name: str, file: ModelFile, size: int) -> Batch:
 
 def _in_one_call(name: str, file: ModelFile, size: int) -> Batch | None:
     """Return a batch that the interpreter steps in one call; None: it cannot, or not this file."""
+    if name == NATIVE:
+        return NativeBatch(file, size)
     manifest = file.manifest
     special = manifest.io_mapping is not None or manifest.sequence or manifest.micro is not None
-    if name in (NUMPY, NATIVE) or special:
+    if name == NUMPY or special:
         return None
     if name == "onnxruntime":
         from .onnx_backend import open_interpreter as open_session
@@ -180,6 +182,26 @@ class OnnxBatch(Batch):
     def _compute(self) -> None:
         function, arguments = self._calls[self._side]
         function(*arguments)
+
+
+class NativeBatch(Batch):
+    """The compiled engine, which steps one stream after the other, in one call."""
+
+    def __init__(self, file: ModelFile, size: int) -> None:
+        """Allocate the memory, and open an engine."""
+        from .native_backend import open_backend as open_engine
+
+        inputs, outputs, states = allocate(file.manifest, size)
+        super().__init__({**inputs, **outputs}, states, NATIVE, file)
+        self._backend = open_engine(NATIVE, file)
+        pieces = self._backend.pieces
+        following = [{t.next: states[1 - side][t.name] for t in file.manifest.state} for side in range(2)]
+        self._pieces = [
+            (pieces({**states[side], **self._features}), pieces({**outputs, **following[side]})) for side in range(2)
+        ]
+
+    def _compute(self) -> None:
+        self._backend.step_rows(self._symbol, *self._pieces[self._side])
 
 
 class SequentialBatch(Batch):

@@ -22,7 +22,7 @@ from ..format.tensor_specs import SYMBOL
 from .base import Backend, BackendBase, State, initial_state
 from .finite import not_finite, outputs_to_check
 from .native.layout import aligned
-from .native.program import MOVE, OPERATION, REPEATED, Assembler
+from .native.program import MOVE, OPERATION, PIECE, REPEATED, Assembler
 from .numpy_backend import step_program
 from .numpy_engine import CalculationError
 from .step_plan.plan import plan_program
@@ -81,7 +81,7 @@ class Compiled:
     kept: list[AnyArray]
 
 
-def open_backend(name: str, file: ModelFile, shared: Compiled | None = None) -> Backend:
+def open_backend(name: str, file: ModelFile, shared: Compiled | None = None) -> NativeBackend:
     """Make the verified `file` ready to step; `name` is "native"; `shared` is that of another backend, if there is one.
 
     Raises:
@@ -160,6 +160,7 @@ def _compiled(file: ModelFile, *, two_phases: bool) -> Compiled:
     ]
     places = {name: layout.address(view).number for name, view in plan.features.items()}
     places |= {name: layout.address(view).number for name, view in plan.outputs.items()}
+    places |= {each.tensor.next: layout.address(each.after).number for each in plan.state}
     places |= {each.tensor.name: layout.address(each.before).number for each in plan.state}
     symbol = layout.address(plan.symbol or layout.new(1)).number
     return Compiled(
@@ -180,7 +181,7 @@ class NativeBackend(BackendBase):
             later: Leave what depends on the state alone for later; see `settle`.
         """
         memory = aligned(np.zeros(compiled.size, np.uint8))
-        begin = memory.ctypes.data
+        self._memory, begin = memory, memory.ctypes.data
         operations, moves = compiled.operations.copy(), compiled.moves.copy()
         for name, moving in zip(("out", "a", "b", "c"), compiled.moving.T, strict=True):
             operations[name][moving] += np.uint64(begin)
@@ -257,6 +258,27 @@ class NativeBackend(BackendBase):
         ids = np.ascontiguousarray(ids, np.int32)
         answer = self._answer
         self._require(self._engine.run(ids.ctypes.data, len(ids), answers, answer.ctypes.data, answer.nbytes))
+
+    def pieces(self, arrays: Mapping[str, AnyArray]) -> AnyArray:
+        """Return what `step_rows` takes, for arrays (B, ...) of a batch that stay where they are.
+
+        Args:
+            arrays: Name of an input, an output, a state or a next state -> the array.
+        """
+        begin = self._memory.ctypes.data
+        rows = [(begin + self.shared.places[n], a.ctypes.data, a[:1].nbytes) for n, a in arrays.items()]
+        return np.array(rows, PIECE)
+
+    def step_rows(self, ids: Ids, before: AnyArray, after: AnyArray) -> None:
+        """Step each stream of a batch once; other threads run meanwhile.
+
+        Args:
+            ids: int32 of shape (B,).
+            before: The `pieces` that a step reads.
+            after: Those that it writes. They may hold what is not finite.
+        """
+        addresses = ids.ctypes.data, len(ids), before.ctypes.data, len(before), after.ctypes.data, len(after)
+        self._require(self._engine.run_rows(*addresses))
 
     def _require(self, status: int) -> None:
         """Raise unless `status` says that all went well."""

@@ -27,7 +27,7 @@ NOWHERE = Address(0, True)
 
 
 def aligned(content: AnyArray) -> AnyArray:
-    """Return a copy of `content`, its bytes in one piece that begins at a multiple of `_ALIGNED`; as many are behind it."""
+    """Return the bytes of `content` in new memory: from a multiple of `_ALIGNED` on, with room for a vector behind."""
     raw = np.ascontiguousarray(content).reshape(-1).view(np.uint8)
     room = np.empty(raw.size + 2 * _ALIGNED, np.uint8)
     room[-2 * _ALIGNED :] = 0

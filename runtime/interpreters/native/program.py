@@ -31,6 +31,7 @@ OPERATION = np.dtype(
      ("out", "u8"), ("a", "u8"), ("b", "u8"), ("c", "u8"), ("repeated", "u8")]
 )  # fmt: skip
 REPEATED = np.dtype([("dimensions", "i8"), ("shape", "i8", _MOST_DIMENSIONS), ("strides", "i8", (4, _MOST_DIMENSIONS))])
+PIECE = np.dtype([("place", "u8"), ("rows", "u8"), ("bytes", "i8")])  # as in engine.c
 MOVE = np.dtype([("target", "u8"), ("source", "u8"), ("bytes", "i8")])
 
 
