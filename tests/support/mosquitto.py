@@ -39,14 +39,14 @@ def wait_for(condition: Callable[[], Any], what: str = "", seconds: float = WAIT
 class Broker:
     """A broker with persistence in `folder`; `lines` are added to its configuration."""
 
-    def __init__(self, folder: Path, *lines: str, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *lines: str, nodelay: bool = True) -> None:
         # Debian has it in /usr/sbin, which is not on the path of everybody.
         found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
         assert found, "These tests need the broker mosquitto: apt-get install mosquitto (.ci/run does that)"
-        self.port = port or free_port()
+        self.port = free_port()
         configuration = folder / "mosquitto.conf"
         whole = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/"]
-        whole += ["set_tcp_nodelay true", "user root" if os.getuid() == 0 else "", *lines]
+        whole += [f"set_tcp_nodelay {str(nodelay).lower()}", "user root" if os.getuid() == 0 else "", *lines]
         if not any(line.startswith("allow_anonymous") for line in lines):
             whole.append("allow_anonymous true")
         configuration.write_text("\n".join(whole) + "\n")
@@ -112,6 +112,9 @@ class Peer:
         self._client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.username_pw_set(user, password)
         self._client.reconnect_delay_set(1, 1)
+        self._client.on_socket_open = lambda client, data, found: found.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )
         self._client.on_message = lambda client, data, message: self.messages.append(message)
         self._client.on_connect = lambda client, *_: [client.subscribe(topic, qos=1) for topic in topics]
         self._client.on_subscribe = self._subscribed

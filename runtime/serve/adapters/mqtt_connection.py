@@ -85,7 +85,7 @@ class MqttConnection:
         self._waker.setblocking(False)
         self._woken.setblocking(False)
         self._is_woken = False
-        self._users, self._stopping = 0, False
+        self._users, self._stopping, self._deadline = 0, False, 0.0
         self._was_connected, self._told = False, ""
         self._thread: Thread | None = None
         self._fail: Callable[[StepcellError], None] | None = None
@@ -118,20 +118,21 @@ class MqttConnection:
         """Send what there is, for at most `timeout` seconds; after the last user has closed it, take leave and end."""
         if self._thread is None:
             return
-        self._wait_until_sent(timeout)
+        self._deadline = self._deadline or time.monotonic() + timeout  # one for all users
+        self._wait_until_sent(self._deadline)
         self._users -= 1
         if self._users > 0:
             return
         if self.is_connected:
             self.post(lambda: self.sender.publish(f"{self.status}/status", b"offline", retain=True))
-            self._wait_until_sent(1.0)
+            self._wait_until_sent(time.monotonic() + 1)
         self._stopping = True
         self.post(lambda: None)
         self._thread.join(_CONNECT_TIMEOUT + 5)
 
-    def _wait_until_sent(self, timeout: float) -> None:
+    def _wait_until_sent(self, deadline: float) -> None:
         assert self._thread is not None
-        deadline, is_sent = time.monotonic() + timeout, Event()
+        is_sent = Event()
 
         def look() -> None:
             if self.sender.is_empty:

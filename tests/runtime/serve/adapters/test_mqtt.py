@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from threading import Event
 
 import pytest
 from support.models import DATA
@@ -200,16 +202,35 @@ def test_a_broker_that_forgets_everything_gets_subscription_and_watermark_again(
             assert answers_of(peer.wait(ANSWERS, 2)) == {seq: numbered("01234")[seq] for seq in (4, 5)}
 
 
-def test_a_message_that_comes_again_after_the_connection_was_lost_is_stepped_once(tmp_path, broker):
+def test_a_message_that_comes_again_before_it_was_acknowledged_is_stepped_once(tmp_path, broker):
     """Without numbers: the broker's own mark tells that it is the same message."""
-    with broker.client(f"{STATUS}/status", ANSWERS) as peer, serving(tmp_path, broker) as served:
+    with serving(tmp_path, broker) as served:
+        with broker.client(f"{STATUS}/status", ANSWERS) as peer:
+            is_connected(peer)
+            go_on = Event()
+            served.service.inbox.call(lambda service: go_on.wait(20))
+            peer.publish_all([(PRESS, symbol) for symbol in "01234"])
+            wait_for(lambda: served.service.inbox.waiting == 5, "the records have come")
+        broker.stop()
+        broker.start()
+        with broker.client(f"{STATUS}/status", ANSWERS) as peer:
+            is_connected(peer)
+            peer.publish(PRESS, "0")
+            go_on.set()
+            wait_for(lambda: len(peer.payloads(ANSWERS)) >= 6)
+            assert [json.loads(each)["symbol"] for each in peer.payloads(ANSWERS)] == predicted("012340")
+
+
+def test_a_network_that_is_gone_for_a_while_loses_nothing(tmp_path, broker):
+    with serving(tmp_path, broker), broker.client(f"{STATUS}/status", ANSWERS) as peer:
         is_connected(peer)
-        held = served.service.inbox.call(lambda service: broker.freeze())  # what was stepped cannot be acknowledged
-        held.result(10)
+        peer.publish_all(records("01"))
+        wait_for_answers(peer, "01")
+        broker.freeze()
+        for topic, payload in records("234", 3):
+            peer.send(topic, payload)
         broker.thaw()
-        peer.publish_all([(PRESS, symbol) for symbol in "01234"])
-        wait_for(lambda: len(peer.payloads(ANSWERS)) == 5)
-        assert [json.loads(each)["symbol"] for each in peer.payloads(ANSWERS)] == predicted("01234")
+        wait_for_answers(peer, "01234")
 
 
 def test_answers_wait_for_a_broker_that_is_away(tmp_path):
@@ -226,6 +247,7 @@ def test_answers_wait_for_a_broker_that_is_away(tmp_path):
                 wait_for_answers(peer, "01234")
 
 
+@pytest.mark.slow  # it waits for the broker when it ends
 def test_answers_that_a_broker_did_not_take_are_sent_by_the_next_service(tmp_path, broker):
     events = tmp_path / "events.jsonl"
     events.write_text("".join(record(seq, symbol, stream="press") + "\n" for seq, symbol in enumerate("01234", 1)))
@@ -238,8 +260,6 @@ def test_answers_that_a_broker_did_not_take_are_sent_by_the_next_service(tmp_pat
 
 
 def test_a_user_and_a_password_are_read_from_the_environment_or_a_file(tmp_path, monkeypatch):
-    import subprocess
-
     folder = tmp_path / "broker"
     folder.mkdir()
     passwords = folder / "passwords"
@@ -261,3 +281,58 @@ def test_a_user_and_a_password_are_read_from_the_environment_or_a_file(tmp_path,
             broker.client(f"{STATUS}/status", user="pi", password="secret ü") as peer,
         ):
             is_connected(peer)
+
+
+def test_the_certificate_of_a_broker_is_verified(tmp_path):
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    key, certificate = folder / "key", folder / "certificate"
+    command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {key} -out {certificate} -subj /CN=pi"
+    command += " -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    with Broker(folder, f"certfile {certificate}", f"keyfile {key}") as broker:
+        url = broker.url.replace("mqtt:", "mqtts:")
+        options = {"mqtt": url, "mqtt_in": IN, "mqtt_status": STATUS}
+        with Served(tmp_path / "state.db", MODEL, **options) as served:
+            wait_for(lambda: any("certificate" in each for each in served.told), "it is refused")
+        with Served(tmp_path / "state.db", MODEL, **options, mqtt_ca=certificate) as served:
+            wait_for(lambda: any(f"connected to {url}" in each for each in served.told), "a connection")
+
+
+def test_an_unreachable_broker_is_said_and_tried_again(tmp_path, broker):
+    broker.stop()
+    with serving(tmp_path, broker) as served:
+        wait_for(lambda: any("no connection" in each and "refused" in each for each in served.told), "it is said")
+        broker.start()
+        wait_for(lambda: any("connected to" in each for each in served.told), "a connection")
+
+
+def test_a_message_that_is_no_record_disturbs_nothing(tmp_path, broker):
+    broken = [
+        b"",
+        b"\xff\xfe\x00",
+        b'{"seq": "7", "symbol": "0"}',
+        b'{"symbol"',
+        b"x" * (2**20 + 1),
+        b'{"stream": "saw"}',
+    ]
+    with broker.client(f"{STATUS}/status", ANSWERS) as peer, serving(tmp_path, broker):
+        is_connected(peer)
+        for payload in broken:
+            peer.publish(PRESS, payload)
+        peer.publish_all(records("01234"))
+        wait_for(lambda: len(peer.payloads(ANSWERS)) >= 10)
+        answers = [json.loads(each) for each in peer.payloads(ANSWERS)]
+        errors = [each["code"] for each in answers if "error" in each]
+        assert errors == ["bad-record", "bad-record", "bad-record", "too-long", "bad-record"]
+        assert [each["symbol"] for each in answers if "symbol" in each] == predicted("01234")
+
+
+def test_the_session_of_a_store_has_one_name_for_ever(tmp_path, broker):
+    names = []
+    for _ in range(2):
+        with serving(tmp_path, broker) as served:
+            wait_for(lambda told=served.told: any("connected" in each for each in told))
+            names += [each.split(" as ")[1].split(";")[0] for each in served.told if "connected" in each]
+    assert names[0] == names[1]
+    assert names[0].startswith("stepcell-")
