@@ -146,6 +146,8 @@ class MqttSource:
         if self._said.get(stream) != said:
             self._said[stream] = said
             self._connection.say_error(json.dumps({**outcome.values, "dropped": is_over}, ensure_ascii=False))
+        if not self._held_count:
+            self._retry_at = time.monotonic() + _RETRY
         if is_over:
             self._acknowledge(incoming.token)
         elif stream is None or seq is None:
