@@ -13,6 +13,8 @@ from support.served import Served
 
 from stepcell.runtime import load
 from stepcell.runtime.common.errors import InputError
+from stepcell.runtime.serve.adapters.mqtt_connection import MqttConnection
+from stepcell.runtime.serve.adapters.mqtt_options import MqttOptions
 
 MODEL = load(DATA / "memory.tflite", backend="numpy")
 IN, OUT = "machines/{stream}/events", "machines/{stream}/predictions"
@@ -336,3 +338,15 @@ def test_the_session_of_a_store_has_one_name_for_ever(tmp_path, broker):
             names += [each.split(" as ")[1].split(";")[0] for each in served.told if "connected" in each]
     assert names[0] == names[1]
     assert names[0].startswith("stepcell-")
+
+
+def test_a_message_of_another_connection_is_never_acknowledged(broker):
+    """Its number may be that of another message here."""
+    connection, found = MqttConnection(MqttOptions(broker.url, "in", status=STATUS), "pi", print), []
+    connection.open()
+    wait_for(lambda: connection.is_connected)
+    for client in (object(), None):
+        connection.post(lambda client=client: found.append(connection.acknowledge(client, 1)))
+    wait_for(lambda: len(found) == 2)
+    connection.close()
+    assert found == [False, False]
