@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -18,6 +19,7 @@ from .base import Inbox, InboxClosedError, Incoming, Json, Outcome
 
 _BOM = b"\xef\xbb\xbf"
 _AT_ONCE = 256  # records, so that other sources have their turn
+_BUSY, _SHORT_PAUSE = 1.0, 0.005  # seconds after a line in which to look for the next one so often
 _PATIENCE = 5.0  # seconds for the thread to end
 
 
@@ -41,6 +43,7 @@ class FileSource:
         self.name = f"file:{path.absolute()}"
         self._path, self._tell, self._follow = path, tell, follow
         self._is_stopped = Event()
+        self._came = 0.0  # when the last lines came
         self._thread: Thread | None = None
 
     def start(self, inbox: Inbox, position: Json) -> None:
@@ -79,6 +82,7 @@ class FileSource:
                 if offset is None or lines.begins_anew:
                     self._keep_beginning(inbox, lines)
                 while (found := lines.next_part()) is not None:
+                    self._came = time.monotonic()
                     records = [_record(found[0], *line) for line in found[1]]
                     for first in range(0, len(records), _AT_ONCE):
                         inbox.put(self, records[first : first + _AT_ONCE])
@@ -96,7 +100,8 @@ class FileSource:
         inbox.put(self, [Incoming(b"", position=dict(vars(lines.offset())))])
 
     def _sleep(self, seconds: float) -> None:
-        if self._is_stopped.wait(seconds):
+        is_busy = time.monotonic() - self._came < _BUSY
+        if self._is_stopped.wait(min(seconds, _SHORT_PAUSE) if is_busy else seconds):
             raise _StoppedError
 
 
