@@ -210,9 +210,7 @@ class MqttExchange(Exchange):
         self.came, ready = 0, []
         self.client = Client(CallbackAPIVersion.VERSION2, "speed")
         self.client.max_inflight_messages_set(1000)
-        self.client.on_socket_open = lambda client, data, one: one.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )
+        self.client.on_socket_open = lambda client, data, one: one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.client.on_message = self._count
         self.client.on_subscribe = lambda *_: ready.append(1)
         self.client.connect("127.0.0.1", self.broker.port)
