@@ -114,7 +114,10 @@ class ServeOptions:
         if self.follow and not self.file:
             problems.append("--follow needs --file")
         if self.out_rotate is not None:
-            Rotation.parse(self.out_rotate)
+            try:
+                Rotation.parse(self.out_rotate)
+            except OptionError as error:
+                problems.append(str(error).rstrip("."))
             if self.out is None:
                 problems.append("--out-rotate needs --out")
         try:
