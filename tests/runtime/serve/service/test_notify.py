@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from support.command_line import stepcell
 from support.models import DATA
 
 from stepcell.runtime.serve.service.notify import Notifier
@@ -108,6 +109,7 @@ def served(address, store, **more):
             process.kill()
 
 
+@pytest.mark.parametrize("systemd", ["path"], indirect=True)
 def test_a_service_is_ready_beats_as_long_as_its_loop_runs_and_says_that_it_stops(systemd, tmp_path):
     receiver, address = systemd
     receiver.settimeout(30)
@@ -128,11 +130,10 @@ def test_a_service_is_ready_beats_as_long_as_its_loop_runs_and_says_that_it_stop
         assert received(receiver)[-1] == ["STOPPING=1", "STATUS=stopping (0 records)"]
 
 
-def test_a_service_whose_store_cannot_be_used_is_never_ready(systemd, tmp_path):
+def test_a_service_whose_store_cannot_be_used_is_never_ready(systemd, tmp_path, monkeypatch):
     receiver, address = systemd
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
     (tmp_path / "state.db").write_bytes(b"no store" * 100)
-    with served(address, tmp_path / "state.db") as process:
-        _, said = process.communicate()
-        assert process.returncode == 1
-        assert "Traceback" not in said
-        assert not any("READY=1" in lines for lines in received(receiver))
+    result = stepcell("serve", DATA / "memory.tflite", "--store", tmp_path / "state.db", "--backend", "numpy")
+    assert result.exit_code == 1
+    assert not any("READY=1" in lines for lines in received(receiver))
