@@ -21,6 +21,7 @@ from ...runtime.interpreters.numpy_engine.calls import Call, calls_of
 from ...runtime.interpreters.numpy_engine.recorder import Record, is_constant
 from ...runtime.interpreters.step_plan.int8 import Int8Weights, to_int8
 from ...runtime.interpreters.step_plan.statements import is_product_of_row, is_row_of_table
+from ...runtime.interpreters.step_plan.unfold import factors_of
 from ...runtime.worker.messages import RunResult, RunSpec
 from . import tables
 
@@ -106,7 +107,7 @@ def _calls(record: Record, arithmetic: Arithmetic, rounds: bool) -> list[Call]:
     if arithmetic.int8 and record.kind == "matmul" and is_product_of_row(record):
         return [_product(record, rounds)]
     if arithmetic.int8 and record.kind == "take" and is_row_of_table(record) and _is_real(record.operands[0]):
-        return [_row(record)]
+        return [_row(record, rounds)]
     if record.parts:
         return [call for part in record.parts for call in _calls(part, arithmetic, rounds)]
     return calls_of(record)
@@ -146,14 +147,20 @@ def _in_16_bits(x: AnyArray, levels: int) -> AnyArray:
     return rounded
 
 
-def _row(record: Record) -> Call:
+def _row(record: Record, rounds: bool) -> Call:
     (table, ids), out = record.operands, record.result
-    rows = table.reshape(len(table), -1)
-    quantised = to_int8(np.asarray(rows, np.float32))
-    real = _in_full(quantised, table).reshape(table.shape)
+    rows = np.asarray(table.reshape(len(table), -1), np.float32)
+    factors = factors_of(rows)
+    if factors is None:
+        real = _in_full(to_int8(rows), table).reshape(table.shape)
+        return lambda: real.take(ids, 0, out)
+    looked_up, quantised = _in_full(to_int8(factors.rows), table), to_int8(factors.weights)
+    weights = _in_full(quantised, table)
 
     def call() -> None:
-        real.take(ids, 0, out)
+        x = looked_up[int(ids.reshape(-1)[0])]
+        found = (_in_16_bits(x, quantised.levels) if rounds else x) @ weights + factors.start
+        out[...] = found.reshape(out.shape)
 
     return call
 

@@ -75,26 +75,33 @@ static void NAME_softmax(const float *x, float *y, int n)
     for (int i = 0; i < n; i++) y[i] /= sum;
 }
 """
-# Four columns in four variables: compilers for small cores keep these in registers, and an array of four not. Two rows
-# at a time take an eighth less instructions on a Cortex-M4.
+# Eight columns in eight variables: compilers for small cores keep these in registers, and an array of eight not.
 _PRODUCT = """\
-/* y = start + x w, for m numbers x, n numbers y, and w in blocks of 4 columns: (n / 4, m, 4). start may be y, or 0. */
+/* y = start + x w, for m numbers x, n numbers y, and w in blocks of 8 columns: (n / 8, m, 8). start may be y, or 0. */
 static void NAME_product(const float *x, int m, const float *w, const float *start, float *y, int n)
 {
-    for (int j = 0; j < n; j += 4) {
-        float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
+    for (int j = 0; j < n; j += 8) {
+        float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f, e = 0.0f, f = 0.0f, g = 0.0f, h = 0.0f;
         const int width = n - j;
         const float *p = x;
-        for (const float *end = x + m - 1; p < end; p += 2, w += 8) {
+        for (const float *end = x + m - 1; p < end; p += 2, w += 16) {
             const float v = p[0], next = p[1];
             a += v * w[0];
             b += v * w[1];
             c += v * w[2];
             d += v * w[3];
-            a += next * w[4];
-            b += next * w[5];
-            c += next * w[6];
-            d += next * w[7];
+            e += v * w[4];
+            f += v * w[5];
+            g += v * w[6];
+            h += v * w[7];
+            a += next * w[8];
+            b += next * w[9];
+            c += next * w[10];
+            d += next * w[11];
+            e += next * w[12];
+            f += next * w[13];
+            g += next * w[14];
+            h += next * w[15];
         }
         if (m % 2) {
             const float v = *p;
@@ -102,18 +109,30 @@ static void NAME_product(const float *x, int m, const float *w, const float *sta
             b += v * w[1];
             c += v * w[2];
             d += v * w[3];
-            w += 4;
+            e += v * w[4];
+            f += v * w[5];
+            g += v * w[6];
+            h += v * w[7];
+            w += 8;
         }
         if (start) {
             a += start[j];
             if (width > 1) b += start[j + 1];
             if (width > 2) c += start[j + 2];
             if (width > 3) d += start[j + 3];
+            if (width > 4) e += start[j + 4];
+            if (width > 5) f += start[j + 5];
+            if (width > 6) g += start[j + 6];
+            if (width > 7) h += start[j + 7];
         }
         y[j] = a;
         if (width > 1) y[j + 1] = b;
         if (width > 2) y[j + 2] = c;
         if (width > 3) y[j + 3] = d;
+        if (width > 4) y[j + 4] = e;
+        if (width > 5) y[j + 5] = f;
+        if (width > 6) y[j + 6] = g;
+        if (width > 7) y[j + 7] = h;
     }
 }
 """

@@ -33,6 +33,7 @@ class Language:
         address: Array and index -> the arguments that name an element and those behind it.
         nowhere: The arguments that name none.
         row: Template of the row of a table: {type}, {name}, {base}, {id}, {width}.
+        columns: Columns in a block of the weights of a product.
         check: Template of the statement that notes a number that is not finite.
         checks: The kernel that it calls; "": none.
     """
@@ -49,6 +50,7 @@ class Language:
     address: Callable[[str, int], str]
     nowhere: str
     row: str
+    columns: int
     check: str
     checks: str = ""
 
@@ -83,6 +85,7 @@ C = Language(
     address=lambda base, begin: f"{base} + {begin}" if begin else base,
     nowhere="0",
     row="const {type} *const {name} = {base} + (size_t){id} * {width};",
+    columns=8,
     check="check += {} * 0.0f;",
 )  # fmt: skip
 # A product with 0 takes as long as any other there.

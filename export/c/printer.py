@@ -28,7 +28,7 @@ from .language import TRUTHS, C, Language
 from .names import TYPES
 
 _SCRATCH = {"float32": "f", "int32": "i", "int64": "l", "bool": "b", "int16": "q"}
-_COLUMNS = 4  # in a block of the weights of a product
+_COLUMNS_OF_INT8 = 4  # in a block of the int8 weights of a product
 _FOLDS = {
     "sum": "sum += {};",
     "max": "sum = sum < {0} ? {0} : sum;",
@@ -153,7 +153,8 @@ class Printer:
     def _product(self, product: Product) -> list[str]:
         self.kernels.add("product")
         m, n = product.weights.shape
-        weights = self.language.address(self.constant("w", in_blocks(product.weights), id(product.weights)), 0)
+        blocks = in_blocks(product.weights, self.language.columns)
+        weights = self.language.address(self.constant("w", blocks, id(product.weights)), 0)
         start = self.language.nowhere if product.start is None else self.pointer(product.start)
         x, y = self.pointer(product.x), self.pointer(product.result)
         return [f"{self.name}_product({x}, {m}, {weights}, {start}, {y}, {n});"]
@@ -161,7 +162,7 @@ class Printer:
     def _int8_product(self, product: Int8Product) -> list[str]:
         self.kernels.add("product8")
         m, n = product.weights.shape
-        weights = self.constant("w", in_blocks(product.weights), id(product.weights))
+        weights = self.constant("w", in_blocks(product.weights, _COLUMNS_OF_INT8), id(product.weights))
         scales = self.constant("s", product.scales)
         start = self.language.nowhere if product.start is None else self.pointer(product.start)
         x, y, rounded = self.pointer(product.x), self.pointer(product.result), self.pointer(product.rounded)
@@ -249,12 +250,12 @@ def _key(view: View) -> Any:
     return id(view.memory), view.offset, tuple((n, s) for n, s in zip(view.shape, view.strides, strict=True) if n > 1)
 
 
-def in_blocks(weights: AnyArray) -> AnyArray:
-    """Return weights (M, N) in blocks of 4 columns, (N / 4, M, 4), the last one filled up with zeros."""
+def in_blocks(weights: AnyArray, width: int) -> AnyArray:
+    """Return weights (M, N) in blocks of B columns, (N / B, M, B), the last one filled up with zeros."""
     rows, columns = weights.shape
-    filled = np.zeros((rows, -(-columns // _COLUMNS) * _COLUMNS), weights.dtype)
+    filled = np.zeros((rows, -(-columns // width) * width), weights.dtype)
     filled[:, :columns] = weights
-    return np.ascontiguousarray(filled.reshape(rows, -1, _COLUMNS).transpose(1, 0, 2))
+    return np.ascontiguousarray(filled.reshape(rows, -1, width).transpose(1, 0, 2))
 
 
 def indented(lines: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ from ...runtime.format.model_file import ModelFile
 from ...runtime.format.tensor_specs import EVERY_STEP
 from ...runtime.interpreters.numpy_engine import CalculationError
 from ...runtime.interpreters.step_plan.plan import MemoryUse, StepPlan, plan_step
+from ...runtime.interpreters.step_plan.statements import Softmax
 from ...runtime.interpreters.step_plan.views import View, joined_dimensions
 from ...runtime.streams.raw_state import raw_size
 from .arithmetic import EXACT, Arithmetic
@@ -83,9 +84,8 @@ def print_source(plan: StepPlan, manifest: Manifest, name: str, arithmetic: Arit
     """Return the C source of a planned step of a model with `manifest`."""
     writer = _Writer(manifest, plan, name, arithmetic)
     tolerance = manifest.golden.tolerance if manifest.golden else 0.0
-    body, use = writer.body(), plan.memory_use()
-    if arithmetic.tables:
-        use = replace(use, constants=use.constants + table_bytes(writer.kernels))
+    body = writer.body()
+    use = replace(plan.memory_use(), constants=writer.constant_bytes)
     return CSource(name, writer.header(), body, plan, use, arithmetic, tolerance)
 
 
@@ -104,7 +104,7 @@ class _Writer:
         self.manifest, self.plan, self.name, self.arithmetic = manifest, plan, name, arithmetic
         self.arguments = argument_names([*plan.features, *plan.outputs])
         self.features = {feature.name: feature for feature in manifest.features}
-        self.kernels: set[str] = set()  # those that are called, once the body is made
+        self.constant_bytes = 0  # of weights and tables, once the body is made
         self.counts = manifest.answers != EVERY_STEP
 
     def header(self) -> str:
@@ -197,7 +197,8 @@ class _Writer:
         printer = Printer(self.plan, n, self.arguments, C_WITHOUT_FPU if tables else C)
         checks, lines = self._checks(printer), printer.lines()
         commits, check = self._commit(printer)
-        self.kernels = printer.kernels
+        self.constant_bytes = sum(content.nbytes for content in printer.constants.values())
+        self.constant_bytes += table_bytes(printer.kernels) if tables else 0
         declared = "uint32_t check = 0;" if tables else "float check = 0.0f;"
         step = [
             f"int {n}_step({self._parameters()})",
@@ -276,7 +277,7 @@ class _Writer:
         """Return the lines that move the state, and before them those that refuse numbers that are not finite."""
         check: list[str] = []
         rest = [state.after for state in self.plan.state if id(state) not in printer.checked]
-        checked = [*self.plan.outputs.values(), *rest]
+        checked = [*map(self._telling, self.plan.outputs.values()), *rest]
         for view in _neighbours_joined(checked):
             (joined,) = joined_dimensions([view])
             check += C.nest(joined.shape, lambda at, v=joined: [printer.check(printer.element(v, at))])  # type: ignore[misc]
@@ -289,6 +290,11 @@ class _Writer:
                 lambda at, a=after, b=before: [f"{printer.element(b, at)} = {printer.element(a, at)};"],  # type: ignore[misc]
             )
         return commits, check
+
+    def _telling(self, view: View) -> View:
+        """Return the numbers of an output that tell whether all of them are finite: of a softmax the first one."""
+        sums_up = any(isinstance(each, Softmax) and each.result.same_elements(view) for each in self.plan.statements)
+        return View(view.memory, view.offset, (1,), (1,)) if sums_up else view
 
     def _reset(self) -> list[str]:
         n, lines, constants = self.name, [], []

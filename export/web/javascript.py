@@ -54,6 +54,7 @@ JAVASCRIPT = Language(
     address=lambda base, begin: f"{base}, {begin}",
     nowhere="null, 0",
     row="const {name} = {base}.subarray({id} * {width}, ({id} + 1) * {width});",
+    columns=4,
     check="check += {} * 0.0;",
 )  # fmt: skip
 _NUMBERS = """\
@@ -96,7 +97,7 @@ export function selftest() {
     return worst;
 }
 """
-# Functions of the module that steps call. Products read the weights in blocks of 4 columns, as the C does.
+# Functions of the module that steps call. Products read the weights in blocks of 4 columns.
 _KERNELS = {
     "product": """\
 function NAME_product(x, xAt, m, w, wAt, start, startAt, y, yAt, n) {

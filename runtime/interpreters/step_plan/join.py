@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from .int8 import Int8Row
 from .statements import Loop, Product, Row, Softmax, Statement
 from .views import Memory, View
 
@@ -76,7 +75,7 @@ def _start_with(found: list[Statement], place: int, needed: set[int]) -> bool:
 
 def rows_first(statements: Sequence[Statement]) -> list[Statement]:
     """Put the rows of tables that an input names before everything else, so that products can begin with them."""
-    first = [each for each in statements if isinstance(each, (Row, Int8Row)) and each.id.memory.port]
+    first = [each for each in statements if isinstance(each, Row) and each.id.memory.port]
     return [*first, *(each for each in statements if each not in first)]
 
 

@@ -16,6 +16,7 @@ from .int8 import Int8Product, Int8Row, with_int8_weights
 from .join import in_place, needed_only, rows_first, with_joined_loops, with_starts
 from .phases import handed_on, in_two_phases
 from .statements import After, Loop, Matmul, Product, Row, Statement, loop, statements_of
+from .unfold import with_unfolded_tables
 from .views import Memories, Memory, View
 
 _ALIGNED = 4  # elements: a piece of memory begins at a multiple
@@ -113,7 +114,7 @@ class StepPlan:
 
 
 def plan_step(file: ModelFile, *, int8: bool = False) -> StepPlan:
-    """Return the plan of one step of a file, for one stream.
+    """Return the plan of one step of a file, for one stream, with as few weights as possible.
 
     Args:
         file: The file.
@@ -124,11 +125,21 @@ def plan_step(file: ModelFile, *, int8: bool = False) -> StepPlan:
             int8 weights.
         DamagedFileError, FlatbufferError, OnnxGraphError: As `step_program`.
     """
-    return plan_program(step_program(file, merge=False), file.manifest, int8=int8)
+    return plan_program(step_program(file, merge=False), file.manifest, small=True, int8=int8)
 
 
-def plan_program(program: Program, manifest: Manifest, *, two_phases: bool = False, int8: bool = False) -> StepPlan:
-    """Return the plan of `program`, a step of a model with `manifest`; see `plan_step` and `StepPlan.prepared`."""
+def plan_program(
+    program: Program, manifest: Manifest, *, two_phases: bool = False, small: bool = False, int8: bool = False
+) -> StepPlan:
+    """Return the plan of `program`, a step of a model with `manifest`.
+
+    Args:
+        program: The step.
+        manifest: Of the model.
+        two_phases: See `StepPlan.prepared`.
+        small: Take the factors of a table that are smaller than it; see `unfold.py`.
+        int8: As for `plan_step`.
+    """
     memories = Memories()
     inputs = {name: memories.view(array) for name, array in program.inputs.items()}
     for name, view in inputs.items():
@@ -149,8 +160,10 @@ def plan_program(program: Program, manifest: Manifest, *, two_phases: bool = Fal
         outputs[name] = view
     needed = [*kept, *(view.memory for view in outputs.values())]
     statements = needed_only(statements, needed)
+    statements = rows_first(statements)
+    statements = with_unfolded_tables(statements) if small else statements
     statements = with_int8_weights(statements) if int8 else statements
-    statements = with_starts(rows_first(statements), needed)
+    statements = with_starts(statements, needed)
     first: list[Statement] = []
     if two_phases:
         read = [view.memory for name, view in inputs.items() if name not in {tensor.name for tensor in manifest.state}]
