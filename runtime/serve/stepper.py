@@ -19,6 +19,7 @@ from .residual_watch import ResidualWatch
 from .rows import RowLines
 
 Input: TypeAlias = "tuple[str | None, Features | None]"  # a symbol with its features
+OnStep: TypeAlias = Callable[[str, Sequence[Input], Prediction | None], None]
 
 
 class Stepper:
@@ -57,7 +58,7 @@ class Stepper:
         """
         self.streams = streams
         self.symbols = 0
-        self.on_step: Callable[[str, Sequence[Input], Prediction | None], None] | None = None
+        self.on_step: OnStep | None = None
         self._vocabulary, self._boundary = model.vocabulary, model.manifest.trained_data.boundary or None
         self._watch = None
         if threshold is not None or alert_below is not None:

@@ -61,8 +61,13 @@ class SqliteStore:
     microseconds a transaction; synchronous=NORMAL lost 9 of 12. Close it, or use it as a context manager.
     """
 
-    def __init__(self, path: str | Path, file: ModelFile) -> None:
+    def __init__(self, path: str | Path, file: ModelFile, *, any_model: bool = False) -> None:
         """Open or make the store.
+
+        Args:
+            path: Its file.
+            file: The model.
+            any_model: Open it too if its streams belong to another model; see `owner`.
 
         Raises:
             OutputError: It cannot be opened, is none, or another process has it open.
@@ -71,7 +76,7 @@ class SqliteStore:
             DamagedStateError: Its pages are damaged, so that streams may be missing; or a row of an earlier schema is
                 no state of the model. The store is as it was.
         """
-        self.path, self.file = path, file
+        self.path, self.file, self._any_model = path, file, any_model
         self._lock = lock(
             Path(path),
             f"The store {path} is in use: it belongs to one process at a time. Close it there, or give another file.",
@@ -147,6 +152,12 @@ class SqliteStore:
         self.database.close()
         self._lock.release()
 
+    @property
+    def owner(self) -> str:
+        """The fingerprint of the model that its streams belong to; raises OutputError if it cannot be read."""
+        with self.usable():
+            return str(self.database.execute("SELECT fingerprint FROM model").fetchone()[0])
+
     def __enter__(self: _Store) -> _Store:
         """Return the store; it is closed at the end of the block."""
         return self
@@ -190,7 +201,8 @@ class SqliteStore:
                 (problem,) = database.execute("PRAGMA integrity_check(1)").fetchone()
             if problem != "ok":  # a key of a damaged page would be a new stream
                 raise DamagedStateError(f"{self.path} is damaged: {problem}. Go on from an earlier copy of it.")
-            self._check_owner(owner)
+            if not self._any_model:
+                self._check_owner(owner)
         except BaseException:
             database.close()
             raise

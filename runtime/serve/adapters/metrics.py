@@ -107,6 +107,14 @@ class Metrics:
         streams.add_metric(("store",), status["streams_known"])
         streams.add_metric(("memory",), status["streams_in_memory"])
         yield streams
+        reloads = CounterMetricFamily("stepcell_reloads", "New models, by what became of them.", labels=("outcome",))
+        for outcome, count in status["reloads"].items():
+            reloads.add_metric((outcome,), count)
+        yield reloads
+        handover = status["handover"] or {}
+        if "difference" in handover:
+            name = "stepcell_handover_difference"
+            yield GaugeMetricFamily(name, "Mean difference of the last new model.", handover["difference"])
         for key, (name, text) in _GAUGES.items():
             if status[key] is not None:
                 yield GaugeMetricFamily(f"stepcell_{name}", text, status[key])

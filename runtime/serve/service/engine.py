@@ -19,6 +19,7 @@ from ...common.errors import (
 from ...common.printable import printable_json
 from ...format.vocabulary import Vocabulary
 from ...streams.model import Model
+from ...streams.prediction import Prediction
 from ...streams.snapshot import Snapshot
 from ...tasks.anomaly import Threshold
 from ...tasks.residuals import ResidualThreshold
@@ -39,7 +40,7 @@ from ..adapters.base import (
 )
 from ..answer import Answer
 from ..residual_watch import ResidualWatch
-from ..stepper import Stepper
+from ..stepper import Input, OnStep, Stepper
 from .options import RESET, WAIT, ServeOptions
 from .recent import recent_of
 from .record import Record, RecordError, RecordReader
@@ -108,6 +109,23 @@ class Engine:
         if found is None:
             found = self._readers[source] = RecordReader(self.model.manifest, self._options, self._right)
         return found
+
+    def follow(self, function: OnStep | None) -> None:
+        """Call a function behind each event that was stepped, as `Stepper.on_step` says; None: no longer."""
+        feed = self.streams.feed
+
+        def both(key: str, inputs: Sequence[Input], prediction: Prediction | None) -> None:
+            feed(key, inputs, prediction)
+            if function is not None:
+                function(key, inputs, prediction)
+
+        self._stepper.on_step = feed if function is None else both
+
+    def take_from(self, other: Engine) -> None:
+        """Go on where another engine is, whose streams are in the store: its readers and counts."""
+        self.steps = other.steps
+        for source, reader in other._readers.items():
+            self.reader(source).restore(reader.note)
 
     def answer(self, reader: RecordReader, incoming: Incoming) -> Outcome | None:
         """Step a record, or say why not. Where it is not stepped its stream has not moved.

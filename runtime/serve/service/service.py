@@ -11,7 +11,7 @@ from functools import partial
 from itertools import groupby
 from threading import current_thread, main_thread
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...common.errors import OptionError, OutputError, StepcellError
 from ..adapters.base import REFUSED, REPEATED, SKIPPED, Answered, Cursor, Inbox, Incoming, Json, Outcome, Output, Source
@@ -20,6 +20,9 @@ from .notify import Notifier
 from .options import ServeOptions
 from .status import Status
 from .store import Group, ServiceStore, Statement, forget_statement
+
+if TYPE_CHECKING:
+    from .handover import Handover
 
 _IDLE = 1.0  # seconds between two looks at what is due while nothing comes
 _SLOWEST_RETRY = 5.0  # seconds between two tries to keep a group
@@ -72,6 +75,10 @@ class Service:
         self._records = 0
         self._due = 0.0
         self.statements: list[Statement] = []  # of parts of the service, for the next transaction
+        self.events: list[str] = []  # records for the outputs that answer none, likewise
+        self.handover: Handover | None = None  # of a new model
+        self.work: Callable[[], bool] = bool  # between two entries of the inbox: tells whether there is more to do
+        self._is_busy = False
 
     def subscribe(self, function: Callable[[Sequence[Outcome]], None]) -> None:
         """Call a function with the outcomes of each group, in the thread of the service, once they are kept."""
@@ -144,22 +151,23 @@ class Service:
             self.notifier.beat()
             entry = self.inbox.take(self._patience())
             if entry is None:
-                self._commit()
+                self.commit()
             else:
                 self._take(*entry)
             self._do_tasks()
+            self._is_busy = self.work()
             if len(self._ended) == len(self.sources):
                 return
 
     def _patience(self) -> float:
         """Return how long to wait for a record: not at all before a group is kept."""
-        return 0.0 if self._outcomes or self._records else min(_IDLE, self.notifier.interval or _IDLE)
+        return 0.0 if self._outcomes or self._records or self._is_busy else min(_IDLE, self.notifier.interval or _IDLE)
 
     def _take(self, source: Source | None, content: Any) -> None:
         """Deal with an entry of the inbox."""
         if source is None:
             if content is not None:
-                self._commit()  # a call sees what is kept
+                self.commit()  # a call sees what is kept
                 function, future = content
                 if not future.set_running_or_notify_cancel():  # it has waited too long
                     return
@@ -189,7 +197,7 @@ class Service:
                 self._of.append(source)
                 if self._records >= most or time.monotonic() >= self._due:
                     self._notes[source.name] = reader.note
-                    self._commit()
+                    self.commit()
                     outcomes = self._outcomes
         except StepcellError as error:  # the records before it are kept
             self._failure = error
@@ -197,34 +205,43 @@ class Service:
             self._notes[source.name] = reader.note
             self.inbox.taken(len(records))
 
-    def _commit(self) -> None:
-        """Keep what has been stepped, then acknowledge and deliver it."""
+    def commit(self) -> bool:
+        """Keep what has been stepped, then acknowledge and deliver it; return False if the service is stopped before.
+
+        Called between two records.
+        """
         outcomes, of = self._outcomes, self._of
-        if not outcomes and not self.statements:
-            return
+        if not outcomes and not self.statements and not self.events:
+            return True
         cursors = self._cursors()
         answers = [
             Answered(outcome.stream or "", outcome.answer)
             for outcome, source in zip(outcomes, of, strict=True)
             if outcome.answer is not None and _is_public(outcome, source)
         ]
+        answers += [Answered("", event) for event in self.events]
         positions = {
             source.name: outcome.incoming.position
             for outcome, source in zip(outcomes, of, strict=True)
             if outcome.incoming.position is not None
         }
+        moved = self.engine.moved()
+        of_handover = () if self.handover is None else self.handover.statements(moved)
         group = Group(
-            self._number + 1, self.engine.moved(),
+            self._number + 1, moved,
             {name: (self._notes.get(name), each() if callable(each) else each) for name, each in positions.items()},
             [text for _, text in answers] if self.outputs else (), cursors,
-            (*self.engine.statements, *self.statements),
+            (*self.engine.statements, *of_handover, *self.statements),
         )  # fmt: skip
         if not self._keep(group):
-            return
+            return False
         self._number = group.number
         self._outcomes, self._of, self._records = [], [], 0
         self.statements.clear()
+        self.events.clear()
         self.engine.settle()
+        if self.handover is not None:
+            self.handover.settle()
         self.status.records.update(
             (source.name, outcome.kind, outcome.code or "") for outcome, source in zip(outcomes, of, strict=True)
         )
@@ -233,6 +250,7 @@ class Service:
             source.committed([outcome for _, outcome in found])
         for function in self._subscribers:
             function(outcomes)
+        return True
 
     def _keep(self, group: Group) -> bool:
         """Keep a group; return False if the service is stopped before that is possible."""
@@ -316,7 +334,7 @@ class Service:
         try:
             if self._failure is None:
                 self._rest()
-            self._commit()
+            self.commit()
         finally:
             self.inbox.close()
             for source in started:

@@ -6,10 +6,11 @@ import secrets
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from ...common.errors import OptionError
-from ...streams.model import Model
+from ...streams.model import Model, load
 from ...streams.prediction import main_field
 from ...tasks.anomaly import Threshold, read_threshold
 from ...tasks.residuals import ResidualThreshold, read_residual_threshold
@@ -26,7 +27,9 @@ from ..adapters.stdio import Stdin, Stdout
 from ..rotation import Rotation
 from .engine import Engine
 from .expiry import LOOK_EVERY, Expiry
+from .handover import take_over_at_start
 from .options import ServeOptions
+from .reload import Reloader
 from .service import Service
 from .store import Group, ServiceStore
 
@@ -49,10 +52,26 @@ def serve(model: Model, options: ServeOptions, tell: Callable[[str], None]) -> i
         InputError, UnknownSymbolError: A source cannot be read, or a record came at which to stop.
     """
     with ExitStack() as stack:
-        store = stack.enter_context(ServiceStore(options.store, model.file))
+        store = stack.enter_context(ServiceStore(options.store, model.file, any_model=True))
+        read_threshold_of(model, options.threshold)  # before anything is changed
+        event = take_over_at_start(store, model, options, tell)
         service = new_service(model, options, store, tell)
+        service.events += [] if event is None else [event]
         tell(f"{options.store}: {store.count():,} streams. Serving {model.file.name}.")
+        if options.model is not None:
+            load_again = partial(load, options.model, backend=options.backend)
+            reloader = Reloader(service, options.model, load_again, partial(new_engine, store, options, tell))
+            stack.enter_context(reloader.signal_handled())
         return service.run()
+
+
+def new_engine(store: ServiceStore, options: ServeOptions, tell: Callable[[str], None], model: Model) -> Engine:
+    """Return the engine of a model.
+
+    Raises:
+        OptionError, ThresholdError, OtherModelError: The options, or the threshold, do not fit it.
+    """
+    return Engine(model, store, options, read_threshold_of(model, options.threshold), tell)
 
 
 def new_service(model: Model, options: ServeOptions, store: ServiceStore, tell: Callable[[str], None]) -> Service:
@@ -61,7 +80,7 @@ def new_service(model: Model, options: ServeOptions, store: ServiceStore, tell: 
     Raises:
         OptionError, ThresholdError, MissingPackageError, InputError: As `serve` says.
     """
-    engine = Engine(model, store, options, read_threshold_of(model, options.threshold), tell)
+    engine = new_engine(store, options, tell, model)
     sources, outputs = sources_of(options, tell), outputs_of(options, tell)
     home_assistant = add_mqtt(model, options, store, sources, outputs, tell)
     service = Service(engine, store, options, sources, outputs, tell)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..adapters.base import REFUSED
 
@@ -35,6 +37,8 @@ class Status:
     commit_buckets: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS) + 1))
     last_commit: float | None = None
     undelivered: int = 0
+    handover: Mapping[str, Any] | None = None
+    reloads: Counter[str] = field(default_factory=Counter)
     forgotten: int = 0
 
     def kept(self, seconds: float) -> None:

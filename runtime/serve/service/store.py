@@ -13,7 +13,8 @@ from ...streams.snapshot import Snapshot
 from ...streams.sqlite_store import PUT_STREAM, SqliteStore, to_bytes
 from ..adapters.base import Cursor, Json
 
-Statement = tuple[str, Sequence[Sequence[Any]]]  # SQL, and the rows to execute it with
+# SQL, and the rows to execute it with; None: it changes tables and not rows.
+Statement = tuple[str, Sequence[Sequence[Any]] | None]
 
 
 @dataclass
@@ -70,7 +71,10 @@ class ServiceStore(SqliteStore):
                 delivered = min(cursor.group for cursor in group.cursors.values())
                 database.execute("DELETE FROM outbox WHERE number <= ?", (delivered,))
             for sql, rows in group.statements:
-                database.executemany(sql, rows)
+                if rows is None:
+                    database.execute(sql)
+                else:
+                    database.executemany(sql, rows)
 
     def position(self, source: str) -> Json:
         """Return where a source goes on; None: it has no position.

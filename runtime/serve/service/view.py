@@ -85,6 +85,8 @@ def status_of(service: Service) -> dict[str, Any]:
         "last_commit": status.last_commit,
         "last_commit_age": None if status.last_commit is None else max(0.0, time.time() - status.last_commit),
         "undelivered": status.undelivered,
+        "handover": status.handover if service.handover is None else service.handover.status(),
+        "reloads": dict(status.reloads),
         "forgotten": status.forgotten,
         "waiting": service.inbox.waiting,
         "streams_known": service.store.count(),

@@ -1,0 +1,318 @@
+"""A new model takes over: caught up, side by side, at once; never mixed, whatever is killed when."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sqlite3
+from contextlib import contextmanager
+from threading import Thread
+from time import monotonic, sleep
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.models import DATA, answering
+from support.serving import ListOutput, ListSource, content_of, new_service
+
+from stepcell.runtime import OtherModelError, OutputError, load
+from stepcell.runtime.serve.adapters.base import Incoming
+from stepcell.runtime.serve.service.engine import Engine
+from stepcell.runtime.serve.service.handover import take_over_at_start
+from stepcell.runtime.serve.service.options import ServeOptions
+from stepcell.runtime.serve.service.recent import Recent
+from stepcell.runtime.serve.service.reload import Reloader
+from stepcell.runtime.serve.service.store import ServiceStore
+from stepcell.runtime.streams.saved_state import parse_saved_streams
+
+# Models of the same symbols whose states have other names and shapes.
+NAMES = ("lstm", "gru", "three_lstm", "stack", "convolution")
+MODELS = {name: load(DATA / f"{name}.tflite", backend="numpy") for name in NAMES}
+BY_FINGERPRINT = {model.manifest.fingerprint: model for model in MODELS.values()}
+SYMBOLS = "0123456"
+
+
+def records_of(text, streams="ab"):
+    """Return numbered records; upper-case letters of a stream start a sequence, and "." ends it."""
+    numbers, records = dict.fromkeys(streams, 0), []
+    for place, symbol in enumerate(text):
+        stream = streams[place % len(streams)]
+        record = {"stream": stream, "seq": numbers[stream]}
+        record |= {"end": True} if symbol == "." else {"symbol": symbol}
+        records.append(record)
+        numbers[stream] += 1
+    return records
+
+
+def right_answers(records, model):
+    """Return (stream, seq) -> probability and symbol, as a stream answers that was never handed over."""
+    streams, found = {}, {}
+    for record in records:
+        stream = streams.setdefault(record["stream"], model.stream())
+        if "symbol" in record:
+            answer = stream.step(record["symbol"])
+            found[record["stream"], record["seq"]] = answer and (answer.symbol, f"{answer.probability:.6f}")
+        else:
+            stream.reset()
+    return found
+
+
+def check_answers(texts, records, models=BY_FINGERPRINT):
+    """Each answer is that of the model that it names; return the models in the order of their answers."""
+    right = {fingerprint: right_answers(records, model) for fingerprint, model in models.items()}
+    named = []
+    for text in texts:
+        answer = json.loads(text)
+        if "event" in answer or "probability" not in answer:
+            continue
+        found = answer["symbol"], f"{answer['probability']:.6f}"
+        assert right[answer["model"]][answer["stream"], answer["seq"]] == found
+        named.append(answer["model"])
+    return named
+
+
+def check_store(path):
+    """All streams are of the model that the store names, which is returned."""
+    with sqlite3.connect(path) as database:
+        ((owner,),) = database.execute("SELECT fingerprint FROM model")
+        for (content,) in database.execute("SELECT state FROM streams"):
+            assert parse_saved_streams(content, "row").fingerprint == owner
+    return owner
+
+
+def serve(path, model, records, output=None, **options):
+    """Serve records with a store that may belong to another model; return the answers."""
+    output = output or ListOutput()
+    told = []
+    with ServiceStore(path, model.file, any_model=True) as store:
+        event = take_over_at_start(store, model, ServeOptions(store=path, **options), told.append)
+        service = new_service(model, store, [ListSource(records)], [output], **options)
+        service.events += [event] if event else []
+        service.run()
+    return output.texts
+
+
+class TwoParts(ListSource):
+    """Puts the first records, replaces the model file, and puts the others once `is_ready` says so."""
+
+    def __init__(self, first, others, replace, is_ready):
+        super().__init__(first)
+        self._others, self._replace, self._is_ready = others, replace, is_ready
+
+    def start(self, inbox, position):
+        self.inbox = inbox
+        inbox.put(self, self._records)
+        Thread(target=self._go_on, daemon=True).start()
+
+    def _go_on(self):
+        wait_for(lambda: len(self.outcomes) == len(self._records))
+        self._replace()
+        wait_for(self._is_ready)
+        for record in self._others:
+            self.inbox.put(self, [Incoming(content_of(record))])
+        self.inbox.end(self)
+
+
+def wait_for(is_true):
+    until = monotonic() + 30
+    while not is_true() and monotonic() < until:
+        sleep(0.005)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(DATA / "lstm.tflite", tmp_path / "model.tflite")
+    return tmp_path
+
+
+def serve_and_replace(folder, first, others, new, is_ready, backend="numpy", **options):
+    """Serve with model.tflite, which is replaced behind the first records; return the service and its output."""
+    path, output = folder / "model.tflite", ListOutput()
+    model = load(path, backend=backend)
+    with ServiceStore(folder / "state.db", model.file) as store:
+
+        def replace():
+            (folder / "model.tflite").write_bytes(new if isinstance(new, bytes) else new.read_bytes())
+            reloader.ask()
+
+        source = TwoParts(first, others, replace, lambda: is_ready(service))
+        service = new_service(model, store, [source], [output], **options)
+        reloader = Reloader(
+            service, path, lambda: load(path, backend=backend),
+            lambda new: Engine(new, store, service.options, None, service.tell),
+        )  # fmt: skip
+        service.run()
+    return service, output
+
+
+def has_ended(service):
+    return bool(service.status.reloads)
+
+
+def has_begun(service):
+    return service.handover is not None and service.handover.status()["stage"] == "side by side"
+
+
+TEXT = "0123456" * 30 + "..3162..5" + "0214365" * 20
+
+
+def test_a_new_model_goes_on_as_if_it_had_always_been_there(folder):
+    records = records_of(TEXT)
+    _, output = serve_and_replace(folder, records[:250], records[250:], DATA / "gru.tflite", has_ended, shadow=0)
+    old, new = (MODELS[name].manifest.fingerprint for name in ("lstm", "gru"))
+    named = check_answers(output.texts, records)
+    assert named == [old] * named.count(old) + [new] * named.count(new)
+    assert len(named) == sum("symbol" in record for record in records)
+    assert named.count(new) == sum("symbol" in record for record in records[250:])
+    assert check_store(folder / "state.db") == new
+    (event,) = (json.loads(text) for text in output.texts if "event" in json.loads(text))
+    assert event == {
+        "event": "model", "model": new, "before": old, "streams": 2, "exact": 2, "short": 0, "compared": 0,
+    }  # fmt: skip
+
+
+def test_both_models_run_side_by_side_before_one_takes_over(folder):
+    records = records_of(TEXT)
+    service, output = serve_and_replace(
+        folder, records[:100], records[100:], DATA / "three_lstm.tflite", has_begun, shadow=40
+    )
+    named = check_answers(output.texts, records)
+    assert named.count(MODELS["lstm"].manifest.fingerprint) == 140
+    event = next(json.loads(text) for text in output.texts if "event" in json.loads(text))
+    right = [right_answers(records[:140], MODELS[name]) for name in ("lstm", "three_lstm")]
+    compared = list(right[0])[100:]
+    different = sum(right[0][key][0] != right[1][key][0] for key in compared) / 40
+    assert (event["compared"], event["different"]) == (40, round(different, 6))
+    assert min(event["difference"], event["divergence"]) > 0
+    assert service.status.handover["stage"] == "taken over"
+
+
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        (DATA / "memory.tflite", "another vocabulary"),
+        (b"half of a file", "no stepcell manifest"),
+        ((DATA / "gru.tflite").read_bytes()[:-100], "damaged|no stepcell manifest"),
+    ],
+)
+def test_a_model_that_cannot_take_over_is_refused_and_the_old_one_goes_on(folder, new, reason):
+    records = records_of(TEXT)
+    service, output = serve_and_replace(folder, records[:100], records[100:], new, has_ended, shadow=0)
+    assert set(check_answers(output.texts, records)) == {MODELS["lstm"].manifest.fingerprint}
+    assert check_store(folder / "state.db") == MODELS["lstm"].manifest.fingerprint
+    event = next(json.loads(text) for text in output.texts if "event" in json.loads(text))
+    assert (event["event"], event["model"]) == ("model-refused", MODELS["lstm"].manifest.fingerprint)
+    assert any("The new model is refused" in text for text in service.told)
+    assert service.status.reloads == {"refused": 1}
+    assert re.search(reason, event["reason"])
+
+
+def test_no_model_takes_over_if_no_inputs_are_kept(folder):
+    records = records_of(TEXT)
+    service, _ = serve_and_replace(
+        folder, records[:20], records[20:40], DATA / "gru.tflite", has_ended, shadow=0, keep=0
+    )
+    assert service.status.reloads == {"refused": 1}
+    with ServiceStore(folder / "state.db", MODELS["gru"].file, any_model=True) as store:
+        options = ServeOptions(store=folder / "state.db")
+        with pytest.raises(OtherModelError, match="keeps no inputs"):
+            take_over_at_start(store, MODELS["gru"], options, print)
+    assert check_store(folder / "state.db") == MODELS["lstm"].manifest.fingerprint
+
+
+def test_a_start_with_another_file_catches_up_first(tmp_path):
+    path, records = tmp_path / "state.db", records_of(TEXT)
+    texts = serve(path, MODELS["lstm"], records[:200]) + serve(path, MODELS["stack"], records)
+    named = check_answers(texts, records)
+    assert named.count(MODELS["lstm"].manifest.fingerprint) == 200
+    assert len(named) == sum("symbol" in record for record in records)
+
+
+def test_streams_with_too_few_inputs_are_counted(tmp_path):
+    path, records = tmp_path / "state.db", records_of("0123456" * 100, "a")
+    serve(path, MODELS["gru"], records, keep=10, commit_records=7)
+    told = []
+    with ServiceStore(path, MODELS["lstm"].file, any_model=True) as store:
+        event = json.loads(take_over_at_start(store, MODELS["lstm"], ServeOptions(store=path), told.append))
+    assert (event["streams"], event["exact"]) == (1, 0)
+    assert check_store(path) == MODELS["lstm"].manifest.fingerprint
+
+
+def test_a_model_that_answers_at_some_steps_is_caught_up_in_its_phase(tmp_path):
+    path, records = tmp_path / "state.db", records_of("0123456" * 40, "a")
+    sparse = load(answering(tmp_path / "sparse.tflite", 3, 4, of="gru"), backend="numpy")
+    texts = serve(path, MODELS["lstm"], records[:150], keep=70) + serve(path, sparse, records[150:])
+    found = [answer for answer in map(json.loads, texts) if answer.get("seq", 0) >= 150]
+    answered = [answer["seq"] for answer in found if "probability" in answer]
+    assert answered == [seq for seq in range(150, 280) if (seq + 1 - 3) % 4 == 0]
+    whole = right_answers(records, sparse)
+    for answer in found:
+        if "probability" in answer:  # the inputs do not go back to the start, but farther than it remembers
+            symbol, probability = whole["a", answer["seq"]]
+            assert answer["symbol"] == symbol
+            assert answer["probability"] == pytest.approx(float(probability), abs=1e-3)
+
+
+def test_one_input_less_is_noticed(tmp_path, monkeypatch):
+    path, records = tmp_path / "state.db", records_of(TEXT[:60])
+    texts = serve(path, MODELS["lstm"], records[:40])
+    read = Recent.read
+
+    def one_less(self, *given):
+        begin, content = read(self, *given)
+        return begin, content[: -self.records.size]
+
+    monkeypatch.setattr(Recent, "read", one_less)
+    texts += serve(path, MODELS["gru"], records)
+    with pytest.raises(AssertionError):
+        check_answers(texts, records)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@contextmanager
+def killed_at(commit, after):
+    """End the process at a transaction of a store, before it is kept or after."""
+    count, original = 0, ServiceStore.commit
+
+    def counted(self, group):
+        nonlocal count
+        count += 1
+        if count == commit and not after:
+            raise Killed
+        original(self, group)
+        if count == commit:
+            raise Killed
+
+    ServiceStore.commit = counted
+    try:
+        yield
+    except (Killed, OutputError):
+        pass
+    finally:
+        ServiceStore.commit = original
+
+
+START = st.tuples(st.sampled_from(NAMES), st.integers(1, 60), st.integers(1, 9), st.booleans())
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(START, min_size=1, max_size=6), st.text(SYMBOLS + ".", min_size=1, max_size=90))
+def test_a_store_is_of_one_model_and_goes_on_rightly_whatever_is_killed_when(tmp_path, starts, text):
+    path, records, texts = tmp_path / "state.db", records_of(text), []
+    path.unlink(missing_ok=True)
+    for name, count, commit, after in starts:
+        output = ListOutput()
+        with killed_at(commit, after):
+            serve(path, MODELS[name], records[:count], output, commit_records=5)
+        texts += output.texts
+        if path.exists():
+            assert check_store(path) in BY_FINGERPRINT
+    texts += serve(path, MODELS["gru"], records)
+    check_answers(texts, records)
+    assert check_store(path) == MODELS["gru"].manifest.fingerprint
+    answered = {(a["stream"], a["seq"]) for a in map(json.loads, texts) if "probability" in a}
+    assert answered == {key for key, answer in right_answers(records, MODELS["gru"]).items() if answer}
