@@ -113,6 +113,8 @@ class ServeOptions:
             problems.append(f"stream, number and symbol stand in fields of their own, not in {', '.join(names)}")
         if self.follow and not self.file:
             problems.append("--follow needs --file")
+        if self.out is not None and self.out.absolute() in {each.absolute() for each in (self.store, *self.file)}:
+            problems.append(f"--out {self.out} is the store, or read by --file: answers go to a file of their own")
         if self.out_rotate is not None:
             try:
                 Rotation.parse(self.out_rotate)

@@ -15,12 +15,13 @@ from support.served import Served
 from support.serving import new_service
 
 from stepcell.runtime import load, read_model_file
-from stepcell.runtime.common.errors import OutputError
+from stepcell.runtime.common.errors import OptionError, OutputError
 from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.serve.adapters.files import FileSource
 from stepcell.runtime.serve.adapters.out_file import FileOutput
 from stepcell.runtime.serve.lines import LONGEST
 from stepcell.runtime.serve.rotation import Rotation
+from stepcell.runtime.serve.service.options import ServeOptions
 from stepcell.runtime.serve.service.store import ServiceStore
 
 MODEL = load(DATA / "memory.tflite", backend="numpy")
@@ -179,6 +180,19 @@ def test_a_file_cannot_wait_so_that_a_gap_is_an_error_and_the_next_line_is_read(
     assert [(one.get("code"), one.get("expected"), one["seq"]) for one in found] == [
         (None, None, 1), ("gap", 2, 3), (None, None, 2),
     ]  # fmt: skip
+
+
+def test_wrong_options_of_files_are_named_together(tmp_path):
+    log = tmp_path / "log"
+    with pytest.raises(OptionError) as caught:
+        ServeOptions(tmp_path / "s.db", follow=True, out_rotate="x")
+    assert str(caught.value) == (
+        "These options do not go together: --follow needs --file; --out-rotate x: expected a size in KB, MB or GB, "
+        "such as 100MB, or the word day; --out-rotate needs --out."
+    )
+    for same in (log, tmp_path / "s.db"):
+        with pytest.raises(OptionError, match="is the store, or read by --file: answers go to a file of their own"):
+            ServeOptions(tmp_path / "s.db", file=(log,), out=same)
 
 
 def test_a_table_goes_on_behind_its_header(tmp_path):
