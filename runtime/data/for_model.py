@@ -153,8 +153,9 @@ def reader_for_model(
             f"These data are read as {kind}; {', '.join('--' + name.replace('_', '-') for name in wrong)} "
             f"{'does' if len(wrong) == 1 else 'do'} not apply to that."
         )
-    if end is None and kind != SYMBOLS and isinstance(data.get("end"), str) and data["end"] in manifest.vocabulary:
-        end = data["end"]
+    trained = manifest.trained_data
+    if end is None and kind != SYMBOLS:
+        end = trained.named_end
     end = end or None
     values = {**_recorded(data, kind, options, manifest), **options, "end": end}
     try:
@@ -164,7 +165,7 @@ def reader_for_model(
             raise
         raise _unknown_description(manifest, kind, str(error)) from error
     names = reader.feature_names if isinstance(reader, EventsReader) else ()
-    boundary = _boundary(manifest, names, end, data.get("boundary"))
+    boundary = _boundary(manifest, names, end, trained.boundary)
     learned = LearnedData.from_json(data.get("learned"))
     sha256, source = str(data.get("sha256", "")), str(data.get("source", ""))
     return ModelReader(manifest, reader, end, sha256, source, boundary, learned)
@@ -256,7 +257,9 @@ def _recorded(data: Mapping[str, Any], kind: str, options: Mapping[str, Any], ma
     return {name: value for name, value in values.items() if name not in _OF_TABLES}
 
 
-def _boundary(manifest: Manifest, given: Sequence[str], end: str | None, recorded: Any) -> dict[str, Sequence[float]]:
+def _boundary(
+    manifest: Manifest, given: Sequence[str], end: str | None, recorded: Mapping[str, Sequence[float]]
+) -> dict[str, Sequence[float]]:
     """Check that the data have the features of the model; return name -> its value with the end symbol, shape (1,).
 
     Args:
@@ -276,9 +279,8 @@ def _boundary(manifest: Manifest, given: Sequence[str], end: str | None, recorde
     ]
     problems += [f"no column is named for {name}" for name in sorted(expected - set(given))]
     problems += [f"there is no {name}" for name in given if name not in expected]
-    values = recorded if isinstance(recorded, Mapping) else {}
     if end is not None and not problems:
-        missing = [name for name in given if not _is_single_number(values.get(name))]
+        missing = [name for name in given if name not in recorded]
         problems += [f"the model file has no value of {name} for {end!r}" for name in missing]
     if problems:
         described = ", ".join(feature.describe() for feature in manifest.features) or "no features"
@@ -287,11 +289,7 @@ def _boundary(manifest: Manifest, given: Sequence[str], end: str | None, recorde
             "columns, or the data are another table, stepcell evaluate takes --feature NAME=COLUMN; --end '' is for "
             "sequences without an end symbol."
         )
-    return {} if end is None else {name: values[name] for name in given}
-
-
-def _is_single_number(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 1 and type(value[0]) in (int, float)
+    return {} if end is None else {name: recorded[name] for name in given}
 
 
 def _unknown_description(manifest: Manifest, kind: Any, why: str) -> CorpusError:

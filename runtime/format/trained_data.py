@@ -29,7 +29,9 @@ class TrainedData:
     Attributes:
         kind: The kind of their reader: "events", "text", "symbols"; None: not known.
         reading: The values of the reader.
-        end: The symbol between two sequences, if the model knows it. A fresh stream begins with it.
+        end: The symbol between two sequences, if the model knows it, and the numbers that it reads with it. A fresh
+            stream begins with it.
+        named_end: The same, if the model knows the symbol at least.
         boundary: Name of each feature of the model -> its value with the end symbol, of shape (1,).
         targets: Columns of the right answers, of a model of labels or values.
         ahead: How many rows ahead of its row a value is; 0: in its row.
@@ -41,6 +43,7 @@ class TrainedData:
     boundary: Mapping[str, Sequence[float]] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
     ahead: int = 0
+    named_end: str | None = None
 
     @classmethod
     def of(cls, training: Mapping[str, Any], vocabulary: Vocabulary, features: Iterable[str]) -> TrainedData:
@@ -57,12 +60,14 @@ class TrainedData:
         targets, ahead = data.get("targets"), data.get("ahead")
         boundary = {name: values.get(name) for name in features}
         complete = all(_is_single_number(value) for value in boundary.values())
-        known = isinstance(end, str) and end in vocabulary and complete
+        named = end if isinstance(end, str) and end in vocabulary else None
+        known = named is not None and complete
         return cls(
-            kind if isinstance(kind, str) else None, reading, str(end) if known else None,
+            kind if isinstance(kind, str) else None, reading, named if known else None,
             {name: value for name, value in boundary.items() if value is not None} if known else {},
             tuple(targets) if isinstance(targets, list) and all(isinstance(name, str) for name in targets) else (),
             ahead if type(ahead) is int and ahead > 0 else 0,
+            named,
         )  # fmt: skip
 
 
