@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...runtime.interpreters.step_plan.statements import Product
 from .names import TYPES, literal
 
 _VARIABLES = "ijkmnpq"
@@ -85,7 +86,7 @@ C = Language(
     address=lambda base, begin: f"{base} + {begin}" if begin else base,
     nowhere="0",
     row="const {type} *const {name} = {base} + (size_t){id} * {width};",
-    columns=8,
+    columns=Product.block,
     check="check += {} * 0.0f;",
 )  # fmt: skip
 # A product with 0 takes as long as any other there.

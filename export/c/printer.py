@@ -28,7 +28,6 @@ from .language import TRUTHS, C, Language
 from .names import TYPES
 
 _SCRATCH = {"float32": "f", "int32": "i", "int64": "l", "bool": "b", "int16": "q"}
-_COLUMNS_OF_INT8 = 4  # in a block of the int8 weights of a product
 _FOLDS = {
     "sum": "sum += {};",
     "max": "sum = sum < {0} ? {0} : sum;",
@@ -162,7 +161,7 @@ class Printer:
     def _int8_product(self, product: Int8Product) -> list[str]:
         self.kernels.add("product8")
         m, n = product.weights.shape
-        weights = self.constant("w", in_blocks(product.weights, _COLUMNS_OF_INT8), id(product.weights))
+        weights = self.constant("w", in_blocks(product.weights, product.block), id(product.weights))
         scales = self.constant("s", product.scales)
         start = self.language.nowhere if product.start is None else self.pointer(product.start)
         x, y, rounded = self.pointer(product.x), self.pointer(product.result), self.pointer(product.rounded)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,7 @@ class Int8Product(Product):
     scales: Float32 = field(compare=False, kw_only=True)
     levels: int = field(kw_only=True)
     rounded: View = field(kw_only=True)
+    block: ClassVar[int] = 4
 
 
 @dataclass(frozen=True)

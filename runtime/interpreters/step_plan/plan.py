@@ -94,7 +94,7 @@ class StepPlan:
 
     def memory_use(self) -> MemoryUse:
         """Return the bytes that it needs."""
-        weights = sum(each.weights.nbytes for each in self.statements if isinstance(each, Product))
+        weights = sum(each.stored_bytes for each in self.statements if isinstance(each, Product))
         weights += sum(each.numbers.nbytes for each in self.statements if isinstance(each, Int8Row))
         weights += sum(each.scales.nbytes for each in self.statements if isinstance(each, (Int8Product, Int8Row)))
         constants = sum(memory.content.nbytes for memory in self.constants() if memory.content is not None)

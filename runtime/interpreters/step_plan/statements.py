@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -93,6 +93,13 @@ class Product(ViewFields):
     weights: AnyArray = field(compare=False)
     result: View
     start: View | None = None
+    block: ClassVar[int] = 8  # columns of weights that C keeps together; the last block is filled up
+
+    @property
+    def stored_bytes(self) -> int:
+        """The bytes that the weights take in C."""
+        rows, columns = self.weights.shape
+        return int(rows * -(-columns // self.block) * self.block * self.weights.itemsize)
 
 
 @dataclass(frozen=True)

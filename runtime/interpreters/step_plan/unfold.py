@@ -16,7 +16,6 @@ from .statements import Product, Row, Statement
 from .views import Memory, View
 
 _MOST_WORK = 2e10  # multiplications of the search
-_BLOCK = 8  # columns of weights that C keeps together; the last block is filled up
 _ROUNDING = 2.0**-24  # of a number of float32
 _ALLOWED = 1e-6  # of the largest number: how far the product may be from the table
 
@@ -47,7 +46,7 @@ def factors_of(table: Float32) -> Factors | None:
     largest = float(np.abs(wide).max())
     noise = 3 * _ROUNDING * largest * (np.sqrt(size) + np.sqrt(width))
     rank = int((values > noise).sum())
-    filled_up = -(-width // _BLOCK) * _BLOCK
+    filled_up = -(-width // Product.block) * Product.block
     if not rank or rank * (size + filled_up) + width >= table.size:
         return None
     scale = np.sqrt(values[:rank])
