@@ -30,12 +30,14 @@ def run_inputs(stream: Stream, inputs: Inputs) -> Float32:
 def answers_by_sequence(model: Model, data: TargetData) -> Float32:
     """Return the answers to all rows, float32 of shape (N, K), the state reset before each sequence.
 
-    NaN stands in the rows of steps without an answer.
+    NaN stands in the rows of steps without an answer, and of events whose gap follows.
 
     Raises:
         FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
     """
-    return _in_parts(model.stream(), data.inputs, data.starts)
+    answers = _in_parts(model.stream(), data.inputs, data.starts)
+    answers[~data.counts] = np.nan
+    return answers
 
 
 def answers_by_mode(
@@ -50,17 +52,16 @@ def answers_by_mode(
         OptionError: The model has no answer to any row.
         FeatureMismatchError, BackendError, NotFiniteError: As `Stream.run` does.
     """
-    stream, everything = model.stream(), np.arange(len(data.inputs))
+    stream, rows = model.stream(), np.flatnonzero(data.counts)
     found: dict[str, tuple[Indices, Float32]] = {}
     if len(data.starts) > 2:
         progress("the state reset before each sequence")
-        found[RESET] = everything, _in_parts(stream, data.inputs, data.starts)
+        found[RESET] = rows, _in_parts(stream, data.inputs, data.starts)[rows]
     progress("the state carried")
     stream.reset()
-    found[CARRIED] = everything, run_inputs(stream, data.inputs)
+    found[CARRIED] = rows, run_inputs(stream, data.inputs)[rows]
     progress("the state reset before each row")
-    drawn = np.sort(np.random.default_rng(_SEED).permutation(len(data.inputs))[:_MOST_ALONE])
-    found[MEMORYLESS] = drawn, _in_parts(stream, data.inputs[drawn], np.arange(len(drawn) + 1))
+    found[MEMORYLESS] = _alone(stream, data, rows)
     answers = model.manifest.answers
     if answers != EVERY_STEP:
         found = {name: _with_answer(*each) for name, each in found.items()}
@@ -70,6 +71,16 @@ def answers_by_mode(
                 f"Nothing can be evaluated: {model.file.name} answers {answers.describe()}, and no sequence is so long."
             )
     return found
+
+
+def _alone(stream: Stream, data: TargetData, rows: Indices) -> tuple[Indices, Float32]:
+    """Return some of `rows` and the answers to them, the state reset before each, or before the event of its gap."""
+    drawn = np.sort(np.random.default_rng(_SEED).permutation(len(rows))[:_MOST_ALONE])
+    firsts = np.append(0, rows[:-1] + 1)[drawn]
+    lengths = rows[drawn] - firsts + 1
+    starts = np.append(0, np.cumsum(lengths))
+    steps = np.arange(starts[-1]) + np.repeat(firsts - starts[:-1], lengths)
+    return rows[drawn], _in_parts(stream, data.inputs[steps], starts)[starts[1:] - 1]
 
 
 def _with_answer(rows: Indices, outputs: Float32) -> tuple[Indices, Float32]:

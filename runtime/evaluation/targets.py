@@ -11,7 +11,7 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Flags, Floats, Ids, Indices
 from ..common.errors import CorpusError
-from ..data import EventsReader, HeldOut, Recording
+from ..data import EventsReader, HeldOut, Recording, TimeBins
 from ..data.columns import GAP, feature_name
 from ..data.learned import LearnedData, without_learned
 from ..format.manifest import Manifest
@@ -37,6 +37,8 @@ class TargetData:
         train: Targets of the training data, of which baselines are made; None: not known.
         notes: The origin of the data, in words.
         ahead: How many rows ahead of its row a value is; 0: in its row.
+        behind_event: Whether each row is the gap that is fed behind the event of the row before it, bool of shape (N,);
+            None: there are no gaps. The answer to an event is that behind its gap.
     """
 
     inputs: Inputs
@@ -47,6 +49,14 @@ class TargetData:
     train: AnyArray | None
     notes: tuple[str, ...]
     ahead: int = 0
+    behind_event: Flags | None = None
+
+    @property
+    def counts(self) -> Flags:
+        """Whether the answer to each row counts: not that to an event whose gap follows; bool of shape (N,)."""
+        if self.behind_event is None:
+            return np.ones(len(self.inputs), bool)
+        return np.append(~self.behind_event[1:], True)
 
     @property
     def positions(self) -> Indices:
@@ -54,9 +64,16 @@ class TargetData:
         return np.arange(1, self.starts[-1] + 1) - np.repeat(self.starts[:-1], np.diff(self.starts))
 
     def select(self, which: Flags) -> TargetData:
-        """Return the rows for which `which`, bool of shape (N,), is true, in the same sequences."""
+        """Return the rows for which `which`, bool of shape (N,), is true, in the same sequences; all of them count."""
         counts = np.concatenate([[0], np.cumsum(which)]).astype(np.int64)
-        return replace(self, inputs=self.inputs[which], targets=self.targets[which], starts=counts[self.starts])
+        behind = None if self.behind_event is None else np.zeros(int(which.sum()), bool)
+        return replace(
+            self,
+            inputs=self.inputs[which],
+            targets=self.targets[which],
+            starts=counts[self.starts],
+            behind_event=behind,
+        )
 
     @property
     def sequence_numbers(self) -> list[int] | None:
@@ -131,9 +148,12 @@ def read_target_data(
     notes += [f"{unknown:,} of its {len(rows.ids):,} symbols are unknown to the model"] if unknown else []
     if train is None:
         notes.append("baselines are made of the same data, which favours them: name others with --baseline-from FILE")
+    learned = None if train is None else table.targets_of(train)
+    if learned is not None and train is not None and (gaps := table.gaps_in(train)) is not None:
+        learned = learned[~gaps]
     return TargetData(
-        table.inputs_of(rows), table.targets_of(rows), rows.starts, table.names, targets,
-        None if train is None else table.targets_of(train), tuple(notes), table.ahead,
+        table.inputs_of(rows), table.targets_of(rows), rows.starts, table.names, targets, learned, tuple(notes),
+        table.ahead, table.gaps_in(rows),
     )  # fmt: skip
 
 
@@ -260,6 +280,11 @@ class _Table:
             for feature in self.manifest.features
         }
         return Inputs(ids, features)
+
+    def gaps_in(self, rows: Recording) -> Flags | None:
+        """Return which of the rows are gaps; None: the model reads none."""
+        limits = self.options.get("gaps")
+        return np.isin(rows.ids, TimeBins.parse(limits).ids_in(rows.symbols)) if limits else None
 
     def targets_of(self, rows: Recording) -> AnyArray:
         """Return the right answers, as in `TargetData.targets`."""

@@ -15,7 +15,9 @@ from support.power import write_power, write_switch, write_table
 from stepcell.runtime import Vocabulary, load, read_model_file
 from stepcell.runtime.common.errors import CorpusError, StepcellError
 from stepcell.runtime.data import EventsReader
+from stepcell.runtime.data.time_bins import TimeBins
 from stepcell.runtime.evaluation import evaluate_labels, evaluate_values, read_evaluation_data, read_target_data
+from stepcell.runtime.format.model_file import pack
 
 ROW = {"sequence": "run", "order": "second"}
 
@@ -249,3 +251,48 @@ def test_a_training_that_is_described_strangely_gives_no_bare_error(data, labell
     for targets, options in ((["level"], {"symbol": "event"}), ([], {}), (["level"], {})):
         with suppress(StepcellError):  # nothing else is raised
             read_target_data(manifest, labelled[0], targets, options=options)
+
+
+def test_a_row_whose_gap_is_fed_behind_it_is_one_answer_the_one_that_predict_gives(tmp_path):
+    file = read_model_file(path_of("labelled", "onnx"))
+    early, late = TimeBins.parse("10").symbols
+    reading = {"kind": "events", "symbol": "what", "order": "time", "sequence": "key", "gaps": "10"}
+    training = {"data": {"reading": reading, "targets": ["right"]}}
+    vocabulary = Vocabulary(("a", "b", "c", "d", early, late))
+    path = tmp_path / "gaps.onnx"
+    manifest = replace(file.manifest, vocabulary=vocabulary, training=training, golden=None)
+    path.write_bytes(pack(file.payload, manifest, "onnx"))
+    table = tmp_path / "log.csv"
+    rows = [
+        ("x", 0, "a", "low"),
+        ("x", 3, "b", "high"),
+        ("x", 30, "a", "low"),
+        ("y", 5, "c", "middle"),
+        ("y", 90, "d", "low"),
+    ]
+    table.write_text("\n".join(["key,time,what,right", *(",".join(map(str, row)) for row in rows)]) + "\n")
+    model = load(path, backend="numpy")
+    data = read_target_data(model.manifest, table, ["right"])
+    found = evaluate_labels(model, data)
+    stream, given, before = model.stream(), [], {}
+    for key, time, what, _ in rows:
+        if key not in before:
+            stream.reset()
+        answer = stream.step(what)
+        if key in before:
+            answer = stream.step(late if time - before[key] >= 10 else early)
+        given.append(answer.symbol)
+        before[key] = time
+    assert {name: len(scores) for name, scores in found.modes.items()} == {
+        "reset": 5, "carried": 5, "memoryless": 5, "at_end": 2,
+    }  # fmt: skip
+    right = [row[3] for row in rows]
+    assert found.main.accuracy == pytest.approx(
+        np.mean([one == other for one, other in zip(given, right, strict=True)])
+    )
+    live = stepcell(
+        "predict", path, "--input", table, "--format", "csv", "--key", "key", "--json", "--backend", "numpy"
+    )
+    assert [json.loads(line)["symbol"] for line in live.stdout.splitlines()] == given, live.output
+    scored = stepcell("score", path, table, "--target", "right", "--per-symbol", "--backend", "numpy")
+    assert [line.split("\t")[2] for line in scored.stdout.splitlines()[:5]] == given, scored.output
