@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...common.errors import OutputError
 from ..lines import LONGEST
 from .base import NOT_STARTED, REFUSED, REPEATED, Answered, Cursor, Inbox, Incoming, Json, Outcome
 from .mqtt_connection import RECEIVE_MAXIMUM, MqttConnection
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
 MOST_HELD = RECEIVE_MAXIMUM // 2  # messages behind a gap; more, and there is no room for the one that is missing
+MOST_WAITING = 100_000  # answers in memory for a broker that is away; then no more records are taken
 _RETRY = 5.0  # seconds after which the first message behind a gap is tried again, though its stream has not moved here
 _FULL = 0.01  # seconds until a full inbox is tried again
 
@@ -40,20 +43,21 @@ class MqttSource:
 
     can_wait = True
 
-    def __init__(self, connection: MqttConnection, template: TopicTemplate) -> None:
-        """Read the topics of `template`."""
+    def __init__(
+        self, connection: MqttConnection, template: TopicTemplate, watermarks: Callable[[Any], Mapping[str, int]]
+    ) -> None:
+        """Read the topics of `template`; `watermarks` returns the last number of each stream of a `Service`."""
         self.name = f"mqtt:{template.text}"
         self.subscription, self.matches = template.subscription, template.matches
-        self._connection, self._template = connection, template
+        self._connection, self._template, self._ask = connection, template, watermarks
         self._inbox: Inbox | None = None
-        self._stopped = False
+        self._stopped = self._asks = False
         self._arrived: deque[Incoming] = deque()  # what the inbox has not taken yet
         self._open: dict[int, _Delivery] = {}  # by number of the message: what the broker keeps for us
         self._held: dict[str, dict[int, Incoming]] = {}  # stream -> seq -> message that was refused
         self._later: deque[Incoming] = deque()  # refused messages without a number
         self._held_count = 0
         self._said: dict[str | None, tuple[str | None, int | None, bool]] = {}  # stream -> the last error of it
-        self._watermarks: dict[str, int] = {}
         self._retry_at = 0.0
         connection.add(self)
 
@@ -78,8 +82,7 @@ class MqttSource:
         """See `Subscriber.connected`."""
         if not session_present:  # numbers of messages begin anew, and the retained watermarks may be gone
             self._open.clear()
-            for stream, seq in self._watermarks.items():
-                self._publish_watermark(stream, seq)
+            self._asks = True
 
     def received(self, message: MQTTMessage) -> None:
         """See `Subscriber.received`."""
@@ -102,6 +105,9 @@ class MqttSource:
 
     def tick(self) -> float:
         """See `Subscriber.tick`."""
+        if self._asks and self._inbox is not None:
+            self._asks = False
+            self._inbox.call(self._ask).add_done_callback(self._answered)
         now = time.monotonic()
         if self._held_count and now >= self._retry_at:  # another source may have moved the stream, or it was forgotten
             self._retry_at = now + _RETRY
@@ -131,9 +137,7 @@ class MqttSource:
                     self._said.pop(stream, None)
                 if stream in self._held:
                     self._release(stream, seq + 1)
-        for stream, seq in moved.items():
-            self._watermarks[stream] = seq
-            self._publish_watermark(stream, seq)
+        self._publish_watermarks(moved)
         self._put()
 
     def _hold(self, outcome: Outcome) -> None:
@@ -180,9 +184,14 @@ class MqttSource:
         if self._connection.acknowledge(delivery.client, delivery.mid) and self._open.get(delivery.mid) is delivery:
             del self._open[delivery.mid]
 
-    def _publish_watermark(self, stream: str, seq: int) -> None:
-        topic = f"{self._connection.status}/watermarks/{encode_name(stream)}"
-        self._connection.sender.publish_latest(topic, json.dumps({"stream": stream, "seq": seq}).encode())
+    def _answered(self, asked: Future[Mapping[str, int]]) -> None:
+        if not asked.cancelled() and asked.exception() is None:
+            self._connection.post(partial(self._publish_watermarks, asked.result()))
+
+    def _publish_watermarks(self, numbers: Mapping[str, int]) -> None:
+        for stream, seq in numbers.items():
+            topic = f"{self._connection.status}/watermarks/{encode_name(stream)}"
+            self._connection.sender.publish_latest(topic, json.dumps({"stream": stream, "seq": seq}).encode())
 
 
 class MqttOutput:
@@ -194,6 +203,8 @@ class MqttOutput:
         """Publish the answer of a stream on its topic of `template`."""
         self._connection, self._template = connection, template
         self._cursor = Cursor(0)
+        self._given = self._taken = 0  # numbers of answers
+        self._is_starting = True
         self._groups: deque[list[int]] = deque()  # number of each group, and of its answers that are on their way
 
     def start(self, cursor: Cursor) -> None:
@@ -203,12 +214,20 @@ class MqttOutput:
 
     def deliver(self, group: int, answers: Sequence[Answered]) -> None:
         """See `Output.deliver`; an answer that the broker does not take stays in the store."""
-        if self._connection.failure is not None:
-            raise self._connection.failure
-        self._connection.post(partial(self._publish, group, answers))
+        connection = self._connection
+        if connection.failure is not None:
+            raise connection.failure
+        if (
+            not self._is_starting and self._given - self._taken > MOST_WAITING
+        ):  # they are in the store, and need not fill the memory too
+            reason = connection.problem or "it is slower than they come"
+            raise OutputError(f"{MOST_WAITING:,} answers wait for {connection.options.address} ({reason}).")
+        self._given += len(answers)
+        connection.post(partial(self._publish, group, answers))
 
     def cursor(self) -> Cursor:
-        """See `Output.cursor`."""
+        """See `Output.cursor`; it is asked for when what was left from before has been given."""
+        self._is_starting = False
         return self._cursor
 
     def close(self) -> None:
@@ -224,6 +243,7 @@ class MqttOutput:
         self._advance()
 
     def _published(self, entry: list[int]) -> None:
+        self._taken += 1
         entry[1] -= 1
         self._advance()
 

@@ -32,6 +32,7 @@ from .options import ServeOptions
 from .reload import Reloader
 from .service import Service
 from .store import Group, ServiceStore
+from .view import watermarks_of
 
 
 def serve(model: Model, options: ServeOptions, tell: Callable[[str], None]) -> int:
@@ -143,7 +144,8 @@ def add_mqtt(
         return None
     connection = MqttConnection(chosen, chosen.client_id or client_id(store), tell)
     if chosen.topic_in is not None:
-        sources.append(MqttSource(connection, TopicTemplate(chosen.topic_in, "--mqtt-in", wildcards=True)))
+        template = TopicTemplate(chosen.topic_in, "--mqtt-in", wildcards=True)
+        sources.append(MqttSource(connection, template, watermarks_of))
     if chosen.topic_out is not None:
         outputs.append(MqttOutput(connection, TopicTemplate(chosen.topic_out, "--mqtt-out")))
     if not options.home_assistant:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...common.errors import NoProbabilitiesError
+from ...common.errors import DamagedStateError, NoProbabilitiesError
 from ...tasks.anomaly import Threshold
 from .service import Service
 from .status import COMMIT_BOUNDS
@@ -15,6 +16,7 @@ from .status import COMMIT_BOUNDS
 if TYPE_CHECKING:
     from ..answer import Answer
 
+_MOST_WATERMARKS = 10_000
 _BARS = 8  # likeliest symbols
 
 
@@ -57,6 +59,22 @@ def streams_of(service: Service, limit: int, after: str | None) -> dict[str, Any
         for key, seen, used in service.store.some_streams(limit, after)
     ]
     return {"streams": found, "next": found[-1]["stream"] if len(found) == limit else None}
+
+
+def watermarks_of(service: Service) -> dict[str, int]:
+    """Return the last number of each stream that has numbers; of the first 10,000 streams of the store.
+
+    Raises:
+        OutputError: The store cannot be read.
+    """
+    found = {}
+    for key, *_ in service.store.some_streams(_MOST_WATERMARKS, None):
+        with suppress(DamagedStateError):  # said when a record of the stream comes
+            kept = service.store.find(key)
+            number = None if kept is None else kept[1].get("serve", {}).get("next_seq")
+            if number is not None:
+                found[key] = number - 1
+    return found
 
 
 def status_of(service: Service) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from support.served import Served
 
 from stepcell.runtime import load
 from stepcell.runtime.common.errors import InputError
+from stepcell.runtime.serve.adapters import mqtt
 from stepcell.runtime.serve.adapters.mqtt_connection import MqttConnection
 from stepcell.runtime.serve.adapters.mqtt_options import MqttOptions
 
@@ -204,6 +205,17 @@ def test_a_broker_that_forgets_everything_gets_subscription_and_watermark_again(
             assert answers_of(peer.wait(ANSWERS, 2)) == {seq: numbered("01234")[seq] for seq in (4, 5)}
 
 
+def test_a_broker_that_forgot_everything_while_the_service_was_away_gets_the_watermarks(tmp_path, broker):
+    with broker.client(f"{STATUS}/status", ANSWERS) as peer, serving(tmp_path, broker):
+        is_connected(peer)
+        peer.publish_all(records("012"))
+        wait_for_answers(peer, "012")
+    broker.kill()
+    broker.start()
+    with broker.client(f"{STATUS}/#", ANSWERS) as peer, serving(tmp_path, broker):
+        assert json.loads(peer.wait(f"{STATUS}/watermarks/press")[0])["seq"] == 3
+
+
 def test_a_message_that_comes_again_before_it_was_acknowledged_is_stepped_once(tmp_path, broker):
     """Without numbers: the broker's own mark tells that it is the same message."""
     with serving(tmp_path, broker) as served:
@@ -235,18 +247,29 @@ def test_a_network_that_is_gone_for_a_while_loses_nothing(tmp_path, broker):
         wait_for_answers(peer, "01234")
 
 
-def test_answers_wait_for_a_broker_that_is_away(tmp_path):
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Broker(folder) as broker:
-        events = tmp_path / "events.jsonl"
-        events.write_text("".join(record(seq, symbol, stream="press") + "\n" for seq, symbol in enumerate("01234", 1)))
+def test_answers_wait_for_a_broker_that_is_away(tmp_path, broker):
+    events = tmp_path / "events.jsonl"
+    events.write_text("".join(record(seq, symbol, stream="press") + "\n" for seq, symbol in enumerate("01234", 1)))
+    with broker.client(ANSWERS, client_id="reader") as peer:  # the broker keeps answers for it
         broker.stop()
         with serving(tmp_path, broker, mqtt_in=None, file=(events,), follow=True) as served:
             wait_for(lambda: served.service.status.groups, "a group")
             broker.start()
-            with broker.client(ANSWERS, f"{STATUS}/status") as peer:
-                wait_for_answers(peer, "01234")
+            wait_for_answers(peer, "01234")
+
+
+def test_while_too_many_answers_wait_for_a_broker_no_more_records_are_taken(tmp_path, broker, monkeypatch):
+    monkeypatch.setattr(mqtt, "MOST_WAITING", 3)
+    symbols, events = "01234" * 4, tmp_path / "events.jsonl"
+    events.write_text("".join(record(seq, symbol, stream="press") + "\n" for seq, symbol in enumerate(symbols, 1)))
+    options = {"mqtt_in": None, "file": (events,), "follow": True, "commit_records": 2}
+    with broker.client(ANSWERS, client_id="reader") as peer:
+        broker.stop()
+        with serving(tmp_path, broker, **options) as served:
+            wait_for(lambda: any("3 answers wait for mqtt://" in each for each in served.told), "it is said")
+            assert not served.service.status.ready
+            broker.start()
+            wait_for_answers(peer, symbols)
 
 
 @pytest.mark.slow  # it waits for the broker when it ends

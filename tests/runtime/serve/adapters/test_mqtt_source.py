@@ -43,7 +43,7 @@ class Reading:
 
     def __init__(self, most=4096):
         self.connection, self.inbox = Connection(), Inbox(most)
-        self.source = MqttSource(self.connection, TopicTemplate("in/{stream}", "--mqtt-in"))
+        self.source = MqttSource(self.connection, TopicTemplate("in/{stream}", "--mqtt-in"), dict)
         self.source.start(self.inbox, None)
 
     def receive(self, mid, payload, *, dup=False, qos=1, topic="in/a"):
@@ -53,8 +53,9 @@ class Reading:
     def take(self):
         found = []
         while (entry := self.inbox.take(0)) is not None:
-            self.inbox.taken(len(entry[1]))
-            found += entry[1]
+            if entry[0] is not None:
+                self.inbox.taken(len(entry[1]))
+                found += entry[1]
         return found
 
     def contents(self):
