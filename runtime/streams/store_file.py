@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,10 @@ class StoreFile:
         with usable(self.path):
             self.database.execute("VACUUM")
             self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def usable(self) -> AbstractContextManager[None]:
+        """Return a context in which what SQLite raises becomes an OutputError."""
+        return usable(self.path)
 
     def close(self) -> None:
         """Close the file."""

@@ -17,7 +17,9 @@ from ...streams.store_file import StoreFile
 from ..adapters.http import listen
 from ..adapters.http_guard import parse_address, read_token
 from ..adapters.mqtt_check import reach_broker
+from .coming import check_interface
 from .options import ServeOptions
+from .recent import stored_interface
 from .start import new_service, read_threshold_of
 from .store import ServiceStore
 
@@ -118,12 +120,10 @@ def _store(options: ServeOptions, model: Model | None) -> str:
         return f"{path} is made at the start"
     try:
         with StoreFile(path) as found:
-            if model is not None and found.fingerprint != model.manifest.fingerprint:
-                raise OutputError(
-                    f"{path} holds streams of the model {found.fingerprint[:12]}..., and this is "
-                    f"{model.manifest.fingerprint[:12]}..."
-                )
             text = f"{path}, schema {found.version}, {found.count():,} streams"
+            if model is not None and found.fingerprint != model.manifest.fingerprint and found.count():
+                check_interface(stored_interface(found), model, str(path))
+                text += f" of the model {found.fingerprint[:12]}..., which are caught up with this one at the start"
             is_used = found.in_use
     except SavedStateError as error:
         if type(error) is not SavedStateError:

@@ -43,9 +43,11 @@ class Expiry:
         self._idle: deque[str] = deque()
 
     def look(self) -> None:
-        """Forget some streams, if it is time. While the store cannot be written they stay."""
+        """Forget some streams, if it is time. While the store cannot be written, or a model takes over, they stay."""
         try:
             self._follow_clock()
+            if self._service.handover is not None:  # the streams of the new model are those of the old one
+                return
             if not self._idle and self._steady() >= self._next_search:
                 self._idle.extend(self._service.store.unused_since(self._now() - self._seconds))
                 self._next_search = self._steady() + self._every

@@ -24,6 +24,7 @@ from ...format.manifest import Manifest
 from ...format.tensor_specs import Features, checked_features
 from ...streams.model import Model
 from ...streams.sqlite_store import to_bytes
+from ...streams.store_file import StoreFile
 from ...tasks.memory_length import measure_memory
 from .store import ServiceStore, Statement
 
@@ -213,7 +214,7 @@ def interface_of(manifest: Manifest) -> dict[str, str]:
     return {name: sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16] for name, part in parts.items()}
 
 
-def stored_interface(store: ServiceStore) -> Mapping[str, str] | None:
+def stored_interface(store: ServiceStore | StoreFile) -> Mapping[str, str] | None:
     """Return the interface of the model that the streams of a store belong to; None: nothing of their past is kept.
 
     Raises:

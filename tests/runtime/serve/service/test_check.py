@@ -185,3 +185,14 @@ def test_a_broker_that_wants_a_password_says_so(folder):
         is_right, text = findings(folder, mqtt=broker.url, mqtt_in="a/{stream}")["broker"]
     assert not is_right
     assert text == f"{broker.url} refuses the connection: Not authorized."
+
+
+def test_a_store_of_another_model_is_right_if_its_streams_can_be_caught_up(folder):
+    is_right, text = findings(folder, model=DATA / "memory.onnx")["store"]
+    assert is_right, text
+    assert text.endswith(
+        f"of the model {MODEL.manifest.fingerprint[:12]}..., which are caught up with this one at the start"
+    )
+    is_right, text = findings(folder, model=DATA / "gru.tflite")["store"]
+    assert not is_right
+    assert "gru.tflite cannot take over: it has another " in text

@@ -189,3 +189,15 @@ def test_the_time_is_one_with_a_unit(tmp_path):
     for wrong in ("30", "soon", "-1d"):
         with pytest.raises(OptionError, match=f"--forget-after: '{wrong}' is no time"):
             ServeOptions(tmp_path, forget_after=wrong)
+
+
+def test_while_a_new_model_takes_over_nothing_is_forgotten(opened):
+    clocks = Clocks()
+    service, expiry = expiry_of(opened, 9 * DAY, clocks)
+    clocks.go(60)
+    service.handover = object()
+    expiry.look()
+    assert keys(opened) == {"old", "new"}
+    service.handover = None
+    expiry.look()
+    assert keys(opened) == {"new"}
