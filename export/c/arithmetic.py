@@ -55,13 +55,13 @@ EXACT = Arithmetic()
 def exact_program(file: ModelFile, arithmetic: Arithmetic = EXACT) -> Program:
     """Return the step in float64, with the weights of the C."""
     program = step_program(file, np.float64)
-    return _changed(program, replace(arithmetic, tables=False), rounds=False) if arithmetic.int8 else program
+    return changed_program(program, replace(arithmetic, tables=False), rounds=False)
 
 
 def rounded_program(file: ModelFile, arithmetic: Arithmetic = EXACT) -> Program:
     """Return the step in float32, rounding what the C rounds."""
     program = step_program(file)
-    return program if arithmetic.is_exact else _changed(program, arithmetic, rounds=True)
+    return changed_program(program, arithmetic, rounds=True)
 
 
 def run_program(program: Program, manifest: Manifest, spec: RunSpec) -> RunResult:
@@ -96,7 +96,10 @@ def run_program(program: Program, manifest: Manifest, spec: RunSpec) -> RunResul
     )
 
 
-def _changed(program: Program, arithmetic: Arithmetic, *, rounds: bool) -> Program:
+def changed_program(program: Program, arithmetic: Arithmetic, *, rounds: bool) -> Program:
+    """Return a program with int8 weights or tables; `rounds`: what int8 weights are multiplied with has 16 bits."""
+    if arithmetic.is_exact:
+        return program
     calls = [call for record in program.records for call in _calls(record, arithmetic, rounds)]
     return replace(program, calls=tuple(calls))
 

@@ -15,7 +15,7 @@ from ...common.arrays import Float32
 from .statements import Product, Row, Statement
 from .views import Memory, View
 
-_MOST_WORK = 2e10  # multiplications of the search
+_MOST_WORK = 6e9  # multiplications of the search
 _ROUNDING = 2.0**-24  # of a number of float32
 _ALLOWED = 1e-6  # of the largest number: how far the product may be from the table
 
