@@ -23,7 +23,7 @@ SHARE, TOLERANCE = 0.99, 1e-4
 States: TypeAlias = Mapping[str, AnyArray]  # name -> (N, ...)
 Advance: TypeAlias = Callable[[Inputs, States], States]  # the inputs of N streams, their states -> the next states
 
-_PAIRS, _CARRIED, _STEPS = 32, 256, 1_024  # of a model without a measured length: a second on a small machine at most
+_PAIRS, _CARRIED, _STEPS = 16, 128, 1_024  # of a model without a measured length: a second on a small machine at most
 _SEED = 4_096
 
 

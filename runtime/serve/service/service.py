@@ -214,12 +214,12 @@ class Service:
         if not outcomes and not self.statements and not self.events:
             return True
         cursors = self._cursors()
-        answers = [
+        answers = [Answered("", event) for event in self.events]
+        answers += [
             Answered(outcome.stream or "", outcome.answer)
             for outcome, source in zip(outcomes, of, strict=True)
             if outcome.answer is not None and _is_public(outcome, source)
         ]
-        answers += [Answered("", event) for event in self.events]
         positions = {
             source.name: outcome.incoming.position
             for outcome, source in zip(outcomes, of, strict=True)

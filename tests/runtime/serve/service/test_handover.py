@@ -229,6 +229,20 @@ def test_a_start_with_another_file_catches_up_first(tmp_path):
     assert len(named) == sum("symbol" in record for record in records)
 
 
+def test_a_start_with_a_model_of_another_vocabulary_is_refused(tmp_path):
+    path = tmp_path / "state.db"
+    serve(path, MODELS["lstm"], records_of(TEXT)[:20])
+    with pytest.raises(OtherModelError, match="another vocabulary and another output than the model that"):
+        serve(path, load(DATA / "memory.tflite"), [])
+    assert check_store(path) == MODELS["lstm"].manifest.fingerprint
+
+
+def test_a_store_without_streams_takes_any_model(tmp_path):
+    path = tmp_path / "state.db"
+    serve(path, MODELS["lstm"], [])
+    assert len(serve(path, load(DATA / "memory.tflite", backend="numpy"), ["3"])) == 1
+
+
 def test_streams_with_too_few_inputs_are_counted(tmp_path):
     path, records = tmp_path / "state.db", records_of("0123456" * 100, "a")
     serve(path, MODELS["gru"], records, keep=10, commit_records=7)
@@ -299,7 +313,7 @@ def killed_at(commit, after):
 START = st.tuples(st.sampled_from(NAMES), st.integers(1, 60), st.integers(1, 9), st.booleans())
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(START, min_size=1, max_size=6), st.text(SYMBOLS + ".", min_size=1, max_size=90))
 def test_a_store_is_of_one_model_and_goes_on_rightly_whatever_is_killed_when(tmp_path, starts, text):
     path, records, texts = tmp_path / "state.db", records_of(text), []
