@@ -9,6 +9,7 @@
 - rotated: the same, and the log is renamed while it is read and while nothing reads it; lines have no numbers.
 - http: a sender for each stream repeats its record until it is answered; two send several at a time.
 - mqtt: records and answers go by a broker, which is restarted at random too.
+- mqtt-loss: the broker is killed at random and forgets what it had acknowledged; a producer follows the watermarks.
 
 The answers have to be byte-identical: none missing, none wrong, none out of order; none twice in a file of answers.
 Prints a row for each source; the exit code is 1 if a number is not 0.
@@ -24,7 +25,7 @@ import time
 from pathlib import Path
 
 from http_trial import HttpTrial
-from mqtt_trial import MqttTrial
+from mqtt_trial import LossyMqttTrial, MqttTrial
 from trial import STREAMS, Server, compare, make_record, size, to_line, undisturbed, wait_for
 
 
@@ -123,6 +124,7 @@ TRIALS = {
     "rotated": lambda folder, seed: FileTrial(folder, seed, rotates=True),
     "http": HttpTrial,
     "mqtt": MqttTrial,
+    "mqtt-loss": LossyMqttTrial,
 }
 
 

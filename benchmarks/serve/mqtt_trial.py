@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 from pathlib import Path
 
-from trial import PATIENCE, Server, make_record, to_line, undisturbed, wait_for
+from trial import PATIENCE, STREAMS, Server, make_record, size, to_line, undisturbed, wait_for
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))  # of the package `support`
 
@@ -97,6 +98,69 @@ class MqttTrial:
         self.broker.start()
         self.restarts += 1
         if not wait_for(lambda: self.producer.is_connected and self.subscriber.is_connected):
+            raise RuntimeError(f"no connection to the broker in {PATIENCE} s")
+
+
+class LossyMqttTrial(MqttTrial):
+    """The broker is killed too, and loses what it had acknowledged; a producer sends again from the watermarks.
+
+    Answers are appended to a file, because the broker loses those for a subscriber as well.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        """Start a broker in `folder`."""
+        super().__init__(folder, seed)
+        self.out, self._next_look = folder / "out", 0.0
+        self.reader = Peer(self.broker.port, "stepcell/+/watermarks/+")
+        # The first record of a stream sets its number, so that it must not be one behind a lost one.
+        self.lines = [to_line(make_record(number)) for number in range(STREAMS)]
+        server = Server(folder, self.options())
+        if not wait_for(lambda: self._send_again() == 0, server.process, 0.1):
+            raise RuntimeError(server.err.read_text())
+        server.kill()
+
+    def options(self) -> list[str]:
+        """Return the options of the next run."""
+        options = super().options()
+        self._before = size(self.folder / "out")
+        place = options.index("--mqtt-out")
+        return [*options[:place], *options[place + 2 :], "--out", str(self.folder / "out")]
+
+    def is_serving(self) -> bool:
+        """Return whether answers have come since `options` was called; send again what has been lost."""
+        self._send_again()
+        return size(self.out) > self._before
+
+    def answers(self, server: Server) -> list[str]:
+        """Return all answers by stream, once they have come."""
+        wait_for(lambda: self._send_again() == 0, server.process, 0.5)
+        print(f"mqtt: the broker was killed {self.restarts} times")
+        return by_stream(self.out.read_text().splitlines())
+
+    def close(self) -> None:
+        """End the broker."""
+        self.reader.close()
+        super().close()
+
+    def _send_again(self) -> int:
+        """Send all records behind the watermarks, at most twice a second; return their number."""
+        if time.monotonic() < self._next_look:
+            return -1
+        self._next_look = time.monotonic() + 0.5
+        known = {found["stream"]: found["seq"] for found in map(json.loads, self._watermarks())}
+        lost = [each for each in map(json.loads, self.lines) if each["seq"] > known.get(each["stream"], -1)]
+        for record in lost[:2_000]:
+            self.producer.send(f"m/{record.pop('stream')}/events", to_line(record))
+        return len(lost)
+
+    def _watermarks(self) -> list[bytes]:
+        return [message.payload for message in list(self.reader.messages)]
+
+    def _restart(self) -> None:
+        self.broker.kill()
+        self.broker.start()
+        self.restarts += 1
+        if not wait_for(lambda: self.producer.is_connected and self.reader.is_connected):
             raise RuntimeError(f"no connection to the broker in {PATIENCE} s")
 
 

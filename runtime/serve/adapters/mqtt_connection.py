@@ -319,7 +319,7 @@ class MqttConnection:
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if client is self._client:
-            self._lose(str(reason))
+            self._lose(str(reason) if flags.is_disconnect_packet_from_server else "it was lost")
 
     def _on_subscribe(self, client: Any, data: Any, mid: int, reasons: Any, properties: Any) -> None:
         refused = [reason for reason in reasons if reason.is_failure]
