@@ -23,6 +23,7 @@ import ctypes
 import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,11 @@ from contextlib import closing
 from pathlib import Path
 
 from trial import MODEL, make_record, to_line
+
+from stepcell.runtime import load
+from stepcell.runtime.common.errors import StepcellError
+from stepcell.runtime.serve.service.options import ServeOptions
+from stepcell.runtime.serve.service.start import serve
 
 KINDS = {"error": (errno.EIO, 0.0), "full": (-3, 0.2), "kill": (-1, 0.0), "half": (-2, 0.0)}
 PRELOADED = "STEPCELL_FAULTS"
@@ -43,8 +49,6 @@ class Trials:
 
     def __init__(self, folder: Path, records: int, commit_records: int) -> None:
         """Write the records, and run once without a fault."""
-        from stepcell.runtime import load
-
         self.folder, self.commit_records, self.model = folder, commit_records, load(MODEL, backend="numpy")
         self.lines = folder / "in"
         self.lines.write_text("".join(f"{to_line(make_record(number))}\n" for number in range(records)))
@@ -69,16 +73,12 @@ class Trials:
         return os.waitstatus_to_exitcode(status)
 
     def _serve(self, folder: Path, number: int, kind: int, seconds: float) -> int:
-        from stepcell.runtime.common.errors import StepcellError
-        from stepcell.runtime.serve.service.options import ServeOptions
-        from stepcell.runtime.serve.service.start import serve
-
         told: list[str] = []
         disk = folder / "disk"
         disk.mkdir(exist_ok=True)
         options = ServeOptions(
             disk / "state.db", file=(self.lines,), out=disk / "out", out_rotate="5KB",
-            commit_records=self.commit_records,
+            commit_records=self.commit_records, keep=20,
         )  # fmt: skip
         self.faults.faults_set(os.fsencode(disk.resolve()), number, kind, seconds)
         code = 0
@@ -98,8 +98,6 @@ class Trials:
 
     def result(self, folder: Path) -> tuple[bytes, list[tuple[object, ...]]]:
         """Return the content of all files of answers, and the rows of all streams."""
-        import sqlite3
-
         disk = folder / "disk"
         answers = b"".join(file.read_bytes() for file in [*sorted(disk.glob("out.*")), disk / "out"])
         with closing(sqlite3.connect(disk / "state.db")) as database:

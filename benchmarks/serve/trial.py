@@ -32,6 +32,10 @@ class Server:
     def __init__(self, folder: Path, options: Sequence[str], model: Path = MODEL) -> None:
         """Start it with the store `folder`/state.db; its remarks are appended to `folder`/err."""
         command = [sys.executable, "-m", "stepcell.cli", "serve", str(model), "--store", str(folder / "state.db")]
+        command += [
+            "--keep",
+            "20",
+        ]  # the file is older than the measure of its memory, which would be made at each start
         self.err = folder / "err"
         with open(self.err, "ab") as err:
             self.process = subprocess.Popen(

@@ -29,5 +29,5 @@ def test_a_service_that_is_killed_with_kill_9_leaves_out_no_answer_and_repeats_n
 @pytest.mark.parametrize("kind", ["error", "full", "kill", "half"])
 def test_a_write_that_fails_or_is_killed_loses_nothing_and_repeats_nothing(kind):
     assert shutil.which("cc"), "a C compiler is needed"
-    found = run("faults.py", "--records", 12, "--commit-records", 4, "--every", 23, "--kind", kind)
+    found = run("faults.py", "--records", 12, "--commit-records", 4, "--every", 11, "--kind", kind)
     assert "0 wrong" in found
