@@ -7,8 +7,8 @@
 Bits are turned over, parts are cut off, zeroed, moved, exchanged and repeated; numbers become huge, negative or none.
 Manifests are swapped, and changed with their checksums made right again: wrong types, absurd sizes, deep nesting, lies
 about the graph; archives hold bombs and other files' names. Graphs that are damaged and packed again are stepped with
-numpy alone: someone who can pack a file can make it one that crashes an interpreter, and no checksum tells. Trials run
-in processes of their own, with little memory and time. The file of each finding is kept.
+numpy and the compiled engine alone: someone who can pack a file can make it one that crashes an interpreter, and no
+checksum tells. Trials run in processes of their own, with little memory and time. The file of each finding is kept.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from fuzz_damage import GRAPH, PLAIN, STATE_SUFFIX, damaged
 from stepcell.runtime import Model, StepcellError, load
 from stepcell.runtime.format.manifest import Manifest
 from stepcell.runtime.interpreters.probe import probe_backends
-from stepcell.runtime.interpreters.registry import NUMPY, backends_for
+from stepcell.runtime.interpreters.registry import NATIVE, NUMPY, backends_for
 
 MODELS, KERAS, KERAS2 = "models", "keras models", "keras 2 models"  # kinds that are not in fuzz_kinds.py
 SUFFIXES = (".tflite", ".onnx", STATE_SUFFIX)
@@ -102,7 +102,8 @@ class Models(Trials):
             self.say(number, name, content, result, refused=refused)
         else:
             backends = [name for name in backends_for(path.suffix[1:]) if name in self._usable]
-            for backend in [NUMPY] if kind == GRAPH else backends:
+            readers = [name for name in (NUMPY, NATIVE) if name in self._usable]  # interpreters may crash
+            for backend in readers if kind == GRAPH else backends:
                 print(f"case {number} {name} ({kind}) on {backend}", flush=True)
                 self.say(number, name, content, _guarded(_load_and_step, path, backend), refused=refused)
         path.unlink()

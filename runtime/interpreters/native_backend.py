@@ -114,8 +114,8 @@ def require_engine() -> Kind:
     if PROCESSOR is None:
         raise NoInterpreterError(
             "The backend 'native' needs the compiled engine, and this installation of stepcell is without it "
-            f"({_reason}). Install a C compiler (Debian: sudo apt install gcc libc6-dev), then stepcell from its "
-            "source: pip install --force-reinstall --no-deps --no-binary stepcell stepcell. In a checkout: make native"
+            f"({_reason}). Install a C compiler (Debian: sudo apt install gcc libc6-dev python3-dev) and stepcell "
+            "again, in a checkout: pip install --force-reinstall --no-deps . Or compile it in the checkout: make native"
         )
     return PROCESSOR
 

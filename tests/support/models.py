@@ -60,7 +60,7 @@ FOREIGN_FILES = {
 ADOPTED = (DATA / "adopted.tflite", DATA / "adopted.onnx")  # positional.tflite and helper.onnx with a manifest
 # (backend, file) for every interpreter, all of which are installed with the extra `dev`, and for numpy.
 INTERPRETERS = [("litert", "memory.tflite"), ("tflite", "memory.tflite"), ("onnxruntime", "memory.onnx")]
-# The compiled engine, wherever it could be compiled; tests/project/test_packaging.py sees to it that it was.
+# The compiled engine, wherever it has been compiled; test_native_backend.py sees to it that it was.
 ENGINE = [("native", "memory.tflite"), ("native", "memory.onnx")] if find_spec(f"{native.__name__}._engine") else []
 RUNTIMES = [*INTERPRETERS, ("numpy", "memory.tflite"), ("numpy", "memory.onnx"), *ENGINE]
 WAYS = [*RUNTIMES, *((*way, "low latency") for way in [("litert", "memory.tflite"), *ENGINE[:1]])]

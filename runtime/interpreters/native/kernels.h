@@ -262,6 +262,7 @@ static FOR void NAMED(softmax)(float *out, const float *a, int32_t n) {
         float *y, const float *x, const float *start, const char *weights, const float *scales, int32_t m, int32_t n) { \
         int32_t j = 0; \
         while (n - j > WIDE - NARROW) BLOCK_OF(WIDE, EACH, LOADED); \
+        while (n - j > NARROW) BLOCK_OF(MIDDLE, EACH, LOADED); \
         while (n > j) BLOCK_OF(NARROW, EACH, LOADED); \
     }
 PRODUCT_OF(product, float, LOAD)

@@ -13,7 +13,8 @@
 #define EVERY(i, count) for (int i = 0; i < (count); i++)
 #endif
 #define WIDE 64   /* columns in a block of the weights of a product */
-#define NARROW 16 /* likewise at their end */
+#define MIDDLE 32 /* likewise at their end */
+#define NARROW 16
 #define ROUNDED(n) (((n) + NARROW - 1) / NARROW * NARROW)
 
 #if defined(__GNUC__)

@@ -7,7 +7,7 @@ import numpy as np
 from ...common.arrays import AnyArray, Float32
 
 WHOLE, HALF, BYTES = range(3)  # as in program.h
-_WIDE, _NARROW = 64, 16  # columns of a block, as in runners.c
+_WIDE, _MIDDLE, _NARROW = 64, 32, 16  # columns of a block, as in runners.c
 _LARGEST = 127  # of int8 weights
 
 
@@ -59,7 +59,8 @@ def in_blocks(weights: AnyArray) -> AnyArray:
     filled[:, :columns] = weights
     blocks, begin = [], 0
     while begin < columns:
-        width = _WIDE if columns - begin > _WIDE - _NARROW else _NARROW
+        left = columns - begin
+        width = _WIDE if left > _WIDE - _NARROW else _MIDDLE if left > _NARROW else _NARROW
         blocks.append(filled[:, begin : begin + width].reshape(-1))
         begin += width
     return np.concatenate(blocks) if blocks else filled.reshape(-1)

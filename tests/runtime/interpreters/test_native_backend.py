@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from support.models import DATA, STANDARD, path_of
 
 from stepcell.runtime import (
+    GoldenMismatchError,
     NoInterpreterError,
     NotFiniteError,
     UnknownSymbolError,
@@ -21,6 +23,7 @@ from stepcell.runtime import (
     read_model_file,
 )
 from stepcell.runtime.interpreters import native_backend
+from stepcell.runtime.interpreters.golden import replay_golden
 from stepcell.runtime.interpreters.native.weights import BYTES, HALF, WHOLE, packed
 from stepcell.runtime.interpreters.registry import open_backend, open_two_phase_backend
 
@@ -64,7 +67,7 @@ def largest_difference(one, other):
 
 
 def test_it_has_been_compiled_if_there_is_a_compiler():
-    assert native_backend.KINDS or not shutil.which("cc")
+    assert native_backend.KINDS or not shutil.which("cc"), "compile it: make native"
 
 
 @pytest.mark.parametrize("kind", native_backend.KINDS, ids=lambda kind: kind.name)
@@ -184,7 +187,7 @@ def test_a_file_that_it_does_not_step_is_refused_and_says_why():
 
 def test_an_installation_without_it_says_what_to_do(monkeypatch):
     monkeypatch.setattr(native_backend, "PROCESSOR", None)
-    with pytest.raises(NoInterpreterError, match="Install a C compiler .* In a checkout: make native"):
+    with pytest.raises(NoInterpreterError, match="Install a C compiler .* in the checkout: make native"):
         load(path_of("lstm"), backend="native")
 
 
@@ -197,6 +200,15 @@ def test_the_environment_may_ask_for_it(monkeypatch):
     monkeypatch.setenv("STEPCELL_BACKEND", "abacus")
     with pytest.raises(WrongBackendError, match="abacus"):
         load(path_of("lstm"))
+
+
+def test_states_in_the_wrong_order_are_noticed_when_a_file_is_loaded():
+    file = read_model_file(path_of("lstm"))
+    compiled = open_backend("native", file).shared
+    moves = compiled.moves.copy()
+    moves["target"] = moves["target"][::-1]  # h where c belongs, and the other way round
+    with pytest.raises(GoldenMismatchError):
+        replay_golden(native_backend.NativeBackend(replace(compiled, moves=moves), file.manifest), file, "native")
 
 
 def test_without_being_asked_for_it_steps_nothing():
