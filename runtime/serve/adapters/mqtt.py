@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ...common.errors import OutputError
 from ..lines import LONGEST
 from .base import NOT_STARTED, REFUSED, REPEATED, Answered, Cursor, Inbox, Incoming, Json, Outcome
-from .mqtt_connection import RECEIVE_MAXIMUM, MqttConnection
+from .mqtt_client import RECEIVE_MAXIMUM
+from .mqtt_connection import MqttConnection
 from .mqtt_topics import TopicTemplate, encode_name
 
 if TYPE_CHECKING:

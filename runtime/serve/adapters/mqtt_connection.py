@@ -13,16 +13,13 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...common.errors import InputError, StepcellError
+from .mqtt_client import CONNECT_TIMEOUT, connect, new_client, subscribe_options
 from .mqtt_options import MqttOptions, import_paho
 from .mqtt_sender import MqttSender
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
 
-RECEIVE_MAXIMUM = 1_000  # messages that the broker may send before the first of them is acknowledged
-SESSION_EXPIRY = 30 * 24 * 3600  # seconds that the broker keeps the session of a service that is away
-KEEPALIVE = 30  # seconds; a broker that does not answer within twice this time is gone
-_CONNECT_TIMEOUT = 5.0  # seconds
 _SHORTEST_DELAY, _LONGEST_DELAY, _STABLE = 0.25, 30.0, 10.0  # seconds
 _MOST_SENT = 65_535  # that a broker takes which does not say how many
 _FATAL = frozenset((0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C))  # version, client id, password, not allowed, banned, method
@@ -76,7 +73,7 @@ class MqttConnection:
         self.sender = MqttSender()
         self.is_connected, self.problem = False, "it is not connected yet"
         self.failure: StepcellError | None = None
-        self._user, self._password = options.credentials()
+        self._credentials = options.credentials()
         self._tls, self._tell = options.tls_context(), tell
         self._subscribers: list[Subscriber] = []
         self._client: Client | None = None
@@ -128,7 +125,7 @@ class MqttConnection:
             self._wait_until_sent(time.monotonic() + 1)
         self._stopping = True
         self.post(lambda: None)
-        self._thread.join(_CONNECT_TIMEOUT + 5)
+        self._thread.join(CONNECT_TIMEOUT + 5)
 
     def _wait_until_sent(self, deadline: float) -> None:
         assert self._thread is not None
@@ -190,32 +187,11 @@ class MqttConnection:
             self._fail(error)
 
     def _connect(self) -> Client:
-        from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-        from paho.mqtt.packettypes import PacketTypes
-        from paho.mqtt.properties import Properties
-
-        client = self._client = Client(
-            CallbackAPIVersion.VERSION2, self.client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True,
-            reconnect_on_failure=False,
-        )  # fmt: skip
-        client.connect_timeout = _CONNECT_TIMEOUT
-        client.max_inflight_messages = 0  # without a limit: the sender has one
-        client.will_set(f"{self.status}/status", "offline", qos=1, retain=True)
-        client.username_pw_set(self._user, self._password)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
+        client = self._client = new_client(self.client_id, f"{self.status}/status", self._credentials, self._tls)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_message, client.on_publish = self._on_message, self._on_publish
         client.on_subscribe = self._on_subscribe
-        # With this callback paho writes in `loop_write` alone: a connection is never lost in the middle of `publish`.
-        client.on_socket_register_write = lambda *_: None
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval, properties.ReceiveMaximum = SESSION_EXPIRY, RECEIVE_MAXIMUM
-        client.connect(self.options.host, self.options.port, KEEPALIVE, clean_start=False, properties=properties)
-        found = client.socket()
-        if isinstance(found, socket.socket):
-            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connect(client, self.options.host, self.options.port)
         return client
 
     def _serve(self, client: Client) -> None:
@@ -312,7 +288,7 @@ class MqttConnection:
             f"under {self.status}/"
         )
         for subscriber in self._subscribers:
-            client.subscribe(subscriber.subscription, options=_subscribe_options())
+            client.subscribe(subscriber.subscription, options=subscribe_options())
             subscriber.connected(flags.session_present)
         window = getattr(properties, "ReceiveMaximum", _MOST_SENT)
         self.sender.connected(client, window, (f"{self.status}/status", b"online"))
@@ -347,10 +323,3 @@ class MqttConnection:
             self._lose(f"it does not take {self.sender.topic(mid)} ({reason})")
         else:
             self.sender.acknowledged(mid)
-
-
-def _subscribe_options() -> Any:
-    from paho.mqtt.subscribeoptions import SubscribeOptions
-
-    # Retained messages are of the past: a subscription that is made again must not bring them again.
-    return SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
