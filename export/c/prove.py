@@ -127,7 +127,7 @@ def prove_source(
         for runtime, traced in others.items():
             results += _against_interpreter(file.manifest, results, runtime, traced, found)
     else:
-        results += _costs(file, specs, others, found)
+        results += _costs(file, arithmetic, specs, others, found)
     require_all(source, path.name, [each for each in results if not (allow_inaccurate and each.missed)])
     return results
 
@@ -164,7 +164,7 @@ def _against_interpreter(
 
 
 def _costs(
-    file: ModelFile, specs: Mapping[str, RunSpec], others: Mapping[str, Traces], found: Traces
+    file: ModelFile, arithmetic: Arithmetic, specs: Mapping[str, RunSpec], others: Mapping[str, Traces], found: Traces
 ) -> list[Comparison]:
     """Return the comparisons with the file itself of C that rounds more than it, judged as an int8 file is.
 
@@ -175,7 +175,9 @@ def _costs(
         {start: run_program(step_program(file, floats), file.manifest, spec) for start, spec in specs.items()}
         for floats in (np.float64, np.float32)
     )
-    for runtime, traced in {"numpy, float64": right, **others}.items():
+    # With the weights of the file numpy was compared already, and judges alone where there is no interpreter.
+    judges = {"numpy, float64": right, **others} if arithmetic.int8 or not others else others
+    for runtime, traced in judges.items():
         for start, spec in specs.items():
             error, state_error = _differences(found[start], traced[start])
             missed: list[str] = []
