@@ -51,6 +51,21 @@ class ListSource:
         self.closed = True
 
 
+class CallingSource(ListSource):
+    """Puts records, and makes a call of the service behind one of them, by its place."""
+
+    def __init__(self, records: Sequence[Any], place: int, function: Any) -> None:
+        super().__init__(records)
+        self._place, self._function = place, function
+
+    def start(self, inbox: Inbox, position: Any) -> None:
+        for place, record in enumerate(self._records):
+            inbox.put(self, [record])
+            if place == self._place:
+                inbox.call(self._function)
+        inbox.end(self)
+
+
 class ListOutput:
     """Keeps answers.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .service import Service
 
 TAKEN, REFUSED_MODEL = "model", "model-refused"  # values of "event" in the records of these events
-_SLICE = 0.005  # seconds of work on streams at a time, and at least as many for records after it
+SLICE = 0.005  # seconds of work on streams at a time, and at least as many for records after it
 
 
 class Stage(Enum):
@@ -88,14 +88,14 @@ class Handover:
             if service.inbox.waiting and time.monotonic() < self._resume:
                 return True
             service.commit()
-            until, is_complete = time.monotonic() + _SLICE, True
+            until, is_complete = time.monotonic() + SLICE, True
             for statement in self._work:
                 service.statements += [statement] if statement else []
                 if time.monotonic() >= until:
                     is_complete = self._coming.is_complete
                     break
             service.commit()
-            self._resume = time.monotonic() + _SLICE
+            self._resume = time.monotonic() + SLICE
             if not is_complete:
                 return True
             self.stage = Stage.SIDE_BY_SIDE

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.models import DATA, answering
-from support.serving import ListOutput, ListSource, content_of, new_service
+from support.serving import CallingSource, ListOutput, ListSource, content_of, new_service
 
 from stepcell.runtime import OtherModelError, OutputError, load
 from stepcell.runtime.serve.adapters.base import Incoming
+from stepcell.runtime.serve.service import handover
 from stepcell.runtime.serve.service.engine import Engine
-from stepcell.runtime.serve.service.handover import take_over_at_start
+from stepcell.runtime.serve.service.handover import Handover, take_over_at_start
 from stepcell.runtime.serve.service.options import ServeOptions
 from stepcell.runtime.serve.service.recent import Recent
 from stepcell.runtime.serve.service.reload import Reloader
@@ -81,14 +82,21 @@ def check_store(path):
     return owner
 
 
-def serve(path, model, records, output=None, **options):
-    """Serve records with a store that may belong to another model; return the answers."""
+def serve(path, model, records, output=None, *, then=None, **options):
+    """Serve records with a store of any model; the model `then` comes half-way. Return the answers."""
     output = output or ListOutput()
     told = []
+
+    def hand_over(service):
+        engine = Engine(then, service.store, service.options, None, service.tell)
+        service.handover = Handover(service, engine)
+
     with ServiceStore(path, model.file, any_model=True) as store:
         event = take_over_at_start(store, model, ServeOptions(store=path, **options), told.append)
-        service = new_service(model, store, [ListSource(records)], [output], **options)
+        source = ListSource(records) if then is None else CallingSource(records, len(records) // 2, hand_over)
+        service = new_service(model, store, [source], [output], **options)
         service.events += [event] if event else []
+        Reloader(service, path, lambda: then, lambda _: None)
         service.run()
     return output.texts
 
@@ -155,6 +163,12 @@ def has_begun(service):
 
 
 TEXT = "0123456" * 30 + "..3162..5" + "0214365" * 20
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Catch up all streams at once, however busy the machine is."""
+    monkeypatch.setattr(handover, "SLICE", 60.0)
 
 
 def test_a_new_model_goes_on_as_if_it_had_always_been_there(folder):
@@ -310,7 +324,10 @@ def killed_at(commit, after):
         ServiceStore.commit = original
 
 
-START = st.tuples(st.sampled_from(NAMES), st.integers(1, 60), st.integers(1, 9), st.booleans())
+# A model, one that replaces it while it serves, the records, and the transaction at which all ends.
+START = st.tuples(
+    st.sampled_from(NAMES), st.sampled_from([None, *NAMES]), st.integers(1, 60), st.integers(1, 14), st.booleans()
+)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -318,10 +335,10 @@ START = st.tuples(st.sampled_from(NAMES), st.integers(1, 60), st.integers(1, 9),
 def test_a_store_is_of_one_model_and_goes_on_rightly_whatever_is_killed_when(tmp_path, starts, text):
     path, records, texts = tmp_path / "state.db", records_of(text), []
     path.unlink(missing_ok=True)
-    for name, count, commit, after in starts:
-        output = ListOutput()
+    for name, then, count, commit, after in starts:
+        output, new = ListOutput(), None if then == name else MODELS.get(then)
         with killed_at(commit, after):
-            serve(path, MODELS[name], records[:count], output, commit_records=5)
+            serve(path, MODELS[name], records[:count], output, then=new, commit_records=5, shadow=3)
         texts += output.texts
         if path.exists():
             assert check_store(path) in BY_FINGERPRINT
