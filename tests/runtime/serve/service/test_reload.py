@@ -15,10 +15,12 @@ from support.models import DATA
 from support.serving import ListOutput, ListSource, new_service, serve_records
 
 from stepcell.runtime import load
+from stepcell.runtime.serve.adapters.metrics import Metrics
 from stepcell.runtime.serve.service.engine import Engine
 from stepcell.runtime.serve.service.reload import Reloader
 from stepcell.runtime.serve.service.start import read_threshold_of
 from stepcell.runtime.serve.service.store import ServiceStore
+from stepcell.runtime.serve.service.view import status_of
 from stepcell.runtime.tasks.anomaly import Threshold
 
 
@@ -63,6 +65,10 @@ def test_a_file_that_changes_is_loaded_once_it_no_longer_does(service, path):
     assert service.handover.engine.model.manifest.fingerprint == load(DATA / "gru.tflite").manifest.fingerprint
     service.work()
     assert service.status.reloads == {"taken over": 1}
+    status, metrics = status_of(service), Metrics()
+    assert (status["handover"]["stage"], status["handover"]["exact"]) == ("taken over", 1)
+    metrics.status = status
+    assert b'stepcell_reloads_total{outcome="taken over"} 1.0' in metrics.text()
     assert service.engine.model.manifest.fingerprint == service.store.owner
 
 
