@@ -89,7 +89,8 @@ def kill(kills: int, seed: int) -> None:
                 owner = owner_of(folder / "state.db")
                 found[owner] = found.get(owner, 0) + 1
         process = start(folder, *KEEP)
-        wait_until(lambda: f'"n": {number - 1},' in (folder / "out").read_text())
+        if not is_answered(folder, number - 1, process):
+            raise SystemExit(f"the last record is not answered:\n{(folder / 'err').read_text()[-3000:]}")
         process.terminate()
         process.wait()
         answers = [json.loads(line) for line in (folder / "out").read_text().splitlines()]
@@ -107,6 +108,16 @@ def kill(kills: int, seed: int) -> None:
         )
         if missing or twice or wrong:
             raise SystemExit(1)
+
+
+def is_answered(folder: Path, number: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for the answer to a record; return False if it does not come."""
+    until = time.monotonic() + 120
+    while f'"n": {number},' not in (folder / "out").read_text():
+        if time.monotonic() > until or process.poll() is not None:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def right_answers(records: list[dict[str, object]], model: object) -> list[tuple[str, float]]:

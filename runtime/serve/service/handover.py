@@ -126,8 +126,10 @@ class Handover:
         service.statements += self._coming.take_over()
         self.stage = Stage.TAKEN
         service.events.append(event_of(old.model.manifest.fingerprint, self.engine.model, self.status()))
-        if not service.commit():
-            return  # the service ends; the store is as it was
+        if not service.commit():  # the service ends, and the store stays as it is
+            service.statements.clear()
+            service.events.clear()
+            return
         self.engine.take_from(old)
         service.store.file = self.engine.model.file
         service.engine = self.engine

@@ -77,7 +77,7 @@ class Service:
         self.statements: list[Statement] = []  # of parts of the service, for the next transaction
         self.events: list[str] = []  # records for the outputs that answer none, likewise
         self.handover: Handover | None = None  # of a new model
-        self.work: Callable[[], bool] = bool  # between two entries of the inbox: tells whether there is more to do
+        self.work: Callable[[], bool] = lambda: False  # between two entries; tells whether there is more to do
         self._is_busy = False
 
     def subscribe(self, function: Callable[[Sequence[Outcome]], None]) -> None:

@@ -120,13 +120,16 @@ class SideBySide:
             moved: The streams of the old model that have moved, with their notes.
         """
         rows = []
-        for key, (old, note) in moved.items():
-            if not self._coming.has(key):
-                continue
-            found = self._known(key) if old.symbols_seen else Snapshot(self._coming.start(old.state))
-            if found is not None and found.symbols_seen == old.symbols_seen:
-                self._now[key] = found
-                rows.append(self._coming.row(key, found, note))
+        try:
+            for key, (old, note) in moved.items():
+                if not self._coming.has(key):
+                    continue
+                found = self._known(key) if old.symbols_seen else Snapshot(self._coming.start(old.state))
+                if found is not None and found.symbols_seen == old.symbols_seen:
+                    self._now[key] = found
+                    rows.append(self._coming.row(key, found, note))
+        except StepcellError as error:  # a state that is not finite; the new model is refused
+            self.failure = error
         return [(PUT_COMING, rows)] if rows else []
 
     def settle(self) -> None:

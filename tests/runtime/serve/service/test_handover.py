@@ -13,7 +13,7 @@ from time import monotonic, sleep
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.models import DATA, answering
+from support.models import DATA, answering, changed_memory
 from support.serving import CallingSource, ListOutput, ListSource, content_of, new_service
 
 from stepcell.runtime import OtherModelError, OutputError, load
@@ -220,6 +220,34 @@ def test_a_model_that_cannot_take_over_is_refused_and_the_old_one_goes_on(folder
     assert any("The new model is refused" in text for text in service.told)
     assert service.status.reloads == {"refused": 1}
     assert re.search(reason, event["reason"])
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("shadow", [0, 500])
+def test_a_model_that_comes_to_no_number_is_refused(tmp_path, shadow):
+    """Its state doubles at each step: some streams cannot be caught up, or leave the numbers beside the old model."""
+    files = [
+        changed_memory(tmp_path / f"{name}.onnx", of=name, memory=20) for name in ("latch", "growing_softmax")
+    ]  # fmt: skip
+    latch, growing = (load(file, backend="numpy") for file in files)
+    records, refused = records_of("012" * 60, "a"), []
+    output = ListOutput()
+    with ServiceStore(tmp_path / "state.db", latch.file) as store:
+
+        def hand_over(service):
+            service.handover = Handover(service, Engine(growing, store, service.options, None, refused.append))
+
+        place = 150 if not shadow else 10  # after 128 steps its state is infinite
+        service = new_service(
+            latch, store, [CallingSource(records, place, hand_over)], [output], shadow=shadow, keep=200
+        )
+        Reloader(service, tmp_path / "none", lambda: growing, lambda _: None)
+        service.run()
+        assert service.status.reloads == {"refused": 1}
+        assert store.owner == latch.manifest.fingerprint
+    answers = [json.loads(text) for text in output.texts]
+    assert [answer["seq"] for answer in answers if "seq" in answer] == list(range(180))
+    assert {answer["model"] for answer in answers} == {latch.manifest.fingerprint}
 
 
 def test_no_model_takes_over_if_no_inputs_are_kept(folder):
