@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...runtime.common.arrays import Flags
 from ..network.built_network import BuiltNetwork
 from ..network.forward import forward
 from ..problems.problem import Batches
@@ -55,19 +56,39 @@ class Updater:
         # All data goes in as arguments: indexing it from outside would compile anew at every call under XLA.
         arrays = [tf.constant(array) for array in (batches.inputs, batches.targets, batches.weights, batches.resets)]
         features = None if batches.features is None else tf.constant(batches.features)
-        loss, accuracy, self._state = self._run(*arrays, features, tf.constant(first), self._state)
+        kept = [tf.constant(array) for array in self._kept(batches.inputs.shape[:3], first)]
+        loss, accuracy, self._state = self._run(*arrays, features, kept, self._state)
         return float(loss), float(accuracy)
 
+    def _kept(self, shape: tuple[int, ...], first: int) -> list[Flags]:
+        """Return which outputs of each recurrent layer dropout keeps, bool of shape (updates, T, B, U).
+
+        Those of an update depend on seed and number of the update alone. They are drawn here because the random numbers
+        of the compiled loop take more time than all the rest of an update.
+        """
+        rate = self._network.dropout
+        if not rate:
+            return []
+        count, *rows = shape
+        kept = [np.empty((count, *rows, layer.units), np.bool_) for layer in self._network.recurrent]
+        for update in range(count):
+            generator = np.random.Generator(np.random.SFC64([self._seed % 2**32, first + update]))
+            for array in kept:
+                drawn = np.frombuffer(generator.bytes(2 * array[update].size), np.uint16)
+                array[update] = (drawn >= round(rate * 2**16)).reshape(array[update].shape)
+        return kept
+
     def _updates(
-        self, inputs: Tensor, targets: Tensor, weights: Tensor, resets: Tensor, features: Tensor, first: Tensor,
-        state: list[Tensor],
+        self, inputs: Tensor, targets: Tensor, weights: Tensor, resets: Tensor, features: Tensor,
+        kept: list[Tensor], state: list[Tensor],
     ) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
         count = inputs.shape[0]
 
         def body(update: Tensor, loss: Tensor, accuracy: Tensor, state: list[Tensor]) -> tuple[Any, ...]:
             x, y, counts, begins = (tf.gather(array, update) for array in (inputs, targets, weights, resets))
             given = None if features is None else tf.gather(features, update)
-            its_loss, its_accuracy, state = self._update(x, y, counts, begins, given, first + update, state)
+            its = [tf.gather(array, update) for array in kept]
+            its_loss, its_accuracy, state = self._update(x, y, counts, begins, given, its, state)
             return update + 1, loss + its_loss / count, accuracy + its_accuracy / count, state
 
         start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0), state)
@@ -77,8 +98,8 @@ class Updater:
         return loss, accuracy, state
 
     def _update(
-        self, inputs: Tensor, targets: Tensor, weights: Tensor, resets: Tensor, features: Tensor, update: Tensor,
-        state: list[Tensor],
+        self, inputs: Tensor, targets: Tensor, weights: Tensor, resets: Tensor, features: Tensor,
+        kept: list[Tensor], state: list[Tensor],
     ) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
         variables = self._network.variables
         with tf.GradientTape() as tape:
@@ -87,10 +108,7 @@ class Updater:
                 state = self._network.initial_state.after_reset(state, resets)
             else:
                 keep = 1.0 - tf.cast(resets, tf.float32)
-            seed = tf.stack([self._seed, update])
-            outputs, following = forward(
-                self._network, inputs, state, features=features, dropout_seed=seed, keep=keep
-            )  # fmt: skip
+            outputs, following = forward(self._network, inputs, state, features=features, kept=kept, keep=keep)
             losses, correct = self._objective.measure(outputs, targets, features)
             total = tf.maximum(tf.reduce_sum(weights), 1.0)
             loss = tf.reduce_sum(losses * weights) / total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -14,7 +15,7 @@ Tensor: TypeAlias = Any
 
 
 def forward(
-    network: BuiltNetwork, ids: Tensor, state: list[Tensor], *, features: Tensor = None, dropout_seed: Tensor = None,
+    network: BuiltNetwork, ids: Tensor, state: list[Tensor], *, features: Tensor = None, kept: Sequence[Tensor] = (),
     keep: Tensor = None,
 ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
     """Return logits (T, B, K) for `ids` of shape (T, B), and the state after the chunk; or scaled values.
@@ -26,7 +27,7 @@ def forward(
         ids: int32; not used by a network of features alone.
         state: Before the chunk: h of each recurrent layer in turn, and c for an LSTM; each (B, U).
         features: float32 of shape (T, B, F): the features, where the model has any.
-        dropout_seed: int32 of shape (2,): the seed of dropout; None: no dropout.
+        kept: For each recurrent layer the outputs that dropout keeps, bool of shape (T, B, U); (): no dropout.
         keep: float32 of shape (T, B): 0 where the state is reset before this symbol, else 1; None: no resets.
     """
     following: list[Tensor] = []
@@ -48,10 +49,8 @@ def forward(
             x, *after = rnn_sequence(projected, kernel, h, keep, begins[:1])
         following += after
         begins = begins[len(after) :]
-        if network.dropout and dropout_seed is not None:
-            # Between layers and not in the recurrence (Zaremba et al. 2014), drawn anew at every step.
-            drawn = tf.random.stateless_uniform(x.shape, dropout_seed + tf.constant([index << 24, 0]))
-            x = tf.where(drawn >= network.dropout, x / (1 - network.dropout), 0.0)
+        if kept:  # between layers and not in the recurrence (Zaremba et al. 2014)
+            x = tf.where(kept[index], x / (1 - network.dropout), 0.0)
     return _matmul(x, network.head.kernel.value) + network.head.bias.value, following
 
 
