@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PREFIX = "homeassistant"  # of discovery, as Home Assistant has it unless it is told otherwise
 MOST_DEVICES = 1_000
 TOP = 3  # symbols among the attributes
+_VERSION = 12  # digits of the fingerprint
 _LONGEST_STATE = 255  # characters of a state in Home Assistant
 _SHOWN = ("input", "seq", "surprise", "rank", "alert")  # fields of an answer that become attributes
 
@@ -45,7 +46,7 @@ class HomeAssistant:
             expire_after: Seconds without an event after which the sensors become unavailable; 0: they never do.
         """
         self._connection = connection
-        self._device = {"manufacturer": "stepcell", "model": model, "sw_version": fingerprint[:12]}
+        self._device = {"manufacturer": "stepcell", "model": model, "sw_version": fingerprint[:_VERSION]}
         self._has_threshold, self._expire_after = has_threshold, expire_after
         self._cursor = Cursor(0)
         self._ids: dict[str, str] = {}  # stream -> id of its device
@@ -74,17 +75,19 @@ class HomeAssistant:
 
     def take(self, outcomes: Sequence[Outcome]) -> None:
         """Show the outcomes of a group; see `Service.subscribe`."""
-        states: dict[str, dict[str, Any]] = {}
+        states, version = dict[str, dict[str, Any]](), self._device["sw_version"]
         for outcome in outcomes:
             if outcome.stream is None or outcome.content is None or not (best := outcome.content.best(TOP)):
                 continue
             was_unusual = states.get(outcome.stream, {}).get("unusual") == "ON"
-            states[outcome.stream] = state = state_of(outcome.values, best)
+            values = outcome.values
+            version = str(values.get("model", version))[:_VERSION]
+            states[outcome.stream] = state = state_of(values, best)
             is_unusual = state.pop("alert", False)
             if self._has_threshold:  # one in the middle of a group is not to be missed
                 state["unusual"] = "ON" if was_unusual or is_unusual else "OFF"
         if states:
-            self._connection.post(partial(self._show, states))
+            self._connection.post(partial(self._show, states, version))
 
     def matches(self, topic: str) -> bool:
         """See `Subscriber.matches`."""
@@ -106,7 +109,10 @@ class HomeAssistant:
         """See `Subscriber.tick`; nothing is ever due."""
         return 1.0
 
-    def _show(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+    def _show(self, states: Mapping[str, Mapping[str, Any]], version: str) -> None:
+        if version != self._device["sw_version"]:  # a new model has taken over
+            self._device["sw_version"] = version
+            self._announce_all()
         for stream, state in states.items():
             if (found := self._announce(stream)) is not None:
                 text = json.dumps(state, ensure_ascii=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from support.models import DATA
@@ -13,7 +14,9 @@ from support.served import Served
 
 from stepcell.runtime import load
 from stepcell.runtime.common.errors import OptionError
-from stepcell.runtime.serve.adapters.home_assistant import device_id
+from stepcell.runtime.serve.adapters.base import STEPPED, Incoming, Outcome
+from stepcell.runtime.serve.adapters.home_assistant import HomeAssistant, device_id
+from stepcell.runtime.serve.answer import Answer
 
 MODEL = load(DATA / "memory.tflite", backend="numpy")
 STATUS = "plant/stepcell"
@@ -125,6 +128,21 @@ def test_devices_are_announced_again_when_home_assistant_comes_online(tmp_path, 
             assert discovery(peer, count=2) == discovery(peer)
         with serving(tmp_path, broker):  # it knows its streams from the store
             discovery(peer, count=3)
+
+
+def test_devices_are_announced_again_with_the_version_of_a_new_model():
+    sent = []
+    sender = SimpleNamespace(publish_latest=lambda topic, payload: sent.append((topic, json.loads(payload))))
+    connection = SimpleNamespace(
+        add=lambda _: None, post=lambda function: function(), sender=sender, client_id="pi", status=STATUS
+    )
+    shown = HomeAssistant(connection, "memory", "a" * 64, has_threshold=False, expire_after=0)
+    content = Answer("0", MODEL.stream().step("0"))
+    for stream, fingerprint in (("saw", "a" * 64), ("press", "b" * 64)):
+        answer = json.dumps({"input": "0", "model": fingerprint})
+        shown.take([Outcome(Incoming(b""), STEPPED, answer, stream, content=content)])
+    versions = [(each["device"]["name"], each["device"]["sw_version"]) for topic, each in sent if "device" in each]
+    assert versions == [("saw", "a" * 12), ("saw", "b" * 12), ("press", "b" * 12)]
 
 
 def test_sensors_expire_unless_that_is_turned_off(tmp_path, broker):
