@@ -8,8 +8,9 @@ The model is an LSTM of 100 symbols and 50 units with Keras's own initial weight
 symbols "0" to "99". Processor time is that of the server alone, without its start. Machines are noisy: latencies mean
 something on an idle one.
 
-- throughput: N records, each of them answered. stdin: JSON lines. file: the same, answers to a file. http: single
-  records over four connections that stay open. mqtt: QoS 1 both ways, a broker of its own.
+- throughput: N records, each of them answered, of 8 streams in turn, and of one. stdin: JSON lines. file: the same,
+  answers to a file. http: single records over four connections that stay open. mqtt: QoS 1 both ways, a broker of its
+  own.
 - latency: one record, sent when the answer to the one before has come.
 - idle: processor time of a server to which nothing comes, with all adapters.
 - memory: resident memory with 10,000 streams; then with 100,000, of which 10,000 are in memory at a time.
@@ -267,13 +268,15 @@ def line_of(found: dict[str, Any]) -> bytes:
 def throughput(model: Path, sources: list[str], records: int | None) -> None:
     """Print the records per second of processor time."""
     for source in sources:
-        count = records or RECORDS[source]
-        lines = [line_of(record(number, 8)) for number in range(count)]
-        with exchange(source, model) as one:
-            seconds, began = one.server.seconds(), time.monotonic()
-            one.ask_all(lines)
-            used, passed = one.server.seconds() - seconds, time.monotonic() - began
-        print(f"throughput {source}: {count / used:,.0f} records per CPU-second, {count / passed:,.0f} a second")
+        for streams in (1, 8) if source in ("stdin", "file") else (8,):
+            count = records or RECORDS[source]
+            lines = [line_of(record(number, streams)) for number in range(count)]
+            with exchange(source, model) as one:
+                seconds, began = one.server.seconds(), time.monotonic()
+                one.ask_all(lines)
+                used, passed = one.server.seconds() - seconds, time.monotonic() - began
+            rates = f"{count / used:,.0f} records per CPU-second, {count / passed:,.0f} a second"
+            print(f"throughput {source}, streams in turn: {streams}: {rates}", flush=True)
 
 
 def latency(model: Path, sources: list[str], records: int | None) -> None:
