@@ -11,7 +11,7 @@ from ...streams.sqlite_store import to_bytes
 from .service import Service
 
 LOOK_EVERY = 1.0  # seconds between two looks, if there is something to forget
-_SLICE = 256  # streams that are forgotten at once: a few milliseconds
+SLICE = 256  # streams that are forgotten at once: a few milliseconds
 _JUMP = 5.0  # seconds by which a clock does not go wrong by itself
 _LONGEST, _FIRST = 3600.0, 60.0  # seconds between two searches, and until the first one
 
@@ -52,7 +52,7 @@ class Expiry:
                 self._idle.extend(self._service.store.unused_since(self._now() - self._seconds))
                 self._next_search = self._steady() + self._every
             if self._idle:
-                self._forget([self._idle.popleft() for _ in range(min(_SLICE, len(self._idle)))])
+                self._forget([self._idle.popleft() for _ in range(min(SLICE, len(self._idle)))])
         except OutputError:  # the loop says so at the next record
             self._idle.clear()
 

@@ -99,7 +99,7 @@ def test_streams_in_memory_are_forgotten_there_too(opened):
 
 
 def test_many_streams_are_forgotten_a_few_at_a_time(opened, monkeypatch):
-    monkeypatch.setattr(module, "_SLICE", 10)
+    monkeypatch.setattr(module, "SLICE", 10)
     one = opened.get("old")
     opened.put({str(number): one for number in range(25)})
     opened.database.execute(f"UPDATE streams SET used = used - {10 * DAY} WHERE key <> CAST('new' AS BLOB)")
@@ -115,7 +115,7 @@ def test_many_streams_are_forgotten_a_few_at_a_time(opened, monkeypatch):
 
 
 def test_a_stream_that_moves_meanwhile_stays(opened, monkeypatch):
-    monkeypatch.setattr(module, "_SLICE", 1)
+    monkeypatch.setattr(module, "SLICE", 1)
     opened.put({"other": opened.get("old")})
     opened.database.execute(f"UPDATE streams SET used = used - {10 * DAY}")
     clocks = Clocks()
