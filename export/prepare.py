@@ -228,6 +228,8 @@ def describe_past(step_function: StepFunction) -> str:
         times = step_function.answers
         return carried if times == EVERY_STEP else f"{carried}; it answers {times.describe()}"
     length = window.length
+    if length == 1:
+        return "a window of a single time step: an answer depends on its own step alone, and nothing is carried"
     cost = (
         f"{length} staggered rows, which are one batch" if window.method == "rows"
         else f"the whole window is computed anew, which costs about {length} plain steps"

@@ -7,8 +7,8 @@ with the state (c of an LSTM, h of a GRU) and that sum. Of a cell written out h 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from ...runtime.format.onnx_graph import OnnxGraph
 from ...runtime.format.tflite_graph import TfliteGraph, tensors_of
@@ -24,6 +24,7 @@ BY_OPERATOR = "takes the one and gives the other"  # the end of the reason
 _PRODUCTS = {"MatMul", "Gemm", "FULLY_CONNECTED", "BATCH_MATMUL"}
 # Operator of ONNX -> place -> position of the input, position of the output.
 _CELLS = {"LSTM": {"h": (5, 1), "c": (6, 2)}, "GRU": {"h": (5, 1)}, "RNN": {"h": (5, 1)}}
+T = TypeVar("T")
 Value = str | int
 Place = tuple[int, str]  # number of the operator, and "h" or "c"
 
@@ -45,20 +46,6 @@ def pairs_by_operator(
     given: dict[Value, Place] = {}
     sums: dict[Value, int] = {}  # value of a sum with a state in it -> number of the operator
 
-    def origins(value: Value) -> set[str]:
-        """Return the inputs whose numbers `value` is made of, through views alone."""
-        found, seen, open_ends = set[str](), set[Value](), [value]
-        while open_ends:
-            one = open_ends.pop()
-            if one in seen:
-                continue
-            seen.add(one)
-            if one in origin:
-                found.add(origin[one])
-            elif one in producer and nodes[producer[one]].kind in _VIEWS:
-                open_ends += nodes[producer[one]].inputs
-        return found
-
     def made_by(value: Value, *kinds: str) -> _Node | None:
         node = nodes[producer[value]] if value in producer else None
         return node if node is not None and node.kind in kinds else None
@@ -67,12 +54,12 @@ def pairs_by_operator(
         for place, (taker, giver) in _CELLS.get(node.kind, {}).items():
             if len(node.inputs) > taker and len(node.outputs) > giver:
                 given[node.outputs[giver]] = number, place
-                for name in origins(node.inputs[taker]):
+                for name in _reached(node.inputs[taker], nodes, producer, origin):
                     taken[name].add((number, place))
         if node.kind in ("Add", "ADD"):
             factors = [f for value in node.inputs for f in (made_by(value, "Mul", "MUL") or _NOTHING).inputs]
             factors += [v for f in factors for v in (made_by(f, "Sub", "SUB") or _NOTHING).inputs]
-            blended = {name for factor in factors for name in origins(factor)}
+            blended = {name for factor in factors for name in _reached(factor, nodes, producer, origin)}
             if len(blended) == 1:
                 given[node.outputs[0]], sums[node.outputs[0]] = (number, "c"), number
                 taken[blended.pop()].add((number, "c"))
@@ -82,9 +69,9 @@ def pairs_by_operator(
                 tanh = made_by(bent, "Tanh", "TANH")
                 if tanh is not None and tanh.inputs[0] in sums:
                     cell = given[node.outputs[0]] = sums[tanh.inputs[0]], "h"
-                    for name in _read_by_gate(gate, nodes, producer, origins) - set(features):
+                    for name in _read_by_gate(gate, nodes, producer, origin) - set(features):
                         taken[name].add(cell)
-    places = {name: _places(outputs[name], nodes, producer, given) for name in targets}
+    places = {name: _reached(outputs[name], nodes, producer, given) for name in targets}
     return _matched(ports, taken, places, nodes)
 
 
@@ -92,7 +79,7 @@ _NOTHING = _Node("", (), ())
 
 
 def _read_by_gate(
-    gate: Value, nodes: Sequence[_Node], producer: Mapping[Value, int], origins: Callable[[Value], set[str]]
+    gate: Value, nodes: Sequence[_Node], producer: Mapping[Value, int], origin: Mapping[Value, str]
 ) -> set[str]:
     """Return the inputs that go into the products which a gate is computed from."""
     found, seen, open_ends = set[str](), set[Value](), [gate]
@@ -104,24 +91,24 @@ def _read_by_gate(
         node = nodes[producer[value]]
         if node.kind in _PRODUCTS:
             for each in node.inputs:
-                found |= origins(each)
+                found |= _reached(each, nodes, producer, origin)
         else:
             open_ends += node.inputs
     return found
 
 
-def _places(
-    value: Value, nodes: Sequence[_Node], producer: Mapping[Value, int], given: Mapping[Value, Place]
-) -> frozenset[Place]:
-    """Return the places of cells that an output comes from, through views alone."""
-    found, seen, open_ends = set[Place](), set[Value](), [value]
+def _reached(
+    value: Value, nodes: Sequence[_Node], producer: Mapping[Value, int], known: Mapping[Value, T]
+) -> frozenset[T]:
+    """Return the meanings of the `known` values that `value` is made of, through views alone."""
+    found, seen, open_ends = set[T](), set[Value](), [value]
     while open_ends:
         one = open_ends.pop()
         if one in seen:
             continue
         seen.add(one)
-        if one in given:
-            found.add(given[one])
+        if one in known:
+            found.add(known[one])
         elif one in producer and nodes[producer[one]].kind in _VIEWS:
             open_ends += nodes[producer[one]].inputs
     return frozenset(found)

@@ -266,7 +266,7 @@ def _open_ends(
         problems.append("no state goes in: there is nothing to carry from step to step")
     problems += [
         f"the input {name} leaves a dimension open: give its shape for one step, --shape {name}={ports.open[name]}"
-        for name in features
+        for name in (*features, *loose)
         if name in ports.open
     ]
     return problems

@@ -13,7 +13,7 @@ from ..common.arrays import AnyArray, Ids
 from ..common.errors import StepcellError
 from ..format.tensor_specs import EVERY_STEP, STEP
 from ..interpreters.tflite_backend import open_interpreter
-from ..interpreters.tflite_signature import SignatureView, supports_views
+from ..interpreters.tflite_signature import SignatureView, open_view
 from ..streams.fleet import Fleet
 from ..streams.model import Model
 from ..streams.stream import Stream
@@ -105,8 +105,7 @@ def baselines(model: Model) -> Iterator[Variant]:
         return
     if name in ("litert", "tflite"):
         interpreter = open_interpreter(name, model.file.payload)
-        if supports_views(interpreter):
-            view = SignatureView(interpreter, STEP)
+        if (view := open_view(interpreter, STEP)) is not None:
             for array in view.tensors.values():
                 array[...] = 0
             for tensor in manifest.state:  # from zeros some kernels are many times faster than in use

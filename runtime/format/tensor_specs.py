@@ -130,6 +130,8 @@ class Window:
 
     def describe(self) -> str:
         """Return it in words."""
+        if self.length == 1:
+            return "from its own time step alone"
         how = f"in {self.length} staggered rows" if self.method == "rows" else "computed anew at each step"
         return f"from a window of {self.length} time steps, {how}"
 

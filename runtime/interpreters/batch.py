@@ -18,7 +18,7 @@ from .base import Backend, initial_state
 from .finite import not_finite, outputs_to_check, require_finite
 from .memory import allocate, as_records, copy_all
 from .registry import NATIVE, NUMPY, describe_backend, open_backend
-from .tflite_signature import SignatureView, supports_views
+from .tflite_signature import SignatureView, open_view, supports_views
 
 _NOTHING: Mapping[str, AnyArray] = MappingProxyType({})
 
@@ -61,7 +61,8 @@ def _in_one_call(name: str, file: ModelFile, size: int) -> Batch | None:
     for details in interpreter.get_input_details():
         interpreter.resize_tensor_input(details["index"], [size, *map(int, details["shape"][1:])])
     interpreter.allocate_tensors()
-    return TfliteBatch(SignatureView(interpreter, STEP), name, file)
+    view = open_view(interpreter, STEP)
+    return None if view is None else TfliteBatch(view, name, file)
 
 
 class Batch(ABC):

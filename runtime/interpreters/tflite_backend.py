@@ -27,7 +27,7 @@ from .graph_runners import tflite_runner
 from .in_place import InPlaceBackend, InputCache, InputSlot
 from .mapped_backend import MappedBackend
 from .memory import ALL, copy_all
-from .tflite_signature import SignatureView, supports_views
+from .tflite_signature import SignatureView, open_view
 from .two_phase_backend import TwoPhaseBackend
 
 _WIDE = 512  # numbers in a row: four for each unit of an LSTM
@@ -57,11 +57,11 @@ def open_backend(name: str, file: ModelFile, shared: InputCache | None = None, p
     # rounds differently. With float16 weights both interpreters turn all of them to float32 anew at each symbol.
     absorbs = name != "tflite" and file.manifest.quantization != "float16" and not file.manifest.features
     absorbs = absorbs and file.manifest.micro is None
-    if public or not supports_views(interpreter):
-        return SignatureRunnerBackend(interpreter, file.manifest, absorbs=absorbs)
     # For the same reason a step from the row is the shorter one on ai-edge-litert alone.
     cut = name != "tflite" and {LOOK_UP, STEP_ROW} <= interpreter.get_signature_list().keys()
-    view = SignatureView(interpreter, STEP_ROW if cut else STEP)
+    view = None if public else open_view(interpreter, STEP_ROW if cut else STEP)
+    if view is None:
+        return SignatureRunnerBackend(interpreter, file.manifest, absorbs=absorbs)
     # Steps from the row are the shorter way to absorb, too, but for float32 weights of 128 units and more (5 to 8 %).
     if cut and (file.manifest.quantization != "float32" or view.tensors[ROW].size < _WIDE):
         absorbs = False
@@ -88,9 +88,9 @@ def open_two_phase_backend(name: str, file: ModelFile, shared: InputCache | None
             f"{file.name} has no signatures {FINISH!r} and {PREPARE!r}: nothing of its step can be done beforehand, or "
             "it was exported before there were any. Export the model again, or leave out low_latency."
         )
-    if not supports_views(interpreter):
-        raise WrongBackendError(f"This version of {name} does not let its tensors be held. Leave out low_latency.")
-    finish, prepare = (SignatureView(interpreter, signature) for signature in (FINISH, PREPARE))
+    finish, prepare = (open_view(interpreter, signature) for signature in (FINISH, PREPARE))
+    if finish is None or prepare is None:
+        raise WrongBackendError(f"{name} does not let the tensors of {file.name} be held. Leave out low_latency.")
     slot = input_slot(finish, interpreter, shared or InputCache(file.manifest))
     return TwoPhaseBackend(finish, slot, prepare, file.manifest)
 

@@ -26,6 +26,20 @@ def supports_views(interpreter: Any) -> bool:
     return hasattr(interpreter, "_get_full_signature_list") and all(hasattr(wrapper, entry) for entry in _NEEDED)
 
 
+def open_view(interpreter: Any, signature: str) -> SignatureView | None:
+    """Return a view of `signature`; None: only the public API steps it.
+
+    That is so in a version without the methods that views need, and where an operator (TOPK_V2) decides the size of an
+    output in use, so that there is no memory before the first step.
+    """
+    if not supports_views(interpreter):
+        return None
+    try:
+        return SignatureView(interpreter, signature)
+    except ValueError:
+        return None
+
+
 class SignatureView:
     """One signature of an allocated interpreter.
 

@@ -130,6 +130,8 @@ def test_any_model_can_be_given_a_window_and_a_model_of_windows_can_be_carried()
     given = prepare(free, window=4).step_function
     assert given.window == Window(4, "rows")
     assert np.abs(stepped(given, inputs())[3:] - last).max() < 1e-5
+    alone = describe_past(prepare(free, window=1).step_function)
+    assert alone == "a window of a single time step: an answer depends on its own step alone, and nothing is carried"
     carried = prepare(ROWS["two layers"](), carried=True).step_function
     assert carried.window is None
     assert describe_past(carried).endswith(f"beyond the {N} time steps that the model was built for")

@@ -119,8 +119,11 @@ def test_states_that_nothing_tells_apart_are_not_paired(tmp_path):
 
 def test_a_rate_is_no_symbol_and_an_open_dimension_of_a_feature_is_asked_for(tmp_path):
     path = graphs.chunks(tmp_path / "chunks.onnx")
-    with pytest.raises(AdoptionError, match="the inputs chunk, rate are neither symbol nor state"):
+    with pytest.raises(AdoptionError, match="the inputs chunk, rate are neither symbol nor state") as caught:
         adopt(path, tmp_path / "out.onnx", output="level")
+    assert "the input chunk leaves a dimension open: give its shape for one step, --shape chunk=1,N" in str(
+        caught.value
+    )
     with pytest.raises(AdoptionError, match=r"give its shape for one step, --shape chunk=1,N"):
         adopt(path, tmp_path / "out.onnx", output="level", features=["chunk"], constants={"rate": 1})
 

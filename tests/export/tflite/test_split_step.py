@@ -8,10 +8,11 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from support.broken_export import build_broken, miswired, only_in, prove, reversed_tables
 from support.keras_models import STANDARD, sharp_model
+from support.sealed import write_model
 
 from stepcell.export import ParityError, build_step_function
 from stepcell.export.tflite.convert import tflite_payload
-from stepcell.runtime import BackendError
+from stepcell.runtime import BackendError, load
 
 L = keras.layers
 SEQUENCES = {"return_sequences": True}
@@ -98,3 +99,17 @@ def test_a_fault_in_one_signature_alone_is_noticed(part, prepared, device, tmp_p
     built = build_broken(prepared("lstm").model, only_in(part, change), "tflite", tmp_path)
     with pytest.raises(error, match=message):
         prove(built, prepared("lstm").expected, device, ["litert"])
+
+
+def test_a_step_with_an_output_whose_size_is_decided_in_use_goes_through_the_public_api(tmp_path):
+    source = keras.Input((None,), dtype="int32")
+    x = L.LSTM(6, **SEQUENCES)(L.Embedding(5, 4)(source))
+    model = keras.Model(source, L.Dense(5, "softmax")(keras.ops.top_k(x, 3)[0]))
+    path = write_model(build_step_function(model), tmp_path / "model.tflite")
+    symbols = [1, 4, 2, 3]
+    for backend in ("litert", "tflite"):
+        loaded = load(path, backend=backend)
+        streams, found = loaded.streams(2), []
+        for symbol in symbols:
+            found.append(streams.step([str(symbol)] * 2)[1].copy())
+        np.testing.assert_allclose(found, model(np.array([symbols]))[0], atol=1e-6)
