@@ -240,7 +240,9 @@ class MqttOutput:
         self._groups.append(entry)
         for answer in answers:
             done = partial(self._published, entry)
-            self._connection.sender.publish(self._template.topic(answer.stream), answer.text.encode(), done=done)
+            is_event = answer.text.startswith('{"event":')  # of the service, not of a stream
+            topic = f"{self._connection.status}/events" if is_event else self._template.topic(answer.stream)
+            self._connection.sender.publish(topic, answer.text.encode(), done=done)
         self._advance()
 
     def _published(self, entry: list[int]) -> None:

@@ -75,6 +75,16 @@ def test_a_record_is_answered_on_the_topic_of_its_stream(tmp_path, broker):
         assert (answer["stream"], answer["symbol"]) == ("saw", *predicted("1"))
 
 
+def test_an_event_of_the_service_has_a_topic_of_its_own(tmp_path, broker):
+    with broker.client(f"{STATUS}/#", "machines/#") as peer, serving(tmp_path, broker) as served:
+        is_connected(peer)
+        served.service.inbox.call(lambda service: service.events.append('{"event": "model"}'))
+        peer.publish(PRESS, record(7, "0"))
+        assert peer.wait(f"{STATUS}/events") == [b'{"event": "model"}']
+        assert len(peer.wait(ANSWERS)) == 1
+        assert peer.payloads("machines//predictions") == []
+
+
 def test_a_stream_of_several_levels_is_read_where_the_template_says_so(tmp_path, broker):
     options = {"mqtt_in": "hall/events/{stream:path}", "mqtt_out": "hall/answers/{stream:path}"}
     with broker.client(f"{STATUS}/status", "hall/answers/#") as peer, serving(tmp_path, broker, **options):
