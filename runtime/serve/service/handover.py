@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ...common.errors import OutputError, StepcellError
 from ...common.printable import printable_json
+from ...streams.snapshot import Snapshot
 from .coming import Coming, check_interface, drop_coming
 from .engine import Engine
 from .recent import Recent, interface_of, recent_of, stored_interface
 from .side_by_side import SideBySide
 from .store import Group, ServiceStore, Statement
+from .successor import Stage, Successor
 
 if TYPE_CHECKING:
     from ...streams.model import Model
@@ -26,16 +27,7 @@ TAKEN, REFUSED_MODEL = "model", "model-refused"  # values of "event" in the reco
 SLICE = 0.005  # seconds of work on streams at a time, and at least as many for records after it
 
 
-class Stage(Enum):
-    """What a handover is doing."""
-
-    CATCHING_UP = "catching up"
-    SIDE_BY_SIDE = "side by side"
-    TAKEN = "taken over"
-    REFUSED = "refused"
-
-
-class Handover:
+class Handover(Successor):
     """A new model on its way to take over. The service calls `work` between two groups.
 
     Attributes:
@@ -65,7 +57,14 @@ class Handover:
         self._work = self._coming.catch_up()
         self._both = SideBySide(self._coming, old.streams, service.options.max_streams)
         old.follow(self._both.step)
-        self.statements, self.settle = self._both.statements, self._both.settle
+
+    def statements(self, moved: Mapping[str, tuple[Snapshot, Mapping[str, Any]]]) -> list[Statement]:
+        """See `SideBySide.statements`."""
+        return self._both.statements(moved)
+
+    def settle(self) -> None:
+        """See `SideBySide.settle`."""
+        self._both.settle()
 
     def status(self) -> dict[str, Any]:
         """Return how far it is, as JSON."""

@@ -12,8 +12,9 @@ from typing import TypeAlias
 from ...common.errors import StepcellError
 from ...streams.model import Model
 from .engine import Engine
-from .handover import Handover, Stage, event_of_refusal
+from .handover import Handover, event_of_refusal
 from .service import Service
+from .successor import Stage, Successor
 
 _LOOK_EVERY = 1.0  # seconds
 _Identity: TypeAlias = "tuple[int, int, int, int] | None"  # device, inode, size, time of the last change
@@ -133,7 +134,7 @@ class Reloader:
             self._end(handover)
             self._service.tell(f"{why}: the handover is given up.")
 
-    def _end(self, handover: Handover) -> None:
+    def _end(self, handover: Successor) -> None:
         status = self._service.status
         status.handover = handover.status()
         status.reloads[handover.stage.value] += 1

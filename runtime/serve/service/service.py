@@ -22,7 +22,7 @@ from .status import Status
 from .store import Group, ServiceStore, Statement, forget_statement
 
 if TYPE_CHECKING:
-    from .handover import Handover
+    from .successor import Successor
 
 _IDLE = 1.0  # seconds between two looks at what is due while nothing comes
 _SLOWEST_RETRY = 5.0  # seconds between two tries to keep a group
@@ -76,7 +76,7 @@ class Service:
         self._due = 0.0
         self.statements: list[Statement] = []  # of parts of the service, for the next transaction
         self.events: list[str] = []  # records for the outputs that answer none, likewise
-        self.handover: Handover | None = None  # of a new model
+        self.handover: Successor | None = None  # of a new model
         self.work: Callable[[], bool] = lambda: False  # between two entries; tells whether there is more to do
         self._is_busy = False
 

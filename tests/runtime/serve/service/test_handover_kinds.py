@@ -12,11 +12,12 @@ from support.serving import CallingSource, ListOutput, ListSource, new_service
 
 from stepcell.runtime import load
 from stepcell.runtime.serve.service import handover
-from stepcell.runtime.serve.service.handover import Handover, Stage, take_over_at_start
+from stepcell.runtime.serve.service.handover import Handover, take_over_at_start
 from stepcell.runtime.serve.service.options import ServeOptions
 from stepcell.runtime.serve.service.reload import Reloader
 from stepcell.runtime.serve.service.start import new_engine
 from stepcell.runtime.serve.service.store import ServiceStore
+from stepcell.runtime.serve.service.successor import Stage
 
 RANDOM = np.random.default_rng(5)
 MORE_ROWS = [f"lamp,{'on' if n % 3 else 'off'},d{n % 2},2024-01-02T10:{n:02}:00,{n}" for n in range(40)]
