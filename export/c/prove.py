@@ -16,10 +16,10 @@ from ...runtime.common.run_worker import WorkerProcess
 from ...runtime.format.manifest import Manifest
 from ...runtime.format.model_file import ModelFile, read_model_file
 from ...runtime.interpreters.numpy_backend import step_program
-from ...runtime.interpreters.registry import NUMPY, describe_backend
+from ...runtime.interpreters.registry import NATIVE, NUMPY, describe_backend
 from ...runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 from ..ops.precision import FLOAT16, FLOAT32, INT8
-from ..parity.device_process import installed_backends, those_that_take
+from ..parity.device_process import installed_backends
 from ..parity.tolerance import TOLERANCES
 from .arithmetic import Arithmetic, exact_program, rounded_program, run_program
 from .compiler import SANITIZED, CompiledStep, find_compiler
@@ -115,8 +115,8 @@ def prove_source(
         sanitized.trace(spec)
     results = against_numpy(file, arithmetic, specs, found)
     others: dict[str, Traces] = {}
-    named = backends if backends is not None else those_that_take(path, installed_backends(file.format))
-    for backend in (name for name in named if name != NUMPY):
+    named = backends if backends is not None else installed_backends(file.format)
+    for backend in (name for name in named if name not in (NATIVE, NUMPY)):  # the engine runs the same statements
         progress(f"comparing with {describe_backend(backend)}")
         worker = WorkerProcess()
         try:
