@@ -173,6 +173,7 @@ def recommendations(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[
     sentences = []
     for runtime in dict.fromkeys(choice.runtime for choice in found):
         here = [choice for choice in found if choice.runtime == runtime and choice.file != sequence]
+        here = [choice for choice in here if suffix_of(choice) == suffix_of(here[0])]  # the compiled engine takes both
         if len(here) > 1:
             sentences.append(recommendation(here))
         sentences += [
@@ -182,6 +183,11 @@ def recommendations(parity: Sequence[Parity], sizes: Mapping[str, int]) -> list[
             if whole.file == sequence and whole.runtime == runtime and here
         ]
     return sentences
+
+
+def suffix_of(choice: Choice) -> str:
+    """Return the suffix of the file, which tells its format."""
+    return choice.file.rpartition(".")[2]
 
 
 def recommendation(here: Sequence[Choice]) -> str:
