@@ -44,7 +44,9 @@ from stepcell.runtime.format.model_file import FORMATS
 TOLERANCE = 1e-5
 
 
-def try_one(seed: int, steps: int, kind: str, formats: Sequence[str], quantize: Sequence[str]) -> dict[str, object]:
+def try_one(
+    seed: int, steps: int, kind: str, formats: Sequence[str], quantize: Sequence[str], target: str | None = None
+) -> dict[str, object]:
     """Export the architecture of `seed` and return what was measured, or the error."""
     random = np.random.default_rng(seed)
     keras.backend.clear_session()
@@ -53,14 +55,16 @@ def try_one(seed: int, steps: int, kind: str, formats: Sequence[str], quantize: 
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            exported = export(model, folder, steps=steps, formats=formats, quantize=quantize, allow_inaccurate=quantize)
+            exported = export(
+                model, folder, steps=steps, formats=formats, target=target, quantize=quantize, allow_inaccurate=quantize
+            )
         except StepcellError as error:
             return {"seed": seed, "failed": str(error), "layers": layers}
         ids, cut = random.integers(0, model.output_shape[-1], 120), int(random.integers(1, 119))
         ways = [
             difference_of_ways(path, backend, ids, cut)
             for path in exported.files[:-1]
-            if path.suffix[1:] in FORMATS
+            if path.suffix[1:] in FORMATS and target is None
             for backend in those_that_take(path, installed_backends(path.suffix[1:]))
         ]
     exact = [parity for parity in exported.parity if parity.quantization == FLOAT32]
@@ -86,12 +90,14 @@ def main() -> int:
     parser.add_argument("--kind", choices=list(KINDS), default="plain", help="what they are made of")
     parser.add_argument("--format", choices=["c"], help="instead of model files")
     parser.add_argument("--quantize", choices=["int8"], help="with --format c: C with int8 weights too")
+    parser.add_argument("--target", choices=["tflm"], help="for TensorFlow Lite Micro instead of the usual files")
     options = parser.parse_args()
     formats, quantize = [options.format] if options.format else FORMATS, [options.quantize] if options.quantize else []
+    formats = () if options.target else formats
     warnings.filterwarnings("ignore", message="Layer .* was passed an input with a mask")
     results = []
     for seed in range(options.first, options.first + options.count):
-        results.append(try_one(seed, options.steps, options.kind, formats, quantize))
+        results.append(try_one(seed, options.steps, options.kind, formats, quantize, options.target))
         print(json.dumps(results[-1]), flush=True)
     failed = [result["seed"] for result in results if result["failed"]]
     print(f"{len(results)} architectures, {len(failed)} failed {failed or ''}", file=sys.stderr)

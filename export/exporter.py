@@ -21,6 +21,7 @@ from ..runtime.common.errors import OutputError, ParityError
 from ..runtime.common.lock import FolderLock
 from ..runtime.format.describe import describe_memory
 from ..runtime.format.model_file import FORMATS
+from ..runtime.format.tensor_specs import EVERY_STEP
 from ..runtime.format.vocabulary import Vocabulary
 from .code_files import build_code, code_file_names
 from .layers.keras_graph import KerasModel
@@ -40,13 +41,14 @@ from .ops.precision import (
 from .parity.device_process import DeviceProcesses, installed_backends, micro_backends
 from .parity.expected import Expected, expected_runs
 from .parity.memory import memory_of
-from .parity.parity import STEPS, Parity
+from .parity.parity import EACH, STEPS, Parity
 from .parity.report import parity_report
 from .parity.sample_inputs import sample_inputs
 from .parity.window_reference import reference_of
 from .prepare import describe_past, prepare
 from .sources.keras3 import in_float32
 from .sources.provenance import provenance_of
+from .step_function.build import StepFunction
 
 _REPORT, _WORKDIR = "parity.json", ".stepcell-"  # the report, and the beginning of the name of a temporary folder
 
@@ -222,6 +224,7 @@ def export(
             *(printed.notes if printed else ()),
             f"{describe_memory(memory.result())}: a stream that begins anew is right again then",
             describe_past(prepared.step_function),
+            *_describe_compared(prepared.step_function, measured),
         )
         code_paths = printed.paths if printed else ()
         report = workdir / _REPORT
@@ -230,6 +233,17 @@ def export(
         paths = [*(file.path for file in proven), *headers_of, *code_paths, report]
         written = tuple(_move(path, Path(folder)) for path in paths)
     return Exported(written, measured, sizes, (*([rebuilt.describe()] if rebuilt else []), *notes))
+
+
+def _describe_compared(step_function: StepFunction, measured: Sequence[Parity]) -> list[str]:
+    """Say at how many steps outputs were compared, if some of those that answer were left out."""
+    entry = next((entry for entry in measured if entry.compared is not None and entry.start != EACH), None)
+    if entry is None or entry.compared is None or step_function.answers != EVERY_STEP:
+        return []
+    return [
+        f"outputs were compared at {entry.compared:,} of {entry.steps:,} carried steps, drawn at random: those of all "
+        "would fill the memory; all steps were made, and the state after the last one was compared"
+    ]
 
 
 class _ThreadPool(ThreadPoolExecutor):

@@ -6,6 +6,7 @@ intermediate results over the inputs.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from .finite import require_finite
 _ALIGNMENT = 16  # bytes, of all that is in an arena
 _BESIDE = 64 << 10  # bytes of an arena beside the tensors of a graph
 _SMALLEST_ARENA, _LARGEST_ARENA = 1 << 10, 1 << 30  # it crashes in less than 464 bytes
+_LACKING = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 _MEANT_FOR_ITS_AUTHORS = "Too many buffers"  # it plans its memory in several ways, until there is room
 
 
@@ -57,8 +59,11 @@ def open_interpreter(name: str, payload: bytes, arena: int | None = None) -> Any
         try:
             return runtime.Interpreter.from_bytes(payload, arena_size=size)
         except RuntimeError as error:
-            reasons = [line.strip() for line in said() if _MEANT_FOR_ITS_AUTHORS not in line]
-            raise BackendError(". ".join(dict.fromkeys([*reasons, str(error)]))) from error
+            reasons = [line.strip().rstrip(".") for line in said() if _MEANT_FOR_ITS_AUTHORS not in line]
+            lacking = dict.fromkeys(found[1] for line in reasons if (found := _LACKING.search(line)))
+            if lacking:
+                raise BackendError(f"TensorFlow Lite Micro has no operator {', '.join(lacking)}") from error
+            raise BackendError(". ".join(dict.fromkeys([*filter(None, reasons), str(error)]))) from error
 
 
 def smallest_arena(file: ModelFile) -> int:
