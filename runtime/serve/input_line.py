@@ -13,6 +13,7 @@ from ..format.vocabulary import json_text, read_symbol
 
 _SHOWN = 60  # characters of a line in a message
 STARTS, END = ("start", "reset"), "end"  # fields of the bounds of a sequence; both of the first say the same
+_BOUNDS = (*STARTS, END)
 _NO_FIELDS: Mapping[str, Any] = {}
 
 
@@ -123,7 +124,9 @@ def take_bounds(found: dict[str, Any], taken: Container[str | None]) -> tuple[bo
         found: The object.
         taken: Names of fields that are something else.
     """
-    names = [name for name in (*STARTS, END) if found.get(name) is True and name not in taken]
+    if found.keys().isdisjoint(_BOUNDS):
+        return False, False
+    names = [name for name in _BOUNDS if found.get(name) is True and name not in taken]
     for name in names:
         del found[name]
     return any(name in names for name in STARTS), END in names

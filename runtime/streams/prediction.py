@@ -166,8 +166,10 @@ def prediction_to_json(prediction: Prediction, top: int, *, offer_unknown: bool 
 
     One sigmoid unit without labels is its probability alone. Further outputs follow under their names.
     """
-    others = {name: _to_json(other, top, offer_unknown) for name, other in prediction.outputs.items()}
-    return {**_to_json(prediction, top, offer_unknown), **others}
+    found = _to_json(prediction, top, offer_unknown)
+    for name, other in prediction.outputs.items():
+        found[name] = _to_json(other, top, offer_unknown)
+    return found
 
 
 def prediction_to_text(prediction: Prediction, top: int, *, offer_unknown: bool = False) -> str:

@@ -196,7 +196,10 @@ class Engine:
                 message = _unknown(symbol, self._vocabulary, self.model.file.name)
                 if self._policy == STOP:
                     raise UnknownSymbolError(f"{_where(incoming)}{message} The stream {key!r} has not moved.")
-                return self._skip(incoming, UNKNOWN_SYMBOL, message, key, seq)
+                if event.start or event.end:  # the sequence does all the same
+                    self._stepper.skip(event)
+                    note.is_open = not event.end
+                return self._skip(incoming, UNKNOWN_SYMBOL, message, key, seq, starts=event.start)
         try:
             answer = self._stepper.answer(event, shown, reader.rows)
         except NotFiniteError as error:
@@ -230,7 +233,9 @@ class Engine:
             raise InputError(f"{_where(incoming)}{error}") from error
         return self._skip(incoming, code, str(error), stream, seq)
 
-    def _skip(self, incoming: Incoming, code: str, message: str, stream: str | None, seq: int | None) -> Outcome:
+    def _skip(
+        self, incoming: Incoming, code: str, message: str, stream: str | None, seq: int | None, *, starts: bool = False
+    ) -> Outcome:
         """Acknowledge a record that is not stepped; if its number is the one that is expected, the next one follows."""
         outcome = self._error(SKIPPED, incoming, code, message, stream, seq)
         if stream is None or seq is None:
@@ -240,7 +245,7 @@ class Engine:
             expected = seq if note.next_seq is None else note.next_seq
             if seq < expected:
                 return Outcome(incoming, REPEATED, note.answer if seq == expected - 1 else None, stream, seq)
-            if seq > expected and self._options.on_gap == WAIT:
+            if seq > expected and self._options.on_gap == WAIT and not starts:
                 return self._gap(incoming, stream, seq, expected)
             self.streams.touch(stream)
             note.next_seq, note.answer = seq + 1, outcome.answer

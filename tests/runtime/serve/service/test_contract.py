@@ -192,10 +192,17 @@ def test_a_symbol_can_end_a_sequence(store):
 
 
 def test_a_start_that_fails_leaves_the_stream_where_it_was(store):
-    records = [{"symbol": "3"}, {"symbol": "?", "start": True}, {"symbol": "0"}]
+    records = [{"symbol": "3"}, {"symbol": ["?"], "start": True}, {"symbol": "0"}]
     answers = serve_records(store, records, MODEL)
-    assert answers[1]["code"] == "unknown-symbol"
+    assert answers[1]["code"] == "bad-record"
     assert answers[2]["symbol"] == predicted("30")[1]
+
+
+@pytest.mark.parametrize("bound", ["start", "end"])
+def test_a_sequence_starts_and_ends_with_an_unknown_symbol_too(store, bound):
+    answers = serve_records(store, [{"symbol": "3"}, {"symbol": "?", bound: True}, {"symbol": "4"}], MODEL)
+    assert [answer.get("code") for answer in answers] == [None, "unknown-symbol", None]
+    assert symbols_of(answers[::2]) == predicted("3") + predicted("4")
 
 
 # Answers
