@@ -118,7 +118,7 @@ class EventStream:
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await send({"type": "http.response.body", "body": begin, "more_body": True})
-            while True:
+            while not reader.is_dropped:  # `wait_for` loses a cancellation that comes with news
                 await send({"type": "http.response.body", "body": await reader.take(), "more_body": True})
         except asyncio.CancelledError:
             if not reader.is_dropped:
