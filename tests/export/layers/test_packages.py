@@ -61,7 +61,7 @@ def test_a_layer_of_a_package_steps_as_it_runs(name):
 @pytest.mark.parametrize("name", ["CfC", "a wired LTC, an NCP", "LMU with feedback", "LMU without feedback", "TCN"])
 def test_a_layer_of_a_package_in_a_file_equals_it_on_every_interpreter(name, tmp_path):
     exported = export(small(name), tmp_path, steps=200)
-    assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
+    assert {parity.backend for parity in exported.parity} - {"native"} == {"litert", "tflite", "onnxruntime"}
     assert all(parity.holds for parity in exported.parity)
 
 

@@ -233,5 +233,5 @@ def test_rates_over_frequency_in_a_file_equal_keras_on_every_interpreter(tmp_pat
     y = L.GRU(5, **SEQUENCES)(L.Reshape((-1, y.shape[2] * y.shape[3]))(y))
     model = with_random_weights(keras.Model(frames, L.Dense(3, **SOFTMAX)(y)))
     exported = export(model, tmp_path, steps=300, quantize=["float16", "int8"])
-    assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
+    assert {parity.backend for parity in exported.parity} - {"native"} == {"litert", "tflite", "onnxruntime"}
     assert max(parity.error for parity in exported.parity if parity.quantization == "float32") <= 1e-5

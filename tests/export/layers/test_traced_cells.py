@@ -142,7 +142,7 @@ def test_a_cell_without_a_rule_is_written_in_every_precision(tmp_path):
 @pytest.mark.parametrize("name", CELLS)
 def test_any_cell_in_a_file_equals_keras_on_every_interpreter(name, tmp_path):
     exported = export(rnn_over(CELLS[name]()), tmp_path, steps=500)
-    assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
+    assert {parity.backend for parity in exported.parity} - {"native"} == {"litert", "tflite", "onnxruntime"}
     assert max(parity.error for parity in exported.parity) <= 1e-5
 
 

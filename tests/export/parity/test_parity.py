@@ -38,7 +38,7 @@ GRID = [
 def test_every_file_equals_keras_over_ten_thousand_carried_steps(cell, layers, tmp_path):
     kind, options = CELLS[cell]
     exported = export(sharp_model(kind, layers, **options), tmp_path)
-    assert {parity.backend for parity in exported.parity} == {"litert", "tflite", "onnxruntime"}
+    assert {parity.backend for parity in exported.parity} - {"native"} == {"litert", "tflite", "onnxruntime"}
     assert len(exported.parity) == 9
     for parity in exported.parity:
         assert parity.steps == STEPS or parity.start == EACH

@@ -19,7 +19,7 @@ L = keras.layers
 @pytest.mark.slow
 def test_every_output_is_proven_on_every_interpreter_and_at_each_single_step(exported):
     parity = exported("wide").parity
-    assert {p.backend for p in parity} == {"litert", "tflite", "onnxruntime"}
+    assert {p.backend for p in parity} - {"native"} == {"litert", "tflite", "onnxruntime"}
     assert {p.start for p in parity} == {"initial", "random", EACH}
     assert max(p.error for p in parity) <= 1e-5
 
