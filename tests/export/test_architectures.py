@@ -58,7 +58,7 @@ def test_any_causal_architecture_in_a_file_answers_alike_in_every_way_on_every_i
     model = KINDS[kind](lambda options: data.draw(st.sampled_from(options)))
     with tempfile.TemporaryDirectory() as folder:
         exported = export(model, folder, steps=100)
-        assert len(exported.parity) == 9
+        assert len([parity for parity in exported.parity if parity.backend != "native"]) == 9
         ids = np.random.default_rng(1).integers(0, build_step_function(model).symbols, 90)
         cut = data.draw(st.integers(1, len(ids) - 1))
         tflite, onnx, _ = exported.files

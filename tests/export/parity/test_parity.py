@@ -39,7 +39,7 @@ def test_every_file_equals_keras_over_ten_thousand_carried_steps(cell, layers, t
     kind, options = CELLS[cell]
     exported = export(sharp_model(kind, layers, **options), tmp_path)
     assert {parity.backend for parity in exported.parity} - {"native"} == {"litert", "tflite", "onnxruntime"}
-    assert len(exported.parity) == 9
+    assert len([parity for parity in exported.parity if parity.backend != "native"]) == 9
     for parity in exported.parity:
         assert parity.steps == STEPS or parity.start == EACH
         assert parity.max_abs_error <= FLOAT32_TOLERANCE
