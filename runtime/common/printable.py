@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from typing import Any
 
 # Control characters (C0, delete, C1), line and paragraph separators, overrides of the direction, half surrogate pairs.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 _ANY, _BUT_LAYOUT = re.compile(f"[{_CONTROL}]"), re.compile(rf"(?![\n\t])[{_CONTROL}]")
-_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each call
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # json.dumps makes an encoder for each call
 
 
 def printable(text: str, *, one_line: bool = False) -> str:
@@ -30,11 +31,32 @@ def printable(text: str, *, one_line: bool = False) -> str:
 
 
 def printable_json(value: Any, *, indent: int | None = None) -> str:
-    r"""Return `value` as JSON that is safe to print: letters as they are, control characters like `\u009b`."""
-    shown = _encode(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=indent)
+    r"""Return `value` as JSON that is safe to print: letters as they are, control characters like `\u009b`.
+
+    A number that is not finite is null: JSON has none, and what reads it refuses `NaN`.
+    """
+    try:
+        shown = _json(value, indent)
+    except ValueError:
+        shown = _json(_finite(value), indent)
     if shown.isascii() and "\x7f" not in shown:  # JSON escapes the others
         return shown
     return _BUT_LAYOUT.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
+
+
+def _json(value: Any, indent: int | None) -> str:
+    if indent is None:
+        return _encode(value)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with None in place of the numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _escaped(found: re.Match[str]) -> str:

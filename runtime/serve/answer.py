@@ -16,7 +16,8 @@ from .residual_watch import Residual
 # Names of an answer; another field of the line that has one of them is called in_NAME.
 _TAKEN = frozenset((
     "stream", "seen", "input", "unknown", "reset", "error", "surprise", "rank", "alert", "alarm", "line",
-    "symbol", "probability", "top", "values", "gap", "gap_probability", "residuals", "seq", "model", "code", "expected",
+    "symbol", "probability", "top", "values", "gap", "gap_probability", "residuals", "seq", "seq_gap", "model", "code",
+    "expected",
 ))  # fmt: skip
 
 

@@ -97,7 +97,9 @@ class Engine:
         self._stepper.on_step = None if recent is None else self.streams.feed
         self._readers: dict[str, RecordReader] = {}
         self._tail = f', "model": "{model.manifest.fingerprint}"}}'
-        self._has_gaps = "gaps" in model.manifest.trained_data.reading  # their answers name a gap in time
+        outputs = {output.name for output in model.manifest.extra_outputs}
+        is_taken = "gaps" in model.manifest.trained_data.reading or "gap" in outputs  # an answer has a gap of its own
+        self._gap_name = "seq_gap" if is_taken else "gap"
 
     def reader(self, source: str) -> RecordReader:
         """Return the reader of a source of records.
@@ -154,7 +156,7 @@ class Engine:
             note = self.streams.note(key)
         except DamagedStateError as error:
             return self._error(REFUSED, incoming, DAMAGED, str(error), key, record.seq)
-        missed, seq = 0, record.seq
+        missed, seq, is_started = 0, record.seq, record.event.start
         if seq is not None and note.next_seq is not None and seq != note.next_seq:
             if seq < note.next_seq:
                 last = note.answer if seq == note.next_seq - 1 else None
@@ -164,7 +166,7 @@ class Engine:
                 return self._gap(incoming, key, seq, note.next_seq)
             if self._options.on_gap == RESET:
                 record = record._replace(event=event._replace(start=True))
-        if self._options.require_start and not note.is_open and not record.event.start:
+        if self._options.require_start and not note.is_open and not is_started:
             message = 'no sequence has been started: begin it with {"start": true} (--require-start)'
             return self._error(REFUSED, incoming, NOT_STARTED, message, key, seq)
         return self._step(reader, incoming, record, note, missed)
@@ -199,7 +201,7 @@ class Engine:
                 if event.start or event.end:  # the sequence does all the same
                     self._stepper.skip(event)
                     note.is_open = not event.end
-                return self._skip(incoming, UNKNOWN_SYMBOL, message, key, seq, starts=event.start)
+                return self._skip(incoming, UNKNOWN_SYMBOL, message, key, seq, moves=event.start or event.end)
         try:
             answer = self._stepper.answer(event, shown, reader.rows)
         except NotFiniteError as error:
@@ -225,7 +227,7 @@ class Engine:
 
     def _written(self, note: StreamNote, seq: int | None, missed: int, answer: str) -> str:
         number = "" if seq is None else f', "seq": {seq}'
-        gap = "" if not missed else f', "{"seq_gap" if self._has_gaps else "gap"}": {missed}'
+        gap = "" if not missed else f', "{self._gap_name}": {missed}'
         return f"{note.head}{number}, {answer[1:-1]}{gap}{self._tail}"
 
     def _bad(self, incoming: Incoming, error: StepcellError, stream: str | None, seq: int | None, code: str) -> Outcome:
@@ -234,9 +236,12 @@ class Engine:
         return self._skip(incoming, code, str(error), stream, seq)
 
     def _skip(
-        self, incoming: Incoming, code: str, message: str, stream: str | None, seq: int | None, *, starts: bool = False
+        self, incoming: Incoming, code: str, message: str, stream: str | None, seq: int | None, *, moves: bool = False
     ) -> Outcome:
-        """Acknowledge a record that is not stepped; if its number is the one that is expected, the next one follows."""
+        """Acknowledge a record that is not stepped; if its number is the one that is expected, the next one follows.
+
+        So it does behind a gap if the record has started or ended a sequence: see `moves`.
+        """
         outcome = self._error(SKIPPED, incoming, code, message, stream, seq)
         if stream is None or seq is None:
             return outcome
@@ -245,8 +250,10 @@ class Engine:
             expected = seq if note.next_seq is None else note.next_seq
             if seq < expected:
                 return Outcome(incoming, REPEATED, note.answer if seq == expected - 1 else None, stream, seq)
-            if seq > expected and self._options.on_gap == WAIT and not starts:
-                return self._gap(incoming, stream, seq, expected)
+            if seq > expected and not moves:  # the next record that is stepped has the gap
+                return self._gap(incoming, stream, seq, expected) if self._options.on_gap == WAIT else outcome
+            if seq > expected:
+                outcome = self._error(SKIPPED, incoming, code, message, stream, seq, missed=seq - expected)
             self.streams.touch(stream)
             note.next_seq, note.answer = seq + 1, outcome.answer
         except (DamagedStateError, StateMismatchError):  # there is no state to keep the number with
@@ -259,7 +266,7 @@ class Engine:
 
     def _error(
         self, kind: str, incoming: Incoming, code: str, message: str, stream: str | None, seq: int | None,
-        expected: int | None = None,
+        expected: int | None = None, *, missed: int = 0,
     ) -> Outcome:  # fmt: skip
         found: dict[str, Any] = {} if stream is None else {"stream": stream}
         if seq is not None:
@@ -267,6 +274,8 @@ class Engine:
         found |= {"error": f"{_where(incoming)}{message}", "code": code}
         if expected is not None:
             found["expected"] = expected
+        if missed:
+            found[self._gap_name] = missed
         return Outcome(incoming, kind, printable_json(found), stream, seq, code, expected)
 
     @staticmethod

@@ -82,6 +82,11 @@ def test_other_fields_stand_in_the_answer(store):
     assert (answer["place"], answer["in_probability"]) == ("hall", 1)
 
 
+def test_an_answer_is_json_whatever_number_python_reads_in_a_record(store):
+    (answer,) = serve_records(store, ['{"symbol": "3", "far": [1e999], "no": {"x": NaN}}'], MODEL)
+    assert (answer["far"], answer["no"]) == ([None], {"x": None})
+
+
 # Numbers
 
 
@@ -132,6 +137,32 @@ def test_a_gap_is_continued_if_asked(store):
     assert answers[-1]["gap"] == 5
 
 
+@pytest.mark.parametrize(
+    ("on_gap", "bad", "symbols", "gaps"),
+    [
+        ("reset", {"symbol": "?"}, predicted("30") + predicted("1"), [3, None]),
+        ("reset", {}, predicted("30") + predicted("1"), [None, 4]),
+        ("continue", {"symbol": "?"}, predicted("301"), [None, 4]),
+        ("continue", {"symbol": "?", "end": True}, predicted("30") + predicted("1"), [3, None]),
+        ("wait", {"symbol": "?", "start": True}, predicted("30") + predicted("1"), [3, None]),
+    ],
+)
+def test_an_error_behind_a_gap_hides_no_gap(store, on_gap, bad, symbols, gaps):
+    records = [*numbered("30"), {"stream": "press", "seq": 5, **bad}, *numbered("1", first=6)]
+    answers = serve_records(store, records, MODEL, on_gap=on_gap)
+    assert symbols_of([*answers[:2], answers[3]]) == symbols
+    assert "error" in answers[2]
+    assert [answer.get("gap") for answer in answers[2:]] == gaps
+
+
+def test_a_gap_has_another_name_where_an_answer_has_one(store):
+    model = load(DATA / "wide.tflite", backend="numpy")
+    records = [{"seq": seq, "symbol": "a", "hour": 3, "speed": [0.1, 0.2, 0.3]} for seq in (0, 4)]
+    answers = serve_records(store, records, model, on_gap="continue")
+    assert answers[1]["seq_gap"] == 3
+    assert list(answers[1]["gap"]) == ["values"]
+
+
 def test_a_start_behind_a_gap_is_stepped(store):
     records = [*numbered("30"), {"stream": "press", "seq": 9, "symbol": "4", "start": True}]
     answers = serve_records(store, records, MODEL)
@@ -178,6 +209,16 @@ def test_a_sequence_can_be_required_to_start(store):
     answers = serve_records(store, records, MODEL, require_start=True)
     assert [answer.get("code") for answer in answers] == ["not-started", None, None, "not-started", None]
     assert symbols_of([answers[1], answers[2], answers[4]]) == predicted("30") + predicted("4")
+
+
+def test_a_gap_starts_no_sequence_that_is_required_to_start(store):
+    records = [
+        {"seq": 0, "symbol": "3", "start": True, "end": True}, {"seq": 4, "symbol": "0"},
+        {"seq": 4, "symbol": "4", "start": True},
+    ]  # fmt: skip
+    answers = serve_records(store, records, MODEL, require_start=True, on_gap="reset")
+    assert [answer.get("code") for answer in answers] == [None, "not-started", None]
+    assert answers[2]["symbol"] == predicted("4")[0]
 
 
 def test_a_sequence_that_was_started_is_open_after_a_restart(store):
