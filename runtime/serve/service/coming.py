@@ -21,7 +21,6 @@ from ...streams.stream import Stream
 from .recent import Recent, interface_of, memory_of
 from .store import ServiceStore, Statement
 
-_AT_ONCE = 32  # streams that are read from the store
 _PIECE = 256  # inputs that are fed between two looks at the time
 _CREATE = (
     "CREATE TABLE coming (key BLOB PRIMARY KEY NOT NULL, state BLOB NOT NULL, symbols_seen INTEGER NOT NULL, "
@@ -105,7 +104,8 @@ class Coming:
         """Catch up all streams, in the order of their keys.
 
         Yields:
-            What is to be written before any record is stepped; None, where a stream is not complete yet.
+            What is to be written before any record is stepped; None, where a stream is not complete yet, or has moved
+            meanwhile: `rest` catches it up.
 
         Raises:
             OutputError: The store cannot be read.
@@ -113,7 +113,7 @@ class Coming:
         """
         while not self.is_complete:
             where, values = ("", ()) if self._last is None else ("WHERE key > ?", (self._last,))
-            rows = self._rows(f"{where} ORDER BY key LIMIT {_AT_ONCE}", *values)
+            rows = self._rows(f"{where} ORDER BY key LIMIT 1", *values)  # the next one may move before its turn
             for row in rows:
                 statement = yield from self._caught_up(*row)
                 self._last = row[0]
@@ -133,7 +133,7 @@ class Coming:
                 while True:
                     next(work)
             except StopIteration as end:
-                statements.append(end.value)
+                statements += [end.value] if end.value else []
         return statements
 
     def row(self, key: str, snapshot: Snapshot, note: Mapping[str, Any], used: float | None = None) -> tuple[Any, ...]:
@@ -165,14 +165,18 @@ class Coming:
             sql = f"SELECT key, state, symbols_seen, used FROM streams {condition}"
             return self._store.database.execute(sql, values).fetchall()
 
-    def _caught_up(self, key: bytes, content: bytes, seen: int, used: float) -> Generator[None, None, Statement]:
-        """Catch up a stream, with a pause behind each piece of its inputs; return what is to be written."""
+    def _caught_up(self, key: bytes, content: bytes, seen: int, used: float) -> Generator[None, None, Statement | None]:
+        """Catch up a stream, with a pause behind each piece of its inputs.
+
+        Returns:
+            What is to be written; None: the stream has moved in a pause.
+        """
         name = key.decode(errors="surrogatepass")
-        self.progress.streams += 1
         try:
             saved = parse_saved_streams(content, f"the row of {name!r}")
             old = saved.streams[name]
         except (SavedStateError, KeyError, TypeError):
+            self.progress.streams += 1
             return _COPY, [(key,)]
         begin, inputs = self._recent.read(self._store, key, self._recent.tail_of(saved.note, seen))
         size = self._recent.records.size
@@ -181,6 +185,9 @@ class Coming:
         for place in range(skipped * size, len(inputs), _PIECE * size):
             self._stream.absorb(*self._recent.records.read(inputs[place : place + _PIECE * size]))
             yield
+        if inputs and self._rows("WHERE key = ?", key) != [(key, content, seen, used)]:
+            return None
+        self.progress.streams += 1
         if begin == 0:
             self.progress.exact += 1
         elif len(inputs) // size - skipped < self._needed:

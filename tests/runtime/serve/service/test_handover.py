@@ -18,7 +18,7 @@ from support.serving import CallingSource, ListOutput, ListSource, content_of, n
 
 from stepcell.runtime import OtherModelError, OutputError, load
 from stepcell.runtime.serve.adapters.base import Incoming
-from stepcell.runtime.serve.service import handover
+from stepcell.runtime.serve.service import coming, handover
 from stepcell.runtime.serve.service.engine import Engine
 from stepcell.runtime.serve.service.handover import Handover, take_over_at_start
 from stepcell.runtime.serve.service.options import ServeOptions
@@ -51,6 +51,8 @@ def right_answers(records, model):
     streams, found = {}, {}
     for record in records:
         stream = streams.setdefault(record["stream"], model.stream())
+        if record.get("start"):
+            stream.reset()
         if "symbol" in record:
             answer = stream.step(record["symbol"])
             found[record["stream"], record["seq"]] = answer and (answer.symbol, f"{answer.probability:.6f}")
@@ -261,6 +263,37 @@ def test_no_model_takes_over_if_no_inputs_are_kept(folder):
         with pytest.raises(OtherModelError, match="keeps no inputs"):
             take_over_at_start(store, MODELS["gru"], options, print)
     assert check_store(folder / "state.db") == MODELS["lstm"].manifest.fingerprint
+
+
+@pytest.mark.parametrize("piece", [1, 256])
+@pytest.mark.parametrize("order", ["abcdefgh", "hgfedcba"])
+def test_a_stream_that_begins_anew_while_others_are_caught_up_loses_nothing(tmp_path, monkeypatch, order, piece):
+    """It has then seen as many symbols as before, which does not mean that it has not moved."""
+    monkeypatch.setattr(handover, "SLICE", 0.0)
+    monkeypatch.setattr(coming, "_PIECE", piece)
+    old, new = MODELS["lstm"], MODELS["gru"]
+    numbers, records = dict.fromkeys(order, 0), []
+    for text in ("0123", "6543", "25", "31", "0246", "513"):
+        for stream in order:
+            for symbol in text:
+                start = numbers[stream] in (0, 4)  # the second sequence comes while streams are caught up
+                records.append({"stream": stream, "seq": numbers[stream], "symbol": symbol, "start": start})
+                numbers[stream] += 1
+
+    def hand_over(service):
+        service.handover = Handover(service, Engine(new, service.store, service.options, None, service.tell))
+
+    output = ListOutput()
+    with ServiceStore(tmp_path / "state.db", old.file, any_model=True) as store:
+        source = CallingSource(records, 4 * len(order) - 1, hand_over)
+        service = new_service(old, store, [source], [output], shadow=4)
+        Reloader(service, tmp_path / "state.db", lambda: new, lambda _: None)
+        service.run()
+    named = check_answers(output.texts, records)
+    assert len(named) == len(records)
+    assert named[-1] == new.manifest.fingerprint
+    (event,) = [json.loads(text) for text in output.texts if "event" in json.loads(text)]
+    assert event["streams"] == event["exact"] == len(order)
 
 
 def test_a_start_with_another_file_catches_up_first(tmp_path):
