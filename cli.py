@@ -46,6 +46,7 @@ _COMMANDS = {  # name -> (panel of the help, module that has it under this name)
     "generate": (_USE, "runtime.commands.generate"),
     "store": (_USE, "runtime.commands.store"),
     "inspect": (_USE, "runtime.commands.doctor"),
+    "card": (_USE, "runtime.commands.card"),
     "doctor": (_USE, "runtime.commands.doctor"),
 }
 
