@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,15 @@ class Broker:
         wait_for(self._answers, f"mosquitto at port {self.port}: {self._log.read_text()}")
 
     def stop(self) -> None:
-        """End it cleanly: it writes its sessions and retained messages."""
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(WAIT)
+        """End it cleanly: it writes its sessions and retained messages. A signal right after its start may be lost."""
+
+        def has_ended() -> bool:
+            self._process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+            return self._process.returncode is not None
+
+        wait_for(has_ended, "mosquitto ends")
 
     def kill(self) -> None:
         """End it so that it forgets everything since it was started."""

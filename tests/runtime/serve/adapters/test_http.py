@@ -8,6 +8,7 @@ import sys
 import time
 from itertools import count
 from threading import Event, Thread
+from urllib.parse import quote
 
 import pytest
 from support.http_serving import LOCAL, HttpService
@@ -234,7 +235,7 @@ def test_streams_are_listed_in_pages(served):
         served.step(name, {"symbol": "3"})
     found, after = [], "page-"
     while after is not None:
-        page = served.ask("GET", f"/v1/streams?limit=3&after={after}")[1]
+        page = served.ask("GET", f"/v1/streams?limit=3&after={quote(after)}")[1]
         found, after = [*found, *page["streams"]], page["next"]
     assert [each["stream"] for each in found if each["stream"].startswith("page-")] == names
     assert served.ask("GET", "/v1/streams?limit=x")[0] == 400
