@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,9 @@ class Kind(NamedTuple):
 
 
 try:
-    from .native import _engine
+    from .native import _engine, require_current
+
+    require_current(Path(_engine.__file__))
 except ImportError as error:
     KINDS: tuple[Kind, ...] = ()
     _reason = str(error)

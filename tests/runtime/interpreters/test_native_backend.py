@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import threading
@@ -24,6 +25,7 @@ from stepcell.runtime import (
 )
 from stepcell.runtime.interpreters import native_backend
 from stepcell.runtime.interpreters.golden import replay_golden
+from stepcell.runtime.interpreters.native import require_current
 from stepcell.runtime.interpreters.native.weights import BYTES, HALF, WHOLE, packed
 from stepcell.runtime.interpreters.registry import open_backend, open_two_phase_backend
 
@@ -213,3 +215,16 @@ def test_states_in_the_wrong_order_are_noticed_when_a_file_is_loaded():
 
 def test_without_being_asked_for_it_steps_nothing():
     assert not load(Path(path_of("lstm"))).backend.startswith("compiled engine")
+
+
+def test_an_engine_that_is_older_than_its_sources_is_refused(tmp_path):
+    compiled = tmp_path / "_engine.abi3.so"
+    compiled.touch()
+    require_current(compiled)
+    source = tmp_path / "kernels.h"
+    source.touch()
+    os.utime(source, (compiled.stat().st_mtime - 1,) * 2)
+    require_current(compiled)
+    os.utime(source, (compiled.stat().st_mtime + 1,) * 2)
+    with pytest.raises(ImportError, match=r"_engine.abi3.so is older than kernels.h"):
+        require_current(compiled)
