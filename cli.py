@@ -139,20 +139,27 @@ def _options(
 def demo(
     out: Annotated[Path, output("Folder for the model files.")] = Path("build/memory"),
     run: Annotated[Path, output("Folder for the training run.")] = Path("runs/demo"),
+    page: Annotated[Path | None, output("Write a page (.html) that shows the network and this run.", "none")] = None,
+    open_page: Annotated[bool, output(
+        "Open the page in a browser; without --page it is demo.html in --out.", flag="--open")] = False,
     seed: Seed = 7,
     steps: Steps = 10_000,
-) -> None:
+) -> None:  # fmt: skip
     """Train the memory problem, export it, check it, and step both sequences on every interpreter installed here.
 
-    Example: stepcell demo --out build/memory
+    Example: stepcell demo --page demo.html --open
     """
     # Here, because only this module may import both train and export.
-    from stepcell.runtime.common.atomic_write import check_folder
-    from stepcell.runtime.common.terminal import print_table, status
+    from stepcell.runtime.common.atomic_write import atomic_write, check_file, check_folder
+    from stepcell.runtime.common.terminal import print_table, print_text, status
     from stepcell.train import Memory
     from stepcell.train.commands.train import train_problem
 
     check_folder(out)
+    if page is not None:
+        check_file(page)
+    elif open_page:
+        page = out / "demo.html"
     train_problem(Memory.conflicting, run, units=20, seed=seed)
     from stepcell.export import export, parity_table, read_source
     from stepcell.export.parity.report import answers_table
@@ -166,7 +173,22 @@ def demo(
     print()
     print_table(*parity_table(exported.parity))
     print()
-    print_table(*answers_table(exported.files[:-1], Memory.conflicting().sequences))
+    sequences = Memory.conflicting().sequences
+    print_table(*answers_table(exported.files[:-1], sequences))
+    if page is None:
+        return
+    from stepcell.export.web.demo_page import demo_page, read_figures
+    from stepcell.runtime import read_model_file
+
+    text = demo_page(read_model_file(exported.files[0]), sequences, read_figures(run, out / "parity.json"))
+    atomic_write(page, text.encode())
+    print()
+    print_text(f"page written to {page}")
+    if open_page:
+        import webbrowser
+
+        if not webbrowser.open(page.resolve().as_uri()):
+            print_text(f"No browser could be opened here. Open {page.resolve()} in one.")
 
 
 def main() -> None:

@@ -195,7 +195,7 @@ def _lines(manifest: Manifest, plan: StepPlan) -> Iterator[str]:
     yield from indented([*_checks(manifest, plan, arguments), *body, *_moves(manifest, plan, printer, arguments)])
     yield "}"
     yield ""
-    yield f"const golden = {_json(_golden(manifest))};"
+    yield f"const golden = {script_json(_golden(manifest))};"
     yield _SELFTEST
 
 
@@ -218,7 +218,7 @@ def _facts(manifest: Manifest, plan: StepPlan) -> Iterator[str]:
         "tolerance": (manifest.golden.tolerance if manifest.golden else 0, "the largest difference of the self-test"),
     }
     for name, (value, about) in facts.items():
-        yield f"export const {name} = {_json(value)};{f' // {about}' if about else ''}"
+        yield f"export const {name} = {script_json(value)};{f' // {about}' if about else ''}"
     yield ""
 
 
@@ -228,8 +228,8 @@ def _initial_state(plan: StepPlan) -> Iterator[str]:
         yield "// `given` is an object of arrays: the static inputs by name."
     yield f"export function initialState({'given' if plan.static else ''}) {{"
     for each in plan.static:
-        name, size = _json(each.tensor.name), each.before.size
-        wrong = _json(f"the static input {each.tensor.name} is not {size} numbers")
+        name, size = script_json(each.tensor.name), each.before.size
+        wrong = script_json(f"the static input {each.tensor.name} is not {size} numbers")
         yield f"    const {each.tensor.name} = Float32Array.from(given?.[{name}] ?? []);"
         good = f"{each.tensor.name}.length === {size} && {each.tensor.name}.every(Number.isFinite)"
         yield f"    if (!({good})) throw new RangeError({wrong});"
@@ -257,8 +257,8 @@ def _checks(manifest: Manifest, plan: StepPlan, arguments: Mapping[str, str]) ->
     for feature in manifest.features:
         name, size = arguments[feature.name], plan.features[feature.name].size
         good = "Number.isFinite(v)" if feature.ids is None else f"Number.isInteger(v) && v >= 0 && v < {feature.ids}"
-        wrong = _json(f"the feature {feature.name} is not {size} numbers that the model reads")
-        yield f"const {name} = Array.from(features[{_json(feature.name)}] ?? []);"
+        wrong = script_json(f"the feature {feature.name} is not {size} numbers that the model reads")
+        yield f"const {name} = Array.from(features[{script_json(feature.name)}] ?? []);"
         yield f"if ({name}.length !== {size} || !{name}.every((v) => {good})) throw new RangeError({wrong});"
     for name, view in plan.outputs.items():
         yield f"const {arguments[name]} = new Float32Array({view.size});"
@@ -286,7 +286,7 @@ def _moves(manifest: Manifest, plan: StepPlan, printer: Printer, arguments: Mapp
     first, every = manifest.answers.first, manifest.answers.every
     if manifest.answers != EVERY_STEP:
         yield f"if (state.steps < {first} || (state.steps - {first}) % {every}) return null;"
-    yield f"return {{{', '.join(f'{_json(name)}: {arguments[name]}' for name in plan.outputs)}}};"
+    yield f"return {{{', '.join(f'{script_json(name)}: {arguments[name]}' for name in plan.outputs)}}};"
 
 
 def _golden(manifest: Manifest) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def _golden(manifest: Manifest) -> dict[str, Any]:
     return {"outputs": golden.outputs, "runs": runs}
 
 
-def _json(value: Any) -> str:
+def script_json(value: Any) -> str:
     """Return a value as JSON that may stand in the script of a page: plain ASCII, and nothing that ends the script."""
     return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -39,6 +39,21 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"Cannot write to the folder {folder}: {existing} is not a folder that can be written to.")
 
 
+def check_file(path: Path) -> None:
+    """Make sure that the file `path` can be written, before the work that makes its content.
+
+    Raises:
+        OutputError: It cannot, as far as one can tell. Nothing was made.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"Cannot write {path}: there is no folder {folder}. Make it first, or name another file.")
+    if path.is_dir():
+        raise OutputError(f"Cannot write {path}: it is a folder. Name a file in it.")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise OutputError(f"Cannot write {path}: it is not allowed here. Name another file.")
+
+
 def atomic_write(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a crash leaves the old file or the new one, never a part.
 

@@ -180,6 +180,19 @@ def test_sequences_of_the_command_line_can_be_learned(tmp_path):
     assert run["vocabulary"] == ["coffee", "cup", "milk", "mug", "tea"]
 
 
+@pytest.mark.slow
+def test_the_demo_writes_a_page_with_its_figures_and_opens_it(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)))  # there is no browser
+    page = tmp_path / "build" / "demo.html"
+    result = stepcell("demo", "--open", "--out", page.parent, "--run", tmp_path / "run", "--steps", "200")
+    assert result.exit_code == 0
+    assert opened == [page.as_uri()]
+    assert f"page written to {page}\nNo browser could be opened here. Open {page} in one." in result.stdout
+    parameters = json.loads((tmp_path / "run" / "run.json").read_text())["parameters"]
+    assert f'"parameters": {parameters}, ' in page.read_text()
+
+
 def test_a_full_disk_ends_training_with_one_line(tmp_path):
     arguments = ["train", "memory", "--cell", "rnn", "--max-updates", "1", "--out", tmp_path / "run"]
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

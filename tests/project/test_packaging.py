@@ -32,7 +32,7 @@ DATA_FILES = {
     "runtime/interpreters/probe.onnx",
     "runtime/interpreters/native/_engine.pyi",
     "runtime/interpreters/probe.tflm.tflite",
-    "export/web/page.html",
+    *(f"export/web/{name}" for name in ("page.html", "demo.html", "demo.css", "demo.js")),
     *(f"runtime/serve/page/{name}" for name in ("index.html", "page.css", "page.js", "connection.js", "draw.js")),
 }
 RUNTIME_WITH_NUMPY_ALONE = """

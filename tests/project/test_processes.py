@@ -66,6 +66,8 @@ REFUSED = [
     ("demo --steps 1", 2, "--steps"),
     ("demo --out /dev/null/x", 1, "Cannot write to the folder"),
     ("demo --run /dev/null/x", 1, "Cannot write to the folder"),
+    ("demo --page none/demo.html", 1, "Cannot write none/demo.html: there is no folder"),
+    ("demo --page .", 1, "it is a folder"),
     ("export nowhere --out build", 1, "There is no Keras model at nowhere"),
     (f"export {TFLITE} --out build", 1, "is not a .keras file"),
     ("export model.keras", 2, "Missing option '--out'"),

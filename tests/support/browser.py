@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 COMMAND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_CODES = {"Tab": 9, "Enter": 13, "ArrowDown": 40, "ArrowUp": 38}
+_CODES = {"Tab": 9, "Enter": 13, "ArrowDown": 40, "ArrowUp": 38, "ArrowLeft": 37, "ArrowRight": 39}
 
 
 class Browser:
@@ -128,5 +128,8 @@ class Browser:
             pressed = {"key": key, "code": key, "windowsVirtualKeyCode": _CODES[key]}
             self.call("Input.dispatchKeyEvent", type=kind, text=text if kind == "keyDown" else "", **pressed)
 
-    def picture(self) -> bytes:
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"])
+    def picture(self, clip: dict[str, float] | None = None) -> bytes:
+        """Return a PNG of what is visible, or of a part of the page."""
+        part = {"clip": {**clip, "scale": 1}} if clip else {}
+        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, **part)
+        return base64.b64decode(found["data"])

@@ -8,7 +8,13 @@ import stat
 import pytest
 
 from stepcell.runtime import OutputError
-from stepcell.runtime.common.atomic_write import atomic_rename, atomic_write, make_folder, remove_partial_files
+from stepcell.runtime.common.atomic_write import (
+    atomic_rename,
+    atomic_write,
+    check_file,
+    make_folder,
+    remove_partial_files,
+)
 
 
 def test_a_file_is_written_and_replaced(tmp_path):
@@ -69,3 +75,12 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"Cannot write to the folder .*file: File exists\."):
         make_folder(tmp_path / "file")
+
+
+def test_a_file_that_cannot_be_written_is_noticed_before_the_work(tmp_path):
+    check_file(tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OutputError, match="there is no folder .*none. Make it first"):
+        check_file(tmp_path / "none" / "page.html")
+    with pytest.raises(OutputError, match="it is a folder. Name a file in it"):
+        check_file(tmp_path)
