@@ -156,10 +156,10 @@ def demo(
     from stepcell.train.commands.train import train_problem
 
     check_folder(out)
-    if page is not None:
-        check_file(page)
-    elif open_page:
+    if page is None and open_page:
         page = out / "demo.html"
+    if page is not None and page.absolute().parent != out.absolute():  # which the export makes
+        check_file(page)
     train_problem(Memory.conflicting, run, units=20, seed=seed)
     from stepcell.export import export, parity_table, read_source
     from stepcell.export.parity.report import answers_table

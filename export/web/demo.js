@@ -348,12 +348,12 @@ function drawCurve(parent) {
 if (run.curve.length) drawCurve(element("curve"));
 if (run.files.length) {
     const table = element("parity"), head = make("tr", "", make("thead", "", table)), body = make("tbody", "", table);
-    for (const each of ["file", "interpreter", "steps", "from Keras", "µs a step"]) make("th", each, head).scope = "col";
+    for (const each of ["interpreter", "from Keras", "µs a step", "file", "steps"]) make("th", each, head).scope = "col";
     for (const each of run.files) {
         const row = make("tr", "", body), isGood = each.error <= each.allowed;
-        for (const text of [each.file, each.runtime, number(each.steps)]) make("td", text, row);
+        make("td", each.runtime, row);
         make("td", `${each.error.toExponential(1)} ${isGood ? "✓" : "✗"}`, row, isGood ? "good" : "bad");
-        make("td", each.microseconds?.toFixed(1) ?? "", row);
+        for (const text of [each.microseconds?.toFixed(1) ?? "", each.file, number(each.steps)]) make("td", text, row);
     }
     element("parity-title").textContent = `Largest difference from Keras; allowed ${most("allowed").toExponential(0)}`;
 }

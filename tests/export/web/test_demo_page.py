@@ -161,7 +161,7 @@ def test_a_restored_stream_goes_on_as_if_it_had_never_stopped(browser):
 def test_the_figures_of_the_run_are_shown(browser):
     table = "[...document.querySelectorAll('#parity tbody tr')].map((row) => row.textContent)"
     assert browser.value(table) == [
-        "model.tfliteai-edge-litert 2.3.05001.8e-6 ✓1.3",
-        "model.onnxonnxruntime 1.31.15002.1e-5 ✗",
+        "ai-edge-litert 2.3.01.8e-6 ✓1.3model.tflite500",
+        "onnxruntime 1.31.12.1e-5 ✗model.onnx500",
     ]
     assert "2,185" in text_of(browser, "#figures")
