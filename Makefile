@@ -68,9 +68,9 @@ constraints: $(READY)     ## resolve the versions in constraints.txt anew
 	  pyproject.toml --output-file constraints.txt
 
 native:                   ## compile the engine beside its source, for imports from the tree; `make` compiles it too
-	$(or $(wildcard $(BIN)/python),python3) -c "import setuptools; setuptools.setup()" --quiet build_ext --inplace
+	$(or $(wildcard $(BIN)/python),python3) setup.py --quiet build_ext --inplace
 
-wheels: $(READY)          ## two wheels in dist/: for Python 3.10 and later on this kind of machine, and for all machines
+wheels: $(READY)          ## in dist/: wheels for Python 3.10 and later on this kind of machine and for all, and the source; twine checks
 	$(BIN)/python tests/wheels.py
 
 $(READY): pyproject.toml constraints.txt $(wildcard runtime/interpreters/native/*.[ch])

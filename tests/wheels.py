@@ -1,7 +1,7 @@
-"""Build the two wheels, from the files of the project alone: make wheels
+"""Build the two wheels and the source distribution, from the files of the project alone: make wheels
 
-One is for Python 3.10 and later on this kind of machine (abi3) and has the compiled engine inside, or is not there;
-the other one is pure, for all machines.
+One wheel is for Python 3.10 and later on this kind of machine (abi3) and has the compiled engine inside, or is not
+there; the other one is pure, for all machines.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 ENGINE = "stepcell/runtime/interpreters/native/_engine."
 _TABLE = re.compile(r"\[\[tool\.setuptools\.ext-modules\]\]\n(?:.+\n)+")  # of the engine in pyproject.toml
-_LIMITED = "--config-settings=--build-option=--py-limited-api=cp310"
 
 
 def copy_source(folder: Path) -> Path:
@@ -53,13 +52,27 @@ def build_wheel(folder: Path, *, pure: bool) -> Path:
         assert required != table[0], "the engine is not optional"
         project.write_text(text.replace(table[0], "" if pure else required), encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(made)]
-        options = [] if pure else [_LIMITED]
-        if subprocess.run([*pip, *options, str(source)], env=ENVIRONMENT, check=False).returncode:
+        if subprocess.run([*pip, str(source)], env=ENVIRONMENT, check=False).returncode:
             raise SystemExit("There is no wheel: it could not be built.")
         (path,) = made.glob("*.whl")
         problem = problem_of(path)
         if problem or pure != path.name.endswith("-py3-none-any.whl"):
             raise SystemExit(f"There is no wheel: {problem or 'it is of the other kind'}.")
+        return Path(shutil.move(path, folder / path.name))
+
+
+def build_sdist(folder: Path) -> Path:
+    """Build the source distribution into `folder`, and return its path.
+
+    Raises:
+        SystemExit: It cannot be built.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        source, made = copy_source(Path(work) / "source"), Path(work) / "sdist"
+        build = [sys.executable, "-m", "build", "--sdist", "--outdir", str(made), str(source)]
+        if subprocess.run(build, env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=False).returncode:
+            raise SystemExit("There is no source distribution: it could not be built.")
+        (path,) = made.glob("*.tar.gz")
         return Path(shutil.move(path, folder / path.name))
 
 
@@ -78,11 +91,15 @@ def problem_of(wheel: Path) -> str:
 
 
 def main() -> None:
-    """Build both into dist/."""
+    """Build all into dist/, and check that a package index takes and shows them."""
     folder = ROOT / "dist"
     folder.mkdir(exist_ok=True)
-    for pure in (False, True):
-        print(build_wheel(folder, pure=pure).relative_to(ROOT))
+    made = [build_wheel(folder, pure=pure) for pure in (False, True)] + [build_sdist(folder)]
+    command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, made)]
+    if subprocess.run(command, env=ENVIRONMENT, stdout=sys.stderr, check=False).returncode:
+        raise SystemExit("A package index would not take them, or not show them.")
+    for path in made:
+        print(path.relative_to(ROOT))
 
 
 if __name__ == "__main__":

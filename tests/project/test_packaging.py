@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 from support.imports import ROOT, imports_of, source_files
 from support.wheel import build_wheel, tracked_files
 
@@ -105,8 +106,33 @@ def test_the_wheel_says_what_it_needs_and_where_it_comes_from(wheel):
     assert all(url.startswith("https://example.org/stepcell") for url in urls)
 
 
-def test_cli_is_the_only_module_beside_the_package_file():
-    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "cli.py"}
+def test_the_long_description_has_links_that_lead_somewhere_from_anywhere(wheel):
+    description = wheel[1].split("\n\n", 1)[1]
+    links = re.findall(r"\]\(([^)\s]+)", description)
+    base = f"{PROJECT['project']['urls']['Source']}/blob/v{stepcell.__version__}/"
+    ours = [link.removeprefix(base).partition("#") for link in links if link.startswith(base)]
+    assert len(ours) > 30
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert [file for file, _, _ in ours if not (ROOT / file).is_file()] == []
+    assert (
+        re.sub(r"\]\([^)\s]+", "", description).strip()
+        == re.sub(r"\]\([^)\s]+", "", (ROOT / "README.md").read_text(encoding="utf-8")).strip()
+    )
+    assert "Description-Content-Type: text/markdown" in wheel[1]
+
+
+def test_a_workflow_uploads_tags_alone_and_without_a_password():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
+    publish = workflow["jobs"]["publish"]
+    assert publish["if"] == "github.ref_type == 'tag'"
+    assert set(publish["needs"]) == set(workflow["jobs"]) - {"publish"}
+    assert publish["permissions"] == {"id-token": "write"}
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "secrets." not in str(workflow)
+
+
+def test_cli_is_the_only_module_beside_the_package_file_and_setup():
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "cli.py", "setup.py"}
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
