@@ -121,7 +121,7 @@ class Coming:
             self.is_complete = not rows
 
     def rest(self) -> list[Statement]:
-        """Catch up what is still missing, before the model takes over.
+        """Catch up what is still missing, without a pause.
 
         Raises:
             OutputError, StepcellError: As `catch_up` does.

@@ -97,6 +97,8 @@ class Handover(Successor):
             self._resume = time.monotonic() + SLICE
             if not is_complete:
                 return True
+            service.statements += self._coming.rest()  # a busy stream has moved in each pause of its turn
+            service.commit()
             self.stage = Stage.SIDE_BY_SIDE
             if service.options.shadow:
                 service.tell(
