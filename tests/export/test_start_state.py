@@ -51,7 +51,7 @@ def each_runtime(files):
 
 
 def test_a_given_start_state_is_where_every_reset_leads_on_every_interpreter(files, start):
-    assert len(each_runtime(files)) == 5  # numpy steps both formats
+    assert {backend for _, backend in each_runtime(files)} >= {"litert", "tflite", "onnxruntime", "numpy"}
     for path, backend in each_runtime(files):
         stream = load(path, backend=backend).stream()
         for _ in range(2):

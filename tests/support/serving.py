@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from support.models import DATA
+
 from stepcell.runtime import load
 from stepcell.runtime.serve.adapters.base import Answered, Cursor, Inbox, Incoming, Outcome
 from stepcell.runtime.serve.service.engine import Engine
@@ -14,6 +16,8 @@ from stepcell.runtime.serve.service.options import ServeOptions
 from stepcell.runtime.serve.service.service import Service
 from stepcell.runtime.serve.service.start import read_threshold_of
 from stepcell.runtime.serve.service.store import ServiceStore
+
+MODEL = load(DATA / "memory.tflite", backend="numpy")
 
 
 class ListSource:
@@ -133,3 +137,17 @@ def serve_source(path: Path, source: Any, model: Path | Any, output: Any = None,
         service = new_service(loaded, store, [source], [output or ListOutput()], **options)
         service.run()
     return service
+
+
+def numbered(symbols, stream="press", first=0):
+    return [{"stream": stream, "seq": first + place, "symbol": symbol} for place, symbol in enumerate(symbols)]
+
+
+def predicted(symbols, model=MODEL):
+    """What one stream predicts after each symbol."""
+    stream = model.stream()
+    return [stream.step(symbol).symbol for symbol in symbols]
+
+
+def symbols_of(answers):
+    return [answer.get("symbol") for answer in answers]

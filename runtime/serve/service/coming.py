@@ -21,7 +21,7 @@ from ...streams.stream import Stream
 from .recent import Recent, interface_of, memory_of
 from .store import ServiceStore, Statement
 
-_PIECE = 256  # inputs that are fed between two looks at the time
+PIECE = 256  # inputs that are fed between two looks at the time
 _CREATE = (
     "CREATE TABLE coming (key BLOB PRIMARY KEY NOT NULL, state BLOB NOT NULL, symbols_seen INTEGER NOT NULL, "
     "used REAL NOT NULL)"
@@ -182,8 +182,8 @@ class Coming:
         size = self._recent.records.size
         skipped = -begin % self.model.manifest.answers.every  # a stream begins anew where a period does
         self._stream.go_to(Snapshot(self.start(old.state)))
-        for place in range(skipped * size, len(inputs), _PIECE * size):
-            self._stream.absorb(*self._recent.records.read(inputs[place : place + _PIECE * size]))
+        for place in range(skipped * size, len(inputs), PIECE * size):
+            self._stream.absorb(*self._recent.records.read(inputs[place : place + PIECE * size]))
             yield
         if inputs and self._rows("WHERE key = ?", key) != [(key, content, seen, used)]:
             return None

@@ -14,6 +14,8 @@ from ..stepper import Input
 from .recent import FORGET_ALL, Recent, Tail
 from .store import ServiceStore, Statement
 
+_STRANGERS = 1000  # streams without a state whose notes are in memory
+
 
 class StreamNote:
     """What is known of a stream beside its state.
@@ -122,6 +124,9 @@ class StoredStreams(KeyedStreams):
             self._snapshots.move_to_end(key)
         self._moved.clear()
         self.statements.clear()
+        if len(self._notes) > len(self._snapshots) + _STRANGERS:  # records of streams that never began
+            for key in self._notes.keys() - self._snapshots.keys():
+                self.drop(key)
         if len(self._snapshots) <= self.limit:
             return
         for key in list(self._snapshots)[: len(self._snapshots) - self.limit + self.limit // 8]:

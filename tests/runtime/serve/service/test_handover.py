@@ -270,7 +270,7 @@ def test_no_model_takes_over_if_no_inputs_are_kept(folder):
 def test_a_stream_that_begins_anew_while_others_are_caught_up_loses_nothing(tmp_path, monkeypatch, order, piece):
     """It has then seen as many symbols as before, which does not mean that it has not moved."""
     monkeypatch.setattr(handover, "SLICE", 0.0)
-    monkeypatch.setattr(coming, "_PIECE", piece)
+    monkeypatch.setattr(coming, "PIECE", piece)
     old, new = MODELS["lstm"], MODELS["gru"]
     numbers, records = dict.fromkeys(order, 0), []
     for text in ("0123", "6543", "25", "31", "0246", "513"):
