@@ -52,7 +52,7 @@ class TargetData:
     behind_event: Flags | None = None
 
     @property
-    def counts(self) -> Flags:
+    def counts(self) -> AnyArray:
         """Whether the answer to each row counts: not that to an event whose gap follows; bool of shape (N,)."""
         if self.behind_event is None:
             return np.ones(len(self.inputs), bool)
