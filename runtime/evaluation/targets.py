@@ -49,7 +49,7 @@ class TargetData:
     train: AnyArray | None
     notes: tuple[str, ...]
     ahead: int = 0
-    behind_event: Flags | None = None
+    behind_event: AnyArray | None = None
 
     @property
     def counts(self) -> AnyArray:
