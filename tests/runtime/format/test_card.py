@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -205,6 +206,7 @@ def test_the_blocks_to_load_and_predict_run(name, tmp_path, monkeypatch, capsys)
 def test_the_block_to_serve_runs(name, tmp_path):
     (tmp_path / f"{name}.tflite").write_bytes(path_of(name).read_bytes())
     _, _, serve = blocks(card_of(read_model_file(path_of(name))))
+    serve = serve.replace("| stepcell serve", f"| {sys.executable} -m stepcell.cli serve")
     done = subprocess.run(["bash", "-ec", serve], cwd=tmp_path, capture_output=True, check=True, text=True)
     assert '"stream": "first"' in done.stdout
 
