@@ -60,7 +60,7 @@ export(source.model, sys.argv[1], vocabulary=source.vocabulary, name="m", sample
     reports = [json.loads((folder / "parity.json").read_bytes()) for folder in folders]
     for report in reports:  # all but the time a step takes, and what follows from it
         assert all(entry.pop("microseconds") != 0 for entry in report["parity"])
-        assert len(report.pop("recommendations")) == 4
+        assert len(report.pop("recommendations")) >= 4
     assert reports[0] == reports[1]
 
 

@@ -33,7 +33,7 @@ def store(tmp_path):
     return tmp_path / "state.db"
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_after_a_kill_at_any_moment_the_answers_are_those_of_an_undisturbed_run(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("kill")
