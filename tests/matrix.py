@@ -17,7 +17,7 @@ from pathlib import Path
 from wheels import ENVIRONMENT, ROOT, build_wheel
 
 ENVIRONMENTS = ROOT / ".venv-matrix"
-EXTRAS = "tflite,litert,onnx,plot,parquet"
+EXTRAS = "tflite,litert,onnx,plot,parquet,serve,tflm"
 
 
 def run(*command: str | Path) -> bool:

@@ -62,8 +62,10 @@ class Expiry:
         before = self._now() - self._seconds
         rows = [(to_bytes(key), before) for key in keys]
         known = service.store.count()
-        past = "DELETE FROM recent WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM streams WHERE key = ?1)"
-        service.write([("DELETE FROM streams WHERE key = ? AND used < ?", rows), (past, [(key,) for key, _ in rows])])
+        past = "DELETE FROM recent WHERE key = ? AND NOT EXISTS (SELECT 1 FROM streams WHERE key = ?)"
+        service.write(
+            [("DELETE FROM streams WHERE key = ? AND used < ?", rows), (past, [(key, key) for key, _ in rows])]
+        )
         for key in keys:
             streams.drop(key)
         count = known - service.store.count()

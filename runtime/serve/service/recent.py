@@ -33,7 +33,7 @@ INTERFACE = b"\xff"  # no key of a stream has this byte: keys are UTF-8
 FORGET_ALL: Statement = ("DELETE FROM recent", [()])
 _PUT = "INSERT OR REPLACE INTO recent VALUES (?, ?, ?)"
 # Rows all of whose records are older than a step: those before the one that has the step.
-_PRUNE = "DELETE FROM recent WHERE key = ?1 AND first < (SELECT max(first) FROM recent WHERE key = ?1 AND first <= ?2)"
+_PRUNE = "DELETE FROM recent WHERE key = ? AND first < (SELECT max(first) FROM recent WHERE key = ? AND first <= ?)"
 _TAIL_BYTES = 128  # of a tail, before it becomes a row: larger ones cost more in the note than the row does
 _CRC_BYTES = 4
 _measured: dict[str, int] = {}  # fingerprint of a model whose file does not say how long it remembers -> what it is
@@ -135,7 +135,7 @@ class Recent:
             tail.begin = seen - count
         if len(tail.content) >= _TAIL_BYTES:
             row = stored, tail.begin, _with_crc(stored, tail.begin, bytes(tail.content))
-            statements += [(_PUT, [row]), (_PRUNE, [(stored, seen - self.keep)])]
+            statements += [(_PUT, [row]), (_PRUNE, [(stored, stored, seen - self.keep)])]
             tail.begin = seen
             tail.content.clear()
         return statements

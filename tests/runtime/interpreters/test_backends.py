@@ -45,6 +45,7 @@ def without_interpreters(monkeypatch):
 
 
 @pytest.mark.tflite_runtime
+@pytest.mark.tflite_micro
 def test_every_interpreter_of_the_development_environment_works():
     assert probe_backends() == dict.fromkeys(BACKEND_NAMES)
 

@@ -138,6 +138,7 @@ def test_a_worker_replays_measures_and_steps_files(worker, backend, name):
 
 
 @pytest.mark.tflite_runtime
+@pytest.mark.tflite_micro
 def test_a_worker_without_tensorflow_finds_every_installed_interpreter(worker):
     assert worker.request("probe").value == dict.fromkeys(BACKEND_NAMES)
 

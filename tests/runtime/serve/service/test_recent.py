@@ -49,11 +49,10 @@ def test_the_inputs_are_the_last_ones_since_the_start_however_often_the_service_
         serve_records(path, run, MODEL, keep=8, commit_records=most)
         for record in run:
             symbol, sequence = record.get("symbol", ""), fed.setdefault(record["stream"], [])
-            if symbol == "?":  # skipped with all that its record says
-                continue
-            if record.get("start") or (record.get("end") and not symbol):
+            if record.get("start") or (record.get("end") and symbol in ("", "?")):
                 sequence.clear()
-            sequence += symbol
+            if symbol != "?":  # which is skipped; its sequence starts or ends all the same
+                sequence += symbol
             if record.get("end"):
                 sequence.clear()
     for key, sequence in fed.items():
