@@ -118,6 +118,9 @@ class Service:
                 self.notifier.ready(self.status.describe())
                 self.every(_STATUS_INTERVAL, lambda: self.notifier.status(self.status.describe()))
                 self._loop()
+            except BaseException:  # what cannot be kept now is not waited for: all of it comes again
+                self.stop()
+                raise
             finally:
                 self.status.ready, self.status.reason = False, "stopping"
                 self.notifier.stopping(self.status.describe())
@@ -354,8 +357,6 @@ class Service:
                 content[1].cancel()
 
     def _do_tasks(self) -> None:
-        if not self._tasks:
-            return
         now = time.monotonic()
         for place, (due, seconds, function) in enumerate(self._tasks):
             if now >= due:
