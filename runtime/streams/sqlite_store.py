@@ -179,7 +179,9 @@ class SqliteStore:
         """Return a connection to a store of the model, which is made, or brought to this schema, if need be."""
         with suppress(OSError):  # SQLite takes a file of less than a page for a new one
             if 0 < Path(self.path).stat().st_size < _SMALLEST:
-                raise DamagedStateError(f"{self.path} is cut off. Go on from an earlier copy of it, or remove it.")
+                raise DamagedStateError(
+                    f"{self.path} is cut off, or no store. Go on from an earlier copy of it, or give another file."
+                )
         with _usable(self.path, "Give another file."):
             database = sqlite3.connect(self.path, isolation_level=None)
         try:
