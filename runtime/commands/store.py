@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..common.printable import counted, printable_json
 from .options import AsJson, argument, data
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ def show(
 
     Example: stepcell store show state.db --json
     """
-    from ..common.printable import printable_json
     from ..common.terminal import print_table, print_text
     from ..streams.store_file import StoreFile
 
@@ -92,7 +92,7 @@ def forget(file: File, stream: Key) -> None:
 
     with StoreFile(file, to_write=True) as found:
         found.forget(stream)
-        print_text(f"{file}: {stream!r} is forgotten, {_counted(found.count(), 'stream')} left")
+        print_text(f"{file}: {stream!r} is forgotten, {counted(found.count(), 'stream')} left")
 
 
 @store.command()
@@ -108,7 +108,7 @@ def backup(file: File, to: Annotated[Path, argument("File of the copy; an earlie
     with StoreFile(file) as found:
         back_up(found, to)
     with StoreFile(to) as copy:
-        print_text(f"written to {to}: {_counted(copy.count(), 'stream')}, {copy.bytes:,} bytes")
+        print_text(f"written to {to}: {counted(copy.count(), 'stream')}, {copy.bytes:,} bytes")
 
 
 @store.command()
@@ -171,7 +171,6 @@ def _lines(one: StoredStream) -> list[str]:
 
 
 def _row(one: StoredStream) -> list[str]:
-    from ..common.printable import printable_json
 
     key = one.key if one.key and one.key.isprintable() else printable_json(one.key)
     if one.saved is None:
@@ -184,13 +183,13 @@ def _note(found: StoreFile) -> str:
     """Return what is said of a store under the table of its streams."""
     count, waiting = found.count(), found.undelivered()
     parts = [
-        _counted(count, "stream") + (f", the {_SHOWN} used last are shown" if count > _SHOWN else ""),
+        counted(count, "stream") + (f", the {_SHOWN} used last are shown" if count > _SHOWN else ""),
         f"{found.bytes:,} bytes", f"schema {found.version}", f"model {found.fingerprint[:12]}...",
     ]  # fmt: skip
-    parts += [f"{_counted(waiting, 'answer')} not delivered"] if waiting else []
+    parts += [f"{counted(waiting, 'answer')} not delivered"] if waiting else []
     parts += ["in use by another process"] if found.in_use else []
     lines = ["; ".join(parts)]
-    lines += [f"{name} goes on at {position}" for name, position in found.positions().items()]
+    lines += [f"{name} goes on at {printable_json(position)}" for name, position in found.positions().items()]
     return "\n".join(lines)
 
 
@@ -200,7 +199,3 @@ def _moment(seconds: float) -> str:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
     except (ValueError, OverflowError, OSError):
         return str(seconds)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -17,6 +17,11 @@ _ANY, _BUT_LAYOUT = re.compile(f"[{_CONTROL}]"), re.compile(rf"(?![\n\t])[{_CONT
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # json.dumps makes an encoder for each call
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: "1 stream", "2,000 streams"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def printable(text: str, *, one_line: bool = False) -> str:
     r"""Return `text` with its control characters written as escapes: `\x1b`, `\u202e`.
 

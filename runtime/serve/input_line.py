@@ -14,6 +14,7 @@ from ..format.vocabulary import json_text, read_symbol
 _SHOWN = 60  # characters of a line in a message
 STARTS, END = ("start", "reset"), "end"  # fields of the bounds of a sequence; both of the first say the same
 _BOUNDS = (*STARTS, END)
+_ALMOST_TRUE = ("1", "1.0", "true", "yes", "on")
 _NO_FIELDS: Mapping[str, Any] = {}
 
 
@@ -123,10 +124,20 @@ def take_bounds(found: dict[str, Any], taken: Container[str | None]) -> tuple[bo
     Args:
         found: The object.
         taken: Names of fields that are something else.
+
+    Raises:
+        InputError: One of them is almost true (1, "true"): a reset that is left out is not seen.
     """
     if found.keys().isdisjoint(_BOUNDS):
         return False, False
-    names = [name for name in _BOUNDS if found.get(name) is True and name not in taken]
+    bounds = {name: found[name] for name in _BOUNDS if name in found and name not in taken}
+    for name, value in bounds.items():
+        if value is not True and str(value).casefold() in _ALMOST_TRUE:
+            raise InputError(
+                f'"{name}" is {json.dumps(value)}, and true was perhaps meant. Write "{name}": true, or give a field '
+                "that is something else another name."
+            )
+    names = [name for name, value in bounds.items() if value is True]
     for name in names:
         del found[name]
     return any(name in names for name in STARTS), END in names

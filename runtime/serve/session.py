@@ -16,7 +16,7 @@ from ..common.errors import (
     StepcellError,
     UnknownSymbolError,
 )
-from ..common.printable import printable_json
+from ..common.printable import counted, printable_json
 from ..data.events import CSV
 from ..data.text import has_normal_words
 from ..streams.model import Model
@@ -234,7 +234,7 @@ class Session:
         parts = [f"{self._stepper.symbols} symbols seen", f"{self._lines} lines read"]
         parts += [f"{self._unknown.total} of them unknown"] if self._unknown.total else []
         parts += [f"{self._bad.total} not readable"] if self._bad.total else []
-        parts += [f"{len(streams)} streams"] if self._key is not None else []
+        parts += [counted(len(streams), "stream")] if self._key is not None else []
         parts += [f"{streams.forgotten} forgotten"] if streams.forgotten else []
         return ", ".join(parts)
 

@@ -51,7 +51,11 @@ _TABLES = (
     "CREATE TABLE recent (key BLOB NOT NULL, first INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (key, first)) "
     "WITHOUT ROWID",
 )
-PUT_STREAM = "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?)"
+# An update in place leaves the index of the keys alone: REPLACE deletes and inserts, and so writes three pages for one.
+PUT_STREAM = (
+    "INSERT INTO streams VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET state = excluded.state, "
+    "symbols_seen = excluded.symbols_seen, used = excluded.used"
+)
 
 
 class SqliteStore:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ...common.atomic_write import check_folder
 from ...common.errors import InputError, MissingPackageError, OutputError, SavedStateError, StepcellError
+from ...common.printable import counted
 from ...streams.model import Model, load
 from ...streams.store_file import StoreFile
 from ..adapters.http import listen
@@ -74,7 +75,7 @@ def _packages(options: ServeOptions) -> str:
     missing = [name for name in wanted if not _is_there(name)]
     if missing:
         raise MissingPackageError(f"{', '.join(missing)}: install them with pip install 'stepcell[serve]'.")
-    return ", ".join(wanted) + " are installed" if wanted else "none are needed"
+    return "installed: " + ", ".join(wanted) if wanted else "none are needed"
 
 
 def _is_there(name: str) -> bool:
@@ -120,7 +121,7 @@ def _store(options: ServeOptions, model: Model | None) -> str:
         return f"{path} is made at the start"
     try:
         with StoreFile(path) as found:
-            text = f"{path}, schema {found.version}, {found.count():,} streams"
+            text = f"{path}, schema {found.version}, {counted(found.count(), 'stream')}"
             if model is not None and found.fingerprint != model.manifest.fingerprint and found.count():
                 check_interface(stored_interface(found), model, str(path))
                 text += f" of the model {found.fingerprint[:12]}..., which are caught up with this one at the start"

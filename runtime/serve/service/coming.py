@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.errors import OtherModelError, SavedStateError
+from ...common.printable import counted
 from ...streams.model import Model
 from ...streams.saved_state import SavedStreams, parse_saved_streams
 from ...streams.snapshot import Snapshot, State
@@ -52,7 +53,7 @@ class Progress:
 
     def describe(self) -> str:
         """Return it in words."""
-        parts = [f"{self.streams:,} streams"]
+        parts = [counted(self.streams, "stream")]
         parts += [f"{self.exact:,} of them from the start of their sequence"] if self.exact else []
         parts += [f"{self.short:,} with fewer inputs than the model remembers"] if self.short else []
         return ", ".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -154,7 +155,7 @@ class RecordReader:
         seq = found.pop(self._seq, None)
         if seq is not None and (type(seq) is not int or not 0 <= seq < _MOST):
             raise RecordError(
-                f"{self._seq} is {str(seq)[:_SHOWN]!r}, and numbers the records of a stream: an integer from 0 on.",
+                f"{self._seq} is {json.dumps(seq)[:_SHOWN]}, and is the number of a record: an integer from 0 on.",
                 stream,
             )
         return stream, seq

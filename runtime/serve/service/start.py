@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ...common.errors import OptionError
+from ...common.printable import counted
 from ...streams.model import Model, load
 from ...streams.prediction import main_field
 from ...tasks.anomaly import Threshold, read_threshold
@@ -58,7 +59,7 @@ def serve(model: Model, options: ServeOptions, tell: Callable[[str], None]) -> i
         event = take_over_at_start(store, model, options, tell)
         service = new_service(model, options, store, tell)
         service.events += [] if event is None else [event]
-        tell(f"{options.store}: {store.count():,} streams. Serving {model.file.name}.")
+        tell(f"{options.store}: {counted(store.count(), 'stream')}. Serving {model.file.name}.")
         if options.model is not None:
             load_again = partial(load, options.model, backend=options.backend)
             reloader = Reloader(service, options.model, load_again, partial(new_engine, store, options, tell))

@@ -38,6 +38,16 @@ class Group:
     statements: Sequence[Statement] = ()
 
 
+_PUT_POSITION = (
+    "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE SET position = excluded.position, "
+    "crc = excluded.crc"
+)
+_PUT_CURSOR = (
+    "INSERT INTO outputs VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET delivered = excluded.delivered, "
+    "position = excluded.position, crc = excluded.crc"
+)
+
+
 class ServiceStore(SqliteStore):
     """A store of streams with the tables of a service.
 
@@ -62,12 +72,12 @@ class ServiceStore(SqliteStore):
             if streams:
                 database.executemany(PUT_STREAM, streams)
             if positions:
-                database.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", positions)
+                database.executemany(_PUT_POSITION, positions)
             if group.answers:
                 row = (group.number, *_checked("\n".join(group.answers)))
                 database.execute("INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)", row)
             if cursors:
-                database.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)", cursors)
+                database.executemany(_PUT_CURSOR, cursors)
                 delivered = min(cursor.group for cursor in group.cursors.values())
                 database.execute("DELETE FROM outbox WHERE number <= ?", (delivered,))
             for sql, rows in group.statements:

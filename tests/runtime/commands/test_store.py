@@ -50,7 +50,7 @@ def test_a_store_is_shown_with_its_streams_inputs_and_answers_that_wait(path):
     assert saw.split()[:2] == ["saw", "1"]
     assert note[0].startswith("2 streams; ")
     assert note[0].endswith(f"; schema 3; model {MODEL.manifest.fingerprint[:12]}...; 2 answers not delivered")
-    assert note[1] == "file:/in goes on at {'offset': 7}"
+    assert note[1] == 'file:/in goes on at {"offset": 7}'
 
 
 def test_a_store_is_shown_as_json(path):

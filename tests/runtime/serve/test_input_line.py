@@ -65,6 +65,20 @@ def test_a_line_without_symbol_and_features_is_refused(line, problem):
         parse_line(line, WIDE)
 
 
+@pytest.mark.parametrize("value", ["1", '"true"', '"Yes"', "1.0"])
+@pytest.mark.parametrize("name", ["start", "reset", "end"])
+def test_a_bound_that_is_almost_true_is_refused(name, value):
+    line = f'{{"event": "3", "speed": [0.1, 0.2], "{name}": {value}}}'
+    with pytest.raises(InputError, match=f'"{name}" is {value}, and true was perhaps meant. Write "{name}": true'):
+        parse_json_line(line, WIDE, "event", None)
+
+
+@pytest.mark.parametrize("value", ["0", "false", "null", '"2026-11-30"', "12"])
+def test_a_field_with_the_name_of_a_bound_may_be_something_else(value):
+    event = parse_json_line(f'{{"event": "3", "speed": [0.1, 0.2], "start": {value}}}', WIDE, "event", None)
+    assert not event.start
+
+
 @given(*[st.one_of(st.text(), st.integers(), st.booleans())] * 2)
 def test_a_key_and_a_symbol_may_be_any_json_scalar(key, symbol):
     line = json.dumps({"machine": key, "event": symbol, **FEATURES, "weather": "fine"})

@@ -76,7 +76,7 @@ def test_of_too_many_streams_the_one_not_seen_for_longest_is_forgotten_and_the_u
     assert seen == [("a", 1), ("b", 1), ("a", 2), ("c", 1), ("b", 1)]
     assert "There are more than 2 streams: 'b', not seen for the longest time, is forgotten" in result.stderr
     result = predict(*KEYED, "--max-streams", "1", "--state", path, input="")
-    assert "5 symbols seen, 5 lines read, 1 streams, 3 forgotten" in result.stderr
+    assert "5 symbols seen, 5 lines read, 1 stream, 3 forgotten" in result.stderr
     assert list(where(path)) == ["c", "b"]  # nothing was read, so nothing was saved
     predict(*KEYED, "--max-streams", "2", "--state", path, input=records(("d", "3")))
     assert list(where(path)) == ["b", "d"]

@@ -48,7 +48,7 @@ def test_a_service_that_would_start_is_right_and_nothing_is_changed(folder):
     assert {what for what, (is_right, _) in found.items() if not is_right} == set()
     assert list(found) == ["packages", "model", "options", "store", "input", "output", "address"]
     assert found["model"][1].startswith(f"m.tflite, {MODEL.manifest.fingerprint[:12]}..., repeats its golden sequence")
-    assert found["store"][1].endswith("schema 3, 1 streams")
+    assert found["store"][1].endswith("schema 3, 1 stream")
     assert content_of(folder) == before
 
 
