@@ -11,6 +11,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import pytest
 from support.models import DATA
 
 STEPCELL = Path(sys.executable).with_name("stepcell")
@@ -161,6 +162,7 @@ def test_closed_and_full_pipes_give_no_traceback():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_training_keeps_what_was_learned(tmp_path):
     command = [STEPCELL, "train", "echo", "--units", "4", "--out", "run"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -371,6 +371,7 @@ def test_predict_reads_features_from_lines_of_json_and_says_what_it_needs(export
     assert "pressure is missing; gap is missing" in refused.output
 
 
+@pytest.mark.slow
 def test_the_command_trains_on_named_columns(log, tmp_path):
     columns = ["--symbol", "what", "--sequence", "case", "--order", "when"]
     features = ["--feature", "speed=Speed (km/h)", "--feature", "pressure", "--gap-feature", "--time-unit", "s"]

@@ -68,6 +68,7 @@ def test_a_sequence_graph_is_proven_equal_to_keras(name, device, tmp_path):
     assert not operators & {"Loop", "Scan"}
 
 
+@pytest.mark.slow
 def test_an_export_writes_it_beside_the_other_files_and_check_proves_it(exported):
     files = {path.name: path for path in exported("lstm").files}
     assert list(files)[:3] == ["model.tflite", "model.onnx", "model.sequence.onnx"]

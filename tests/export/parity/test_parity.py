@@ -66,7 +66,7 @@ FAULTS_OF_FILES = [
     *(pytest.param("onnx", fault) for fault in [*FAULTS, "layers swapped"]),
     *(pytest.param("tflite", fault, marks=pytest.mark.slow) for fault in FAULTS[1:]),
     pytest.param("tflite", "h and c swapped"),
-    pytest.param("tflite", "layers swapped"),
+    pytest.param("tflite", "layers swapped", marks=pytest.mark.slow),
 ]
 
 

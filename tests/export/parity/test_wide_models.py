@@ -24,6 +24,7 @@ def test_every_output_is_proven_on_every_interpreter_and_at_each_single_step(exp
     assert max(p.error for p in parity) <= 1e-5
 
 
+@pytest.mark.slow
 def test_values_are_held_against_a_tolerance_of_their_own(prepared, device, tmp_path):
     model, expected = prepared("sensor").model, prepared("sensor").expected
     for precision in ("float32", "float16", "int8"):

@@ -107,6 +107,7 @@ def test_other_symbols_for_the_same_ids_translate_the_sample(memory_run, tmp_pat
     assert [stream.step(s).symbol for s in ("three", "null", "one", "two")] == ["null", "one", "two", "three"]
 
 
+@pytest.mark.slow
 def test_symbols_that_break_lines_elsewhere_go_through_the_run_folder(tmp_path):
     odd = "\f\v\x1c\x1d\x1e\x85\u2028\u2029\n\r\té🎵\\"
     problem = Text.of(odd * 20)

@@ -67,6 +67,7 @@ def test_other_variants_take_turns_with_ours():
     assert found.microseconds["another"] == 5
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_json(tmp_path):
     picture = tmp_path / "bench.png"
     options = ["bench", str(DATA / "memory.onnx"), "--backend", "onnxruntime", "--rounds", "1"]

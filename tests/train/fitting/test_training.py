@@ -19,6 +19,7 @@ from stepcell.train.fitting.updater import Updater
 WORDS = "the quick brown fox jumps over the lazy dog and then the dog jumps over the fox. " * 40
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_bit_for_bit():
     one, same, other = (fit(MEMORY, Network(units=8), Options(seed=s, max_updates=30)).model for s in (5, 5, 6))
     pairs = zip(one.get_weights(), same.get_weights(), strict=True)

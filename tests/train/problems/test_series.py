@@ -154,6 +154,7 @@ def test_a_trained_series_is_better_than_both_baselines_and_its_file_says_the_sa
     assert json.loads((folder / "metrics.json").read_text())["carried"]["mean_absolute_error"]
 
 
+@pytest.mark.slow
 def test_a_resumed_series_ends_with_the_same_weights(regression, tmp_path):
     recipe = replace(regression.recipe, xla=False, max_updates=30, evaluate_every=10)
 
