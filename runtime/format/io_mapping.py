@@ -8,6 +8,8 @@ from math import prod
 
 SYMBOL_TYPES = ("int32", "int64", "float32")  # float32: one-hot, as many elements as there are symbols
 INTEGER_TYPES = ("int32", "int64", "int8", "uint8", "int16", "bool")
+WIDE_TYPES = ("int32", "int64")  # those with integers that float32 does not hold
+LARGEST_INTEGER = 2**24  # of a state: float32 holds every integer up to it
 TENSOR_TYPES = ("float32", *INTEGER_TYPES)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..common.arrays import AnyArray
 from ..common.errors import NotFiniteError
+from ..format.io_mapping import LARGEST_INTEGER, WIDE_TYPES
 from ..format.manifest import Manifest
 from .memory import BoundCall
 
@@ -21,9 +22,13 @@ _BOUNDED = {"tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_keras2", "softsign"
 
 def not_finite(manifest: Manifest) -> NotFiniteError:
     """Return the error for a step of the model of `manifest` whose answer or next state is not finite."""
+    mapping = manifest.io_mapping
+    counts = [name for name, (_, port) in mapping.state.items() if port.dtype in WIDE_TYPES] if mapping else []
+    beyond = f", or to an integer beyond {LARGEST_INTEGER:,} in {', '.join(counts)}" if counts else ""
     return NotFiniteError(
-        f"{manifest.name} answered with what is no finite number, or came to a state that is none. The stream has not "
-        "moved. Its state has left what it was trained on: reset the stream, or check the model with: stepcell check"
+        f"{manifest.name} answered with what is no finite number, or came to a state that is none{beyond}. The stream "
+        "has not moved. Its state has left what it was trained on: reset the stream, or check the model with: stepcell "
+        "check"
     )
 
 

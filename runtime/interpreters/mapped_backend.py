@@ -12,13 +12,11 @@ import numpy as np
 
 from ..common.arrays import AnyArray, Float32
 from ..common.errors import BackendError
-from ..format.io_mapping import TensorSpec
+from ..format.io_mapping import LARGEST_INTEGER, WIDE_TYPES, TensorSpec
 from ..format.manifest import Manifest
 from .base import ArrayBackend, initial_state
 from .finite import require_finite
 from .graph_runners import Runner
-
-_LARGEST_INTEGER = 2**24  # up to here float32 holds every integer
 
 
 class MappedBackend(ArrayBackend):
@@ -79,9 +77,9 @@ class MappedBackend(ArrayBackend):
         """Return the next value of a state as its input has it: with the scale of the input, if that is another one."""
         if (source.scale, source.zero_point) != (port.scale, port.zero_point):
             array = to_tensor(from_tensor(array, port).reshape(source.shape), source)
-        if port.dtype in ("int32", "int64") and np.abs(array).max(initial=0) > _LARGEST_INTEGER:
+        if port.dtype in WIDE_TYPES and np.abs(array).max(initial=0) > LARGEST_INTEGER:
             raise BackendError(
-                f"The state {name} of {self.manifest.name} has come to an integer beyond {_LARGEST_INTEGER:,}, which "
+                f"The state {name} of {self.manifest.name} has come to an integer beyond {LARGEST_INTEGER:,}, which "
                 "is not held exactly. The stream has not moved: reset it."
             )
         return np.asarray(array, np.float32)

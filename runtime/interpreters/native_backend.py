@@ -137,8 +137,6 @@ def _compiled(file: ModelFile, *, two_phases: bool) -> Compiled:
     assert (OPERATION.itemsize, REPEATED.itemsize) == (_engine.OPERATION_BYTES, _engine.REPEATED_BYTES)
     manifest = file.manifest
     try:
-        if manifest.io_mapping is not None:
-            raise CalculationError("its graph has names of its own, since it was adopted")
         plan = plan_program(step_program(file, merge=False), manifest, two_phases=two_phases)
         assembler = Assembler(plan, halves=bool(processor.halves), bytes=bool(processor.bytes))
     except CalculationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import flatbuffers
@@ -21,7 +22,7 @@ from stepcell.export.adopt.prove_lift import prove_lift
 from stepcell.export.c.prove import prove_source
 from stepcell.export.c.source import c_source
 from stepcell.runtime import load, read_model_file
-from stepcell.runtime.common.errors import AdoptionError, NotSteppableError
+from stepcell.runtime.common.errors import AdoptionError, NotSteppableError, WrongBackendError
 from stepcell.runtime.common.run_worker import WorkerProcess
 from stepcell.runtime.doctor import diagnose, find_target
 from stepcell.runtime.format.tflite_graph import read_tflite_graph
@@ -55,8 +56,10 @@ def features_of(name, steps):
     return random.normal(size=(steps, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("backend", ["litert", "tflite"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [*product(["litert", "tflite"], NAMES), *(("native", name) for name in NAMES if name != "ring")],
+)
 def test_a_lifted_file_answers_as_the_original_with_its_hidden_state(name, backend, folder):
     original = Interpreter(model_path=str(HIDDEN / f"{name}.tflite"), num_threads=1)
     original.allocate_tensors()
@@ -124,12 +127,14 @@ def test_a_second_adoption_keeps_the_start_values(folder, tmp_path):
     assert [tensor.initial for tensor in again.manifest.state] == [-128.0]
 
 
-def test_a_lifted_file_that_counts_is_written_as_c_and_one_of_8_bits_is_refused(folder, tmp_path):
+def test_a_lifted_file_that_counts_is_written_as_c_and_what_8_bits_round_is_refused(folder, tmp_path):
     path = folder / "counter.tflite"
     results = prove_source(c_source(read_model_file(path), "cell"), path, tmp_path, steps=50, backends=["numpy"])
     assert max(each.error for each in results) < 2e-6
     with pytest.raises(NotSteppableError, match=r"rounded to few bits.*past_states \(int8\)"):
         c_source(read_model_file(folder / "ring.tflite"), "cell")
+    with pytest.raises(WrongBackendError, match=r"engine does not step ring.tflite: .* past_states \(int8\)"):
+        load(folder / "ring.tflite", backend="native")
 
 
 def test_a_quantised_state_starts_at_the_integer_that_stands_for_0(folder, tmp_path):

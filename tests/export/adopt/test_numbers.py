@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from stepcell.cli import app
 from stepcell.export.adopt import Adopted, InferredMapping, adopt
 from stepcell.runtime import FeatureMismatchError, StateMismatchError, load, read_model_file
-from stepcell.runtime.common.errors import AdoptionError
+from stepcell.runtime.common.errors import AdoptionError, StepcellError
 from stepcell.runtime.doctor import diagnose, find_target
 from stepcell.runtime.format.manifest_reader import read_manifest
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def test_chunks_are_stepped_with_constants_and_open_shapes(folder):
-    for backend in ("onnxruntime", "numpy"):
+    for backend in ("onnxruntime", "numpy", "native"):
         stream = load(folder / "mean.onnx", backend=backend).stream()
         found = [stream.step(features={"chunk": CHUNK * k}) for k in (1, 2)]
         mean = CHUNK.mean() / 10
@@ -42,7 +42,7 @@ def test_chunks_are_stepped_with_constants_and_open_shapes(folder):
 
 def test_open_shapes_of_a_tflite_file_are_set_too(tmp_path):
     adopt(DATA / "foreign" / "open.tflite", tmp_path / "m.tflite", features=["chunk"], shapes={"chunk": (1, 5)})
-    for backend in ("litert", "tflite", "numpy"):
+    for backend in ("litert", "tflite", "numpy", "native"):
         answer = load(tmp_path / "m.tflite", backend=backend).stream().step(features=CHUNK).values
         assert np.allclose(answer, np.tanh(CHUNK.mean()) * CHUNK, atol=1e-6)
 
@@ -80,10 +80,12 @@ def test_integers_of_a_state_are_counted_saved_and_set_exactly(folder, tmp_path)
         stream.state = {**stream.state, "n": [[0.5]]}
 
 
-def test_an_integer_that_float32_does_not_hold_is_an_error_and_the_stream_stays(folder):
-    stream = load(folder / "count.onnx").stream()
-    stream.state = {"total": np.zeros((1, 2)), "n": [[2.0**24]]}
-    with pytest.raises(Exception, match="beyond 16,777,216"):
+@pytest.mark.parametrize("backend", ["onnxruntime", "native"])
+def test_an_integer_that_float32_does_not_hold_is_an_error_and_the_stream_stays(folder, backend):
+    stream = load(folder / "count.onnx", backend=backend).stream()
+    stream.state = {"total": np.zeros((1, 2)), "n": [[2.0**24 - 1]]}
+    stream.step(features=[1.0, 1.0])
+    with pytest.raises(StepcellError, match=r"integer beyond 16,777,216.* stream has not moved"):
         stream.step(features=[1.0, 1.0])
     assert stream.state["n"].tolist() == [[2.0**24]]
 

@@ -229,7 +229,7 @@ def test_the_golden_sequence_has_a_reset_a_non_zero_start_and_enough_symbols():
 
 @pytest.mark.parametrize(
     ("backend", "format"),
-    [("litert", "tflite"), ("tflite", "tflite"), ("numpy", "tflite"), ("onnxruntime", "onnx"), ("numpy", "onnx")],
+    [(backend, name.rpartition(".")[2]) for backend, name in RUNTIMES],
 )
 def test_a_graph_that_stepcell_did_not_make_is_stepped_through_its_mapping(backend, format):
     model = load(path_of("adopted", format), backend=backend)

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.models import ADOPTED
+from support.models import ADOPTED, DATA
 
-from stepcell.runtime import load, read_model_file
+from stepcell.runtime import Feature, Manifest, Vocabulary, load, read_model_file
+from stepcell.runtime.format.io_mapping import IOMapping, TensorSpec
+from stepcell.runtime.interpreters.mapped_backend import to_tensor
 from stepcell.runtime.interpreters.mapped_calculation import with_step_around
 from stepcell.runtime.interpreters.numpy_backend import step_program
 from stepcell.runtime.interpreters.numpy_engine import CalculationError, build_program
@@ -58,6 +60,29 @@ def test_a_symbol_may_be_one_hot_and_a_state_may_count():
     assert stepped(program, manifest, [3, 0]).argmax(axis=1).tolist() == [3, 0]
     assert program.outputs[state.next].dtype == np.float32
     assert (program.outputs[state.next] == 2).all()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "int8", "uint8"])
+def test_an_integer_input_takes_numbers_as_to_tensor_rounds_them(dtype):
+    file, port = read_model_file(DATA / "level.onnx"), TensorSpec("x", dtype, (1, 6))
+    mapping = IOMapping("", None, TensorSpec("y", "float32", (1, 6)), logits=False, state={}, features={"x": port})
+    manifest = Manifest(
+        "m",
+        Vocabulary.none(),
+        (),
+        (),
+        "linear",
+        Vocabulary.of_ids(6),
+        features=(Feature("x", (6,)),),
+        io_mapping=mapping,
+    )
+    cast = Operation("cast", ("i",), ("f",), {"to": "float32"}, "CAST")
+    inner = Calculation({"x": Source("i", dtype, (1, 6))}, {"y": "f"}, {}, (cast,))
+    program = build_program(with_step_around(inner, replace(file, manifest=manifest)), {"x": (1, 6)})
+    numbers = np.array([2.5, -2.5, 0.49, 130.0, -130.0, 300.0], np.float32)
+    program.inputs["x"][...] = numbers
+    program.run()
+    assert np.array_equal(program.outputs[manifest.answer], to_tensor(numbers, port))
 
 
 def test_numbers_of_few_bits_are_refused_by_the_names_of_their_tensors():
