@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..runtime.common.atomic_write import atomic_write
 from ..runtime.format.model_file import ModelFile, read_model_file
 from ..runtime.worker.messages import RunResult
-from .c.arithmetic import EXACT, Arithmetic
+from .c.arithmetic import Arithmetic
 from .c.compiler import SANITIZED, CompiledStep, find_compiler
 from .c.names import check_name, name_for
 from .c.prove import against_numpy, require_all
@@ -71,6 +71,7 @@ def build_code(
     progress: Callable[[str], None],
     *,
     quantize: Sequence[str] = (),
+    fpu: bool = True,
     allow_inaccurate: Sequence[str] = (),
 ) -> CodeFiles:
     """Write the model file at `path` as code into `workdir`, and compare it with the expected runs.
@@ -82,7 +83,8 @@ def build_code(
         workdir: A folder.
         progress: Called with a text at the start of each piece of work.
         quantize: With "int8" there is C with int8 weights beside that of float32.
-        allow_inaccurate: Precisions that are written even beyond their tolerance.
+        fpu: False: C looks up tanh, sigmoid and softmax in tables. It has to keep the tolerance of int8 then.
+        allow_inaccurate: Precisions that are written even beyond their tolerance; "int8" goes for tables too.
 
     Raises:
         NotSteppableError: There is no code for something in the file.
@@ -94,9 +96,9 @@ def build_code(
     texts: dict[str, str] = {}
     parity: list[Parity] = []
     notes: list[str] = []
-    arithmetics = {name: EXACT} if "c" in formats else {}
+    arithmetics = {name: Arithmetic(tables=not fpu)} if "c" in formats else {}
     if _has_int8(formats, quantize):
-        arithmetics[f"{name}_{INT8}"] = Arithmetic(int8=True)
+        arithmetics[f"{name}_{INT8}"] = Arithmetic(int8=True, tables=not fpu)
     for stem, arithmetic in arithmetics.items():
         source = c_source(file, stem, arithmetic)
         texts |= {f"{stem}.h": source.header, f"{stem}.c": source.body}
@@ -138,32 +140,26 @@ def _proven_c(file: ModelFile, source: CSource, expected: Expected, allow_inaccu
         for spec in specs.values():
             sanitized.trace(first_steps(spec, _SANITIZED_STEPS))
         traces = {start: compiled.trace(spec) for start, spec in specs.items()}
-    runtime = f"C, {find_compiler().version}"
+    runtime = ", ".join(["C", find_compiler().version, *(["no FPU"] if source.arithmetic.tables else [])])
     if source.arithmetic.is_exact:
         return _compare(file, expected, traces, "c", runtime)
     require_all(source, f"{source.name}.c", against_numpy(file, source.arithmetic, specs, traces))
-    return _compare(file, expected, traces, "c", runtime, INT8, allow_inaccurate=allow_inaccurate)
+    results = [compare(expected, start, trace, "c", "c", INT8, runtime=runtime) for start, trace in traces.items()]
+    if not allow_inaccurate:
+        remedy = (
+            f"Nothing was written. Leave out {source.arithmetic.option}, or have it as it is with: --allow-inaccurate "
+            f"{INT8}"
+        )
+        require(expected, Path(f"{source.name}.c"), results, file.manifest.vocabulary, remedy)
+    # Tables alone leave the weights as they are; the tolerance is that of int8 for want of a closer one.
+    return results if source.arithmetic.int8 else [replace(each, quantization=FLOAT32) for each in results]
 
 
 def _compare(
-    file: ModelFile,
-    expected: Expected,
-    traces: Mapping[str, RunResult],
-    format: str,
-    runtime: str,
-    quantization: str = FLOAT32,
-    *,
-    allow_inaccurate: bool = False,
+    file: ModelFile, expected: Expected, traces: Mapping[str, RunResult], format: str, runtime: str
 ) -> list[Parity]:
-    results = [
-        compare(expected, start, trace, format, format, quantization, runtime=runtime)
-        for start, trace in traces.items()
-    ]
-    remedy = "Nothing was written."
-    if quantization != FLOAT32:
-        remedy += f" Leave out --quantize {quantization}, or have it as it is with: --allow-inaccurate {quantization}"
-    if not allow_inaccurate:
-        require(expected, Path(file_name(format, quantization)), results, file.manifest.vocabulary, remedy)
+    results = [compare(expected, start, trace, format, format, runtime=runtime) for start, trace in traces.items()]
+    require(expected, Path(file_name(format, FLOAT32)), results, file.manifest.vocabulary, "Nothing was written.")
     return results
 
 

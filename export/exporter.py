@@ -32,6 +32,7 @@ from .ops.precision import (
     FLOAT32,
     SEQUENCE,
     check_formats,
+    check_fpu,
     check_quantizations,
     container_of,
     file_name,
@@ -80,6 +81,7 @@ def export(
     formats: Sequence[str] | None = None,
     target: str | None = None,
     quantize: Sequence[str] = (),
+    fpu: bool = True,
     allow_inaccurate: Sequence[str] = (),
     sequence: bool = False,
     one_hot: bool = False,
@@ -110,8 +112,9 @@ def export(
         target: "tflm": write model.tflm.tflite for TensorFlow Lite Micro, and a C header beside it.
         quantize: "float16", "int8" or both: files with smaller weights, beside those of float32. C there is in int8:
             NAME_int8.h and NAME_int8.c. For a target "int8", "int16" or both.
+        fpu: Write C for a core with floating point unit; False: tanh, sigmoid and softmax are looked up in tables.
         allow_inaccurate: Precisions of `quantize` that are written even beyond their tolerance; the figures stand in
-            the file.
+            the file. "int8" goes for C without FPU too.
         sequence: Write model.sequence.onnx too, a graph of whole sequences.
         one_hot: The model's input is one-hot vectors (B, T, V) and is to be stepped by id.
         values: The numbers of the main output are returned as they are; they are no probabilities. Without it they are
@@ -143,6 +146,7 @@ def export(
         SourceError: tf_keras cannot read the old file that the model was rebuilt from.
         OutputError: The folder cannot be written.
         WrongFormatError: There is no such format or precision.
+        OptionError: `fpu` is False, and no C is to be written.
 
         Whatever is raised, nothing has been written.
     """
@@ -152,6 +156,7 @@ def export(
     quantizations = check_quantizations(quantize, formats or FORMATS)
     allowed = check_quantizations(allow_inaccurate, formats or FORMATS)
     code = [format for format in given_formats if format in CODE_FORMATS]
+    check_fpu(fpu, code)
     code_names = code_file_names(code, name or model.name, quantizations) if code else []
     kinds = [(format, FLOAT32) for format in (*formats, *([SEQUENCE] if sequence else []))]
     kinds += [(f, precision) for precision in quantizations for f in formats if precision in quantizations_of(f)]
@@ -208,7 +213,7 @@ def export(
                     build_file(prepared, base, FLOAT32, workdir, given)
                 printed = build_code(
                     workdir / file_name(base, FLOAT32), code, expected.result(), workdir, progress,
-                    quantize=quantizations, allow_inaccurate=allowed,
+                    quantize=quantizations, fpu=fpu, allow_inaccurate=allowed,
                 )  # fmt: skip
         rebuilt = proof.result() if proof else None
         _require_all(proven, {file_name(*kind): kind[1] for kind in kinds})

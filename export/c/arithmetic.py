@@ -48,6 +48,11 @@ class Arithmetic:
         """The names of what differs from float32 as in the file: "int8", "no FPU"."""
         return [name for name, chosen in (("int8", self.int8), ("no FPU", self.tables)) if chosen]
 
+    @property
+    def option(self) -> str:
+        """The option that makes it coarse."""
+        return "--quantize int8" if self.int8 else "--no-fpu"
+
 
 EXACT = Arithmetic()
 

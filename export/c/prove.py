@@ -222,8 +222,7 @@ def require_all(source: CSource, name: str, results: Sequence[Comparison]) -> No
     listed = "\n".join(f"  - {each.runtime}, {each.start}: {each.problem}" for each in wrong)
     remedy = "Nothing was written."
     if all(each.missed for each in wrong):
-        option = "--quantize int8" if source.arithmetic.int8 else "--no-fpu"
-        remedy += f" Leave out {option}, or have it as it is with: --allow-inaccurate"
+        remedy += f" Leave out {source.arithmetic.option}, or have it as it is with: --allow-inaccurate"
     raise ParityError(
         f"The C of {name} answers otherwise than the file, within {wrong[0].steps} steps:\n{listed}\n{remedy}"
     )

@@ -41,6 +41,9 @@ def export(
     quantize: Annotated[list[opt.Quantization] | None, opt.output(
         "Write smaller files with weights of this precision too; repeatable. int16, of --target tflm alone: weights "
         "of 8 bits, products of 16.", "float32 alone")] = None,
+    no_fpu: Annotated[bool, opt.output(
+        "With --format c, for a core without floating point unit: look up tanh, sigmoid and softmax in tables.",
+        flag="--no-fpu")] = False,
     sequence: Annotated[bool, opt.output(
         "Write model.sequence.onnx too, which is faster on long histories.", flag="--sequence")] = False,
     as_json: opt.AsJson = False,
@@ -80,12 +83,14 @@ def export(
     from ...runtime.common.errors import OptionError
     from ...runtime.common.terminal import import_silently, print_table, print_text, status
     from ...runtime.format.vocabulary import Vocabulary, read_vocabulary
+    from ..ops.precision import check_fpu
     from ..parity.device_process import micro_backends
     from ..parity.sample_file import check_sample
     from ..sources.custom_code import import_custom
     from ..sources.run_folder import read_state_file
     from ..sources.source import read_source
 
+    check_fpu(not no_fpu, [one.value for one in format or ()])
     if label and labels:
         raise OptionError(f"--label and --labels {labels} both name the labels: give one of them.")
     if custom:
@@ -108,7 +113,7 @@ def export(
         exported = export_model(
             read.model, out, vocabulary=read.vocabulary, labels=read.labels, name=name or read.name,
             formats=[one.value for one in format or ()] or None, target=target and target.value,
-            quantize=[one.value for one in quantize or ()],
+            quantize=[one.value for one in quantize or ()], fpu=not no_fpu,
             allow_inaccurate=[one.value for one in allow_inaccurate or ()], sequence=sequence, one_hot=one_hot,
             values=values or read.values, training=read.training, sample=sample or read.sample,
             sample_features=None if sample else read.sample_features, initial_state=start, warm_up=warm_up, steps=steps,

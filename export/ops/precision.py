@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ...runtime.common.arrays import Float32
-from ...runtime.common.errors import NotSteppableError, WrongFormatError
+from ...runtime.common.errors import NotSteppableError, OptionError, WrongFormatError
 from ...runtime.format.model_file import FORMATS
 
 FLOAT32, FLOAT16, INT8, INT16 = "float32", "float16", "int8", "int16"
@@ -97,6 +97,12 @@ def check_formats(given: Sequence[str]) -> list[str]:
     if not names or not set(names) <= set(known):
         raise WrongFormatError(f"The formats are {names}; give some of {', '.join(known)}.")
     return names
+
+
+def check_fpu(fpu: bool, formats: Sequence[str]) -> None:
+    """Raise OptionError if C is to do without a floating point unit, and none is to be written."""
+    if not fpu and "c" not in formats:
+        raise OptionError("--no-fpu is about C, which is not to be written. Give --format c too, or leave it out.")
 
 
 def format_of_target(target: str) -> str:

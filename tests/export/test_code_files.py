@@ -7,7 +7,9 @@ import subprocess
 
 import keras
 import pytest
+from typer.testing import CliRunner
 
+from stepcell.cli import app
 from stepcell.export import export
 from stepcell.export.c.compiler import find_compiler
 from stepcell.runtime.common.errors import WrongFormatError
@@ -48,6 +50,25 @@ def test_c_with_int8_weights_stands_beside_that_of_float32(model, tmp_path):
     assert [path.name for path in exported.files] == ["cell.h", "cell.c", "cell_int8.h", "cell_int8.c", "parity.json"]
     assert {(entry.format, entry.quantization) for entry in exported.parity} == {("c", "float32"), ("c", "int8")}
     assert "static const int8_t cell_int8_w" in (tmp_path / "cell_int8.c").read_text()
+
+
+@pytest.mark.slow
+def test_c_without_fpu_takes_tables_with_both_kinds_of_weights(model, tmp_path):
+    exported = export(model, tmp_path, formats=["c"], quantize=["int8"], fpu=False, name="cell", steps=200)
+    assert {(entry.quantization, entry.runtime.endswith("no FPU")) for entry in exported.parity} == {
+        ("float32", True), ("int8", True),
+    }  # fmt: skip
+    assert 1e-6 < max(entry.max_abs_error for entry in exported.parity if entry.quantization == "float32") < 1e-3
+    for name in ("cell", "cell_int8"):
+        assert f"{name}_curve_table" in (tmp_path / f"{name}.c").read_text()
+
+
+def test_c_without_fpu_is_refused_where_no_c_is_written(tmp_path):
+    (tmp_path / "m.keras").touch()
+    arguments = ["export", str(tmp_path / "m.keras"), "--out", str(tmp_path / "out"), "--no-fpu"]
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, "Give --format c too" in done.output) == (2, True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_formats_that_do_not_exist_are_refused_with_those_that_do(model, tmp_path):
