@@ -162,13 +162,14 @@ def demo(
         check_file(page)
     train_problem(Memory.conflicting, run, units=20, seed=seed)
     from stepcell.export import export, parity_table, read_source
+    from stepcell.export.model_files import available_formats
     from stepcell.export.parity.report import answers_table
 
     source = read_source(run)
     with status() as progress:
         exported = export(
-            source.model, out, vocabulary=source.vocabulary, name="memory", training=source.training, steps=steps,
-            progress=progress,
+            source.model, out, vocabulary=source.vocabulary, name="memory", formats=available_formats(),
+            training=source.training, steps=steps, progress=progress,
         )  # fmt: skip
     print()
     print_table(*parity_table(exported.parity))

@@ -25,8 +25,7 @@ from ..runtime.format.tensor_specs import EVERY_STEP
 from ..runtime.format.vocabulary import Vocabulary
 from .code_files import build_code, code_file_names
 from .layers.keras_graph import KerasModel
-from .model_files import ProvenFile, build_file, prove_file
-from .onnx.sequence import check_sequence_graph
+from .model_files import ProvenFile, build_file, check_packages, prove_file
 from .ops.precision import (
     CODE_FORMATS,
     FLOAT32,
@@ -142,6 +141,7 @@ def export(
         UnknownSymbolError: The sample or the warm-up holds a symbol that the vocabulary does not.
         FeatureMismatchError: The features of the sample are not those that the model reads.
         NoInterpreterError: No interpreter is installed to prove a file on.
+        MissingPackageError: .onnx files are wanted, and onnx or tf2onnx is not installed.
         ParityError: A file does not answer as Keras does, or a model rebuilt from an old file not as tf_keras does.
         SourceError: tf_keras cannot read the old file that the model was rebuilt from.
         OutputError: The folder cannot be written.
@@ -160,6 +160,7 @@ def export(
     code_names = code_file_names(code, name or model.name, quantizations) if code else []
     kinds = [(format, FLOAT32) for format in (*formats, *([SEQUENCE] if sequence else []))]
     kinds += [(f, precision) for precision in quantizations for f in formats if precision in quantizations_of(f)]
+    check_packages(dict.fromkeys(format for format, _ in kinds))
     names = [file_name(*kind) for kind in kinds]
     headers = [str(Path(name).with_suffix(".h")) for name in names if micro and name.endswith(micro)]
     of_micro = micro_backends() if micro else ()
@@ -172,6 +173,8 @@ def export(
             initial_state=initial_state, warm_up=warm_up, window=window, carried=carried,
         )  # fmt: skip
         if sequence:
+            from .onnx.sequence import check_sequence_graph
+
             check_sequence_graph(prepared.step_function, prepared.manifest.name)
         backends = {
             format: of_micro if format == micro else installed_backends(container_of(format), quantizations)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from ..runtime.common.atomic_write import atomic_write
-from ..runtime.common.errors import ParityError
+from ..runtime.common.errors import MissingPackageError, ParityError
 from ..runtime.format.manifest import Manifest
-from ..runtime.format.model_file import ONNX, TFLITE, pack, read_model_file, unpack
+from ..runtime.format.model_file import FORMATS, ONNX, TFLITE, pack, read_model_file, unpack
 from ..runtime.format.tensor_specs import Inputs, MicroGraph
 from .c.micro_header import micro_header
-from .onnx.convert import onnx_payload
-from .onnx.sequence import sequence_payload
 from .ops.golden import with_measured_tolerance
 from .ops.precision import FEW_BITS, FLOAT32, SEQUENCE, TFLM, container_of, file_name
 from .parity.check import measure, require
@@ -25,11 +24,11 @@ from .parity.golden import golden_of
 from .parity.parity import Parity
 from .parity.sample_inputs import typical_inputs
 from .prepare import PreparedModel
+from .step_function.build import StepFunction
 from .tflite.convert import tflite_payload
 from .tflite.micro import micro_payload
 
-# Format -> function of step function and precision that returns the graph and the operators it requires.
-CONVERTERS = {TFLITE: tflite_payload, ONNX: onnx_payload, SEQUENCE: sequence_payload}
+_ONNX_PACKAGES = ("onnx", "tf2onnx")  # only files of ONNX need them: TensorFlow alone brings all that .tflite files do
 _TYPICAL_STEPS = 1_000  # over which the range of each integer is measured
 _SEED = 18
 
@@ -76,6 +75,42 @@ class ProvenFile:
     notes: tuple[str, ...] = ()
 
 
+def available_formats() -> list[str]:
+    """Return the formats of model files that the packages installed here can write."""
+    return [format for format in FORMATS if not _missing_packages(format)]
+
+
+def check_packages(formats: Collection[str]) -> None:
+    """Make sure that the packages are installed that writing `formats` needs.
+
+    Raises:
+        MissingPackageError: One is not. It is named, with the ways out.
+    """
+    for format in formats:
+        if missing := _missing_packages(format):
+            raise MissingPackageError(
+                f"Writing .{format} files needs {' and '.join(missing)}: pip install 'stepcell[export]'. "
+                "Or write .tflite files alone: --format tflite. Nothing was written."
+            )
+
+
+def _missing_packages(format: str) -> list[str]:
+    return [name for name in _ONNX_PACKAGES if container_of(format) == ONNX and find_spec(name) is None]
+
+
+def _convert(step_function: StepFunction, format: str, precision: str) -> tuple[bytes, dict[str, int]]:
+    """Return the graph of a step function, and the versions of operators that it requires."""
+    if format == TFLITE:
+        return tflite_payload(step_function, precision)
+    if format == SEQUENCE:
+        from .onnx.sequence import sequence_payload
+
+        return sequence_payload(step_function, precision)
+    from .onnx.convert import onnx_payload
+
+    return onnx_payload(step_function, precision)
+
+
 def build_file(
     prepared: PreparedModel, format: str, precision: str, workdir: Path, sample: Inputs | None = None
 ) -> BuiltFile:
@@ -89,7 +124,7 @@ def build_file(
         payload, requires = micro_payload(prepared.step_function, precision, _typical(prepared, sample))
         micro = MicroGraph(0, tuple(prepared.manifest.graph_inputs()), tuple(prepared.manifest.graph_outputs()))
     else:
-        payload, requires = CONVERTERS[format](prepared.step_function, precision)
+        payload, requires = _convert(prepared.step_function, format, precision)
     manifest = replace(
         prepared.manifest,
         golden=golden_of(prepared.step_function, precision, sample),

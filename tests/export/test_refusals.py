@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from stepcell.export import LayerStep, NotSteppableError, build_step_function, step_rule
+from stepcell.export import LayerStep, NotSteppableError, build_step_function, export, model_files, step_rule
 from stepcell.export.prepare import prepare
 from stepcell.runtime import VocabularyError
+from stepcell.runtime.common.errors import MissingPackageError
 
 L = keras.layers
 SOFTMAX = {"activation": "softmax"}
@@ -222,3 +223,13 @@ def test_what_only_follows_from_a_layer_that_cannot_be_stepped_is_not_listed():
         build_step_function(keras.Model(symbol, [backwards, L.Reshape((-1, 3, 1))(backwards)]))
     problems = [line for line in str(refusal.value).splitlines() if line.startswith("  - ")]
     assert [problem.split(" (")[0] for problem in problems] == ["  - mine", "  - backwards"]
+
+
+def test_onnx_files_without_their_converter_are_refused_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_files, "find_spec", lambda name: None)
+    model = sequential(L.Embedding(6, 4), L.GRU(3, return_sequences=True), L.Dense(6, **SOFTMAX))
+    message = r"Writing \.onnx files needs onnx and tf2onnx: pip install 'stepcell\[export\]'. .*--format tflite"
+    with pytest.raises(MissingPackageError, match=message):
+        export(model, tmp_path / "out", steps=20)
+    assert not (tmp_path / "out").exists()
+    assert model_files.available_formats() == ["tflite"]

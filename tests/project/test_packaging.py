@@ -155,6 +155,40 @@ def test_every_package_that_is_imported_is_declared():
     assert {names.get(name, name) for name in foreign} - declared == set()
 
 
+def test_the_demo_installs_training_and_one_interpreter_and_nothing_else():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^\.venv-demo/\.ready:.*\n((?:\t.+\n)+)", makefile, re.M)[1]
+    (extras,) = re.findall(r"-e '\.\[(.+?)\]'", recipe)
+    assert "--group" not in recipe
+    wanted = {"typer", "rich", "keras", "tensorflow", "tensorflow-cpu", "tflite-runtime", "ai-edge-litert", "numpy"}
+    assert set().union(*map(packages_of, extras.split(","))) == wanted
+
+
+@pytest.mark.slow
+def test_the_demo_trains_and_proves_tflite_files_without_packages_of_other_extras(tmp_path):
+    other = set().union(*map(packages_of, ["export", "search", "plot", "onnx", "litert", "parquet", "serve"]))
+    modules = {each.replace("-", "_") for each in other} - {
+        "typer",
+        "rich",
+        "tensorflow",
+        "keras",
+        "flatbuffers",
+        "h5py",
+    }
+    assert {"onnx", "tf2onnx", "tf_keras", "optuna", "matplotlib", "onnxruntime"} <= modules
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({modules}))
+from stepcell.cli import main
+sys.argv = ["stepcell", "demo", "--steps", "200"]
+main()
+"""
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "model.tflite" in shown
+    assert sorted(path.name for path in (tmp_path / "build/memory").iterdir()) == ["model.tflite", "parity.json"]
+
+
 def test_constraints_pin_every_package_that_is_declared():
     pins = {distribution(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
     development = {distribution(each) for group in GROUPS.values() for each in group if isinstance(each, str)}

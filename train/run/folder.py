@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,7 +241,7 @@ def _describe_plan(problem: Problem, network: Network, options: Options) -> dict
         "unknown": problem.vocabulary.unknown,
         "labels": None if problem.labels is None else list(problem.labels.symbols),
         "values": None if problem.data is None or problem.data.values is None else list(problem.data.values.names),
-        "packages": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
+        "packages": {name: import_module(name).__version__ for name in ("tensorflow", "keras", "numpy")},
         "recipe": asdict(problem.recipe),
     }
 
