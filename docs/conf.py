@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import typer
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 from typer.cli import get_docs_for_click
 
 import stepcell
@@ -16,6 +18,7 @@ from stepcell.runtime.common.terminal import import_silently
 
 sys.path.insert(0, str(Path(__file__).parent))
 from make_reference import with_directives
+from state_picture import state_picture
 
 import_silently("tensorflow")  # before autodoc does, and without its remarks
 
@@ -30,6 +33,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 80  # a parameter on each line of a longer one
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
@@ -38,11 +42,14 @@ napoleon_use_ivar = True
 smartquotes = False  # quotation marks here are those of Python
 
 html_theme = "furo"  # brings its scripts and no fonts: the site is whole without a network
-html_static_path, html_css_files = ["static"], ["wrap.css"]
+html_static_path, html_css_files = ["static"], ["site.css"]
+html_search_scorer = str(Path(__file__).parent / "search_scorer.js")
 html_title = f"stepcell {release}"
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"top_of_page_buttons": []}
+
+_ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
 
 
 def add_commands(_: Sphinx, page: str, source: list[str]) -> None:
@@ -61,7 +68,31 @@ def add_docstrings(_: Sphinx, page: str, source: list[str]) -> None:
         source[0] = with_directives(source[0])
 
 
+def shorten_types(*event: object) -> tuple[str | None, str | None]:
+    """Name a type of numpy that would be shown as the ten types that it stands for."""
+    signature, returned = (text and str(text).replace(_ARRAY_LIKE, "ArrayLike") for text in event[-2:])
+    return signature, returned
+
+
+def add_names(_: Sphinx, page: str, source: list[str]) -> None:
+    """Put the everyday names of what a section is about into the index, which the search looks at first."""
+    source[0] = re.sub(
+        r"<!-- also called: (.+?) -->",
+        lambda found: "```{index} " + ", ".join(f"! {name}" for name in found[1].replace("\n", " ").split(", ")) + "\n```",
+        source[0],
+        flags=re.DOTALL,
+    )
+
+
+def add_picture(_: Sphinx, page: str, source: list[str]) -> None:
+    """Put the picture of a state into the first page."""
+    source[0] = source[0].replace("<!-- state over time -->", state_picture())
+
+
 def setup(app: Sphinx) -> None:
-    """Tell Sphinx of both."""
+    """Tell Sphinx of them."""
     app.connect("source-read", add_commands)
     app.connect("source-read", add_docstrings)
+    app.connect("source-read", add_names)
+    app.connect("autodoc-process-signature", shorten_types)
+    app.connect("source-read", add_picture)
