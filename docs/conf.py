@@ -76,12 +76,12 @@ def shorten_types(*event: object) -> tuple[str | None, str | None]:
 
 def add_names(_: Sphinx, page: str, source: list[str]) -> None:
     """Put the everyday names of what a section is about into the index, which the search looks at first."""
-    source[0] = re.sub(
-        r"<!-- also called: (.+?) -->",
-        lambda found: "```{index} " + ", ".join(f"! {name}" for name in found[1].replace("\n", " ").split(", ")) + "\n```",
-        source[0],
-        flags=re.DOTALL,
-    )
+
+    def entries(found: re.Match[str]) -> str:
+        names = " ".join(found[1].split()).split(", ")
+        return "```{index} " + ", ".join(f"! {name}" for name in names) + "\n```"
+
+    source[0] = re.sub(r"<!-- also called: (.+?) -->", entries, source[0], flags=re.DOTALL)
 
 
 def add_picture(_: Sphinx, page: str, source: list[str]) -> None:

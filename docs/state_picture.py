@@ -1,4 +1,4 @@
-"""The picture on the first page: the state of a network over time, drawn from a checked-in model file by its runtime."""
+"""The picture on the first page: the state of a network over time, drawn from a model file of the tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def state_picture() -> str:
     panels = [
         _panel(f"Stream A begins with {SEQUENCES[0][0]}", SEQUENCES[0], first, expected_first),
         _panel(f"Stream B begins with {SEQUENCES[1][0]}", SEQUENCES[1], second, expected_second),
-        _panel("A − B: the memory", unlike, difference, ""),
+        _panel("A - B: the memory", unlike, difference, ""),
     ]
     return '<div class="state-over-time">' + "".join(panels) + "</div>"
 
