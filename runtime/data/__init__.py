@@ -15,6 +15,7 @@ from .event_row import EventRow, RowParser
 from .events import FORMATS, EventsReader
 from .features import FeatureColumns, FeatureStats
 from .for_model import DATA_FORMATS, ModelReader, reader_for_model
+from .inherited import Inherited
 from .recording import Reader, Recording
 from .split import TIME, HeldOut
 from .text import SymbolsReader, TextReader
@@ -33,6 +34,7 @@ __all__ = [
     "FeatureColumns",
     "FeatureStats",
     "HeldOut",
+    "Inherited",
     "ModelReader",
     "Reader",
     "Recording",

@@ -13,6 +13,7 @@ from ..common.errors import CorpusError
 from ..format.vocabulary import Vocabulary
 from .encoded import EncodedSequences, encode_sequences
 from .features import FeatureStats
+from .inherited import Inherited
 from .learned import LearnedData, without_learned
 from .recording import NO_SYMBOL, Reader, Recording
 from .split import HeldOut
@@ -34,6 +35,7 @@ class Corpus:
         min_count: A symbol that occurs less often in `train` is unknown.
         reader: The reader of the file; None: the data come from no file.
         split: How the parts were split; None: they were given as two.
+        inherited: What comes from an earlier training; None: nothing.
     """
 
     train: Recording
@@ -43,11 +45,13 @@ class Corpus:
     min_count: int = 1
     reader: Reader | None = None
     split: HeldOut | None = None
+    inherited: Inherited | None = None
 
     @classmethod
     def of(
         cls, recording: Recording, *, end: str | None = None, min_count: int | None = 1, max_symbols: int = MAX_SYMBOLS,
         reader: Reader | None = None, split: HeldOut | None = None, closed: bool = False,
+        inherited: Inherited | None = None,
     ) -> Corpus:  # fmt: skip
         """Split a recording and choose its vocabulary.
 
@@ -60,6 +64,7 @@ class Corpus:
             reader: The reader of `recording`.
             split: The split; None: a tenth is held out.
             closed: No other symbols than those of `recording` exist, for example the characters of a text.
+            inherited: What comes from an earlier training, its end symbol too; None: nothing.
 
         Raises:
             CorpusError: No data are left for training or evaluation, or there are too many symbols.
@@ -68,6 +73,8 @@ class Corpus:
         train, held_out = split.split(recording)
         if min_count is None:
             min_count = _min_count(train, max_symbols)
+        if inherited is not None:
+            return cls._inheriting(inherited, train, held_out, min_count, max_symbols, reader, split)
         symbols = recording.symbols if closed and min_count == 1 else None
         vocabulary = _vocabulary(train, end, min_count, max_symbols, symbols)
         return cls(train, held_out, vocabulary, end, min_count, reader, split)
@@ -75,7 +82,7 @@ class Corpus:
     @classmethod
     def of_parts(
         cls, train: Recording, held_out: Recording, *, end: str | None = None, min_count: int | None = 1,
-        max_symbols: int = MAX_SYMBOLS, reader: Reader | None = None,
+        max_symbols: int = MAX_SYMBOLS, reader: Reader | None = None, inherited: Inherited | None = None,
     ) -> Corpus:  # fmt: skip
         """Return the corpus of two recordings; see `of`.
 
@@ -89,16 +96,30 @@ class Corpus:
         held_out, _, note = without_learned(LearnedData.of(train), held_out)
         if note:
             train = replace(train, remarks=(*train.remarks, f"{held_out.source}: {note}"))
+        if inherited is not None:
+            return cls._inheriting(inherited, train, held_out, min_count, max_symbols, reader, None)
         vocabulary = _vocabulary(train, end, min_count, max_symbols, None)
         return cls(train, held_out, vocabulary, end, min_count, reader)
 
+    @classmethod
+    def _inheriting(
+        cls, inherited: Inherited, train: Recording, held_out: Recording, min_count: int, max_symbols: int,
+        reader: Reader | None, split: HeldOut | None,
+    ) -> Corpus:  # fmt: skip
+        vocabulary, remark = inherited.vocabulary_of(train, held_out, min_count, max_symbols)
+        if remark:
+            train = replace(train, remarks=(*train.remarks, remark))
+        return cls(train, held_out, vocabulary, inherited.end, min_count, reader, split, inherited)
+
     @cached_property
     def feature_stats(self) -> tuple[FeatureStats, ...]:
-        """Statistics of the features in the training data.
+        """Statistics by which features are normalised: those of the training data, or of an earlier training.
 
         Raises:
             CorpusError: A feature is constant, or varies too little for float32.
         """
+        if self.inherited is not None:
+            return self.inherited.stats
         return () if self.train.features is None else self.train.features.stats()
 
     @property

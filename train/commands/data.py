@@ -53,6 +53,7 @@ def text(
     max_symbols: _MaxSymbols = 10_000,
     end: opt.End = "<end>",
     encoding: opt.Encoding = None,
+    inherited: Any = None,
 ) -> Any:  # fmt: skip
     """Learn the next character, byte or word of a text; the end of the text is held out for evaluation.
 
@@ -64,7 +65,7 @@ def text(
     share, held_out_file = _held_out(held_out)
     HeldOut(share)  # which checks it before the file is read
     reader = TextReader(unit or "character", encoding or "utf-8", end or None)
-    return Text.from_file(file, share, reader, min_count, max_symbols, held_out_file)
+    return Text.from_file(file, share, reader, min_count, max_symbols, held_out_file, inherited)
 
 
 def series(
@@ -93,6 +94,8 @@ def series(
     split: _Split = None,
     loss: Annotated[Literal["mse", "mae", "huber"], opt.training(
         "Error to reduce: squared, absolute, or squared within one standard deviation and absolute beyond.")] = "mse",
+    inherited: Any = None,
+    scaling: Any = None,
 ) -> Any:  # fmt: skip
     """Learn to forecast a value of a time series, or to compute it from other columns (regression).
 
@@ -112,7 +115,10 @@ def series(
         (), sequence, order, format, delimiter, header is not False, encoding or "utf-8", time_format,
         features=features, time_unit=time_unit, time_zone=time_zone, bad_lines=bad_lines,
     )  # fmt: skip
-    return Series.from_file(file, reader, value, ahead=ahead, loss=loss, split=part, held_out_file=held_out_file)
+    return Series.from_file(
+        file, reader, value, ahead=ahead, loss=loss, split=part, held_out_file=held_out_file, inherited=inherited,
+        scaling=scaling,
+    )  # fmt: skip
 
 
 def events(
@@ -143,11 +149,13 @@ def events(
         "Weight of rare symbols in training; 0: off, 1: inverse class frequency.")] = 0.0,
     symbol_weight: Annotated[list[str] | None, opt.data(
         "Weight of a symbol in training, relative to the others; repeatable.", metavar="SYMBOL=FACTOR")] = None,
+    inherited: Any = None,
 ) -> Any:  # fmt: skip
     """Learn the next event of each sequence in a file, or its label; some sequences are held out for evaluation.
 
     Example: stepcell train events log.csv --symbol activity --sequence case --order time --out runs/log
     Example: stepcell train events log.csv --symbol activity --sequence case --label outcome --out runs/outcome
+    Example: stepcell train events new.csv --from runs/log --out runs/log2
     """
     from ...runtime.common.errors import raise_if_any
     from ...runtime.data import EventsReader, features_of
@@ -164,7 +172,7 @@ def events(
         time_zone,
     )  # fmt: skip
     values: dict[str, Any] = {
-        "split": part, "held_out_file": held_out_file,
+        "split": part, "held_out_file": held_out_file, "inherited": inherited,
         "min_count": min_count, "max_symbols": max_symbols, "class_balance": class_balance,
         "symbol_weights": {name: float(factor) for name, _, factor in pairs},
     }  # fmt: skip

@@ -14,10 +14,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ...runtime.commands.options import AsJson, Seed, output, panel, training
+from .base import base_run
 from .data import events, series, text
 from .problems import alphabet, echo, memory, order, reber, recall, replay
 
 network = panel("Network")
+_BASE = ("from_run", "grow")  # options of `base_run`
 _RECIPE = "recipe of the problem"
 
 
@@ -52,11 +54,12 @@ def train_problem(
         "no search", min=1, metavar="TRIALS")] = None,
     resume: Annotated[bool, training("Continue the interrupted run in --out.", flag="--resume")] = False,
     fixed: Collection[str] = (),
+    base: Any = None,
 ) -> None:  # fmt: skip
     """Train, write the run folder and print the evaluation.
 
     Options are checked and the data are read before TensorFlow is imported: `make_problem` is called after the check.
-    A search leaves the options that are `fixed` as they are.
+    A search leaves the options that are `fixed` as they are. `base` is the run that the training goes on from, if any.
 
     Raises:
         SystemExit: The training was interrupted (130).
@@ -84,21 +87,23 @@ def train_problem(
     if search:
         _search(problem, shape, options, out, search, fixed, resume, tensorboard, as_json)
         return
-    with closing(Run(out, problem, shape, options, resume=resume)) as run:
-        _train(run, problem, shape, options, out, tensorboard, as_json=as_json, resume=resume)
+    described = base and base.describe()
+    with closing(Run(out, problem, shape, options, resume=resume, base=described)) as run:
+        _train(run, problem, shape, options, out, tensorboard, as_json=as_json, resume=resume, base=base)
 
 
 def _train(
     run: Any, problem: Any, network: Any, options: Any, out: Path, tensorboard: Path | None, *, as_json: bool,
-    resume: bool,
+    resume: bool, base: Any,
 ) -> None:  # fmt: skip
     from ...runtime.common.terminal import ignore_sigint, import_silently, print_table, print_text
 
     import_silently("tensorflow")
     from ..fitting.fit import fit
-    from ..run.report import score_table, training_progress
+    from ..run.report import score_table, training_progress, transfer_table
     from ..run.tensorboard import tensorboard_log
 
+    start = base and base.start(problem)
     resume = resume and run.checkpoint.exists()  # a crash may have come before the first
     with training_progress() as show, tensorboard_log(tensorboard, resume=resume) as log:
 
@@ -108,7 +113,8 @@ def _train(
             show(row)
 
         warn = partial(print_text, err=True)
-        fitted = fit(problem, network, options, observe, checkpoint=run.checkpoint, resume=resume, warn=warn)
+        files = {"checkpoint": run.checkpoint, "resume": resume}
+        fitted = fit(problem, network, options, observe, **files, warn=warn, start=start)
     if not fitted.history:
         typer.echo("Interrupted before anything was learned. Nothing was written.", err=True)
         raise SystemExit(130)
@@ -118,10 +124,13 @@ def _train(
         typer.echo("No pictures without matplotlib: pip install 'stepcell[plot]'", err=True)
     if as_json:
         scores = {name: score.to_json() for name, score in fitted.scores.items()}
-        print(json.dumps({"out": str(out), "stopped": fitted.stopped, "scores": scores}))
+        transfer = {} if fitted.transfer is None else {"transfer": fitted.transfer.to_json()}
+        print(json.dumps({"out": str(out), "stopped": fitted.stopped, "scores": scores, **transfer}))
     else:
         print(f"{problem.name}: stopped ({fitted.stopped}) {fitted.effort()}; {fitted.parameters:,} parameters")
         print_table(*score_table(fitted, problem.recipe.time_steps))
+        if fitted.transfer is not None:
+            print_table(*transfer_table(fitted.transfer, base.folder))
         print(f"written to {out}")
     if fitted.stopped == "interrupted":
         raise SystemExit(130)
@@ -167,19 +176,31 @@ _UNITS: dict[Callable[..., Any], int] = {  # problem -> units of its network, un
 
 
 def _with_training(make_problem: Callable[..., Any], units: int) -> Callable[..., None]:
-    """Return a command that makes a problem and trains it: its signature is that of both functions."""
-    own = signature(make_problem, eval_str=True).parameters
+    """Return a command that makes a problem and trains it: its signature is that of both functions.
+
+    A problem that is read from files may also go on from an earlier run.
+    """
+    own = dict(signature(make_problem, eval_str=True).parameters)
+    from_base = [name for name in ("inherited", "scaling") if own.pop(name, None)]
     shared = dict(signature(train_problem, eval_str=True).parameters)
-    del shared["make_problem"], shared["fixed"]
+    for name in ("make_problem", "fixed", "base"):
+        del shared[name]
     shared["units"] = shared["units"].replace(default=units)
+    of_base = signature(base_run, eval_str=True).parameters
+    if from_base:
+        shared |= {name: of_base[name] for name in _BASE}
     context = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
     parameters = [context, *(one.replace(kind=Parameter.KEYWORD_ONLY) for one in {**own, **shared}.values())]
 
     def command(context: typer.Context, **given: Any) -> None:
         sources = {name: context.get_parameter_source(name) for name in given}
         fixed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-        chosen = {name: given.pop(name) for name in own}
-        train_problem(lambda: make_problem(**chosen), **given, fixed=fixed)
+        base = None
+        if from_base:
+            earlier = {name: given.pop(name) for name in _BASE}
+            base, given = base_run(make_problem.__name__, {**given, **dict.fromkeys(from_base)}, fixed, **earlier)
+        chosen = {name: given.pop(name) for name in (*own, *from_base)}
+        train_problem(lambda: make_problem(**chosen), **given, fixed=fixed, base=base)
 
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in parameters}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from .checkpoint import CHECKPOINT_SECONDS, DivergedError, HistoryRow
 from .loop import Trained, TrainingData, TrainingLoop
 from .options import Options
 from .predictions import Predictions, ValuePredictions
+from .start import Start, Transfer
 
 _MANY_UNITS = 256  # below, two threads wait for each other longer than they compute
 
@@ -41,6 +42,7 @@ class FitResult:
         stopped: Why training ended: "solved", "updates", "minutes", "no longer improving", "diverged", "interrupted".
         carried: The predictions for the carried streams; None where Ctrl-C cut the evaluation short, and then some
             scores may be missing too.
+        transfer: Scores before and after, of a training that went on from an earlier one; None: it did not.
     """
 
     data: TrainingData
@@ -49,6 +51,7 @@ class FitResult:
     history: tuple[HistoryRow, ...]
     stopped: str
     carried: Predictions | ValuePredictions | None
+    transfer: Transfer | None = None
 
     @property
     def model(self) -> keras.Model:
@@ -82,6 +85,7 @@ def fit(
     resume: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     warn: Callable[[str], None] = warnings.warn,
+    start: Start | None = None,
 ) -> FitResult:
     """Train a network on a problem.
 
@@ -99,6 +103,8 @@ def fit(
             bit, unless there is a time limit.
         checkpoint_seconds: Least time between checkpoints.
         warn: Receives a text where a checkpoint cannot be written. The training goes on and tries again later.
+        start: Weights of an earlier training to begin with, as the best so far; None: new ones. The optimizer begins
+            anew.
 
     Raises:
         DivergedError: The loss became infinite or not a number before the first evaluation.
@@ -108,9 +114,13 @@ def fit(
     use_threads(options.threads, network)
     data = prepare_data(problem, options)
     loop = TrainingLoop(data, build_network(data, network, options), network.cell, options)
+    transfer = None if start is None else loop.begin_with(start)
     if resume and checkpoint is not None:
         loop.restore(checkpoint)
-    return evaluate(loop.run(observe, checkpoint, checkpoint_seconds, warn), options.seed)
+    fitted = evaluate(loop.run(observe, checkpoint, checkpoint_seconds, warn), options.seed)
+    if transfer is None:
+        return fitted
+    return replace(fitted, transfer=loop.compare(transfer, fitted.scores.get(data.recipe.monitor)))
 
 
 def use_threads(count: int | None, network: Network) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..problems.value_score import ValueScore
 from .checkpoint import DivergedError, HistoryRow, TrainingState, read_checkpoint, write_checkpoint
 from .evaluate import Evaluator
 from .options import SCHEDULES, Options
+from .start import Start, Transfer
 from .updater import Updater
 
 _STAGE_LEARNED = 0.95  # accuracy of the last updates at which the next problem of a curriculum comes
@@ -129,6 +130,27 @@ class TrainingLoop:
         except KeyboardInterrupt:
             state.stopped = "interrupted"
         return Trained(self._data, self._network, self._evaluator, state)
+
+    def begin_with(self, start: Start) -> Transfer:
+        """Begin with the weights of an earlier training, which are the best until others are better.
+
+        Returns:
+            The scores of these weights.
+        """
+        self._network.set_weights(start.weights)
+        score = self._evaluator.score(self._data.evaluations[self._recipe.monitor])
+        earlier = None if start.earlier is None else self._evaluator.score(start.earlier)
+        if math.isfinite(score.loss):
+            self.state.best_loss, self.state.best_weights = score.loss, self._network.weights()
+        self._began = time.monotonic()
+        return Transfer(start, score, earlier_before=earlier)
+
+    def compare(self, transfer: Transfer, score: Any) -> Transfer:
+        """Return `transfer` with the scores of the present weights; `score` is that on the data held out now."""
+        earlier = transfer.start.earlier
+        if score is None or earlier is None:  # Ctrl-C has cut the evaluation short, or there is nothing to compare
+            return replace(transfer, new_after=score)
+        return replace(transfer, new_after=score, earlier_after=self._evaluator.score(earlier))
 
     def restore(self, checkpoint: Path) -> None:
         """Go back to a checkpoint.

@@ -57,6 +57,7 @@ class CorpusReport:
         extra = " and ".join(repr(symbol) for symbol in (vocabulary.unknown, corpus.end) if symbol is not None)
         known = len(vocabulary) - (vocabulary.unknown is not None) - (corpus.end is not None)
         often = f" that occur {corpus.min_count} times or more" if corpus.min_count > 1 else ""
+        often = often if corpus.inherited is None else f" as in {corpus.inherited.source}"
         notes = [
             f"{corpus.train.source or 'sequences'}{': ' if corpus.train.found else ''}{corpus.train.found}",
             f"vocabulary: {known:,} symbols{often}{f', {extra}' if extra else ''}",

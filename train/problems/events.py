@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,8 +13,8 @@ import numpy as np
 
 from ...runtime.common.arrays import Float32
 from ...runtime.common.errors import raise_if_any
-from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReader, HeldOut, Recording
-from .recorded import RecordedProblem
+from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReader, HeldOut, Inherited, Recording
+from .recorded import EarlierData, RecordedProblem
 
 _END = "<end>"
 
@@ -70,7 +70,7 @@ class Events(RecordedProblem):
     def from_file(
         cls, path: Path, reader: EventsReader, *, split: HeldOut | None = None, min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
-        held_out_file: Path | None = None,
+        held_out_file: Path | None = None, inherited: Inherited | None = None,
     ) -> Events:  # fmt: skip
         """Read the file at `path`.
 
@@ -83,18 +83,30 @@ class Events(RecordedProblem):
             class_balance: See the class.
             symbol_weights: See the class.
             held_out_file: File to evaluate on in place of a part; None: there is none.
+            inherited: What comes from an earlier training, the end symbol too; None: nothing.
 
         Raises:
             CorpusError: It cannot be read, or nothing can be learned from it.
             MissingPackageError: It is Parquet, and pyarrow is not installed.
             ProblemError: Weights that make no sense.
         """
-        limits: dict[str, Any] = {"end": reader.end, "min_count": min_count, "max_symbols": max_symbols}
+        if inherited is not None:
+            reader = replace(reader, end=inherited.end)
+        limits: dict[str, Any] = {
+            "end": reader.end, "min_count": min_count, "max_symbols": max_symbols, "inherited": inherited,
+        }  # fmt: skip
         if held_out_file is None:
             corpus = Corpus.of(reader.read(path), reader=reader, split=split, **limits)
         else:
             corpus = Corpus.of_parts(reader.read(path), reader.read(held_out_file), reader=reader, **limits)
         return cls(corpus, class_balance, symbol_weights or {})
+
+    def of_earlier(self, path: Path, earlier: EarlierData) -> Events:
+        """See `RecordedProblem.of_earlier`."""
+        assert isinstance(earlier.reader, EventsReader)
+        return type(self).from_file(
+            path, earlier.reader, split=earlier.split, held_out_file=earlier.held_out_file, inherited=self.inherited
+        )
 
     @cached_property
     def answer_weights(self) -> Float32 | None:

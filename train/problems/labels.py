@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ...runtime.common.errors import CorpusError
-from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReader, HeldOut, Recording
+from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReader, HeldOut, Inherited, Recording
 from ...runtime.evaluation.target_rows import labelled, read_label_rows
 from ...runtime.format.vocabulary import Vocabulary
 from .events import Events
 from .problem import Streams
+from .recorded import EarlierData
 
 _MOST_LABELS = 1_000  # a column of more holds no labels
 
@@ -42,14 +43,14 @@ class LabelledCorpus(Corpus):
         return {**super().to_json(), "targets": [self.column]}
 
 
-def _vocabulary(tables: Sequence[Recording], column: str) -> Vocabulary:
-    """Return all labels.
+def _vocabulary(tables: Sequence[Recording], column: str, least: int) -> Vocabulary:
+    """Return all labels, at least `least`.
 
     Raises:
         CorpusError: There is one alone, or too many to be labels.
     """
     labels = sorted({symbol for table in tables for symbol in table.symbols})
-    if not 2 <= len(labels) <= _MOST_LABELS:
+    if not least <= len(labels) <= _MOST_LABELS:
         found = f"the one label {labels[0]!r}" if len(labels) == 1 else f"{len(labels):,} different labels"
         raise CorpusError(
             f"The column {column!r} of {tables[0].source} has {found}; 2 to {_MOST_LABELS:,} can be learned. Name the "
@@ -69,7 +70,7 @@ class LabelledEvents(Events):
     def from_labelled_file(
         cls, path: Path, reader: EventsReader, label: str, *, split: HeldOut | None = None, min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
-        held_out_file: Path | None = None,
+        held_out_file: Path | None = None, inherited: Inherited | None = None,
     ) -> LabelledEvents:  # fmt: skip
         """Read the file at `path`; see `Events.from_file`.
 
@@ -83,6 +84,7 @@ class LabelledEvents(Events):
             class_balance: As of `Events`, by label.
             symbol_weights: Label -> factor of its weight in training.
             held_out_file: File to evaluate on in place of a part; None: there is none.
+            inherited: What comes from an earlier training; None: nothing.
 
         Raises:
             CorpusError: It cannot be read, rows lack something, or nothing can be learned from it.
@@ -93,12 +95,27 @@ class LabelledEvents(Events):
             raise CorpusError("Labels belong to the rows of the table: leave out --end.")
         files = [path] if held_out_file is None else [path, held_out_file]
         pairs = [read_label_rows(file, reader, label, "--label") for file in files]
-        labels = _vocabulary([right for _, right in pairs], label)
+        labels = _vocabulary([right for _, right in pairs], label, 2 if inherited is None else 1)
+        labels = labels if inherited is None else inherited.labels_of(labels, str(path))
         rows = [labelled(one, labels.encode_all(right.symbols)[right.ids], reader) for one, right in pairs]
-        limits: dict[str, Any] = {"min_count": min_count, "max_symbols": max_symbols, "reader": reader}
+        limits: dict[str, Any] = {
+            "min_count": min_count, "max_symbols": max_symbols, "reader": reader, "inherited": inherited,
+        }  # fmt: skip
         corpus = Corpus.of_parts(*rows, **limits) if held_out_file else Corpus.of(*rows, split=split, **limits)
         values = {each.name: getattr(corpus, each.name) for each in fields(Corpus)}
         return cls(LabelledCorpus(**values, column=label, labels=labels), class_balance, symbol_weights or {})
+
+    def of_earlier(self, path: Path, earlier: EarlierData) -> LabelledEvents:
+        """See `RecordedProblem.of_earlier`."""
+        assert isinstance(earlier.reader, EventsReader)
+        return type(self).from_labelled_file(
+            path,
+            earlier.reader,
+            earlier.targets[0],
+            split=earlier.split,
+            held_out_file=earlier.held_out_file,
+            inherited=self.inherited,
+        )
 
     @property
     def labels(self) -> Vocabulary:

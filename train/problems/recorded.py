@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Float32, Indices
 from ...runtime.common.errors import CorpusError
-from ...runtime.data import Corpus, EncodedSequences
+from ...runtime.data import Corpus, EncodedSequences, HeldOut, Inherited, Reader
 from ...runtime.data.recording import concatenated_ranges
 from ...runtime.format.vocabulary import Vocabulary
 from .corpus_report import CorpusReport
@@ -22,6 +24,23 @@ _CARRIED = 0.1  # fraction of the sequences that begin without a reset: a device
 _UNKNOWN = 0.002  # fraction of the inputs replaced by the unknown symbol, where no symbol is rare enough to teach it
 _STREAMS = 16  # for evaluation
 _TIME_STEPS, _SHORTEST = 50, 64
+
+
+@dataclass(frozen=True)
+class EarlierData:
+    """How the data of an earlier training were read and split.
+
+    Attributes:
+        reader: The reader of its file.
+        split: The split; None: it had a file to evaluate on.
+        held_out_file: That file.
+        targets: Columns of the right answers.
+    """
+
+    reader: Reader
+    split: HeldOut | None
+    held_out_file: Path | None = None
+    targets: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +119,27 @@ class RecordedProblem:
         """See `Problem.to_json`."""
         values = {**self.corpus.to_json(), "source": self.corpus.train.source}
         values.pop("learned", None)  # follows from the others
+        if "held_out_source" in values:
+            values["held_out_source"] = self.corpus.held_out.source
         return values
+
+    @property
+    def inherited(self) -> Inherited | None:
+        """What another file is to be read with for the same network; None: this problem goes on from no training."""
+        earlier = self.corpus.inherited
+        return earlier and replace(earlier, vocabulary=self.vocabulary, labels=self.labels, grow=False)
+
+    @abstractmethod
+    def of_earlier(self, path: Path, earlier: EarlierData) -> RecordedProblem:
+        """Return the problem of the data of the training that this one goes on from, in the present vocabulary.
+
+        Args:
+            path: Its file.
+            earlier: How it was read and split.
+
+        Raises:
+            CorpusError: It cannot be read.
+        """
 
     def check(self) -> None:
         """Check that something can be learned.

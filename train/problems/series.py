@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...runtime.common.errors import CorpusError
-from ...runtime.data import Corpus, EventsReader, FeatureColumns, FeatureStats, HeldOut, Recording
+from ...runtime.data import Corpus, EventsReader, FeatureColumns, FeatureStats, HeldOut, Inherited, Recording
 from ...runtime.evaluation.target_rows import read_value_rows
 from ..network.values import LOSSES, ValueScaling
-from .recorded import RecordedProblem
+from .recorded import EarlierData, RecordedProblem
 from .series_report import SeriesReport
 
 _SHORTEST = 64  # rows
@@ -28,11 +28,13 @@ class ValueCorpus(Corpus):
         columns: The columns of the values.
         ahead: How many rows ahead of its row a value is; 0: in its row.
         loss: One of `LOSSES`.
+        inherited_scaling: The scale of an earlier training; None: that of these data.
     """
 
     columns: tuple[str, ...] = ()
     ahead: int = 1
     loss: str = "mse"
+    inherited_scaling: ValueScaling | None = None
 
     @cached_property
     def scaling(self) -> ValueScaling:
@@ -41,6 +43,8 @@ class ValueCorpus(Corpus):
         Raises:
             CorpusError: A value is constant, or so far from 0 that float32 cannot tell its numbers apart.
         """
+        if self.inherited_scaling is not None:
+            return replace(self.inherited_scaling, loss=self.loss)
         targets = self.encoded_train.targets
         of_values = FeatureColumns(self.columns, targets).stats()
         if not self.ahead:
@@ -84,7 +88,8 @@ class Series(RecordedProblem):
     @classmethod
     def from_file(
         cls, path: Path, reader: EventsReader, values: Sequence[str], *, ahead: int = 1, loss: str = "mse",
-        split: HeldOut | None = None, held_out_file: Path | None = None,
+        split: HeldOut | None = None, held_out_file: Path | None = None, inherited: Inherited | None = None,
+        scaling: ValueScaling | None = None,
     ) -> Series:  # fmt: skip
         """Read the file at `path`.
 
@@ -97,6 +102,8 @@ class Series(RecordedProblem):
             loss: One of `LOSSES`: "mse", "mae" or "huber".
             split: The part to hold out; None: a tenth.
             held_out_file: File to evaluate on in place of a part; None: there is none.
+            inherited: What comes from an earlier training; None: nothing.
+            scaling: The scale of its values; None: that of these data.
 
         Raises:
             CorpusError: It cannot be read, rows lack something, or nothing can be learned from it.
@@ -106,11 +113,19 @@ class Series(RecordedProblem):
         files = [path] if held_out_file is None else [path, held_out_file]
         columns = list(reader.features.values())
         parts = [_named(read_value_rows(file, reader, columns, values, ahead, "--value"), reader) for file in files]
-        corpus = (
-            Corpus.of_parts(*parts, reader=reader) if held_out_file else Corpus.of(*parts, reader=reader, split=split)
-        )
+        given: dict[str, Any] = {"reader": reader, "inherited": inherited}
+        corpus = Corpus.of_parts(*parts, **given) if held_out_file else Corpus.of(*parts, **given, split=split)
         found = {each.name: getattr(corpus, each.name) for each in fields(Corpus)}
-        return cls(ValueCorpus(**found, columns=tuple(values), ahead=ahead, loss=loss))
+        return cls(ValueCorpus(**found, columns=tuple(values), ahead=ahead, loss=loss, inherited_scaling=scaling))
+
+    def of_earlier(self, path: Path, earlier: EarlierData) -> Series:
+        """See `RecordedProblem.of_earlier`."""
+        assert isinstance(earlier.reader, EventsReader)
+        corpus = self.corpus
+        return type(self).from_file(
+            path, earlier.reader, earlier.targets, ahead=corpus.ahead, loss=corpus.loss, split=earlier.split,
+            held_out_file=earlier.held_out_file, inherited=self.inherited, scaling=corpus.inherited_scaling,
+        )  # fmt: skip
 
     @property
     def data(self) -> SeriesReport:

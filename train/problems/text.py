@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ...runtime.data import MAX_SYMBOLS, TIME, Corpus, HeldOut, Recording, TextReader
+from ...runtime.data import MAX_SYMBOLS, TIME, Corpus, HeldOut, Inherited, Recording, TextReader
 from ...runtime.data.text import WORD
-from .recorded import RecordedProblem
+from .recorded import EarlierData, RecordedProblem
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Text(RecordedProblem):
         min_count: int | None = None,
         max_symbols: int = MAX_SYMBOLS,
         held_out_file: Path | None = None,
+        inherited: Inherited | None = None,
     ) -> Text:
         """Read the file at `path`, or the folder, of which each file is then a sequence of its own.
 
@@ -66,25 +67,41 @@ class Text(RecordedProblem):
             min_count: A symbol that is learned from less often is unknown. None: 1, but of words what `Corpus.of` says.
             max_symbols: There may not be more.
             held_out_file: File for evaluation in place of a fraction; None: there is none.
+            inherited: What comes from an earlier training, the end symbol too; None: nothing.
 
         Raises:
             CorpusError: It cannot be read, or nothing can be learned from it.
         """
         reader = reader or TextReader()
         if held_out_file is None:
-            return cls._of(reader.read(path), reader, held_out, min_count, max_symbols)
+            return cls._of(reader.read(path), reader, held_out, min_count, max_symbols, inherited)
         train, rest = reader.read(path), reader.read(held_out_file)
         end = reader.end if len(train) > 1 else None
         min_count = 1 if min_count is None and reader.unit != WORD else min_count
-        return cls(Corpus.of_parts(train, rest, end=end, min_count=min_count, max_symbols=max_symbols, reader=reader))
+        return cls(
+            Corpus.of_parts(
+                train, rest, end=end, min_count=min_count, max_symbols=max_symbols, reader=reader, inherited=inherited
+            )
+        )
+
+    def of_earlier(self, path: Path, earlier: EarlierData) -> Text:
+        """See `RecordedProblem.of_earlier`."""
+        assert isinstance(earlier.reader, TextReader)
+        share = HeldOut().share if earlier.split is None else earlier.split.share
+        return type(self).from_file(
+            path, share, earlier.reader, held_out_file=earlier.held_out_file, inherited=self.inherited
+        )
 
     @classmethod
-    def _of(cls, recording: Recording, reader: TextReader, held_out: float, min_count: int | None, most: int) -> Text:
+    def _of(
+        cls, recording: Recording, reader: TextReader, held_out: float, min_count: int | None, most: int,
+        inherited: Inherited | None = None,
+    ) -> Text:  # fmt: skip
         split = HeldOut(held_out, None if len(recording) > 1 else TIME)
         min_count = 1 if min_count is None and reader.unit != WORD else min_count
         return cls(
             Corpus.of(
                 recording, end=reader.end if len(recording) > 1 else None, min_count=min_count, max_symbols=most,
-                reader=reader, split=split, closed=reader.unit != WORD,
+                reader=reader, split=split, closed=reader.unit != WORD, inherited=inherited,
             )
         )  # fmt: skip

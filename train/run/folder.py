@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -42,7 +42,7 @@ _ALL_FILES = (
 )  # fmt: skip
 _CHECKPOINTS = "checkpoint.*.npz"  # of the trials of a search
 _SAMPLE = 10_000  # symbols
-_PREVIOUS = ".previous"  # appended to the name of a folder that an earlier run moves to
+PREVIOUS = ".previous"  # appended to the name of a folder that an earlier run moves to
 
 
 class Run:
@@ -58,7 +58,7 @@ class Run:
 
     def __init__(
         self, folder: Path, problem: Problem, network: Network, options: Options, *, resume: bool = False,
-        taken: bool = False,
+        taken: bool = False, base: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Make sure, before hours are spent, that the run can be written to `folder`. Nothing there is changed yet.
 
@@ -69,6 +69,7 @@ class Run:
             options: The options of training.
             resume: Go on with the run in `folder`.
             taken: A search has taken the folder; the run replaces the one that was its best before.
+            base: Which run it goes on from, see `BaseRun.describe`; None: none.
 
         Raises:
             OutputError: The folder cannot be written, holds files that no run has left there, or another training has
@@ -77,12 +78,12 @@ class Run:
         """
         self._folder = folder.resolve()
         self._problem = problem
-        self._plan = _describe_plan(problem, network, options)
+        self._plan = {**_describe_plan(problem, network, options), "from": None if base is None else dict(base)}
         self._begun = resume or taken
         self.checkpoint = self._folder / CHECKPOINT_FILE
         self._lock: FolderLock | None = None
         if resume:
-            read_plan(self._folder / RUN_FILE, self._plan, ("problem", "network", "options"), "run")
+            read_plan(self._folder / RUN_FILE, self._plan, ("problem", "network", "options", "from"), "run")
             self._lock = FolderLock(self._folder, "training")
             remove_partial_files(self._folder)
         elif not taken:
@@ -131,7 +132,7 @@ class Run:
         if fitted.initial_state:
             contents[INITIAL_STATE_FILE] = _state_file(fitted)
         contents.update({name: picture for name, picture in pictures.items() if picture is not None})
-        contents[RUN_FILE] = as_json({**self._plan, **_describe_result(fitted)})
+        contents[RUN_FILE] = as_json({**self._plan, **_describe_result(fitted, self._plan["from"])})
         for name, content in contents.items():  # run.json last: it says that all others are there
             atomic_write(self._folder / name, content)
         if fitted.stopped != "interrupted":
@@ -168,7 +169,7 @@ def move_aside(folder: Path) -> None:
     """
     if not _holds_a_run(folder):
         return
-    previous = folder.with_name(folder.name + _PREVIOUS)
+    previous = folder.with_name(folder.name + PREVIOUS)
     make_folder(previous)
     try:
         for name in _ALL_FILES:
@@ -241,12 +242,22 @@ def _describe_plan(problem: Problem, network: Network, options: Options) -> dict
         "unknown": problem.vocabulary.unknown,
         "labels": None if problem.labels is None else list(problem.labels.symbols),
         "values": None if problem.data is None or problem.data.values is None else list(problem.data.values.names),
+        "normalisation": _describe_normalisation(problem),
         "packages": {name: import_module(name).__version__ for name in ("tensorflow", "keras", "numpy")},
         "recipe": asdict(problem.recipe),
     }
 
 
-def _describe_result(fitted: FitResult) -> dict[str, Any]:
+def _describe_normalisation(problem: Problem) -> dict[str, Any] | None:
+    """Return how the network normalises features and values; None: it reads no numbers."""
+    data = problem.data
+    if data is None or not (data.scales or data.values):
+        return None
+    values = None if data.values is None else asdict(data.values)
+    return {"features": [asdict(stats) for stats in data.scales], "values": values}
+
+
+def _describe_result(fitted: FitResult, base: Mapping[str, Any] | None) -> dict[str, Any]:
     problem, recipe = fitted.data.problem, fitted.data.recipe
     last = fitted.history[-1] if fitted.history else None
     monitor = recipe.monitor
@@ -259,6 +270,7 @@ def _describe_result(fitted: FitResult) -> dict[str, Any]:
             "longest_length": recipe.time_steps,
             **(fitted.scores[monitor].facts() if monitor in fitted.scores else {"accuracy": None}),
             **({} if problem.data is None else problem.data.record()),
+            **({} if base is None else {"from": base}),
         },
         "stopped": fitted.stopped,
         "updates": last.update if last else 0,
@@ -288,6 +300,8 @@ def _sample(fitted: FitResult) -> dict[str, bytes]:
 def _describe_metrics(fitted: FitResult) -> dict[str, Any]:
     """Return all scores, the carried one by position too, and for few symbols which is taken for which."""
     metrics: dict[str, Any] = {name: score.to_json() for name, score in fitted.scores.items()}
+    if fitted.transfer is not None:
+        metrics["transfer"] = fitted.transfer.to_json()
     if fitted.carried is None:
         return metrics
     metrics["carried"] |= fitted.carried.details(fitted.model.output_shape[-1])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from math import log
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..fitting.checkpoint import HistoryRow
 from ..problems.problem import Score
@@ -12,6 +14,7 @@ from ..problems.value_score import ValueScore
 
 if TYPE_CHECKING:
     from ..fitting.fit import FitResult
+    from ..fitting.start import Transfer
 
 _MEANINGS = {
     "carried": "state carried from symbol to symbol, never reset",
@@ -63,6 +66,33 @@ def value_table(fitted: FitResult) -> tuple[list[str], list[list[str]]]:
         pairs = zip(score.absolute, score.squared, strict=True)
         rows.append([name, *(f"{number:.5g}" for a, s in pairs for number in (a, s**0.5)), f"{score.answers:,}"])
     return [*header, "answers"], rows
+
+
+def transfer_table(transfer: Transfer, base: Path) -> tuple[list[str], list[list[str]], str]:
+    """Return header, rows and notes: what a training from an earlier network has gained and forgotten.
+
+    Args:
+        transfer: The scores before and after.
+        base: Folder of the earlier run.
+    """
+    of_values = isinstance(transfer.new_before, ValueScore)
+    unit = "loss" if of_values else "bits per symbol"
+    start = transfer.start
+
+    def row(name: str, before: Any, after: Any) -> list[str]:
+        if before is None or after is None:
+            return [name, "", "", "", ""]
+        first, second = ((each.loss if of_values else each.nats / log(2)) for each in (before, after))
+        return [name, f"{first:.4f}", f"{second:.4f}", f"{second - first:+.4f}", f"{before.answers:,}"]
+
+    new, earlier = "held out now", f"held out from {base}"
+    rows = [
+        row(new, transfer.new_before, transfer.new_after),
+        row(earlier, transfer.earlier_before, transfer.earlier_after),
+    ]
+    notes = [f"{new}: {start.learned} by {base}"] if start.learned else []
+    notes += [f"{earlier}: {start.note}"] if start.note else []
+    return [unit, "before", "after", "change", "answers"], rows, "\n".join(notes)
 
 
 def _warnings(fitted: FitResult, learned_steps: int) -> list[str]:
