@@ -108,8 +108,10 @@ class BaseRun:
     def scaling(self) -> ValueScaling | None:
         """The scale of its values; None: it answers symbols or labels."""
         found = (self.plan.get("normalisation") or {}).get("values")
-        return None if found is None else ValueScaling(**{n: tuple(v) if isinstance(v, list) else v
-                                                          for n, v in found.items()})  # fmt: skip
+        if found is None:
+            return None
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
+        return ValueScaling(**values)
 
     def inherited(self, *, grow: bool) -> Inherited:
         """Return what new data are to be read with.
