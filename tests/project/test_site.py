@@ -64,6 +64,8 @@ WANTED = {
     "web page": ["browser"],
     "model card": ["export"],
     "install": ["install"],
+    "notebook": ["notebooks"],
+    "jupyter": ["notebooks"],
     "error message": ["troubleshooting"],
     "run lstm on esp32": ["microcontroller"],
     "export keras lstm to tflite": ["export", "your-own-keras-model"],
@@ -163,6 +165,6 @@ def test_the_first_page_shows_a_state_and_leads_to_the_jobs(site, browser):
     show(browser, site, "index", 1280)
     assert browser.value("document.querySelectorAll('.state-over-time svg rect').length") == 3 * 5 * 40
     links = browser.value("[...document.querySelectorAll('.cards a')].map((link) => link.getAttribute('href'))")
-    assert len(links) >= 11
+    assert len(links) >= 12
     assert [link for link in links if not (site / link.partition("#")[0]).is_file()] == []
     assert browser.value("document.querySelector('.cards').getBoundingClientRect().bottom") < 900

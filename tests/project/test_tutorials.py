@@ -35,6 +35,7 @@ NOT_RUN = {
     "docs/export.md": 1,
     "docs/gallery.md": 7,  # docs/make_gallery.py runs them
     "docs/microcontroller.md": 1,
+    "docs/notebooks.md": 1,
     "docs/raspberry-pi.md": 4,
     "docs/predict.md": 1,
     "docs/serve.md": 2,
