@@ -36,13 +36,12 @@ class Kind(NamedTuple):
     Attributes:
         number: Of the kind.
         name: "AVX2", for example.
-        halves, bytes: Whether its products take weights of float16 and int8.
+        halves: Whether its products take weights of float16.
     """
 
     number: int
     name: str
     halves: int
-    bytes: int
 
 
 try:
@@ -138,7 +137,8 @@ def _compiled(file: ModelFile, *, two_phases: bool) -> Compiled:
     manifest = file.manifest
     try:
         plan = plan_program(step_program(file, merge=False), manifest, two_phases=two_phases)
-        assembler = Assembler(plan, halves=bool(processor.halves), bytes=bool(processor.bytes))
+        bytes = manifest.quantization in ("int8", "int16")  # others are computed in float32
+        assembler = Assembler(plan, halves=bool(processor.halves), bytes=bytes)
     except CalculationError as error:
         raise WrongBackendError(
             f"The compiled engine does not step {file.name}: {error}. Leave out backend='native', or --backend native."

@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS: list[tuple[int, str, int, int]]
+KINDS: list[tuple[int, str, int]]
 OPERATION_BYTES: int
 REPEATED_BYTES: int
 

@@ -279,7 +279,7 @@ PyMODINIT_FUNC PyInit__engine(void) {
     PyObject *here = PyList_New(0);
     if (!made || !engine || !steps || !here) return NULL;
     for (int kind = 0; kind < kinds_compiled; kind++) {
-        PyObject *one = Py_BuildValue("isii", kind, kinds[kind].name, kinds[kind].halves, kinds[kind].bytes);
+        PyObject *one = Py_BuildValue("isi", kind, kinds[kind].name, kinds[kind].halves);
         if (!one || (runs_here(kind) && PyList_Append(here, one))) return NULL;
         Py_DECREF(one);
     }

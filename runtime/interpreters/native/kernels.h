@@ -3,19 +3,27 @@
  *   LANES     numbers in a vector; 1: no vectors
  *   FOR       attributes of functions that are compiled for it
  *   HALVES    it converts float16, by FROM_HALF(p), a vector of the LANES float16 at p; undefined: it does not
- *   FROM_BYTES(p) likewise of int8
+ *   ADD_PAIRS(sum, x, p)  the sums of integers with x, pairs of integers of 16 bits, times the 2 LANES int8 at p, pair by
+ *             pair: LANES sums
  * Vectors are those of GCC and Clang. All sums have a fixed order, so that a processor always answers the same. */
 
 #define vf NAMED(Float)
 #define vi NAMED(Int)
+#define vu NAMED(Unsigned)
 #define near NAMED(Near)
+#define near_int NAMED(NearInt)
 #if LANES > 1
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
+typedef int32_t near_int __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float near __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* wherever it lies */
 #define LOAD(p) ((vf)*(const near *)(p))
 #define STORE(p, x) (*(near *)(p) = (x))
+#define STORE_INT(p, x) (*(near_int *)(p) = (x))
 #define ALL(x) ((vf){0} + (x))
+#define ALL_INT(x) ((vi){0} + (x))
+#define TO_FLOAT(x) __builtin_convertvector(x, vf)
 #define AS_INT(x) ((vi)(x))
 #define AS_FLOAT(x) ((vf)(x))
 #define COUNTED (*(const vi *)counted)
@@ -23,9 +31,13 @@ typedef float near __attribute__((vector_size(4 * LANES), aligned(4), may_alias)
 #else
 typedef float vf;
 typedef int32_t vi;
+typedef uint32_t vu;
 #define LOAD(p) (*(p))
 #define STORE(p, x) (*(p) = (x))
+#define STORE_INT(p, x) (*(p) = (x))
 #define ALL(x) (x)
+#define ALL_INT(x) (x)
+#define TO_FLOAT(x) ((float)(x))
 #define AS_INT(x) NAMED(as_int)(x)
 #define AS_FLOAT(x) NAMED(as_float)(x)
 #define COUNTED 0
@@ -48,7 +60,7 @@ static INLINE FOR vf NAMED(exp)(vf x) {
     y = y * r + 1.6666665459e-1f;
     y = y * r + 5.0000001201e-1f;
     y = y * (r * r) + r + 1.0f;
-    return y * AS_FLOAT((bits + 126) << 23) * 2.0f;
+    return y * AS_FLOAT((vi)((vu)(bits + 126) << 23)) * 2.0f;
 }
 
 static INLINE FOR vf NAMED(logistic)(vf x) { return 1.0f / (1.0f + NAMED(exp)(-x)); }
@@ -227,63 +239,108 @@ static FOR void NAMED(softmax)(float *out, const float *a, int32_t n) {
     NAMED(store_first)(out + whole, last * scale, left);
 }
 
-/* One block of COLUMNS columns of a product: several rows at a time, each with sums of its own, so that no sum waits
- * for the one before it. LOADED(w) makes a vector of the weights at w; EACH is their type. */
-#define BLOCK_OF(COLUMNS, EACH, LOADED) \
+/* One block of COLUMNS columns of a product: several steps at a time, each with sums of its own, so that no sum waits
+ * for the one before it. There are `m` steps; EACH is the type of the weights, of which a step takes TAKEN for a column,
+ * and SUMS that of a vector of sums. FACTOR(i) is what step i multiplies with, ADDED(sum, x, w) the sum with the products
+ * of x and the weights at w, and TOTAL(sum) the vector of float32 that is scaled by `unit` and the scales of the columns. */
+#define BLOCK_OF(COLUMNS, EACH, TAKEN, SUMS, FACTOR, ADDED, TOTAL) \
     do { \
         enum { WIDTH = COLUMNS / LANES, ROWS = WIDTH >= 8 ? 1 : 8 / WIDTH }; \
         const EACH *w = (const EACH *)weights; \
-        vf sums[ROWS][WIDTH]; \
+        SUMS sums[ROWS][WIDTH]; \
         int32_t i = 0; \
-        EVERY(r, ROWS) EVERY(k, WIDTH) sums[r][k] = ALL(0.0f); \
-        for (; i + ROWS <= m; i += ROWS, w += ROWS * COLUMNS) \
+        EVERY(r, ROWS) EVERY(k, WIDTH) sums[r][k] = (SUMS){0}; \
+        for (; i + ROWS <= m; i += ROWS, w += ROWS * COLUMNS * TAKEN) \
             EVERY(r, ROWS) { \
-                const vf each = ALL(x[i + r]); \
-                EVERY(k, WIDTH) sums[r][k] += each * LOADED(w + r * COLUMNS + k * LANES); \
+                const SUMS each = FACTOR(i + r); \
+                EVERY(k, WIDTH) sums[r][k] = ADDED(sums[r][k], each, w + (r * COLUMNS + k * LANES) * TAKEN); \
             } \
-        for (; i < m; i++, w += COLUMNS) { \
-            const vf each = ALL(x[i]); \
-            EVERY(k, WIDTH) sums[0][k] += each * LOADED(w + k * LANES); \
+        for (; i < m; i++, w += COLUMNS * TAKEN) { \
+            const SUMS each = FACTOR(i); \
+            EVERY(k, WIDTH) sums[0][k] = ADDED(sums[0][k], each, w + k * LANES * TAKEN); \
         } \
         for (int r = 1; r < ROWS; r++) EVERY(k, WIDTH) sums[0][k] += sums[r][k]; \
         weights = (const char *)w; \
         EVERY(k, WIDTH) { \
             const int32_t at = j + k * LANES; \
             if (at >= n) break; \
-            vf sum = scales ? sums[0][k] * LOAD(scales + at) : sums[0][k]; \
+            vf sum = TOTAL(sums[0][k]); \
+            if (scales) sum *= unit * LOAD(scales + at); \
             if (start) sum += LOAD(start + at); \
             if (at + LANES <= n) STORE(y + at, sum); \
             else NAMED(store_first)(y + at, sum, n - at); \
         } \
         j += COLUMNS; \
     } while (0)
-#define PRODUCT_OF(name, EACH, LOADED) \
-    static FOR void NAMED(name)( \
-        float *y, const float *x, const float *start, const char *weights, const float *scales, int32_t m, int32_t n) { \
+#define BLOCKS(...) \
+    do { \
         int32_t j = 0; \
-        while (n - j > WIDE - NARROW) BLOCK_OF(WIDE, EACH, LOADED); \
-        while (n - j > NARROW) BLOCK_OF(MIDDLE, EACH, LOADED); \
-        while (n > j) BLOCK_OF(NARROW, EACH, LOADED); \
+        while (n - j > WIDE - NARROW) BLOCK_OF(WIDE, __VA_ARGS__); \
+        while (n - j > NARROW) BLOCK_OF(MIDDLE, __VA_ARGS__); \
+        while (n > j) BLOCK_OF(NARROW, __VA_ARGS__); \
+    } while (0)
+#define NUMBER(i) ALL(x[i])
+#define ITSELF(sum) (sum)
+#define PRODUCT_OF(name, EACH, ADDED) \
+    static FOR void NAMED(name)( \
+        float *y, const float *x, const float *start, const char *weights, int32_t m, int32_t n) { \
+        const float *const scales = NULL, unit = 1.0f; \
+        BLOCKS(EACH, 1, vf, NUMBER, ADDED, ITSELF); \
     }
-PRODUCT_OF(product, float, LOAD)
+#define ADDED_FLOAT(sum, each, w) ((sum) + (each) * LOAD(w))
+PRODUCT_OF(product, float, ADDED_FLOAT)
 #ifdef FROM_HALF
-PRODUCT_OF(product_of_halves, uint16_t, FROM_HALF)
+#define ADDED_HALF(sum, each, w) ((sum) + (each) * FROM_HALF(w))
+PRODUCT_OF(product_of_halves, uint16_t, ADDED_HALF)
+#undef ADDED_HALF
 #endif
-#ifdef FROM_BYTES
-PRODUCT_OF(product_of_bytes, int8_t, FROM_BYTES)
-#endif
+
+/* x as integers of 16 bits, numbers i and i + half in one of 32 bits; return the number that the integer 1 stands for.
+ * The largest becomes `levels`. If a number is not finite, no sum that is scaled with the result is. */
+static FOR float NAMED(round_to_pairs)(int32_t *pairs, const float *x, int32_t m, int32_t half, float levels) {
+    const int32_t whole = m / LANES * LANES;
+    const vi is_there = COUNTED < m - whole;
+    vf tops = WHERE(is_there, NAMED(absolute)(LOAD(x + whole)), ALL(0.0f));
+    for (int32_t i = 0; i < whole; i += LANES) tops = NAMED(maximum)(tops, NAMED(absolute)(LOAD(x + i)));
+    const float top = NAMED(across_maximum)(tops);
+    const float scale = top > 1e-30f ? levels / top : 0.0f;
+    for (int32_t i = 0; i < half; i += LANES) { /* rounded to a whole number, in the lowest bits */
+        const vi low = AS_INT(LOAD(x + i) * scale + 12582912.0f) & 0xffff;
+        const vi high = AS_INT(LOAD(x + half + i) * scale + 12582912.0f);
+        STORE_INT(pairs + i, low | (vi)((vu)high << 16));
+    }
+    return top / levels;
+}
+
+/* The same with int8 weights and what is in `pairs`: weights of row i and of row i + half lie side by side. */
+#define PAIR(i) ALL_INT(pairs[i])
+static FOR void NAMED(product_of_bytes)(
+    float *y, const float *x, const float *start, const char *weights, const float *scales, int32_t rows, int32_t n,
+    float levels) {
+    int32_t pairs[MOST_ROWS_OF_BYTES / 2 + LANES];
+    const int32_t m = (rows + 1) / 2;
+    const float unit = NAMED(round_to_pairs)(pairs, x, rows, m, levels);
+    BLOCKS(int8_t, 2, vi, PAIR, ADD_PAIRS, TO_FLOAT);
+}
 #undef PRODUCT_OF
+#undef ADDED_FLOAT
+#undef NUMBER
+#undef ITSELF
+#undef PAIR
+#undef BLOCKS
 #undef BLOCK_OF
 
 static FOR void NAMED(product_all)(const Operation *o, float *y, const float *x, const float *start, const char *w) {
     switch (o->type) {
 #ifdef FROM_HALF
-    case HALF: NAMED(product_of_halves)(y, x, start, w, NULL, o->m, o->n); break;
+    case HALF: NAMED(product_of_halves)(y, x, start, w, o->m, o->n); break;
 #endif
-#ifdef FROM_BYTES
-    case BYTES: NAMED(product_of_bytes)(y, x, start, w, (const float *)(w + (int64_t)o->m * ROUNDED(o->n)), o->m, o->n); break;
-#endif
-    default: NAMED(product)(y, x, start, w, NULL, o->m, o->n);
+    case BYTES: {
+        const float *const scales = (const float *)(w + ((int64_t)o->m + 1) / 2 * 2 * ROUNDED(o->n));
+        NAMED(product_of_bytes)(y, x, start, w, scales, o->m, o->n, (float)o->stride[A]);
+        break;
+    }
+    default: NAMED(product)(y, x, start, w, o->m, o->n);
     }
 }
 
@@ -361,10 +418,15 @@ static FOR int NAMED(run)(const Operation *o, const Operation *end) {
 }
 #undef vf
 #undef vi
+#undef vu
 #undef near
+#undef near_int
 #undef LOAD
 #undef STORE
+#undef STORE_INT
 #undef ALL
+#undef ALL_INT
+#undef TO_FLOAT
 #undef AS_INT
 #undef AS_FLOAT
 #undef WHERE

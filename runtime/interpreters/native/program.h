@@ -21,6 +21,7 @@ enum { FLOAT32, INT32, INT64, BOOL, INT8, UINT8 };  /* types of elements */
 enum { WHOLE, HALF, BYTES };           /* how the weights of a product are stored: float32, float16, int8 with scales */
 
 #define MOST_DIMENSIONS 6
+#define MOST_ROWS_OF_BYTES 4096 /* of weights that are stored as int8 */
 enum { OUT, A, B, C };
 
 /* An operation is done again and again, with its addresses moved on. */
@@ -29,7 +30,8 @@ typedef struct {
 } Repeated;
 
 /* out = a op b. `n` elements with `stride` elements from one to the next.
- *   PRODUCT: out (n) = b (n; NULL: zeros) + a (m) @ weights c, in blocks; `type` says how these are stored, scales behind.
+ *   PRODUCT: out (n) = b (n; NULL: zeros) + a (m) @ weights c, in blocks; `type` says how these are stored. BYTES: with
+ *     scales behind them, and a is brought to integers of 16 bits, at most stride[A].
  *   MATMUL: out (n) = a (m) @ b (m, n); stride[C] is that of b from row to row.
  *   ROW: out = row number *b of the m rows of n bytes at a; type: that of *b.
  *   CHECK: the n numbers at a must be finite.

@@ -15,7 +15,7 @@ from ..step_plan.plan import StepPlan
 from ..step_plan.statements import Gather, Loop, Matmul, Product, Reduction, Row, Softmax, Statement
 from ..step_plan.views import View, joined_dimensions
 from .layout import NOWHERE, TYPES, Address, Layout, itemsize
-from .weights import packed
+from .weights import Packed, packed
 
 # The codes of program.h. Those of typed operations follow.
 _UNARY = ("copy", "abs", "negative", "square", "reciprocal", "sqrt", "exp", "logistic", "tanh", "log", "erf")
@@ -53,7 +53,7 @@ class Assembler:
         self._storage = {"halves": halves, "bytes": bytes}
         self._rows: list[tuple[Any, ...]] = []
         self._addresses: list[tuple[Address, ...]] = []
-        self._packed: dict[int, tuple[int, Address]] = {}
+        self._packed: dict[int, tuple[Packed, Address]] = {}
         self._repeated: list[AnyArray] = []
         self.prepared = 0
         problems: dict[str, None] = {}
@@ -143,18 +143,22 @@ class Assembler:
             strides=strides if shape else [1] * len(views), outer=outer,
         )  # fmt: skip
 
-    def _weights(self, weights: AnyArray) -> tuple[int, Address]:
-        if id(weights) not in self._packed:
-            kind, content = packed(weights, **self._storage)
-            self._packed[id(weights)] = kind, self.layout.keep(content)
-        return self._packed[id(weights)]
-
     def _product(self, product: Product) -> None:
-        kind, weights = self._weights(product.weights)
-        m, n = product.weights.shape
+        self._multiply(product.result, product.x, product.weights, product.start)
+
+    def _multiply(
+        self, result: View, x: View, weights: AnyArray, start: View | None = None,
+        outer: Sequence[tuple[int, tuple[int, ...]]] = (),
+    ) -> None:  # fmt: skip
+        """Add a product with weights (M, N) that are the same in every step."""
+        if id(weights) not in self._packed:
+            stored = packed(weights, **self._storage)
+            self._packed[id(weights)] = stored, self.layout.keep(stored.content)
+        stored, place = self._packed[id(weights)]
+        m, n = weights.shape
         at = self.layout.address
-        start = NOWHERE if product.start is None else at(product.start)
-        self._add("product", n, (at(product.result), at(product.x), start, weights), type=kind, m=m)
+        addresses = at(result), at(x), NOWHERE if start is None else at(start), place
+        self._add("product", n, addresses, type=stored.kind, m=m, strides=(0, stored.levels), outer=outer)
 
     def _matmul(self, product: Matmul) -> None:
         lead = product.result.shape[:-2]
@@ -175,9 +179,7 @@ class Assembler:
         ):  # fmt: skip
             weights = np.ascontiguousarray(constant[(0,) * len(lead)])
             self.layout.constants.append(weights)  # its id stays its own
-            kind, place = self._weights(weights)
-            outer = [(size, moves[:2]) for size, moves in outer]
-            self._add("product", n, (at(result), at(x), NOWHERE, place), type=kind, m=m, outer=outer)
+            self._multiply(result, x, weights, outer=[(size, moves[:2]) for size, moves in outer])
             return
         self._add("matmul", n, (at(result), at(x), at(y)), m=m, strides=strides, outer=outer)
 

@@ -4,6 +4,11 @@
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
+#if defined(__GNUC__) && defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__GNUC__) && defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
 
 #if defined(__GNUC__)
 #define INLINE inline __attribute__((always_inline))
@@ -104,52 +109,66 @@ static int row(const Operation *o, char *out, const char *table, const char *num
 #define FOR
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__aarch64__) || defined(__ARM_NEON))
 #define LANES 4
+#if defined(__x86_64__)
+static INLINE __m128i signed_of(__m128i bytes) { return _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8); }
+#define ADD_PAIRS(sum, x, p) \
+    ((sum) + (vi)_mm_madd_epi16((__m128i)(x), signed_of(_mm_loadl_epi64((const __m128i *)(p)))))
+#else
+static INLINE int32x4_t products_of_pairs(int16x8_t x, int16x8_t w) {
+    const int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(w)), high = vmull_s16(vget_high_s16(x), vget_high_s16(w));
+    return vcombine_s32(vpadd_s32(vget_low_s32(low), vget_high_s32(low)), vpadd_s32(vget_low_s32(high), vget_high_s32(high)));
+}
+#define ADD_PAIRS(sum, x, p) \
+    ((sum) + (vi)products_of_pairs(vreinterpretq_s16_s32((int32x4_t)(x)), vmovl_s8(vld1_s8(p))))
+#endif
 #if defined(__aarch64__)
-#include <arm_neon.h>
 #define FROM_HALF(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
 #endif
 #else
 #define LANES 1
+#define ADD_PAIRS(sum, x, p) ((sum) + (int16_t)((x) & 0xffff) * (p)[0] + ((x) >> 16) * (p)[1])
 #endif
 #include "kernels.h"
 #undef NAMED
 #undef FOR
 #undef LANES
 #undef FROM_HALF
+#undef ADD_PAIRS
 
 #if defined(__GNUC__) && defined(__x86_64__)
-#include <immintrin.h>
 #define NAMED(x) avx2_##x
 #define FOR __attribute__((target("avx2,fma,f16c")))
 #define LANES 8
 #define FROM_HALF(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
-#define FROM_BYTES(p) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+#define ADD_PAIRS(sum, x, p) \
+    ((sum) + (vi)_mm256_madd_epi16((__m256i)(x), _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(p)))))
 #include "kernels.h"
 #undef NAMED
 #undef FOR
 #undef LANES
 #undef FROM_HALF
-#undef FROM_BYTES
+#undef ADD_PAIRS
 #define NAMED(x) avx512_##x
 #define FOR __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512")))
 #define LANES 16
 #define STORE_FIRST(p, x, count) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (count)) - 1), (__m512)(x))
 #define FROM_HALF(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
-#define FROM_BYTES(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define ADD_PAIRS(sum, x, p) \
+    ((sum) + (vi)_mm512_madd_epi16((__m512i)(x), _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(p)))))
 #include "kernels.h"
 #endif
 
 const Kind kinds[] = {
 #if defined(__GNUC__) && defined(__x86_64__)
-    {"AVX-512", 1, 1, avx512_run},
-    {"AVX2", 1, 1, avx2_run},
-    {"SSE2", 0, 0, base_kind_run},
+    {"AVX-512", 1, avx512_run},
+    {"AVX2", 1, avx2_run},
+    {"SSE2", 0, base_kind_run},
 #elif defined(__aarch64__)
-    {"NEON", 1, 0, base_kind_run},
+    {"NEON", 1, base_kind_run},
 #elif defined(__GNUC__) && defined(__ARM_NEON)
-    {"NEON", 0, 0, base_kind_run},
+    {"NEON", 0, base_kind_run},
 #else
-    {"plain C", 0, 0, base_kind_run},
+    {"plain C", 0, base_kind_run},
 #endif
 };
 const int kinds_compiled = sizeof kinds / sizeof *kinds;

@@ -4,7 +4,7 @@
 
 typedef struct {
     const char *name;
-    int halves, bytes; /* whether its products take float16 and int8 */
+    int halves; /* whether its products take float16 */
     Runner run;
 } Kind;
 

@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ...common.arrays import AnyArray, Float32
+from ..step_plan.int8 import FEWEST_LEVELS, Int8Weights
 
 WHOLE, HALF, BYTES = range(3)  # as in program.h
 _WIDE, _MIDDLE, _NARROW = 64, 32, 16  # columns of a block, as in runners.c
 _LARGEST = 127  # of int8 weights
+_MOST_ROWS = 4096  # of them, as in program.h
 
 
-def packed(weights: Float32, *, halves: bool, bytes: bool) -> tuple[int, AnyArray]:
-    """Return how weights (M, N) are stored, and the content: blocks (M, columns), one behind the other.
+class Packed(NamedTuple):
+    """Weights (M, N) as the engine reads them.
+
+    Attributes:
+        kind: How they are stored.
+        content: Blocks (M, columns), one behind the other. Of `BYTES` rows i and i + M / 2 lie side by side, and a
+            scale for each column behind the blocks.
+        levels: Of `BYTES` the largest integer that what they are multiplied with may become, so that no sum is beyond
+            32 bits.
+    """
+
+    kind: int
+    content: AnyArray
+    levels: int = 0
+
+
+def packed(weights: Float32, *, halves: bool, bytes: bool) -> Packed:
+    """Return weights (M, N) in as few bytes as hold them exactly.
 
     Args:
         weights: The weights.
-        halves: They may be stored as float16, if that holds them exactly.
-        bytes: They may be stored as int8 with a scale for each column, likewise; the scales come behind the blocks.
+        halves: They may be stored as float16.
+        bytes: They may be stored as int8 with a scale for each column. What they are multiplied with is rounded to 16
+            bits then.
     """
-    if bytes:
-        found = _as_bytes(weights)
-        if found is not None:
-            whole, scales = found
-            blocks = in_blocks(whole)
-            padded = np.zeros(-(-len(scales) // _NARROW) * _NARROW, np.float32)
-            padded[: len(scales)] = scales
-            return BYTES, np.concatenate([blocks.view(np.uint8), padded.view(np.uint8)])
+    found = _as_bytes(weights) if bytes and len(weights) <= _MOST_ROWS else None
+    if found is not None and found.levels >= FEWEST_LEVELS:
+        half = -(-len(weights) // 2)
+        pairs = np.zeros((2, half, weights.shape[1]), np.int8)
+        pairs.reshape(2 * half, -1)[: len(weights)] = found.numbers
+        scales = np.zeros(-(-len(found.scales) // _NARROW) * _NARROW, np.float32)
+        scales[: len(found.scales)] = found.scales
+        blocks = in_blocks(np.moveaxis(pairs, 0, -1))
+        return Packed(BYTES, np.concatenate([blocks.view(np.uint8), scales.view(np.uint8)]), found.levels)
     if halves:
         with np.errstate(over="ignore"):
-            half = weights.astype(np.float16)
-        if (half.astype(np.float32) == weights).all():
-            return HALF, in_blocks(half)
-    return WHOLE, in_blocks(weights)
+            half_precise = weights.astype(np.float16)
+        if (half_precise.astype(np.float32) == weights).all():
+            return Packed(HALF, in_blocks(half_precise))
+    return Packed(WHOLE, in_blocks(weights))
 
 
-def _as_bytes(weights: Float32) -> tuple[AnyArray, Float32] | None:
+def _as_bytes(weights: Float32) -> Int8Weights | None:
     """Return int8 numbers and a scale for each column that are exactly `weights` if multiplied, if there are any."""
     columns = np.abs(weights).max(axis=0, initial=0)
     scales, found = np.ones_like(columns), np.zeros(columns.shape, bool)
@@ -48,14 +70,14 @@ def _as_bytes(weights: Float32) -> tuple[AnyArray, Float32] | None:
             scales = np.where(right & ~found, tried, scales)
             found |= right
             if found.all():
-                return np.rint(weights / scales).astype(np.int8), scales
+                return Int8Weights(np.rint(weights / scales).astype(np.int8), scales)
     return None
 
 
 def in_blocks(weights: AnyArray) -> AnyArray:
-    """Return weights (M, N), N filled up with zeros to a multiple of the narrow blocks, block after block."""
-    rows, columns = weights.shape
-    filled = np.zeros((rows, -(-columns // _NARROW) * _NARROW), weights.dtype)
+    """Return weights (M, N, ...), N filled up with zeros to a multiple of the narrow blocks, block after block."""
+    rows, columns, *more = weights.shape
+    filled = np.zeros((rows, -(-columns // _NARROW) * _NARROW, *more), weights.dtype)
     filled[:, :columns] = weights
     blocks, begin = [], 0
     while begin < columns:
