@@ -52,6 +52,11 @@ def train_problem(
         "Search with this number of trials for the smallest network that solves the problem, over those of --cell, "
         "--units, --layers and --learning-rate that are not given; --max-updates and --minutes hold for each trial.",
         "no search", min=1, metavar="TRIALS")] = None,
+    storage: Annotated[str | None, training(
+        "Database of a search of several workers, each with its own --out: postgresql://USER@HOST/DATABASE, or "
+        "sqlite:///FILE on one machine. The trials are those of all workers together; the same command goes on.",
+        "the search is in --out", metavar="URL")] = None,
+    study: Annotated[str, training("Name of the search in the database.")] = "search",
     resume: Annotated[bool, training("Continue the interrupted run in --out.", flag="--resume")] = False,
     fixed: Collection[str] = (),
     base: Any = None,
@@ -72,6 +77,12 @@ def train_problem(
     from ..run.folder import Run
 
     shape = Network(cell, units, layers, embedding or 0, dropout, forget_bias, chrono_init)
+    if storage is not None:
+        if not search:
+            raise typer.BadParameter("is the database of a search: give --search too", param_hint="--storage")
+        from ..search.storage import check_url
+
+        check_url(storage)  # before the data are read
     options = Options(
         seed, learning_rate, schedule, max_updates, minutes, clip_norm, threads, curriculum, learn_initial_state
     )
@@ -85,7 +96,8 @@ def train_problem(
     if tensorboard is not None:
         check_folder(tensorboard)
     if search:
-        _search(problem, shape, options, out, search, fixed, resume, tensorboard, as_json)
+        team = None if storage is None else (storage, study)
+        _search(problem, shape, options, out, search, fixed, resume, tensorboard, as_json, team)
         return
     described = base and base.describe()
     with closing(Run(out, problem, shape, options, resume=resume, base=described)) as run:
@@ -138,9 +150,9 @@ def _train(
 
 def _search(
     problem: Any, network: Any, options: Any, out: Path, trials: int, fixed: Collection[str], resume: bool,
-    tensorboard: Path | None, as_json: bool,
+    tensorboard: Path | None, as_json: bool, team: tuple[str, str] | None,
 ) -> None:  # fmt: skip
-    from ...runtime.common.terminal import print_table
+    from ...runtime.common.terminal import print_table, print_text
     from ..run.report import training_progress
     from ..search.report import describe_candidate, search_table
     from ..search.search import search
@@ -156,9 +168,18 @@ def _search(
             yield lambda row: (log(row), show(row))[0]
 
     fixed = set(fixed) & set(SEARCHED)
-    searched = search(problem, network, options, out, trials, fixed=fixed, resume=resume, watch=watch)
+    if team is None:
+        searched = search(problem, network, options, out, trials, fixed=fixed, resume=resume, watch=watch)
+    else:
+        from ..search.shared import Team, search_together
+
+        say = partial(print_text, err=True)
+        searched = search_together(
+            problem, network, options, out, trials, Team(*team), fixed=fixed, watch=watch, say=say
+        )
     if not searched.trials:
-        typer.echo("Interrupted before a trial came to its end; with --resume it goes on.", err=True)
+        way = "with --resume it goes on" if team is None else "the same command goes on"
+        typer.echo(f"Interrupted before a trial came to its end; {way}.", err=True)
         raise SystemExit(130)
     if as_json:
         print(json.dumps({"out": str(out), **searched.to_json()}))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...runtime.common.errors import MissingPackageError, OutputError, ResumeError
-from .space import Candidate, Space, round_rate
+from .space import SEARCHED, Candidate, Space, round_rate
 from .trial import Trial
 
 try:
@@ -30,10 +32,13 @@ _RANDOM = 5  # trials before the sampler trusts what it has seen
 _PROPOSALS = 20  # to look through for a network that has not been tried with another learning rate
 _DIVERGED = 1e6  # replaces the nats of a network whose answers are not finite
 _STUDY = "search"
+_MEASURED = {field.name for field in fields(Trial)} - set(SEARCHED)  # beside the parameters
 
 
-def propose(space: Space, trials: Sequence[Trial], seed: int) -> Candidate | None:
-    """Return the network to try after `trials`, which follows from them and the seed alone.
+def propose(
+    space: Space, trials: Sequence[Trial], seed: int, running: Sequence[Candidate] = (), made: int | None = None
+) -> Candidate | None:
+    """Return the network to try after `trials`, which follows from them, from those running and the seed alone.
 
     The first is the network that would be trained without a search. The others come from a tree-structured Parzen
     estimator (Bergstra et al. 2011), seeded anew for each trial; after the first solved trial, only networks with fewer
@@ -43,22 +48,26 @@ def propose(space: Space, trials: Sequence[Trial], seed: int) -> Candidate | Non
         space: The search space.
         trials: All earlier trials, in order.
         seed: Of the random choices.
+        running: Networks that other workers are training.
+        made: Number of trials that have been begun; None: those two together.
 
     Returns:
         A network and a learning rate; None if there is no smaller network left to try.
     """
-    if not trials:
+    made = len(trials) + len(running) if made is None else made
+    if not made:
         return space.start
     below = min((trial.parameters for trial in trials if trial.solved), default=None)
     max_units = {(cell, layers): most for cell, layers, most in space.shapes(below)}
     if not max_units:
         return None
-    random = np.random.default_rng([seed, 10, len(trials)])
+    random = np.random.default_rng([seed, 10, made])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(n_startup_trials=_RANDOM, seed=int(random.integers(2**31)))
     study = optuna.create_study(sampler=sampler)
-    study.add_trials([_to_optuna(trial, space) for trial in trials])
+    study.add_trials([to_optuna(trial, space) for trial in trials])
     tried = {(trial.cell, trial.layers, trial.units) for trial in trials}
+    tried |= {(one.network.cell, one.network.layers, one.network.units) for one in running}
     for _ in range(_PROPOSALS):
         asked = study.ask()
         cell = asked.suggest_categorical("cell", space.cells)
@@ -89,7 +98,7 @@ class TrialStorage:
                 "sqlite://", engine_kwargs={"creator": lambda: sqlite3.connect(path), "poolclass": NullPool}
             )
             self._study = optuna.create_study(study_name=_STUDY, storage=storage, load_if_exists=True)
-            self.trials = [_from_optuna(trial) for trial in self._study.trials]
+            self.trials = [from_optuna(trial) for trial in self._study.trials]
         except Exception as error:  # SQLAlchemy and Optuna raise whatever the damaged part ran into
             found = getattr(error, "orig", error)  # without the SQL statement
             raise ResumeError(f"{path} is damaged ({found}). Start again without --resume.") from error
@@ -101,33 +110,55 @@ class TrialStorage:
             OutputError: It cannot be written; earlier trials are unchanged.
         """
         try:
-            self._study.add_trial(_to_optuna(trial, self._space))
+            self._study.add_trial(to_optuna(trial, self._space))
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise OutputError(f"Cannot write to {self._path}: {getattr(error, 'orig', error)}.") from error
         self.trials.append(trial)
 
 
-def _to_optuna(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
-    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+def to_optuna(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
+    """Return a finished trial as Optuna stores it."""
+    ranges = _distributions(space)
+    values = vars(trial)
+    params = {name: values[name] for name in ranges}
+    measured = {name: value for name, value in values.items() if name not in ranges}
+    return optuna.trial.create_trial(params=params, distributions=ranges, value=_cost(trial), user_attrs=measured)
+
+
+def running_in_optuna(candidate: Candidate, space: Space, facts: dict[str, Any]) -> optuna.trial.FrozenTrial:
+    """Return a trial of `candidate` that has just begun, with `facts` about it."""
+    network = candidate.network
+    params = {
+        "cell": network.cell, "layers": network.layers, "units": network.units,
+        "learning_rate": candidate.learning_rate,
+    }  # fmt: skip
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING, params=params, distributions=_distributions(space), user_attrs=facts
+    )
+
+
+def from_optuna(trial: optuna.trial.FrozenTrial) -> Trial:
+    """Return a finished trial that Optuna stored.
+
+    Raises:
+        TypeError: Something of it is missing.
+        ValueError: A number of it cannot be.
+    """
+    measured = {name: value for name, value in trial.user_attrs.items() if name in _MEASURED}
+    found = Trial(**trial.params, **measured)
+    counts = (found.trial, found.units, found.layers, found.parameters)
+    if not all(type(count) is int and count > 0 for count in counts) or not 0 < found.learning_rate < math.inf:
+        raise ValueError(f"a trial with {found}")
+    return found
+
+
+def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
+    return {
         "cell": optuna.distributions.CategoricalDistribution(space.cells),
         "layers": optuna.distributions.IntDistribution(space.layers[0], space.layers[-1]),
         "units": optuna.distributions.IntDistribution(*space.units, log=True),
         "learning_rate": optuna.distributions.FloatDistribution(*space.learning_rates, log=True),
     }
-    values = vars(trial)
-    params = {name: values[name] for name in distributions}
-    measured = {name: value for name, value in values.items() if name not in distributions}
-    return optuna.trial.create_trial(
-        params=params, distributions=distributions, value=_cost(trial), user_attrs=measured
-    )  # fmt: skip
-
-
-def _from_optuna(trial: optuna.trial.FrozenTrial) -> Trial:
-    found = Trial(**trial.params, **trial.user_attrs)
-    counts = (found.trial, found.units, found.layers, found.parameters)
-    if not all(type(count) is int and count > 0 for count in counts) or not 0 < found.learning_rate < math.inf:
-        raise ValueError(f"a trial with {found}")
-    return found
 
 
 def _cost(trial: Trial) -> float:

@@ -19,7 +19,6 @@ from ..fitting.checkpoint import CHECKPOINT_SECONDS, DivergedError, HistoryRow
 from ..fitting.options import Options
 from ..network.network import Network
 from ..problems.problem import Problem
-from ..run.folder import Run
 from .folder import SearchFolder
 from .sampler import propose
 from .space import Candidate, Space
@@ -90,11 +89,33 @@ def _try(
     problem: Problem, candidate: Candidate, options: Options, place: SearchFolder, watch: Watch, seconds: float
 ) -> bool:
     """Train `candidate` and add it to the trials; return whether it came to an end."""
+    number = len(place.trials) + 1
+    trained = train_candidate(
+        problem, candidate, options, place, watch, number, place.checkpoint(number), checkpoint_seconds=seconds
+    )
+    if trained is None:
+        return False
+    trial, fitted = trained
+    with ignore_sigint():
+        place.begin()
+        if fitted is not None and best_trial([*place.trials, trial]) is trial:
+            place.keep(problem, candidate, options, fitted)
+        place.add(trial)
+    return True
+
+
+def train_candidate(
+    problem: Problem, candidate: Candidate, options: Options, place: SearchFolder, watch: Watch, number: int,
+    checkpoint: Path, *, checkpoint_seconds: float,
+) -> tuple[Trial, FitResult | None] | None:  # fmt: skip
+    """Train `candidate` as trial `number`, from its checkpoint if there is one.
+
+    Returns:
+        The trial, and the result of its training, which is None where it diverged; None if it was interrupted.
+    """
     from ..fitting.fit import fit
 
-    number, updates = len(place.trials) + 1, 0
-    its_options = replace(options, learning_rate=candidate.learning_rate)
-    checkpoint = place.checkpoint(number)
+    updates = 0
     began = time.process_time()
     fitted: FitResult | None = None
     resume = checkpoint.exists()
@@ -106,12 +127,13 @@ def _try(
             updates = row.update
             show(row)
 
+        its_options = replace(options, learning_rate=candidate.learning_rate)
         fitted = fit(
             problem, candidate.network, its_options, observe, checkpoint=checkpoint, resume=resume,
-            checkpoint_seconds=seconds,
+            checkpoint_seconds=checkpoint_seconds,
         )  # fmt: skip
     if fitted is not None and fitted.stopped == "interrupted":
-        return False
+        return None
     network = candidate.network
     trial = Trial(
         trial=number,
@@ -126,9 +148,4 @@ def _try(
         carried_accuracy=getattr(fitted.scores["carried"], "accuracy", math.nan) if fitted else math.nan,
         nats=fitted.scores[fitted.data.recipe.monitor].loss if fitted else math.inf,
     )
-    with ignore_sigint():
-        place.begin()
-        if fitted is not None and best_trial([*place.trials, trial]) is trial:
-            Run(place.folder, problem, network, its_options, taken=True).finish(fitted)
-        place.add(trial)
-    return True
+    return trial, fitted
