@@ -28,6 +28,11 @@ except ModuleNotFoundError as error:
         f"A search needs the package {error.name}. Install it: pip install 'stepcell[search]'"
     ) from error
 
+# The packages too, so that a missing one is named wherever it is needed.
+__all__ = [
+    "NullPool", "SQLAlchemyError", "TrialStorage", "from_optuna", "optuna", "propose", "running_in_optuna", "to_optuna",
+]  # fmt: skip
+
 _RANDOM = 5  # trials before the sampler trusts what it has seen
 _PROPOSALS = 20  # to look through for a network that has not been tried with another learning rate
 _DIVERGED = 1e6  # replaces the nats of a network whose answers are not finite
