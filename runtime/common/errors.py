@@ -32,6 +32,7 @@ what was found, what was expected and what to do next.
         BackendError                    RuntimeError
         GoldenMismatchError             RuntimeError
         MissingPackageError             ImportError
+        WorkerError                     RuntimeError
         # Export
         SourceError                     ValueError
         NotSteppableError               ValueError
@@ -179,6 +180,10 @@ class GoldenMismatchError(StepcellError, RuntimeError):
 
 class MissingPackageError(StepcellError, ImportError):
     """An optional package that is not installed. The text says which extra brings it."""
+
+
+class WorkerError(StepcellError, RuntimeError):
+    """A worker of Spark that cannot do its part. The text has the worker's reason."""
 
 
 # Export.

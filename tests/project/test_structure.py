@@ -16,6 +16,7 @@ ROOMS = {
     "runtime": {
         "commands": "the commands of the device; typer is imported here only",
         "face": "the names that users import from stepcell.runtime",
+        "spark": "keyed state and batches on Spark",
         "serve": "predict: lines in, answers out, state saved on the way",
         "evaluation": "accuracy and likelihood of a model on data",
         "bench": "time of a step on each interpreter",
@@ -55,7 +56,7 @@ ROOMS = {
         "network": "cells, forward pass, gradients",
     },
 }
-MOST_ROOMS, MOST_LINES = 12, 400
+MOST_ROOMS, MOST_LINES = 13, 400  # the engines that others run, Spark, are a room of their own
 # Imports within a function that point upwards: methods of a stream that hand on to a task, so that the call is natural.
 LATE = {
     ("runtime/streams/stream.py", "runtime/tasks"),

@@ -17,6 +17,7 @@ from ...common.errors import (
     UnknownSymbolError,
 )
 from ...common.printable import printable_json
+from ...format.manifest import Manifest
 from ...format.vocabulary import Vocabulary
 from ...streams.model import Model
 from ...streams.prediction import Prediction
@@ -97,9 +98,7 @@ class Engine:
         self._stepper.on_step = None if recent is None else self.streams.feed
         self._readers: dict[str, RecordReader] = {}
         self._tail = f', "model": "{model.manifest.fingerprint}"}}'
-        outputs = {output.name for output in model.manifest.extra_outputs}
-        is_taken = "gaps" in model.manifest.trained_data.reading or "gap" in outputs  # an answer has a gap of its own
-        self._gap_name = "seq_gap" if is_taken else "gap"
+        self._gap_name = gap_name_of(model.manifest)
 
     def reader(self, source: str) -> RecordReader:
         """Return the reader of a source of records.
@@ -281,6 +280,13 @@ class Engine:
     @staticmethod
     def _head(stream: str) -> str:
         return f'{{"stream": {printable_json(stream)}'
+
+
+def gap_name_of(manifest: Manifest) -> str:
+    """Return the field of an answer with the count of records that are missing before it."""
+    outputs = {output.name for output in manifest.extra_outputs}
+    is_taken = "gaps" in manifest.trained_data.reading or "gap" in outputs  # an answer has a gap of its own
+    return "seq_gap" if is_taken else "gap"
 
 
 def _policy(options: ServeOptions, model: Model) -> str:
