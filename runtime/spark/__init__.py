@@ -8,6 +8,7 @@ Spark is imported when it is needed first.
 """
 
 from .stream import answer_stream
+from .tables import evaluate_table, score_table
 from .workers import raise_reason
 
-__all__ = ["answer_stream", "raise_reason"]
+__all__ = ["answer_stream", "evaluate_table", "raise_reason", "score_table"]

@@ -140,7 +140,7 @@ def model_in_worker(name: str, backend: str | None) -> Model:
 def reason_in(text: str) -> str:
     """Return the reason that a worker gave, out of what Spark wrote of it: the error at the end of the traceback."""
     lines = [line.strip() for line in text.splitlines()]
-    for line in lines:
+    for line in reversed(lines):  # the last error of a traceback is the one that was raised
         if line.startswith("stepcell.") and "Error: " in line:
             return line.split("Error: ", 1)[1].rstrip(".")
     after = False
@@ -154,4 +154,4 @@ def reason_in(text: str) -> str:
 def raise_reason(error: BaseException) -> None:
     """Raise WorkerError with the reason of a worker in place of `error`, if there is one in it."""
     reason = reason_in(str(error))
-    raise WorkerError(f"A worker has stopped the query: {reason}. Nothing of this batch is kept.") from error
+    raise WorkerError(f"A worker has stopped the query: {reason}.") from error
