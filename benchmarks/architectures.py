@@ -7,8 +7,8 @@
     python benchmarks/architectures.py --count 50 --format c --steps 200 --quantize int8
 
 Each is exported (Keras on the whole sequence against the files one symbol at a time, carried from two states and step
-by step), and then absorbed in chunks and with its state taken out and put back in the middle. One line each, as JSON.
-With `--format c` it is exported as C alone. C with int8 weights has to answer as numpy with the same weights; how many
+by step), and then absorbed in chunks and with its state taken out and put back in the middle. One line each, as JSON,
+which says whether the compiled engine was among the interpreters. With `--format c` it is exported as C alone. C with int8 weights has to answer as numpy with the same weights; how many
 would be refused for what the rounding of random weights costs, is said.
 """
 
@@ -40,6 +40,7 @@ from stepcell.export.ops.precision import FLOAT32
 from stepcell.export.parity.device_process import installed_backends, those_that_take
 from stepcell.runtime.common.errors import StepcellError
 from stepcell.runtime.format.model_file import FORMATS
+from stepcell.runtime.interpreters.registry import NATIVE
 
 TOLERANCE = 1e-5
 
@@ -74,7 +75,11 @@ def try_one(
         "failed": None if proven else "ways differ",
         "error": float(f"{max(parity.error for parity in exact):.1e}"),
         "rounding": float(f"{max(parity.rounding for parity in exact):.1e}"),
-        **({"ways": float(f"{max(ways):.1e}")} if ways else {}),
+        **(
+            {"ways": float(f"{max(ways):.1e}"), "engine": NATIVE in {p.backend for p in exported.parity}}
+            if ways
+            else {}
+        ),
         **({"too_coarse": not all(parity.holds for parity in exported.parity)} if quantize else {}),
         "cpu_seconds": round(time.process_time() - began, 1),
         "layers": layers,
@@ -101,6 +106,10 @@ def main() -> int:
         print(json.dumps(results[-1]), flush=True)
     failed = [result["seed"] for result in results if result["failed"]]
     print(f"{len(results)} architectures, {len(failed)} failed {failed or ''}", file=sys.stderr)
+    if any("engine" in result for result in results):
+        print(
+            f"{sum(not result.get('engine') for result in results)} not stepped by the compiled engine", file=sys.stderr
+        )
     if quantize:
         coarse = sum(bool(result.get("too_coarse")) for result in results)
         print(f"{coarse} would be refused with int8 weights", file=sys.stderr)

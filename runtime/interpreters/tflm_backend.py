@@ -22,8 +22,9 @@ from .finite import require_finite
 
 _ALIGNMENT = 16  # bytes, of all that is in an arena
 _BESIDE = 64 << 10  # bytes of an arena beside the tensors of a graph
-_SMALLEST_ARENA, _LARGEST_ARENA = 1 << 10, 1 << 30  # it crashes in less than 464 bytes
+_LARGEST_ARENA = 1 << 30
 _LACKING = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
+_TAKEN = re.compile(r"Arena allocation total (\d+) bytes")
 _MEANT_FOR_ITS_AUTHORS = "Too many buffers"  # it plans its memory in several ways, until there is room
 
 
@@ -83,7 +84,9 @@ def smallest_arena(file: ModelFile) -> int:
             return False
         return True
 
-    too_few = enough = _SMALLEST_ARENA // _ALIGNMENT
+    # In an arena that is smaller than what it takes for good, some operators crash. More is needed only for a while.
+    enough = -(-_bytes_taken(open_interpreter("", file.payload)) // _ALIGNMENT)
+    too_few = enough - 1
     while not fits(enough):
         too_few, enough = enough, 2 * enough
         if _ALIGNMENT * enough > _LARGEST_ARENA:
@@ -95,6 +98,13 @@ def smallest_arena(file: ModelFile) -> int:
         else:
             too_few = middle
     return _ALIGNMENT * enough
+
+
+def _bytes_taken(interpreter: Any) -> int:
+    """Return the bytes of its arena that an interpreter has taken for good."""
+    with capture_stderr() as said:
+        interpreter.print_allocations()
+        return max(int(found[1]) for line in said() if (found := _TAKEN.search(line)))
 
 
 def _check_ports(interpreter: Any, file: ModelFile, micro: MicroGraph) -> None:

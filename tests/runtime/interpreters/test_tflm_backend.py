@@ -11,6 +11,7 @@ from support.models import DATA
 from stepcell.runtime import BackendError, DamagedFileError, WrongBackendError, load, read_model_file
 from stepcell.runtime.format.manifest import Manifest
 from stepcell.runtime.format.model_file import ModelFile, pack, unpack
+from stepcell.runtime.interpreters import tflm_backend
 from stepcell.runtime.interpreters.registry import open_backend
 from stepcell.runtime.interpreters.tflm_backend import open_interpreter, smallest_arena
 
@@ -96,3 +97,16 @@ def test_the_recorded_arena_is_enough_and_the_smallest_is_not_larger(name):
     open_interpreter("tflm", file.payload, file.manifest.micro.arena)
     with pytest.raises(BackendError, match="allocate"):
         open_interpreter("tflm", file.payload, arena - 16)
+
+
+def test_no_arena_is_tried_in_which_operators_may_crash(monkeypatch):
+    file, tried = read_model_file(DATA / FILES[0]), []
+
+    def recorded(name, payload, arena=None):
+        tried.append(arena)
+        return open_interpreter(name, payload, arena)
+
+    monkeypatch.setattr(tflm_backend, "open_interpreter", recorded)
+    smallest = smallest_arena(file)
+    assert tried[0] is None
+    assert all(smallest / 2 < arena < 4 * smallest for arena in tried[1:])
