@@ -8,8 +8,9 @@
 
 Each is exported (Keras on the whole sequence against the files one symbol at a time, carried from two states and step
 by step), and then absorbed in chunks and with its state taken out and put back in the middle. One line each, as JSON,
-which says whether the compiled engine was among the interpreters. With `--format c` it is exported as C alone. C with int8 weights has to answer as numpy with the same weights; how many
-would be refused for what the rounding of random weights costs, is said.
+which says whether the compiled engine was among the interpreters. With `--format c` it is exported as C alone. C with
+int8 weights has to answer as numpy with the same weights; how many would be refused for what the rounding of random
+weights costs, is said.
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ static float NAME_tanh(float x)
     return x * p / q;
 }
 """
+# A division takes as long as several products.
 _SOFTMAX = """\
 /* y may be x. */
 static void NAME_softmax(const float *x, float *y, int n)
@@ -72,69 +73,49 @@ static void NAME_softmax(const float *x, float *y, int n)
         y[i] = NAME_exp(x[i] - largest);
         sum += y[i];
     }
-    for (int i = 0; i < n; i++) y[i] /= sum;
+    sum = 1.0f / sum;
+    for (int i = 0; i < n; i++) y[i] *= sum;
 }
 """
 # Eight columns in eight variables: compilers for small cores keep these in registers, and an array of eight not.
-_PRODUCT = """\
+_COLUMNS = "abcdefgh"
+
+
+def _added(factor: str, first: int = 0) -> str:
+    """Return the lines that add the products of a factor and the weights from `first` on."""
+    return "\n".join(f"            {sum} += {factor} * w[{first + j}];" for j, sum in enumerate(_COLUMNS))
+
+
+def _of_each_column(text: str) -> str:
+    """Return `text` for each column, with SUM and +J; of all but the first only if there are so many."""
+    lines = [text.replace("+J", f" + {j}" if j else "").replace("SUM", sum) for j, sum in enumerate(_COLUMNS)]
+    return "\n".join(line.replace("IF", f"if (width > {j}) " if j else "") for j, line in enumerate(lines))
+
+
+_PRODUCT = f"""\
 /* y = start + x w, for m numbers x, n numbers y, and w in blocks of 8 columns: (n / 8, m, 8). start may be y, or 0. */
 static void NAME_product(const float *x, int m, const float *w, const float *start, float *y, int n)
-{
-    for (int j = 0; j < n; j += 8) {
+{{
+    for (int j = 0; j < n; j += 8) {{
         float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f, e = 0.0f, f = 0.0f, g = 0.0f, h = 0.0f;
         const int width = n - j;
         const float *p = x;
-        for (const float *end = x + m - 1; p < end; p += 2, w += 16) {
+        for (const float *end = x + m - 1; p < end; p += 2, w += 16) {{
             const float v = p[0], next = p[1];
-            a += v * w[0];
-            b += v * w[1];
-            c += v * w[2];
-            d += v * w[3];
-            e += v * w[4];
-            f += v * w[5];
-            g += v * w[6];
-            h += v * w[7];
-            a += next * w[8];
-            b += next * w[9];
-            c += next * w[10];
-            d += next * w[11];
-            e += next * w[12];
-            f += next * w[13];
-            g += next * w[14];
-            h += next * w[15];
-        }
-        if (m % 2) {
+{_added("v")}
+{_added("next", 8)}
+        }}
+        if (m % 2) {{
             const float v = *p;
-            a += v * w[0];
-            b += v * w[1];
-            c += v * w[2];
-            d += v * w[3];
-            e += v * w[4];
-            f += v * w[5];
-            g += v * w[6];
-            h += v * w[7];
+{_added("v")}
             w += 8;
-        }
-        if (start) {
-            a += start[j];
-            if (width > 1) b += start[j + 1];
-            if (width > 2) c += start[j + 2];
-            if (width > 3) d += start[j + 3];
-            if (width > 4) e += start[j + 4];
-            if (width > 5) f += start[j + 5];
-            if (width > 6) g += start[j + 6];
-            if (width > 7) h += start[j + 7];
-        }
-        y[j] = a;
-        if (width > 1) y[j + 1] = b;
-        if (width > 2) y[j + 2] = c;
-        if (width > 3) y[j + 3] = d;
-        if (width > 4) y[j + 4] = e;
-        if (width > 5) y[j + 5] = f;
-        if (width > 6) y[j + 6] = g;
-        if (width > 7) y[j + 7] = h;
-    }
-}
+        }}
+        if (start) {{
+{_of_each_column("            IFSUM += start[j+J];")}
+        }}
+{_of_each_column("        IFy[j+J] = SUM;")}
+    }}
+}}
 """
 _PRODUCT8 = """\
 /* y = start + x (w scales), for m numbers x, n numbers y, and int8 w in blocks of 4 columns. x is brought to integers q
@@ -194,10 +175,13 @@ KERNELS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def kernels_text(used: set[str], name: str, *, tables: bool = False) -> str:
-    """Return the functions that `used` ones need, those of a model called `name`; `tables`: those of `tables.py`."""
+def called_kernels(used: set[str], *, tables: bool = False) -> dict[str, str]:
+    """Return name -> text of the functions that `used` ones need, in order; `tables`: with those of `tables.py`."""
     kernels = {**TABLE_KERNELS, **KERNELS, **TABLE_KERNELS} if tables else KERNELS
-    needed = set(used)
-    for kernel in used:
-        needed.update(kernels[kernel][1])
-    return "\n".join(text for kernel, (text, _) in kernels.items() if kernel in needed).replace("NAME_", f"{name}_")
+    needed = used.union(*(kernels[kernel][1] for kernel in used))
+    return {kernel: text for kernel, (text, _) in kernels.items() if kernel in needed}
+
+
+def kernels_text(used: set[str], name: str, *, tables: bool = False) -> str:
+    """Return the functions that `used` ones need, those of a model called `name`; `tables` as for `called_kernels`."""
+    return "\n".join(called_kernels(used, tables=tables).values()).replace("NAME_", f"{name}_")

@@ -16,7 +16,7 @@ from ...runtime.interpreters.step_plan.views import View, joined_dimensions
 from ...runtime.streams.raw_state import raw_size
 from .arithmetic import EXACT, Arithmetic
 from .golden import measured_golden
-from .kernels import kernels_text
+from .kernels import called_kernels, kernels_text
 from .language import C_WITHOUT_FPU, C
 from .names import argument_names, array, check_name, comment, number, string
 from .printer import Printer, indented
@@ -198,7 +198,7 @@ class _Writer:
         checks, lines = self._checks(printer), printer.lines()
         commits, check = self._commit(printer)
         self.constant_bytes = sum(content.nbytes for content in printer.constants.values())
-        self.constant_bytes += table_bytes(printer.kernels) if tables else 0
+        self.constant_bytes += table_bytes(called_kernels(printer.kernels, tables=True)) if tables else 0
         declared = "uint32_t check = 0;" if tables else "float check = 0.0f;"
         step = [
             f"int {n}_step({self._parameters()})",

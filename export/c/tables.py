@@ -6,6 +6,8 @@ exponential of a softmax, of numbers that are not positive, 4e-5 of itself. What
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,21 +79,6 @@ static float NAME_exp(float x)
     return x;
 }}
 """
-# Divisions take several times as long as products.
-_SOFTMAX = """\
-/* y may be x. */
-static void NAME_softmax(const float *x, float *y, int n)
-{
-    float largest = x[0], sum = 0.0f;
-    for (int i = 1; i < n; i++) largest = largest < x[i] ? x[i] : largest;
-    for (int i = 0; i < n; i++) {
-        y[i] = NAME_exp(x[i] - largest);
-        sum += y[i];
-    }
-    sum = 1.0f / sum;
-    for (int i = 0; i < n; i++) y[i] *= sum;
-}
-"""
 _NOT_FINITE = """\
 /* Not 0 if x is not finite. */
 static uint32_t NAME_not_finite(float x)
@@ -101,21 +88,19 @@ static uint32_t NAME_not_finite(float x)
     return ((bits & 0x7FFFFFFFu) + 0x00800000u) >> 31;
 }
 """
-# As `kernels.KERNELS`.
+# As `kernels.KERNELS`, in the place of those of the same names.
 TABLE_KERNELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "not_finite": (_NOT_FINITE, ()),
     "curve": (f"{array('NAME_curve_table', CURVE)}\n\n{_CURVE_TEXT}", ()),
     "exp": (f"{array('NAME_powers_table', POWERS)}\n\n{_EXP}", ()),
     "logistic": (_LOGISTIC, ("curve",)),
     "tanh": (_TANH, ("curve",)),
-    "softmax": (_SOFTMAX, ("exp",)),
 }
 
 
-def table_bytes(kernels: set[str]) -> int:
-    """Return the bytes of the tables of the functions that are called."""
-    needed = kernels.union(*(TABLE_KERNELS[name][1] for name in kernels & TABLE_KERNELS.keys()))
-    return sum(table.nbytes for name, table in {"curve": CURVE, "exp": POWERS}.items() if name in needed)
+def table_bytes(kernels: Collection[str]) -> int:
+    """Return the bytes of the tables of some functions."""
+    return sum(table.nbytes for name, table in {"curve": CURVE, "exp": POWERS}.items() if name in kernels)
 
 
 def tanh(x: AnyArray) -> AnyArray:
