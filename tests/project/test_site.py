@@ -96,7 +96,7 @@ const found = vm.runInContext(`queries.map((query) =>
   Search._performSearch(...Search._parseQuery(query)).reverse().map((result) => result[0]))`, sandbox);
 console.log(JSON.stringify(found));
 """
-PAGES = ["index", "gallery", "api/runtime"]
+PAGES = ["index", "gallery", "api/runtime", "genindex"]
 WIDTHS = [375, 1280]
 # Elements of a page that are wider than they can be shown; in a table of figures one may scroll.
 CUT = """[...document.querySelectorAll("article *")].filter((element) => {
