@@ -19,7 +19,7 @@ BEGIN, END = "<!-- fields -->\n", "<!-- end of fields -->\n"
 HEAD = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "$id": "https://example.org/stepcell/manifest.schema.json",
-    "title": "Manifest of a stepcell model file, formats 1 to 4",
+    "title": "Manifest of a stepcell model file, formats 1 to 5",
 }
 # What no single field can say. Readers ignore keys that are not listed.
 CONDITIONS = [

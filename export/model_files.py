@@ -132,6 +132,7 @@ def build_file(
         requires=requires,
         sequence=format == SEQUENCE,
         micro=micro,
+        one_signature=format == TFLITE and not prepared.manifest.features,
     )
     built = BuiltFile(workdir / file_name(format, precision), format, payload, manifest)
     built.write()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -12,19 +11,16 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
 from ...runtime.common.errors import NotSteppableError
-from ...runtime.format.tensor_specs import ABSORB, STEP, SYMBOL
+from ...runtime.format.tensor_specs import STEP
 from ..ops import Value, Weights
 from ..ops.precision import BYTES_PER_WEIGHT, FEWEST_INT8, FLOAT16, FLOAT32, INT8, half_scales, rounding_of
 from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
-from ..step_function.tf_graph import Tensors, advance_named, compiled, input_specs, step_graph
+from ..step_function.tf_graph import step_graph
 from .layout import repack
-from .split_step import split_step_graphs
 from .weights import move_scales_behind_products, store_as_half
 
-# The converter orders signatures by name, and tflite-runtime 2.14 runs XNNPACK in the first subgraph alone: 19.6
-# microseconds a step there against 32 in the second (256 units). So `step` is converted under a name that comes first.
-_STEP_WHILE_CONVERTING = "aaaa"
+AS_CONVERTED = "serving_default"  # the name that the converter gives a lone signature
 # In a file whose weights were left outside (variables in place of constants), or that wants TensorFlow itself.
 _FORBIDDEN_OPERATORS = ("READ_VARIABLE", "VAR_HANDLE", "ASSIGN_VARIABLE", "CALL_ONCE", "CUSTOM")
 # The highest versions that tflite-runtime 2.14 registers; it refuses a file with later ones, and that with a message
@@ -51,29 +47,17 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
     """Convert `step_function` to TFLite with weights of the precision `quantization`.
 
     Returns:
-        The payload with its signatures (`step`, `absorb` where symbols are all that is read, and the pieces of a step;
-        see `split_step`), and the highest version of each operator in it.
+        The payload, whose only signature is `step`, and the highest version of each operator in it.
 
     Raises:
         NotSteppableError: The converter made a file that cannot be right, or that tflite-runtime cannot run.
     """
     ops = EvenTables() if quantization == INT8 else TensorFlowOps(rounding_of(quantization))
-    module = tf.Module()  # holds functions alone: with Keras layers in it, the file has no weights
     # A whole model has shapes that depend on the batch, which would move its tensors in memory at every step.
-    module.step = step_graph(step_function, ops, None if step_function.whole is None else 1)
-    signatures = {_STEP_WHILE_CONVERTING: module.step.get_concrete_function()}
-    if not step_function.features:
-        module.absorb = _absorb_graph(step_function, ops)
-        signatures[ABSORB] = module.absorb.get_concrete_function()
-    for name, graph in split_step_graphs(step_function, ops).items():
-        setattr(module, name, graph)
-        signatures[name] = graph.get_concrete_function()
-    with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-        tf.saved_model.save(module, folder, signatures=signatures)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
-        if quantization == INT8:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        payload = repack(converted(converter), {_STEP_WHILE_CONVERTING: STEP}, _REWRITES[quantization])
+    converter = converter_of(step_graph(step_function, ops, None if step_function.whole is None else 1))
+    if quantization == INT8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    payload = repack(converted(converter), {AS_CONVERTED: STEP}, _REWRITES[quantization])
     operators = operator_versions(payload)
     forbidden = [name for name in _FORBIDDEN_OPERATORS if name in operators]
     weight_bytes = ops.bytes_used() * BYTES_PER_WEIGHT[quantization] // BYTES_PER_WEIGHT[FLOAT32]
@@ -85,6 +69,13 @@ def tflite_payload(step_function: StepFunction, quantization: str = FLOAT32) -> 
         )
     require_loadable(operators, quantization)
     return payload, operators
+
+
+def converter_of(graph: Any) -> Any:
+    """Return the converter of the TensorFlow function `graph`."""
+    module = tf.Module()  # holds the function alone: with Keras layers in it, the file has no weights
+    module.step = graph
+    return tf.lite.TFLiteConverter.from_concrete_functions([module.step.get_concrete_function()], module)
 
 
 def converted(converter: Any) -> bytes:
@@ -136,26 +127,6 @@ def require_loadable(operators: dict[str, int], quantization: str) -> None:
             f"{', '.join(later)}. Nothing was written. Install the TensorFlow of constraints.txt, which makes one that "
             "loads, or leave this precision out."
         )
-
-
-def _absorb_graph(step_function: StepFunction, ops: TensorFlowOps) -> Any:
-    """Return the TensorFlow function `absorb`: symbols (T,) and the state of one stream in, as `step` out."""
-    _, _, states = input_specs(step_function, 1)
-
-    def absorb(given: Tensors) -> dict[str, Value]:
-        symbols, state = given["symbols"], {spec.name: given[spec.name] for spec in states}
-
-        def symbol_at(t: Value) -> dict[str, Value]:
-            return {SYMBOL: tf.reshape(symbols[t], [1])}  # a slice of unknown length would make TFLite refuse the loop
-
-        def advance(t: Value, state: dict[str, Value]) -> tuple[Value, dict[str, Value]]:
-            return t + 1, step_function.advance(ops, symbol_at(t), state)[1]
-
-        last = tf.shape(symbols)[0] - 1
-        _, state = tf.while_loop(lambda t, _: t < last, advance, (tf.constant(0), state))
-        return advance_named(step_function, ops, {**symbol_at(last), **state})
-
-    return compiled(absorb, [tf.TensorSpec([None], tf.int32, name="symbols"), *states])
 
 
 def operator_versions(payload: bytes) -> dict[str, int]:

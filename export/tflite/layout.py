@@ -15,13 +15,10 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 from ...runtime.common.arrays import AnyArray
-from ...runtime.format.tensor_specs import STEP, STEP_ROW
+from ...runtime.format.tensor_specs import STEP
 from .aligned_buffer import aligned_buffer
 
 _FILE_IDENTIFIER = b"TFL3"
-# Signatures that are stepped with their next state copied over the state -> whether interpreters put their outputs into
-# memory by their numbers downwards (seen in both; `step` has an operator that XNNPACK does not compute) or upwards.
-_STEPPED = {STEP: True, STEP_ROW: False}
 _NEXT = b"next_"  # before the name of a state is that of the next one
 _NO_TENSOR = -1  # an input that is left out
 _EMPTY = 0  # the buffer without content (schema.fbs)
@@ -53,8 +50,8 @@ def repack(payload: bytes, signature_names: Mapping[str, str], rewrite: Callable
     for signature in model.signatureDefs:
         old = signature.signatureKey.decode()
         name = signature.signatureKey = signature_names.get(old, old)
-        if name in _STEPPED:
-            _align_state_order(model.subgraphs[signature.subgraphIndex], signature, downwards=_STEPPED[name])
+        if name == STEP:
+            _align_state_order(model.subgraphs[signature.subgraphIndex], signature)
     contents = [b"" if buffer.data is None else bytes(bytearray(buffer.data)) for buffer in model.buffers]
     # Equal contents once, and none that nothing needs any more: the converter gives each tensor that is computed an
     # empty buffer of its own.
@@ -98,11 +95,11 @@ def _begin_with_symbols(model: Any, subgraph: Any) -> None:
     subgraph.operators = [*first, *rest]
 
 
-def _align_state_order(subgraph: Any, signature: Any, *, downwards: bool) -> None:
-    """Number the states before all other inputs, large ones first, and the next states likewise, upwards or downwards.
+def _align_state_order(subgraph: Any, signature: Any) -> None:
+    """Number the states before all other inputs, large ones first, and the next states likewise, downwards.
 
-    Interpreters put inputs into memory by their numbers, and outputs by their sizes and numbers. Where states and next
-    states lie alike, all of them are copied as one piece.
+    Interpreters put inputs into memory by their numbers, and outputs by their sizes and numbers, the last first (both
+    do). Where states and next states lie alike, all of them are copied as one piece.
     """
     inputs = {port.name: port.tensorIndex for port in signature.inputs}
     following = {port.name: port.tensorIndex for port in signature.outputs if port.name.startswith(_NEXT)}
@@ -110,7 +107,7 @@ def _align_state_order(subgraph: Any, signature: Any, *, downwards: bool) -> Non
     states.sort(key=lambda pair: (-int(np.prod(np.abs(subgraph.tensors[pair[0]].shape))), pair))
     others = sorted(set(inputs.values()) - {index for index, _ in states})
     order = [[*(index for index, _ in states), *others], [index for _, index in states]]
-    places = [sorted(order[0]), sorted(order[1], reverse=downwards)]
+    places = [sorted(order[0]), sorted(order[1], reverse=True)]
     moved = {old: new for pair in zip(order, places, strict=True) for old, new in zip(*pair, strict=True)}
     if len(moved) < len(inputs) + len(states):
         return  # one tensor is two of them

@@ -20,12 +20,10 @@ from ..ops.tensorflow_ops import TensorFlowOps
 from ..step_function.build import StepFunction
 from ..step_function.run import as_mapping
 from ..step_function.tf_graph import input_specs, step_graph
-from .convert import EvenTables, converted, operator_versions
+from .convert import AS_CONVERTED, EvenTables, converted, converter_of, operator_versions
 from .fixed_scales import BITS, Ranges, factors_and_products, fix_scales
 from .layout import repack
 from .weights import move_scales_behind_products
-
-_AS_CONVERTED = "serving_default"  # the name that the converter gives a lone signature
 
 
 def micro_payload(step_function: StepFunction, quantization: str, typical: Inputs) -> tuple[bytes, dict[str, int]]:
@@ -43,9 +41,7 @@ def micro_payload(step_function: StepFunction, quantization: str, typical: Input
         NotSteppableError: TFLite has no operator for something.
     """
     ops = TensorFlowOps() if quantization == FLOAT32 else EvenTables()
-    module = tf.Module()  # holds functions alone: with Keras layers in it, the file has no weights
-    module.step = step_graph(step_function, ops, 1)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.step.get_concrete_function()], module)
+    converter = converter_of(step_graph(step_function, ops, 1))
     if quantization != FLOAT32:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     names = _port_names(step_function)
@@ -54,7 +50,7 @@ def micro_payload(step_function: StepFunction, quantization: str, typical: Input
         move_scales_behind_products(model)
         _sort_ports(model, *names)
 
-    payload = repack(converted(converter), {_AS_CONVERTED: STEP}, prepare)
+    payload = repack(converted(converter), {AS_CONVERTED: STEP}, prepare)
     if quantization != FLOAT32:
         ranges = _measure_ranges(payload, step_function, typical)
         payload = repack(payload, {}, lambda model: fix_scales(model, ranges, BITS[quantization]))

@@ -13,7 +13,7 @@ from ..common.arrays import Float32
 from ..common.lazy import computed_once
 from .io_mapping import IOMapping
 from .json_fields import write
-from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT, WIDE_FORMAT
+from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, SINGLE_FORMAT, TIMED_FORMAT, WIDE_FORMAT
 from .tensor_specs import EVERY_STEP, PROBABILITIES, SYMBOL, VALUES, AnswerTimes, Feature, MicroGraph, Output, Window
 from .trained_data import TEXT, OutputSymbols, TrainedData
 from .vocabulary import Vocabulary
@@ -156,6 +156,8 @@ class Manifest:
             or more; None: not measured.
         micro: Of a graph for TensorFlow Lite Micro, which has the signature `step` alone and steps one stream; None: it
             is none.
+        one_signature: A TFLite graph that reads symbols alone has the signature `step` and no other: readers of formats
+            1 to 4 want a signature `absorb` beside it.
     """
 
     name: str
@@ -180,6 +182,7 @@ class Manifest:
     binary: bool = False
     memory: int | None = None
     micro: MicroGraph | None = None
+    one_signature: bool = False
 
     @computed_once
     def static(self) -> tuple[StateTensor, ...]:
@@ -194,12 +197,14 @@ class Manifest:
     @property
     def format(self) -> int:
         """The lowest format number that describes it, so that readers of older formats refuse no file without need."""
+        if self.one_signature:
+            return SINGLE_FORMAT
         if self.answers != EVERY_STEP or self.window is not None or any(tensor.given for tensor in self.state):
-            return NEWEST_FORMAT
+            return TIMED_FORMAT
         if self.binary or self.micro is not None:
-            return NEWEST_FORMAT
+            return TIMED_FORMAT
         if self.io_mapping is not None and self.io_mapping.needs_format_4:
-            return NEWEST_FORMAT
+            return TIMED_FORMAT
         starts = any(isinstance(tensor.initial, tuple) for tensor in self.state)
         if starts or self.sequence or self.features or self.extra_outputs or self.output == "linear":
             return WIDE_FORMAT

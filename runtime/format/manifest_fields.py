@@ -1,4 +1,4 @@
-"""The fields of a manifest, formats 1 to 4: the table from which it is written, checked, read and documented.
+"""The fields of a manifest, formats 1 to 5: the table from which it is written, checked, read and documented.
 
 `docs/manifest.schema.json` and the table in `docs/model-file.md` are made from it by `python docs/manifest_pages.py`.
 """
@@ -18,7 +18,9 @@ from .tensor_specs import ACTIVATIONS, EVERY_STEP, WINDOW_METHODS
 FORMAT = 1
 MAPPED_FORMAT = 2  # format 1 and the entry `graph`, for graphs that have other names than format 1 prescribes
 WIDE_FORMAT = 3  # features, further outputs, values, start states; see `Manifest.format`
-NEWEST_FORMAT = 4  # steps without an answer, windows, states that are given for each stream
+TIMED_FORMAT = 4  # steps without an answer, windows, states that are given for each stream
+SINGLE_FORMAT = 5  # any of them, in a TFLite graph whose only signature is `step`
+NEWEST_FORMAT = SINGLE_FORMAT
 
 _MAX_INT32 = 2**31 - 1  # TFLite has int32 for dimensions
 _MAX_FLOAT32 = 3.4028235e38  # rounded to the largest float32, and written for it

@@ -11,7 +11,7 @@ from ..common.errors import DamagedFileError, NewerFormatError, VocabularyError,
 from .io_mapping import Constant, IOMapping, TensorSpec
 from .json_fields import field_problems, parse
 from .manifest import Cell, Golden, GoldenRun, Json, Manifest, StateTensor
-from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT, WIDE_FORMAT
+from .manifest_fields import FORMAT, MANIFEST, MAPPED_FORMAT, NEWEST_FORMAT, SINGLE_FORMAT, WIDE_FORMAT
 from .tensor_specs import AnswerTimes, Feature, MicroGraph, Output, Window
 from .vocabulary import Vocabulary
 
@@ -105,6 +105,7 @@ def _build(entries: Json) -> Manifest:
         window=entries["window"] and Window(**entries["window"]),
         binary=_is_binary(entries),
         micro=entries["micro"] and MicroGraph(**entries["micro"]),
+        one_signature=entries["format"] >= SINGLE_FORMAT,
         **{name: entries[name] for name in same},
     )
 

@@ -40,10 +40,7 @@ class Inputs:
 
 
 SYMBOL, PROBABILITIES, VALUES = "symbol", "probabilities", "values"
-# The signatures of a TFLite file: the last four are pieces of a step, where it can be cut.
-STEP, ABSORB, LOOK_UP, STEP_ROW, FINISH, PREPARE = "step", "absorb", "look_up", "step_row", "finish", "prepare"
-ROW = "row"  # the row of a symbol in a table, made by `look_up` and read by `step_row` and `finish`
-PREPARED = "prepared"  # prepared0, prepared1, ...: products of the state, made by `prepare` and read by `finish`
+STEP = "step"  # the signature of a TFLite file; older files have others beside it, which are not used
 ACTIVATIONS = ("softmax", "sigmoid", "linear")
 # Name -> one array of the feature's shape. A model of one feature may be given the array alone.
 Features: TypeAlias = "Mapping[str, ArrayLike] | ArrayLike"

@@ -55,9 +55,6 @@ class Backend(Protocol):
     def run(self, ids: Ids) -> Float32:
         """Step all of `ids`, shape (T,), and return the answers to all of them, float32 of shape (T, K)."""
 
-    def settle(self) -> None:
-        """Complete a step that has left work for later; the resident state stays."""
-
     def answer(self) -> Float32:
         """Return the last answer, float32 of shape (K,), where the interpreter has it: the next call changes it."""
 
@@ -74,7 +71,7 @@ class Backend(Protocol):
 
 
 class BackendBase(Backend):
-    """A backend that steps one symbol after the other and leaves nothing for later.
+    """A backend that steps one symbol after the other.
 
     Attributes:
         manifest: That of the file.
@@ -126,9 +123,6 @@ class BackendBase(Backend):
             step(id)
             rows[end - size : end] = answer  # no array is made per symbol: a quarter faster
         return answers
-
-    def settle(self) -> None:
-        """See `Backend.settle`; nothing is ever left."""
 
     def answer(self) -> Float32:
         """See `Backend.answer`."""

@@ -56,7 +56,7 @@ else:
     KINDS = tuple(Kind(*kind) for kind in _engine.KINDS)
 
 PROCESSOR = KINDS[0] if KINDS else None  # what the engine runs on: the fastest of those that this processor is
-_PENDING = -2  # as in engine.c: what has been left for later is still to be done
+IDLE, _PENDING = -1, -2  # as in engine.c: nothing is left for later, or something is still to be done
 _NO_SUCH_ROW, _NOT_FINITE = 1, 2  # as in program.h
 
 
@@ -226,7 +226,7 @@ class NativeBackend(BackendBase):
 
     @property
     def pending(self) -> int:
-        """See `TwoPhaseBackend.pending`. The state has been taken over, whatever it is."""
+        """`IDLE`; `_PENDING`; or the id whose answer is there, although it has not been stepped."""
         return self._engine.pending
 
     def step(self, id: int) -> None:
@@ -242,7 +242,7 @@ class NativeBackend(BackendBase):
         self._require(self._engine.expect(id))
 
     def settle(self) -> None:
-        """See `Backend.settle`."""
+        """Compute what a step has left for later; the resident state stays."""
         self._engine.settle()
 
     def absorb(self, ids: Ids) -> None:

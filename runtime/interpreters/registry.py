@@ -97,22 +97,21 @@ def open_public_backend(name: str, file: ModelFile) -> Backend:
 
 
 def open_two_phase_backend(name: str, file: ModelFile, shared: object = None) -> Backend:
-    """Load `file` into the interpreter `name` to be stepped in two phases: the answer first, the rest later.
+    """Load `file` into the compiled engine to be stepped in two phases: the answer first, the rest later.
 
     Args:
-        name: Which interpreter.
+        name: Which backend; only "native" has two phases.
         file: The file.
         shared: As for `open_backend`, of another backend that steps in two phases.
 
     Raises:
         NoInterpreterError, BackendError: As `open_backend` does.
-        WrongBackendError: The interpreter or the file cannot do that.
+        WrongBackendError: It is another backend, or nothing of a step of this file can be done beforehand.
     """
-    if file.format != TFLITE and name != NATIVE:
-        raise WrongBackendError(f"{file.name} has one graph: steps in two phases need a .tflite file. Export one.")
-    if name in (NUMPY, MICRO):
+    if name != NATIVE:
         raise WrongBackendError(
-            f"{_BACKENDS[name][2]} has no steps in two phases: install another interpreter, or leave out low_latency."
+            f"{_BACKENDS[name][2]} does all of a step before its answer. For low_latency load {file.name} with "
+            f"backend={NATIVE!r}."
         )
     backend: Backend = _call(name, file.name, "open_two_phase_backend", file, shared)
     return backend

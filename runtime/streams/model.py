@@ -20,7 +20,6 @@ from ..interpreters.base import initial_state
 from ..interpreters.forks import Unpicklable
 from ..interpreters.golden import replay_golden
 from ..interpreters.registry import NATIVE, describe_backend, open_any_backend, open_backend
-from .low_latency_stream import LowLatencyStream
 from .pool import InterpreterPool, Spare
 from .prediction import Prediction
 from .snapshot import Snapshot, State
@@ -175,7 +174,8 @@ class Model(Unpicklable):
                 numbers. They are a part of its state from then on, and a reset keeps them. None: those of the model.
             low_latency: Answer first and work later. A recurrent layer multiplies its state by a matrix whatever the
                 next symbol is; a step of such a stream returns before that, and `Stream.settle()` or the next call does
-                it. The answers are those of any other stream. Needs a .tflite file.
+                it. The answers are those of any other stream, up to float32 rounding. Needs the compiled engine:
+                `load(path, backend="native")`.
 
         Raises:
             StateMismatchError: `static` are not the static inputs that the model reads. There is no stream.
@@ -207,12 +207,12 @@ class Model(Unpicklable):
 
     def stream_from(self, start: State, *, low_latency: bool = False) -> Stream:
         """Return a new stream that starts from a state, which belongs to it from now on and is not checked."""
-        kind, pool = (LowLatencyStream, self._two_phase_pool) if low_latency else (Stream, self.pool)
-        if pool.backend_name == NATIVE:
-            from .native_stream import NativeLowLatencyStream, NativeStream
+        pool = self._two_phase_pool if low_latency else self.pool
+        if pool.backend_name != NATIVE:
+            return Stream(pool, Snapshot(start))
+        from .native_stream import LowLatencyStream, NativeStream
 
-            kind = NativeLowLatencyStream if low_latency else NativeStream
-        return kind(pool, Snapshot(start))
+        return (LowLatencyStream if low_latency else NativeStream)(pool, Snapshot(start))
 
     def streams(self, count: int, *, static: Static | None = None) -> Streams:
         """Return new streams that are stepped together, a symbol for each at every step.

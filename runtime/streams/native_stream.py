@@ -1,33 +1,29 @@
-"""Streams on the compiled engine: a step is one call of C."""
+"""Streams on the compiled engine: a step is one call of C, and some of it may be left for after the answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from ..common.arrays import Float32, MaybeNone
+from ..common.arrays import MaybeNone
+from ..common.errors import NotFiniteError
 from ..format.tensor_specs import Features
 from ..interpreters.native._engine import Steps
-from ..interpreters.native_backend import NativeBackend
-from .low_latency_stream import LowLatencyStream
+from ..interpreters.native_backend import IDLE, NativeBackend
 from .prediction import NO_OUTPUTS, Prediction, symbols_of
 from .stream import Stream
-from .stream_state import StreamState
 
 _new = object.__new__
 
 
-class _Bound(Steps):
-    """The part that both classes have: `step_id` is a function of C, which does the step where all is well.
+class NativeStream(Steps, Stream):  # type: ignore[misc]  # its `_bound` is a property
+    """A stream whose `step_id` is a function of C, which does the step where all is well.
 
     While the state is in the engine, C has the engine (`_bind_engine`). In any other case, and where a step fails, C
     calls `_step_any_id`, as `Stream.step_id` does.
     """
 
-    file: Any
-    pool: Any
     _bindings: tuple[Any, ...] | None = None
-    _step_any: Callable[[str | None, Features | None], Prediction | MaybeNone]  # of `Stream`
 
     @property
     def _bound(self) -> tuple[Any, ...] | None:
@@ -50,7 +46,7 @@ class _Bound(Steps):
         if bound is None or features is not None:
             return self._step_any(symbol, features)
         try:
-            values: Float32 | None = self._copied(bound[2][symbol])
+            values = self._copied(bound[2][symbol])
         except (KeyError, TypeError):
             values = None
         if values is None:  # an unknown symbol, or a failure
@@ -60,11 +56,22 @@ class _Bound(Steps):
         return prediction
 
 
-class NativeStream(_Bound, Stream):  # type: ignore[misc]  # its `_bound` is a property
-    """A stream on the compiled engine."""
+class LowLatencyStream(NativeStream):
+    """A stream that answers first, made by `Model.stream(low_latency=True)`; else like any other.
 
+    A step computes what depends on the symbol, takes the next state over and returns. What depends on that state alone
+    is computed by the next call, or by `settle`.
+    """
 
-class NativeLowLatencyStream(_Bound, LowLatencyStream):  # type: ignore[misc]
-    """A low-latency stream on the compiled engine, which takes the next state over before it answers."""
-
-    after_fork = StreamState.after_fork  # so nothing is lost with the engine
+    def settle(self, *, expect: bool = True) -> None:
+        """Compute what the last step has left for later; see `Stream.settle`."""
+        if self._parked is not None:
+            return
+        self._guarded(self._backend.settle)
+        manifest = self.file.manifest
+        predicts = manifest.labels is None and manifest.output != "linear" and not manifest.features
+        if expect and predicts and self._backend.pending == IDLE:
+            answers = self._last_answers()  # the expected answer overwrites it
+            if answers is not None:
+                with suppress(NotFiniteError):  # that symbol has not come
+                    self._guarded(lambda: self._backend.expect(int(answers[manifest.answer].argmax())))

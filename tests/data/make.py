@@ -1,11 +1,11 @@
 """Make the model files that are checked in: python tests/data/make.py [NAME ...]
 
-memory.tflite and memory.onnx are the trained memory model. earlier.tflite and earlier.onnx are the same, written once
-before the step of a .tflite file was cut in pieces; they must stay readable, and the weights come from them. The
-standard models of support/keras_models.py are written with every precision they are exported in, so that tests/runtime
-needs no TensorFlow; answers.npz holds what float64 answers to their inputs, and log_mel.npz what tf.signal makes of
-samples. foreign/ holds graphs that stepcell did not make. runtime/interpreters/probe.* is the tiny model that shows
-whether an interpreter works.
+memory.tflite and memory.onnx are the trained memory model. earlier.tflite, earlier.onnx and pieces.tflite are the same,
+written once: before .tflite files had a step in pieces, and while they had. They must stay readable, and the weights
+come from the first. The standard models of support/keras_models.py are written with every precision they are exported
+in, so that tests/runtime needs no TensorFlow; answers.npz holds what float64 answers to their inputs, and log_mel.npz
+what tf.signal makes of samples. foreign/ holds graphs that stepcell did not make. runtime/interpreters/probe.* is the
+tiny model that shows whether an interpreter works.
 
 A file stays as it is, to the last byte, where only figures measured on this machine differ, or the order in which
 tf2onnx writes nodes that do not depend on each other: that is another one in each process.

@@ -8,8 +8,6 @@ import numpy as np
 
 from stepcell.export import model_files
 from stepcell.export.model_files import build_file, prove_file
-from stepcell.export.ops import NumpyOps
-from stepcell.export.ops.tensorflow_ops import TensorFlowOps
 from stepcell.export.parity.device_process import installed_backends
 from stepcell.export.parity.expected import expected_runs
 from stepcell.export.parity.window_reference import reference_of
@@ -56,30 +54,6 @@ class _ReversedTables:
 
     def gather(self, table, ids):
         return self._ops.gather(np.flipud(table).copy(), ids)
-
-
-def only_in(part, change):
-    """Change a step in one part of a TFLite file: its signatures "step", "absorb", "look_up", or the "pieces"."""
-
-    def changed(advance):
-        wrong = change(advance)
-
-        def either(ops, inputs, state):
-            if isinstance(ops, NumpyOps):
-                return advance(ops, inputs, state)
-            given = {name: value.op.type == "Placeholder" for name, value in {**inputs, **state}.items()}
-            plain = type(ops) is TensorFlowOps
-            traced = {
-                "step": plain and given["symbol"],
-                "absorb": plain and not given["symbol"],
-                "look_up": not plain and given["symbol"] and not any(given[name] for name in state),
-                "pieces": not plain and any(given[name] for name in state),
-            }
-            return (wrong if traced[part] else advance)(ops, inputs, state)
-
-        return either
-
-    return changed
 
 
 def reversed_tables(advance):

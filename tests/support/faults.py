@@ -9,7 +9,6 @@ from stepcell.runtime import BackendError, OutputError, Snapshot, Stream, read_m
 from stepcell.runtime.interpreters.base import initial_state
 from stepcell.runtime.interpreters.in_place import InPlaceBackend
 from stepcell.runtime.interpreters.registry import open_backend, open_two_phase_backend
-from stepcell.runtime.streams.low_latency_stream import LowLatencyStream
 from stepcell.runtime.streams.pool import InterpreterPool
 
 
@@ -55,7 +54,7 @@ class Fault:
 class FaultyBackend:
     """A backend with a fault in every call that computes."""
 
-    bound = None
+    bound = engine = None
 
     def __init__(self, backend, fault):
         self.backend, self.fault = backend, fault
@@ -124,7 +123,11 @@ class FaultyModel:
     """
 
     def __init__(self, pool, opened, low_latency):
-        self.pool, self.opened, self._kind = pool, opened, LowLatencyStream if low_latency else Stream
+        self.pool, self.opened, self._kind = pool, opened, Stream
+        if low_latency:
+            from stepcell.runtime.streams.native_stream import LowLatencyStream
+
+            self._kind = LowLatencyStream
 
     def stream(self):
         return self._kind(self.pool, Snapshot(initial_state(self.pool.file.manifest.state)))

@@ -63,7 +63,7 @@ INTERPRETERS = [("litert", "memory.tflite"), ("tflite", "memory.tflite"), ("onnx
 # The compiled engine, wherever it has been compiled; test_native_backend.py sees to it that it was.
 ENGINE = [("native", "memory.tflite"), ("native", "memory.onnx")] if find_spec(f"{native.__name__}._engine") else []
 RUNTIMES = [*INTERPRETERS, ("numpy", "memory.tflite"), ("numpy", "memory.onnx"), *ENGINE]
-WAYS = [*RUNTIMES, *((*way, "low latency") for way in [("litert", "memory.tflite"), *ENGINE[:1]])]
+WAYS = [*RUNTIMES, *((*way, "low latency") for way in ENGINE[:1])]
 
 
 def path_of(name: str, format: str = "tflite", precision: str = "float32") -> Path:

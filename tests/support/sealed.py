@@ -17,7 +17,8 @@ def write_model(step_function: StepFunction, path: Path, *, quantization: str = 
     """Write `step_function` as the model file `path`; `changes` to its manifest."""
     vocabulary = Vocabulary.of_ids(step_function.outputs)
     state, cells = step_function.state, step_function.cells
-    manifest = Manifest(path.stem, vocabulary, state, cells, quantization=quantization, **changes)
     format = path.suffix[1:]
+    changes = {"one_signature": format == "tflite" and not step_function.features, **changes}
+    manifest = Manifest(path.stem, vocabulary, state, cells, quantization=quantization, **changes)
     path.write_bytes(pack(PAYLOADS[format](step_function, quantization)[0], manifest, format))
     return path

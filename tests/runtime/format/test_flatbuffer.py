@@ -16,7 +16,7 @@ from stepcell.runtime.format.flatbuffer import FlatbufferError, Table, root_tabl
 from stepcell.runtime.format.onnx_graph import OnnxGraphError, has_external_data, read_onnx_graph
 from stepcell.runtime.format.tflite_graph import HIGHEST_VERSIONS, NAMES, operator_name, read_tflite_graph, runs
 
-TFLITE = read_model_file(DATA / "memory.tflite").payload
+TFLITE = read_model_file(DATA / "pieces.tflite").payload
 ONNX = read_model_file(DATA / "memory.onnx").payload
 
 

@@ -18,7 +18,7 @@ from stepcell.runtime.format.manifest_reader import read_manifest
 from stepcell.runtime.format.tensor_specs import AnswerTimes, Window
 
 ROOT = DATA.parents[1]
-MEMORY = read_model_file(DATA / "memory.tflite").manifest.to_json()
+MEMORY = read_model_file(DATA / "pieces.tflite").manifest.to_json()
 FEATURE = {"name": "speed", "shape": [2], "dtype": "float32", "ids": None}
 OUTPUT = {"name": "gap", "size": 2, "activation": "linear", "labels": None}
 GOLDEN = MEMORY["golden"]
@@ -206,17 +206,17 @@ def test_keys_that_are_not_known_are_ignored():
 
 def test_a_manifest_of_a_newer_format_says_what_to_install(monkeypatch):
     message = (
-        r"memory.tflite has format 5; this stepcell reads format 4 and older. Upgrade with: pip install -U stepcell"
+        r"memory.tflite has format 6; this stepcell reads format 5 and older. Upgrade with: pip install -U stepcell"
     )
     with pytest.raises(NewerFormatError, match=message):
-        read(MEMORY | {"format": 5, "state": "of a kind not known yet"})
+        read(MEMORY | {"format": 6, "state": "of a kind not known yet"})
     monkeypatch.setattr("stepcell.runtime.format.manifest_reader.NEWEST_FORMAT", 1)
     with pytest.raises(NewerFormatError, match="has format 2; this stepcell reads format 1. Upgrade"):
         read(MEMORY | {"format": 2})
 
 
 def test_steps_without_an_answer_windows_and_given_states_need_format_4():
-    plain = read_model_file(DATA / "memory.tflite").manifest
+    plain = read_model_file(DATA / "memory.onnx").manifest
     state = tuple(replace(tensor, given=True) for tensor in plain.state)
     for changed in (
         replace(plain, answers=AnswerTimes(3, 2)),

@@ -13,8 +13,7 @@ from stepcell.runtime import GoldenMismatchError, NotFiniteError, Snapshot, Stre
 from stepcell.runtime.format.manifest import Golden, GoldenRun
 from stepcell.runtime.format.model_file import pack
 from stepcell.runtime.interpreters.finite import outputs_to_check
-from stepcell.runtime.interpreters.registry import open_backend, open_public_backend, open_two_phase_backend
-from stepcell.runtime.streams.low_latency_stream import LowLatencyStream
+from stepcell.runtime.interpreters.registry import open_backend, open_public_backend
 from stepcell.runtime.streams.model import Model
 from stepcell.runtime.streams.pool import InterpreterPool
 
@@ -82,8 +81,8 @@ def test_the_other_ways_to_step_a_tflite_file_refuse_it_too(activation):
     path = GROWING[activation, "tflite"]
     file = read_model_file(path)
     by_runner = Model(InterpreterPool(file, "litert", open_public_backend("litert", file))).stream()
-    in_two_phases = load(path, backend="litert", golden=False).stream(low_latency=True)
-    for stream in (by_runner, in_two_phases):
+    later = [load(path, backend=name, golden=False).stream(low_latency=True) for name, _ in ENGINE[:1]]
+    for stream in (by_runner, *later):
         before = step_to_the_end(stream)
         for call, symbols in (
             (stream.peek, "1"),
@@ -145,12 +144,12 @@ def test_the_first_number_of_a_softmax_tells_of_all_of_them(backend, format, tmp
 @pytest.mark.parametrize("way", [way for way in WAYS if way[0] not in ("onnxruntime", "native")], ids="-".join)
 @pytest.mark.parametrize("by_id", [False, True])
 def test_a_step_in_place_looks_at_that_number(way, by_id):
-    backend, name, *low_latency = way
-    opened = (open_two_phase_backend if low_latency else open_backend)(backend, read_model_file(DATA / name))
+    backend, name = way
+    opened = open_backend(backend, read_model_file(DATA / name))
     fault = Fault()
     pool = InterpreterPool(read_model_file(DATA / name), backend, with_fault(opened, fault))
     start = Snapshot(load(DATA / name).initial_state())
-    stream = LowLatencyStream(pool, start) if low_latency else Stream(pool, start)
+    stream = Stream(pool, start)
     for symbol in "33":
         stream.step(symbol)
     with fault.doing(lambda: opened.answer().fill(np.nan)), pytest.raises(NotFiniteError):

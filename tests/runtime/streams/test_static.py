@@ -189,7 +189,7 @@ def test_every_interpreter_answers_as_the_static_inputs_say(backend, format):
 
 
 def test_a_low_latency_stream_has_static_inputs():
-    stream = personal("litert", "tflite").stream(low_latency=True, static={"user": USERS[1]})
+    stream = personal("native", "tflite").stream(low_latency=True, static={"user": USERS[1]})
     for _ in range(2):
         found = [stream.step(symbol).probabilities for symbol in SYMBOLS]
         np.testing.assert_allclose(found, answers_to(1), atol=1e-5)

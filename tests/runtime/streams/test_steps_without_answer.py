@@ -120,8 +120,8 @@ def test_every_interpreter_answers_at_the_same_steps(backend, name):
 
 
 def test_a_low_latency_stream_answers_at_the_same_steps():
-    low = model(3, 2, "lstm", backend="litert").stream(low_latency=True)
-    plain = model(3, 2, "lstm", backend="litert").stream()
+    low = model(3, 2, "lstm", backend="native").stream(low_latency=True)
+    plain = model(3, 2, "lstm", backend="native").stream()
     for symbol in SYMBOLS:
         one, other = low.step(symbol), plain.step(symbol)
         low.settle()

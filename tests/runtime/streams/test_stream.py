@@ -8,13 +8,12 @@ import re
 
 import numpy as np
 import pytest
-from support.models import DATA, WAYS, open_way, path_of
+from support.models import WAYS, open_way, path_of
 
 from stepcell.runtime import (
     FeatureMismatchError,
     StateMismatchError,
     UnknownSymbolError,
-    WrongBackendError,
     load,
     read_model_file,
 )
@@ -219,17 +218,8 @@ def test_a_model_that_reads_features_is_not_stepped_by_ids(name):
         stream.step_id(0)
 
 
-def test_low_latency_needs_a_file_and_an_interpreter_for_it():
-    with pytest.raises(WrongBackendError, match="need a .tflite file"):
-        load(DATA / "memory.onnx").stream(low_latency=True)
-    with pytest.raises(WrongBackendError, match="numpy has no steps in two phases: install another"):
-        load(DATA / "memory.tflite", backend="numpy").stream(low_latency=True)
-    with pytest.raises(WrongBackendError, match="has no signatures 'finish' and 'prepare'"):
-        load(path_of("convolution")).stream(low_latency=True)
-
-
 def test_states_that_lie_alike_are_copied_as_one_piece():
-    for name in ("memory", "lstm", "two_gru"):
+    for name in ("memory", "lstm", "window", "stack"):
         assert len(open_backend("litert", read_model_file(path_of(name))).feedback) == 1
     memory = np.zeros(1024, np.float32)
     start = -memory.__array_interface__["data"][0] % 64 // 4  # in elements, to the next multiple of 64 bytes

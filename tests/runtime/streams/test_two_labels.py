@@ -45,7 +45,7 @@ def test_the_manifest_needs_format_4_and_is_read_as_it_was_written(switch):
 
 
 def test_other_files_keep_their_format_and_their_size(tmp_path):
-    for path in (path_of("memory"), write_switch(tmp_path / "a.onnx"), write_power(tmp_path / "b.onnx")):
+    for path in (path_of("memory", "onnx"), write_switch(tmp_path / "a.onnx"), write_power(tmp_path / "b.onnx")):
         manifest = read_model_file(path).manifest
         assert not manifest.binary
         assert manifest.format < 4

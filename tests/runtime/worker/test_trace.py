@@ -34,7 +34,12 @@ def test_a_carried_run_has_the_outputs_of_every_step_and_the_last_state(backend,
 
 @pytest.mark.parametrize(
     ("backend", "format", "names"),
-    [("litert", "tflite", {"two phases", "a batch"}), ("onnxruntime", "onnx", {"a batch"}), ("numpy", "onnx", set())],
+    [
+        ("litert", "tflite", {"a batch"}),
+        ("onnxruntime", "onnx", {"a batch"}),
+        ("native", "onnx", {"two phases", "a batch"}),
+        ("numpy", "onnx", set()),
+    ],
 )
 def test_the_alternates_are_the_ways_of_the_interpreter_and_agree(backend, format, names):
     model = load(path_of("lstm", format), backend=backend)
