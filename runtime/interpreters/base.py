@@ -34,10 +34,6 @@ class Backend(Protocol):
     steps: int
     shared: Any
 
-    @property
-    def bound(self) -> tuple[Any, ...] | None:
-        """The buffers and the call of a step, which a stream binds; None: it calls `step`."""
-
     @abstractmethod
     def step(self, id: int) -> None:
         """Compute the answer to `id` and let the next state become the resident state."""
@@ -98,11 +94,6 @@ class BackendBase(Backend):
         self.manifest = manifest
         self.steps = 0
         self._answer, self._features, self._extra_outputs = answer, features, extra_outputs
-
-    @property
-    def bound(self) -> tuple[Any, ...] | None:
-        """See `Backend.bound`."""
-        return None
 
     def write_features(self, features: Mapping[str, AnyArray]) -> None:
         """See `Backend.write_features`."""

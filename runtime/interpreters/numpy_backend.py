@@ -21,14 +21,14 @@ from ..format.tensor_specs import STEP
 from ..format.tflite_graph import read_tflite_graph
 from .base import Backend
 from .graph_runners import Runner, io_mapping_of, require_ports
-from .in_place import InPlaceBackend, InputCache, InputSlot
+from .in_place import InPlaceBackend
 from .mapped_backend import MappedBackend
 from .mapped_calculation import with_step_around
 from .memory import as_bytes
 from .numpy_engine import Calculation, Program, build_program, calculation_of
 
 
-def open_backend(name: str, file: ModelFile, shared: tuple[Calculation, InputCache] | None = None) -> Backend:
+def open_backend(name: str, file: ModelFile, shared: Calculation | None = None) -> Backend:
     """Make the verified `file` ready to step; `name` is "numpy"; `shared` is that of another backend, if there is one.
 
     Raises:
@@ -38,10 +38,9 @@ def open_backend(name: str, file: ModelFile, shared: tuple[Calculation, InputCac
     """
     if file.manifest.io_mapping is not None:
         return MappedBackend(_runner(file), file.manifest)
-    shared = shared or (_step_of(file), InputCache(file.manifest))
-    calculation, cache = shared
-    backend = NumpyBackend(_program_of(calculation, file, np.float32), cache, file.manifest)
-    backend.shared = shared
+    calculation = shared or _step_of(file)
+    backend = NumpyBackend(_program_of(calculation, file, np.float32), file.manifest)
+    backend.shared = calculation
     return backend
 
 
@@ -110,12 +109,11 @@ def _compare(file: ModelFile, found: Mapping[str, Any], wanted: Mapping[str, Any
 class NumpyBackend(InPlaceBackend):
     """A program, with the resident state in the arrays that it reads."""
 
-    def __init__(self, program: Program, cache: InputCache, manifest: Manifest) -> None:
+    def __init__(self, program: Program, manifest: Manifest) -> None:
         """Take hold of the arrays of `program`. The resident state is the initial one."""
         tensors = {**program.outputs, **program.inputs}
-        state = {tensor.name: (tensors[tensor.name],) for tensor in manifest.state}
         feedback = [(as_bytes(tensors[tensor.name]), as_bytes(tensors[tensor.next])) for tensor in manifest.state]
-        super().__init__((program.run, ()), InputSlot.of_ids(tensors, cache), tensors, state, feedback, manifest)
+        super().__init__((program.run, ()), tensors, feedback, manifest)
 
 
 def _runner(file: ModelFile) -> Runner:

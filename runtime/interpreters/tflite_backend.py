@@ -21,7 +21,7 @@ from ..format.tensor_specs import STEP, SYMBOL
 from .base import ArrayBackend, Backend, initial_state
 from .finite import require_finite
 from .graph_runners import tflite_runner
-from .in_place import InPlaceBackend, InputCache, InputSlot
+from .in_place import InPlaceBackend
 from .mapped_backend import MappedBackend
 from .tflite_signature import SignatureView, open_view
 
@@ -29,13 +29,13 @@ _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.in
 _OPENED: set[str] = set()  # interpreters that this process has opened
 
 
-def open_backend(name: str, file: ModelFile, shared: InputCache | None = None, public: bool = False) -> Backend:
+def open_backend(name: str, file: ModelFile, shared: object = None, public: bool = False) -> Backend:
     """Load `file` into the interpreter `name`, "litert" or "tflite".
 
     Args:
         name: Which interpreter.
         file: A verified .tflite file.
-        shared: That of another backend, which has compared the signatures of the file with its manifest.
+        shared: That of another backend, which has compared the signature of the file with its manifest.
         public: Use the public API alone, even where the wrapper can be reached.
 
     Raises:
@@ -50,7 +50,7 @@ def open_backend(name: str, file: ModelFile, shared: InputCache | None = None, p
     view = None if public else open_view(interpreter, STEP)
     if view is None:
         return SignatureRunnerBackend(interpreter, file.manifest)
-    return TfliteBackend(view, InputSlot.of_ids(view.tensors, shared or InputCache(file.manifest)), file.manifest)
+    return TfliteBackend(view, file.manifest)
 
 
 def open_interpreter(name: str, payload: bytes) -> Any:
@@ -91,12 +91,13 @@ class TfliteBackend(InPlaceBackend):
         view: The signature that is stepped.
     """
 
-    def __init__(self, view: SignatureView, slot: InputSlot, manifest: Manifest) -> None:
-        """Take the tensors of `step`, which reads the symbol at `slot`. The resident state is the initial one."""
+    shared = True  # the signature has been compared with the manifest
+
+    def __init__(self, view: SignatureView, manifest: Manifest) -> None:
+        """Take the tensors of `step`. The resident state is the initial one."""
         self.view = view
-        state = {tensor.name: (view.tensors[tensor.name],) for tensor in manifest.state}
         moving = [(tensor.name, tensor.next) for tensor in manifest.state if not tensor.given]
-        super().__init__(view.call, slot, view.tensors, state, view.feedback(moving), manifest)
+        super().__init__(view.call, view.tensors, view.feedback(moving), manifest)
 
 
 class SignatureRunnerBackend(ArrayBackend):

@@ -12,17 +12,13 @@ from ..common.arrays import AnyArray, Float32, Ids, MaybeNone
 from ..common.errors import FeatureMismatchError
 from ..format.tensor_specs import Features
 from ..interpreters.base import Backend
-from ..interpreters.in_place import SIGN_LIMIT
-from ..interpreters.memory import ALL
 from .input_encoder import no_id, require_ids
-from .prediction import NO_OUTPUTS, Prediction, prediction_of, symbols_of
+from .prediction import Prediction, prediction_of, symbols_of
 from .stream_state import StreamState
 
 if TYPE_CHECKING:  # these take a stream
     from ..tasks.generate import Continuation
     from ..tasks.score import Score
-
-_new = object.__new__
 
 
 class Stream(StreamState):
@@ -58,26 +54,13 @@ class Stream(StreamState):
         """
         if self._bound is None or features is not None:
             return self._step_any(symbol, features)
-        backend, buffer, cache, call, arguments, sign, target, source, _, copy, ids, symbols = self._bound
+        backend, answer, ids, symbols = self._bound
         try:
-            content = cache[ids[symbol]]
+            id = ids[symbol]
         except (KeyError, TypeError):
-            content = None
-        if content is None:  # an unknown symbol, or one that is fed for the first time
             return self._step_any(symbol, None)
-        try:
-            buffer[ALL] = content
-            call(*arguments)
-            if sign[0] >= SIGN_LIMIT:
-                backend.require_first()
-            prediction = _new(Prediction)  # its constructor costs 25 ns more
-            prediction.values, prediction._symbols, prediction.outputs = copy(), symbols, NO_OUTPUTS
-        except BaseException as error:
-            self._forget_answers(error)
-            raise
-        target[ALL] = source  # from here on is no call, in which a signal handler could raise
-        backend.steps += 1
-        return prediction
+        self._advance(backend, id)
+        return Prediction(answer.copy(), symbols)
 
     def step_id(self, id: int) -> Float32 | MaybeNone:
         """Feed the symbol with an id, by the shortest way there is, and return the main output where it is.
@@ -94,25 +77,10 @@ class Stream(StreamState):
             FeatureMismatchError: The model reads features. The state has not moved.
             BackendError, NotFiniteError: As `step` does. The state has not moved.
         """
-        if self._bound is None:
+        if self._bound is None or type(id) is not int or not 0 <= id < self.pool.encoder.count:
             return self._step_any_id(id)
-        backend, buffer, cache, call, arguments, sign, target, source, answer, _, _, _ = self._bound
-        try:
-            content = cache[id] if id >= 0 else None
-        except (LookupError, TypeError, ValueError):
-            content = None
-        if content is None:
-            return self._step_any_id(id)
-        try:
-            buffer[ALL] = content
-            call(*arguments)
-            if sign[0] >= SIGN_LIMIT:
-                backend.require_first()
-        except BaseException as error:
-            self._forget_answers(error)
-            raise
-        target[ALL] = source
-        backend.steps += 1
+        backend, answer, _, _ = self._bound
+        self._advance(backend, id)
         return answer
 
     def _step_any(self, symbol: str | None, features: Features | None) -> Prediction | MaybeNone:

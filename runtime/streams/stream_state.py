@@ -217,25 +217,27 @@ class StreamState(Unpicklable):
             self._backend = None
 
     def _bind(self, backend: Backend) -> tuple[Any, ...] | None:
-        """Return what `Stream.step` needs, or None where it calls the step of the backend."""
+        """Return what the short step of a stream needs; None: it reads or answers more than symbols at each step."""
         manifest = self.file.manifest
-        if backend.bound is None or manifest.extra_outputs or self.pool.answers is not None:
+        if manifest.features or manifest.extra_outputs or self.pool.answers is not None:
             return None
-        return *backend.bound, backend.answer().copy, manifest.vocabulary.id_by_symbol, symbols_of(manifest)
+        return backend, backend.answer(), manifest.vocabulary.id_by_symbol, symbols_of(manifest)
 
     def _step(self, id: int, features: Mapping[str, AnyArray]) -> Backend:
         """Step once on any backend, which then has the answer."""
         backend = self._interpreter()
-        seen = backend.steps
+        if features:
+            self._guarded(lambda: backend.write_features(features))
+        self._advance(backend, id)
+        return backend
+
+    def _advance(self, backend: Backend, id: int) -> None:
+        """Step `backend`; if that fails, forget the last answer, which it may have overwritten."""
         try:
-            if features:
-                backend.write_features(features)
             backend.step(id)
         except BaseException as error:
-            if backend.steps == seen:  # else a signal handler raised after the step
-                self._forget_answers(error)
+            self._forget_answers(error)
             raise
-        return backend
 
     def _move(self, work: Callable[[Backend], T], count: int) -> T:
         """Return what `work` does with the interpreter, which moves the state by `count` symbols.

@@ -12,7 +12,7 @@ from support.models import DATA, INTERPRETERS, RUNTIMES, WAYS, open_way
 
 from stepcell.runtime import BackendError, Snapshot, StateMismatchError, Stream, load
 from stepcell.runtime.interpreters.base import initial_state
-from stepcell.runtime.interpreters.in_place import InPlaceBackend, InputCache, InputSlot
+from stepcell.runtime.interpreters.in_place import InPlaceBackend
 from stepcell.runtime.interpreters.numpy_backend import step_program
 from stepcell.runtime.interpreters.registry import open_backend
 from stepcell.runtime.streams.model import Model
@@ -74,18 +74,6 @@ def test_backends_share_what_never_changes_and_nothing_else(backend, name):
     second.step(4)
     assert not np.array_equal(first.answer(), open_backend(backend, file).answer())
     assert not np.shares_memory(first.answer(), second.answer())
-
-
-@pytest.mark.parametrize("way", [way for way in WAYS if way[0] not in ("onnxruntime", "native")], ids="-".join)
-def test_the_bytes_of_a_symbol_are_made_once_for_all_streams(way):
-    pool = open_way(*way).stream().pool
-    first, second = pool.open(), pool.open()
-    first.step(3)
-    made = first.slot.cache[3]
-    second.step(3)
-    assert made is not None
-    assert second.slot.cache[3] is made
-    assert np.array_equal(first.answer(), second.answer())
 
 
 def test_streams_of_one_model_step_in_different_threads(way):
@@ -183,9 +171,7 @@ def test_several_pieces_of_a_state_are_copied_and_counted_all_or_none():
     targets = [bytearray(4), InterruptedOnce(4), bytearray(4)]
     backend = InPlaceBackend(
         (program.run, ()),
-        InputSlot.of_ids(tensors, InputCache(file.manifest)),
         tensors,
-        {tensor.name: (tensors[tensor.name],) for tensor in file.manifest.state},
         [(target, b"abcd") for target in targets],
         file.manifest,
     )
