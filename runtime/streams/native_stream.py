@@ -9,14 +9,14 @@ from ..common.arrays import MaybeNone
 from ..common.errors import NotFiniteError
 from ..format.tensor_specs import Features
 from ..interpreters.native._engine import Steps
-from ..interpreters.native_backend import IDLE, NativeBackend
+from ..interpreters.native_backend import IDLE
 from .prediction import NO_OUTPUTS, Prediction, symbols_of
 from .stream import Stream
 
 _new = object.__new__
 
 
-class NativeStream(Steps, Stream):  # type: ignore[misc]  # its `_bound` is a property
+class NativeStream(Steps, Stream):
     """A stream whose `step_id` is a function of C, which does the step where all is well.
 
     While the state is in the engine, C has the engine (`_bind_engine`). In any other case, and where a step fails, C
@@ -34,7 +34,7 @@ class NativeStream(Steps, Stream):  # type: ignore[misc]  # its `_bound` is a pr
         self._bind_engine(*(bound[:2] if bound else (None, None)))
         self._bindings = bound
 
-    def _bind(self, backend: NativeBackend) -> tuple[Any, ...] | None:
+    def _bind(self, backend: Any) -> tuple[Any, ...] | None:
         manifest = self.file.manifest
         if backend.engine is None or manifest.extra_outputs or self.pool.answers is not None:
             return None
