@@ -39,7 +39,7 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 
-smartquotes = False  # quotation marks here are those of Python
+smartquotes = False  # quotation marks here are those of Python, and two dashes those of options
 
 html_theme = "furo"  # brings its scripts and no fonts: the site is whole without a network
 html_static_path, html_css_files = ["static"], ["site.css"]

@@ -76,6 +76,8 @@ WANTED = {
     "hot reload": ["serve"],
     "live dashboard": ["serve"],
     "resume training": ["train"],
+    "fine-tune": ["train"],
+    "postgresql": ["train"],
     "voice activity": ["adopt", "examples"],
     "load": ["api/runtime"],
     "Stream": ["api/runtime"],
