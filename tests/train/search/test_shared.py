@@ -29,7 +29,7 @@ def worker(*arguments):
 
 def result_of(process):
     """Return the sentences that a worker said, and its result."""
-    *said, last = process.communicate(timeout=120)[0].splitlines()
+    *said, last = process.communicate(timeout=300)[0].splitlines()
     assert process.returncode == 0, last
     return said, json.loads(last)
 
@@ -67,7 +67,7 @@ def test_a_database_that_goes_away_ends_a_worker_and_the_same_command_goes_on(tm
         one = worker(database.url, tmp_path / "run", 3, "wait", 2)
         assert one.stdout.readline() == "in trial 2\n"
         database.stop()
-        said, _ = one.communicate("\n", timeout=120)
+        said, _ = one.communicate("\n", timeout=300)
         assert one.returncode == 1
         assert said.splitlines()[-1].startswith(f"error: Cannot write to the database postgresql://stepcell@127.0.0.1:"
                                                 f"{database.port}/search: ")  # fmt: skip
@@ -95,7 +95,7 @@ def test_a_network_that_comes_out_otherwise_on_this_machine_is_refused(tmp_path)
         database.execute("UPDATE trial_user_attributes SET value_json = '0.25' WHERE key = 'nats'")
     database.close()
     other = worker(url, tmp_path / "b", 1)
-    said, _ = other.communicate(timeout=120)
+    said, _ = other.communicate(timeout=300)
     assert other.returncode == 1
     error = said.splitlines()
     assert "trained again from its seed, is another network than" in said
