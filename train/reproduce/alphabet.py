@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...runtime.common.arrays import AnyArray, Float32, Ids
-from .recipe import Measured, Progress, PublishedRecipe, answers, compiled, fraction, one_hot, stepped
+from .recipe import Measured, Progress, PublishedRecipe, answers, compiled, fraction, one_hot, show, stepped
 
 if TYPE_CHECKING:
     import keras
@@ -25,6 +25,7 @@ _ALL: Ids = np.arange(SIZE, dtype=np.int32)
 _CHANCE = 1 / SIZE
 _DRAWN = 1_000  # windows of random letters
 _MASK = -1.0
+_AT_ONCE = 100  # updates
 _ROUNDS = 12  # times that the alphabet is streamed
 
 
@@ -68,7 +69,8 @@ class AlphabetWindow(PublishedRecipe):
         targets = windows[:, -1] + 1
         x = self.inputs(windows)
         model = compiled(
-            [keras.Input(x.shape[1:]), keras.layers.LSTM(self.units), keras.layers.Dense(SIZE, activation="softmax")]
+            [keras.Input(x.shape[1:]), keras.layers.LSTM(self.units), keras.layers.Dense(SIZE, activation="softmax")],
+            at_once=_AT_ONCE,
         )
         batch = self.batch or len(x)
         _fit(model, x, targets, progress, batch_size=batch, epochs=self.epochs, shuffle=self.shuffle)
@@ -121,7 +123,7 @@ class AlphabetStateful(PublishedRecipe):
         )
         for epoch in range(self.epochs):
             order = random.permutation(len(x)) if self.shuffle else np.arange(len(x))
-            model.fit(x[order], y[order], batch_size=1, shuffle=False, verbose=0)
+            show(model, x[order], y[order], 1)
             recurrent.reset_state()
             progress((epoch + 1) / self.epochs)
         return model, x
@@ -175,7 +177,13 @@ class AlphabetVariable(PublishedRecipe):
         x = self.padded(first, last)
         masking = [keras.layers.Masking(_MASK)] if self.masked else []
         model = compiled(
-            [keras.Input((LONGEST, 1)), *masking, keras.layers.LSTM(32), keras.layers.Dense(SIZE, activation="softmax")]
+            [
+                keras.Input((LONGEST, 1)),
+                *masking,
+                keras.layers.LSTM(32),
+                keras.layers.Dense(SIZE, activation="softmax"),
+            ],
+            at_once=_AT_ONCE,
         )
         _fit(model, x, last + 1, progress, batch_size=1, epochs=self.epochs)
         return model, x, first, last

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...runtime.common.arrays import Ids
-from .recipe import Measured, Progress, PublishedRecipe, answers, compiled, fraction, one_hot, stepped
+from .recipe import Measured, Progress, PublishedRecipe, answers, compiled, fraction, one_hot, show, stepped
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ class EchoCurrent(PublishedRecipe):
         model = compiled([keras.Input((1, SYMBOLS)), keras.layers.LSTM(15), readout])
         for epoch in range(self.epochs):
             shown = one_hot(_numbers(random, LENGTH), SYMBOLS)
-            model.fit(shown[:, None], shown, batch_size=1, verbose=0)
+            show(model, shown[:, None], shown, 1)  # `fit` would shuffle what is drawn at random anyway
             progress((epoch + 1) / self.epochs)
         return model
 
@@ -127,7 +127,7 @@ class EchoPrevious(PublishedRecipe):
         model = self.build()
         for epoch in range(self.epochs):
             x, y = (one_hot(ids, SYMBOLS) for ids in self.samples(_numbers(random, LENGTH)))
-            model.fit(x, y, batch_size=self.batch, shuffle=False, verbose=0)
+            show(model, x, y, self.batch)
             if self.stateful:
                 model.layers[0].reset_state()
             progress((epoch + 1) / self.epochs)

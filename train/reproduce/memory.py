@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...runtime.common.arrays import Ids
-from .recipe import Measured, Progress, PublishedRecipe, answers, fraction, one_hot, stepped
+from .recipe import Measured, Progress, PublishedRecipe, answers, compiled, fraction, one_hot, show, stepped
 
 if TYPE_CHECKING:
     import keras
@@ -51,9 +51,7 @@ class MemoryRecipe(PublishedRecipe):
 
         recurrent = keras.layers.LSTM(_UNITS, stateful=self.stateful, trainable=not self.frozen)
         readout = keras.layers.Dense(_SYMBOLS, activation=self.output)
-        model = keras.Sequential([keras.Input(batch_shape=(1, 1, _SYMBOLS)), recurrent, readout])
-        model.compile(optimizer="adam", loss=_LOSSES[self.output])
-        return model
+        return compiled([keras.Input(batch_shape=(1, 1, _SYMBOLS)), recurrent, readout], _LOSSES[self.output])
 
     def train(self, random: np.random.Generator, progress: Progress) -> Any:
         """See `PublishedRecipe.train`."""
@@ -62,7 +60,7 @@ class MemoryRecipe(PublishedRecipe):
         targets = one_hot(SEQUENCES[:, 1:], _SYMBOLS)  # (2, 4, 5)
         for epoch in range(self.epochs):
             for x, y in zip(inputs, targets, strict=True):
-                model.fit(x, y, batch_size=1, shuffle=False, verbose=0)
+                show(model, x, y, 1)
                 if self.stateful:
                     model.layers[0].reset_state()
             progress((epoch + 1) / self.epochs)

@@ -15,7 +15,7 @@ from stepcell.train.reproduce import alphabet
 from stepcell.train.reproduce.alphabet import AlphabetStateful, AlphabetVariable, AlphabetWindow, draw
 from stepcell.train.reproduce.echo import EchoCurrent, EchoPrevious
 from stepcell.train.reproduce.memory import SEQUENCES, MemoryRecipe
-from stepcell.train.reproduce.recipe import answers, one_hot, stepped
+from stepcell.train.reproduce.recipe import answers, compiled, one_hot, show, stepped
 from stepcell.train.reproduce.tutorials import CLAIMS
 
 SEQUENCE = np.random.default_rng(0).integers(0, 100, 25, dtype=np.int32)
@@ -75,6 +75,34 @@ def test_ctrl_c_ends_a_run(name):
 
     with pytest.raises(KeyboardInterrupt):
         BRIEF[name].run(0, interrupt)
+
+
+@pytest.mark.slow
+def test_the_updates_are_those_of_fit_to_the_bit():
+    x, y = np.random.default_rng(0).random((2, 7, 3, 4), np.float32)
+    weights = []
+    for train in (
+        lambda model: model.fit(x, y[:, -1], batch_size=2, epochs=3, shuffle=False, verbose=0),
+        lambda model: [show(model, x, y[:, -1], 2) for _ in range(3)],
+    ):
+        keras.utils.set_random_seed(1)
+        model = compiled([keras.Input((3, 4)), keras.layers.LSTM(5), keras.layers.Dense(4, activation="softmax")])
+        train(model)
+        weights.append(model.get_weights())
+    assert all(map(np.array_equal, *weights))
+
+
+@pytest.mark.slow
+def test_many_updates_in_a_call_are_the_same_to_the_bit():
+    x, y = np.random.default_rng(0).random((2, 7, 3, 4), np.float32)
+    weights = []
+    for at_once in (1, 3):
+        keras.utils.set_random_seed(1)
+        layers = [keras.Input((3, 4)), keras.layers.LSTM(5), keras.layers.Dense(4, activation="softmax")]
+        model = compiled(layers, at_once=at_once)
+        model.fit(x, y[:, -1], batch_size=1, epochs=3, verbose=0)
+        weights.append(model.get_weights())
+    assert all(map(np.array_equal, *weights))
 
 
 def test_the_published_values_are_the_defaults():
