@@ -27,6 +27,14 @@ def _held_out(value: str) -> tuple[float, Path | None]:
         return 0.1, Path(value)
 
 
+def _number(text: str) -> float | None:
+    """Return the number that `text` is; negative and infinite ones are refused where their meaning is known."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def _held_out_part(held_out: str, split: str | None) -> tuple[HeldOut, Path | None]:
     """Return the part to hold out, and the file if one is named instead.
 
@@ -150,6 +158,9 @@ def events(
     symbol_weight: Annotated[list[str] | None, opt.data(
         "Weight of a symbol in training, relative to the others; repeatable.", metavar="SYMBOL=FACTOR")] = None,
     inherited: Any = None,
+    sequence_weights: Annotated[bool, opt.data(
+        "Let each sequence weigh the same in training, whatever its length; otherwise each event does.",
+        flag="--sequence-weights")] = False,
 ) -> Any:  # fmt: skip
     """Learn the next event of each sequence in a file, or its label; some sequences are held out for evaluation.
 
@@ -162,8 +173,8 @@ def events(
     from ..problems.events import Events
 
     pairs = [one.rpartition("=") for one in symbol_weight or ()]
-    wrong = [f"--symbol-weight {a}{b}{c}" for a, b, c in pairs if not a or not c.replace(".", "", 1).isdecimal()]
-    raise_if_any([f"{one} is not SYMBOL=FACTOR" for one in wrong], "These events cannot be learned")
+    wrong = [f"--symbol-weight {a}{b}{c} is not SYMBOL=FACTOR" for a, b, c in pairs if not a or _number(c) is None]
+    raise_if_any(wrong, "These events cannot be learned")
     ends = end if end and label is None and (sequence or format == "lines") else None
     part, held_out_file = _held_out_part(held_out, split)
     reader = EventsReader(
@@ -174,7 +185,7 @@ def events(
     values: dict[str, Any] = {
         "split": part, "held_out_file": held_out_file, "inherited": inherited,
         "min_count": min_count, "max_symbols": max_symbols, "class_balance": class_balance,
-        "symbol_weights": {name: float(factor) for name, _, factor in pairs},
+        "symbol_weights": {name: float(factor) for name, _, factor in pairs}, "sequence_weights": sequence_weights,
     }  # fmt: skip
     if label is not None:
         from ..problems.labels import LabelledEvents

@@ -37,6 +37,9 @@ def train_problem(
     forget_bias: Annotated[float, network("Initial bias of the forget gate of an LSTM.")] = 1.0,
     chrono_init: Annotated[int | None, network(
         "Initialise the gates for lags of up to this many steps; 0: do not.", _RECIPE)] = None,
+    max_parameters: Annotated[int | None, network(
+        "Largest number of parameters: without --units a layer gets as many units as fit. Bounds a --search too.",
+        "no limit", min=1)] = None,
     learn_initial_state: Annotated[bool, network(
         "Learn the state after a reset, which is zeros otherwise.", flag="--learn-initial-state")] = False,
     seed: Seed = 0,
@@ -47,10 +50,14 @@ def train_problem(
     curriculum: Annotated[bool, training("Learn easier problems first, if the problem has some.")] = True,
     max_updates: Annotated[int | None, training("Largest number of updates.", _RECIPE)] = None,
     minutes: Annotated[float | None, training("Longest time of training in minutes.", "no limit")] = None,
+    patience: Annotated[int | None, training(
+        "Evaluations on the held-out part without a better one after which training ends; 0: never. There are about 15 "
+        "to 20 in a training; the weights of the best one are kept in any case.",
+        "8 on recorded data; never on generated data", min=0)] = None,
     threads: Annotated[int | None, training("Processor threads.", "1 below 256 units, otherwise all")] = None,
     search: Annotated[int | None, training(
         "Search with this number of trials for the smallest network that solves the problem, over those of --cell, "
-        "--units, --layers and --learning-rate that are not given; --max-updates and --minutes hold for each trial.",
+        "--units, --layers, --learning-rate and, on recorded data, --dropout and --embedding that are not given; --max-updates and --minutes hold for each trial.",
         "no search", min=1, metavar="TRIALS")] = None,
     storage: Annotated[str | None, training(
         "Database of a search of several workers, each with its own --out: postgresql://USER@HOST/DATABASE, or "
@@ -84,12 +91,15 @@ def train_problem(
 
         check_url(storage)  # before the data are read
     options = Options(
-        seed, learning_rate, schedule, max_updates, minutes, clip_norm, threads, curriculum, learn_initial_state
-    )
+        seed, learning_rate, schedule, max_updates, minutes, clip_norm, threads, curriculum, learn_initial_state,
+        patience,
+    )  # fmt: skip
     problem = make_problem()
     if embedding is None and len(problem.vocabulary) and (size := default_embedding(len(problem.vocabulary))):
         shape = replace(shape, embedding=size)
         typer.echo(f"embedding: {size} numbers for each of {len(problem.vocabulary):,} symbols (--embedding)", err=True)
+    if max_parameters is not None:
+        shape = _within(max_parameters, shape, problem, options, fixed)
     if problem.data is not None:
         header, rows, note = problem.data.table()
         print_text("\n".join([*format_table(header, rows), note]), err=True)
@@ -97,11 +107,38 @@ def train_problem(
         check_folder(tensorboard)
     if search:
         team = None if storage is None else (storage, study)
-        _search(problem, shape, options, out, search, fixed, resume, tensorboard, as_json, team)
+        _search(problem, shape, options, out, search, fixed, resume, tensorboard, as_json, team, max_parameters)
         return
     described = base and base.describe()
     with closing(Run(out, problem, shape, options, resume=resume, base=described)) as run:
         _train(run, problem, shape, options, out, tensorboard, as_json=as_json, resume=resume, base=base)
+
+
+def _within(limit: int, network: Any, problem: Any, options: Any, fixed: Collection[str]) -> Any:
+    """Return `network` with no more than `limit` parameters, and say so.
+
+    Raises:
+        ProblemError: It has more, and its units are given; or one unit is too many.
+    """
+    from ...runtime.common.errors import ProblemError
+    from ..network.size import count_parameters, largest_within
+    from ..problems.problem import sizes_of
+
+    sizes = sizes_of(problem)
+    learned = options.learn_initial_state
+    if "units" in fixed:
+        count = count_parameters(network, *sizes, learn_initial_state=learned)
+        if count > limit:
+            fits = largest_within(limit, network, *sizes, learn_initial_state=learned).units
+            raise ProblemError(
+                f"--units {network.units} makes {count:,} parameters, --max-parameters is {limit:,}: {fits:,} units "
+                "fit. Leave out one of the two options."
+            )
+        return network
+    chosen = largest_within(limit, network, *sizes, learn_initial_state=learned)
+    count = count_parameters(chosen, *sizes, learn_initial_state=learned)
+    typer.echo(f"units: {chosen.units:,}, {count:,} parameters (--max-parameters {limit:,})", err=True)
+    return chosen
 
 
 def _train(
@@ -109,10 +146,11 @@ def _train(
     resume: bool, base: Any,
 ) -> None:  # fmt: skip
     from ...runtime.common.terminal import ignore_sigint, import_silently, print_table, print_text
+    from ..run.advice import advice, seen_in
 
     import_silently("tensorflow")
     from ..fitting.fit import fit
-    from ..run.report import score_table, training_progress, transfer_table
+    from ..run.report import kept_line, score_table, training_progress, transfer_table
     from ..run.tensorboard import tensorboard_log
 
     start = base and base.start(problem)
@@ -134,15 +172,24 @@ def _train(
         files = run.finish(fitted)
     if not any(path.suffix == ".png" for path in files):
         typer.echo("No pictures without matplotlib: pip install 'stepcell[plot]'", err=True)
+    seen = seen_in(fitted, minutes=options.minutes)
+    hints = [] if seen is None else list(advice(seen))
     if as_json:
         scores = {name: score.to_json() for name, score in fitted.scores.items()}
         transfer = {} if fitted.transfer is None else {"transfer": fitted.transfer.to_json()}
-        print(json.dumps({"out": str(out), "stopped": fitted.stopped, "scores": scores, **transfer}))
+        print(json.dumps({
+            "out": str(out), "stopped": fitted.stopped, "kept_update": fitted.kept_update, "scores": scores,
+            "advice": hints, **transfer,
+        }))  # fmt: skip
     else:
         print(f"{problem.name}: stopped ({fitted.stopped}) {fitted.effort()}; {fitted.parameters:,} parameters")
+        if seen is not None:
+            print(kept_line(seen))
         print_table(*score_table(fitted, problem.recipe.time_steps))
         if fitted.transfer is not None:
             print_table(*transfer_table(fitted.transfer, base.folder))
+        for hint in hints:
+            print_text(f"- {hint}")
         print(f"written to {out}")
     if fitted.stopped == "interrupted":
         raise SystemExit(130)
@@ -151,6 +198,7 @@ def _train(
 def _search(
     problem: Any, network: Any, options: Any, out: Path, trials: int, fixed: Collection[str], resume: bool,
     tensorboard: Path | None, as_json: bool, team: tuple[str, str] | None,
+    max_parameters: int | None,
 ) -> None:  # fmt: skip
     from ...runtime.common.terminal import print_table, print_text
     from ..run.report import training_progress
@@ -169,13 +217,17 @@ def _search(
 
     fixed = set(fixed) & set(SEARCHED)
     if team is None:
-        searched = search(problem, network, options, out, trials, fixed=fixed, resume=resume, watch=watch)
+        searched = search(
+            problem, network, options, out, trials, fixed=fixed, resume=resume, watch=watch,
+            max_parameters=max_parameters,
+        )  # fmt: skip
     else:
         from ..search.shared import Team, search_together
 
         say = partial(print_text, err=True)
         searched = search_together(
-            problem, network, options, out, trials, Team(*team), fixed=fixed, watch=watch, say=say
+            problem, network, options, out, trials, Team(*team), fixed=fixed, watch=watch, say=say,
+            max_parameters=max_parameters,
         )
     if not searched.trials:
         way = "with --resume it goes on" if team is None else "the same command goes on"

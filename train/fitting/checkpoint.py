@@ -40,6 +40,7 @@ class HistoryRow:
         accuracy: Mean training accuracy of these updates; 0 of values.
         evaluation: The evaluation on held-out streams, where one was made.
         stage: Index of the problem in the curriculum; the last is the problem itself.
+        cpu_seconds: Processor time of all threads since training began, like `seconds`.
     """
 
     update: int
@@ -50,6 +51,7 @@ class HistoryRow:
     accuracy: float
     evaluation: Score | ValueScore | None = None
     stage: int = 0
+    cpu_seconds: float = 0.0
 
 
 @dataclass
@@ -76,9 +78,22 @@ class TrainingState:
         return self.history[-1].update if self.history else 0
 
     @property
+    def best_update(self) -> int:
+        """The update of the best evaluation; 0 before the first."""
+        judged = [(row.evaluation.loss, row.update) for row in self.history if row.evaluation is not None]
+        if self.stopped == "solved":
+            return judged[-1][1]
+        return min(judged, key=lambda each: each[0], default=(math.inf, 0))[1]
+
+    @property
     def seconds(self) -> float:
         """Seconds spent up to the last row."""
         return self.history[-1].seconds if self.history else 0.0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time spent up to the last row."""
+        return self.history[-1].cpu_seconds if self.history else 0.0
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from ...runtime.common.arrays import Float32
 from ...runtime.common.errors import ProblemError
 from ..network.built_network import BuiltNetwork
 from ..network.network import Network
-from ..problems.problem import Problem
+from ..problems.problem import Problem, Score, sizes_of
+from ..problems.value_score import ValueScore
 from .checkpoint import CHECKPOINT_SECONDS, DivergedError, HistoryRow
 from .loop import Trained, TrainingData, TrainingLoop
 from .options import Options
@@ -43,6 +45,9 @@ class FitResult:
         carried: The predictions for the carried streams; None where Ctrl-C cut the evaluation short, and then some
             scores may be missing too.
         transfer: Scores before and after, of a training that went on from an earlier one; None: it did not.
+        kept_update: The update whose weights were kept: those with the best evaluation.
+        learned: The score on a part of the data that was learned from, as large as the held-out part; None: generated
+            data, or cut short.
     """
 
     data: TrainingData
@@ -52,6 +57,14 @@ class FitResult:
     stopped: str
     carried: Predictions | ValuePredictions | None
     transfer: Transfer | None = None
+    kept_update: int = 0
+    learned: Score | ValueScore | None = None
+
+    @cached_property
+    def baselines(self) -> Mapping[str, Score | ValueScore]:
+        """Name -> the score on the held-out data of what needs no network; empty of generated data."""
+        summary = self.data.problem.data
+        return {} if summary is None else summary.baselines()
 
     @property
     def model(self) -> keras.Model:
@@ -72,7 +85,8 @@ class FitResult:
         """Return the number of updates and seconds in words."""
         if not self.history:
             return "before the first update"
-        return f"after {self.history[-1].update:,} updates, {self.history[-1].seconds:.1f} s"
+        last = self.history[-1]
+        return f"after {last.update:,} updates, {last.seconds:.1f} s, {last.cpu_seconds:.1f} CPU-s"
 
 
 def fit(
@@ -162,9 +176,10 @@ def build_network(data: TrainingData, network: Network, options: Options) -> Bui
     problem = data.problem
     summary = problem.data
     values = None if summary is None else summary.values
+    symbols, outputs, _ = sizes_of(problem)
     model = network.build(
-        len(problem.vocabulary),
-        len(problem.vocabulary if problem.labels is None else problem.labels) if values is None else len(values.names),
+        symbols,
+        outputs,
         options.seed,
         max_lag=data.recipe.max_lag,
         scales=() if summary is None else summary.scales,
@@ -180,9 +195,9 @@ def evaluate(trained: Trained, seed: int) -> FitResult:
         DivergedError: The last weights are the only ones, and their predictions are not finite.
     """
     data, network, state, evaluator = trained.data, trained.network, trained.state, trained.evaluator
-    best, stopped = state.best_weights, state.stopped
+    best, stopped, kept = state.best_weights, state.stopped, state.best_update
     scores: dict[str, Any] = {}
-    carried = None
+    carried = learned = None
     try:
         if stopped in ("updates", "minutes", "interrupted"):  # the last weights have not been evaluated yet
             last = evaluator.score(data.evaluations[data.recipe.monitor])
@@ -191,11 +206,13 @@ def evaluate(trained: Trained, seed: int) -> FitResult:
                     f"The answers are {last.loss} after {state.update} updates. Lower the learning rate."
                 )
             if last.loss <= state.best_loss or not best:
-                best = network.weights()
+                best, kept = network.weights(), state.update
         network.set_weights(best)
         scores, carried = evaluator.score_all(data.evaluations, data.recipe.time_steps, seed)
+        sample = data.problem.learned_sample()
+        learned = None if sample is None else evaluator.score(sample)
     except KeyboardInterrupt:
         stopped = "interrupted"
         if best:
             network.set_weights(best)
-    return FitResult(data, network, scores, tuple(state.history), stopped, carried)
+    return FitResult(data, network, scores, tuple(state.history), stopped, carried, kept, learned)

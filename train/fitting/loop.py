@@ -96,7 +96,8 @@ class TrainingLoop:
         self._max_updates = options.max_updates or (recipe.max_updates if options.minutes is None else None)
         self._learning_rate = options.learning_rate or recipe.learning_rate[cell]
         self._schedule = SCHEDULES[options.schedule or recipe.schedule]
-        self._began = time.monotonic()
+        self._patience = recipe.patience if options.patience is None else options.patience
+        self._began, self._cpu_began = time.monotonic(), time.process_time()
 
     def run(
         self,
@@ -161,6 +162,7 @@ class TrainingLoop:
         self.state, snapshot = read_checkpoint(checkpoint)
         self._updater.restore(snapshot)
         self._began = time.monotonic() - self.state.seconds
+        self._cpu_began = time.process_time() - self.state.cpu_seconds
 
     def _advance(self) -> HistoryRow:
         """Make the updates of one call and evaluate if it is time; set `state.stopped` at the end."""
@@ -183,15 +185,22 @@ class TrainingLoop:
                     f"The loss is {loss} after {done} updates. Lower the learning rate, now {learning_rate:g}."
                 )
             state.stopped = "diverged"
-            return HistoryRow(done, time.monotonic() - self._began, used, learning_rate, loss, math.nan)
+            return HistoryRow(
+                done, time.monotonic() - self._began, used, learning_rate, loss, math.nan, cpu_seconds=self._cpu()
+            )
         if used >= 1.0:
             state.stopped = "updates" if most and done >= most else "minutes"
         elif done % recipe.evaluate_every < count and stage == len(stages) - 1:
             evaluation = self._evaluate()
-        row = HistoryRow(done, time.monotonic() - self._began, used, learning_rate, loss, accuracy, evaluation, stage)
+        row = HistoryRow(
+            done, time.monotonic() - self._began, used, learning_rate, loss, accuracy, evaluation, stage, self._cpu()
+        )
         if count:
             state.history.append(row)
         return row
+
+    def _cpu(self) -> float:
+        return time.process_time() - self._cpu_began
 
     def _used(self, updates: int) -> float:
         """Return the used fraction of the budget: of updates or of time, the larger one."""
@@ -211,6 +220,6 @@ class TrainingLoop:
             state.evaluations_since += 1
         if solved:
             state.stopped = "solved"
-        elif recipe.patience and state.evaluations_since >= recipe.patience:
+        elif self._patience and state.evaluations_since >= self._patience:
             state.stopped = "no longer improving"
         return score

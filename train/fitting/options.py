@@ -51,6 +51,7 @@ class Options:
         threads: Threads of TensorFlow. Another number changes the last bits of the weights.
         curriculum: Train on the recipe's easier problems first.
         learn_initial_state: Learn the state that follows a reset; else it is zeros.
+        patience: Evaluations on held-out streams without a better one after which training ends; 0: never.
 
     Raises:
         ProblemError: A value is out of range; all such values are named.
@@ -65,6 +66,7 @@ class Options:
     threads: int | None = None
     curriculum: bool = True
     learn_initial_state: bool = False
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -73,6 +75,8 @@ class Options:
             for name in ("learning_rate", "max_updates", "minutes", "clip_norm", "threads")
             if getattr(self, name) is not None and not 0 < getattr(self, name) < inf
         ]
+        if self.patience is not None and self.patience < 0:
+            problems.append(f"patience is {self.patience}, it must be 0 or more")
         if not 0 <= self.seed <= _MAX_SEED:
             problems.append(f"the seed is {self.seed}, it must be from 0 to {_MAX_SEED}")
         if self.schedule is not None and self.schedule not in SCHEDULES:
@@ -81,4 +85,7 @@ class Options:
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object."""
-        return asdict(self)
+        values = asdict(self)
+        if self.patience is None:  # so that runs of earlier versions can be resumed
+            del values["patience"]
+        return values

@@ -21,16 +21,16 @@ PREFIX = "network."  # of the names of layers where there are features: no featu
 CONCATENATED = f"{PREFIX}inputs"  # the layer that appends the features to the looked-up symbol
 HEAD = f"{PREFIX}scaled_values"  # the layer whose answers are scaled to values
 CELLS = ("lstm", "gru", "rnn")
-_MAX_UNITS, _MAX_LAYERS = 8_192, 64  # a layer of 8,192 units takes gigabytes to train
+MAX_UNITS, _MAX_LAYERS = 8_192, 64  # a layer of 8,192 units takes gigabytes to train
 
 
-_ONE_HOT = 256  # most symbols that are fed as one-hot vectors by default
+ONE_HOT = 256  # most symbols that are fed as one-hot vectors by default
 _WIDEST = 128
 
 
 def default_embedding(symbols: int) -> int:
     """Return the size of the embedding of a vocabulary if none is named: about the root of its size; 0: one-hot."""
-    return 0 if symbols <= _ONE_HOT else min(8 * round(math.sqrt(symbols) / 8), _WIDEST)
+    return 0 if symbols <= ONE_HOT else min(8 * round(math.sqrt(symbols) / 8), _WIDEST)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Network:
         for name, least in (("units", 1), ("layers", 1), ("embedding", 0), ("chrono_init", 0)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 problems.append(f"{name} is {getattr(self, name)}, at least {least} is needed")
-        for name, most in (("units", _MAX_UNITS), ("layers", _MAX_LAYERS), ("embedding", _MAX_UNITS)):
+        for name, most in (("units", MAX_UNITS), ("layers", _MAX_LAYERS), ("embedding", MAX_UNITS)):
             if getattr(self, name) > most:
                 problems.append(f"{name} is {getattr(self, name)}, {most} is the most")
         if not 0 <= self.dropout < 1:

@@ -9,13 +9,15 @@ import numpy as np
 
 from ...runtime.common.arrays import AnyArray
 from ...runtime.common.plotting import Figure, new_figure, to_png
-from ...runtime.data import Corpus, FeatureStats, Recording
+from ...runtime.data import Corpus, EncodedSequences, FeatureStats, Recording
+from ...runtime.evaluation.ngram import baselines
 from ...runtime.format.vocabulary import show_symbol
-from .value_score import ValueScore
+from .problem import Score
 
 _SHOWN = 5  # symbols in the table
 _MOST_BARS, _MOST_PAIRS = 40, 20  # symbols in the picture, and in its table of pairs
 _LONGEST_NAME = 18
+_MOST_COUNTED = 500_000  # symbols that n-grams learn from, and that they predict: some seconds
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,19 @@ class CorpusReport:
         """See `DataSummary.values`: there are none."""
         return
 
-    def baselines(self) -> dict[str, ValueScore]:
-        """See `DataSummary.baselines`: `stepcell evaluate` has n-grams."""
-        return {}
+    def baselines(self) -> dict[str, Score]:
+        """Return the n-gram with the fewest bits on the held-out data, and the frequencies alone; of labels these only.
+
+        Of large data the n-grams learn from the last `_MOST_COUNTED` symbols and predict the first ones.
+        """
+        corpus = self.corpus
+        train = _part(corpus.encoded_train, from_end=True)
+        held_out = _part(corpus.encoded_held_out, from_end=False)
+        if corpus.answers is not corpus.vocabulary:
+            return {"the most frequent label": _of_frequencies(train, held_out, len(corpus.answers))}
+        found = [one for one in baselines(train, held_out, len(corpus.vocabulary)) if one.has_probabilities]
+        chosen = dict.fromkeys((min(found, key=lambda one: one.scores.bits), found[0]))
+        return {one.name: Score(one.scores.accuracy, one.scores.nats, len(one.scores), len(held_out)) for one in chosen}
 
     def record(self) -> dict[str, Any]:
         """Return the entry of the model file with which other files are read and evaluated alike."""
@@ -143,6 +155,32 @@ class CorpusReport:
         """Return how often each symbol or label is an answer while learning, int64 of shape (K,)."""
         tape = self.corpus.encoded_train
         return np.bincount(tape.targets[tape.weights > 0], minlength=len(self.corpus.answers))
+
+
+def _part(sequences: EncodedSequences, *, from_end: bool) -> EncodedSequences:
+    """Return `_MOST_COUNTED` symbols at most, of whole sequences if there are several."""
+    starts = sequences.starts
+    if len(sequences) <= _MOST_COUNTED:
+        return sequences
+    if len(starts) == 2:
+        first, last = (len(sequences) - _MOST_COUNTED, len(sequences)) if from_end else (0, _MOST_COUNTED)
+        chosen = np.array([first, last])
+    elif from_end:
+        chosen = starts[min(int(np.searchsorted(starts, len(sequences) - _MOST_COUNTED)), len(starts) - 2) :]
+    else:
+        chosen = starts[: max(int(np.searchsorted(starts, _MOST_COUNTED, "right")), 2)]
+    own = slice(int(chosen[0]), int(chosen[-1]))
+    return EncodedSequences(
+        sequences.inputs[own], sequences.targets[own], sequences.weights[own], (chosen - chosen[0]).astype(np.int64)
+    )
+
+
+def _of_frequencies(train: EncodedSequences, held_out: EncodedSequences, labels: int) -> Score:
+    """Return the score of the frequencies of labels, each seen once more than it was."""
+    counts = np.bincount(train.targets[train.weights > 0], minlength=labels) + 1.0
+    targets = held_out.targets[held_out.weights > 0]
+    nats = -np.log(counts / counts.sum())[targets].mean()
+    return Score(float((targets == counts.argmax()).mean()), float(nats), len(targets), len(held_out))
 
 
 def _most_frequent(counts: AnyArray) -> tuple[AnyArray, AnyArray]:

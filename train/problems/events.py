@@ -27,6 +27,7 @@ class Events(RecordedProblem):
         class_balance: How far rare events are to weigh more while they are learned: an event that occurs n times weighs
             in proportion to n to the power of -class_balance. 0: all the same; 1: every kind of event weighs the same.
         symbol_weights: Event -> factor of its weight in training.
+        sequence_weights: Each sequence is to weigh the same while it is learned, whatever its length; else each event.
 
     Raises:
         CorpusError: There is too little to learn from, or always the same.
@@ -40,6 +41,7 @@ class Events(RecordedProblem):
     epochs, min_updates, evaluation_count = 40, 1_000, 20
     class_balance: float = 0.0
     symbol_weights: Mapping[str, float] = field(default_factory=dict)
+    sequence_weights: bool = False
 
     def __post_init__(self) -> None:
         """Check the weights, and that there is something to learn."""
@@ -53,24 +55,29 @@ class Events(RecordedProblem):
                 )
             if not 0 <= factor < math.inf:
                 problems.append(f"{symbol!r} is to weigh {factor:g}, it must be 0 or more and finite")
+        if self.sequence_weights and not self._is_many:
+            problems.append(
+                "each sequence is to weigh the same (--sequence-weights) and there is one alone: name the column that "
+                "tells sequences apart with --sequence COLUMN"
+            )
         raise_if_any(problems, "These events cannot be learned with these weights")
         self.check()
 
     @classmethod
     def of(
         cls, sequences: Iterable[Iterable[str]], *, held_out: float = 0.1, min_count: int = 1, end: str | None = _END,
-        class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
+        class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None, sequence_weights: bool = False,
     ) -> Events:  # fmt: skip
         """Return the problem of sequences in memory. Raises as the class does."""
         recording = Recording.of(sequences)
         corpus = Corpus.of(recording, end=end, min_count=min_count, split=HeldOut(held_out))
-        return cls(corpus, class_balance, symbol_weights or {})
+        return cls(corpus, class_balance, symbol_weights or {}, sequence_weights)
 
     @classmethod
     def from_file(
         cls, path: Path, reader: EventsReader, *, split: HeldOut | None = None, min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
-        held_out_file: Path | None = None, inherited: Inherited | None = None,
+        held_out_file: Path | None = None, inherited: Inherited | None = None, sequence_weights: bool = False,
     ) -> Events:  # fmt: skip
         """Read the file at `path`.
 
@@ -84,6 +91,7 @@ class Events(RecordedProblem):
             symbol_weights: See the class.
             held_out_file: File to evaluate on in place of a part; None: there is none.
             inherited: What comes from an earlier training, the end symbol too; None: nothing.
+            sequence_weights: See the class.
 
         Raises:
             CorpusError: It cannot be read, or nothing can be learned from it.
@@ -99,7 +107,7 @@ class Events(RecordedProblem):
             corpus = Corpus.of(reader.read(path), reader=reader, split=split, **limits)
         else:
             corpus = Corpus.of_parts(reader.read(path), reader.read(held_out_file), reader=reader, **limits)
-        return cls(corpus, class_balance, symbol_weights or {})
+        return cls(corpus, class_balance, symbol_weights or {}, sequence_weights)
 
     def of_earlier(self, path: Path, earlier: EarlierData) -> Events:
         """See `RecordedProblem.of_earlier`."""
@@ -123,6 +131,28 @@ class Events(RecordedProblem):
         weights: Float32 = (factors / mean).astype(np.float32)
         return weights
 
+    @cached_property
+    def sequence_factors(self) -> Float32 | None:
+        """See `RecordedProblem.sequence_factors`; their mean over all answers is 1."""
+        if not self.sequence_weights:
+            return None
+        encoded = self.corpus.encoded_train
+        answers = np.add.reduceat(encoded.weights, encoded.starts[:-1], dtype=np.float64)
+        factors = answers.sum() / (np.count_nonzero(answers) * np.maximum(answers, 1.0))
+        return np.repeat(factors, np.diff(encoded.starts)).astype(np.float32)
+
+    @property
+    def weighed_lengths(self) -> tuple[float, float] | None:
+        """See `Problem.weighed_lengths`."""
+        if self.sequence_weights or not self._is_many:
+            return None
+        return float(self.corpus.train.lengths.mean()), float(self.corpus.held_out.lengths.mean())
+
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
-        return {**super().to_json(), "class_balance": self.class_balance, "symbol_weights": dict(self.symbol_weights)}
+        return {
+            **super().to_json(),
+            "class_balance": self.class_balance,
+            "symbol_weights": dict(self.symbol_weights),
+            **({"sequence_weights": True} if self.sequence_weights else {}),  # runs of earlier versions have none
+        }

@@ -70,7 +70,7 @@ class LabelledEvents(Events):
     def from_labelled_file(
         cls, path: Path, reader: EventsReader, label: str, *, split: HeldOut | None = None, min_count: int = 1,
         max_symbols: int = MAX_SYMBOLS, class_balance: float = 0.0, symbol_weights: Mapping[str, float] | None = None,
-        held_out_file: Path | None = None, inherited: Inherited | None = None,
+        held_out_file: Path | None = None, inherited: Inherited | None = None, sequence_weights: bool = False,
     ) -> LabelledEvents:  # fmt: skip
         """Read the file at `path`; see `Events.from_file`.
 
@@ -85,6 +85,7 @@ class LabelledEvents(Events):
             symbol_weights: Label -> factor of its weight in training.
             held_out_file: File to evaluate on in place of a part; None: there is none.
             inherited: What comes from an earlier training; None: nothing.
+            sequence_weights: As of `Events`.
 
         Raises:
             CorpusError: It cannot be read, rows lack something, or nothing can be learned from it.
@@ -103,7 +104,8 @@ class LabelledEvents(Events):
         }  # fmt: skip
         corpus = Corpus.of_parts(*rows, **limits) if held_out_file else Corpus.of(*rows, split=split, **limits)
         values = {each.name: getattr(corpus, each.name) for each in fields(Corpus)}
-        return cls(LabelledCorpus(**values, column=label, labels=labels), class_balance, symbol_weights or {})
+        corpus = LabelledCorpus(**values, column=label, labels=labels)
+        return cls(corpus, class_balance, symbol_weights or {}, sequence_weights)
 
     def of_earlier(self, path: Path, earlier: EarlierData) -> LabelledEvents:
         """See `RecordedProblem.of_earlier`."""

@@ -43,7 +43,7 @@ class Score:
 
     def facts(self) -> dict[str, Any]:
         """Return the figures that a model file records."""
-        return {"accuracy": self.accuracy}
+        return {"accuracy": self.accuracy, "bits_per_symbol": float(f"{self.nats / log(2):.6g}")}
 
     def to_json(self) -> dict[str, float]:
         """Return the figures, with bits per symbol and perplexity, as a JSON object."""
@@ -150,8 +150,8 @@ class DataSummary(Protocol):
     def record(self) -> dict[str, Any]:
         """Return the part of the model file that describes the data."""
 
-    def baselines(self) -> Mapping[str, ValueScore]:
-        """Return name -> the score on the held-out data of what needs no network; empty for symbols."""
+    def baselines(self) -> Mapping[str, Score | ValueScore]:
+        """Return name -> the score on the held-out data of what needs no network."""
 
     def table(self) -> tuple[list[str], list[list[str]], str]:
         """Return header, rows and a note for the terminal."""
@@ -183,6 +183,10 @@ class Problem(Protocol):
     def data(self) -> DataSummary | None:
         """The summary of the data; None where they are generated."""
 
+    @property
+    def weighed_lengths(self) -> tuple[float, float] | None:
+        """Mean length of the sequences that are learned from and held out; None: lengths weigh nothing."""
+
     def batches(self, first: int, updates: int, seed: int) -> Batches:
         """Return the data of some updates, the same ones at each call.
 
@@ -200,6 +204,9 @@ class Problem(Protocol):
         Args:
             seed: Random seed.
         """
+
+    def learned_sample(self) -> Streams | None:
+        """Return a part of the data that are learned from, of the shape of the held-out streams; None: generated."""
 
     def is_solved(self, scores: Mapping[str, Any]) -> bool:
         """Return whether there is nothing left to learn.
@@ -226,6 +233,23 @@ class GeneratedProblem:
         """See `Problem.data`."""
         return
 
+    @property
+    def weighed_lengths(self) -> None:
+        """See `Problem.weighed_lengths`: there are none."""
+        return
+
+    def learned_sample(self) -> None:
+        """See `Problem.learned_sample`: all data are drawn anew."""
+        return
+
     def to_json(self) -> dict[str, Any]:
         """See `Problem.to_json`."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def sizes_of(problem: Problem) -> tuple[int, int, int]:
+    """Return the size of the vocabulary, the number of outputs, and that of the features of a network for `problem`."""
+    summary = problem.data
+    values = None if summary is None else summary.values
+    outputs = len(problem.vocabulary if problem.labels is None else problem.labels) if values is None else len(values.names)
+    return len(problem.vocabulary), outputs, 0 if summary is None else len(summary.scales)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -101,6 +101,16 @@ class RecordedProblem:
         """The training weight of an answer, by its symbol or label, float32 of shape (K,); None: all 1."""
         return None
 
+    @property
+    def sequence_factors(self) -> Float32 | None:
+        """The training weight of each answer by its sequence, float32 of shape (N,); None: all 1."""
+        return None
+
+    @property
+    def weighed_lengths(self) -> tuple[float, float] | None:
+        """See `Problem.weighed_lengths`: there is no option for it."""
+        return None
+
     def batches(self, first: int, updates: int, seed: int) -> Batches:
         """See `Problem.batches`."""
         chunks = [self._chunk(update, seed) for update in range(first, first + updates)]
@@ -110,6 +120,18 @@ class RecordedProblem:
         """See `Problem.evaluations`: the held-out sequences, with the state carried and with a reset before each."""
         carried, per_sequence = self._held_out
         return {"carried": carried, "per_sequence": per_sequence} if self._is_many else {"carried": carried}
+
+    def learned_sample(self) -> Streams:
+        """See `Problem.learned_sample`: sequences from all over the training data, or the end of the only one."""
+        encoded, (_, held_out) = self.corpus.encoded_train, self._held_out
+        steps, rows = held_out.inputs.shape
+        if self._is_many:
+            share = steps * rows / len(encoded)
+            wanted = np.floor(np.arange(len(encoded.starts)) * min(share, 1.0))
+            chosen = np.flatnonzero(np.diff(wanted) > 0)
+        else:
+            chosen = np.arange(1)
+        return _in_shape(_in_streams(encoded, chosen, rows, steps, from_end=not self._is_many), steps, rows)
 
     def is_solved(self, scores: Mapping[str, Any]) -> bool:
         """See `Problem.is_solved`: recorded data never are, unless they can be known by heart."""
@@ -211,6 +233,8 @@ class RecordedProblem:
             inputs = np.where(hidden, np.int32(self._unknown), inputs)
         factors = self.answer_weights
         weights = weights if factors is None else weights * factors[targets]
+        of_sequences = self.sequence_factors
+        weights = weights if of_sequences is None else weights * of_sequences[indices]
         features = () if encoded.features is None else (encoded.features.values[indices],)
         return inputs, targets, weights, resets, *features
 
@@ -246,8 +270,25 @@ class RecordedProblem:
         return replace(per_sequence, resets=np.zeros_like(per_sequence.resets)), per_sequence
 
 
-def _in_streams(encoded: EncodedSequences, chosen: Indices, streams: int, most: int) -> Streams:
-    """Return the `chosen` sequences in at most `streams` streams of `most` steps, with resets where one begins."""
+def _in_shape(streams: Streams, steps: int, rows: int) -> Streams:
+    """Return streams padded to (`steps`, `rows`) with answers that do not count, so that nothing is compiled anew."""
+
+    def padded(array: AnyArray | None) -> Any:
+        if array is None:
+            return None
+        missing = [(0, steps - array.shape[0]), (0, rows - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
+        return np.pad(array, missing)
+
+    return Streams(*(padded(getattr(streams, each.name)) for each in fields(Streams)))
+
+
+def _in_streams(
+    encoded: EncodedSequences, chosen: Indices, streams: int, most: int, *, from_end: bool = False
+) -> Streams:
+    """Return the `chosen` sequences in at most `streams` streams of `most` steps, with resets where one begins.
+
+    Of longer streams the first steps are taken, or the last ones if `from_end`.
+    """
     lengths = encoded.starts[chosen + 1] - encoded.starts[chosen]
     streams = min(streams, len(chosen))
     stream_of = (np.cumsum(lengths) - lengths) * streams // max(int(lengths.sum()), 1)
@@ -257,6 +298,7 @@ def _in_streams(encoded: EncodedSequences, chosen: Indices, streams: int, most: 
     indices = np.zeros((steps, len(ranges)), np.int64)
     filled = np.zeros(indices.shape, bool)
     for column, own in enumerate(ranges):
+        own = own[-steps:] if from_end else own
         indices[: len(own), column], filled[: len(own), column] = own[:steps], True
 
     def taken(values: AnyArray) -> AnyArray:

@@ -268,15 +268,23 @@ def _describe_result(fitted: FitResult, base: Mapping[str, Any] | None) -> dict[
             if monitor == "carried"
             else "BPTT over whole sequences, state reset before each",
             "longest_length": recipe.time_steps,
+            "parameters": fitted.parameters,
             **(fitted.scores[monitor].facts() if monitor in fitted.scores else {"accuracy": None}),
+            **({"baselines": baselines} if (baselines := _baseline_facts(fitted)) else {}),
             **({} if problem.data is None else problem.data.record()),
             **({} if base is None else {"from": base}),
         },
         "stopped": fitted.stopped,
         "updates": last.update if last else 0,
+        "kept_update": fitted.kept_update,
         "seconds": round(last.seconds, 1) if last else 0.0,
+        "cpu_seconds": round(last.cpu_seconds, 1) if last else 0.0,
         "parameters": fitted.parameters,
     }
+
+
+def _baseline_facts(fitted: FitResult) -> dict[str, Any]:
+    return {name: score.facts() for name, score in fitted.baselines.items()}
 
 
 def _sample(fitted: FitResult) -> dict[str, bytes]:
@@ -302,6 +310,8 @@ def _describe_metrics(fitted: FitResult) -> dict[str, Any]:
     metrics: dict[str, Any] = {name: score.to_json() for name, score in fitted.scores.items()}
     if fitted.transfer is not None:
         metrics["transfer"] = fitted.transfer.to_json()
+    if fitted.learned is not None:
+        metrics["learned"] = fitted.learned.to_json()
     if fitted.carried is None:
         return metrics
     metrics["carried"] |= fitted.carried.details(fitted.model.output_shape[-1])
@@ -318,13 +328,22 @@ def _as_csv(history: Sequence[HistoryRow]) -> str:
     writer = csv.writer(file, lineterminator="\n")
     of_values = any(isinstance(row.evaluation, ValueScore) for row in history)
     judged_names = ["judged_absolute_error", "judged_loss"] if of_values else ["judged_accuracy", "judged_nats"]
-    writer.writerow(["update", "seconds", "learning_rate", "loss", "accuracy", *judged_names, "stage"])
+    writer.writerow(["update", "seconds", "learning_rate", "loss", "accuracy", *judged_names, "stage", "cpu_seconds"])
     for row in history:
         score = row.evaluation
         judged = ("", "") if score is None else (score.accuracy, score.nats) if isinstance(score, Score) else (
             ",".join(f"{error:.6g}" for error in score.absolute), score.loss
         )  # fmt: skip
         writer.writerow(
-            [row.update, round(row.seconds, 3), row.learning_rate, row.loss, row.accuracy, *judged, row.stage]
+            [
+                row.update,
+                round(row.seconds, 3),
+                row.learning_rate,
+                row.loss,
+                row.accuracy,
+                *judged,
+                row.stage,
+                round(row.cpu_seconds, 3),
+            ]
         )
     return file.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import log
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..fitting.checkpoint import HistoryRow
 from ..problems.problem import Score
-from ..problems.value_score import ValueScore
+from .advice import Seen
 
 if TYPE_CHECKING:
     from ..fitting.fit import FitResult
@@ -52,6 +52,14 @@ def score_table(fitted: FitResult, learned_steps: int) -> tuple[list[str], list[
     return header, rows, "\n".join(_warnings(fitted, learned_steps))
 
 
+def kept_line(seen: Seen) -> str:
+    """Return which update was kept, and how far training part and held-out part are apart."""
+    return (
+        f"kept update {seen.kept:,} of {seen.updates:,}: {seen.show(seen.held_out)} on the held-out part; "
+        f"training part {seen.show(seen.learned).removesuffix(' bits')}"
+    )
+
+
 def value_table(fitted: FitResult) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the errors of values, beside those of the baselines."""
     assert fitted.network.values is not None
@@ -62,7 +70,7 @@ def value_table(fitted: FitResult) -> tuple[list[str], list[list[str]]]:
     ]
     shown = {_MEANINGS[name].replace("symbol", "row"): score for name, score in fitted.scores.items()}
     rows = []
-    for name, score in {**shown, **_baselines(fitted)}.items():
+    for name, score in {**shown, **fitted.baselines}.items():
         pairs = zip(score.absolute, score.squared, strict=True)
         rows.append([name, *(f"{number:.5g}" for a, s in pairs for number in (a, s**0.5)), f"{score.answers:,}"])
     return [*header, "answers"], rows
@@ -126,16 +134,11 @@ def _warnings(fitted: FitResult, learned_steps: int) -> list[str]:
     return []
 
 
-def _baselines(fitted: FitResult) -> Mapping[str, ValueScore]:
-    summary = fitted.data.problem.data
-    return {} if summary is None else summary.baselines()
-
-
 def _value_warnings(fitted: FitResult, learned_steps: int) -> list[str]:
     """Return warnings where a baseline is better, or the state must not be carried."""
     found = []
     own = fitted.scores.get("per_sequence", fitted.scores["carried"])
-    better = [name for name, score in _baselines(fitted).items() if score.loss < own.loss]
+    better = [name for name, score in fitted.baselines.items() if score.loss < own.loss]
     if better:
         found.append(f"No better than {' and '.join(better)}: nothing was learned that is of use on the held-out rows.")
     windowed = fitted.scores.get("windowed")

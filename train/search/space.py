@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 from ...runtime.common.errors import ProblemError
 from ..fitting.options import Options
-from ..network.network import CELLS, Network
-from ..problems.problem import Problem
+from ..network.network import CELLS, ONE_HOT, Network
+from ..network.size import count_parameters
+from ..problems.problem import Problem, sizes_of
 
-SEARCHED = ("cell", "layers", "units", "learning_rate")
+SEARCHED = ("cell", "layers", "units", "learning_rate", "dropout", "embedding")
 _LAYERS = (1, 2)
 _UNITS_DOWN, _UNITS_UP = 16, 2  # divisor and factor of the units that the problem has by default
 _RATE_DOWN, _RATE_UP = 4, 4  # of the learning rates that the problem has by default
-_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+_DROPOUTS = (0.0, 0.1, 0.2, 0.35, 0.5)
+_OF_RECORDED = ("dropout", "embedding")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Space:
         units: The fewest and the most units of each.
         learning_rates: The lowest and the highest learning rate.
         features: Number of features.
+        dropouts: Fractions of the outputs to drop.
+        embeddings: Sizes of the embedding.
+        max_parameters: Most parameters of a network; None: there is no limit.
+        learn_initial_state: The state that follows a reset is learned too.
     """
 
     start: Candidate
@@ -49,16 +56,25 @@ class Space:
     units: tuple[int, int]
     learning_rates: tuple[float, float]
     features: int = 0
+    dropouts: tuple[float, ...] = (0.0,)
+    embeddings: tuple[int, ...] = (0,)
+    max_parameters: int | None = None
+    learn_initial_state: bool = False
 
     @classmethod
-    def around(cls, problem: Problem, network: Network, options: Options, fixed: Collection[str] = ()) -> Space:
+    def around(
+        cls, problem: Problem, network: Network, options: Options, fixed: Collection[str] = (),
+        max_parameters: int | None = None,
+    ) -> Space:  # fmt: skip
         """Return the space around the network that would be trained without a search.
 
         Args:
             problem: The problem; its recipe has the usual learning rates.
             network: The first network; fixed values are taken from it.
             options: With the learning rate to begin with, if it is not the recipe's.
-            fixed: Those of `SEARCHED` that are not searched.
+            fixed: Those of `SEARCHED` that are not searched. Dropout and embedding of generated data are not either:
+                they cannot be learned by heart, and have few symbols.
+            max_parameters: Most parameters of a network; `network` has no more.
 
         Raises:
             ProblemError: Everything is fixed, or something is that cannot be.
@@ -66,22 +82,26 @@ class Space:
         unknown = sorted(set(fixed) - set(SEARCHED))
         if unknown:
             raise ProblemError(f"{', '.join(unknown)} cannot be fixed; a search chooses {', '.join(SEARCHED)}.")
-        if set(fixed) == set(SEARCHED):
+        summary = problem.data
+        searched = [name for name in SEARCHED if summary is not None or name not in _OF_RECORDED]
+        if set(fixed) >= set(searched):
             raise ProblemError(
-                f"Nothing is left to search: {', '.join(SEARCHED)} are all given. Leave one of them out."
+                f"Nothing is left to search: {', '.join(searched)} are all given. Leave one of them out."
             )
         usual = problem.recipe.learning_rate
         rate = options.learning_rate or usual[network.cell]
         low, high = min(rate, *usual.values()) / _RATE_DOWN, max(rate, *usual.values()) * _RATE_UP
-        summary = problem.data
-        values = None if summary is None else summary.values
+        symbols, outputs, features = sizes_of(problem)
+        embeddings = _embeddings(symbols, network.embedding)
         return cls(
             start=Candidate(network, rate),
-            symbols=len(problem.vocabulary),
-            outputs=len(problem.vocabulary if problem.labels is None else problem.labels)
-            if values is None
-            else len(values.names),
-            features=0 if summary is None else len(summary.scales),
+            symbols=symbols,
+            outputs=outputs,
+            features=features,
+            dropouts=_DROPOUTS if "dropout" in searched and "dropout" not in fixed else (network.dropout,),
+            embeddings=embeddings if "embedding" in searched and "embedding" not in fixed else (network.embedding,),
+            max_parameters=max_parameters,
+            learn_initial_state=options.learn_initial_state,
             cells=(network.cell,) if "cell" in fixed else tuple(CELLS),
             layers=(network.layers,) if "layers" in fixed else _LAYERS,
             units=(network.units, network.units)
@@ -90,47 +110,53 @@ class Space:
             learning_rates=(rate, rate) if "learning_rate" in fixed else (round_rate(low), round_rate(high)),
         )
 
-    def network(self, cell: str, layers: int, units: int) -> Network:
-        """Return the network to begin with, in another shape."""
-        return replace(self.start.network, cell=cell, layers=layers, units=units)
+    def network(
+        self, cell: str, layers: int, units: int, dropout: float | None = None, embedding: int | None = None
+    ) -> Network:
+        """Return the network to begin with, in another shape; None: its own dropout and embedding."""
+        start = self.start.network
+        return replace(
+            start,
+            cell=cell,
+            layers=layers,
+            units=units,
+            dropout=start.dropout if dropout is None else dropout,
+            embedding=start.embedding if embedding is None else embedding,
+        )
 
     def count(self, network: Network) -> int:
         """Return the number of trained numbers of `network`."""
-        return count_parameters(network, self.symbols, self.outputs, self.features)
+        learned = self.learn_initial_state
+        return count_parameters(network, self.symbols, self.outputs, self.features, learn_initial_state=learned)
 
-    def shapes(self, below: int | None) -> Iterator[tuple[str, int, int]]:
-        """Give cell, layers and most units of all networks with fewer than `below` parameters; None: of all."""
-        for cell in self.cells:
-            for layers in self.layers:
-                least, most = self.units
-                while most >= least and below is not None and self.count(self.network(cell, layers, most)) >= below:
+    def shapes(self, below: int | None) -> Iterator[tuple[str, int, int, int]]:
+        """Give cell, layers, embedding and most units of all networks with fewer than `below` parameters; None: of all.
+
+        None of them has more than `max_parameters`.
+        """
+        if self.max_parameters is not None:
+            below = min(self.max_parameters + 1, self.max_parameters + 1 if below is None else below)
+        for cell, layers, embedding in product(self.cells, self.layers, self.embeddings):
+            least, most = self.units
+            if below is not None:
+                while most >= least and self.count(self.network(cell, layers, most, None, embedding)) >= below:
                     most -= 1
-                if most >= least:
-                    yield cell, layers, most
+            if most >= least:
+                yield cell, layers, embedding, most
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object."""
         values = asdict(self)
-        return values if self.features else {name: value for name, value in values.items() if name != "features"}
+        usual = {"features": 0, "max_parameters": None, "learn_initial_state": False}
+        return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
 
 
-def count_parameters(network: Network, symbols: int, outputs: int, features: int = 0) -> int:
-    """Return the number of trained numbers of the model that `network.build` returns.
-
-    Args:
-        network: Its shape.
-        symbols: Size of the vocabulary.
-        outputs: Size of the output vocabulary, or number of values.
-        features: Number of features.
-    """
-    units = network.units
-    inputs = (network.embedding if symbols and network.embedding else symbols) + features
-    total = symbols * network.embedding + (units + 1) * outputs  # a one-hot table is not trained
-    biases = 2 if network.cell == "gru" else 1  # reset_after has one for the input and one for the recurrence
-    for _ in range(network.layers):
-        total += _GATES[network.cell] * units * (inputs + units + biases)
-        inputs = units
-    return total
+def _embeddings(symbols: int, size: int) -> tuple[int, ...]:
+    """Return the sizes to choose from: the one to begin with, its half and double, and one-hot of few symbols."""
+    if not symbols:
+        return (size,)
+    usual = size or max(4, 4 * round(symbols**0.5 / 2))
+    return tuple(sorted({size, *([0] if symbols <= ONE_HOT else []), max(usual // 2, 2), usual, 2 * usual}))
 
 
 def round_rate(learning_rate: float) -> float:

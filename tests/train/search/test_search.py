@@ -30,7 +30,8 @@ from stepcell.train.search.folder import SearchFolder
 from stepcell.train.search.report import draw_search, search_table
 from stepcell.train.search.sampler import TrialStorage, propose
 from stepcell.train.search.search import search
-from stepcell.train.search.space import SEARCHED, Space, count_parameters
+from stepcell.train.network.size import count_parameters
+from stepcell.train.search.space import SEARCHED, Space
 from stepcell.train.search.trial import SearchResult, Trial, best_trial
 
 QUICK = Options(seed=3, max_updates=100)
