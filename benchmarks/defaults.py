@@ -1,21 +1,21 @@
 """The defaults of `stepcell train` on five public sets: bits, accuracy, parameters, CPU-seconds.
 
     python benchmarks/defaults.py --data FOLDER --results after.json                     # five sets, two seeds
-    python benchmarks/defaults.py --data FOLDER --results before.json --package OLD      # with the checkout in OLD/stepcell
+    python benchmarks/defaults.py --data FOLDER --results before.json --package OLD      # the checkout in OLD/stepcell
     python benchmarks/defaults.py --data FOLDER --results units.json hdfs -- --units 128 # one set, other options
     python benchmarks/defaults.py --table before.json after.json
 
 FOLDER holds the sets as their sources have them; none is part of stepcell, and no file is changed there:
 
 - hdfs/hdfs_train: github.com/d0ng1ee/logdeep (MIT): 4,855 sessions of a log.
-- helpdesk/helpdesk.csv and bpi_13_incidents.csv: github.com/verenich/ProcessSequencePrediction, supplement of Tax et al.
-  2017 (no license; the second is the BPI challenge 2013, doi 10.4121/500573e6-accc-4b0c-9576-aa5446b10cee, under the
-  terms of 4TU): cases of two help desks.
+- helpdesk/helpdesk.csv and bpi_13_incidents.csv: github.com/verenich/ProcessSequencePrediction, supplement of Tax
+  et al. 2017 (no license; the second is the BPI challenge 2013, doi 10.4121/500573e6-accc-4b0c-9576-aa5446b10cee, under
+  the terms of 4TU): cases of two help desks.
 - tinyshakespeare/input.txt: github.com/karpathy/char-rnn (public domain): its first 300,000 characters.
 - nottingham/*.abc: github.com/jukedeck/nottingham-dataset, ABC_cleaned (GPL 3): notes of 1,000 folk tunes, without
   chords.
 
-A run is a process of `stepcell train`; its CPU-seconds are those of the operating system, import of TensorFlow included.
+A run is a process of `stepcell train`; its CPU-seconds are those of the operating system, import of TensorFlow too.
 Bits and accuracy are those of the held-out part with which the kept update was chosen: a tenth, of helpdesk the last
 third. A finished run stays in the results and is not repeated.
 """

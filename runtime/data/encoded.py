@@ -40,6 +40,14 @@ class EncodedSequences:
         """Return N."""
         return len(self.inputs)
 
+    def last(self, count: int) -> EncodedSequences:
+        """Return the last `count` symbols of the only sequence, or all of it; arrays are views."""
+        own = slice(max(len(self) - count, 0), None)
+        features = None if self.features is None else replace(self.features, values=self.features.values[own])
+        inputs = self.inputs[own]
+        starts = np.array([0, len(inputs)], np.int64)
+        return EncodedSequences(inputs, self.targets[own], self.weights[own], starts, features)
+
     @property
     def is_start(self) -> Flags:
         """Whether each input is the first of a sequence, bool of shape (N,)."""

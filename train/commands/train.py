@@ -53,11 +53,11 @@ def train_problem(
     patience: Annotated[int | None, training(
         "Evaluations on the held-out part without a better one after which training ends; 0: never. There are about 15 "
         "to 20 in a training; the weights of the best one are kept in any case.",
-        "8 on recorded data; never on generated data", min=0)] = None,
+        "5 on recorded data; never on generated data", min=0)] = None,
     threads: Annotated[int | None, training("Processor threads.", "1 below 256 units, otherwise all")] = None,
     search: Annotated[int | None, training(
         "Search with this number of trials for the smallest network that solves the problem, over those of --cell, "
-        "--units, --layers, --learning-rate and, on recorded data, --dropout and --embedding that are not given; --max-updates and --minutes hold for each trial.",
+        "--units, --layers and --learning-rate that are not given; --max-updates and --minutes hold for each trial.",
         "no search", min=1, metavar="TRIALS")] = None,
     storage: Annotated[str | None, training(
         "Database of a search of several workers, each with its own --out: postgresql://USER@HOST/DATABASE, or "
@@ -99,7 +99,8 @@ def train_problem(
         shape = replace(shape, embedding=size)
         typer.echo(f"embedding: {size} numbers for each of {len(problem.vocabulary):,} symbols (--embedding)", err=True)
     if max_parameters is not None:
-        shape = _within(max_parameters, shape, problem, options, fixed)
+        keep = base is not None or ("units" in fixed)
+        shape = _within(max_parameters, shape, problem, options, keep=keep)
     if problem.data is not None:
         header, rows, note = problem.data.table()
         print_text("\n".join([*format_table(header, rows), note]), err=True)
@@ -114,11 +115,11 @@ def train_problem(
         _train(run, problem, shape, options, out, tensorboard, as_json=as_json, resume=resume, base=base)
 
 
-def _within(limit: int, network: Any, problem: Any, options: Any, fixed: Collection[str]) -> Any:
-    """Return `network` with no more than `limit` parameters, and say so.
+def _within(limit: int, network: Any, problem: Any, options: Any, *, keep: bool) -> Any:
+    """Return `network` with no more than `limit` parameters, and say so; it keeps its units if `keep`.
 
     Raises:
-        ProblemError: It has more, and its units are given; or one unit is too many.
+        ProblemError: It has more, and keeps its units; or one unit is too many.
     """
     from ...runtime.common.errors import ProblemError
     from ..network.size import count_parameters, largest_within
@@ -126,13 +127,13 @@ def _within(limit: int, network: Any, problem: Any, options: Any, fixed: Collect
 
     sizes = sizes_of(problem)
     learned = options.learn_initial_state
-    if "units" in fixed:
+    if keep:
         count = count_parameters(network, *sizes, learn_initial_state=learned)
         if count > limit:
             fits = largest_within(limit, network, *sizes, learn_initial_state=learned).units
             raise ProblemError(
-                f"--units {network.units} makes {count:,} parameters, --max-parameters is {limit:,}: {fits:,} units "
-                "fit. Leave out one of the two options."
+                f"A network of {network.units:,} units has {count:,} parameters, --max-parameters is {limit:,}: "
+                f"{fits:,} units fit."
             )
         return network
     chosen = largest_within(limit, network, *sizes, learn_initial_state=learned)

@@ -215,4 +215,4 @@ def evaluate(trained: Trained, seed: int) -> FitResult:
         stopped = "interrupted"
         if best:
             network.set_weights(best)
-    return FitResult(data, network, scores, tuple(state.history), stopped, carried, kept, learned)
+    return FitResult(data, network, scores, tuple(state.history), stopped, carried, kept_update=kept, learned=learned)

@@ -162,9 +162,10 @@ def _part(sequences: EncodedSequences, *, from_end: bool) -> EncodedSequences:
     starts = sequences.starts
     if len(sequences) <= _MOST_COUNTED:
         return sequences
+    if len(starts) == 2 and from_end:
+        return sequences.last(_MOST_COUNTED)
     if len(starts) == 2:
-        first, last = (len(sequences) - _MOST_COUNTED, len(sequences)) if from_end else (0, _MOST_COUNTED)
-        chosen = np.array([first, last])
+        chosen = np.array([0, _MOST_COUNTED])
     elif from_end:
         chosen = starts[min(int(np.searchsorted(starts, len(sequences) - _MOST_COUNTED)), len(starts) - 2) :]
     else:

@@ -251,5 +251,7 @@ def sizes_of(problem: Problem) -> tuple[int, int, int]:
     """Return the size of the vocabulary, the number of outputs, and that of the features of a network for `problem`."""
     summary = problem.data
     values = None if summary is None else summary.values
-    outputs = len(problem.vocabulary if problem.labels is None else problem.labels) if values is None else len(values.names)
+    outputs = (
+        len(problem.vocabulary if problem.labels is None else problem.labels) if values is None else len(values.names)
+    )
     return len(problem.vocabulary), outputs, 0 if summary is None else len(summary.scales)

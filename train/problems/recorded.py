@@ -77,7 +77,7 @@ class RecordedProblem:
         updates = max(self.min_updates, self.epochs * self.chunks)
         return Recipe(
             self.time_steps, self.learning_rate, "cosine", updates, updates_per_call=10,
-            evaluate_every=max(50, updates // self.evaluation_count), patience=8,
+            evaluate_every=max(50, updates // self.evaluation_count), patience=5,
             monitor="per_sequence" if self._is_many else "carried",
         )  # fmt: skip
 
@@ -130,8 +130,8 @@ class RecordedProblem:
             wanted = np.floor(np.arange(len(encoded.starts)) * min(share, 1.0))
             chosen = np.flatnonzero(np.diff(wanted) > 0)
         else:
-            chosen = np.arange(1)
-        return _in_shape(_in_streams(encoded, chosen, rows, steps, from_end=not self._is_many), steps, rows)
+            encoded, chosen = encoded.last(steps), np.arange(1)
+        return _in_shape(_in_streams(encoded, chosen, rows, steps), steps, rows)
 
     def is_solved(self, scores: Mapping[str, Any]) -> bool:
         """See `Problem.is_solved`: recorded data never are, unless they can be known by heart."""
@@ -282,13 +282,8 @@ def _in_shape(streams: Streams, steps: int, rows: int) -> Streams:
     return Streams(*(padded(getattr(streams, each.name)) for each in fields(Streams)))
 
 
-def _in_streams(
-    encoded: EncodedSequences, chosen: Indices, streams: int, most: int, *, from_end: bool = False
-) -> Streams:
-    """Return the `chosen` sequences in at most `streams` streams of `most` steps, with resets where one begins.
-
-    Of longer streams the first steps are taken, or the last ones if `from_end`.
-    """
+def _in_streams(encoded: EncodedSequences, chosen: Indices, streams: int, most: int) -> Streams:
+    """Return the `chosen` sequences in at most `streams` streams of `most` steps, with resets where one begins."""
     lengths = encoded.starts[chosen + 1] - encoded.starts[chosen]
     streams = min(streams, len(chosen))
     stream_of = (np.cumsum(lengths) - lengths) * streams // max(int(lengths.sum()), 1)
@@ -298,7 +293,6 @@ def _in_streams(
     indices = np.zeros((steps, len(ranges)), np.int64)
     filled = np.zeros(indices.shape, bool)
     for column, own in enumerate(ranges):
-        own = own[-steps:] if from_end else own
         indices[: len(own), column], filled[: len(own), column] = own[:steps], True
 
     def taken(values: AnyArray) -> AnyArray:

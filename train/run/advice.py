@@ -1,7 +1,7 @@
 """Advice after a training: what would help, from its curve and its scores.
 
-Each piece of advice says what was seen and names an option to type. The limits were chosen by hand; they are wide enough
-that the noise of a run of some thousand symbols stays below them.
+Each piece of advice says what was seen and names an option to type. The limits were chosen by hand; they are wide
+enough that the noise of a run of some thousand symbols stays below them.
 """
 
 from __future__ import annotations
@@ -153,5 +153,6 @@ def seen_in(fitted: FitResult, *, minutes: float | None = None) -> Seen | None:
         [(row.update, row.evaluation.loss) for row in fitted.history if row.evaluation is not None],
         fitted.history[-1].update, fitted.kept_update, held_out.loss, fitted.learned.loss, fitted.stopped, layer.units,
         fitted.network.dropout, {name: score.loss for name, score in fitted.baselines.items()},
-        fitted.data.problem.weighed_lengths, minutes if fitted.stopped == "minutes" else None, fitted.network.values is not None,
+        fitted.data.problem.weighed_lengths, minutes if fitted.stopped == "minutes" else None,
+        fitted.network.values is not None,
     )  # fmt: skip

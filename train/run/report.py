@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..fitting.checkpoint import HistoryRow
 from ..problems.problem import Score
+from ..problems.value_score import ValueScore
 from .advice import Seen
 
 if TYPE_CHECKING:

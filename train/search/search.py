@@ -42,6 +42,7 @@ def search(
     resume: bool = False,
     watch: Watch = lambda *_: nullcontext(lambda _: None),
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    max_parameters: int | None = None,
 ) -> SearchResult:
     """Train networks of several shapes, and keep the smallest that solves the problem as the run in `folder`.
 
@@ -58,6 +59,7 @@ def search(
         resume: Go on with the search in `folder`; it may be given more trials than it was begun with.
         watch: Gives an observer for each training.
         checkpoint_seconds: See `fit`.
+        max_parameters: Most parameters of a network; `network` has no more.
 
     Raises:
         ProblemError: Nothing is left to search.
@@ -65,7 +67,7 @@ def search(
         OutputError: The folder cannot be written.
         DivergedError: No trial learned anything.
     """
-    space = Space.around(problem, network, options, fixed)
+    space = Space.around(problem, network, options, fixed, max_parameters)
     with closing(SearchFolder(folder, problem, options, space, resume=resume)) as place:
         interrupted = False
         try:

@@ -63,6 +63,7 @@ def search_together(
     watch: Watch,
     say: Callable[[str], None] = lambda _: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    max_parameters: int | None = None,
 ) -> SearchResult:
     """Search as one of several workers, and end with the run of the best network of all of them in `folder`.
 
@@ -80,6 +81,7 @@ def search_together(
         watch: Gives an observer for each training.
         say: Receives a sentence where this worker waits, or does a trial of another one again.
         checkpoint_seconds: See `fit`.
+        max_parameters: See `search`.
 
     Raises:
         ProblemError: Nothing is left to search, or there is a time limit.
@@ -94,7 +96,7 @@ def search_together(
             "A search of several workers takes no --minutes: a network that had a time limit cannot be trained again "
             "from its seed. Limit the trials by --max-updates."
         )
-    space = Space.around(problem, network, options, fixed)
+    space = Space.around(problem, network, options, fixed, max_parameters)
     if options.threads is None:  # the first training of a process would decide for all others
         options = replace(options, threads=1 if network.units < _ONE_THREAD else os.cpu_count())
     storage = Storage(team.storage, team.heartbeat_seconds, team.heartbeat_seconds * team.missing_heartbeats)

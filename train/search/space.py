@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import product
 from typing import Any
 
 from ...runtime.common.errors import ProblemError
 from ..fitting.options import Options
-from ..network.network import CELLS, ONE_HOT, Network
+from ..network.network import CELLS, Network
 from ..network.size import count_parameters
 from ..problems.problem import Problem, sizes_of
 
-SEARCHED = ("cell", "layers", "units", "learning_rate", "dropout", "embedding")
+SEARCHED = ("cell", "layers", "units", "learning_rate")
 _LAYERS = (1, 2)
 _UNITS_DOWN, _UNITS_UP = 16, 2  # divisor and factor of the units that the problem has by default
 _RATE_DOWN, _RATE_UP = 4, 4  # of the learning rates that the problem has by default
-_DROPOUTS = (0.0, 0.1, 0.2, 0.35, 0.5)
-_OF_RECORDED = ("dropout", "embedding")
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,6 @@ class Space:
         units: The fewest and the most units of each.
         learning_rates: The lowest and the highest learning rate.
         features: Number of features.
-        dropouts: Fractions of the outputs to drop.
-        embeddings: Sizes of the embedding.
         max_parameters: Most parameters of a network; None: there is no limit.
         learn_initial_state: The state that follows a reset is learned too.
     """
@@ -56,8 +51,6 @@ class Space:
     units: tuple[int, int]
     learning_rates: tuple[float, float]
     features: int = 0
-    dropouts: tuple[float, ...] = (0.0,)
-    embeddings: tuple[int, ...] = (0,)
     max_parameters: int | None = None
     learn_initial_state: bool = False
 
@@ -72,8 +65,7 @@ class Space:
             problem: The problem; its recipe has the usual learning rates.
             network: The first network; fixed values are taken from it.
             options: With the learning rate to begin with, if it is not the recipe's.
-            fixed: Those of `SEARCHED` that are not searched. Dropout and embedding of generated data are not either:
-                they cannot be learned by heart, and have few symbols.
+            fixed: Those of `SEARCHED` that are not searched.
             max_parameters: Most parameters of a network; `network` has no more.
 
         Raises:
@@ -82,24 +74,19 @@ class Space:
         unknown = sorted(set(fixed) - set(SEARCHED))
         if unknown:
             raise ProblemError(f"{', '.join(unknown)} cannot be fixed; a search chooses {', '.join(SEARCHED)}.")
-        summary = problem.data
-        searched = [name for name in SEARCHED if summary is not None or name not in _OF_RECORDED]
-        if set(fixed) >= set(searched):
+        if set(fixed) == set(SEARCHED):
             raise ProblemError(
-                f"Nothing is left to search: {', '.join(searched)} are all given. Leave one of them out."
+                f"Nothing is left to search: {', '.join(SEARCHED)} are all given. Leave one of them out."
             )
         usual = problem.recipe.learning_rate
         rate = options.learning_rate or usual[network.cell]
         low, high = min(rate, *usual.values()) / _RATE_DOWN, max(rate, *usual.values()) * _RATE_UP
         symbols, outputs, features = sizes_of(problem)
-        embeddings = _embeddings(symbols, network.embedding)
         return cls(
             start=Candidate(network, rate),
             symbols=symbols,
             outputs=outputs,
             features=features,
-            dropouts=_DROPOUTS if "dropout" in searched and "dropout" not in fixed else (network.dropout,),
-            embeddings=embeddings if "embedding" in searched and "embedding" not in fixed else (network.embedding,),
             max_parameters=max_parameters,
             learn_initial_state=options.learn_initial_state,
             cells=(network.cell,) if "cell" in fixed else tuple(CELLS),
@@ -110,53 +97,35 @@ class Space:
             learning_rates=(rate, rate) if "learning_rate" in fixed else (round_rate(low), round_rate(high)),
         )
 
-    def network(
-        self, cell: str, layers: int, units: int, dropout: float | None = None, embedding: int | None = None
-    ) -> Network:
-        """Return the network to begin with, in another shape; None: its own dropout and embedding."""
-        start = self.start.network
-        return replace(
-            start,
-            cell=cell,
-            layers=layers,
-            units=units,
-            dropout=start.dropout if dropout is None else dropout,
-            embedding=start.embedding if embedding is None else embedding,
-        )
+    def network(self, cell: str, layers: int, units: int) -> Network:
+        """Return the network to begin with, in another shape."""
+        return replace(self.start.network, cell=cell, layers=layers, units=units)
 
     def count(self, network: Network) -> int:
         """Return the number of trained numbers of `network`."""
         learned = self.learn_initial_state
         return count_parameters(network, self.symbols, self.outputs, self.features, learn_initial_state=learned)
 
-    def shapes(self, below: int | None) -> Iterator[tuple[str, int, int, int]]:
-        """Give cell, layers, embedding and most units of all networks with fewer than `below` parameters; None: of all.
+    def shapes(self, below: int | None) -> Iterator[tuple[str, int, int]]:
+        """Give cell, layers and most units of all networks with fewer than `below` parameters; None: of all.
 
         None of them has more than `max_parameters`.
         """
         if self.max_parameters is not None:
-            below = min(self.max_parameters + 1, self.max_parameters + 1 if below is None else below)
-        for cell, layers, embedding in product(self.cells, self.layers, self.embeddings):
-            least, most = self.units
-            if below is not None:
-                while most >= least and self.count(self.network(cell, layers, most, None, embedding)) >= below:
+            below = self.max_parameters + 1 if below is None else min(below, self.max_parameters + 1)
+        for cell in self.cells:
+            for layers in self.layers:
+                least, most = self.units
+                while most >= least and below is not None and self.count(self.network(cell, layers, most)) >= below:
                     most -= 1
-            if most >= least:
-                yield cell, layers, embedding, most
+                if most >= least:
+                    yield cell, layers, most
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a JSON object."""
         values = asdict(self)
         usual = {"features": 0, "max_parameters": None, "learn_initial_state": False}
         return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
-
-
-def _embeddings(symbols: int, size: int) -> tuple[int, ...]:
-    """Return the sizes to choose from: the one to begin with, its half and double, and one-hot of few symbols."""
-    if not symbols:
-        return (size,)
-    usual = size or max(4, 4 * round(symbols**0.5 / 2))
-    return tuple(sorted({size, *([0] if symbols <= ONE_HOT else []), max(usual // 2, 2), usual, 2 * usual}))
 
 
 def round_rate(learning_rate: float) -> float:

@@ -14,7 +14,7 @@ from stepcell.cli import app
 from stepcell.export import read_source
 from stepcell.runtime.common.errors import CorpusError, ProblemError
 from stepcell.runtime.data import Corpus, EventsReader, Recording
-from stepcell.train import Events, Network, Options, Run, fit
+from stepcell.train import Events, Network, Options, Run, Text, fit
 from stepcell.train.fitting.predictions import Predictions
 
 # What comes first decides what comes last, and a third of the sequences have one symbol more.
@@ -154,9 +154,50 @@ def test_rare_events_weigh_more_where_that_is_asked_for():
     assert {1.0, 0.0} >= set(heavy.evaluations(0)["per_sequence"].weights.ravel())  # judged as they come
 
 
+def test_each_sequence_weighs_the_same_where_that_is_asked_for():
+    problem = Events.of(SEQUENCES, sequence_weights=True)
+    tape, factors = problem.corpus.encoded_train, problem.sequence_factors
+    totals = np.add.reduceat(factors * tape.weights, tape.starts[:-1])
+    assert totals == pytest.approx(np.full(len(totals), totals[0]), rel=1e-5)
+    assert np.average(factors, weights=tape.weights) == pytest.approx(1.0)
+    weights = problem.batches(0, 8, seed=0).weights
+    assert weights.max() > 1.05 > 0.95 > weights[weights > 0].min()
+    assert {1.0, 0.0} >= set(problem.evaluations(0)["per_sequence"].weights.ravel())  # judged as they come
+    assert problem.to_json()["sequence_weights"]
+    assert "sequence_weights" not in Events.of(SEQUENCES).to_json()  # as in runs of earlier versions
+
+
+def test_a_part_that_was_learned_from_is_judged_beside_the_held_out_part(fitted, events):
+    learned, held_out = events.learned_sample(), events.evaluations(0)["per_sequence"]
+    assert learned.inputs.shape == held_out.inputs.shape  # so that nothing is compiled anew
+    assert 0.8 < learned.weights.sum() / held_out.weights.sum() < 1.2
+    assert fitted.learned.nats == pytest.approx(fitted.scores["per_sequence"].nats, abs=0.2)
+    assert fitted.kept_update in {row.update for row in fitted.history}
+    text = Text.of("ab" * 300 + "abb" * 300)
+    sample = text.learned_sample()
+    assert sample.inputs.shape == text.evaluations(0)["carried"].inputs.shape
+    assert sample.inputs[:, 0].tolist() == text.corpus.encoded_train.inputs[-len(sample.inputs) :].tolist()
+
+
+def test_a_run_records_what_needs_no_network_and_its_size(fitted, events, tmp_path):
+    Run(tmp_path, events, Network(), Options()).finish(fitted)
+    training = json.loads((tmp_path / "run.json").read_text())["training"]
+    assert training["parameters"] == fitted.parameters
+    assert training["bits_per_symbol"] == pytest.approx(fitted.scores["per_sequence"].nats / np.log(2), rel=1e-4)
+    best, frequencies = training["baselines"].items()
+    assert best[0].endswith("-gram with back-off")
+    assert frequencies[0] == "the most frequent symbol (1-gram)"
+    assert best[1]["bits_per_symbol"] < frequencies[1]["bits_per_symbol"]
+
+
 @pytest.mark.parametrize(
     ("make", "error", "problem"),
     [
+        (
+            lambda: Events.of(["ab" * 60], end=None, sequence_weights=True),
+            ProblemError,
+            "there is one alone: name the column .* with --sequence COLUMN",
+        ),
         (
             lambda: Events.of(SEQUENCES, class_balance=2, symbol_weights={"q": -1}),
             ProblemError,
@@ -195,11 +236,21 @@ def test_the_command_shows_what_it_read_before_it_trains(tmp_path):
     path = tmp_path / "log.csv"
     rows = [f"{number};{symbol}" for number, sequence in enumerate(SEQUENCES) for symbol in sequence]
     path.write_text("case;what\n" + "\n".join(rows) + "\n;x\n")
-    command = ["train", "events", path, "--symbol", "what", "--sequence", "case", "--max-updates", 2, "--units", 4]
-    options = ["--symbol-weight", "A=2", "--out", tmp_path / "run", "--json"]
+    command = ["train", "events", path, "--symbol", "what", "--sequence", "case", "--max-updates", 2]
+    options = [
+        "--symbol-weight",
+        "A=2",
+        "--sequence-weights",
+        "--max-parameters",
+        260,
+        "--out",
+        tmp_path / "run",
+        "--json",
+    ]
     result = CliRunner().invoke(app, [str(part) for part in command + options])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["scores"]["per_sequence"]["answers"] > 0
+    assert "units: 4, 248 parameters (--max-parameters 260)" in result.stderr
     learned = next(line for line in result.stderr.splitlines() if line.startswith("learned"))
     symbols = len(Events.of(SEQUENCES).corpus.train.ids)
     assert learned.split()[1:8] == ["135", str(symbols), "6", "4", "4", "5", "100.00"]
@@ -207,11 +258,16 @@ def test_the_command_shows_what_it_read_before_it_trains(tmp_path):
     assert "left out: 1 without a sequence (the first in line" in result.stderr
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["problem"]["symbol_weights"] == {"A": 2.0}
+    assert (run["problem"]["sequence_weights"], run["network"]["units"], run["parameters"]) == (True, 4, 248)
     assert run["training"]["data"]["reading"]["symbol"] == "what"
     wrong = CliRunner().invoke(
         app, [str(part) for part in [*command, "--symbol-weight", "A", "--out", tmp_path / "other"]]
     )
     assert "--symbol-weight A is not SYMBOL=FACTOR" in wrong.output
+    for weight in ("-1", "nan", "inf"):
+        options = ["--symbol-weight", f"A={weight}", "--out", tmp_path / "other"]
+        wrong = CliRunner().invoke(app, [str(part) for part in [*command, *options]])
+        assert f"'A' is to weigh {weight}, it must be 0 or more and finite" in wrong.output
 
 
 def test_a_corpus_may_come_in_two_parts():

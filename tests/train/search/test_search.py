@@ -25,12 +25,12 @@ from stepcell.export import read_source
 from stepcell.runtime.common.errors import MissingPackageError, OutputError, ProblemError, ResumeError
 from stepcell.runtime.data import FeatureStats
 from stepcell.train import DivergedError, Network, Options, Run, Text
+from stepcell.train.network.size import count_parameters
 from stepcell.train.network.values import ValueScaling
 from stepcell.train.search.folder import SearchFolder
 from stepcell.train.search.report import draw_search, search_table
 from stepcell.train.search.sampler import TrialStorage, propose
 from stepcell.train.search.search import search
-from stepcell.train.network.size import count_parameters
 from stepcell.train.search.space import SEARCHED, Space
 from stepcell.train.search.trial import SearchResult, Trial, best_trial
 
