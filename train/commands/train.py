@@ -227,7 +227,15 @@ def _search(
 
         say = partial(print_text, err=True)
         searched = search_together(
-            problem, network, options, out, trials, Team(*team), fixed=fixed, watch=watch, say=say,
+            problem,
+            network,
+            options,
+            out,
+            trials,
+            Team(*team),
+            fixed=fixed,
+            watch=watch,
+            say=say,
             max_parameters=max_parameters,
         )
     if not searched.trials:

@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -243,7 +243,7 @@ def _describe_plan(problem: Problem, network: Network, options: Options) -> dict
         "labels": None if problem.labels is None else list(problem.labels.symbols),
         "values": None if problem.data is None or problem.data.values is None else list(problem.data.values.names),
         "normalisation": _describe_normalisation(problem),
-        "packages": {name: import_module(name).__version__ for name in ("tensorflow", "keras", "numpy")},
+        "packages": {name: _version_of(name) for name in ("tensorflow", "keras", "numpy")},
         "recipe": asdict(problem.recipe),
     }
 
@@ -255,6 +255,14 @@ def _describe_normalisation(problem: Problem) -> dict[str, Any] | None:
         return None
     values = None if data.values is None else asdict(data.values)
     return {"features": [asdict(stats) for stats in data.scales], "values": values}
+
+
+def _version_of(package: str) -> str:
+    """Return the version of an installed package without importing it; tensorflow may be installed as tensorflow-cpu."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(f"{package}-cpu")
 
 
 def _describe_result(fitted: FitResult, base: Mapping[str, Any] | None) -> dict[str, Any]:
