@@ -258,7 +258,7 @@ def _describe_normalisation(problem: Problem) -> dict[str, Any] | None:
 
 
 def _version_of(package: str) -> str:
-    """Return the version of an installed package without importing it; tensorflow may be installed as tensorflow-cpu."""
+    """Return the version of a package without importing it; tensorflow may be installed as tensorflow-cpu."""
     try:
         return version(package)
     except PackageNotFoundError:
