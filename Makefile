@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-EXTRAS := tflite,litert,onnx,plot,export,search-db,parquet,serve,tflm
+EXTRAS := tflite,litert,onnx,plot,export,search-db,parquet,serve,spark,tflm
 # The environment of the tests is one for the demo too.
 DEMO   := $(if $(wildcard $(VENV)/.ready),$(VENV),.venv-demo)
 

@@ -39,6 +39,7 @@ NOT_RUN = {
     "docs/raspberry-pi.md": 4,
     "docs/predict.md": 1,
     "docs/serve.md": 2,
+    "docs/spark.md": 3,
     "docs/step.md": 1,
     "docs/train.md": 6,
     "docs/your-own-keras-model.md": 2,
