@@ -150,7 +150,7 @@ WEIRD = st.text(st.characters(), max_size=8)
 SYMBOL = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=20)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=20, deadline=None)
 @given(
     st.lists(SYMBOL, min_size=5, max_size=5, unique=True), WEIRD, WEIRD, WEIRD,
     st.dictionaries(WEIRD, st.just({"accuracy": 1.0}), min_size=1, max_size=1),
@@ -172,7 +172,7 @@ def test_no_symbol_or_name_changes_the_structure_of_a_card(symbols, name, source
     assert structure(metadata_of(named)[1]) == structure(metadata_of(card_of(training=EVENTS))[1])
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=20)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=20, deadline=None)
 @given(st.dictionaries(
     st.sampled_from(["problem", "accuracy", "baselines", "data", "mean_absolute_error", "parameters", "framing"]),
     st.recursive(st.none() | st.integers() | st.floats() | st.text(max_size=3), lambda inner: st.lists(

@@ -153,31 +153,47 @@ def test_ctrl_c_before_or_after_any_function_that_a_call_calls_leaves_it_before_
             assert np.array_equal(here.answers["probabilities"], expected.answers["probabilities"])
 
 
-def test_several_pieces_of_a_state_are_copied_and_counted_all_or_none():
-    class InterruptedOnce(bytearray):
-        """Memory that is written to at the second attempt."""
+def in_pieces(at_the_first_attempt):
+    """A backend whose state has three pieces, and its pieces; the second calls a function when it is first written."""
 
+    class Piece(bytearray):
         attempts = 0
 
         def __setitem__(self, place, content):
             self.attempts += 1
             if self.attempts == 1:
-                raise KeyboardInterrupt
+                at_the_first_attempt()
             super().__setitem__(place, content)
 
     file = load(DATA / "memory.onnx").file
     program = step_program(file)
-    tensors = {**program.inputs, **program.outputs}
-    targets = [bytearray(4), InterruptedOnce(4), bytearray(4)]
-    backend = InPlaceBackend(
-        (program.run, ()),
-        tensors,
-        [(target, b"abcd") for target in targets],
-        file.manifest,
-    )
+    targets = [bytearray(4), Piece(4), bytearray(4)]
+    feedback = [(target, b"abcd") for target in targets]
+    return InPlaceBackend((program.run, ()), {**program.inputs, **program.outputs}, feedback, file.manifest), targets
+
+
+def test_several_pieces_of_a_state_are_copied_and_counted_all_or_none():
+    def interrupt():
+        raise KeyboardInterrupt
+
+    backend, targets = in_pieces(interrupt)
     with pytest.raises(KeyboardInterrupt):
         backend.step(3)
     assert targets == [b"abcd"] * 3
+    assert backend.steps == 1
+
+
+def test_a_state_that_is_read_between_two_of_its_pieces_as_after_a_fork_is_that_after_the_step():
+    def fork():
+        backend.read_state()
+        found.append((list(map(bytes, targets)), backend.steps))
+        raise KeyboardInterrupt  # the child does not go on here
+
+    found = []
+    backend, targets = in_pieces(fork)
+    with pytest.raises(KeyboardInterrupt):
+        backend.step(3)
+    assert found == [([b"abcd"] * 3, 1)]
     assert backend.steps == 1
 
 
