@@ -98,7 +98,7 @@ def _missing_packages(format: str) -> list[str]:
     return [name for name in _ONNX_PACKAGES if container_of(format) == ONNX and find_spec(name) is None]
 
 
-def _convert(step_function: StepFunction, format: str, precision: str) -> tuple[bytes, dict[str, int]]:
+def convert(step_function: StepFunction, format: str, precision: str) -> tuple[bytes, dict[str, int]]:
     """Return the graph of a step function, and the versions of operators that it requires."""
     if format == TFLITE:
         return tflite_payload(step_function, precision)
@@ -124,7 +124,7 @@ def build_file(
         payload, requires = micro_payload(prepared.step_function, precision, _typical(prepared, sample))
         micro = MicroGraph(0, tuple(prepared.manifest.graph_inputs()), tuple(prepared.manifest.graph_outputs()))
     else:
-        payload, requires = _convert(prepared.step_function, format, precision)
+        payload, requires = convert(prepared.step_function, format, precision)
     manifest = replace(
         prepared.manifest,
         golden=golden_of(prepared.step_function, precision, sample),

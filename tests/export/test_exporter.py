@@ -13,7 +13,7 @@ from support.broken_export import break_export, expected_of, miswired, prove
 from support.keras_models import STANDARD, sharp_model
 
 from stepcell.export import NotSteppableError, ParityError, build_step_function, check, export, read_source
-from stepcell.export.model_files import CONVERTERS, build_file
+from stepcell.export.model_files import build_file, convert
 from stepcell.export.ops.precision import check_formats, check_quantizations
 from stepcell.export.parity.device_process import installed_backends
 from stepcell.export.parity.sample_inputs import sample_inputs
@@ -70,7 +70,7 @@ def test_a_graph_has_the_same_bytes_each_time_it_is_built(exported):
     for path in exported("lstm").files[:-1]:
         file = read_model_file(path)
         format = path.name.removeprefix("model.").removeprefix("float16.")
-        assert CONVERTERS[format](step_function, file.manifest.quantization)[0] == file.payload
+        assert convert(step_function, format, file.manifest.quantization)[0] == file.payload
 
 
 def test_an_export_writes_the_files_and_what_was_measured(exported_memory):
@@ -280,7 +280,7 @@ def test_the_carried_state_of_a_nested_model_is_neither_used_nor_moved():
 def test_a_file_without_the_bias_that_is_all_zero_is_not_refused_as_too_small():
     layers = [L.Embedding(3000, 4), L.LSTM(4), L.Dense(3000, "softmax")]
     model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
-    assert CONVERTERS["tflite"](build_step_function(model), "float32")[0]
+    assert convert(build_step_function(model), "tflite", "float32")[0]
 
 
 def test_a_quantized_layer_is_refused():

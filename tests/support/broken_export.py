@@ -15,13 +15,14 @@ from stepcell.export.parity.window_reference import reference_of
 
 def break_export(monkeypatch, format, change, quantization=None):
     """Let files of `format` (and of one precision) be made from a step function whose `advance` was changed."""
-    right = model_files.CONVERTERS[format]
+    right = model_files.convert
 
-    def wrong(step_function, its_quantization):
+    def wrong(step_function, its_format, its_quantization):
         broken = replace(step_function, advance=change(step_function.advance))
-        return right(broken if quantization in (None, its_quantization) else step_function, its_quantization)
+        is_broken = its_format == format and quantization in (None, its_quantization)
+        return right(broken if is_broken else step_function, its_format, its_quantization)
 
-    monkeypatch.setitem(model_files.CONVERTERS, format, wrong)
+    monkeypatch.setattr(model_files, "convert", wrong)
 
 
 def expected_of(prepared, **options):
