@@ -1,12 +1,14 @@
 """Build the two wheels and the source distribution, from the files of the project alone: make wheels
 
 One wheel is for Python 3.10 and later on this kind of machine (abi3) and has the compiled engine inside, or is not
-there; the other one is pure, for all machines.
+there; one is pure, for all machines. Where Debian's gcc-aarch64-linux-gnu is installed there is one for 64-bit ARM too;
+`make pi` steps it on emulated Raspberry Pi OS.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -18,6 +20,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 ENGINE = "stepcell/runtime/interpreters/native/_engine."
+# For setuptools: the compiler for 64-bit ARM. The headers of Python are those of this machine, whose types are as wide.
+AARCH64 = {
+    "CC": "aarch64-linux-gnu-gcc",
+    "LDSHARED": "aarch64-linux-gnu-gcc -shared",
+    "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+}
+_PROCESSORS = {62: "x86_64", 183: "aarch64"}  # numbers in the header of an ELF file
 _TABLE = re.compile(r"\[\[tool\.setuptools\.ext-modules\]\]\n(?:.+\n)+")  # of the engine in pyproject.toml
 
 
@@ -32,12 +41,18 @@ def copy_source(folder: Path) -> Path:
     return folder
 
 
-def build_wheel(folder: Path, *, pure: bool) -> Path:
+def can_build_for_aarch64() -> bool:
+    """Tell whether a wheel for 64-bit ARM can be built on this machine, which is another one."""
+    return sys.platform == "linux" and platform.machine() == "x86_64" and shutil.which(AARCH64["CC"]) is not None
+
+
+def build_wheel(folder: Path, *, pure: bool, aarch64: bool = False) -> Path:
     """Build a wheel into `folder`, and return its path.
 
     Args:
         folder: An existing folder.
         pure: The one without the engine.
+        aarch64: The one with the engine for 64-bit ARM.
 
     Raises:
         SystemExit: It cannot be built, or its name does not say what is inside. There is no wheel then.
@@ -52,7 +67,8 @@ def build_wheel(folder: Path, *, pure: bool) -> Path:
         assert required != table[0], "the engine is not optional"
         project.write_text(text.replace(table[0], "" if pure else required), encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(made)]
-        if subprocess.run([*pip, str(source)], env=ENVIRONMENT, check=False).returncode:
+        environment = ENVIRONMENT | (AARCH64 if aarch64 else {})
+        if subprocess.run([*pip, str(source)], env=environment, check=False).returncode:
             raise SystemExit("There is no wheel: it could not be built.")
         (path,) = made.glob("*.whl")
         problem = problem_of(path)
@@ -80,6 +96,7 @@ def problem_of(wheel: Path) -> str:
     """Return what is wrong with the name of a wheel, "" if it is right."""
     with zipfile.ZipFile(wheel) as archive:
         engines = [name for name in archive.namelist() if name.startswith(ENGINE) and not name.endswith(".pyi")]
+        headers = [archive.read(name)[:20] for name in engines]
     tag = wheel.name.removesuffix(".whl").split("-", 2)[-1]
     if tag == "py3-none-any":
         return f"{wheel.name} is for all machines and has {engines[0]} inside" if engines else ""
@@ -87,6 +104,10 @@ def problem_of(wheel: Path) -> str:
         return f"{wheel.name} is for one version of Python"
     if [Path(name).name.split(".")[1] for name in engines] not in (["abi3"], ["pyd"]):
         return f"{wheel.name} has no engine by the stable interface inside, but {engines or 'none'}"
+    for header in headers:
+        processor = _PROCESSORS.get(int.from_bytes(header[18:20], "little")) if header.startswith(b"\x7fELF") else None
+        if processor is not None and not tag.endswith(processor):
+            return f"{wheel.name} has the engine of {processor} inside"
     return ""
 
 
@@ -94,7 +115,9 @@ def main() -> None:
     """Build all into dist/, and check that a package index takes and shows them."""
     folder = ROOT / "dist"
     folder.mkdir(exist_ok=True)
-    made = [build_wheel(folder, pure=pure) for pure in (False, True)] + [build_sdist(folder)]
+    made = [build_wheel(folder, pure=pure) for pure in (False, True)]
+    made += [build_wheel(folder, pure=False, aarch64=True)] if can_build_for_aarch64() else []
+    made += [build_sdist(folder)]
     command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, made)]
     if subprocess.run(command, env=ENVIRONMENT, stdout=sys.stderr, check=False).returncode:
         raise SystemExit("A package index would not take them, or not show them.")

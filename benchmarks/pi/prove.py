@@ -4,9 +4,10 @@
     python benchmarks/pi/prove.py bookworm64 trixie32       # some of the systems
 
 Needs the Debian packages mmdebstrap, qemu-user-static and debian-archive-keyring, and half a gigabyte in build/pi,
-where the userlands stay for the next time. Each interpreter that exists there replays the golden sequence of the file
-and steps 2,000 symbols with the state carried; the answers and the last state are compared with those of the same
-interpreter on this machine. `stepcell doctor` must have known which interpreters there are.
+where the userlands stay for the next time. With gcc-aarch64-linux-gnu the 64-bit ones have the compiled engine too.
+Each interpreter that exists there replays the golden sequence of the file and steps 2,000 symbols with the state
+carried; the answers and the last state are compared with those of the same interpreter on this machine. `stepcell
+doctor` must have known which interpreters there are.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from stepcell.runtime.doctor.packages import INTERPRETERS, availability, find_ta
 from stepcell.runtime.format.tensor_specs import Inputs
 from stepcell.runtime.interpreters.base import initial_state
 from stepcell.runtime.interpreters.probe import usable_backends
-from stepcell.runtime.interpreters.registry import NUMPY, interpreters_for
+from stepcell.runtime.interpreters.registry import NATIVE, NUMPY, interpreters_for
 from stepcell.runtime.worker.messages import RunResult, RunSpec, trace_in_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests"))
-from wheels import build_wheel  # noqa: E402
+from wheels import build_wheel, can_build_for_aarch64  # noqa: E402
 
 FILES = (ROOT / "tests/data/memory.tflite", ROOT / "tests/data/memory.onnx")
 STEPS = 2000
@@ -75,10 +76,10 @@ def main() -> int:
         wanted = [system for system in SYSTEMS if system.name in (arguments.systems or [s.name for s in SYSTEMS])]
         userlands = [Userland(system, ROOT / "build/pi" / system.name) for system in wanted]
         with tempfile.TemporaryDirectory(prefix="stepcell-") as folder:
-            wheel = build(Path(folder))
+            wheels = build(Path(folder))
             for userland in userlands:
                 print(f"{userland.system.name}: unpacking", file=sys.stderr, flush=True)
-                userland.make(wheel)
+                userland.make(wheels.get(userland.system.machine.wheel, wheels["any"]))
         return report(userlands)
     except NotPossibleHereError as error:
         print(f"pi: not proven here: {error}", file=sys.stderr)
@@ -110,12 +111,13 @@ def step_there(userland: Userland, problems: list[str]) -> Iterator[tuple[str, .
     """Yield a row for each interpreter and file; add to `problems` what is wrong."""
     system = userland.system
     python, probed = json.loads(userland.run("-c", _ASK))
+    built = probed[NATIVE][1] is None  # into the wheel that was installed there
     expected = {i.backend for i in INTERPRETERS if availability(i, find_target(system.target)).version is not None}
-    found = {name for name, (_, problem) in probed.items() if problem is None}
+    found = {name for name, (_, problem) in probed.items() if problem is None and name != NATIVE}
     if found != expected:
         problems.append(f"{system.name}: {sorted(found)} work there, the doctor says {sorted(expected)}")
     for path in FILES:
-        for backend in interpreters_for(path.suffix[1:]):
+        for backend in (*interpreters_for(path.suffix[1:]), *([NATIVE] if built else [])):
             name, problem = probed[backend]
             if problem is not None:
                 yield (system.name, python, name, path.name, "does not exist there", "", "", "", "")
@@ -160,10 +162,13 @@ def trace(worker: WorkerProcess, path: Path, backend: str) -> RunResult:
         raise RuntimeError(f"{path.name} on {backend}: {error}") from error
 
 
-def build(folder: Path) -> Path:
-    """Build the wheel for all machines into `folder`."""
+def build(folder: Path) -> dict[str, Path]:
+    """Build wheels into `folder`: that for all machines, and with a compiler for 64-bit ARM that with the engine."""
     try:
-        return build_wheel(folder, pure=True)
+        wheels = {"any": build_wheel(folder, pure=True)}
+        if can_build_for_aarch64():
+            wheels["aarch64"] = build_wheel(folder, pure=False, aarch64=True)
+        return wheels
     except SystemExit as error:
         raise NotPossibleHereError(str(error)) from error
 

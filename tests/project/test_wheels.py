@@ -10,11 +10,11 @@ from wheels import ENGINE, ENVIRONMENT, build_wheel, problem_of
 ABI3, PURE = "cp310-abi3-linux_x86_64", "py3-none-any"
 
 
-def wheel(folder, tag, *names):
+def wheel(folder, tag, *names, content=b""):
     path = folder / f"stepcell-1.0-{tag}.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("stepcell/__init__.py", f"{ENGINE}pyi", *names):
-            archive.writestr(name, b"")
+            archive.writestr(name, content)
     return path
 
 
@@ -36,6 +36,12 @@ def test_right_names_are_right(tmp_path):
 )
 def test_a_name_that_says_something_else_is_noticed(tag, inside, tmp_path):
     assert problem_of(wheel(tmp_path, tag, *(ENGINE + each for each in inside)))
+
+
+def test_an_engine_of_another_processor_is_noticed(tmp_path):
+    arm = b"\x7fELF\x02\x01\x01".ljust(18, b"\0") + b"\xb7\0"  # the beginning of its header
+    assert "engine of aarch64 inside" in problem_of(wheel(tmp_path, ABI3, f"{ENGINE}abi3.so", content=arm))
+    assert problem_of(wheel(tmp_path, "cp310-abi3-linux_aarch64", f"{ENGINE}abi3.so", content=arm)) == ""
 
 
 @pytest.mark.slow
