@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from ...runtime.common.atomic_write import atomic_write
 from ...runtime.common.plotting import new_figure, to_png
+from ..run.folder import package_version
 from .recipe import Outcome
 from .reproduction import OURS, PUBLISHED, Reproduction
 from .system import System
@@ -81,5 +81,5 @@ def _machine() -> str:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor() or platform.machine()
-    software = ", ".join(f"{name} {import_module(name).__version__}" for name in ("tensorflow", "keras"))
+    software = ", ".join(f"{name} {package_version(name)}" for name in ("tensorflow", "keras"))
     return f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}, {software}"

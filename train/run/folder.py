@@ -232,6 +232,16 @@ def _state_file(fitted: FitResult) -> bytes:
     return file.getvalue()
 
 
+def package_version(name: str) -> str:
+    """Return the version of a package, without importing it; tensorflow may be installed as tensorflow-cpu."""
+    for distribution in (name, f"{name}-cpu", f"{name}-macos"):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return "unknown"
+
+
 def _describe_plan(problem: Problem, network: Network, options: Options) -> dict[str, Any]:
     return {
         "producer": f"stepcell {__version__}",
@@ -243,7 +253,7 @@ def _describe_plan(problem: Problem, network: Network, options: Options) -> dict
         "labels": None if problem.labels is None else list(problem.labels.symbols),
         "values": None if problem.data is None or problem.data.values is None else list(problem.data.values.names),
         "normalisation": _describe_normalisation(problem),
-        "packages": {name: _version_of(name) for name in ("tensorflow", "keras", "numpy")},
+        "packages": {name: package_version(name) for name in ("tensorflow", "keras", "numpy")},
         "recipe": asdict(problem.recipe),
     }
 
@@ -255,14 +265,6 @@ def _describe_normalisation(problem: Problem) -> dict[str, Any] | None:
         return None
     values = None if data.values is None else asdict(data.values)
     return {"features": [asdict(stats) for stats in data.scales], "values": values}
-
-
-def _version_of(package: str) -> str:
-    """Return the version of a package without importing it; tensorflow may be installed as tensorflow-cpu."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return version(f"{package}-cpu")
 
 
 def _describe_result(fitted: FitResult, base: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import keras
@@ -14,6 +15,7 @@ from stepcell.runtime.common.errors import OutputError
 from stepcell.train import Echo, Memory, Network, Options, Run, fit
 from stepcell.train import fit as fit_function
 from stepcell.train.fitting.evaluate import Evaluator
+from stepcell.train.run import folder as run_folder
 
 
 def test_a_run_folder_holds_everything_needed_to_repeat_the_run(memory_run, fitted_memory):
@@ -111,3 +113,14 @@ def test_ctrl_c_during_the_last_evaluation_loses_nothing(monkeypatch, tmp_path):
     assert (run["stopped"], run["training"]["accuracy"]) == ("interrupted", None)
     saved = keras.models.load_model(tmp_path / "run" / "model.keras").get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(saved, fitted.model.get_weights(), strict=True))
+
+
+def test_tensorflow_has_its_version_under_each_name_of_its_packages(monkeypatch):
+    def version(distribution):
+        if distribution != "tensorflow-cpu":
+            raise PackageNotFoundError(distribution)
+        return "2.99.0"
+
+    monkeypatch.setattr(run_folder, "version", version)
+    assert run_folder.package_version("tensorflow") == "2.99.0"
+    assert run_folder.package_version("keras") == "unknown"
