@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from .columns import Columns, feature_of, symbol_of
+from .templates import template_matcher
 from .timestamps import TimeReader
 
 
@@ -15,6 +16,10 @@ class RowReader(Protocol):
     @property
     def columns(self) -> Columns:
         """The columns that are read."""
+
+    @property
+    def templates(self) -> Sequence[str]:
+        """Templates of messages; none: symbols are taken as they are."""
 
     def new_time_reader(self) -> TimeReader | None:
         """Return a reader of the order column; None: there is no such column."""
@@ -48,13 +53,17 @@ class RowParser:
     EventRow(symbol='lamp=on', sequence=None, time=1000000000, features=(), missing='')
     """
 
-    def __init__(self, columns: Columns, times: TimeReader | None = None) -> None:
+    def __init__(
+        self, columns: Columns, times: TimeReader | None = None, template_of: Callable[[str], str] | None = None
+    ) -> None:
         """Begin without rows.
 
         Args:
             columns: The columns to read.
             times: Reads the order column; None: it is not read.
+            template_of: Returns the symbol of a message; None: symbols are taken as they are.
         """
+        self._template_of = template_of
         self.columns, self.times = columns, times
         self._symbols = 1 if columns.symbol is None else len(columns.symbols)  # cells of the symbol, the first ones
         self._has_sequence = columns.sequence is not None
@@ -63,7 +72,7 @@ class RowParser:
     @classmethod
     def of(cls, reader: RowReader) -> RowParser:
         """Return the parser of rows like those of the files that `reader` reads."""
-        return cls(reader.columns, reader.new_time_reader())
+        return cls(reader.columns, reader.new_time_reader(), template_matcher(reader.templates))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -82,6 +91,8 @@ class RowParser:
         count = self._symbols
         symbol = symbol_of(cells[0]) if count == 1 else self._joined(cells[:count])
         sequence = symbol_of(cells[count]) or None
+        if symbol and self._template_of is not None:
+            symbol = self._template_of(symbol)
         if not symbol and count:
             return EventRow(None, sequence, missing=self._missing(cells))
         if self._has_sequence and sequence is None:

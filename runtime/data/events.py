@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .recording import Reader, Recording
 from .recording_builder import RecordingBuilder
 from .row_errors import RowErrors
 from .tables import json_rows, line_rows
+from .templates import ANY, TemplateMiner, template_matcher
 from .text_file import digest, open_text
 from .time_bins import TimeBins
 from .time_format import format_problems
@@ -63,6 +65,8 @@ class EventsReader(Reader):
             unit either. "unstated": numbers are seconds, as in models of earlier versions.
         time_zone: Zone of times without a zone, like "Europe/Berlin"; None: UTC.
         bad_lines: "stop": a row that cannot be read refuses the file; "skip": it is left out, and that is said.
+        templates: The column of the symbol has raw messages of a log, and their symbol is the one of these that fits,
+            see `TemplateMatcher`; (): symbols are taken as they are.
 
     Raises:
         CorpusError: Values that do not go together; the message names all of them.
@@ -85,6 +89,7 @@ class EventsReader(Reader):
     time_unit: str | None = None
     time_zone: str | None = None
     bad_lines: str = "stop"
+    templates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -96,6 +101,9 @@ class EventsReader(Reader):
             if not all(isinstance(name, str) for name in self.symbol):
                 raise TypeError(f"symbol is {self.symbol!r}")
             object.__setattr__(self, "symbol", self.symbol[0] if len(self.symbol) == 1 else tuple(self.symbol))
+        object.__setattr__(self, "templates", tuple(self.templates))
+        if self.templates and len(self.columns.symbols) > 1:
+            problems.append("templates are of one column of messages, not of several")
         if len(set(self.columns.symbols)) < len(self.columns.symbols):
             problems.append(f"--symbol names {', '.join(map(repr, self.columns.symbols))}; give each column once")
         if not self.join:
@@ -121,6 +129,11 @@ class EventsReader(Reader):
         if self.gaps is not None:
             TimeBins.parse(self.gaps)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as a JSON object, with their kind; without templates if there are none."""
+        values = super().to_json()
+        return values if self.templates else {name: value for name, value in values.items() if name != "templates"}
+
     @property
     def columns(self) -> Columns:
         """The columns that are read."""
@@ -139,6 +152,21 @@ class EventsReader(Reader):
         """Names of the features, in order."""
         return (*self.features, GAP) if self.gap_feature else tuple(self.features)
 
+    def with_templates(self, path: Path) -> EventsReader:
+        """Return this reader with the templates of the messages in its symbol column, from one pass over a file.
+
+        Raises:
+            CorpusError: As `read` raises it, or there are too many templates.
+        """
+        miner = TemplateMiner()
+
+        def template_of(message: str) -> str:
+            miner.add(message)
+            return ANY
+
+        replace(self, templates=(), gaps=None, end=None)._read(path, template_of)
+        return replace(self, templates=miner.templates)
+
     def read(self, path: Path) -> Recording:
         """Read the file at `path` row by row; memory holds ids, not the text.
 
@@ -146,8 +174,12 @@ class EventsReader(Reader):
             CorpusError: It cannot be read like this; the message lists the problems, with their lines.
             MissingPackageError: It is Parquet, and pyarrow is not installed.
         """
+        return self._read(path, template_matcher(self.templates))
+
+    def _read(self, path: Path, template_of: Callable[[str], str] | None) -> Recording:
         format, errors = self._format_of(path), RowErrors(str(path), skip=self.bad_lines == "skip")
-        parser = RowParser(self.columns if format != LINES else Columns(None, "line"), self.new_time_reader())
+        columns = self.columns if format != LINES else Columns(None, "line")
+        parser = RowParser(columns, self.new_time_reader(), template_of)
         builder = RecordingBuilder(str(path), errors, parser, lines=format == LINES, end=self.end)
         if format == PARQUET:
             found, sha256, notes = self._read_parquet(path, builder)

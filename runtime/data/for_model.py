@@ -27,7 +27,7 @@ _READERS: dict[str, Any] = {EVENTS: EventsReader, TEXT: TextReader, SYMBOLS: Sym
 # Values that do not carry over between tables and lines.
 _OF_TABLES = (
     "symbol", "sequence", "order", "delimiter", "header", "time_format", "gaps", "features", "gap_feature", "join",
-    "time_unit", "time_zone",
+    "time_unit", "time_zone", "templates",
 )  # fmt: skip
 _SHOWN = 10  # unknown symbols in a message
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..run.base_run import BaseRun
 
 _SHAPE = ("cell", "units", "layers", "embedding", "dropout", "forget_bias", "chrono_init")
-_DECIDING = ("join", "gaps", "gap_feature", "unit")  # they decide which symbols and features there are
+_DECIDING = ("join", "gaps", "gap_feature", "unit", "templates")  # they decide which symbols and features there are
 _READING = ("symbol", "sequence", "order", "format", "header", "encoding", "time_zone", "bad_lines")
 _UNITS_OF_TIME = ("time_unit", "time_format")  # of which one may be given
 

@@ -132,6 +132,9 @@ def series(
 def events(
     file: Annotated[Path, opt.argument("CSV, TSV, JSON lines, Parquet, or a sequence on each line; .gz too.")],
     symbol: opt.Symbol = None,
+    template_column: Annotated[str | None, opt.data(
+        "Column of raw log messages, in place of --symbol: an event is the template of its message, whose variable "
+        "words are <*>.", "none", metavar="COLUMN")] = None,
     sequence: opt.Sequence = None,
     order: opt.Order = None,
     format: Annotated[opt.TableFormat | None, opt.data("Format of the file.", "by its name")] = None,
@@ -161,14 +164,18 @@ def events(
     sequence_weights: Annotated[bool, opt.data(
         "Let each sequence weigh the same in training, whatever its length; otherwise each event does.",
         flag="--sequence-weights")] = False,
+    templates: Any = None,
 ) -> Any:  # fmt: skip
     """Learn the next event of each sequence in a file, or its label; some sequences are held out for evaluation.
 
     Example: stepcell train events log.csv --symbol activity --sequence case --order time --out runs/log
     Example: stepcell train events log.csv --symbol activity --sequence case --label outcome --out runs/outcome
+    Example: stepcell train events log.csv --template-column message --sequence host --out runs/messages
     Example: stepcell train events new.csv --from runs/log --out runs/log2
     """
-    from ...runtime.common.errors import raise_if_any
+    from dataclasses import replace
+
+    from ...runtime.common.errors import OptionError, raise_if_any
     from ...runtime.data import EventsReader, features_of
     from ..problems.events import Events
 
@@ -182,6 +189,14 @@ def events(
         time_format, gaps, ends, features_of(features or ()), gap_feature, "=" if join is None else join, time_unit,
         time_zone,
     )  # fmt: skip
+    if templates:  # of the run that is gone on from
+        reader = replace(reader, symbol=template_column or reader.symbol, templates=templates)
+    elif template_column is not None:
+        if inherited is not None:
+            raise OptionError("The run of --from has learned no templates of messages: leave out --template-column.")
+        if symbol:
+            raise OptionError("--template-column names the column of the events: leave out --symbol.")
+        reader = replace(reader, symbol=template_column).with_templates(file)
     values: dict[str, Any] = {
         "split": part, "held_out_file": held_out_file, "inherited": inherited,
         "min_count": min_count, "max_symbols": max_symbols, "class_balance": class_balance,

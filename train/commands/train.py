@@ -263,7 +263,7 @@ def _with_training(make_problem: Callable[..., Any], units: int) -> Callable[...
     A problem that is read from files may also go on from an earlier run.
     """
     own = dict(signature(make_problem, eval_str=True).parameters)
-    from_base = [name for name in ("inherited", "scaling") if own.pop(name, None)]
+    from_base = [name for name in ("inherited", "scaling", "templates") if own.pop(name, None)]
     shared = dict(signature(train_problem, eval_str=True).parameters)
     for name in ("make_problem", "fixed", "base"):
         del shared[name]
