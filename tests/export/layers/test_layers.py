@@ -306,7 +306,6 @@ def test_all_layers_together_in_a_file_equal_keras_on_every_interpreter(make, tm
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
 def test_every_layer_in_float16_is_rounded_where_the_reference_rounds_and_nowhere_else(monkeypatch):
     monkeypatch.setattr(precision, "FEWEST_HALF", 1)  # these layers are small
-    monkeypatch.setattr(tflite, "split_step_graphs", lambda *_: {})  # the same once more
     no_constants = ("Dropout", "Noise", "Identity", "Activity", "LSTM", "GRU", "recurrent", "called twice")
     names = [name for name in LAYERS if not any(word in name for word in no_constants)]
     source = keras.Input((None,), dtype="int32")
