@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..fitting.fit import FitResult
 
-_GAP, _SMALL_GAP = 0.05, 0.02  # of the held-out loss, by which it is above that of the training part
+_GAP = 0.05  # of the held-out loss, by which it is above that of the training part
 _OVERTAKEN = 0.01  # share by which a later evaluation is worse than the kept one
 _EARLY = 0.5  # share of the updates after which the kept one came early
-_FALLING = 0.01  # share of the loss that the last third of the evaluations gained
+_FALLING = 0.008  # share of the loss that the last third of the evaluations gained
 _LENGTHS = 1.25  # factor between the mean lengths of sequences
 _MOST_DROPOUT, _FEWEST_UNITS = 0.4, 8
 
@@ -63,9 +63,10 @@ def advice(seen: Seen) -> Iterator[str]:
     """Yield what would help, one sentence or two each; nothing if nothing stands out."""
     if seen.stopped in ("diverged", "interrupted", "solved"):
         return
-    by_heart = seen.held_out - seen.learned > _GAP * seen.held_out
     worse = max((loss for update, loss in seen.curve if update > seen.kept), default=0.0)
     overtaken = worse > (1 + _OVERTAKEN) * seen.held_out
+    # A gap alone does no harm: while the held-out part gets better, more units and updates still helped.
+    by_heart = overtaken and seen.held_out - seen.learned > _GAP * seen.held_out
     if seen.baselines:
         yield from _beside_baselines(seen)
     if by_heart:
@@ -78,12 +79,10 @@ def advice(seen: Seen) -> Iterator[str]:
         )
     elif _is_falling(seen) and not by_heart:
         longer = f"--minutes {2 * seen.minutes:g}" if seen.minutes else f"--max-updates {2 * seen.updates}"
-        yield f"The held-out part was still getting better at the end: {longer} goes on for twice as long."
-        if seen.held_out - seen.learned < _SMALL_GAP * seen.held_out:
-            yield (
-                "The training part is no better than the held-out part, so the network is not too large: "
-                f"--units {2 * seen.units} may learn more."
-            )
+        yield (
+            f"The held-out part was still getting better at the end: try --units {2 * seen.units}, or {longer}, which "
+            "goes on for twice as long."
+        )
     if seen.lengths is not None:
         learned, held_out = seen.lengths
         if max(learned, held_out) > _LENGTHS * min(learned, held_out):
