@@ -57,7 +57,8 @@ def train_problem(
     threads: Annotated[int | None, training("Processor threads.", "1 below 256 units, otherwise all")] = None,
     search: Annotated[int | None, training(
         "Search with this number of trials for the smallest network that solves the problem, over those of --cell, "
-        "--units, --layers and --learning-rate that are not given; --max-updates and --minutes hold for each trial.",
+        "--units, --layers, --learning-rate and, on recorded data, --dropout and --embedding that are not given; "
+        "--max-updates and --minutes hold for each trial.",
         "no search", min=1, metavar="TRIALS")] = None,
     storage: Annotated[str | None, training(
         "Database of a search of several workers, each with its own --out: postgresql://USER@HOST/DATABASE, or "

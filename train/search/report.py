@@ -38,7 +38,16 @@ def search_table(searched: SearchResult) -> tuple[list[str], list[list[str]], st
     header = list(_HEADER)
     if of_values(searched.trials):
         header, rows = [*header[:6], *header[7:9], "loss"], [[*row[:6], *row[7:9], row[10]] for row in rows]
+    if len({(trial.dropout, trial.embedding) for trial in searched.trials}) > 1:
+        header[5:5] = ["dropout", "embedding"]
+        for row, trial in zip(rows, searched.trials, strict=True):
+            row[5:5] = [f"{trial.dropout:g}", str(trial.embedding)]
     return header, rows, _verdict(searched)
+
+
+def _beside(trial: Trial) -> str:
+    dropout = f", dropout {trial.dropout:g}" if trial.dropout else ""
+    return dropout + (f", embedding {trial.embedding}" if trial.embedding else "")
 
 
 def of_values(trials: Sequence[Trial]) -> bool:
@@ -52,7 +61,7 @@ def _verdict(searched: SearchResult) -> str:
         return "No trial has come to an end."
     shape = (
         f"{best.cell} of {best.units} units{f' in {best.layers} layers' if best.layers > 1 else ''}, learning rate "
-        f"{best.learning_rate:g}, {best.parameters:,} parameters"
+        f"{best.learning_rate:g}{_beside(best)}, {best.parameters:,} parameters"
     )
     if of_values(searched.trials):
         return f"* The lowest loss on held-out rows: {shape}."

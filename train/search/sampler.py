@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...runtime.common.errors import MissingPackageError, OutputError, ResumeError
-from .space import SEARCHED, Candidate, Space, round_rate
+from .space import Candidate, Space, round_rate
 from .trial import Trial
 
 try:
@@ -37,7 +37,7 @@ _RANDOM = 5  # trials before the sampler trusts what it has seen
 _PROPOSALS = 20  # to look through for a network that has not been tried with another learning rate
 _DIVERGED = 1e6  # replaces the nats of a network whose answers are not finite
 _STUDY = "search"
-_MEASURED = {field.name for field in fields(Trial)} - set(SEARCHED)  # beside the parameters
+_FIELDS = {field.name for field in fields(Trial)}
 
 
 def propose(
@@ -63,8 +63,12 @@ def propose(
     if not made:
         return space.start
     below = min((trial.parameters for trial in trials if trial.solved), default=None)
-    max_units = {(cell, layers): most for cell, layers, most in space.shapes(below)}
-    if not max_units:
+    all_units = {
+        size: found
+        for size in space.embeddings
+        if (found := {(cell, layers): most for cell, layers, most in space.shapes(below, size)})
+    }
+    if not all_units:
         return None
     random = np.random.default_rng([seed, 10, made])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -75,6 +79,14 @@ def propose(
     tried |= {(one.network.cell, one.network.layers, one.network.units) for one in running}
     for _ in range(_PROPOSALS):
         asked = study.ask()
+        dropout, embedding = space.dropouts[0], space.embeddings[0]
+        if len(space.dropouts) > 1:
+            dropout = asked.suggest_categorical("dropout", space.dropouts)
+        if len(space.embeddings) > 1:
+            embedding = asked.suggest_categorical("embedding", space.embeddings)
+        if embedding not in all_units:  # no network with it is small enough
+            embedding = list(all_units)[random.integers(len(all_units))]
+        max_units = all_units[embedding]
         cell = asked.suggest_categorical("cell", space.cells)
         layers = asked.suggest_int("layers", space.layers[0], space.layers[-1])
         if (cell, layers) not in max_units:  # no network of this shape is small enough
@@ -84,7 +96,7 @@ def propose(
         learning_rate = round_rate(asked.suggest_float("learning_rate", low, high, log=True))
         if (cell, layers, units) not in tried:
             break
-    return Candidate(space.network(cell, layers, units), min(max(learning_rate, low), high))
+    return Candidate(space.network(cell, layers, units, dropout, embedding), min(max(learning_rate, low), high))
 
 
 class TrialStorage:
@@ -133,12 +145,11 @@ def to_optuna(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
 def running_in_optuna(candidate: Candidate, space: Space, facts: dict[str, Any]) -> optuna.trial.FrozenTrial:
     """Return a trial of `candidate` that has just begun, with `facts` about it."""
     network = candidate.network
-    params = {
-        "cell": network.cell, "layers": network.layers, "units": network.units,
-        "learning_rate": candidate.learning_rate,
-    }  # fmt: skip
+    ranges = _distributions(space)
+    values = {**vars(network), "learning_rate": candidate.learning_rate}
+    params = {name: values[name] for name in ranges}
     return optuna.trial.create_trial(
-        state=optuna.trial.TrialState.RUNNING, params=params, distributions=_distributions(space), user_attrs=facts
+        state=optuna.trial.TrialState.RUNNING, params=params, distributions=ranges, user_attrs=facts
     )
 
 
@@ -149,7 +160,7 @@ def from_optuna(trial: optuna.trial.FrozenTrial) -> Trial:
         TypeError: Something of it is missing.
         ValueError: A number of it cannot be.
     """
-    measured = {name: value for name, value in trial.user_attrs.items() if name in _MEASURED}
+    measured = {name: value for name, value in trial.user_attrs.items() if name in _FIELDS - set(trial.params)}
     found = Trial(**trial.params, **measured)
     counts = (found.trial, found.units, found.layers, found.parameters)
     if not all(type(count) is int and count > 0 for count in counts) or not 0 < found.learning_rate < math.inf:
@@ -158,7 +169,9 @@ def from_optuna(trial: optuna.trial.FrozenTrial) -> Trial:
 
 
 def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
+    chosen = {"dropout": space.dropouts, "embedding": space.embeddings}
     return {
+        **{n: optuna.distributions.CategoricalDistribution(each) for n, each in chosen.items() if len(each) > 1},
         "cell": optuna.distributions.CategoricalDistribution(space.cells),
         "layers": optuna.distributions.IntDistribution(space.layers[0], space.layers[-1]),
         "units": optuna.distributions.IntDistribution(*space.units, log=True),

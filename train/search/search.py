@@ -149,5 +149,7 @@ def train_candidate(
         cpu_seconds=round(time.process_time() - began, 2),
         carried_accuracy=getattr(fitted.scores["carried"], "accuracy", math.nan) if fitted else math.nan,
         nats=fitted.scores[fitted.data.recipe.monitor].loss if fitted else math.inf,
+        dropout=network.dropout,
+        embedding=network.embedding,
     )
     return trial, fitted

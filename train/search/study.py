@@ -260,7 +260,12 @@ class SharedStudy:
 
     def _candidate(self, trial: optuna.trial.FrozenTrial) -> Candidate:
         given = trial.params
-        return Candidate(self.space.network(given["cell"], given["layers"], given["units"]), given["learning_rate"])
+        return Candidate(
+            self.space.network(
+                given["cell"], given["layers"], given["units"], given.get("dropout"), given.get("embedding")
+            ),
+            given["learning_rate"],
+        )
 
 
 def _differences(found: Any, wanted: Any) -> str:

@@ -26,6 +26,8 @@ class Trial:
         cpu_seconds: Of all threads, compilation and evaluation included; of the last process if it was resumed.
         carried_accuracy: On held-out streams, the state carried; nan where there is no model, and of values.
         nats: On the held-out streams that the problem monitors, of values the loss; infinite where there is no model.
+        dropout: Fraction of the outputs that was dropped.
+        embedding: Size of the embedding; 0: one-hot.
     """
 
     trial: int
@@ -39,6 +41,8 @@ class Trial:
     cpu_seconds: float
     carried_accuracy: float
     nats: float
+    dropout: float = 0.0
+    embedding: int = 0
 
     @property
     def solved(self) -> bool:

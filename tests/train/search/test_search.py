@@ -29,7 +29,7 @@ from stepcell.train.network.size import count_parameters
 from stepcell.train.network.values import ValueScaling
 from stepcell.train.search.folder import SearchFolder
 from stepcell.train.search.report import draw_search, search_table
-from stepcell.train.search.sampler import TrialStorage, propose
+from stepcell.train.search.sampler import TrialStorage, from_optuna, propose, to_optuna
 from stepcell.train.search.search import search
 from stepcell.train.search.space import SEARCHED, Space
 from stepcell.train.search.trial import SearchResult, Trial, best_trial
@@ -55,7 +55,8 @@ def simulate(space, trials, seed, solves):
         network, size = candidate.network, space.count(candidate.network)
         stopped = "solved" if solves(network) else "updates"
         shape = (network.cell, network.units, network.layers, candidate.learning_rate)
-        done.append(Trial(len(done) + 1, *shape, size, stopped, 9, 0.1, 0.5, 1.0 / network.units))
+        chosen = network.dropout, network.embedding
+        done.append(Trial(len(done) + 1, *shape, size, stopped, 9, 0.1, 0.5, 1.0 / network.units, *chosen))
     return done
 
 
@@ -117,6 +118,23 @@ def test_what_is_given_is_not_searched():
     tried = simulate(fixed, 5, seed=0, solves=lambda network: False)
     assert {(one.cell, one.units, one.learning_rate) for one in tried} == {("rnn", 9, 0.02)}
     assert {one.layers for one in tried} == {1, 2}
+
+
+def test_dropout_and_embedding_are_searched_on_recorded_data_within_the_limit():
+    text = Text.of("abcab" * 100)
+    limited = Space.around(text, Network("lstm", 16), QUICK, {"layers"}, max_parameters=900)
+    tried = simulate(limited, 25, seed=1, solves=lambda network: False)
+    assert len({one.dropout for one in tried}) > 2
+    assert len({one.embedding for one in tried}) > 2
+    assert max(one.parameters for one in tried[1:]) <= 900
+    assert from_optuna(to_optuna(tried[3], limited)) == tried[3]
+    fixed = Space.around(text, Network("lstm", 16, dropout=0.3), QUICK, {"dropout", "embedding"})
+    (first, second) = simulate(fixed, 2, seed=1, solves=lambda network: False)
+    assert (first.dropout, second.dropout, second.embedding) == (0.3, 0.3, 0)
+    assert from_optuna(to_optuna(second, fixed)) == second
+    header, rows, _ = search_table(SearchResult(tuple(tried), tried[3]))
+    assert header[5:7] == ["dropout", "embedding"]
+    assert rows[3][5:7] == [f"{tried[3].dropout:g}", str(tried[3].embedding)]
 
 
 def test_a_search_in_which_everything_is_given_is_refused():
