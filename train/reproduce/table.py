@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .questions import READERS_ASKED
 from .recipe import Outcome
 from .reproduction import OURS, PUBLISHED, Reproduction
 from .system import System
@@ -59,6 +60,22 @@ def table(reproduction: Reproduction, chosen: Sequence[System], group: str) -> t
     return [header[column] for column in used], [[row[column] for column in used] for row in rows]
 
 
+def questions_table(reproduction: Reproduction, chosen: Sequence[System]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows: each question about the chosen systems, its answer, and what was measured."""
+    systems = {system.name: system for system in chosen}
+    rows = []
+    for question in READERS_ASKED:
+        if question.system in systems:
+            found = [
+                f"{way}, {measure}: {_measured(outcomes, measure)}, seeds: {len(outcomes)}"
+                for way, measure in question.measured
+                if (outcomes := reproduction.outcomes(systems[question.system], way))
+            ]
+            command = f"`stepcell reproduce {question.system}`"
+            rows.append([question.text, question.answer, "; ".join(found) or "not measured yet", command])
+    return ["question", "answer", "measured", "command"], rows
+
+
 def as_markdown(reproduction: Reproduction, chosen: Sequence[System], machine: str, picture: str | None = None) -> str:
     """Return a page with a table for each group, the reasons, every further measurement, and the sources.
 
@@ -79,6 +96,9 @@ def as_markdown(reproduction: Reproduction, chosen: Sequence[System], machine: s
             for system in (one for one in chosen if one.group == group):
                 alike.setdefault(_remark(reproduction, system), []).append(system.name)
             parts += [f"- **{', '.join(names)}**: {remark}" for remark, names in alike.items()]
+    header, rows = questions_table(reproduction, chosen)
+    if rows:
+        parts += ["", "## Questions of readers, with their measured rows", "", *_markdown(header, rows)]
     return "\n".join(parts) + "\n"
 
 
@@ -109,8 +129,16 @@ _EXPLANATION = (
     "Accuracies are means over seeds, by the measure of the claim, with the lowest and the highest in brackets. "
     "*Streamed*: the same weights stepped one symbol at a time, the state carried over a stream at least ten times as "
     "long as what they learned from. The column *stepcell* is always measured that way. CPU-seconds count all threads "
-    "and compilation; means over seeds."
+    "and compilation; means over seeds. Published recipes make the updates of their calls of `fit` without the cost of "
+    "those calls: the weights are the same to the bit, and it costs less than the recipes as written."
 )
+
+
+def _measured(outcomes: Sequence[Outcome], measure: str) -> str:
+    """Return accuracy, streamed accuracy or a detail of all outcomes in words."""
+    if measure in ("accuracy", "streamed"):
+        return _range([share for outcome in outcomes if (share := getattr(outcome, measure)) is not None])
+    return _mean([outcome.details[measure] for outcome in outcomes])
 
 
 def _as_cells(outcomes: Sequence[Outcome]) -> list[str]:

@@ -94,8 +94,8 @@ TUTORIALS: tuple[System, ...] = (
     ),
     _system(
         "alphabet-variable", _ALPHABET, _SMALL,
-        "Padding with zeros is padding with A, which costs little here but is luck; a mask says what is meant. "
-        "stepcell has no padding symbol anywhere.",
+        "Padding with zeros is padding with A. Padded samples are answered, but the same letters without padding are "
+        "mostly answered wrong; with a mask they are answered as well. stepcell has no padding symbol anywhere.",
         masked=AlphabetVariable(masked=True),
     ),
 )  # fmt: skip

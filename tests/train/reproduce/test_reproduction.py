@@ -10,10 +10,11 @@ import pytest
 from stepcell.runtime.common.errors import ProblemError, ResumeError
 from stepcell.train import Memory, Network
 from stepcell.train.reproduce import SYSTEMS, Reproduction, as_json, find_systems, table, write_report
+from stepcell.train.reproduce.questions import READERS_ASKED
 from stepcell.train.reproduce.recipe import Outcome
 from stepcell.train.reproduce.reproduction import OURS, PUBLISHED, train_system, ways
 from stepcell.train.reproduce.system import Claim, Experiment, System
-from stepcell.train.reproduce.table import verdict
+from stepcell.train.reproduce.table import questions_table, verdict
 
 
 @dataclass(frozen=True)
@@ -153,3 +154,18 @@ def test_stepcell_is_judged_by_the_criterion_of_the_paper_on_fresh_sequences():
 
 def test_every_system_is_trained_as_published_only_if_it_was_published():
     assert all((PUBLISHED in ways(one)) == (one.claim is not None) for one in SYSTEMS)
+
+
+@pytest.mark.parametrize("question", READERS_ASKED, ids=lambda question: question.text)
+def test_every_question_names_what_is_measured(question):
+    (system,) = find_systems([question.system])
+    assert {way for way, _ in question.measured} <= set(ways(system))
+
+
+def test_a_question_shows_what_was_measured_for_it(tmp_path):
+    reproduction = Reproduction(tmp_path, lambda system, seed, progress: Outcome(0.75, 0.5, 1.0, {"solved": 0.0}))
+    chosen = find_systems(["cyclic"])
+    assert questions_table(reproduction, chosen)[1][0][2] == "not measured yet"
+    reproduction.run(chosen, 2)
+    _, rows = questions_table(reproduction, chosen)
+    assert [row[2:] for row in rows] == [["stepcell, accuracy: 75.0 %, seeds: 2", "`stepcell reproduce cyclic`"]]
