@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tree import processor_seconds
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "tests" / "data" / "memory.tflite"
@@ -64,7 +65,8 @@ def score_on_spark(folder: Path) -> None:
     began = time.perf_counter()
     scores = score_table(spark.read.parquet(str(folder / "all")), MODEL, key="case", symbol="activity", order="time")
     scores.write.parquet(str(folder / "scores"))
-    print(f"Spark: {time.perf_counter() - began:.1f} s", flush=True)
+    print(f"Spark took {time.perf_counter() - began:.1f} s", flush=True)
+    (folder / "seconds").write_text(str(processor_seconds()))
 
 
 def score_shard(folder: Path, shard: int) -> None:
@@ -89,8 +91,8 @@ def score_shard(folder: Path, shard: int) -> None:
     pq.write_table(pa.table({"bits": np.concatenate(bits), "rank": np.concatenate(ranks)}), folder / f"plain{shard}.pq")
 
 
-def processor_time(*commands: list[str]) -> float:
-    """Run commands at the same time and return the processor time of all."""
+def run(*commands: list[str]) -> float:
+    """Run commands at the same time and return the processor time of all, that of a JVM excepted."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     processes = [subprocess.Popen([sys.executable, __file__, *each], stderr=subprocess.DEVNULL) for each in commands]
     codes = [process.wait() for process in processes]
@@ -133,8 +135,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_table(folder, options.events, options.length)
-        spark = processor_time(["--spark", name])
-        plain = processor_time(*(["--shard", name, str(shard)] for shard in range(SHARDS)))
+        run(["--spark", name])
+        spark = float((folder / "seconds").read_text())
+        plain = run(*(["--shard", name, str(shard)] for shard in range(SHARDS)))
         print(
             f"{options.events:,} rows, seconds of processor time: Spark {spark:.1f}, {SHARDS} plain processes ", end=""
         )

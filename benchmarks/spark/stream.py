@@ -15,7 +15,6 @@ import collections
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -23,6 +22,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from tree import processor_seconds
 
 from stepcell.runtime import load
 
@@ -72,6 +73,7 @@ def answer(folder: Path, per_batch: int) -> None:
     )  # fmt: skip
     query.awaitTermination()
     print(f"query took {time.perf_counter() - began:.1f} s", flush=True)
+    (folder / "seconds").write_text(str(processor_seconds()))
 
 
 def run(folder: Path, per_batch: int) -> subprocess.Popen[bytes]:
@@ -139,11 +141,9 @@ def main() -> int:
             return 1
         for each in ("out", "state"):
             shutil.rmtree(folder / each)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         if run(folder, options.per_batch).wait():
             return 1
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spark = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spark = float((folder / "seconds").read_text())
         fleet, began = load(MODEL).fleet(), time.process_time()
         longest = max(map(len, streams.values()))
         for seq in range(longest):
