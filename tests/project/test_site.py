@@ -77,6 +77,7 @@ WANTED = {
     "live dashboard": ["serve"],
     "resume training": ["train"],
     "spark": ["spark"],
+    "sharding": ["examples"],
     "structured streaming": ["spark"],
     "fine-tune": ["train"],
     "postgresql": ["train"],
