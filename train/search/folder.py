@@ -116,15 +116,15 @@ class SearchFolder:
         try:
             run = json.loads((self.folder / RUN_FILE).read_bytes())
             scores = json.loads((self.folder / METRICS_FILE).read_bytes())
-            network = tuple(run["network"][name] for name in ("cell", "units", "layers"))
+            network = tuple(run["network"][name] for name in ("cell", "units", "layers", "dropout", "embedding"))
             score, carried = scores[run["recipe"]["monitor"]], scores["carried"].get("accuracy", math.nan)
             nats = score.get("nats_per_symbol", score.get("loss"))
             found = (*network, run["options"]["learning_rate"], run["stopped"], run["updates"], carried, nats)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
         wanted = (
-            trial.cell, trial.units, trial.layers, trial.learning_rate, trial.stopped, trial.updates,
-            trial.carried_accuracy, trial.nats,
+            trial.cell, trial.units, trial.layers, trial.dropout, trial.embedding, trial.learning_rate, trial.stopped,
+            trial.updates, trial.carried_accuracy, trial.nats,
         )  # fmt: skip
         return repr(found) == repr(wanted) and (self.folder / MODEL_FILE).exists()
 

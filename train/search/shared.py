@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..fitting.checkpoint import CHECKPOINT_SECONDS, DivergedError
 from ..fitting.options import Options
 from ..network.network import Network
 from ..problems.problem import Problem
+from ..run.folder import package_version
 from .folder import SearchFolder
 from .search import Watch, train_candidate
 from .space import Candidate, Space
@@ -179,7 +179,8 @@ class _Worker:
         Raises:
             ParityError: It is not. The folder has the run that it had.
         """
-        candidate = Candidate(self._place.space.network(best.cell, best.layers, best.units), best.learning_rate)
+        shape = (best.cell, best.layers, best.units, best.dropout, best.embedding)
+        candidate = Candidate(self._place.space.network(*shape), best.learning_rate)
         by = self._study.trained_by(best.trial)
         self._say(
             f"the best network so far, trial {best.trial}, was trained by {by}; it is trained again from its seed"
@@ -220,5 +221,5 @@ class _Worker:
 def _agreement(plan: dict[str, Any]) -> dict[str, Any]:
     """Return everything that two workers have to agree on."""
     problem = {name: value for name, value in plan["problem"].items() if name not in _LOCAL}
-    packages = {"stepcell": __version__, **{name: version(name) for name in _PACKAGES}}
+    packages = {"stepcell": __version__, **{name: package_version(name) for name in _PACKAGES}}
     return {**plan, "problem": problem, "packages": packages}
