@@ -13,6 +13,7 @@ from ..format.tensor_specs import Inputs
 from ..format.vocabulary import Vocabulary
 from .features import FeatureColumns
 from .recording import Recording
+from .storage import blocks, new_array, release
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,23 +79,34 @@ def encode_sequences(
     head, tail = recording.has_start & (end is not None), recording.has_end & (end is not None)
     lengths = recording.lengths + head
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    firsts, last = starts[:-1][head], starts[1:] - 1
-    indices = np.arange(len(recording.ids)) + np.repeat(np.cumsum(head), recording.lengths)
-    end_id = 0 if end is None else vocabulary.encode(end)
-    inputs = np.full(starts[-1], end_id, np.int32)
-    inputs[indices] = vocabulary.encode_all(recording.symbols)[recording.ids] if len(vocabulary) else 0
-    weights = np.ones(len(inputs), np.float32)
+    ends = starts[1:] - 1
+    size, features, end_id = int(starts[-1]), recording.features, 0 if end is None else vocabulary.encode(end)
+    table = vocabulary.encode_all(recording.symbols) if len(vocabulary) else np.zeros(len(recording.symbols), np.int32)
+    inputs, weights = new_array((size,), np.int32), new_array((size,), np.float32)
+    targets: AnyArray = new_array((size,), np.int32) if recording.targets is None else recording.targets
+    values = None if features is None else new_array((size, len(features.names)), np.float32)
+    for block in blocks(size):
+        of = np.searchsorted(starts, np.arange(block.start, block.stop), "right") - 1  # the sequence of each input
+        place = np.arange(block.start, block.stop) - starts[of] - head[of]  # -1: the end symbol before its first symbol
+        is_symbol = place >= 0
+        rows = (recording.starts[of] + place)[is_symbol]
+        inputs[block] = end_id
+        inputs[block][is_symbol] = table[recording.ids[rows]]
+        weights[block] = 1
+        if values is not None and features is not None:
+            values[block] = [(boundary or {})[name][0] for name in features.names] if head.any() else 0
+            values[block][is_symbol] = features.values[rows]
+        release(inputs, weights, values, recording.ids, None if features is None else features.values)
     if recording.targets is None:
-        targets: AnyArray = np.append(inputs[1:], np.int32(0))
-        targets[last] = np.where(tail, end_id, 0)
-        weights[last] = tail
-    else:
-        targets = recording.targets
-    features = recording.features
-    if features is not None:
-        values = np.empty((len(inputs), len(features.names)), np.float32)
-        values[indices] = features.values
-        values[firsts] = [(boundary or {})[name][0] for name in features.names] if head.any() else 0
+        for block in blocks(size):
+            targets[block] = np.append(inputs[block.start + 1 : block.stop + 1], np.int32(0))[
+                : block.stop - block.start
+            ]
+            release(targets, inputs)
+        targets[ends] = np.where(tail, end_id, 0)
+        weights[ends] = tail
+        release(targets, weights)
+    if features is not None and values is not None:
         features = replace(features, values=values)
     return EncodedSequences(inputs, targets, weights, starts, features)
 

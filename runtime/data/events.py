@@ -19,6 +19,7 @@ from .parquet_table import parquet_rows
 from .recording import Reader, Recording
 from .recording_builder import RecordingBuilder
 from .row_errors import RowErrors
+from .storage import blocks, new_array, release
 from .tables import json_rows, line_rows
 from .templates import ANY, TemplateMiner, template_matcher
 from .text_file import digest, open_text
@@ -198,9 +199,14 @@ class EventsReader(Reader):
         """Return `recording` with `values` of shape (N, F) as its features, and the gap if that is one."""
         if not self.feature_names:
             return recording
-        if self.gap_feature:
-            values = np.column_stack([values, recording.gaps])
-        features = FeatureColumns(self.feature_names, values.astype(np.float32), self.gap_feature)
+        gaps = recording.gaps if self.gap_feature else None
+        numbers = new_array((len(values), len(self.feature_names)), np.float32)
+        for block in blocks(len(numbers)):
+            numbers[block, : values.shape[1]] = values[block]
+            if gaps is not None:
+                numbers[block, -1] = gaps[block]
+            release(numbers, values, gaps)
+        features = FeatureColumns(self.feature_names, numbers, self.gap_feature)
         return replace(recording, features=features)
 
     def _check_unit(self, recording: Recording) -> None:

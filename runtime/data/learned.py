@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.arrays import AnyArray, Flags, Floats, Ids, Indices, Keys
+from ..common.arrays import AnyArray, Flags, Floats, Ids, Keys
 from .recording import NO_SYMBOL, Recording
+from .storage import blocks, release
 
 MAX_KEYS = 8_192  # in a model file: 4 bytes each
 _WINDOW = 1_024  # symbols at the end of the learned part of a stream
@@ -30,19 +31,29 @@ def keys_by_name(names: Iterable[str], values: Iterable[AnyArray]) -> Keys:
     return keys
 
 
-def keys_by_content(rows: Keys, starts: Indices, names: Iterable[str] | None = None) -> Keys:
+def keys_by_content(recording: Recording, values: Floats | None = None, names: Iterable[str] | None = None) -> Keys:
     """Return the keys of S sequences by their rows, those of their neighbours, and their names if any, uint64.
 
     Args:
-        rows: The hash of each row, uint64 of shape (N,); see `row_hashes`.
-        starts: Index of the first row of each sequence, and N, shape (S + 1,).
+        recording: The sequences.
+        values: Numbers of each row, (N, F), by which rows without symbols are known; None: there are none.
         names: Names of the sequences; None: they have none.
     """
-    lengths = np.diff(starts)
-    positions = (np.arange(len(rows)) - np.repeat(starts[:-1], lengths)).astype(np.uint64)
-    mixed = np.concatenate([np.zeros(1, np.uint64), _mix(rows + (positions + np.uint64(1)) * _GOLDEN)])
-    sums = np.cumsum(mixed, dtype=np.uint64)
-    contents = _mix(sums[starts[1:]] - sums[starts[:-1]] + lengths.astype(np.uint64))
+    starts = recording.starts
+    sums: Keys = np.zeros(len(starts), np.uint64)
+    total: Keys = np.zeros(1, np.uint64)
+    for block in blocks(len(recording.ids)):  # sums before the first row of each sequence
+        rows = row_hashes(recording.symbols, recording.ids[block], None if values is None else values[block])
+        first, end = np.searchsorted(starts, [block.start, block.stop])
+        index = np.arange(block.start, block.stop)
+        positions = (index - starts[np.searchsorted(starts, index, "right") - 1]).astype(np.uint64)
+        running = np.cumsum(np.append(total, _mix(rows + (positions + np.uint64(1)) * _GOLDEN)), dtype=np.uint64)
+        sums[first:end] = running[starts[first:end] - block.start]
+        total = running[-1:]
+        release(recording.ids, values)
+    sums[np.searchsorted(starts, len(recording.ids)) :] = total
+    of_each: Keys = np.diff(sums)
+    contents = _mix(of_each + recording.lengths.astype(np.uint64))
     near = min(_NEIGHBOURS, len(contents) - 1)  # the first ones are known by those after them
     keys = np.zeros(len(contents), np.uint64)
     for back in range(near + 1):
@@ -88,7 +99,8 @@ class LearnedData:
         """Return the data of a recording that is learned from; None: its sequences have no keys."""
         if len(train) == 1 and (train.keys is None or len(train.ids) >= _WINDOW):
             window = min(_WINDOW, len(train.ids))
-            return cls(window=window, digest=int(_windows(train, window)[-1]))
+            last = train.part(train.starts[1:] - window, train.starts[1:], train.has_start, train.has_end)
+            return cls(window=window, digest=int(_windows(last, window)[-1]))
         if train.keys is None:
             return None
         keys = np.unique((train.keys >> np.uint64(32)).astype(np.uint32))

@@ -13,6 +13,8 @@ import numpy as np
 from ..common.arrays import AnyArray, Flags, Ids, Indices, Keys, Times
 from ..common.errors import CorpusError
 from .features import FeatureColumns
+from .ranges import Ranges
+from .storage import blocks, new_array, release
 
 NO_SYMBOL = ("",)  # the symbols of a recording whose rows have none
 
@@ -105,13 +107,17 @@ class Recording:
         """
         if self.times is None:
             raise CorpusError(f"{self.source} has no order column, so there are no gaps. Name one with --order.")
-        gaps: Times = np.diff(self.times, prepend=self.times[:1]) / self.per_second
+        gaps: Times = new_array((len(self.ids),), np.float64)
+        for block in blocks(len(gaps)):
+            before = self.times[max(block.start - 1, 0) : block.start] if block.start else self.times[:1]
+            gaps[block] = np.diff(self.times[block], prepend=before) / self.per_second
+            release(gaps, self.times)
         gaps[self.starts[:-1][self.lengths > 0]] = 0
         return gaps
 
     def counts(self) -> Indices:
         """Return how often each of `symbols` occurs, int64."""
-        return np.bincount(self.ids, minlength=len(self.symbols)).astype(np.int64)
+        return counted(self.ids, len(self.symbols))
 
     def sequence(self, index: int) -> list[str]:
         """Return the symbols of one sequence."""
@@ -121,14 +127,14 @@ class Recording:
         self, firsts: Indices, ends: Indices, has_start: Flags, has_end: Flags, keys: Keys | None = None
     ) -> Recording:
         """Return the recording whose sequences are the ranges of `ids` from `firsts` to `ends` (exclusive)."""
-        indices = concatenated_ranges(firsts, ends)
-        starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
-        times = None if self.times is None else self.times[indices]
-        features = None if self.features is None else self.features[indices]
-        targets = None if self.targets is None else self.targets[indices]
+        ranges = Ranges(firsts, ends)
+        features = (
+            None if self.features is None else replace(self.features, values=_taken(self.features.values, ranges))
+        )
         return replace(
-            self, ids=self.ids[indices], starts=starts, times=times, has_start=has_start, has_end=has_end,
-            features=features, keys=keys, targets=targets,
+            self, ids=_taken(self.ids, ranges), starts=ranges.starts, has_start=has_start, has_end=has_end, keys=keys,
+            times=None if self.times is None else _taken(self.times, ranges), features=features,
+            targets=None if self.targets is None else _taken(self.targets, ranges),
         )  # fmt: skip
 
     def without_empty(self) -> Recording:
@@ -167,10 +173,20 @@ class Reader(ABC):
         return {"kind": self.kind, **asdict(self)}
 
 
-def concatenated_ranges(firsts: Indices, ends: Indices) -> Indices:
-    """Return the indices of the ranges from `firsts` to `ends` (exclusive), concatenated."""
-    lengths = ends - firsts
-    before = np.cumsum(lengths) - lengths
-    indices: Indices = np.repeat(firsts - before, lengths)
-    indices += np.arange(len(indices))
-    return indices
+def counted(ids: Ids, count: int, weights: AnyArray | None = None) -> Indices:
+    """Return how often each of `count` ids occurs, int64; only where `weights`, of the shape of `ids`, are above 0."""
+    found: Indices = np.zeros(count, np.int64)
+    for block in blocks(len(ids)):
+        some = ids[block] if weights is None else ids[block][weights[block] > 0]
+        found += np.bincount(some, minlength=count)
+        release(ids, weights)
+    return found
+
+
+def _taken(values: AnyArray, ranges: Ranges) -> AnyArray:
+    """Return the rows of `values` in these ranges."""
+    found = new_array((len(ranges), *values.shape[1:]), values.dtype)
+    for block, rows in ranges.blocks():
+        found[block] = values[rows]
+        release(found, values)
+    return found

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arrays import Flags, Ids, Keys, Times
+from ..common.arrays import Keys, Times
 from ..common.errors import CorpusError
+from . import storage
 from .event_row import RowParser
-from .learned import keys_by_content, keys_by_name, row_hashes
+from .learned import keys_by_content, keys_by_name
 from .recording import Recording, SymbolTable
 from .row_errors import RowErrors
+from .sorted_rows import Rows, RowSorter
+from .storage import new_array, release
 from .timestamps import OrderColumn
 
 MAX_DIFFERENT = 1_000_000  # symbols; a column with more of them holds times, numbers or sentences
@@ -23,7 +26,7 @@ MAX_DIFFERENT = 1_000_000  # symbols; a column with more of them holds times, nu
 class RecordingBuilder:
     """Take rows in any order and sort them into sequences.
 
-    A row needs 8 to 16 bytes whatever its text, and 8 more for each feature.
+    A row needs 16 bytes whatever its text, and 8 more for each feature, and on disk if there are many.
     """
 
     def __init__(
@@ -45,8 +48,9 @@ class RecordingBuilder:
         self._has_symbols = parser.columns.symbol != ()
         self._source, self._errors, self._parse, self._times = source, errors, parser.parse, parser.times
         self._features, self._max_different = len(parser.feature_names), max_different
-        self._symbols, self._sequences, self._order = SymbolTable(), SymbolTable(), OrderColumn()
-        self._ids, self._sequence_ids, self._values = array("i"), array("i"), array("d")
+        self._symbols, self._sequences = SymbolTable(), SymbolTable()
+        self._sorter, self._moved, self._last = RowSorter(self._features), False, 0
+        self._begin_block()
         self._left_out: dict[str, tuple[int, int]] = {}  # what is missing -> number of rows, line of the first
 
     def add(self, line: int, cells: Sequence[Any]) -> None:
@@ -81,7 +85,24 @@ class RecordingBuilder:
                 f"{self._source} has more than {self._max_different:,} different symbols by line {line:,}. "
                 "Name another column with --symbol."
             )
+        if len(self._ids) >= storage.BLOCK:
+            self._end_block()
         return None
+
+    def _begin_block(self) -> None:
+        self._ids, self._sequence_ids, self._values = array("i"), array("i"), array("d")
+        self._order = OrderColumn()
+
+    def _end_block(self) -> None:
+        """Give the rows since the last block to the sorter."""
+        ids, sequences = np.asarray(self._ids, np.int32), np.asarray(self._sequence_ids, np.int32)
+        values = np.asarray(self._values, np.float64).reshape(len(ids), self._features)
+        positions = np.arange(len(self._sorter), len(self._sorter) + len(ids))
+        order = positions if self._times is None else self._order.values()
+        self._moved |= bool((np.diff(sequences, prepend=np.int32(self._last)) < 0).any())
+        self._last = int(sequences[-1]) if len(sequences) else self._last
+        self._sorter.add(Rows(sequences, order, ids, values))
+        self._begin_block()
 
     def finish(self) -> tuple[Recording, Times]:
         """Return the recording, its sequences in the order of their first rows, and the values of its features.
@@ -98,25 +119,30 @@ class RecordingBuilder:
             for missing, (count, first) in self._left_out.items()
         ]
         remarks += self._errors.remarks()
-        if not self._ids:
+        if self._ids or not len(self._sorter):
+            self._end_block()
+        if not len(self._sorter):
             raise CorpusError(f"{self._source} holds no events{'; ' if remarks else ''}{'; '.join(remarks)}.")
-        ids, sequences = np.asarray(self._ids, np.int32), np.asarray(self._sequence_ids, np.int32)
-        values = np.asarray(self._values, np.float64).reshape(len(ids), self._features)
-        times = self._times
-        order = np.arange(len(ids)) if times is None else self._order.values()
-        indices = np.lexsort((order, sequences))  # stable: rows of the same time stay in the order of the file
-        moved = bool((np.diff(sequences) < 0).any())
-        ids, sequences, order, values = ids[indices], sequences[indices], order[indices], values[indices]
+        times, sorter, ties = self._times, self._sorter, _Ties()
+        lengths = np.append(sorter.lengths, np.zeros(len(self._sequences) - len(sorter.lengths), np.int64))
+        ids, values = new_array((len(sorter),), np.int32), new_array((len(sorter), self._features), np.float64)
+        order = new_array((len(sorter),), sorter.order_type) if times is not None or self._moved else None
+        first = 0
+        for rows in sorter.merged():
+            block = slice(first, first + len(rows.ids))
+            ids[block], values[block] = rows.ids, rows.values
+            if order is not None:
+                order[block] = rows.order
+            ties.add(rows)
+            first = block.stop
+            release(ids, values, order)
         if times is not None:
-            same = (np.diff(order) == 0) & (np.diff(sequences) == 0)
-            remarks += [*_ties(same, ids if self._has_symbols else None, times.are_times), *times.remarks()]
-        lengths = np.bincount(sequences, minlength=len(self._sequences))
+            remarks += [*ties.remarks(has_symbols=self._has_symbols, are_times=times.are_times), *times.remarks()]
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         empty = int((lengths == 0).sum())
         if empty:
             remarks.append(f"{empty:,} of {len(lengths):,} sequences are empty: they end at once")
-        kept = order if times is not None or moved else None
-        recording = Recording.whole(tuple(self._symbols), ids, starts, kept, self._source)
+        recording = Recording.whole(tuple(self._symbols), ids, starts, order, self._source)
         per_second = 1 if times is None else times.per_second
         keys = (
             None if len(self._sequences) == 1 and not self._has_sequences else self._keys(recording, per_second, values)
@@ -127,20 +153,35 @@ class RecordingBuilder:
         """Return the keys of the sequences: by name, first symbol and first time if there are times, else content."""
         if recording.times is None or per_second == 1 or not recording.lengths.all():
             names = self._sequences if self._has_names else None
-            return keys_by_content(row_hashes(recording.symbols, recording.ids, values), recording.starts, names)
+            return keys_by_content(recording, values, names)
         firsts = recording.starts[:-1]
         return keys_by_name(self._sequences, [keys_by_name(recording.symbols, [])[recording.ids[firsts]],
                                               recording.times[firsts]])  # fmt: skip
 
 
-def _ties(same: Flags, ids: Ids | None, are_times: bool) -> list[str]:
-    """Return a remark if rows have the time of the row before them; `same` is of shape (N - 1,), `ids` of (N,)."""
-    if not same.any():
-        return []
-    twice = 0 if ids is None else int((same & (np.diff(ids) == 0)).sum())
-    noun, what = "rows" if ids is None else "events", "time" if are_times else "order"
-    of_them = f", {twice:,} of them the same symbol too" if twice else ""
-    return [
-        f"{int(same.sum()):,} {noun} have the same {what} as the one before in their sequence{of_them}; "
-        "they stay in the order of the file"
-    ]
+class _Ties:
+    """Count the rows that have the time of the row before them in their sequence."""
+
+    def __init__(self) -> None:
+        """Begin without rows."""
+        self._same = self._twice = 0
+        self._last: Rows | None = None
+
+    def add(self, rows: Rows) -> None:
+        """Take the next rows in order."""
+        with_last = rows if self._last is None else Rows(*map(np.concatenate, zip(self._last, rows, strict=True)))
+        same = (np.diff(with_last.order) == 0) & (np.diff(with_last.sequences) == 0)
+        self._same += int(same.sum())
+        self._twice += int((same & (np.diff(with_last.ids) == 0)).sum())
+        self._last = rows.at(slice(len(rows.ids) - 1, None))
+
+    def remarks(self, *, has_symbols: bool, are_times: bool) -> list[str]:
+        """Return a remark if there are such rows."""
+        if not self._same:
+            return []
+        noun, what = "events" if has_symbols else "rows", "time" if are_times else "order"
+        of_them = f", {self._twice:,} of them the same symbol too" if has_symbols and self._twice else ""
+        return [
+            f"{self._same:,} {noun} have the same {what} as the one before in their sequence{of_them}; "
+            "they stay in the order of the file"
+        ]

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arrays import Indices
+from ..common.arrays import AnyArray, Indices
 from ..common.errors import CorpusError
 from .recording import Recording
+from .storage import blocks, release
 
 SEQUENCE, TIME, LAST = "sequence", "time", "last"
 _SEED = 20_190_521  # of the draw of sequences: fixed, so that the held-out data are never learned from elsewhere
@@ -91,12 +92,10 @@ class HeldOut:
         return recording.select(np.sort(drawn[count:])), recording.select(np.sort(drawn[:count]))
 
     def _by_time(self, recording: Recording) -> tuple[Recording, Recording]:
-        times = np.arange(len(recording.ids)) if recording.times is None else recording.times
-        count = min(round(len(times) * (1 - self.share)), len(times) - 1)
-        is_early = times < np.partition(times, count)[count]
+        length = len(recording.ids)
+        count = min(round(length * (1 - self.share)), length - 1)
         firsts, ends = recording.starts[:-1], recording.starts[1:]
-        before = np.concatenate([[0], np.cumsum(is_early)])  # how many are early before each symbol
-        cuts: Indices = firsts + before[ends] - before[firsts]
+        cuts = np.clip(count, firsts, ends) if recording.times is None else _cuts(recording, recording.times, count)
         is_empty = firsts == ends
         early, late = (cuts > firsts) | (is_empty & (firsts < count)), (cuts < ends) | (is_empty & (firsts >= count))
         cut = early & late
@@ -115,3 +114,22 @@ class HeldOut:
             cuts[late], ends[late], (recording.has_start & ~early)[late], recording.has_end[late],
             None if recording.keys is None else recording.keys[late],
         )  # fmt: skip
+
+
+def _cuts(recording: Recording, times: AnyArray, count: int) -> Indices:
+    """Return the end of the part of each sequence that is earlier than all but the first `count` symbols, (S,)."""
+    firsts, ends = recording.starts[:-1], recording.starts[1:]
+    if len(recording) == 1:  # it is in the order of time
+        return np.searchsorted(times, times[count : count + 1]).astype(np.int64)
+    limit = np.partition(times, count)[count]
+    before = np.zeros(len(recording.starts), np.int64)  # how many are early before each sequence
+    total = 0
+    for block in blocks(len(times)):
+        first, end = np.searchsorted(recording.starts, [block.start, block.stop])
+        running = np.concatenate([[total], total + np.cumsum(times[block] < limit)])
+        before[first:end] = running[recording.starts[first:end] - block.start]
+        total = int(running[-1])
+        release(times)
+    before[np.searchsorted(recording.starts, len(times)) :] = total
+    cuts: Indices = firsts + np.minimum(np.diff(before), ends - firsts)
+    return cuts

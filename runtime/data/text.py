@@ -6,15 +6,19 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..common.errors import CorpusError
 from ..format.trained_data import TrainedData
 from ..format.vocabulary import unescape_symbol
-from .learned import keys_by_content, row_hashes
+from . import storage
+from .learned import keys_by_content
 from .recording import Reader, Recording, SymbolTable
+from .storage import Column
 from .text_file import open_bytes, open_text
 from .words import CURRENT, FIRST, words_of
 
@@ -102,7 +106,7 @@ class TextReader(Reader):
         files = sorted(_files(path)) if path.is_dir() else [path]
         if not files:
             raise CorpusError(f"There are no files in the folder {path}.")
-        table, ids, starts, remarks, digests = SymbolTable(), array("i"), [0], [], []
+        table, ids, starts, remarks, digests = SymbolTable(), Column(np.int32), [0], [], []
         for file in files:
             digest, its_remarks = self._read_file(file, table, ids)
             digests.append(digest)
@@ -114,16 +118,15 @@ class TextReader(Reader):
                 )
             if not is_empty or (self.end is not None and path.is_dir()):
                 starts.append(len(ids))
-        if not ids:
+        if not len(ids):
             raise CorpusError(f"{path} is empty; there is nothing to learn from.")
         if self.end in table:
             raise CorpusError(f"{path} holds {self.end!r}, the end symbol. Choose another with --end.")
         if path.is_dir():
             names = (f"{file.relative_to(path)}\0{hash}\n" for file, hash in zip(files, digests, strict=True))
             digest = sha256("".join(names).encode(errors="replace")).hexdigest()
-        recording = Recording.whole(tuple(table), ids, starts, source=str(path))
-        rows = row_hashes(recording.symbols, recording.ids)
-        keys = keys_by_content(rows, recording.starts) if len(recording) > 1 else None
+        recording = Recording.whole(tuple(table), ids.array(), starts, source=str(path))
+        keys = keys_by_content(recording) if len(recording) > 1 else None
         return replace(recording, sha256=digest, found=f"{self.unit}s", remarks=tuple(remarks), keys=keys)
 
     def split(self, content: str) -> list[str]:
@@ -137,11 +140,13 @@ class TextReader(Reader):
         symbols = chain.from_iterable(blocks)
         return (f"{byte:02x}" for byte in symbols) if self.unit == BYTE else symbols
 
-    def _read_file(self, path: Path, table: SymbolTable, ids: array[int]) -> tuple[str, tuple[str, ...]]:
+    def _read_file(self, path: Path, table: SymbolTable, ids: Column) -> tuple[str, tuple[str, ...]]:
         """Append the symbols of a file to `ids`; return its sha256 and remarks."""
         opened = open_bytes(path) if self.unit == BYTE else open_text(path, self.encoding, None)
         with opened as (content, file):
-            ids.extend(map(table.__getitem__, self.symbols(iter(lambda: content.read(BLOCK), content.read(0)))))
+            found = map(table.__getitem__, self.symbols(iter(lambda: content.read(BLOCK), content.read(0))))
+            while some := array("i", islice(found, storage.BLOCK)):
+                ids.append(np.asarray(some))
             return file.sha256, file.remarks()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..common.arrays import Flags, Float32, Indices
 from ..data import EncodedSequences
-from ..data.recording import concatenated_ranges
+from ..data.ranges import concatenated_ranges
 from ..format.tensor_specs import EVERY_STEP
 from ..streams.model import Model
 from ..tasks.distribution import next_symbol_probabilities, require_next_symbols

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..common.arrays import Ids, Indices
 from ..data import EncodedSequences
-from ..data.recording import concatenated_ranges
+from ..data.ranges import concatenated_ranges
 from ..tasks.distribution import Float64
 from .metrics import SymbolScores, positions_of
 

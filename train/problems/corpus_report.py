@@ -10,6 +10,8 @@ import numpy as np
 from ...runtime.common.arrays import AnyArray
 from ...runtime.common.plotting import Figure, new_figure, to_png
 from ...runtime.data import Corpus, EncodedSequences, FeatureStats, Recording
+from ...runtime.data.recording import counted
+from ...runtime.data.storage import blocks, release
 from ...runtime.evaluation.ngram import baselines
 from ...runtime.format.vocabulary import show_symbol
 from .problem import Score
@@ -137,12 +139,14 @@ class CorpusReport:
     def _draw_pairs(self, figure: Figure, axes: Any) -> None:
         tape, corpus, counts = self.corpus.encoded_train, self.corpus, self._counts()
         are_next = corpus.answers is corpus.vocabulary
-        read = counts if are_next else np.bincount(tape.inputs, minlength=len(corpus.vocabulary))
+        read = counts if are_next else counted(tape.inputs, len(corpus.vocabulary))
         (rows, before), (columns, after) = (_most_frequent(each) for each in (read, counts))
-        row, column = before[tape.inputs], after[tape.targets]
-        counted = (row >= 0) & (column >= 0) & (tape.weights > 0)
         table = np.zeros((len(rows), len(columns)))
-        np.add.at(table, (row[counted], column[counted]), 1)
+        for block in blocks(len(tape)):
+            row, column = before[tape.inputs[block]], after[tape.targets[block]]
+            shown = (row >= 0) & (column >= 0) & (tape.weights[block] > 0)
+            np.add.at(table, (row[shown], column[shown]), 1)
+            release(tape.inputs, tape.targets, tape.weights)
         image = axes.imshow(table / np.maximum(table.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
         names = [_name(corpus.answers.decode(int(id))) for id in columns]
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
@@ -154,7 +158,7 @@ class CorpusReport:
     def _counts(self) -> AnyArray:
         """Return how often each symbol or label is an answer while learning, int64 of shape (K,)."""
         tape = self.corpus.encoded_train
-        return np.bincount(tape.targets[tape.weights > 0], minlength=len(self.corpus.answers))
+        return counted(tape.targets, len(self.corpus.answers), tape.weights)
 
 
 def _part(sequences: EncodedSequences, *, from_end: bool) -> EncodedSequences:

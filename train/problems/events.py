@@ -14,6 +14,7 @@ import numpy as np
 from ...runtime.common.arrays import Float32
 from ...runtime.common.errors import raise_if_any
 from ...runtime.data import MAX_SYMBOLS, Corpus, EventsReader, HeldOut, Inherited, Recording
+from ...runtime.data.recording import counted
 from .recorded import EarlierData, RecordedProblem
 
 _END = "<end>"
@@ -122,7 +123,7 @@ class Events(RecordedProblem):
         if not self.class_balance and not self.symbol_weights:
             return None
         tape = self.corpus.encoded_train
-        counts = np.bincount(tape.targets[tape.weights > 0], minlength=len(self.corpus.answers)).astype(np.float64)
+        counts = counted(tape.targets, len(self.corpus.answers), tape.weights).astype(np.float64)
         factors = np.maximum(counts, 1.0) ** -self.class_balance
         for symbol, factor in self.symbol_weights.items():
             factors[self.corpus.answers.encode(symbol)] *= factor

@@ -14,7 +14,9 @@ import numpy as np
 from ...runtime.common.arrays import AnyArray, Float32, Indices
 from ...runtime.common.errors import CorpusError
 from ...runtime.data import Corpus, EncodedSequences, HeldOut, Inherited, Reader
-from ...runtime.data.recording import concatenated_ranges
+from ...runtime.data.ranges import Ranges, concatenated_ranges
+from ...runtime.data.recording import counted
+from ...runtime.data.storage import release
 from ...runtime.format.vocabulary import Vocabulary
 from .corpus_report import CorpusReport
 from .problem import Batches, DataSummary, Recipe, Streams
@@ -114,6 +116,9 @@ class RecordedProblem:
     def batches(self, first: int, updates: int, seed: int) -> Batches:
         """See `Problem.batches`."""
         chunks = [self._chunk(update, seed) for update in range(first, first + updates)]
+        encoded = self.corpus.encoded_train
+        numbers = None if encoded.features is None else encoded.features.values
+        release(encoded.inputs, encoded.targets, encoded.weights, numbers)
         return Batches(*(np.stack(part) for part in zip(*chunks, strict=True)))
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
@@ -179,7 +184,7 @@ class RecordedProblem:
             )
         if len(encoded) < _SHORTEST // 2:
             raise CorpusError(f"Only {len(encoded)} symbols are left to learn from; hold out less.")
-        asked = np.unique(encoded.targets[encoded.weights > 0])
+        asked = np.flatnonzero(counted(encoded.targets, len(corpus.answers), encoded.weights))
         if len(asked) < 2:
             what = repr(corpus.answers.decode(int(asked[0]))) if len(asked) else "nothing"
             raise CorpusError(f"{source} repeats one symbol, {what}; there is nothing to predict.")
@@ -223,13 +228,15 @@ class RecordedProblem:
         random = np.random.default_rng([seed, 7, update])
         resets = (random.random(rows) < _RESETS) | (chunk == 0)
         if self._is_many:
-            indices = self._order(pass_index, seed)[indices]
-            within = encoded.is_start[indices] & (random.random(indices.shape) >= _CARRIED)
+            indices, is_start = self._order(pass_index, seed).rows(indices)
+            within = is_start & (random.random(indices.shape) >= _CARRIED)
             within[0] |= resets
             resets = within
+        else:
+            is_start = indices == 0
         inputs, targets, weights = encoded.inputs[indices], encoded.targets[indices], encoded.weights[indices]
         if self._unknown is not None:
-            hidden = (random.random(indices.shape) < _UNKNOWN) & ~encoded.is_start[indices]
+            hidden = (random.random(indices.shape) < _UNKNOWN) & ~is_start
             inputs = np.where(hidden, np.int32(self._unknown), inputs)
         factors = self.answer_weights
         weights = weights if factors is None else weights * factors[targets]
@@ -242,19 +249,20 @@ class RecordedProblem:
     def _unknown(self) -> int | None:
         """The id to show now and then instead of a symbol, so that a device does not meet it untrained."""
         unknown = self.vocabulary.unknown
-        if unknown is None or (self.corpus.encoded_train.inputs == self.vocabulary.encode(unknown)).any():
+        if unknown is None:
             return None
-        return self.vocabulary.encode(unknown)
+        id = self.vocabulary.encode(unknown)
+        return None if counted(self.corpus.encoded_train.inputs, len(self.vocabulary))[id] else id
 
     @cached_property
-    def _order(self) -> Callable[[int, int], Indices]:
-        """Return the indices of all symbols in the order of a pass and a seed; those of the last pass are kept."""
+    def _order(self) -> Callable[[int, int], Ranges]:
+        """Return the sequences in the order of a pass and a seed; those of the last pass are kept."""
         starts = self.corpus.encoded_train.starts
 
         @lru_cache(1)
-        def order(pass_index: int, seed: int) -> Indices:
+        def order(pass_index: int, seed: int) -> Ranges:
             drawn = np.random.default_rng([seed, 9, pass_index]).permutation(len(starts) - 1)
-            return concatenated_ranges(starts[drawn], starts[drawn + 1])
+            return Ranges(starts[drawn], starts[drawn + 1])
 
         return order
 
@@ -288,7 +296,8 @@ def _in_streams(encoded: EncodedSequences, chosen: Indices, streams: int, most: 
     streams = min(streams, len(chosen))
     stream_of = (np.cumsum(lengths) - lengths) * streams // max(int(lengths.sum()), 1)
     members = [chosen[stream_of == stream] for stream in range(streams)]
-    ranges = [concatenated_ranges(encoded.starts[own], encoded.starts[own + 1]) for own in members if len(own)]
+    begins, ends = encoded.starts[:-1], np.minimum(encoded.starts[1:], encoded.starts[:-1] + most)
+    ranges = [concatenated_ranges(begins[own], ends[own]) for own in members if len(own)]
     steps = min(max(map(len, ranges)), most)
     indices = np.zeros((steps, len(ranges)), np.int64)
     filled = np.zeros(indices.shape, bool)
@@ -302,5 +311,5 @@ def _in_streams(encoded: EncodedSequences, chosen: Indices, streams: int, most: 
         return found
 
     features = None if encoded.features is None else taken(encoded.features.values)
-    is_start = filled & encoded.is_start[indices]
+    is_start = filled & np.isin(indices, encoded.starts[:-1])
     return Streams(taken(encoded.inputs), taken(encoded.targets), taken(encoded.weights), is_start, features=features)
