@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
     def at(self, indices: slice | Indices) -> Rows:
         """Return some of the rows."""
-        return Rows(*(column[indices] for column in self))
+        return Rows(self.sequences[indices], self.order[indices], self.ids[indices], self.values[indices])
 
     def sorted(self) -> Rows:
         """Return the rows by sequence, then order; rows that are equal in both keep their order."""

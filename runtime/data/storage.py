@@ -93,7 +93,8 @@ class Column:
         """
         shape = (self._length, *self._shape)
         if self._file is None:
-            return np.concatenate([np.empty((0, *self._shape), self._dtype), *self._parts]).reshape(shape)
+            together: AnyArray = np.concatenate([np.empty((0, *self._shape), self._dtype), *self._parts])
+            return together.reshape(shape)
         self._write()
         return _mapped(self._file, shape, self._dtype)
 
