@@ -101,7 +101,8 @@ def report(userlands: list[Userland]) -> int:
     print("\n".join(format_table(HEADER, rows)))
     print(
         f"golden: largest difference from the recorded answers; {STEPS:,} steps, state after: from the same "
-        f"interpreter on this machine\nallowed: probabilities {ALLOWED[0]:g}, states {ALLOWED[1]:g}; engine {ALLOWED_OF_ENGINE[0]:g}; on 32 bits "
+        f"interpreter on this machine\nallowed: probabilities {ALLOWED[0]:g} (engine {ALLOWED_OF_ENGINE[0]:g}), states "
+        f"{ALLOWED[1]:g}; on 32 bits "
         + ", ".join(f"{name} {most:g} and {state:g}" for name, (most, state) in ALLOWED_32_BIT.items())
     )
     for problem in problems:
