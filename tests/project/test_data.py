@@ -10,7 +10,7 @@ from stepcell.runtime import load, read_model_file
 
 BACKENDS = {"tflite": ("litert", "tflite", "numpy"), "onnx": ("onnxruntime", "numpy")}
 MODELS = sorted({path.name for path in DATA.iterdir() if path.suffix[1:] in BACKENDS})
-OTHERS = ("memory", "earlier", "adopted", "level", "personal")
+OTHERS = ("memory", "earlier", "pieces", "adopted", "level", "personal")
 PROVEN = [name for name in STANDARD if name not in ("latch", "biased") and not name.startswith("growing")]
 
 
