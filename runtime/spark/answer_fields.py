@@ -6,7 +6,7 @@ from ..serve.service.engine import gap_name_of
 from ..streams.model import Model
 from ..streams.prediction import main_field
 from ..tasks.next_event import next_events_of
-from .layout import Layout
+from .layout import Layout, templates_of
 from .steps import StepOptions
 
 _SYMBOL = "struct<symbol:string,probability:double>"
@@ -27,6 +27,8 @@ def answer_fields(model: Model, layout: Layout, options: StepOptions) -> dict[st
         found[output.name] = "struct<" + ",".join(f"{name}:{kind}" for name, kind in inner.items()) + ">"
     if options.threshold is not None or options.alert_below is not None:
         found |= {"surprise": "double", "rank": "int", "alert": "boolean", "alarm": "boolean"}
+        if templates_of(manifest):
+            found["line"] = "string"  # the message
     if layout.seq is not None:
         found[gap_name_of(manifest)] = "bigint"
     else:

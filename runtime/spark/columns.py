@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..common.errors import OptionError
@@ -50,7 +50,8 @@ def check_columns(df: Any, wanted: Mapping[str, tuple[Sequence[str], Sequence[st
             elif df.columns.count(name) > 1:
                 problems.append(f"{df.columns.count(name)} columns are called {name!r} ({argument}=)")
             elif allowed and not _fits(types[name], allowed):
-                remedy = _REMEDIES.get(types[name], "cast it: df.withColumn({0!r}, col({0!r}).cast({1!r}))")
+                casts = "cast it: df.withColumn({0!r}, col({0!r}).cast({1!r}))"
+                remedy = _REMEDIES.get(types[name], casts) if "timestamp" in allowed else casts
                 problems.append(
                     f"{argument}={name!r} is of the type {types[name]}, not one of {', '.join(allowed)}; "
                     + remedy.format(name, allowed[-1])
@@ -93,6 +94,23 @@ def worker_type(df: Any, name: str) -> str:
 def worker_rows(df: Any, columns: Sequence[str]) -> Any:
     """Return columns of a table as workers read them, called c0, c1, ..."""
     return df.select(*(to_worker(df, name).alias(f"c{at}") for at, name in enumerate(columns)))
+
+
+def empty_as_null(rows: Any) -> Any:
+    """Return rows of `worker_rows` with null in place of empty text and nan, as files are read."""
+    from pyspark.sql import functions as F  # noqa: N812 - as everywhere
+
+    def filled(name: str, kind: str) -> Any:
+        column = F.col(name)
+        is_filled = {"string": column != "", "float": ~F.isnan(column), "double": ~F.isnan(column)}.get(kind)
+        return column if is_filled is None else F.when(is_filled, column).alias(name)
+
+    return rows.select(*(filled(field.name, field.dataType.typeName()) for field in rows.schema.fields))
+
+
+def beside(name: str, others: Iterable[str]) -> str:
+    """Return the name of a column beside others: with the prefix `in_` if one of them is called so, in any case."""
+    return f"in_{name}" if name.casefold() in {other.casefold() for other in others} else name
 
 
 def from_worker(df: Any, name: str, column: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ..common.errors import OptionError
 from ..streams.model import Model
 from ..streams.sqlite_store import SqliteStore
-from .columns import check_columns, worker_rows
+from .columns import INTEGERS, KEYS, check_columns, worker_rows
 from .processor import Work, steps_of
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
 _STATES_AT_ONCE = 1000
+_SHOWN = 5
 
 
 def initial_states(df: Any, work: Work, model: Model, initial: str | Path | Any, history: Any) -> Any:
@@ -39,11 +41,25 @@ def initial_states(df: Any, work: Work, model: Model, initial: str | Path | Any,
     if history is not None:
         return _behind(df, work, history)
     if isinstance(initial, (str, Path)):
-        initial = df.sparkSession.createDataFrame(_states_in(Path(initial), model))
-    check_columns(initial, {"initial": (("key", "state"), ())})
+        found = _states_in(Path(initial), model)
+        if kind.typeName() in INTEGERS:
+            _check_integers(found.column("key").to_pylist(), work.layout.key)
+        initial = df.sparkSession.createDataFrame(found)
+    check_columns(initial, {"initial": (("key",), KEYS), "initial with the state": (("state",), ("binary",))})
     from pyspark.sql import functions as F  # noqa: N812 - as everywhere
 
     return initial.select(F.col("key").cast(kind).alias("c0"), F.col("state").alias("saved"))
+
+
+def _check_integers(keys: Iterable[str], column: str) -> None:
+    wrong = [key for key in keys if not re.fullmatch("0|-?[1-9][0-9]*", key)]
+    if wrong:
+        shown = ", ".join(map(repr, wrong[:_SHOWN])) + (", ..." if len(wrong) > _SHOWN else "")
+        raise OptionError(
+            f"The column {column!r} (key=) has integers, and {len(wrong):,} streams of the store are called otherwise: "
+            f"{shown}. Cast the column to text, df.withColumn({column!r}, col({column!r}).cast('string')), or forget "
+            "these streams: stepcell store forget."
+        )
 
 
 def _states_in(path: Path, model: Model) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unicodedata import normalize
@@ -12,6 +12,7 @@ from ..common.printable import printable_json
 from ..data.columns import symbol_of
 from ..data.event_row import RowParser
 from ..data.events import JSON_LINES
+from ..data.templates import template_matcher
 from ..data.text import has_normal_words
 from ..data.timestamps import Instant
 from ..format.manifest import Manifest
@@ -68,6 +69,30 @@ def reads_time(manifest: Manifest) -> bool:
     return bool(reading.get("gaps") or reading.get("gap_feature"))
 
 
+def symbol_reader(manifest: Manifest) -> Callable[[Any], str | None]:
+    """Return the function that reads the symbol in a cell as in training; None or "": the cell is empty.
+
+    Words are read in their normal form, and messages of a log as their templates. It raises ValueError as `symbol_of`.
+    """
+    normalises = has_normal_words(manifest.trained_data)
+    template_of = template_matcher(templates_of(manifest))
+
+    def read(cell: Any) -> str | None:
+        symbol = symbol_of(cell)
+        if not symbol:
+            return symbol
+        symbol = normalize("NFC", symbol) if normalises else symbol
+        return symbol if template_of is None else template_of(symbol)
+
+    return read
+
+
+def templates_of(manifest: Manifest) -> Sequence[str]:
+    """Return the templates of the messages that a model reads; (): its symbols are taken as they are."""
+    found: Sequence[str] = manifest.trained_data.reading.get("templates", ())
+    return found
+
+
 class RowReader(RecordReader):
     """Reads the record of a row of Spark, which is the token of what comes in.
 
@@ -93,9 +118,9 @@ class RowReader(RecordReader):
         self._start = None if layout.start is None else next(positions)
         self._end = None if layout.end is None else next(positions)
         self.fields = list(positions)
-        self._normalises = has_normal_words(manifest.trained_data)
+        self._symbol_in = symbol_reader(manifest)
         self._single = {feature.name for feature in manifest.features if feature.shape == (1,)}
-        self._shows_line = not layout.symbols
+        self._shows_line = not layout.symbols or bool(templates_of(manifest))
         reader = reader_of_rows(manifest, JSON_LINES)
         self._rows: RowParser | None = None
         problems = self._problems(manifest, layout)
@@ -163,19 +188,22 @@ class RowReader(RecordReader):
         cells = [row[at] for at in (*self._symbols, *(at for _, at in self._feature_columns))]
         if (start or end) and all(cell is None for cell in cells):
             return Record(Event(None, key=key, start=start, end=end, is_event=False, static=static), seq, "")
-        line = printable_json([str(cell) for cell in cells]) if self._shows_line else ""
+        line = self._shown(cells) if self._shows_line else ""
         if self._rows is not None:
             return Record(
                 self._table_event(self._rows, row, key)._replace(start=start, end=end, static=static), seq, line
             )
         symbol = None
         if self._symbols:
-            symbol = symbol_of(row[self._symbols[0]])
+            symbol = self._symbol_in(row[self._symbols[0]])
             if symbol is None:
                 raise ValueError(f"{self.layout.symbols[0]} is null, where a symbol is expected")
-            symbol = normalize("NFC", symbol) if self._normalises else symbol
         features = {name: self._feature(row[at], name) for name, at in self._feature_columns}
         return Record(Event(symbol, features or None, key, start, static=static, end=end), seq, line)
+
+    def _shown(self, cells: Sequence[Any]) -> str:
+        """Return a row as an answer quotes it: the message, or all numbers."""
+        return str(cells[0]) if self._symbols else printable_json([str(cell) for cell in cells])
 
     def _feature(self, cell: Any, name: str) -> Any:
         if cell is None:

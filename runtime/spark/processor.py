@@ -10,6 +10,7 @@ from typing import Any
 from pyspark.sql import Row
 from pyspark.sql.streaming import StatefulProcessor, StatefulProcessorHandle
 
+from ..common.errors import InputError
 from .layout import Layout
 from .steps import KeyedSteps, StepOptions
 from .workers import model_in_worker
@@ -72,6 +73,8 @@ class StepProcessor(StatefulProcessor):  # type: ignore[misc]  # Spark has no ty
 
     def handleInitialState(self, key: Any, initialState: Any, timerValues: Any) -> None:  # noqa: N802, N803
         """See `StatefulProcessor`."""
+        if initialState["saved"] is None:
+            raise InputError(f"The state of {key[0]!r} in initial= is null. Leave such rows out.")
         self._state.update((bytes(initialState["saved"]),))
 
     def handleInputRows(self, key: Any, rows: Iterator[Any], timerValues: Any) -> Iterator[Row]:  # noqa: N802, N803

@@ -18,6 +18,7 @@ from .columns import (
     TIMES,
     as_names,
     as_pairs,
+    beside,
     check_columns,
     from_worker,
     is_time,
@@ -30,6 +31,7 @@ from .workers import require_spark, ship_model
 
 PROVIDER = "spark.sql.streaming.stateStore.providerClass"
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+NO_DATA = "spark.sql.streaming.noDataMicroBatches.enabled"
 _DEFAULT_PROVIDER = "HDFSBackedStateStoreProvider"  # the end of its name: keeps one value by key, not a state of an API
 _OWN = ("input", "error", "code", "expected", "model")
 
@@ -38,7 +40,7 @@ def answer_stream(
     df: Any, model: str | Path, *, key: str, symbol: str | Sequence[str] | None = None, seq: str | None = None,
     order: str | None = None, features: Mapping[str, str] | Sequence[str] | None = None,
     static: Mapping[str, str] | Sequence[str] | None = None, start: str | None = None, end: str | None = None,
-    fields: Sequence[str] = (), threshold: str | Path | None = None, alert_below: float | None = None,
+    fields: str | Sequence[str] = (), threshold: str | Path | None = None, alert_below: float | None = None,
     on_gap: Literal["wait", "reset", "continue"] = "wait", unknown: Literal["stop", "skip", "use"] | None = None,
     bad_rows: Literal["stop", "skip"] = "skip", require_start: bool = False, reset_on: str | None = None,
     middle: bool = False, top: int = 1, offer_unknown: bool = False, ttl: str | None = None,
@@ -96,13 +98,15 @@ def answer_stream(
     if (seq is None) == (order is None) and seq is None:
         raise OptionError("Rows of a stream need an order: name the column of their numbers with seq=, or order=.")
     layout = Layout(
-        key, seq, order, as_names(symbol), as_pairs(features), as_pairs(static), start, end, tuple(fields),
+        key, seq, order, as_names(symbol), as_pairs(features), as_pairs(static), start, end, as_names(fields),
     )  # fmt: skip
     check_columns(df, _wanted(layout))
     layout = Layout(**{**vars(layout), "order_is_time": order is not None and is_time(df, order)})
     lifetime = None if ttl is None else _milliseconds(ttl)
     spark = df.sparkSession
     _use_rocksdb(spark)
+    if lifetime is not None:
+        _end_without_rows(spark)
     loaded, file = ship_model(spark, model, backend, check=check)
     limit: Threshold | None = None if threshold is None else read_threshold(threshold, loaded.file)
     options = StepOptions(
@@ -110,7 +114,7 @@ def answer_stream(
     )
     KeyedSteps(loaded, layout, options)  # refuses what does not fit
     answer = answer_fields(loaded, layout, options)
-    carried = [name for name in (key, seq, order, *fields) if name is not None]
+    carried = [name for name in (key, seq, order, *layout.fields) if name is not None]
     schema = [(f"c{at}", worker_type(df, name)) for at, name in enumerate(carried)] + list(answer.items())
     work = Work(
         file,
@@ -130,10 +134,10 @@ def answer_stream(
         StepProcessor(work, lifetime), ", ".join(f"`{name}` {kind}" for name, kind in schema), "append",
         "None" if lifetime is None else "ProcessingTime", None if first is None else first.groupBy("c0"),
     )  # fmt: skip
-    taken = {*answer, *_OWN}
     back = [
-        from_worker(df, name, found[f"c{at}"]).alias(f"in_{name}" if name in taken else name)
+        from_worker(df, name, found[f"c{at}"]).alias(beside(name, (*answer, *_OWN)))
         for at, name in enumerate(carried)
+        if name not in carried[:at]
     ]
     return found.select(*back, *(found[f"`{name}`"] for name in answer))
 
@@ -171,6 +175,15 @@ def _use_rocksdb(spark: Any) -> None:
             f"The state of a query by key needs RocksDB, and {PROVIDER} is {found}: spark.conf.set({PROVIDER!r}, "
             f"{ROCKSDB!r}) before answer_stream."
         )
+
+
+def _end_without_rows(spark: Any) -> None:
+    """Let new queries make no batches without rows, which Spark asks for without end where states have a lifetime.
+
+    A session that says itself what it wants is left as it is.
+    """
+    if NO_DATA not in spark.conf.getAll:
+        spark.conf.set(NO_DATA, "false")
 
 
 def _milliseconds(ttl: str) -> int:

@@ -7,21 +7,30 @@ from dataclasses import dataclass, field
 from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from unicodedata import normalize
 
 import numpy as np
 
 from ..common.arrays import AnyArray, Ids
 from ..common.errors import InputError, OptionError, UnknownSymbolError
-from ..data.columns import symbol_of
-from ..data.text import has_normal_words
 from ..format.manifest import Manifest
 from ..format.tensor_specs import Inputs
 from ..streams.model import Model
 from ..tasks.distribution import require_next_symbols
 from ..tasks.score_sequences import SequenceScorer
-from .columns import KEYS, NUMBERS, SYMBOLS, TIMES, as_names, as_pairs, check_columns, worker_rows, worker_type
-from .layout import reads_time
+from .columns import (
+    KEYS,
+    NUMBERS,
+    SYMBOLS,
+    TIMES,
+    as_names,
+    as_pairs,
+    beside,
+    check_columns,
+    empty_as_null,
+    worker_rows,
+    worker_type,
+)
+from .layout import reads_time, symbol_reader
 from .workers import model_in_worker, require_spark, ship_model
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1 << 18  # rows that a worker takes before it steps them
 _SHOWN = 5
+_SCORES = ("position", "bits", "rank")
 _ORDERED = (*TIMES, *NUMBERS)
 
 
@@ -51,8 +61,9 @@ def score_table(
         check: Let workers load the model at once.
 
     Returns:
-        A table: the key; `position` of the symbol in its sequence, from 1 (the end symbol of a model of whole sequences
-        has the last one); `bits`, its surprise, null where the model has no prediction; `rank`, 1 for the likeliest.
+        A table: the key, with the prefix `in_` if it is called as one of the others; `position` of the symbol in its
+        sequence, from 1 (the end symbol of a model of whole sequences has the last one); `bits`, its surprise, null
+        where the model has no prediction; `rank`, 1 for the likeliest.
 
     Raises:
         OptionError, TargetError: Columns or options do not fit the table or the model.
@@ -76,14 +87,14 @@ def score_table(
     columns = (key, symbol, *(column for _, column in pairs), *orders)
     work = TableWork(file, backend, columns, tuple(name for name, _ in pairs))
     TableScorer(loaded, work)  # refuses what does not fit
-    rows = worker_rows(df, columns)
+    rows = empty_as_null(worker_rows(df, columns))
     if bad_rows == "skip":
         rows = rows.dropna()
     sorting = [rows.columns[0], *rows.columns[2 + len(pairs) :]]
     found = rows.repartition("c0").sortWithinPartitions(*sorting, "c1").mapInArrow(
         _InWorker(work), f"c0 {worker_type(df, key)}, position bigint, bits double, rank int"
     )  # fmt: skip
-    return found.withColumnRenamed("c0", key)
+    return found.withColumnRenamed("c0", beside(key, _SCORES))
 
 
 def evaluate_table(df: Any, model: str | Path, *, top: Sequence[int] = (3, 5), **options: Any) -> dict[str, Any]:
@@ -155,7 +166,7 @@ class TableScorer:
         if problems:
             raise OptionError(f"{manifest.name} cannot score this table: {'; '.join(problems)}.")
         self._work, self._model, self._scorer = work, model, SequenceScorer(model)
-        self._normalises = has_normal_words(manifest.trained_data)
+        self._symbol_in = symbol_reader(manifest)
         end = manifest.trained_data.end if manifest.trained_data.kind in ("events", "text") else None
         self._end = None if end is None else np.array([model.vocabulary.encode(end)], np.int32)
         boundary = manifest.trained_data.boundary
@@ -167,8 +178,7 @@ class TableScorer:
         Raises:
             UnknownSymbolError: The model does not know them; the message names them.
         """
-        texts = [symbol_of(cell) or "" for cell in symbols]
-        texts = [normalize("NFC", text) for text in texts] if self._normalises else texts
+        texts = [self._symbol_in(cell) or "" for cell in symbols]
         vocabulary = self._model.vocabulary
         unknown = [text for text in texts if text not in vocabulary]
         if unknown and vocabulary.unknown is None:
@@ -293,6 +303,11 @@ class _InWorker:
         features = {
             name: table.column(2 + at).to_numpy().astype(np.float32) for at, name in enumerate(self._work.features)
         }
+        if infinite := [name for name, array in features.items() if not np.isfinite(array).all()]:
+            raise InputError(
+                f"Among {table.num_rows:,} rows there are numbers in {', '.join(infinite)} that are infinite, or too "
+                "large for float32. Mend the table."
+            )
         found = scorer.score(ids.astype(np.int32), starts, features)
         lengths = found.lengths
         positions = np.arange(1, len(found.bits) + 1) - np.repeat(np.cumsum(lengths) - lengths, lengths)

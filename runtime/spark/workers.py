@@ -145,10 +145,12 @@ def reason_in(text: str) -> str:
             return line.split("Error: ", 1)[1].rstrip(".")
     after = False
     for line in lines:
-        after = after or line.startswith("Traceback (most recent call last)")
-        if after and _REASON.match(line) and not line.startswith("File "):
+        if "Traceback (most recent call last)" in line:  # behind what Spark says of it
+            after = True
+        elif after and _REASON.match(line) and not line.startswith("File "):
             return line.rstrip(".")
-    return next((line for line in lines if line), "no reason was given").rstrip(".")
+    first = next((line for line in lines if line), "no reason was given")
+    return first.rpartition("terminated with exception: ")[2].rstrip(".")
 
 
 def raise_reason(error: BaseException) -> None:

@@ -82,6 +82,12 @@ def test_streams_begin_with_the_states_of_a_store_or_behind_earlier_rows(spark, 
     folder.add([("a", 9, "1"), ("b", 0, "3")])
     found = folder.run(seq="seq", initial=tmp_path / "state.db")
     assert (symbols(found, "a"), symbols(found, "b")) == (predicted("301")[-1:], predicted("3"))
+    with pytest.raises(OptionError, match="'machine' .key=. has integers, and 1 streams of the store.*'a'"):
+        Folder(spark, tmp_path / "c", "machine long, seq long, event string").stream(
+            seq="seq", initial=tmp_path / "state.db"
+        )
+    with pytest.raises(OptionError, match="'state' is of the type string, not one of binary"):
+        folder.stream(seq="seq", initial=spark.createDataFrame([("a", "x")], "key string, state string"))
     folder = Folder(spark, tmp_path / "b")
     folder.add([("a", 1, "0"), ("a", 2, "1")])
     history = spark.createDataFrame([("a", 1, "0"), ("a", 0, "3")], folder.schema)
@@ -103,7 +109,7 @@ def test_rows_are_ordered_by_times_whatever_the_time_zone_and_forgotten_streams_
     forgetful = Folder(spark, tmp_path / "b")
     forgetful.add([("a", 0, "3")])
     forgetful.add([("a", 0, "3")])
-    assert symbols(forgetful.run(seq="seq", ttl="1ms"), "a") == predicted("3") * 2
+    assert symbols(forgetful.run(seq="seq", ttl="1ms", fields=["seq"]), "a") == predicted("3") * 2  # the query ends
 
 
 def test_a_table_that_does_not_fit_and_a_model_that_workers_cannot_load_are_refused(spark, tmp_path):

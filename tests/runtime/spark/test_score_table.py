@@ -63,6 +63,13 @@ def test_rows_that_cannot_be_read_are_refused_or_left_out(spark, table, log):
     with pytest.raises(WorkerError, match=r"1 in the column '(case|activity)'.*bad_rows='skip'"):
         raise_reason(caught.value)
     assert score_table(bad, MEMORY, bad_rows="skip", **options).count() == len(log)
+    empty = spark.createDataFrame(
+        [("a", 0.0, "3"), ("a", float("nan"), "0"), ("a", 1.0, "")], "case string, time double, activity string"
+    )
+    with pytest.raises(Exception, match=r"1 in the column 'activity', 1 in the column 'time'"):
+        score_table(empty, MEMORY, **options).collect()
+    named = score_table(empty.withColumnRenamed("case", "Bits"), MEMORY, bad_rows="skip", **{**options, "key": "Bits"})
+    assert (named.columns, named.count()) == (["in_Bits", "position", "bits", "rank"], 1)
     with pytest.raises(Exception, match="does not know 1 symbols of the column 'activity': 'x'"):
         score_table(spark.createDataFrame([("a", 1, "x")], table.schema), MEMORY, **options).collect()
     with pytest.raises(OptionError, match="order='activity' is of the type string.*to_timestamp"):

@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.models import DATA
+from support.models import DATA, changed_memory
 from support.serving import MODEL, predicted
 
 from stepcell.runtime import DamagedStateError, OptionError, OtherModelError, UnknownSymbolError, load
 from stepcell.runtime.common.errors import InputError
+from stepcell.runtime.format.vocabulary import Vocabulary
+from stepcell.runtime.spark.answer_fields import answer_fields
+from stepcell.runtime.spark.columns import beside
 from stepcell.runtime.spark.layout import Layout
 from stepcell.runtime.spark.steps import KeyedSteps, StepOptions
+from stepcell.runtime.spark.tables import TableScorer, TableWork
+from stepcell.runtime.spark.workers import reason_in
 from stepcell.runtime.streams.saved_state import parse_saved_streams
 
 BY_SEQ = Layout("machine", "seq", symbols=("event",))
@@ -180,3 +185,36 @@ def test_columns_and_options_that_do_not_fit_are_named_all_at_once():
         steps(on_gap="hold", unknown="ask")
     with pytest.raises(OptionError, match="sensor.tflite predicts no symbols"):
         steps(Layout("m", "seq", features=(("features", "f"),)), load(DATA / "sensor.tflite"), alert_below=0.1)
+
+
+def test_messages_are_read_as_their_templates_and_quoted_in_alerts(tmp_path):
+    symbols = ("open <*>", "pick", "ship", "<unknown>", "<end>")
+    reading = {"kind": "events", "symbol": "message", "templates": symbols[:3]}
+    path = changed_memory(
+        tmp_path / "raw.tflite",
+        vocabulary=Vocabulary(symbols, unknown="<unknown>"),
+        training={"data": {"reading": reading}},
+    )
+    model = load(path)
+    found = steps(model=model, alert_below=0.9999999).step("press", rows(["open 7", "pick", "stop"]), None)
+    assert answers(found, "input") == ["open <*>", "pick", "stop"]
+    assert answers(found, "unknown") == [None, None, True]
+    assert answers(found, "line")[1:] == ["pick", "stop"]
+    options = StepOptions(alert_below=0.9)
+    assert ["line" in answer_fields(each, BY_SEQ, options) for each in (model, MODEL)] == [True, False]
+    scorer = TableScorer(model, TableWork("raw.tflite", None, ("case", "message", "time")))
+    assert scorer.ids_of(["open 8", "ship", "stop", ""]).tolist() == [0, 2, 3, 3]
+
+
+def test_a_column_that_is_called_as_one_of_the_answer_gets_a_prefix():
+    assert [beside(name, ("bits", "model")) for name in ("Model", "bits", "case")] == ["in_Model", "in_bits", "case"]
+
+
+def test_the_reason_of_a_worker_is_found_in_what_spark_wrote():
+    begun = "[STREAM_FAILED] Query [id = 1] terminated with exception: "
+    trace = f"{begun}An exception was thrown: Traceback (most recent call last):\n File 'a'\nTypeError: no bytes\n at x"
+    assert reason_in(trace) == "TypeError: no bytes"
+    assert (
+        reason_in(f"{begun}[CAST_INVALID_INPUT] 'a' is no number.\n=== Query")
+        == "[CAST_INVALID_INPUT] 'a' is no number"
+    )
