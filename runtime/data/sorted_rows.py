@@ -89,6 +89,8 @@ class RowSorter:
             keys = np.array([first, end], np.int32)  # of the type of the column, which would be copied otherwise
             parts = [run.at(slice(*np.searchsorted(run.sequences, keys))) for run in runs]
             parts = [part for part in parts if len(part.ids)]
+            if not parts:  # empty sequences before a long one
+                continue
             if end - first == 1 and sum(len(part.ids) for part in parts) > storage.BLOCK:
                 yield from self._by_order(parts)
             else:

@@ -109,12 +109,20 @@ class Column:
         self._parts, self._waiting = [], 0
 
 
+def _folder() -> str:
+    """Return the folder of the files; `tempfile` alone would take another one in silence if that cannot be written."""
+    named = os.environ.get("TMPDIR")
+    return named or (str(_LARGE_FILES) if os.access(_LARGE_FILES, os.W_OK) else tempfile.gettempdir())
+
+
 def _open_file() -> IO[bytes]:
-    folder = None if os.environ.get("TMPDIR") or not os.access(_LARGE_FILES, os.W_OK) else _LARGE_FILES
     try:
-        return tempfile.TemporaryFile(prefix="stepcell-", dir=folder)
+        return tempfile.TemporaryFile(prefix="stepcell-", dir=_folder())
     except OSError as error:
-        raise _no_room(0, error) from error
+        raise CorpusError(
+            f"Data that are larger than memory are kept in {_folder()} meanwhile, where no file can be made "
+            f"({error.strerror or error}). Set TMPDIR to a folder on a disk with room."
+        ) from error
 
 
 def _mapped(file: IO[bytes], shape: tuple[int, ...], dtype: Any) -> AnyArray:
@@ -125,8 +133,8 @@ def _mapped(file: IO[bytes], shape: tuple[int, ...], dtype: Any) -> AnyArray:
 
 
 def _no_room(size: int, error: OSError) -> CorpusError:
-    folder = os.environ.get("TMPDIR") or (_LARGE_FILES if os.access(_LARGE_FILES, os.W_OK) else tempfile.gettempdir())
     return CorpusError(
-        f"Data that are larger than memory are kept in {folder} meanwhile, which has no room for {size / 1e9:.1f} GB "
-        f"more ({error.strerror or error}). Set TMPDIR to a folder on a disk with more room."
+        f"Data that are larger than memory are kept in {_folder()} meanwhile, which has no room for "
+        f"{max(size / 1e6, 1):,.0f} MB more ({error.strerror or error}). Set TMPDIR to a folder on a disk with more "
+        "room."
     )

@@ -67,9 +67,11 @@ def training_section(manifest: Manifest) -> Iterator[str]:
     """Yield the section about training, nothing if the manifest knows nothing of it."""
     training = manifest.training
     length, framing, problem = count_of(training.get("longest_length")), training.get("framing"), problem_of(manifest)
+    earlier = found if isinstance(found := training.get("from"), Mapping) else {}
     rows = [
         *([["problem", code(problem)]] if problem else []),
         *_data_rows(manifest),
+        *([["went on from the run", code(earlier["run"])]] if _text(earlier.get("run")) else []),
         *([["method", plain(framing)]] if isinstance(framing, str) and framing else []),
         *([["steps that a gradient went back", f"{length:,} at most"]] if length else []),
     ]

@@ -23,7 +23,8 @@ def base_run(
     fixed: Collection[str],
     from_run: Annotated[Path | None, training(
         "Go on from the network of this run with new data: its shape, symbols, end symbol and normalisation stay, and "
-        "options that are not given are as in that run.", "a new network", flag="--from", metavar="RUN")] = None,
+        "options of reading that are not given are as in that run.", "a new network", flag="--from",
+        metavar="RUN")] = None,
     grow: Annotated[bool, training(
         "With --from: add rows for symbols that the run does not know; else they are unknown.", flag="--grow")] = False,
 ) -> tuple[Any, dict[str, Any]]:  # fmt: skip
@@ -83,8 +84,10 @@ def _completed(base: BaseRun, given: Mapping[str, Any], fixed: Collection[str], 
     if columns and list(features_of(columns)) != names:
         problems.append(f"--feature names {_shown(list(features_of(columns)))}, and the network reads {_shown(names)}")
     values = base.plan.get("values")
-    if values and list(given["value"]) != values:
+    if values and given["value"] and list(given["value"]) != values:
         problems.append(f"--value names {_shown(list(given['value']))}, and the run has {_shown(values)}")
+    if values:
+        own["value"] = values
     if not grow:
         problems += [
             f"--{name.replace('_', '-')} is for new symbols, which are unknown without --grow"

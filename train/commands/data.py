@@ -78,8 +78,9 @@ def text(
 
 def series(
     file: Annotated[Path, opt.argument("Table of numbers: CSV, TSV, JSON lines or Parquet; .gz too.")],
-    value: Annotated[list[str], opt.data(
-        "Column of the values to forecast or compute; repeatable.", metavar="COLUMN")],
+    value: Annotated[list[str] | None, opt.data(
+        "Column of the values to forecast or compute; repeatable.", "those of the run of --from",
+        metavar="COLUMN")] = None,
     feature: Annotated[list[str] | None, opt.data(
         "Column of numbers to read as the feature NAME; repeatable.", "the values alone", flag="--feature",
         metavar="[NAME=]COLUMN")] = None,
@@ -112,9 +113,12 @@ def series(
     Example: stepcell train series weather.csv --value temperature --order time --out runs/weather
     Example: stepcell train series power.csv --value watts --feature volts --feature amps --ahead 0 --out runs/power
     """
+    from ...runtime.common.errors import OptionError
     from ...runtime.data import EventsReader, features_of
     from ..problems.series import Series
 
+    if not value:
+        raise OptionError("Name the column of the values to forecast or compute: --value COLUMN.")
     features = features_of(feature or ())
     if ahead:
         features = {**features_of([column for column in value if column not in features.values()]), **features}

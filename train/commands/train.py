@@ -99,9 +99,10 @@ def train_problem(
     if embedding is None and len(problem.vocabulary) and (size := default_embedding(len(problem.vocabulary))):
         shape = replace(shape, embedding=size)
         typer.echo(f"embedding: {size} numbers for each of {len(problem.vocabulary):,} symbols (--embedding)", err=True)
+    most_units = None
     if max_parameters is not None:
         keep = base is not None or ("units" in fixed)
-        shape = _within(max_parameters, shape, problem, options, keep=keep)
+        shape, most_units = _within(max_parameters, shape, problem, options, keep=keep)
     if problem.data is not None:
         header, rows, note = problem.data.table()
         print_text("\n".join([*format_table(header, rows), note]), err=True)
@@ -113,11 +114,11 @@ def train_problem(
         return
     described = base and base.describe()
     with closing(Run(out, problem, shape, options, resume=resume, base=described)) as run:
-        _train(run, problem, shape, options, out, tensorboard, as_json=as_json, resume=resume, base=base)
+        _train(run, problem, shape, options, out, tensorboard, most_units, as_json=as_json, resume=resume, base=base)
 
 
-def _within(limit: int, network: Any, problem: Any, options: Any, *, keep: bool) -> Any:
-    """Return `network` with no more than `limit` parameters, and say so; it keeps its units if `keep`.
+def _within(limit: int, network: Any, problem: Any, options: Any, *, keep: bool) -> tuple[Any, int]:
+    """Return `network` with no more than `limit` parameters, and the most units that fit; it keeps its own if `keep`.
 
     Raises:
         ProblemError: It has more, and keeps its units; or one unit is too many.
@@ -128,24 +129,22 @@ def _within(limit: int, network: Any, problem: Any, options: Any, *, keep: bool)
 
     sizes = sizes_of(problem)
     learned = options.learn_initial_state
-    if keep:
-        count = count_parameters(network, *sizes, learn_initial_state=learned)
-        if count > limit:
-            fits = largest_within(limit, network, *sizes, learn_initial_state=learned).units
-            raise ProblemError(
-                f"A network of {network.units:,} units has {count:,} parameters, --max-parameters is {limit:,}: "
-                f"{fits:,} units fit."
-            )
-        return network
-    chosen = largest_within(limit, network, *sizes, learn_initial_state=learned)
+    largest = largest_within(limit, network, *sizes, learn_initial_state=learned)
+    chosen = network if keep else largest
     count = count_parameters(chosen, *sizes, learn_initial_state=learned)
-    typer.echo(f"units: {chosen.units:,}, {count:,} parameters (--max-parameters {limit:,})", err=True)
-    return chosen
+    if count > limit:
+        raise ProblemError(
+            f"A network of {network.units:,} units has {count:,} parameters, --max-parameters is {limit:,}: "
+            f"{largest.units:,} units fit."
+        )
+    if not keep:
+        typer.echo(f"units: {chosen.units:,}, {count:,} parameters (--max-parameters {limit:,})", err=True)
+    return chosen, largest.units
 
 
 def _train(
-    run: Any, problem: Any, network: Any, options: Any, out: Path, tensorboard: Path | None, *, as_json: bool,
-    resume: bool, base: Any,
+    run: Any, problem: Any, network: Any, options: Any, out: Path, tensorboard: Path | None, most_units: int | None, *,
+    as_json: bool, resume: bool, base: Any,
 ) -> None:  # fmt: skip
     from ...runtime.common.terminal import ignore_sigint, import_silently, print_table, print_text
     from ..run.advice import advice, seen_in
@@ -174,7 +173,7 @@ def _train(
         files = run.finish(fitted)
     if not any(path.suffix == ".png" for path in files):
         typer.echo("No pictures without matplotlib: pip install 'stepcell[plot]'", err=True)
-    seen = seen_in(fitted, minutes=options.minutes)
+    seen = seen_in(fitted, minutes=options.minutes, may_change=base is None, most_units=most_units)
     hints = [] if seen is None else list(advice(seen))
     if as_json:
         scores = {name: score.to_json() for name, score in fitted.scores.items()}

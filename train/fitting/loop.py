@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...runtime.common.errors import OutputError
+from ...runtime.common.errors import OutputError, ResumeError
 from ..network.built_network import BuiltNetwork
 from ..problems.problem import Problem, Recipe, Score, Streams
 from ..problems.value_score import ValueScore
@@ -137,8 +137,17 @@ class TrainingLoop:
 
         Returns:
             The scores of these weights.
+
+        Raises:
+            ResumeError: They belong to another network.
         """
-        self._network.set_weights(start.weights)
+        try:
+            self._network.set_weights(start.weights)
+        except ValueError as error:
+            raise ResumeError(
+                "The model of the run to go on from is not of the network that its run.json describes: the files "
+                "belong to different runs. Copy the run folder again."
+            ) from error
         score = self._evaluator.score(self._data.evaluations[self._recipe.monitor])
         earlier = None if start.earlier is None else self._evaluator.score(start.earlier)
         if math.isfinite(score.loss):

@@ -49,7 +49,7 @@ def largest_within(
 
     if count(1) > limit:
         table = "; --embedding N makes the table of symbols smaller" if network.embedding else ""
-        rare = ", --min-count leaves rare symbols out" if symbols else ""
+        rare = "; --min-count leaves rare symbols out" if symbols else ""
         raise ProblemError(
             f"--max-parameters is {limit:,}, and a network of one unit has {count(1):,} with {symbols:,} symbols and "
             f"{outputs:,} answers. Give --max-parameters {count(1)} or more{rare}{table}."

@@ -39,6 +39,8 @@ class Seen:
         lengths: See `Problem.weighed_lengths`.
         minutes: The time limit that ended training; None: it was another limit.
         of_values: Losses are of values, not in nats.
+        may_change: Another network may be tried; a training that goes on from a run keeps that of the run.
+        most_units: Units that the budget allows; None: there is no budget.
     """
 
     curve: Sequence[tuple[int, float]]
@@ -53,6 +55,8 @@ class Seen:
     lengths: tuple[float, float] | None = None
     minutes: float | None = None
     of_values: bool = False
+    may_change: bool = True
+    most_units: int | None = None
 
     def show(self, loss: float) -> str:
         """Return a loss in its unit."""
@@ -78,10 +82,10 @@ def advice(seen: Seen) -> Iterator[str]:
             f"{_share(enough, seen.updates)} of the time, and lowers the learning rate in time."
         )
     elif _is_falling(seen) and not by_heart:
-        longer = f"--minutes {2 * seen.minutes:g}" if seen.minutes else f"--max-updates {2 * seen.updates}"
+        units = "".join(f"{option}, or " for option in _more_units(seen))
         yield (
-            f"The held-out part was still getting better at the end: try --units {2 * seen.units}, or {longer}, which "
-            "goes on for twice as long."
+            f"The held-out part was still getting better at the end: try {units}{_longer(seen)}, which goes on for "
+            "twice as long."
         )
     if seen.lengths is not None:
         learned, held_out = seen.lengths
@@ -102,8 +106,21 @@ def _beside_baselines(seen: Seen) -> Iterator[str]:
     )
     if seen.held_out - seen.learned > _GAP * seen.held_out:
         yield f"{found}: what was learned beyond it was learned by heart."
-    else:
-        yield f"{found}: try --max-updates {2 * seen.updates} or --units {2 * seen.units}, else the data hold no more."
+        return
+    longer = [_longer(seen)] if seen.stopped in ("updates", "minutes") else []
+    options = " or ".join([*longer, *_more_units(seen)])
+    yield f"{found}: {f'try {options}, else ' if options else ''}the data hold no more."
+
+
+def _more_units(seen: Seen) -> list[str]:
+    """Return the option of a larger network, or nothing where it would be refused."""
+    units = 2 * seen.units if seen.most_units is None else min(2 * seen.units, seen.most_units)
+    return [f"--units {units}"] if seen.may_change and units > seen.units else []
+
+
+def _longer(seen: Seen) -> str:
+    """Return the option of twice the training."""
+    return f"--minutes {2 * seen.minutes:g}" if seen.minutes else f"--max-updates {2 * seen.updates}"
 
 
 def _against_learning_by_heart(seen: Seen) -> Iterator[str]:
@@ -112,7 +129,9 @@ def _against_learning_by_heart(seen: Seen) -> Iterator[str]:
         f"{seen.show(seen.held_out)})"
     )
     fewer = max(seen.units // 2, _FEWEST_UNITS)
-    if seen.dropout < _MOST_DROPOUT:
+    if not seen.may_change:
+        options = ""
+    elif seen.dropout < _MOST_DROPOUT:
         dropout = f"--dropout {min(seen.dropout + 0.2, 0.5):g}"
         options = f"{dropout} or --units {fewer}" if fewer < seen.units else dropout
     else:
@@ -137,12 +156,16 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %"
 
 
-def seen_in(fitted: FitResult, *, minutes: float | None = None) -> Seen | None:
+def seen_in(
+    fitted: FitResult, *, minutes: float | None = None, may_change: bool = True, most_units: int | None = None
+) -> Seen | None:
     """Return what a training showed; None where its data are generated, or its evaluation was cut short.
 
     Args:
         fitted: The training.
         minutes: Its time limit.
+        may_change: See `Seen`.
+        most_units: See `Seen`.
     """
     held_out = fitted.scores.get(fitted.data.recipe.monitor)
     if fitted.learned is None or held_out is None:
@@ -153,5 +176,5 @@ def seen_in(fitted: FitResult, *, minutes: float | None = None) -> Seen | None:
         fitted.history[-1].update, fitted.kept_update, held_out.loss, fitted.learned.loss, fitted.stopped, layer.units,
         fitted.network.dropout, {name: score.loss for name, score in fitted.baselines.items()},
         fitted.data.problem.weighed_lengths, minutes if fitted.stopped == "minutes" else None,
-        fitted.network.values is not None,
+        fitted.network.values is not None, may_change, most_units,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -59,8 +60,9 @@ class BaseRun:
             plan = json.loads((folder / RUN_FILE).read_bytes())
             content = b"".join(_contents(folder))
             run = cls(folder, plan, sha256(content).hexdigest())
+            is_whole = is_zipfile(folder / MODEL_FILE)
             _ = run.network, run._vocabulary, plan["options"]["learn_initial_state"], plan["problem"]["name"]
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             if (folder / RUN_FILE).exists():
                 raise ResumeError(
                     f"The run in {folder} has no {MODEL_FILE} yet: it is not finished. Finish it first, with its own "
@@ -72,7 +74,14 @@ class BaseRun:
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, StepcellError) as error:
             raise ResumeError(f"{folder / RUN_FILE} is damaged ({error}). Copy the run folder again.") from error
-        if plan["problem"]["name"] != problem or "reading" not in plan["problem"]:
+        if not is_whole:  # said before the data are read, which takes long if they are many
+            raise ResumeError(f"{folder / MODEL_FILE} is damaged or cut off. Copy the run folder again.")
+        if "reading" not in plan["problem"]:
+            raise ResumeError(
+                f"The run in {folder} has learned {plan['problem']['name']} and does not record how data are read, so "
+                "nothing can go on from it. --from takes a run of events, text or series of this version."
+            )
+        if plan["problem"]["name"] != problem:
             raise ResumeError(
                 f"The run in {folder} has learned {plan['problem']['name']}, not {problem}. Go on with "
                 f"stepcell train {plan['problem']['name']}."
@@ -187,11 +196,13 @@ class BaseRun:
             if state:
                 with np.load(self.folder / INITIAL_STATE_FILE) as archive:
                     initial = tuple(archive[name] for name in archive.files)
+            known = self._vocabulary
+            if len(known) and len(weights[0]) != len(known):
+                raise ValueError(f"it knows {len(weights[0]):,} symbols, and {RUN_FILE} {len(known):,}")
         except Exception as error:  # Keras, h5py and zipfile raise whatever the damaged part ran into
             raise ResumeError(
                 f"{self.folder / MODEL_FILE} cannot be read ({error}). Copy the run folder again."
             ) from error
-        known = self._vocabulary
         unknown = None if known.unknown is None else known.encode(known.unknown)
         added = len(problem.vocabulary) - len(known)
         if added:

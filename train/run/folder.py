@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -82,6 +83,7 @@ class Run:
         self._begun = resume or taken
         self.checkpoint = self._folder / CHECKPOINT_FILE
         self._lock: FolderLock | None = None
+        self._is_new = not self._folder.exists()
         if resume:
             read_plan(self._folder / RUN_FILE, self._plan, ("problem", "network", "options", "from"), "run")
             self._lock = FolderLock(self._folder, "training")
@@ -141,9 +143,12 @@ class Run:
         return [self._folder / name for name in contents]
 
     def close(self) -> None:
-        """Leave the folder to other trainings."""
+        """Leave the folder to other trainings; one that was made for this run and holds nothing is removed."""
         if self._lock is not None:
             self._lock.release()
+        if self._is_new and not self._begun:
+            with suppress(OSError):
+                self._folder.rmdir()
 
 
 def check_free(folder: Path) -> None:

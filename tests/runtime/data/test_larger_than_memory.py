@@ -116,10 +116,25 @@ def test_the_files_have_no_name_and_hold_what_was_written(tmp_path, monkeypatch)
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_for_large_files_that_is_not_there_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    with tiny_blocks(5), pytest.raises(CorpusError, match=r"none meanwhile, where no file can be made \(No such file"):
+        storage.new_array((1_000,), np.int64)
+
+
 def test_a_full_disk_is_said_before_anything_is_written(monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with tiny_blocks(5), pytest.raises(CorpusError, match=r"no room for .* GB more \(No space left .*Set TMPDIR to"):
+    with tiny_blocks(5), pytest.raises(CorpusError, match=r"no room for 1 MB more \(No space left .*Set TMPDIR to"):
         storage.new_array((1_000,), np.int64)
+
+
+def test_an_empty_line_before_one_that_is_longer_than_a_block_stays_an_empty_sequence(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("a\n\n\n" + "a b " * 9 + "\n\n")
+    reader = EventsReader(format="lines", end="<end>")
+    whole = columns(reader.read(path))
+    with tiny_blocks(4):
+        assert columns(reader.read(path)) == whole

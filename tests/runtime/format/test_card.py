@@ -102,6 +102,9 @@ def test_training_is_told_with_data_columns_and_held_out_figures_beside_baseline
     ):
         assert row in text.splitlines()
     assert "| parameters | 2,185 |" in card_of(training=EVENTS)
+    went_on = {**EVENTS, "from": {"run": "log", "fingerprint": "0" * 64}}
+    assert "| went on from the run | `log` |" in section(card_of(training=went_on), "Training").splitlines()
+    assert "went on from" not in card_of(training={**EVENTS, "from": ["log"]})
     assert "of the float32 model" in section(card_of(training=EVENTS, quantization="int8"), "Training")
 
 

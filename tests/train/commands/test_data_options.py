@@ -55,7 +55,7 @@ def test_the_training_file_is_no_file_to_evaluate_on(log, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "Missing option '--value'"),
+        ([], "Name the column of the values to forecast or compute: --value COLUMN"),
         (["--value", "watt"], "no column 'watt' (--value)"),
         (["--value", "time"], "'2024-01-01T00:00' in the column 'time' is not a number"),
         (["--value", "day", "--ahead", "0"], "name them, --feature COLUMN"),

@@ -48,6 +48,22 @@ def test_a_network_that_was_getting_better_is_to_have_more_updates_and_units():
     assert "or --minutes 6, which goes on" in next(iter(advice(replace(SHORT, stopped="minutes", minutes=3.0))))
 
 
+def test_no_option_is_advised_that_would_be_refused():
+    fixed, budget = {"may_change": False}, {"most_units": SHORT.units}
+    for told in (replace(SHORT, **fixed), replace(SHORT, **budget)):
+        assert "try --max-updates 1200, which" in next(iter(advice(told)))
+    assert "try --units 70, or --max-updates" in next(iter(advice(replace(SHORT, most_units=70))))
+    (said,) = advice(replace(FLAT, baselines={"2-gram": 0.4}, **fixed))
+    assert said.endswith("bits): try --max-updates 2000, else the data hold no more.")
+    ended = replace(FLAT, stopped="no longer improving", kept=900)
+    (said,) = advice(replace(ended, baselines={"2-gram": 0.4}))
+    assert said.endswith("bits): try --units 128, else the data hold no more.")
+    (said,) = advice(replace(ended, baselines={"2-gram": 0.4}, **fixed))
+    assert said.endswith("bits): the data hold no more.")
+    assert "bits): learn from more data" in next(iter(advice(replace(BY_HEART, **fixed))))
+    assert "--dropout 0.2 or --units 64, or" in next(iter(advice(replace(BY_HEART, most_units=128))))
+
+
 def test_nothing_is_advised_where_nothing_stands_out():
     assert list(advice(FLAT)) == []
 

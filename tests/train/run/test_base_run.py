@@ -113,9 +113,22 @@ def test_a_folder_that_holds_no_finished_run_is_refused(base, tmp_path):
         BaseRun.read(base / "run", "text")
     run = shutil.copytree(base / "run", tmp_path / "run")
     changed = BaseRun.read(run, "events")
+    mixed = shutil.copytree(run, tmp_path / "mixed")
+    (mixed / "run.json").write_text(json.dumps({**changed.plan, "vocabulary": changed.plan["vocabulary"][1:]}))
+    with pytest.raises(ResumeError, match=r"it knows \d symbols, and run.json \d\). Copy"):
+        BaseRun.read(mixed, "events").start(new_problem(base, grow=False))
     (run / "initial_state.npz").write_bytes(b"")
     with pytest.raises(ResumeError, match=r"model.keras cannot be read \(it has changed meanwhile\)"):
         changed.start(new_problem(base, grow=False))
+    plan = {**changed.plan, "problem": {"name": "events"}}
+    (run / "run.json").write_text(json.dumps(plan))
+    with pytest.raises(ResumeError, match=r"does not record how data are read, so nothing"):
+        BaseRun.read(run, "events")
+    with pytest.raises(ResumeError, match=r"There is no run in .*run\.json \(no run.json\)"):
+        BaseRun.read(run / "run.json", "events")
+    (run / "model.keras").write_bytes((run / "model.keras").read_bytes()[:-9])
+    with pytest.raises(ResumeError, match=r"model.keras is damaged or cut off\. Copy the run folder again"):
+        BaseRun.read(run, "events")
     (run / "model.keras").unlink()
     with pytest.raises(ResumeError, match=r"it is not finished. Finish it first"):
         BaseRun.read(run, "events")

@@ -73,6 +73,13 @@ def test_a_run_that_has_learned_nothing_yet_leaves_the_earlier_one_alone(fitted_
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
+def test_a_folder_that_was_made_for_a_run_that_has_learned_nothing_is_removed(tmp_path):
+    (tmp_path / "earlier").mkdir()
+    for name in ("new", "earlier"):
+        Run(tmp_path / name, Echo(), Network(), Options()).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
+
+
 def test_a_folder_belongs_to_one_training_until_that_is_finished(fitted_memory, tmp_path):
     first = Run(tmp_path / "run", MEMORY, Network(units=20), Options(seed=7))
     (tmp_path / "link").symlink_to(tmp_path / "run")
