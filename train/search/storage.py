@@ -169,6 +169,9 @@ def _check_postgresql(url: str) -> str:
         raise unreadable from None
     if url.count("@") > 1 or "@" in url.replace(parts.netloc, "", 1) or parts.netloc.rpartition("@")[0].count(":") > 1:
         raise unreadable  # libpq would take a part of the password for the host, and name it in a message
+    ports = [one.rpartition("]")[2].partition(":")[2] for one in host.split(",")]
+    if not all(port == "" or (port.isascii() and port.isdigit()) for port in ports):
+        raise unreadable  # USER:PASSWORD without a host would be taken for HOST:PORT
     try:
         from psycopg import ProgrammingError
         from psycopg.conninfo import conninfo_to_dict

@@ -32,6 +32,7 @@ def test_a_postgresql_url_is_shown_without_its_password():
         ("postgresql://anna:ge/heim@host/search", "write %40 for @"),
         ("postgresql://anna:ge?heim@host/search", "write %40 for @"),
         ("postgresql://anna:ge:heim@host/search", "write %40 for @"),
+        ("postgresql://anna:geheim", "no URL of PostgreSQL"),
         ("postgresql://anna:geheim@host/search?nonsense=1", "no URL of PostgreSQL"),
         ("post gres://anna:geheim@host/search", "no URL of a database"),
     ],
