@@ -26,12 +26,23 @@ def shard_of(key: str, shards: int) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % shards
 
 
+def key_of(line: bytes) -> str:
+    """Return the stream of a record; "" where it names none or cannot be read, which the service then says."""
+    try:
+        key = json.loads(line)["stream"]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return "" if key is None else str(key)
+
+
 def open_folder(folder: Path, shards: int) -> None:
     """Make the folder of the stores; with another number of shards most keys would lose their states."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "shards"
     if not file.exists():
-        file.write_text(str(shards))
+        written = folder / "shards.new"
+        written.write_text(str(shards))
+        written.replace(file)  # whole or not at all
     if (found := int(file.read_text())) != shards:
         raise SystemExit(f"{folder} has {found} shards, not {shards}: give --shards {found}, or another folder.")
 
@@ -51,8 +62,7 @@ def distribute(lines: Iterable[bytes], services: list[subprocess.Popen[bytes]]) 
     """
     for line in lines:
         if line.strip():
-            key = str(json.loads(line)["stream"])
-            pipe = services[shard_of(key, len(services))].stdin
+            pipe = services[shard_of(key_of(line), len(services))].stdin
             assert pipe is not None
             pipe.write(line if line.endswith(b"\n") else line + b"\n")
 
@@ -64,6 +74,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shards", type=int, default=4)
     given, options = parser.parse_known_args()  # the others are options of stepcell serve
+    if given.shards < 1:
+        parser.error(f"--shards is {given.shards}, and counts processes: 1 or more")
     open_folder(given.folder, given.shards)
     services = [start(given.model, given.folder, number, options) for number in range(given.shards)]
     with suppress(BrokenPipeError):  # its exit code says it below

@@ -17,7 +17,7 @@ import pytest
 from stepcell.runtime import load
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "shards"))
-from shards import open_folder, shard_of
+from shards import key_of, open_folder, shard_of
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "shards" / "shards.py"
 README = SCRIPT.parents[1] / "README.md"
@@ -38,6 +38,12 @@ def test_keys_are_spread_evenly():
     for number in range(7_000):
         counts[shard_of(f"machine-{number}", 7)] += 1
     assert min(counts) > 900
+
+
+def test_a_line_that_cannot_be_read_has_the_empty_key_for_which_the_service_answers():
+    lines = (b"garbage", b"[1]", b'"text"', b'{"seq": 1}', b'{"stream": null}', b'{"stream": "\xff"}')
+    assert [key_of(line) for line in lines] == [""] * 6
+    assert [key_of(line) for line in (b'{"stream": 7}', b'{"stream": "a"}')] == ["7", "a"]
 
 
 def test_another_number_of_shards_is_refused(tmp_path):
