@@ -161,10 +161,10 @@ def _check_lines(row: Sequence[str], read: Sequence[str | None], line: int, sepa
     Raises:
         CorpusError: A quotation mark is open.
     """
-    inner = _LINE_END.split(separator.join(row))[1:]
+    first, *inner = _LINE_END.split(separator.join(row))
     if any(cell is not None and _LINE_END.search(cell) for cell in read):
         why = "a field of a column that is read begins there and ends in a later line"
-    elif inner and {text.count(separator) for text in inner} == {len(row) - 1} != {0}:
+    elif inner and {text.count(separator) for text in (first, *inner)} == {len(row) - 1} != {0}:
         why = f"a field that begins there holds {len(inner):,} lines that look like rows"
     else:
         return

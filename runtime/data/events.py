@@ -156,17 +156,20 @@ class EventsReader(Reader):
     def with_templates(self, path: Path) -> EventsReader:
         """Return this reader with the templates of the messages in its symbol column, from one pass over a file.
 
+        Templates that it has stay, and only messages that none of them fits make new ones.
+
         Raises:
             CorpusError: As `read` raises it, or there are too many templates.
         """
-        miner = TemplateMiner()
+        miner, known, match = TemplateMiner(), set(self.templates), template_matcher(self.templates)
 
         def template_of(message: str) -> str:
-            miner.add(message)
+            if match is None or match(message) not in known:
+                miner.add(message)
             return ANY
 
         replace(self, templates=(), gaps=None, end=None)._read(path, template_of)
-        return replace(self, templates=miner.templates)
+        return replace(self, templates=tuple(dict.fromkeys((*self.templates, *miner.templates))))
 
     def read(self, path: Path) -> Recording:
         """Read the file at `path` row by row; memory holds ids, not the text.

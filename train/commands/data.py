@@ -195,6 +195,8 @@ def events(
     )  # fmt: skip
     if templates:  # of the run that is gone on from
         reader = replace(reader, symbol=template_column or reader.symbol, templates=templates)
+        if inherited.grow:
+            reader = reader.with_templates(file)
     elif template_column is not None:
         if inherited is not None:
             raise OptionError("The run of --from has learned no templates of messages: leave out --template-column.")

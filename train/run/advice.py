@@ -104,7 +104,7 @@ def _beside_baselines(seen: Seen) -> Iterator[str]:
         f"No better than {name} on the held-out part ({seen.show(seen.held_out)}, without a network "
         f"{seen.show(seen.baselines[name])})"
     )
-    if seen.held_out - seen.learned > _GAP * seen.held_out:
+    if seen.learned < seen.baselines[name] and seen.held_out - seen.learned > _GAP * seen.held_out:
         yield f"{found}: what was learned beyond it was learned by heart."
         return
     longer = [_longer(seen)] if seen.stopped in ("updates", "minutes") else []

@@ -302,6 +302,8 @@ def test_an_open_quotation_mark_never_swallows_rows(folder, row, column, closing
     [
         ('case,time,what,note\na,1,x,"first\na,2,y,second\nb,1,x,third"\nb,2,y,\n', "line 2: a field that begins"),
         ('case,time,what,note\na,1,x,"first, of all\nand a second line"\nb,2,y,\n', ""),
+        ('note,case,time,what\n"a text\nof ""two"" lines",a,1,x\n"b\r\n\r\nb",b,2,y\n', ""),
+        ('note,case,time,what\n"a text,a,1,x\nb,b,2,y"\nc,b,3,y\n', "line 2"),
         ('case,time,what,note\na,1,x,"say \\"hi\\""\n', "from line 2 on"),
         ('case,time,"what\na,1,x\nb,2,y\n', "The first line of"),
         ("case,time,what,note\na,1,x," + "long" * 50_000 + "\nb,2,y,\n", ""),

@@ -101,3 +101,12 @@ def test_a_reader_learns_the_templates_of_a_file_and_reads_others_and_live_rows_
 def test_templates_are_of_one_column():
     with pytest.raises(CorpusError, match="templates are of one column of messages"):
         EventsReader(("level", "message"), templates=("a <*>",))
+
+
+def test_templates_of_another_file_are_added_behind_the_known_ones(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("message\nOpen 1\nDisk 1 failed\nOpen 2 now\nDisk 2 failed\nPing\n")
+    reader = EventsReader("message", templates=("Ping", "Open <*>")).with_templates(path)
+    assert reader.templates == ("Ping", "Open <*>", "Disk <*> failed", "Open <*> now")
+    assert reader.read(path).symbols == ("Open <*>", "Disk <*> failed", "Open <*> now", "Ping")
+    assert reader.with_templates(path).templates == reader.templates

@@ -48,6 +48,13 @@ def test_a_network_that_was_getting_better_is_to_have_more_updates_and_units():
     assert "or --minutes 6, which goes on" in next(iter(advice(replace(SHORT, stopped="minutes", minutes=3.0))))
 
 
+def test_a_network_that_has_learned_less_than_counting_knows_is_not_said_to_know_it_by_heart():
+    (said,) = advice(replace(FLAT, held_out=0.82, learned=0.77, baselines={"2-gram": 0.48}))
+    assert said.endswith("try --max-updates 2000 or --units 128, else the data hold no more.")
+    (said,) = advice(replace(FLAT, held_out=0.5, learned=0.4, baselines={"2-gram": 0.48}))
+    assert said.endswith("learned by heart.")
+
+
 def test_no_option_is_advised_that_would_be_refused():
     fixed, budget = {"may_change": False}, {"most_units": SHORT.units}
     for told in (replace(SHORT, **fixed), replace(SHORT, **budget)):
