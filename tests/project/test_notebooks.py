@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.pages import DOCS, ROOT
@@ -48,7 +49,8 @@ def read(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_its_first_cell_to_its_last(path, tmp_path):
     (tmp_path / "tests").symlink_to(ROOT / "tests")  # a checkout
-    environment = {**os.environ, "MPLBACKEND": "agg", "COLUMNS": "160"}
+    commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # those of this environment
+    environment = {**os.environ, "PATH": commands, "MPLBACKEND": "agg", "COLUMNS": "160"}
     command = [sys.executable, "-c", RUN, str(path)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
