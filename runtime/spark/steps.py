@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, cast
 from ..common.errors import (
     BackendError,
     DamagedStateError,
+    InputError,
     OptionError,
     OtherModelError,
     SavedStateError,
@@ -160,7 +161,7 @@ class KeyedSteps:
         self._store.saved = saved
         try:
             streams.note(name)
-            note = dict(self._store.note.get(_NOTE) or {})
+            note = self._note(name)
             dropped = note.get("dropped", 0)
             answers = self._step_all(name, self._in_order(rows, note), note)
             if note.get("dropped", 0) != dropped:
@@ -176,6 +177,18 @@ class KeyedSteps:
         finally:
             streams.settle()
             streams.drop(name)
+
+    def _note(self, key: str) -> dict[str, Any]:
+        """Return the note of the state, which says by what its rows were told apart."""
+        by = "order" if self._reader.seq is None else "seq"
+        note: dict[str, Any] = {"by": by, **(self._store.note.get(_NOTE) or {})}
+        found = note["by"]
+        if found != by:
+            raise InputError(
+                f"The state of {key!r} in the checkpoint is that of rows with {found}=, and these come with {by}=: "
+                f"rows would be stepped anew. Nothing of this batch is kept. Go on with {found}=, or a new checkpoint."
+            )
+        return note
 
     def _in_order(self, rows: Iterable[Row], note: dict[str, Any]) -> list[Row]:
         """Return the rows as they are stepped; those that are not later than the last one are counted in `note`."""
@@ -224,7 +237,7 @@ class KeyedSteps:
             return None
         snapshot, found = moved
         of_service = {name: value for name, value in found["serve"].items() if name != "answer"}  # nobody asks for it
-        notes = {"serve": of_service, **({_NOTE: note} if note else {})}
+        notes = {"serve": of_service, _NOTE: note}
         try:
             return SavedStreams.of(self._manifest, {key: snapshot}, notes).to_bytes()
         except StateMismatchError as error:

@@ -119,6 +119,15 @@ def test_by_order_rows_are_sorted_and_those_that_are_not_later_are_counted():
     assert answers(after, "dropped") == [3]
 
 
+def test_a_state_of_rows_by_number_is_not_gone_on_with_by_time_nor_the_other_way():
+    batch = [("press", 1, "3")]
+    by_seq, by_order = (steps(each).step("press", batch, None).saved for each in (BY_SEQ, BY_ORDER))
+    with pytest.raises(InputError, match="'press' in the checkpoint is that of rows with seq=, .* with order="):
+        steps(BY_ORDER).step("press", batch, by_seq)
+    with pytest.raises(InputError, match="rows with order=, .* with seq="):
+        steps().step("press", batch, by_order)
+
+
 def test_by_order_rows_of_one_time_are_all_stepped():
     batch = [("press", 1.0, "3"), ("press", 1.0, "0")]
     found = steps(BY_ORDER).step("press", batch, None)
