@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
-from unicodedata import normalize
 
 from ..common.errors import (
     FeatureMismatchError,
@@ -18,7 +17,7 @@ from ..common.errors import (
 )
 from ..common.printable import counted, printable_json
 from ..data.events import CSV
-from ..data.text import has_normal_words
+from ..data.live_symbol import live_symbol_reader
 from ..streams.model import Model
 from ..streams.saved_state import SavedStreams
 from ..tasks.anomaly import Threshold
@@ -107,7 +106,7 @@ class Session:
         self.chunks = Chunks(model.manifest, sound, options.rate, options.overlap) if sound else None
         is_table = options.format is not None and not sound
         self._rows = self._rows_of(str(options.format), options.key_field) if is_table else None
-        self._normalises = has_normal_words(model.manifest.trained_data)
+        self._live_symbol = live_symbol_reader(model.manifest)
         self._may_be_table = options.format is options.symbol_field is options.key_field is None
         self._key = options.key_field if self._rows is None else self._rows.key_name
         self._max_streams = max_streams
@@ -258,8 +257,8 @@ class Session:
         else:
             manifest = self._model.manifest
             event = parse_json_line(text, manifest, options.symbol_field, options.key_field, self._right)
-        if self._normalises and event.symbol is not None:
-            event = event._replace(symbol=normalize("NFC", event.symbol))
+        if event.symbol is not None:
+            event = event._replace(symbol=self._live_symbol(event.symbol))
         given = _shown(text) if event.symbol is None else event.symbol
         if event.symbol is not None and event.symbol not in self._vocabulary and event.symbol != options.reset_on:
             if self._policy == SKIP:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..data.live_symbol import templates_of
 from ..serve.service.engine import gap_name_of
 from ..streams.model import Model
 from ..streams.prediction import main_field
 from ..tasks.next_event import next_events_of
-from .layout import Layout, templates_of
+from .layout import Layout
 from .steps import StepOptions
 
 _SYMBOL = "struct<symbol:string,probability:double>"

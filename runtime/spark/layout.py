@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from unicodedata import normalize
 
 from ..common.errors import OptionError
 from ..common.printable import printable_json
 from ..data.columns import symbol_of
 from ..data.event_row import RowParser
 from ..data.events import JSON_LINES
-from ..data.templates import template_matcher
-from ..data.text import has_normal_words
+from ..data.live_symbol import live_symbol_reader, templates_of
 from ..data.timestamps import Instant
 from ..format.manifest import Manifest
 from ..serve.adapters.base import Incoming
@@ -74,23 +72,13 @@ def symbol_reader(manifest: Manifest) -> Callable[[Any], str | None]:
 
     Words are read in their normal form, and messages of a log as their templates. It raises ValueError as `symbol_of`.
     """
-    normalises = has_normal_words(manifest.trained_data)
-    template_of = template_matcher(templates_of(manifest))
+    read_text = live_symbol_reader(manifest)
 
     def read(cell: Any) -> str | None:
         symbol = symbol_of(cell)
-        if not symbol:
-            return symbol
-        symbol = normalize("NFC", symbol) if normalises else symbol
-        return symbol if template_of is None else template_of(symbol)
+        return read_text(symbol) if symbol else symbol
 
     return read
-
-
-def templates_of(manifest: Manifest) -> Sequence[str]:
-    """Return the templates of the messages that a model reads; (): its symbols are taken as they are."""
-    found: Sequence[str] = manifest.trained_data.reading.get("templates", ())
-    return found
 
 
 class RowReader(RecordReader):

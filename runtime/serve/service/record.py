@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from typing import Any, NamedTuple
-from unicodedata import normalize
 
 from ...common.errors import InputError
-from ...data.text import has_normal_words
+from ...data.live_symbol import live_symbol_reader
 from ...format.manifest import Manifest
 from ...format.vocabulary import read_symbol
 from ..adapters.base import Incoming, Json
@@ -70,7 +69,7 @@ class RecordReader:
         self._static = [tensor.name for tensor in manifest.static]
         self._read = {*self._features, *self._static, self._stream, self._seq, self._symbol, *right}
         self._plain = self._has_symbols and not self._features
-        self._normalises = has_normal_words(manifest.trained_data)
+        self._live_symbol = live_symbol_reader(manifest)
         self.rows = None if options.format is None else RowLines(manifest, options.format, None, right)
         wanted = [self._stream, self._seq, *([self._symbol] if self._has_symbols else []), *self._features]
         self._expected = "expected is {" + ", ".join(f'"{name}": ...' for name in wanted) + "}."
@@ -176,4 +175,4 @@ class RecordReader:
         return Record(event._replace(symbol=self._normal(event.symbol), key=stream or "", fields=fields), seq, text)
 
     def _normal(self, symbol: str | None) -> str | None:
-        return normalize("NFC", symbol) if self._normalises and symbol is not None else symbol
+        return None if symbol is None else self._live_symbol(symbol)

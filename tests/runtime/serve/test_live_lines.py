@@ -258,3 +258,15 @@ def test_a_live_word_is_in_the_normal_form_of_the_training(tmp_path):
         )
         answers, _, _ = predicted(model, input="cafe\u0301\n")
         assert answers[0].get("unknown") is unknown
+
+
+def test_plain_lines_are_messages_that_are_read_as_their_templates(tmp_path):
+    symbols = ("open <*>", "pick", "ship", "<unknown>", END)
+    reading = {"kind": "events", "symbol": "message", "templates": ["open <*>", "pick", "ship"]}
+    model = changed_memory(
+        tmp_path / "raw.tflite",
+        vocabulary=Vocabulary(symbols, unknown="<unknown>"),
+        training={"data": {"reading": reading}},
+    )
+    answers, _, _ = predicted(model, "--alert-below", 0.9999999, input="open 7\npick\n<unknown>\nopen <*>\n")
+    assert [answer["input"] for answer in answers] == ["open <*>", "pick", "<unknown>", "open <*>"]
