@@ -212,13 +212,23 @@ def read_plan(path: Path, plan: dict[str, Any], parts: Sequence[str], noun: str,
         raise ResumeError(f"The {noun} in {folder} is finished ({stopped}); there is nothing to go on with.")
     wanted = json.loads(json.dumps(plan))  # as JSON, because tuples come back as lists
     differing = [
-        f"  - {part}: {found.get(part)}, now {wanted[part]}" for part in parts if found.get(part) != wanted[part]
-    ]
+        "  - {}: {}, now {}".format(part, *_differing(found.get(part), wanted[part]))
+        for part in parts if found.get(part) != wanted[part]
+    ]  # fmt: skip
     if differing:
         raise ResumeError(
             f"The {noun} in {folder} was started differently. Repeat its command with --resume{may_change}:\n"
             + "\n".join(differing)
         )
+
+
+def _differing(one: Any, other: Any) -> tuple[Any, Any]:
+    """Return two values that differ, of mappings only the keys that do."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return one, other
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    pairs = {name: _differing(one.get(name), other.get(name)) for name in names}
+    return {name: a for name, (a, _) in pairs.items()}, {name: b for name, (_, b) in pairs.items()}
 
 
 def _keras_file(fitted: FitResult) -> bytes:

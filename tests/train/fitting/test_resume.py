@@ -186,7 +186,7 @@ def test_another_command_cannot_go_on_with_a_run(tmp_path):
     run.begin()
     run.close()
     Run(tmp_path, problem, network, options, resume=True).close()
-    with pytest.raises(ResumeError, match="started differently.*\n.*- network: .*'units': 9.*now .*'units': 10"):
+    with pytest.raises(ResumeError, match=r"started differently.*\n  - network: {'units': 9}, now {'units': 10}"):
         Run(tmp_path, problem, Network("gru", 10, layers=2, embedding=4), options, resume=True)
 
 
