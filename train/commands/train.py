@@ -91,6 +91,10 @@ def train_problem(
         from ..search.storage import check_url
 
         check_url(storage)  # before the data are read
+        if not study:
+            raise typer.BadParameter("is empty, and names the search in the database", param_hint="--study")
+    elif study != "search":
+        raise typer.BadParameter("names a search in a database: give --storage too", param_hint="--study")
     options = Options(
         seed, learning_rate, schedule, max_updates, minutes, clip_norm, threads, curriculum, learn_initial_state,
         patience,

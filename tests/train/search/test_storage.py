@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from support.command_line import stepcell
 
 from stepcell.runtime.common.errors import MissingPackageError, OptionError, OutputError
 from stepcell.train.search.storage import Storage, check_url, file_system
@@ -81,3 +82,11 @@ def test_without_psycopg_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'stepcell\[search-db\]'"):
         check_url(POSTGRESQL)
+
+
+def test_a_study_without_a_database_or_without_a_name_is_refused(tmp_path):
+    command = ("train", "events", tmp_path / "log.csv", "--symbol", "s", "--search", 2, "--out", tmp_path / "run")
+    alone = stepcell(*command, "--study", "mine")
+    assert (alone.exit_code, "give --storage too" in " ".join(alone.stderr.split())) == (2, True)
+    empty = stepcell(*command, "--storage", f"sqlite:///{tmp_path}/search.db", "--study", "")
+    assert (empty.exit_code, "is empty" in empty.stderr) == (2, True)
