@@ -102,10 +102,10 @@ def encode_sequences(
             targets[block] = np.append(inputs[block.start + 1 : block.stop + 1], np.int32(0))[
                 : block.stop - block.start
             ]
-            release(targets, inputs)
-        targets[ends] = np.where(tail, end_id, 0)
-        weights[ends] = tail
-        release(targets, weights)
+            last = slice(*np.searchsorted(ends, [block.start, block.stop]))  # the ends of sequences in this block
+            targets[ends[last]] = np.where(tail[last], end_id, 0)
+            weights[ends[last]] = tail[last]
+            release(targets, inputs, weights)
     if features is not None and values is not None:
         features = replace(features, values=values)
     return EncodedSequences(inputs, targets, weights, starts, features)

@@ -16,7 +16,7 @@ from ...runtime.common.errors import CorpusError
 from ...runtime.data import Corpus, EncodedSequences, HeldOut, Inherited, Reader
 from ...runtime.data.ranges import Ranges, concatenated_ranges
 from ...runtime.data.recording import counted
-from ...runtime.data.storage import release
+from ...runtime.data.storage import blocks, release
 from ...runtime.format.vocabulary import Vocabulary
 from .corpus_report import CorpusReport
 from .problem import Batches, DataSummary, Recipe, Streams
@@ -26,6 +26,8 @@ _CARRIED = 0.1  # fraction of the sequences that begin without a reset: a device
 _UNKNOWN = 0.002  # fraction of the inputs replaced by the unknown symbol, where no symbol is rare enough to teach it
 _STREAMS = 16  # for evaluation
 _TIME_STEPS, _SHORTEST = 50, 64
+_READ_AT_ONCE = 16  # updates between which the pages of mapped data are given back
+_ROWS_AT_ONCE = 1 << 14  # steps of streams, likewise
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,12 @@ class RecordedProblem:
 
     def batches(self, first: int, updates: int, seed: int) -> Batches:
         """See `Problem.batches`."""
-        chunks = [self._chunk(update, seed) for update in range(first, first + updates)]
-        encoded = self.corpus.encoded_train
+        encoded, chunks = self.corpus.encoded_train, []
         numbers = None if encoded.features is None else encoded.features.values
-        release(encoded.inputs, encoded.targets, encoded.weights, numbers)
+        for update in range(first, first + updates):
+            chunks.append(self._chunk(update, seed))
+            if update % _READ_AT_ONCE == 0 or update == first + updates - 1:
+                release(encoded.inputs, encoded.targets, encoded.weights, numbers)
         return Batches(*(np.stack(part) for part in zip(*chunks, strict=True)))
 
     def evaluations(self, seed: int) -> dict[str, Streams]:
@@ -306,7 +310,10 @@ def _in_streams(encoded: EncodedSequences, chosen: Indices, streams: int, most: 
 
     def taken(values: AnyArray) -> AnyArray:
         """Return values of shape (N, ...) in their streams, (T, B, ...), and 0 where there are none."""
-        found = values[indices]
+        found = np.empty((*indices.shape, *values.shape[1:]), values.dtype)
+        for rows in blocks(len(indices), _ROWS_AT_ONCE):
+            found[rows] = values[indices[rows]]
+            release(values)
         found[~filled] = 0
         return found
 
