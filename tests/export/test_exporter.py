@@ -114,6 +114,7 @@ def test_a_vocabulary_may_be_any_sequence_of_symbols():
     assert prepare(sharp_model("rnn", 1), vocabulary="abcdefg").manifest.vocabulary.symbols == tuple("abcdefg")
 
 
+@pytest.mark.slow
 def test_a_model_that_answers_with_labels_says_so(exported):
     opened = load(exported("labelled").files[1])
     assert opened.manifest.to_json()["target"]["kind"] == "label"

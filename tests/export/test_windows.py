@@ -103,6 +103,7 @@ def test_each_answer_is_the_prediction_of_the_last_window(name):
     assert np.abs(found[N - 1 :] - predicted(model, inputs())).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_tutorials_predicts_what_keras_predicts(tmp_path):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((3, 1)), L.LSTM(8, activation="relu"), L.Dense(1)])

@@ -82,6 +82,7 @@ def many_symbols():
     return prepare(keras.Model(source, L.Dense(9_000, "softmax")(x)))
 
 
+@pytest.mark.slow
 def test_of_a_model_of_many_symbols_some_outputs_are_compared_and_all_steps_made(many_symbols):
     reference = KerasReference(many_symbols.model, many_symbols.step_function)
     expected = expected_of(many_symbols, steps=600)

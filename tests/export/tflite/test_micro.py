@@ -33,6 +33,7 @@ def test_a_state_that_goes_the_wrong_way_is_noticed(prepared, tmp_path, fault):
         prove(built, expected_of(prepared, steps=50), device, ["tflm"])
 
 
+@pytest.mark.slow
 def test_only_the_files_of_the_target_are_written_and_the_manifest_says_the_positions(tmp_path):
     exported = export(
         sharp_model("lstm", 1, units=40), tmp_path, name="memory", target="tflm", quantize=["int8"], steps=200,

@@ -72,6 +72,7 @@ def test_the_end_of_each_sequence_is_judged_by_itself(problem):
     assert all(every.resets[step + 1, row] or not every.weights[step + 1, row] for step, row in after)
 
 
+@pytest.mark.slow
 def test_labels_are_learned_and_stand_in_the_run(problem, tmp_path):
     recipe = replace(problem.recipe, xla=False, max_updates=400)
 
