@@ -69,14 +69,7 @@ def log(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def without_xla():
-    """Compiling with it would take most of the time."""
-    recipe = Events.recipe.fget
-    patch = pytest.MonkeyPatch()
-    patch.setattr(Events, "recipe", property(lambda self: replace(recipe(self), xla=False)))
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("without_xla")
 
 
 @pytest.fixture(scope="module")

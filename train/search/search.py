@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -79,12 +79,26 @@ def search(
             interrupted = True
         with ignore_sigint():
             place.finish()
-    done, best = place.trials, best_trial(place.trials)
-    if done and best is None and not interrupted:
+    return search_result(place.trials, interrupted, exhausted=len(place.trials) < trials)
+
+
+def search_result(trials: Sequence[Trial], interrupted: bool, *, exhausted: bool) -> SearchResult:
+    """Return the result of a search that has ended.
+
+    Args:
+        trials: Its trials.
+        interrupted: Whether it was interrupted.
+        exhausted: Whether there are fewer trials than were asked for.
+
+    Raises:
+        DivergedError: No trial learned anything, and the search was not interrupted.
+    """
+    best = best_trial(trials)
+    if trials and best is None and not interrupted:
         raise DivergedError(
-            f"None of {len(done)} trials learned anything: the loss was not finite. Try --learning-rate."
+            f"None of {len(trials)} trials learned anything: the loss was not finite. Try --learning-rate."
         )
-    return SearchResult(tuple(done), best, interrupted, exhausted=len(done) < trials and not interrupted)
+    return SearchResult(tuple(trials), best, interrupted, exhausted and not interrupted)
 
 
 def _try(

@@ -14,13 +14,13 @@ from typing import Any
 from ... import __version__
 from ...runtime.common.errors import ParityError, ProblemError
 from ...runtime.common.terminal import ignore_sigint
-from ..fitting.checkpoint import CHECKPOINT_SECONDS, DivergedError
+from ..fitting.checkpoint import CHECKPOINT_SECONDS
 from ..fitting.options import Options
 from ..network.network import Network
 from ..problems.problem import Problem
 from ..run.folder import package_version
 from .folder import SearchFolder
-from .search import Watch, train_candidate
+from .search import Watch, search_result, train_candidate
 from .space import Candidate, Space
 from .storage import Storage
 from .study import HEARTBEAT_SECONDS, MISSING_HEARTBEATS, Claim, SharedStudy
@@ -112,13 +112,8 @@ def search_together(
             interrupted = True
         with ignore_sigint():
             place.finish()
-        done, best = place.trials, best_trial(place.trials)
-    if done and best is None and not interrupted:
-        raise DivergedError(
-            f"None of {len(done)} trials learned anything: the loss was not finite. Try --learning-rate."
-        )
-    exhausted = len(done) + len(study.lost) < trials and not interrupted
-    return SearchResult(tuple(done), best, interrupted, exhausted)
+        done = place.trials
+    return search_result(done, interrupted, exhausted=len(done) + len(study.lost) < trials)
 
 
 class _Worker:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,14 +36,7 @@ def write_log(path, kinds, first):
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def without_xla():
-    """Compiling with it would take most of the time."""
-    recipe = Events.recipe.fget
-    patch = pytest.MonkeyPatch()
-    patch.setattr(Events, "recipe", property(lambda self: replace(recipe(self), xla=False)))
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("without_xla")
 
 
 @pytest.fixture(scope="module")
